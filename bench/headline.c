@@ -1,0 +1,316 @@
+/*
+ * headline: MemoryBucket against malloc/free, side by side.
+ *
+ * Question: what does one allocate/free pair cost a thread, alone and among others?
+ * Matrix:   objects of 64 and 1024 bytes; 1, 5 and 10 threads; each thread 100 rounds of 10,000 pairs, freeing each
+ *           object at once, or allocating a whole round before freeing it in the same order.
+ * Output:   the familiar lines and a table on stdout; with --results FILE one JSON object a line;
+ *           with --plot-data FILE a table for headline.gnuplot.
+ *
+ * Every object is written when allocated and read before it is freed, and the sums are checked. The two allocators take turns
+ * within each repetition. "Total time" is the sum over threads of each thread's own CPU time, so that
+ * it means the same however many cores there are.
+ */
+#include "memorybucket/memorybucket.h"
+#include "report.h"
+
+#include <dlfcn.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { ROUNDS = 100, PAIRS_PER_ROUND = 10000, THREADS_MAX = 10, REPETITIONS_MAX = 101 };
+enum { SMALL_BYTES = 64, LARGE_BYTES = 1024 };
+enum { MEMORYBUCKET, SYSTEM, ALLOCATORS };
+
+static const char *const allocator_names[ALLOCATORS] = { "memorybucket", "system" };
+static const char *const allocator_titles[ALLOCATORS] = { "Memory pool", "malloc/free" };
+static const unsigned thread_counts[] = { 1, 5, 10 };
+enum { THREAD_COUNTS = sizeof thread_counts / sizeof thread_counts[0] };
+
+struct workload {
+    const char *name;
+    const char *size_title;
+    const char *pattern_title;
+    size_t bytes;
+    bool at_once;
+};
+
+static const struct workload workloads[] = {
+    { "small-once", "Small Objects", "freed at once", SMALL_BYTES, true },
+    { "small-rounds", "Small Objects", "freed after each round", SMALL_BYTES, false },
+    { "large-once", "Large Objects", "freed at once", LARGE_BYTES, true },
+    { "large-rounds", "Large Objects", "freed after each round", LARGE_BYTES, false },
+};
+enum { WORKLOADS = sizeof workloads / sizeof workloads[0] };
+
+struct cell {
+    double cpu_ns_per_pair[REPETITIONS_MAX];
+    double wall_ns_per_pair[REPETITIONS_MAX];
+};
+static struct cell cells[WORKLOADS][THREAD_COUNTS][ALLOCATORS];
+
+struct job {
+    const struct workload *workload;
+    int allocator;
+    pthread_barrier_t *start;
+    double cpu_ns;
+    double began_ns;
+    double ended_ns;
+    uint64_t sum;
+};
+
+static double clock_ns(clockid_t clock)
+{
+    struct timespec now;
+    clock_gettime(clock, &now);
+    return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
+}
+
+typedef void *alloc_function(size_t);
+typedef void free_function(void *);
+
+/* Both are compiled once for each allocator, with its calls in place. */
+static inline __attribute__((always_inline)) uint64_t run_once(alloc_function *allocate,
+                                                               free_function *release, size_t bytes)
+{
+    uint64_t sum = 0;
+    for (uint64_t i = 0; i < (uint64_t)ROUNDS * PAIRS_PER_ROUND; i++) {
+        volatile uint64_t *object = allocate(bytes);
+        *object = i;
+        sum += *object;
+        release((void *)(uintptr_t)object);
+    }
+    return sum;
+}
+
+static inline __attribute__((always_inline)) uint64_t run_rounds(alloc_function *allocate,
+                                                                 free_function *release,
+                                                                 size_t bytes, uint64_t **objects)
+{
+    uint64_t sum = 0;
+    for (uint64_t round = 0; round < ROUNDS; round++) {
+        for (uint64_t i = 0; i < PAIRS_PER_ROUND; i++) {
+            objects[i] = allocate(bytes);
+            *objects[i] = round * PAIRS_PER_ROUND + i;
+        }
+        for (uint64_t i = 0; i < PAIRS_PER_ROUND; i++) {
+            sum += *objects[i];
+            release(objects[i]);
+        }
+    }
+    return sum;
+}
+
+static void *run_job(void *argument)
+{
+    struct job *job = argument;
+    size_t bytes = job->workload->bytes;
+    uint64_t **objects = calloc(PAIRS_PER_ROUND, sizeof *objects);
+    if (objects == NULL) {
+        report_die("no memory for the array of a round");
+    }
+    memset(objects, 1, PAIRS_PER_ROUND * sizeof *objects); /* faulted in before the clock starts */
+    pthread_barrier_wait(job->start);
+
+    job->began_ns = clock_ns(CLOCK_MONOTONIC);
+    double cpu_began_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+    if (job->allocator == MEMORYBUCKET) {
+        job->sum = job->workload->at_once ? run_once(mb_alloc, mb_free, bytes)
+                                          : run_rounds(mb_alloc, mb_free, bytes, objects);
+    } else {
+        job->sum = job->workload->at_once ? run_once(malloc, free, bytes)
+                                          : run_rounds(malloc, free, bytes, objects);
+    }
+    job->cpu_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID) - cpu_began_ns;
+    job->ended_ns = clock_ns(CLOCK_MONOTONIC);
+    free(objects);
+    return NULL;
+}
+
+/* Runs one cell once. */
+static void measure(const struct workload *workload, unsigned threads, int allocator,
+                    double *cpu_ns_per_pair, double *wall_ns_per_pair)
+{
+    const uint64_t pairs = (uint64_t)ROUNDS * PAIRS_PER_ROUND;
+    struct job jobs[THREADS_MAX];
+    pthread_t ids[THREADS_MAX];
+    pthread_barrier_t start;
+    pthread_barrier_init(&start, NULL, threads);
+
+    for (unsigned i = 0; i < threads; i++) {
+        jobs[i] = (struct job){ .workload = workload, .allocator = allocator, .start = &start };
+        if (pthread_create(&ids[i], NULL, run_job, &jobs[i]) != 0) {
+            report_die("cannot start thread %u of %u", i + 1, threads);
+        }
+    }
+    double cpu_ns = 0;
+    double began_ns = 0;
+    double ended_ns = 0;
+    for (unsigned i = 0; i < threads; i++) {
+        pthread_join(ids[i], NULL);
+        if (jobs[i].sum != pairs * (pairs - 1) / 2) {
+            report_die("%s, %s: the objects did not hold what was written",
+                       allocator_names[allocator], workload->name);
+        }
+        cpu_ns += jobs[i].cpu_ns;
+        began_ns = i == 0 || jobs[i].began_ns < began_ns ? jobs[i].began_ns : began_ns;
+        ended_ns = jobs[i].ended_ns > ended_ns ? jobs[i].ended_ns : ended_ns;
+    }
+    pthread_barrier_destroy(&start);
+    *cpu_ns_per_pair = cpu_ns / (double)(pairs * threads);
+    *wall_ns_per_pair = (ended_ns - began_ns) / (double)(pairs * threads);
+}
+
+/* The pools served mb_alloc's small objects, and the C library malloc's. */
+static void check_who_serves(void)
+{
+    Dl_info where;
+    void *(*system_malloc)(size_t) = malloc;
+    void *address;
+    memcpy(&address, &system_malloc, sizeof address);
+    if (dladdr(address, &where) == 0 || strstr(where.dli_fname, "libc.so") == NULL) {
+        report_die("malloc is not the C library's; run this without LD_PRELOAD");
+    }
+    static struct mb_stats stats;
+    void *object = mb_alloc(SMALL_BYTES);
+    mb_stats_get(&stats);
+    if (object == NULL || stats.pool[SMALL_BYTES / 8 - 1].live != 1) {
+        report_die("mb_alloc(%d) was not served from its pool", SMALL_BYTES);
+    }
+    mb_free(object);
+    printf("malloc/free: %s\n", where.dli_fname);
+}
+
+static void print_familiar_lines(const struct workload *workload, unsigned repetitions)
+{
+    size_t w = (size_t)(workload - workloads);
+    printf("\n%s of %zu bytes, %s\n", workload->size_title, workload->bytes,
+           workload->pattern_title);
+    for (size_t t = 0; t < THREAD_COUNTS; t++) {
+        for (int a = 0; a < ALLOCATORS; a++) {
+            double ns = report_summary(cells[w][t][a].cpu_ns_per_pair, repetitions).median;
+            printf("[%s - %s] %u threads, %d rounds, %d alloc/free per round, total time: %.2f ms\n",
+                   allocator_titles[a], workload->size_title, thread_counts[t], ROUNDS,
+                   PAIRS_PER_ROUND, ns * thread_counts[t] * ROUNDS * PAIRS_PER_ROUND / 1e6);
+        }
+    }
+}
+
+static void print_table(unsigned repetitions)
+{
+    printf("\nCPU time of one allocate/free pair in ns: median (min-max) of %u runs in turn\n",
+           repetitions);
+    printf("%-13s %7s  %-24s %-24s %s\n", "workload", "threads", "MemoryBucket", "malloc/free",
+           "ratio");
+    for (size_t w = 0; w < WORKLOADS; w++) {
+        for (size_t t = 0; t < THREAD_COUNTS; t++) {
+            char text[ALLOCATORS][40];
+            double median[ALLOCATORS];
+            for (int a = 0; a < ALLOCATORS; a++) {
+                struct summary s =
+                    report_summary(cells[w][t][a].cpu_ns_per_pair, repetitions);
+                median[a] = s.median;
+                snprintf(text[a], sizeof text[a], "%7.2f (%.2f-%.2f)", s.median, s.min, s.max);
+            }
+            printf("%-13s %7u  %-24s %-24s %.2f\n", workloads[w].name, thread_counts[t],
+                   text[MEMORYBUCKET], text[SYSTEM], median[MEMORYBUCKET] / median[SYSTEM]);
+        }
+    }
+    printf("ratio: MemoryBucket's median divided by malloc's; below 1, MemoryBucket is faster.\n"
+           "Large objects are expected to tie: above %d bytes MemoryBucket calls malloc itself, and\n"
+           "what it adds is one comparison and one call on the way.\n",
+           MB_SMALL_MAX);
+}
+
+static void write_results(FILE *stream, unsigned repetitions)
+{
+    for (size_t w = 0; w < WORKLOADS; w++) {
+        for (size_t t = 0; t < THREAD_COUNTS; t++) {
+            for (int a = 0; a < ALLOCATORS; a++) {
+                const struct cell *cell = &cells[w][t][a];
+                report_write_row(stream, "headline", workloads[w].name, allocator_names[a],
+                                 thread_counts[t], "cpu_ns_per_pair", "ns", repetitions,
+                                 report_summary(cell->cpu_ns_per_pair, repetitions));
+                report_write_row(stream, "headline", workloads[w].name, allocator_names[a],
+                                 thread_counts[t], "wall_ns_per_pair", "ns", repetitions,
+                                 report_summary(cell->wall_ns_per_pair, repetitions));
+            }
+        }
+    }
+}
+
+static void write_plot_data(FILE *stream, unsigned repetitions)
+{
+    fprintf(stream, "# workload threads memorybucket system (median CPU ns per pair)\n");
+    for (size_t w = 0; w < WORKLOADS; w++) {
+        for (size_t t = 0; t < THREAD_COUNTS; t++) {
+            fprintf(stream, "%s %u", workloads[w].name, thread_counts[t]);
+            for (int a = 0; a < ALLOCATORS; a++) {
+                fprintf(stream, " %.3f",
+                        report_summary(cells[w][t][a].cpu_ns_per_pair, repetitions).median);
+            }
+            fprintf(stream, "\n");
+        }
+    }
+}
+
+static void usage(FILE *stream)
+{
+    fprintf(stream,
+            "Usage: headline [--repeat N] [--results FILE] [--plot-data FILE]\n"
+            "  --repeat N        measure each cell N times, 1 to %d (default 11)\n"
+            "  --results FILE    append one JSON object a line\n"
+            "  --plot-data FILE  write the medians as a table for headline.gnuplot\n",
+            REPETITIONS_MAX);
+}
+
+int main(int argc, char **argv)
+{
+    unsigned repetitions = 11;
+    const char *results = NULL;
+    const char *plot_data = NULL;
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--help") == 0) {
+            usage(stdout);
+            return EXIT_SUCCESS;
+        }
+        if (i + 1 < argc && strcmp(argv[i], "--repeat") == 0) {
+            repetitions = report_parse_count(argv[++i], "--repeat", 1, REPETITIONS_MAX);
+        } else if (i + 1 < argc && strcmp(argv[i], "--results") == 0) {
+            results = argv[++i];
+        } else if (i + 1 < argc && strcmp(argv[i], "--plot-data") == 0) {
+            plot_data = argv[++i];
+        } else {
+            fprintf(stderr, "headline: %s: no such option, or no value for it\n", argv[i]);
+            usage(stderr);
+            return 2;
+        }
+    }
+    check_who_serves();
+
+    unsigned steps = repetitions * WORKLOADS * THREAD_COUNTS;
+    unsigned step = 0;
+    for (unsigned r = 0; r < repetitions; r++) {
+        for (size_t w = 0; w < WORKLOADS; w++) {
+            for (size_t t = 0; t < THREAD_COUNTS; t++) {
+                report_progress("headline", ++step, steps);
+                for (int turn = 0; turn < ALLOCATORS; turn++) {
+                    int a = (int)((unsigned)turn + r) % ALLOCATORS; /* each goes first as often */
+                    struct cell *cell = &cells[w][t][a];
+                    measure(&workloads[w], thread_counts[t], a, &cell->cpu_ns_per_pair[r],
+                            &cell->wall_ns_per_pair[r]);
+                }
+            }
+        }
+    }
+    for (size_t w = 0; w < WORKLOADS; w++) {
+        print_familiar_lines(&workloads[w], repetitions);
+    }
+    print_table(repetitions);
+    report_to_file(results, "a", write_results, repetitions);
+    report_to_file(plot_data, "w", write_plot_data, repetitions);
+    return EXIT_SUCCESS;
+}

@@ -1,0 +1,37 @@
+/*
+ * report: what the benchmarks share: summaries, result rows, progress, complaints.
+ *
+ * A result row is one JSON object on a line of its own:
+ *   {"bench", "workload", "allocator", "threads", "metric", "unit", "runs", "min", "median", "max"}
+ */
+#ifndef MEMORYBUCKET_BENCH_REPORT_H
+#define MEMORYBUCKET_BENCH_REPORT_H
+
+#include <stdio.h>
+
+struct summary {
+    double min;
+    double median;
+    double max;
+};
+
+/* Of `count` values, at least one. */
+struct summary report_summary(const double values[], unsigned count);
+
+void report_write_row(FILE *stream, const char *bench, const char *workload, const char *allocator,
+                      unsigned threads, const char *metric, const char *unit, unsigned runs,
+                      struct summary summary);
+
+/* Calls write(stream, runs) on the opened file and checks that all of it was written; path NULL: nothing. */
+void report_to_file(const char *path, const char *mode, void (*write)(FILE *, unsigned),
+                    unsigned runs);
+
+/* One line on stderr that overwrites itself on a terminal, and comes every tenth step elsewhere. */
+void report_progress(const char *what, unsigned step, unsigned steps);
+
+/* The number in `text`, from low to high; otherwise a message and exit status 2. */
+unsigned report_parse_count(const char *text, const char *option, unsigned low, unsigned high);
+
+void report_die(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
+
+#endif

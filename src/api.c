@@ -1,0 +1,92 @@
+/*
+ * api: the public calls, each a fast path into the thread cache and a way to the system allocator.
+ *
+ * Ladder: above tcache and core. Both the library and the drop-in are built from it.
+ */
+#include "memorybucket/memorybucket.h"
+
+#include "api.h"
+
+int mb_init(void)
+{
+    return mbi_startup();
+}
+
+MBI_COLD void *mbi_api_alloc_large(size_t size)
+{
+    if (size == 0) {
+        return thread_cache_alloc(0);
+    }
+    api_count_large(true);
+    return mbi_large_alloc(size);
+}
+
+MBI_COLD void mbi_api_free_foreign(void *pointer)
+{
+    if (pointer != NULL) {
+        api_count_large(false);
+        mbi_large_free(pointer);
+    }
+}
+
+void *mb_alloc(size_t size)
+{
+    return api_alloc(size, size_class_of);
+}
+
+void mb_free(void *pointer)
+{
+    api_free(pointer);
+}
+
+void mb_free_sized(void *pointer, size_t size)
+{
+    (void)size;
+    api_free(pointer);
+}
+
+void *mb_calloc(size_t count, size_t size)
+{
+    return api_calloc(count, size, size_class_of);
+}
+
+void *mb_realloc(void *pointer, size_t size)
+{
+    return api_realloc(pointer, size, size_class_of);
+}
+
+void *mb_aligned_alloc(size_t alignment, size_t size)
+{
+    if (alignment == 0 || (alignment & (alignment - 1)) != 0) {
+        errno = EINVAL;
+        return NULL;
+    }
+    return mbi_api_aligned_alloc(alignment, size);
+}
+
+void *mbi_api_aligned_alloc(size_t alignment, size_t size)
+{
+    size_t class = size_class_of_aligned(alignment, size);
+    if (class == SIZE_CLASS_COUNT) {
+        api_count_large(true);
+        return mbi_large_aligned_alloc(alignment, size);
+    }
+    struct slot *slot = mbi_thread_cache_take(class);
+    return slot != NULL ? slot : mbi_thread_cache_spill(class, alignment);
+}
+
+size_t mb_usable_size(const void *pointer)
+{
+    size_t class = region_class_of(pointer);
+    if (MBI_LIKELY(class < SIZE_CLASS_COUNT)) {
+        return size_class_slot_bytes(class);
+    }
+    return pointer != NULL ? mbi_large_usable_bytes(pointer) : 0;
+}
+
+void mb_thread_flush(void)
+{
+    if (mbi_thread_cache->active) {
+        mbi_thread_cache_flush(mbi_thread_cache);
+    }
+}

@@ -1,0 +1,109 @@
+/*
+ * api: what the mb_ calls and the drop-in's malloc have in common.
+ *
+ * Ladder: above tcache. Callers: api.c, batch.c, dropin/.
+ *
+ * The two differ in the class they choose for a size (the drop-in must align to 16 bytes), so
+ * the shared calls take that function as a parameter and are folded by the compiler.
+ */
+#ifndef MEMORYBUCKET_API_H
+#define MEMORYBUCKET_API_H
+
+#include "core/large.h"
+#include "core/os.h"
+#include "core/region.h"
+#include "tcache/registry.h"
+#include "tcache/startup.h"
+#include "tcache/thread_cache.h"
+
+#include <errno.h>
+#include <string.h>
+
+typedef size_t class_function(size_t size_bytes);
+
+/* Off the fast path: size 0 or more than 512 bytes, and pointers that are not ours, or NULL. */
+void *mbi_api_alloc_large(size_t size);
+void mbi_api_free_foreign(void *pointer);
+/* `alignment` is a power of two. */
+void *mbi_api_aligned_alloc(size_t alignment, size_t size);
+
+/* Counts one request to, or one free by, the system allocator. */
+static inline void api_count_large(bool alloc)
+{
+    struct thread_cache *cache = mbi_thread_cache;
+    if (MBI_UNLIKELY(!cache->active)) {
+        cache = mbi_thread_cache_own();
+    }
+    if (MBI_LIKELY(cache != NULL)) {
+        counter_add(alloc ? &cache->large_allocs : &cache->large_frees, 1);
+    } else {
+        mbi_registry_count_large(alloc);
+    }
+}
+
+MBI_HOT_INLINE void *api_alloc(size_t size, class_function *class_of)
+{
+    if (MBI_UNLIKELY(!size_is_small(size))) {
+        return mbi_api_alloc_large(size);
+    }
+    return thread_cache_alloc(class_of(size));
+}
+
+MBI_HOT_INLINE void api_free(void *pointer)
+{
+    size_t class = region_class_of(pointer);
+    if (MBI_UNLIKELY(class >= SIZE_CLASS_COUNT)) {
+        mbi_api_free_foreign(pointer);
+        return;
+    }
+    thread_cache_free(pointer, class);
+}
+
+MBI_HOT_INLINE void *api_calloc(size_t count, size_t size, class_function *class_of)
+{
+    size_t bytes;
+    if (MBI_UNLIKELY(__builtin_mul_overflow(count, size, &bytes))) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    if (bytes > SMALL_BYTES_MAX) {
+        api_count_large(true);
+        return mbi_large_calloc(count, size);
+    }
+    void *pointer = api_alloc(bytes, class_of);
+    return pointer != NULL ? memset(pointer, 0, bytes) : NULL;
+}
+
+/* Moves an object of `old_bytes` to a new place; when there is none, a smaller size may stay. */
+static inline void *api_move(void *old, size_t old_bytes, size_t size, class_function *class_of)
+{
+    void *pointer = api_alloc(size, class_of);
+    if (pointer == NULL) {
+        return size <= old_bytes ? old : NULL;
+    }
+    memcpy(pointer, old, size < old_bytes ? size : old_bytes);
+    api_free(old);
+    return pointer;
+}
+
+/* An object stays where it is while it fits and uses more than half of its slot. */
+static inline void *api_realloc(void *old, size_t size, class_function *class_of)
+{
+    size_t class = region_class_of(old);
+    if (class < SIZE_CLASS_COUNT) {
+        size_t slot_bytes = size_class_slot_bytes(class);
+        if (size <= slot_bytes && size > slot_bytes / 2) {
+            return old;
+        }
+        return api_move(old, slot_bytes, size, class_of);
+    }
+    if (old == NULL) {
+        return api_alloc(size, class_of);
+    }
+    if (size > SMALL_BYTES_MAX) {
+        return mbi_large_realloc(old, size);
+    }
+    return api_move(old, mbi_large_usable_bytes(old), size, class_of);
+}
+
+#endif

@@ -1,0 +1,40 @@
+/*
+ * batch: many objects in one call.
+ *
+ * Ladder: beside api.c. Objects move between the array and the loaded magazine's chain; magazines come and
+ * go whole, as they do for single calls, so each slot is touched once.
+ */
+#include "memorybucket/memorybucket.h"
+
+#include "api.h"
+
+size_t mb_alloc_batch(size_t size, size_t count, void **out)
+{
+    size_t done = 0;
+    if (!size_is_small(size)) {
+        while (done < count && (out[done] = mbi_api_alloc_large(size)) != NULL) {
+            done++;
+        }
+        return done;
+    }
+    size_t class = size_class_of(size);
+    while (done < count) {
+        done += mbi_thread_cache_take_many(class, count - done, out + done);
+        /* The magazine is empty: this refills it, or finds memory elsewhere. */
+        if (done < count) {
+            out[done] = mbi_thread_cache_alloc_slow(class);
+            if (out[done] == NULL) {
+                break;
+            }
+            done++;
+        }
+    }
+    return done;
+}
+
+void mb_free_batch(size_t count, void **pointers)
+{
+    for (size_t i = 0; i < count; i++) {
+        api_free(pointers[i]);
+    }
+}

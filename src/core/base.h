@@ -1,0 +1,75 @@
+/*
+ * base: what every file of the library needs and nothing else.
+ *
+ * Ladder: the lowest rung; includes only C and POSIX headers.
+ * Callers: every module.
+ */
+#ifndef MEMORYBUCKET_CORE_BASE_H
+#define MEMORYBUCKET_CORE_BASE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define MBI_LIKELY(x) __builtin_expect(!!(x), 1)
+#define MBI_UNLIKELY(x) __builtin_expect(!!(x), 0)
+
+/* A slow path: kept out of line so that the fast path ends in a tail call to it. */
+#define MBI_COLD __attribute__((noinline, cold))
+/* Said at declarations, so that no access goes through the GOT. */
+#define MBI_HIDDEN __attribute__((visibility("hidden")))
+#define MBI_HOT_INLINE static inline __attribute__((always_inline))
+
+/* The line of x86-64 and of most aarch64 cores; 128 keeps the adjacent-line prefetcher and the
+ * cores with 128-byte lines from sharing. */
+enum { LINE_BYTES = 64, ISOLATION_BYTES = 128 };
+
+/* A free slot: its first word links to the next one of the chain. */
+struct slot {
+    struct slot *next;
+};
+
+/*
+ * A counter with one writer (its owner, or whoever holds its lock) and any number of readers.
+ * relaxed [COUNT]: a statistic orders nothing; the one writer makes load + store enough. Readers
+ * see a recent value, and the exact one once something else has ordered them after the writer.
+ */
+MBI_HOT_INLINE void counter_add(_Atomic uint64_t *counter, uint64_t amount)
+{
+    uint64_t old = atomic_load_explicit(counter, memory_order_relaxed); /* [COUNT] */
+    atomic_store_explicit(counter, old + amount, memory_order_relaxed); /* [COUNT] */
+}
+
+static inline void counter_clear(_Atomic uint64_t *counter)
+{
+    atomic_store_explicit(counter, 0, memory_order_relaxed); /* [COUNT] */
+}
+
+static inline void counter_subtract(_Atomic uint64_t *counter, uint64_t amount)
+{
+    counter_add(counter, ~amount + 1);
+}
+
+MBI_HOT_INLINE uint64_t counter_read(const _Atomic uint64_t *counter)
+{
+    return atomic_load_explicit(counter, memory_order_relaxed); /* [COUNT] */
+}
+
+MBI_HOT_INLINE size_t round_up(size_t value, size_t power_of_two)
+{
+    return (value + power_of_two - 1) & ~(power_of_two - 1);
+}
+
+MBI_HOT_INLINE size_t round_down(size_t value, size_t power_of_two)
+{
+    return value & ~(power_of_two - 1);
+}
+
+/*
+ * Writes one line, "memorybucket: ", the text and a newline, to stderr with a single write(2).
+ * Allocates nothing, so it may be called from inside malloc. Text beyond about 250 bytes is cut.
+ */
+void mbi_message(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+#endif

@@ -1,0 +1,189 @@
+/*
+ * batch_stack: a pool's central free list, a lock-free stack of batches (full magazines).
+ *
+ * Ladder: above base; knows slots and spans, no pools. Callers: pool, and the tests.
+ *
+ *   head  63 ............ 32 31 ............. 0        slot number: 8-byte units through the pool's
+ *         |      tag       |  first slot's no.  |      dense span, then its wide span; 0 is none
+ *
+ *   a batch on the stack            the same batch in a magazine
+ *   +--------------------------+    +--------------------------+
+ *   | next batch | second slot |    | pointer to second slot   |   first slot: the one word that
+ *   +--------------------------+    +--------------------------+   is packed while in transit
+ *   | pointer to third slot    |    | pointer to third slot    |
+ *   +--------------------------+    +--------------------------+
+ *   | ... NULL                 |    | ... NULL                 |
+ *
+ * Push and pop touch the head and the first slot's word only: O(1) whatever the batch's length.
+ * This is Treiber's stack (IBM RJ 5118, 1986) with a version tag; moving constant-size batches
+ * through it follows Blelloch and Wei (SPAA 2020).
+ *
+ * Who synchronises with whom
+ *   push  [HEAD-PUSH] release  -> pop [HEAD-LOAD], [HEAD-POP] acquire: the popper sees the packed word and
+ *         every link of the chain as the pusher left them. All changes of the head are
+ *         read-modify-writes, so each push heads a release sequence that later pushes and pops
+ *         continue: also the batches further down are seen.
+ *   pop   needs no release: it writes nothing that others read through the head.
+ *
+ * ABA. A popper reads (first, tag), then first's word, and exchanges the head only if it still is
+ * (first, tag). For that to succeed with a stale word, first must have been popped in between,
+ * and each pop increments the tag: so 2^32 pops of this pool must fall into one popper's pause,
+ * and the head be the same batch at that very count. A push keeps the tag: it cannot make an old head
+ * valid again, as the tag in it is already past.
+ *
+ * Reclamation. A stale popper may read the word of a slot that has an owner again. The memory is
+ * never unmapped, so the read succeeds, and its value is thrown away by the failing exchange.
+ */
+#ifndef MEMORYBUCKET_CORE_BATCH_STACK_H
+#define MEMORYBUCKET_CORE_BATCH_STACK_H
+
+#include "core/size_class.h"
+
+/* Tests make the tag tiny to show what it is for. */
+#ifndef BATCH_STACK_TAG_BITS
+#define BATCH_STACK_TAG_BITS 32
+#endif
+#define BATCH_STACK_TAG_MASK (((uint64_t)1 << BATCH_STACK_TAG_BITS) - 1)
+#define SLOT_NUMBER_BITS 32
+#define SLOT_NUMBER_MASK (((uint64_t)1 << SLOT_NUMBER_BITS) - 1)
+
+#if defined(__SANITIZE_THREAD__)
+#define MBI_THREAD_SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define MBI_THREAD_SANITIZED 1
+#endif
+#endif
+
+/*
+ * The stale read of "Reclamation" above is a race with the owner's plain writes, harmless by
+ * the argument given there and by design; ThreadSanitizer cannot know, so it is not shown this one load.
+ */
+#ifdef MBI_THREAD_SANITIZED
+#define MBI_STALE_READ static __attribute__((noinline, no_sanitize("thread")))
+#else
+#define MBI_STALE_READ MBI_HOT_INLINE
+#endif
+
+/* Where the slots of a pool lie; constant once the pool exists. */
+struct slot_space {
+    char *dense;          /* first byte of the dense span */
+    char *wide;           /* first byte of the wide span */
+    uint64_t dense_units; /* 8-byte units of the dense span, 0 without one */
+};
+
+/* The head is written by every pusher and popper of the pool: it has its lines for itself. */
+struct batch_stack {
+    _Alignas(ISOLATION_BYTES) _Atomic uint64_t head;
+    char isolation[ISOLATION_BYTES - sizeof(uint64_t)];
+};
+
+MBI_HOT_INLINE uint64_t slot_space_number(const struct slot_space *space, const struct slot *slot)
+{
+    uint64_t dense_unit = (uint64_t)((uintptr_t)slot - (uintptr_t)space->dense) / SIZE_STEP_BYTES;
+    if (dense_unit < space->dense_units) {
+        return dense_unit;
+    }
+    uint64_t wide_unit = (uint64_t)((uintptr_t)slot - (uintptr_t)space->wide) / SIZE_STEP_BYTES;
+    return space->dense_units + wide_unit;
+}
+
+MBI_HOT_INLINE struct slot *slot_space_slot(const struct slot_space *space, uint64_t number)
+{
+    char *address = number < space->dense_units
+                        ? space->dense + number * SIZE_STEP_BYTES
+                        : space->wide + (number - space->dense_units) * SIZE_STEP_BYTES;
+    return (struct slot *)(void *)address;
+}
+
+/* The first slot's word while the batch is in transit. Slot number 0 is no slot. */
+MBI_STALE_READ uint64_t batch_read_packed(struct slot *first)
+{
+    /* relaxed [PACKED]: [HEAD-LOAD] orders it after the pusher's store when the head is still the pusher's, and
+     * when it is not, the value is thrown away. Atomic only so that a stale read is not torn. */
+    return atomic_load_explicit((_Atomic uint64_t *)(void *)first, memory_order_relaxed);
+}
+
+MBI_HOT_INLINE void batch_write_packed(struct slot *first, uint64_t packed)
+{
+    /* relaxed [PACKED]: published by [HEAD-PUSH]. */
+    atomic_store_explicit((_Atomic uint64_t *)(void *)first, packed, memory_order_relaxed);
+}
+
+/* A popper's view of the stack: what it read, and what it would make of it. */
+struct batch_stack_snapshot {
+    uint64_t head;
+    uint64_t packed;
+    struct slot *first;
+};
+
+/* False when the stack is empty. */
+MBI_HOT_INLINE bool batch_stack_peek(struct batch_stack *stack, const struct slot_space *space,
+                                     struct batch_stack_snapshot *seen)
+{
+    /* acquire [HEAD-LOAD]: pairs with [HEAD-PUSH]. */
+    seen->head = atomic_load_explicit(&stack->head, memory_order_acquire);
+    uint64_t number = seen->head & SLOT_NUMBER_MASK;
+    if (number == 0) {
+        return false;
+    }
+    seen->first = slot_space_slot(space, number);
+    seen->packed = batch_read_packed(seen->first);
+    return true;
+}
+
+/* Takes the batch that was seen; false when the head has changed since. */
+MBI_HOT_INLINE bool batch_stack_try_pop(struct batch_stack *stack,
+                                        const struct batch_stack_snapshot *seen)
+{
+    uint64_t tag = ((seen->head >> SLOT_NUMBER_BITS) + 1) & BATCH_STACK_TAG_MASK;
+    uint64_t next_batch = seen->packed >> SLOT_NUMBER_BITS;
+    uint64_t expected = seen->head;
+    /* acquire [HEAD-POP]: pairs with [HEAD-PUSH]; relaxed on failure, the caller peeks again. */
+    return atomic_compare_exchange_strong_explicit(&stack->head, &expected,
+                                                   tag << SLOT_NUMBER_BITS | next_batch,
+                                                   memory_order_acquire, memory_order_relaxed);
+}
+
+/*
+ * Pops one batch: its first slot, linked by pointers again, or NULL when the stack is empty.
+ * Adds the number of failed exchanges to *retries. Lock-free.
+ */
+static inline struct slot *batch_stack_pop(struct batch_stack *stack,
+                                           const struct slot_space *space, uint64_t *retries)
+{
+    struct batch_stack_snapshot seen;
+    while (batch_stack_peek(stack, space, &seen)) {
+        if (MBI_LIKELY(batch_stack_try_pop(stack, &seen))) {
+            uint64_t second = seen.packed & SLOT_NUMBER_MASK;
+            seen.first->next = second != 0 ? slot_space_slot(space, second) : NULL;
+            return seen.first;
+        }
+        ++*retries;
+    }
+    return NULL;
+}
+
+/* Pushes the batch that starts at `first`; the same counting and progress as pop. */
+static inline void batch_stack_push(struct batch_stack *stack, const struct slot_space *space,
+                                    struct slot *first, uint64_t *retries)
+{
+    struct slot *second = first->next;
+    uint64_t second_number = second != NULL ? slot_space_number(space, second) : 0;
+    uint64_t first_number = slot_space_number(space, first);
+    /* relaxed [HEAD-GUESS]: only a guess; the exchange below checks it. */
+    uint64_t head = atomic_load_explicit(&stack->head, memory_order_relaxed);
+    for (;;) {
+        uint64_t tag_in_place = head & ~SLOT_NUMBER_MASK;
+        batch_write_packed(first, head << SLOT_NUMBER_BITS | second_number);
+        /* release [HEAD-PUSH]: pairs with [HEAD-LOAD] and [HEAD-POP]; on failure the next guess. */
+        if (atomic_compare_exchange_strong_explicit(&stack->head, &head,
+                                                    tag_in_place | first_number,
+                                                    memory_order_release, memory_order_relaxed)) {
+            return;
+        }
+        ++*retries;
+    }
+}
+
+#endif

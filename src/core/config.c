@@ -1,0 +1,224 @@
+/* config: defaults, the parser, and the rule for bad values. */
+#include "core/config.h"
+
+#include "core/region.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define KIB ((size_t)1 << 10)
+#define MIB ((size_t)1 << 20)
+#define GIB ((size_t)1 << 30)
+
+enum { DEFAULT_ROUNDS_MIN = 16, DEFAULT_ROUNDS_MAX = 256 };
+#define DEFAULT_MAGAZINE_BYTES (8 * KIB)
+#define DEFAULT_THREAD_CACHE_BYTES_MAX (1 * MIB)
+#define DEFAULT_BLOCK_BYTES (64 * KIB)
+
+/* 8 rounds in each of the 64 classes: 8 * (8 + 16 + ... + 512) bytes. */
+#define THREAD_CACHE_BYTES_MIN (130 * KIB)
+#define THREAD_CACHE_BYTES_MAX (1 * GIB)
+#define BLOCK_BYTES_MIN (4 * KIB)
+#define BLOCK_BYTES_MAX (16 * MIB)
+
+_Static_assert(MAGAZINE_ROUNDS_MIN * SIZE_STEP_BYTES * SIZE_CLASS_COUNT * (SIZE_CLASS_COUNT + 1) / 2
+                   == THREAD_CACHE_BYTES_MIN,
+               "the smallest bound holds the smallest magazine of every class");
+
+struct config mbi_config;
+
+static bool parse_number(const char **text, size_t *value)
+{
+    const char *cursor = *text;
+    size_t number = 0;
+    if (*cursor < '0' || *cursor > '9') {
+        return false;
+    }
+    for (; *cursor >= '0' && *cursor <= '9'; cursor++) {
+        if (__builtin_mul_overflow(number, (size_t)10, &number)
+            || __builtin_add_overflow(number, (size_t)(*cursor - '0'), &number)) {
+            return false;
+        }
+    }
+    *text = cursor;
+    *value = number;
+    return true;
+}
+
+/* A number of bytes: digits and at most one of K, M, G (or k, m, g). */
+static bool parse_bytes(const char *text, size_t *bytes)
+{
+    size_t unit = 1;
+    if (!parse_number(&text, bytes)) {
+        return false;
+    }
+    switch (*text) {
+    case 'K': case 'k': unit = KIB; text++; break;
+    case 'M': case 'm': unit = MIB; text++; break;
+    case 'G': case 'g': unit = GIB; text++; break;
+    default: break;
+    }
+    return *text == '\0' && !__builtin_mul_overflow(*bytes, unit, bytes);
+}
+
+static bool parse_rounds(const char **text, uint32_t *rounds)
+{
+    size_t number;
+    if (!parse_number(text, &number) || number < MAGAZINE_ROUNDS_MIN
+        || number > MAGAZINE_ROUNDS_MAX) {
+        return false;
+    }
+    *rounds = (uint32_t)round_up(number, MAGAZINE_ROUNDS_STEP);
+    return true;
+}
+
+/* "LOW-HIGH:ROUNDS", sizes in bytes; sets every class that serves a size of the range. */
+static bool parse_rounds_range(const char **text, uint32_t rounds_of_class[])
+{
+    size_t low;
+    size_t high;
+    uint32_t rounds;
+    if (!parse_number(text, &low) || *(*text)++ != '-' || !parse_number(text, &high)
+        || *(*text)++ != ':' || !parse_rounds(text, &rounds)) {
+        return false;
+    }
+    if (low < 1 || high < low || high > SMALL_BYTES_MAX) {
+        return false;
+    }
+    for (size_t class = size_class_of(low); class <= size_class_of(high); class++) {
+        rounds_of_class[class] = rounds;
+    }
+    return true;
+}
+
+/* Either "ROUNDS" for every class, or ranges separated by commas; nothing changes on failure. */
+static bool parse_magazine_rounds(const char *text, uint32_t rounds_of_class[])
+{
+    uint32_t parsed[SIZE_CLASS_COUNT];
+    memcpy(parsed, rounds_of_class, sizeof parsed);
+
+    const char *cursor = text;
+    uint32_t rounds;
+    if (parse_rounds(&cursor, &rounds) && *cursor == '\0') {
+        for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
+            parsed[class] = rounds;
+        }
+    } else {
+        cursor = text;
+        for (;;) {
+            if (!parse_rounds_range(&cursor, parsed)) {
+                return false;
+            }
+            if (*cursor == '\0') {
+                break;
+            }
+            if (*cursor++ != ',') {
+                return false;
+            }
+        }
+    }
+    memcpy(rounds_of_class, parsed, sizeof parsed);
+    return true;
+}
+
+static void complain(const char *name, const char *value, const char *accepted)
+{
+    mbi_message("%s=%.80s is not valid; accepted: %s; using the default", name, value, accepted);
+}
+
+/* True when the variable was set to a valid value, which is then in *bytes. */
+static bool read_bytes(const char *name, size_t low, size_t high, const char *accepted,
+                       size_t *bytes)
+{
+    const char *value = secure_getenv(name);
+    size_t parsed;
+    if (value == NULL) {
+        return false;
+    }
+    if (!parse_bytes(value, &parsed) || parsed < low || parsed > high) {
+        complain(name, value, accepted);
+        return false;
+    }
+    *bytes = parsed;
+    return true;
+}
+
+static bool read_switch(const char *name)
+{
+    const char *value = secure_getenv(name);
+    if (value == NULL || strcmp(value, "0") == 0) {
+        return false;
+    }
+    if (strcmp(value, "1") != 0) {
+        complain(name, value, "0 or 1");
+        return false;
+    }
+    return true;
+}
+
+static uint32_t default_rounds(size_t class)
+{
+    size_t rounds = DEFAULT_MAGAZINE_BYTES / size_class_slot_bytes(class);
+    rounds = round_down(rounds, MAGAZINE_ROUNDS_STEP);
+    if (rounds < DEFAULT_ROUNDS_MIN) {
+        rounds = DEFAULT_ROUNDS_MIN;
+    }
+    return (uint32_t)(rounds < DEFAULT_ROUNDS_MAX ? rounds : DEFAULT_ROUNDS_MAX);
+}
+
+/* Bytes that one full magazine of every class holds: the floor of a thread cache's bound. */
+static size_t loaded_bytes(void)
+{
+    size_t bytes = 0;
+    for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
+        bytes += mbi_config.magazine_rounds[class] * size_class_slot_bytes(class);
+    }
+    return bytes;
+}
+
+/* Makes the magazines small enough for one of each to fit the thread cache's bound. */
+static void shrink_magazines_to(size_t bytes_max)
+{
+    while (loaded_bytes() > bytes_max) {
+        for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
+            uint32_t *rounds = &mbi_config.magazine_rounds[class];
+            *rounds = (uint32_t)round_up(*rounds / 2, MAGAZINE_ROUNDS_STEP);
+        }
+    }
+}
+
+static void read_magazine_rounds(void)
+{
+    for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
+        mbi_config.magazine_rounds[class] = default_rounds(class);
+    }
+    const char *value = secure_getenv("MB_MAGAZINE_SIZE");
+    if (value != NULL && !parse_magazine_rounds(value, mbi_config.magazine_rounds)) {
+        complain("MB_MAGAZINE_SIZE", value,
+                 "8 to 4096 rounds, or a list such as 8-64:256,65-512:64 (bytes:rounds)");
+    }
+}
+
+void mbi_config_read(size_t page_bytes)
+{
+    mbi_config.block_bytes = DEFAULT_BLOCK_BYTES;
+    mbi_config.region_bytes = REGION_BYTES_MAX;
+    mbi_config.thread_cache_bytes_max = DEFAULT_THREAD_CACHE_BYTES_MAX;
+
+    read_magazine_rounds();
+    if (read_bytes("MB_THREAD_CACHE_MAX", THREAD_CACHE_BYTES_MIN, THREAD_CACHE_BYTES_MAX,
+                   "130K to 1G", &mbi_config.thread_cache_bytes_max)) {
+        shrink_magazines_to(mbi_config.thread_cache_bytes_max);
+    } else if (2 * loaded_bytes() > mbi_config.thread_cache_bytes_max) {
+        /* Larger magazines were asked for, and no bound: leave room for two of each. */
+        mbi_config.thread_cache_bytes_max = 2 * loaded_bytes();
+    }
+    mbi_config.previous_bytes_max = mbi_config.thread_cache_bytes_max - loaded_bytes();
+    read_bytes("MB_BLOCK_SIZE", BLOCK_BYTES_MIN, BLOCK_BYTES_MAX, "4K to 16M",
+               &mbi_config.block_bytes);
+    mbi_config.block_bytes = round_up(mbi_config.block_bytes, page_bytes);
+    read_bytes("MB_REGION_SIZE", REGION_BYTES_MIN, REGION_BYTES_MAX, "64M to 2052G",
+               &mbi_config.region_bytes);
+    mbi_config.stats_at_exit = read_switch("MB_STATS");
+    mbi_config.verbose = read_switch("MB_VERBOSE");
+}

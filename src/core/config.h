@@ -1,0 +1,40 @@
+/*
+ * config: the environment, read once.
+ *
+ * Ladder: above size_class. Callers: region, pool, the thread caches, the exit report.
+ * Written once, by the thread that initialises the library, before any other can see a pool;
+ * constant from then on, so readers need no lock and no atomics.
+ */
+#ifndef MEMORYBUCKET_CORE_CONFIG_H
+#define MEMORYBUCKET_CORE_CONFIG_H
+
+#include "core/size_class.h"
+
+enum {
+    /* Carving in multiples of 8 slots starts and ends every run on a cache line, whatever the
+     * class: 8 slots of 8k bytes are 64k bytes. So no line is split between two threads. */
+    MAGAZINE_ROUNDS_STEP = 8,
+    MAGAZINE_ROUNDS_MIN = 8,
+    MAGAZINE_ROUNDS_MAX = 4096,
+};
+_Static_assert(MAGAZINE_ROUNDS_STEP * SIZE_STEP_BYTES % LINE_BYTES == 0, "runs end on a line");
+
+struct config {
+    uint32_t magazine_rounds[SIZE_CLASS_COUNT]; /* MB_MAGAZINE_SIZE */
+    size_t thread_cache_bytes_max;              /* MB_THREAD_CACHE_MAX */
+    size_t previous_bytes_max; /* of that, what is left beside one full magazine of each class */
+    size_t block_bytes;                         /* MB_BLOCK_SIZE, whole pages */
+    size_t region_bytes;                        /* MB_REGION_SIZE */
+    bool stats_at_exit;                         /* MB_STATS */
+    bool verbose;                               /* MB_VERBOSE */
+};
+
+extern MBI_HIDDEN struct config mbi_config;
+
+/*
+ * Fills mbi_config from the defaults and the environment (secure_getenv). A bad value gets one line on
+ * stderr (name, value, what is accepted) and the default. Allocates nothing.
+ */
+void mbi_config_read(size_t page_bytes);
+
+#endif

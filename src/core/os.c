@@ -1,0 +1,69 @@
+/* os: mmap, mprotect, mincore, getrlimit, sysconf. */
+#include "core/os.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+size_t mbi_os_page_bytes(void)
+{
+    long bytes = sysconf(_SC_PAGESIZE);
+    return bytes > 0 ? (size_t)bytes : 4096;
+}
+
+void *mbi_os_reserve(size_t bytes)
+{
+    void *start = mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return start != MAP_FAILED ? start : NULL;
+}
+
+void mbi_os_unreserve(void *start, size_t bytes)
+{
+    munmap(start, bytes);
+}
+
+bool mbi_os_commit(void *start, size_t bytes)
+{
+    return mprotect(start, bytes, PROT_READ | PROT_WRITE) == 0;
+}
+
+void *mbi_os_map(size_t bytes)
+{
+    void *start = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return start != MAP_FAILED ? start : NULL;
+}
+
+size_t mbi_os_address_space_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) {
+        return SIZE_MAX;
+    }
+    return (size_t)limit.rlim_cur;
+}
+
+size_t mbi_os_resident_bytes(const void *start, size_t bytes)
+{
+    enum { PAGES_PER_CALL = 1024 };
+    unsigned char in_memory[PAGES_PER_CALL];
+    size_t page_bytes = mbi_os_page_bytes();
+    size_t resident_pages = 0;
+    int saved_errno = errno;
+
+    for (size_t done = 0; done < bytes;) {
+        size_t part = bytes - done;
+        if (part > PAGES_PER_CALL * page_bytes) {
+            part = PAGES_PER_CALL * page_bytes;
+        }
+        /* mincore takes a pointer to non-const, and reads nothing through it. */
+        if (mincore((void *)((uintptr_t)start + done), part, in_memory) == 0) {
+            for (size_t page = 0; page < part / page_bytes; page++) {
+                resident_pages += in_memory[page] & 1U;
+            }
+        }
+        done += part;
+    }
+    errno = saved_errno;
+    return resident_pages * page_bytes;
+}

@@ -1,0 +1,32 @@
+/*
+ * os: the only system calls of the library, but for the output of mbi_message.
+ *
+ * Ladder: above base. Callers: region, pool, registry, stats.
+ * All of them are thread safe, allocate nothing and hold no lock. Those that fail leave errno set by the
+ * kernel and return NULL or false; nothing has changed then.
+ */
+#ifndef MEMORYBUCKET_CORE_OS_H
+#define MEMORYBUCKET_CORE_OS_H
+
+#include "core/base.h"
+
+/* The page's size, read from the kernel: 4 KiB on x86-64, 4, 16 or 64 KiB on aarch64. */
+size_t mbi_os_page_bytes(void);
+
+/* Address space without memory: no access, not counted as committed. */
+void *mbi_os_reserve(size_t bytes);
+void mbi_os_unreserve(void *start, size_t bytes);
+
+/* Makes whole pages of a reservation readable and writable; they are zero when first touched. */
+bool mbi_os_commit(void *start, size_t bytes);
+
+/* Fresh zeroed pages outside the reservation, for the library's own structures. */
+void *mbi_os_map(size_t bytes);
+
+/* The soft RLIMIT_AS in bytes; SIZE_MAX when there is none. */
+size_t mbi_os_address_space_limit(void);
+
+/* Bytes of [start, start + bytes) that are in memory; whole pages, both page aligned. */
+size_t mbi_os_resident_bytes(const void *start, size_t bytes);
+
+#endif

@@ -1,0 +1,83 @@
+/*
+ * size_class: which pool serves a request.
+ *
+ * Ladder: above base; pure arithmetic. Callers: everything that turns bytes into a class.
+ *
+ *   class c serves requests of 8c+1 .. 8c+8 bytes from slots of 8c+8 bytes.
+ *
+ * A slot's alignment is the largest power of two that divides its size: spans start on a page
+ * (plus whole pages of colour), and slots tile them without gaps.
+ */
+#ifndef MEMORYBUCKET_CORE_SIZE_CLASS_H
+#define MEMORYBUCKET_CORE_SIZE_CLASS_H
+
+#include "core/base.h"
+
+enum {
+    SIZE_CLASS_COUNT = 64,
+    SIZE_STEP_BYTES = 8,
+    SMALL_BYTES_MAX = SIZE_CLASS_COUNT * SIZE_STEP_BYTES,
+    /* What the C ABI expects of malloc for requests that can hold such an object. */
+    ABI_ALIGNMENT_BYTES = 16,
+};
+_Static_assert(SMALL_BYTES_MAX == 512, "the border between pools and the system allocator");
+_Static_assert(SIZE_STEP_BYTES == sizeof(struct slot), "the smallest slot holds exactly a link");
+
+/* True for 1..512. Size 0 wraps around and is sent, with the large ones, off the fast path. */
+MBI_HOT_INLINE bool size_is_small(size_t size_bytes)
+{
+    return size_bytes - 1 < SMALL_BYTES_MAX;
+}
+
+MBI_HOT_INLINE size_t size_class_of(size_t size_bytes)
+{
+    return (size_bytes - 1) / SIZE_STEP_BYTES;
+}
+
+/*
+ * The class for malloc's contract, in one go: 16-byte aligned slots for more than 8 bytes, which
+ * are those of every second class; up to 8 bytes the first class does.
+ */
+MBI_HOT_INLINE size_t size_class_of_abi_aligned(size_t size_bytes)
+{
+    size_t class = size_class_of(size_bytes);
+    return class | (class != 0);
+}
+
+MBI_HOT_INLINE size_t size_class_slot_bytes(size_t class)
+{
+    return (class + 1) * SIZE_STEP_BYTES;
+}
+
+/* The largest power of two that divides the slot's size. */
+MBI_HOT_INLINE size_t size_class_alignment_bytes(size_t class)
+{
+    size_t slot_bytes = size_class_slot_bytes(class);
+    return slot_bytes & (~slot_bytes + 1);
+}
+
+/*
+ * The smallest class above `class` whose slots are aligned to `alignment_bytes`, a power of two up
+ * to 512; SIZE_CLASS_COUNT when there is none.
+ */
+static inline size_t size_class_next_aligned(size_t class, size_t alignment_bytes)
+{
+    size_t step = alignment_bytes > SIZE_STEP_BYTES ? alignment_bytes / SIZE_STEP_BYTES : 1;
+    size_t next = (class + 1) / step * step + step - 1;
+    return next < SIZE_CLASS_COUNT ? next : SIZE_CLASS_COUNT;
+}
+
+/*
+ * The class for an aligned request; `alignment_bytes` is a power of two.
+ * SIZE_CLASS_COUNT when no pool can serve it.
+ */
+static inline size_t size_class_of_aligned(size_t alignment_bytes, size_t size_bytes)
+{
+    if (alignment_bytes > SMALL_BYTES_MAX || size_bytes > SMALL_BYTES_MAX) {
+        return SIZE_CLASS_COUNT;
+    }
+    size_t bytes = round_up(size_bytes != 0 ? size_bytes : 1, alignment_bytes);
+    return bytes <= SMALL_BYTES_MAX ? size_class_of(bytes) : SIZE_CLASS_COUNT;
+}
+
+#endif

@@ -1,0 +1,134 @@
+/*
+ * dropin/malloc: the C library's allocation functions, each the fast path itself.
+ *
+ * Ladder: above api and tcache. Only libmemorybucket-malloc.so is built from it.
+ *
+ * Contracts are those of malloc(3), posix_memalign(3) and malloc_usable_size(3) as glibc has them,
+ * down to realloc(p, 0), which frees.
+ */
+#include "api.h"
+
+#include <stdlib.h>
+
+#define EXPORT __attribute__((visibility("default")))
+
+/* The linker finds these by name; the C library declares most of them, with other attributes. */
+EXPORT void *memalign(size_t alignment, size_t size);
+EXPORT void *valloc(size_t size);
+EXPORT void *pvalloc(size_t size);
+EXPORT size_t malloc_usable_size(void *pointer);
+EXPORT void *reallocarray(void *pointer, size_t count, size_t size);
+
+EXPORT void *malloc(size_t size)
+{
+    return api_alloc(size, size_class_of_abi_aligned);
+}
+
+EXPORT void free(void *pointer)
+{
+    api_free(pointer);
+}
+
+EXPORT void *calloc(size_t count, size_t size)
+{
+    return api_calloc(count, size, size_class_of_abi_aligned);
+}
+
+EXPORT void *realloc(void *pointer, size_t size)
+{
+    if (MBI_UNLIKELY(size == 0 && pointer != NULL)) {
+        api_free(pointer);
+        return NULL;
+    }
+    return api_realloc(pointer, size, size_class_of_abi_aligned);
+}
+
+EXPORT void *reallocarray(void *pointer, size_t count, size_t size)
+{
+    size_t bytes;
+    if (__builtin_mul_overflow(count, size, &bytes)) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    if (bytes == 0 && pointer != NULL) {
+        api_free(pointer);
+        return NULL;
+    }
+    return api_realloc(pointer, bytes, size_class_of_abi_aligned);
+}
+
+static bool is_power_of_two(size_t value)
+{
+    return value != 0 && (value & (value - 1)) == 0;
+}
+
+/* Small alignments still get malloc's, so that the object may be anything of its size. */
+static void *allocate_aligned(size_t alignment, size_t size)
+{
+    if (alignment < ABI_ALIGNMENT_BYTES) {
+        return api_alloc(size, size_class_of_abi_aligned);
+    }
+    return mbi_api_aligned_alloc(alignment, size);
+}
+
+EXPORT int posix_memalign(void **out, size_t alignment, size_t size)
+{
+    if (!is_power_of_two(alignment) || alignment % sizeof(void *) != 0) {
+        return EINVAL;
+    }
+    int saved_errno = errno;
+    void *pointer = allocate_aligned(alignment, size);
+    errno = saved_errno;
+    if (pointer == NULL) {
+        return ENOMEM;
+    }
+    *out = pointer;
+    return 0;
+}
+
+EXPORT void *aligned_alloc(size_t alignment, size_t size)
+{
+    if (!is_power_of_two(alignment)) {
+        errno = EINVAL;
+        return NULL;
+    }
+    return allocate_aligned(alignment, size);
+}
+
+/* As glibc: an alignment that is no power of two is rounded up to one. */
+EXPORT void *memalign(size_t alignment, size_t size)
+{
+    if (alignment > SIZE_MAX / 2 + 1) {
+        errno = EINVAL;
+        return NULL;
+    }
+    size_t power = ABI_ALIGNMENT_BYTES;
+    while (power < alignment) {
+        power *= 2;
+    }
+    return allocate_aligned(power, size);
+}
+
+EXPORT void *valloc(size_t size)
+{
+    return allocate_aligned(mbi_os_page_bytes(), size);
+}
+
+EXPORT void *pvalloc(size_t size)
+{
+    size_t page_bytes = mbi_os_page_bytes();
+    if (size > SIZE_MAX - page_bytes) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    return allocate_aligned(page_bytes, round_up(size != 0 ? size : 1, page_bytes));
+}
+
+EXPORT size_t malloc_usable_size(void *pointer)
+{
+    size_t class = region_class_of(pointer);
+    if (class < SIZE_CLASS_COUNT) {
+        return size_class_slot_bytes(class);
+    }
+    return pointer != NULL ? mbi_large_usable_bytes(pointer) : 0;
+}

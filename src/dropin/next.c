@@ -1,0 +1,175 @@
+/*
+ * dropin/next: large requests in the drop-in: the next allocator in link order.
+ *
+ * Ladder: implements core/large.h. The next allocator is usually the C library's, or that of another
+ * library which was preloaded behind this one.
+ *
+ * dlsym finds it, once. It may allocate on its way; what it asks of us then comes from the pools
+ * or, above 512 bytes, from a small static arena that is never freed.
+ */
+#include "core/large.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/*
+ * Found by whoever comes first, possibly by several threads at once, who then write the same.
+ */
+struct next_allocator {
+    void *(*malloc)(size_t);
+    void *(*calloc)(size_t, size_t);
+    void *(*realloc)(void *, size_t);
+    int (*posix_memalign)(void **, size_t, size_t);
+    void (*free)(void *);
+    size_t (*malloc_usable_size)(void *);
+};
+
+static struct next_allocator next;
+/* Set last, when all of `next` is there. */
+static _Atomic bool found;
+
+static _Thread_local bool searching __attribute__((tls_model("initial-exec")));
+
+/* Requests of dlsym itself: a bump arena, one object after its size. */
+enum { BOOT_ARENA_BYTES = 64 << 10, BOOT_HEADER_BYTES = 16 };
+static _Alignas(4096) char boot_arena[BOOT_ARENA_BYTES];
+static _Atomic size_t boot_used;
+
+static bool boot_owns(const void *pointer)
+{
+    return (uintptr_t)pointer - (uintptr_t)boot_arena < BOOT_ARENA_BYTES;
+}
+
+static void *boot_alloc(size_t alignment_bytes, size_t size_bytes)
+{
+    if (size_bytes > BOOT_ARENA_BYTES || alignment_bytes > BOOT_ARENA_BYTES) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    size_t alignment = alignment_bytes > BOOT_HEADER_BYTES ? alignment_bytes : BOOT_HEADER_BYTES;
+    size_t bytes = round_up(size_bytes, BOOT_HEADER_BYTES) + BOOT_HEADER_BYTES + alignment;
+    /* relaxed [BOOT]: hands out disjoint ranges of memory that nobody has written. */
+    size_t offset = atomic_fetch_add_explicit(&boot_used, bytes, memory_order_relaxed);
+    if (offset > BOOT_ARENA_BYTES - bytes || bytes > BOOT_ARENA_BYTES) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    char *object = boot_arena + round_up(offset + BOOT_HEADER_BYTES, alignment);
+    memcpy(object - BOOT_HEADER_BYTES, &size_bytes, sizeof size_bytes);
+    return object;
+}
+
+static size_t boot_usable_bytes(const void *pointer)
+{
+    size_t size_bytes;
+    memcpy(&size_bytes, (const char *)pointer - BOOT_HEADER_BYTES, sizeof size_bytes);
+    return size_bytes;
+}
+
+static void next_find_symbol(const char *name, void *function, size_t bytes)
+{
+    void *symbol = dlsym(RTLD_NEXT, name);
+    if (symbol == NULL) {
+        mbi_message("no allocator behind the drop-in has %s", name);
+        abort();
+    }
+    memcpy(function, &symbol, bytes);
+}
+
+static void next_find_all(void)
+{
+    struct next_allocator here;
+    searching = true;
+    next_find_symbol("malloc", &here.malloc, sizeof here.malloc);
+    next_find_symbol("calloc", &here.calloc, sizeof here.calloc);
+    next_find_symbol("realloc", &here.realloc, sizeof here.realloc);
+    next_find_symbol("posix_memalign", &here.posix_memalign, sizeof here.posix_memalign);
+    next_find_symbol("free", &here.free, sizeof here.free);
+    next_find_symbol("malloc_usable_size", &here.malloc_usable_size,
+                     sizeof here.malloc_usable_size);
+    next = here;
+    /* release [NEXT-STORE]: pairs with [NEXT-LOAD]. */
+    atomic_store_explicit(&found, true, memory_order_release);
+    searching = false;
+}
+
+/* False while this thread is inside dlsym on our behalf. */
+static bool next_ready(void)
+{
+    /* acquire [NEXT-LOAD]: pairs with [NEXT-STORE]. */
+    if (MBI_LIKELY(atomic_load_explicit(&found, memory_order_acquire))) {
+        return true;
+    }
+    if (searching) {
+        return false;
+    }
+    next_find_all();
+    return true;
+}
+
+/* While the process has one thread; a first large request before this comes upon it by itself. */
+__attribute__((constructor(102))) static void next_find_early(void)
+{
+    (void)next_ready();
+}
+
+void *mbi_large_alloc(size_t size_bytes)
+{
+    return next_ready() ? next.malloc(size_bytes) : boot_alloc(1, size_bytes);
+}
+
+void *mbi_large_calloc(size_t count, size_t size_bytes)
+{
+    if (next_ready()) {
+        return next.calloc(count, size_bytes);
+    }
+    return boot_alloc(1, count * size_bytes); /* callers checked for overflow; zero from the start */
+}
+
+void *mbi_large_aligned_alloc(size_t alignment_bytes, size_t size_bytes)
+{
+    size_t alignment = alignment_bytes > sizeof(void *) ? alignment_bytes : sizeof(void *);
+    if (!next_ready()) {
+        return boot_alloc(alignment, size_bytes);
+    }
+    void *pointer = NULL;
+    int error = next.posix_memalign(&pointer, alignment, size_bytes);
+    if (error != 0) {
+        errno = error;
+        return NULL;
+    }
+    return pointer;
+}
+
+void *mbi_large_realloc(void *pointer, size_t size_bytes)
+{
+    if (!boot_owns(pointer) && next_ready()) {
+        return next.realloc(pointer, size_bytes);
+    }
+    void *moved = mbi_large_alloc(size_bytes);
+    if (moved != NULL) {
+        size_t old_bytes = mbi_large_usable_bytes(pointer);
+        memcpy(moved, pointer, old_bytes < size_bytes ? old_bytes : size_bytes);
+        mbi_large_free(pointer);
+    }
+    return moved;
+}
+
+void mbi_large_free(void *pointer)
+{
+    if (!boot_owns(pointer) && next_ready()) {
+        int saved_errno = errno;
+        next.free(pointer);
+        errno = saved_errno;
+    }
+}
+
+size_t mbi_large_usable_bytes(const void *pointer)
+{
+    if (boot_owns(pointer)) {
+        return boot_usable_bytes(pointer);
+    }
+    return next_ready() ? next.malloc_usable_size((void *)(uintptr_t)pointer) : 0;
+}

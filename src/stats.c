@@ -1,0 +1,126 @@
+/*
+ * stats: the accounting equation, filled in and printed.
+ *
+ * Ladder: above tcache. Live slots are not counted anywhere: they are what was carved and is held
+ * by nobody else, so the fast paths count nothing.
+ */
+#include "memorybucket/memorybucket.h"
+
+#include "core/config.h"
+#include "core/os.h"
+#include "core/region.h"
+#include "tcache/registry.h"
+#include "tcache/startup.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+_Static_assert(MB_POOL_COUNT == SIZE_CLASS_COUNT && MB_SMALL_MAX == SMALL_BYTES_MAX,
+               "the public numbers are the internal ones");
+
+/* Starts a turn of the walk: what does not belong to a thread cache. */
+static void stats_begin(void *argument)
+{
+    struct mb_stats *stats = argument;
+    memset(stats, 0, sizeof *stats);
+
+    struct registry_totals totals = mbi_registry_totals();
+    stats->reserved_bytes = mbi_region.reserved_bytes;
+    stats->threads = totals.threads_active;
+    stats->idle_caches = totals.caches_retired + totals.caches_reusable;
+    stats->large_allocs = totals.departed_large_allocs;
+    stats->large_frees = totals.departed_large_frees;
+
+    for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
+        const struct pool *pool = &mbi_pools[class];
+        struct mb_pool_stats *out = &stats->pool[class];
+        out->slot_bytes = pool->slot_bytes;
+        out->magazine_rounds = pool->rounds;
+        out->carved = counter_read(&pool->carved);
+        out->loose = counter_read(&pool->loose_rounds);
+        out->orphaned = counter_read(&pool->orphaned);
+        out->refills = counter_read(&pool->departed.refills);
+        out->flushes = counter_read(&pool->departed.flushes);
+        out->cas_retries = counter_read(&pool->departed.cas_retries);
+        out->mutex_acquisitions = counter_read(&pool->mutex_acquisitions);
+        out->committed_bytes = counter_read(&pool->committed_bytes);
+    }
+}
+
+static void stats_add_cache(const struct thread_cache *cache, void *argument)
+{
+    struct mb_stats *stats = argument;
+    for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
+        const struct transfer_counts *transfers = &cache->transfers[class];
+        struct mb_pool_stats *out = &stats->pool[class];
+        out->magazines += mbi_thread_cache_rounds(cache, class);
+        out->refills += counter_read(&transfers->refills);
+        out->flushes += counter_read(&transfers->flushes);
+        out->cas_retries += counter_read(&transfers->cas_retries);
+    }
+    stats->large_allocs += counter_read(&cache->large_allocs);
+    stats->large_frees += counter_read(&cache->large_frees);
+}
+
+/* a - b, or 0 where threads at work made the terms disagree. */
+static uint64_t difference(uint64_t a, uint64_t b)
+{
+    return a > b ? a - b : 0;
+}
+
+int mb_stats_get(struct mb_stats *stats)
+{
+    if (stats == NULL) {
+        return -EINVAL;
+    }
+    (void)mbi_startup();
+    mbi_registry_walk(stats_begin, stats_add_cache, stats);
+
+    for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
+        struct mb_pool_stats *out = &stats->pool[class];
+        out->central = difference(out->flushes, out->refills) * out->magazine_rounds;
+        out->live = difference(out->carved,
+                               out->magazines + out->central + out->loose + out->orphaned);
+        out->resident_bytes = mbi_pool_resident_bytes(&mbi_pools[class]);
+        stats->committed_bytes += out->committed_bytes;
+        stats->resident_bytes += out->resident_bytes;
+    }
+    return 0;
+}
+
+void mb_stats_print(FILE *stream)
+{
+    struct mb_stats stats;
+    if (stream == NULL || mb_stats_get(&stats) != 0) {
+        return;
+    }
+    fprintf(stream,
+            "MemoryBucket: reserved %" PRIu64 " MiB, committed %" PRIu64 " KiB, resident %" PRIu64
+            " KiB; %" PRIu64 " threads, %" PRIu64 " idle caches; large: %" PRIu64
+            " allocated, %" PRIu64 " freed\n",
+            stats.reserved_bytes >> 20, stats.committed_bytes >> 10, stats.resident_bytes >> 10,
+            stats.threads, stats.idle_caches, stats.large_allocs, stats.large_frees);
+    fprintf(stream, "%5s %10s %10s %10s %10s %6s %8s %10s %10s %8s %8s\n", "slot", "carved", "live",
+            "magazines", "central", "loose", "orphaned", "refills", "flushes", "retries", "mutex");
+    for (size_t class = 0; class < MB_POOL_COUNT; class++) {
+        const struct mb_pool_stats *pool = &stats.pool[class];
+        if (pool->carved == 0) {
+            continue;
+        }
+        fprintf(stream,
+                "%5" PRIu64 " %10" PRIu64 " %10" PRIu64 " %10" PRIu64 " %10" PRIu64 " %6" PRIu64
+                " %8" PRIu64 " %10" PRIu64 " %10" PRIu64 " %8" PRIu64 " %8" PRIu64 "\n",
+                pool->slot_bytes, pool->carved, pool->live, pool->magazines, pool->central,
+                pool->loose, pool->orphaned, pool->refills, pool->flushes, pool->cas_retries,
+                pool->mutex_acquisitions);
+    }
+}
+
+/* MB_STATS=1. */
+__attribute__((destructor)) static void stats_report_at_exit(void)
+{
+    if (mbi_config.stats_at_exit) {
+        mb_stats_print(stderr);
+    }
+}

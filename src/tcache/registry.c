@@ -1,0 +1,307 @@
+/* registry: lists, grace periods and the one walk. */
+#include "tcache/registry.h"
+
+#include "core/os.h"
+
+#include <urcu/urcu-bp.h>
+#include <urcu/rculist.h>
+
+enum { CACHES_PER_MAPPING = 16, WALK_TURNS_MAX = 8 };
+
+static struct lock walker_lock = LOCK_INITIALIZER;
+static struct lock reclaim_lock = LOCK_INITIALIZER;
+static struct lock registry_lock = LOCK_INITIALIZER;
+
+/* All under registry_lock; walkers read `active` through RCU. */
+static CDS_LIST_HEAD(active);
+static struct thread_cache *retired;
+static struct thread_cache *reusable;
+static struct registry_totals totals;
+
+/* Set in a forked child, while it has one thread. */
+static bool without_rcu;
+
+/*
+ * Odd while a departing cache is both folded and listed. Written under registry_lock.
+ *   retire  [CHANGE-BEGIN] release fence after the store, [CHANGE-END] release store
+ *   walk    [CHANGE-LOAD] acquire load, then the sums, then [CHANGE-CHECK] acquire fence and load
+ * A sequence lock after Boehm (MSPC 2012): a walker that read anything written between BEGIN
+ * and END sees, by the fences, a changed number at CHECK, and adds up again.
+ */
+static _Atomic uint64_t changes;
+
+static void changes_begin(void)
+{
+    uint64_t now = atomic_load_explicit(&changes, memory_order_relaxed); /* [CHANGE-BEGIN] */
+    atomic_store_explicit(&changes, now + 1, memory_order_relaxed);      /* [CHANGE-BEGIN] */
+    atomic_thread_fence(memory_order_release);                           /* [CHANGE-BEGIN] */
+}
+
+static void changes_end(void)
+{
+    uint64_t now = atomic_load_explicit(&changes, memory_order_relaxed); /* [CHANGE-END] */
+    atomic_store_explicit(&changes, now + 1, memory_order_release);      /* [CHANGE-END] */
+}
+
+static void list_push(struct thread_cache **list, struct thread_cache *cache)
+{
+    cache->next_idle = *list;
+    *list = cache;
+}
+
+static struct thread_cache *list_pop(struct thread_cache **list)
+{
+    struct thread_cache *cache = *list;
+    if (cache != NULL) {
+        *list = cache->next_idle;
+    }
+    return cache;
+}
+
+/* Fresh caches come sixteen to a mapping. They are mapped outside the lock. */
+static bool registry_map_caches(void)
+{
+    struct thread_cache *caches = mbi_os_map(CACHES_PER_MAPPING * sizeof *caches);
+    if (caches == NULL) {
+        return false;
+    }
+    mbi_lock_acquire(&registry_lock);
+    for (size_t i = CACHES_PER_MAPPING; i-- > 0;) {
+        list_push(&reusable, &caches[i]);
+    }
+    totals.caches_reusable += CACHES_PER_MAPPING;
+    mbi_lock_release(&registry_lock);
+    return true;
+}
+
+struct thread_cache *mbi_registry_take_cache(void)
+{
+    struct thread_cache *cache;
+    do {
+        mbi_lock_acquire(&registry_lock);
+        cache = list_pop(&reusable);
+        if (cache != NULL) {
+            totals.caches_reusable--;
+        }
+        mbi_lock_release(&registry_lock);
+    } while (cache == NULL && registry_map_caches());
+
+    if (cache != NULL) {
+        mbi_thread_cache_init(cache);
+    }
+    return cache;
+}
+
+void mbi_registry_put_back(struct thread_cache *cache)
+{
+    mbi_lock_acquire(&registry_lock);
+    list_push(&reusable, cache);
+    totals.caches_reusable++;
+    mbi_lock_release(&registry_lock);
+}
+
+void mbi_registry_add(struct thread_cache *cache)
+{
+    mbi_lock_acquire(&registry_lock);
+    cds_list_add_rcu(&cache->node, &active);
+    totals.threads_active++;
+    mbi_lock_release(&registry_lock);
+}
+
+/* Waits until no walker can hold a cache that has left the list; false to try again later. */
+static bool grace_period(void)
+{
+    if (!without_rcu) {
+        urcu_bp_synchronize_rcu();
+        return true;
+    }
+    /* Against the lock order, hence only tried. */
+    if (!mbi_lock_try_acquire(&walker_lock)) {
+        return false;
+    }
+    mbi_lock_release(&walker_lock);
+    return true;
+}
+
+static void reclaim_retired(void)
+{
+    if (!mbi_lock_try_acquire(&reclaim_lock)) {
+        return; /* somebody is at it, and looks again when done */
+    }
+    for (;;) {
+        mbi_lock_acquire(&registry_lock);
+        struct thread_cache *batch = NULL;
+        uint64_t count = totals.caches_retired;
+        if (count >= RETIRE_BATCH) {
+            batch = retired;
+            retired = NULL;
+        }
+        mbi_lock_release(&registry_lock);
+        if (batch == NULL) {
+            break;
+        }
+
+        bool over = grace_period();
+
+        mbi_lock_acquire(&registry_lock);
+        struct thread_cache *cache;
+        while ((cache = list_pop(&batch)) != NULL) {
+            list_push(over ? &reusable : &retired, cache);
+        }
+        if (over) {
+            totals.caches_retired -= count;
+            totals.caches_reusable += count;
+        }
+        mbi_lock_release(&registry_lock);
+        if (!over) {
+            break;
+        }
+    }
+    mbi_lock_release(&reclaim_lock);
+}
+
+static void fold_counts(struct thread_cache *cache)
+{
+    for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
+        struct transfer_counts *counts = &cache->transfers[class];
+        if (counter_read(&counts->refills) + counter_read(&counts->flushes) != 0) {
+            mbi_pool_fold_counts(&mbi_pools[class], counts);
+            transfer_counts_clear(counts);
+        }
+    }
+    totals.departed_large_allocs += counter_read(&cache->large_allocs);
+    totals.departed_large_frees += counter_read(&cache->large_frees);
+    counter_clear(&cache->large_allocs);
+    counter_clear(&cache->large_frees);
+}
+
+void mbi_registry_retire(struct thread_cache *cache)
+{
+    mbi_lock_acquire(&registry_lock);
+    changes_begin();
+    fold_counts(cache);
+    cds_list_del_rcu(&cache->node);
+    changes_end();
+    totals.threads_active--;
+    list_push(&retired, cache);
+    totals.caches_retired++;
+    bool enough = totals.caches_retired >= RETIRE_BATCH;
+    mbi_lock_release(&registry_lock);
+
+    if (enough) {
+        reclaim_retired();
+    }
+}
+
+static void walk_once(void (*visit)(const struct thread_cache *cache, void *argument),
+                      void *argument)
+{
+    bool rcu = !without_rcu;
+    if (rcu) {
+        urcu_bp_read_lock();
+    }
+    const struct thread_cache *cache;
+    cds_list_for_each_entry_rcu(cache, &active, node) {
+        visit(cache, argument);
+    }
+    if (rcu) {
+        urcu_bp_read_unlock();
+    }
+}
+
+void mbi_registry_walk(void (*before)(void *argument),
+                       void (*visit)(const struct thread_cache *cache, void *argument),
+                       void *argument)
+{
+    mbi_lock_acquire(&walker_lock);
+    for (int turn = 0; turn < WALK_TURNS_MAX; turn++) {
+        /* acquire [CHANGE-LOAD]: pairs with [CHANGE-END]. */
+        uint64_t seen = atomic_load_explicit(&changes, memory_order_acquire);
+        before(argument);
+        walk_once(visit, argument);
+        atomic_thread_fence(memory_order_acquire); /* [CHANGE-CHECK] pairs with [CHANGE-BEGIN] */
+        uint64_t now = atomic_load_explicit(&changes, memory_order_relaxed); /* [CHANGE-CHECK] */
+        if (now == seen && seen % 2 == 0) {
+            break;
+        }
+    }
+    mbi_lock_release(&walker_lock);
+}
+
+struct registry_totals mbi_registry_totals(void)
+{
+    mbi_lock_acquire(&registry_lock);
+    struct registry_totals copy = totals;
+    mbi_lock_release(&registry_lock);
+    return copy;
+}
+
+void mbi_registry_count_large(bool alloc)
+{
+    mbi_lock_acquire(&registry_lock);
+    if (alloc) {
+        totals.departed_large_allocs++;
+    } else {
+        totals.departed_large_frees++;
+    }
+    mbi_lock_release(&registry_lock);
+}
+
+void mbi_registry_lock_all(void)
+{
+    mbi_lock_acquire(&walker_lock);
+    mbi_lock_acquire(&reclaim_lock);
+    mbi_lock_acquire(&registry_lock);
+}
+
+void mbi_registry_unlock_all(void)
+{
+    mbi_lock_release(&registry_lock);
+    mbi_lock_release(&reclaim_lock);
+    mbi_lock_release(&walker_lock);
+}
+
+/*
+ * A thread that fork left behind stopped between any two instructions: its chains may be one
+ * slot short or in two places at once, so they are counted and never followed.
+ */
+static void abandon_cache(struct thread_cache *cache)
+{
+    fold_counts(cache);
+    for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
+        size_t slots = mbi_thread_cache_rounds(cache, class);
+        if (slots != 0) {
+            mbi_pool_add_orphans(&mbi_pools[class], slots);
+        }
+    }
+    mbi_thread_cache_forget(cache);
+    list_push(&reusable, cache);
+    totals.caches_reusable++;
+}
+
+void mbi_registry_reset_in_child(struct thread_cache *survivor)
+{
+    without_rcu = true;
+    struct thread_cache *cache;
+    struct thread_cache *next;
+    cds_list_for_each_entry_safe(cache, next, &active, node) {
+        if (cache != survivor) {
+            abandon_cache(cache);
+        }
+    }
+    CDS_INIT_LIST_HEAD(&active);
+    totals.threads_active = 0;
+    if (survivor != NULL) {
+        cds_list_add_rcu(&survivor->node, &active);
+        totals.threads_active = 1;
+    }
+    while ((cache = list_pop(&retired)) != NULL) {
+        list_push(&reusable, cache);
+    }
+    totals.caches_reusable += totals.caches_retired;
+    totals.caches_retired = 0;
+
+    mbi_lock_init(&walker_lock);
+    mbi_lock_init(&reclaim_lock);
+    mbi_lock_init(&registry_lock);
+}

@@ -1,0 +1,72 @@
+/*
+ * registry: every thread cache there is: the active ones, the retired and the reusable.
+ *
+ * Ladder: above thread_cache. Callers: thread_exit, fork, statistics.
+ *
+ *   take -> active (RCU list) -> retire list --grace period--> reuse list -> take ...
+ *
+ * active + retired + reusable = caches ever mapped; the memory of a cache is never unmapped and never
+ * becomes anything else.
+ *
+ * Walkers read the active list inside an RCU read-side section (liburcu, bp flavour), one walker at a time (walker
+ * lock), and neither lock, allocate nor call the system there. A cache that leaves the list is reused
+ * only after a grace period, so a walker never sees one change hands under its eyes. Exiting threads
+ * do not wait for walkers: every RETIRE_BATCH-th retirement, whoever gets the reclaim lock
+ * waits for one grace period on behalf of all.
+ *
+ * In a forked child nothing calls liburcu any more: a thread that fork left behind may have held its
+ * internal locks. There the walker lock alone keeps walkers and reclaimers apart.
+ */
+#ifndef MEMORYBUCKET_TCACHE_REGISTRY_H
+#define MEMORYBUCKET_TCACHE_REGISTRY_H
+
+#include "tcache/thread_cache.h"
+
+enum { RETIRE_BATCH = 64 };
+
+struct registry_totals {
+    uint64_t threads_active;
+    uint64_t caches_retired;
+    uint64_t caches_reusable;
+    uint64_t departed_large_allocs; /* of threads that exited or have no cache */
+    uint64_t departed_large_frees;
+};
+
+/* A reusable or fresh cache, initialised, on no list; NULL when the kernel gives no memory. */
+struct thread_cache *mbi_registry_take_cache(void);
+/* Puts a cache that was never added back on the reuse list. */
+void mbi_registry_put_back(struct thread_cache *cache);
+
+/* The cache becomes visible to walkers. */
+void mbi_registry_add(struct thread_cache *cache);
+
+/*
+ * The cache, flushed, leaves: its counts are folded into the pools and totals, and it is reused
+ * after a grace period, for which this call may wait on behalf of others.
+ */
+void mbi_registry_retire(struct thread_cache *cache);
+
+/*
+ * Calls visit(cache, argument) for every active cache, in a read-side section: visit must not lock, allocate
+ * or call the system. `before` runs first, and both again when the registry changed meanwhile, so that what they add
+ * up counts a departing cache once; after a few such turns the result is taken as it is.
+ */
+void mbi_registry_walk(void (*before)(void *argument),
+                       void (*visit)(const struct thread_cache *cache, void *argument),
+                       void *argument);
+
+struct registry_totals mbi_registry_totals(void);
+
+/* Counts a large allocation (true) or free (false) of a thread that has no cache. */
+void mbi_registry_count_large(bool alloc);
+
+/* For fork: every lock of the registry, outermost first. */
+void mbi_registry_lock_all(void);
+void mbi_registry_unlock_all(void);
+/*
+ * In the child, all locks held: the caches of all other threads are emptied on paper (their slots become the pools'
+ * orphans) and reused; `survivor`, which may be NULL, is the only active one. Locks are made anew.
+ */
+void mbi_registry_reset_in_child(struct thread_cache *survivor);
+
+#endif

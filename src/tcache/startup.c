@@ -1,0 +1,71 @@
+/* startup: the order in which the parts come to life. */
+#include "tcache/startup.h"
+
+#include "core/config.h"
+#include "core/lock.h"
+#include "core/os.h"
+#include "core/pool.h"
+#include "core/region.h"
+#include "tcache/thread_exit.h"
+
+#include <errno.h>
+
+static struct lock init_lock = LOCK_INITIALIZER;
+/* Written under init_lock; set last. */
+static _Atomic bool ready;
+
+static void report(void)
+{
+    mbi_message("reserved %zu MiB, spans of %zu + %zu MiB a pool; magazines of %u (8 bytes) to %u "
+                "(512 bytes) rounds; blocks of %zu KiB; thread caches up to %zu KiB",
+                mbi_region.reserved_bytes >> 20, mbi_region.dense_span_bytes >> 20,
+                mbi_region.wide_span_bytes >> 20, mbi_config.magazine_rounds[0],
+                mbi_config.magazine_rounds[SIZE_CLASS_COUNT - 1], mbi_config.block_bytes >> 10,
+                mbi_config.thread_cache_bytes_max >> 10);
+}
+
+static void startup_locked(void)
+{
+    mbi_config_read(mbi_os_page_bytes());
+    if (mbi_region_reserve(mbi_config.region_bytes) != 0 && mbi_config.verbose) {
+        mbi_message("no address space for the pools: every request goes to the system allocator");
+    }
+    mbi_pools_init();
+    mbi_thread_exit_init();
+    if (mbi_config.verbose) {
+        report();
+    }
+}
+
+int mbi_startup(void)
+{
+    /* acquire [READY-LOAD]: pairs with [READY-STORE], so that the constants written by startup are seen. */
+    if (MBI_UNLIKELY(!atomic_load_explicit(&ready, memory_order_acquire))) {
+        int saved_errno = errno;
+        mbi_lock_acquire(&init_lock);
+        /* relaxed [READY-AGAIN]: under the lock that its writer held. */
+        if (!atomic_load_explicit(&ready, memory_order_relaxed)) {
+            startup_locked();
+            /* release [READY-STORE]: pairs with [READY-LOAD]. */
+            atomic_store_explicit(&ready, true, memory_order_release);
+        }
+        mbi_lock_release(&init_lock);
+        errno = saved_errno;
+    }
+    return mbi_region.reserved_bytes != 0 ? 0 : -ENOMEM;
+}
+
+void mbi_startup_lock(void)
+{
+    mbi_lock_acquire(&init_lock);
+}
+
+void mbi_startup_unlock(void)
+{
+    mbi_lock_release(&init_lock);
+}
+
+void mbi_startup_reset_in_child(void)
+{
+    mbi_lock_init(&init_lock);
+}

@@ -1,0 +1,117 @@
+/*
+ * thread_cache: what one thread holds of every pool, and the fast paths through it.
+ *
+ * Ladder: above magazine and core/pool. Callers: the API and the drop-in (fast paths); registry,
+ * thread_exit and fork (whole caches).
+ *
+ *   mbi_thread_cache (TLS, 8 bytes) -> one of
+ *     mbi_cache_none    constant and empty: this thread has done nothing yet
+ *     mbi_cache_direct  constant and empty: no cache now, or never again; straight to the pools
+ *     a cache           loaded[64]   the magazine in use, any number of rounds
+ *                       previous[64] a full magazine's chain, or NULL
+ *
+ * The constant caches are full and empty at once, so a fast path that meets one falls into the
+ * slow path by the tests it makes anyway: there is no "initialised?" branch.
+ *
+ * loaded and previous are Bonwick's pair: with previous either full or empty, each exchange with the centre is
+ * a whole batch, and a thread must allocate or free a whole magazine between two of them.
+ */
+#ifndef MEMORYBUCKET_TCACHE_THREAD_CACHE_H
+#define MEMORYBUCKET_TCACHE_THREAD_CACHE_H
+
+#include "core/pool.h"
+#include "tcache/magazine.h"
+
+#include <urcu/list.h>
+
+struct thread_cache {
+    _Alignas(ISOLATION_BYTES) struct magazine loaded[SIZE_CLASS_COUNT];
+
+    /* Slow paths only. Written by the owner; the atomic ones are read by walkers. */
+    _Atomic(struct slot *) previous[SIZE_CLASS_COUNT];
+    struct transfer_counts transfers[SIZE_CLASS_COUNT];
+    uint16_t carve_rounds[SIZE_CLASS_COUNT]; /* how many fresh slots to ask for next */
+    size_t previous_bytes;                   /* in all of previous[] */
+    _Atomic uint64_t large_allocs;
+    _Atomic uint64_t large_frees;
+    bool active; /* false in the constant caches: nothing may be written */
+    bool exit_seen; /* the TSD destructor has run once */
+
+    struct cds_list_head node;      /* in the registry; under its lock, read by RCU walkers */
+    struct thread_cache *next_idle; /* on the retire or the reuse list; under the registry's lock */
+};
+
+extern MBI_HIDDEN const struct thread_cache mbi_cache_none;
+extern MBI_HIDDEN const struct thread_cache mbi_cache_direct;
+
+/* initial-exec: 8 bytes of static TLS, and no call to __tls_get_addr, which may allocate. */
+extern MBI_HIDDEN _Thread_local struct thread_cache *mbi_thread_cache
+    __attribute__((tls_model("initial-exec")));
+
+/* The slow paths: start the thread, swap, refill or flush, then do what was asked for. */
+void *mbi_thread_cache_alloc_slow(size_t class);
+void mbi_thread_cache_free_slow(void *pointer, size_t class);
+
+/*
+ * A slot of exactly this class, or NULL with errno ENOMEM when the pool is exhausted: for callers
+ * that choose the next class themselves.
+ */
+struct slot *mbi_thread_cache_take(size_t class);
+
+/*
+ * Up to `count` slots of a class, as many as are ready without linking them first: the loaded magazine's, and then,
+ * for each further whole magazine that is wanted, previous, batches of the centre, or a fresh run.
+ */
+size_t mbi_thread_cache_take_many(size_t class, size_t count, void **out);
+
+/*
+ * The next larger pool whose slots are aligned as asked, and past the last the system allocator: what serves a
+ * request whose pool is exhausted. NULL and ENOMEM when that fails too.
+ */
+void *mbi_thread_cache_spill(size_t class, size_t alignment_bytes);
+
+/*
+ * The calling thread's own cache, brought to life if need be; NULL for a thread that works
+ * straight on the pools.
+ */
+struct thread_cache *mbi_thread_cache_own(void);
+
+/*
+ * Gives the calling thread a cache: sets mbi_thread_cache, or leaves it one of the constant ones.
+ * Declared here and defined above, in thread_exit.c, beside its opposite.
+ */
+void mbi_thread_start(void);
+
+/* A cache's memory before its (next) life: empty magazines that take what the pools are configured for. */
+void mbi_thread_cache_init(struct thread_cache *cache);
+
+/* Everything that the calling thread's cache holds goes back: whole magazines to the centre, others to the loose lists. */
+void mbi_thread_cache_flush(struct thread_cache *cache);
+
+/* Empties the cache without following its chains: after a fork, when its owner does not exist. */
+void mbi_thread_cache_forget(struct thread_cache *cache);
+
+/* Slots of a class in this cache, exact when its owner is at rest. */
+size_t mbi_thread_cache_rounds(const struct thread_cache *cache, size_t class);
+
+MBI_HOT_INLINE void *thread_cache_alloc(size_t class)
+{
+    struct magazine *loaded = &mbi_thread_cache->loaded[class];
+    if (MBI_UNLIKELY(loaded->head == NULL)) {
+        return mbi_thread_cache_alloc_slow(class);
+    }
+    return magazine_pop(loaded);
+}
+
+MBI_HOT_INLINE void thread_cache_free(void *pointer, size_t class)
+{
+    struct magazine *loaded = &mbi_thread_cache->loaded[class];
+    uint32_t rounds = magazine_rounds(loaded);
+    if (MBI_UNLIKELY(rounds >= magazine_rounds_max(loaded))) {
+        mbi_thread_cache_free_slow(pointer, class);
+        return;
+    }
+    magazine_push(loaded, pointer, rounds);
+}
+
+#endif

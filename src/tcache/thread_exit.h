@@ -1,0 +1,21 @@
+/*
+ * thread_exit: the life of a thread as the library sees it: none -> active -> dead.
+ *
+ * Ladder: above registry. Callers: thread_cache's slow path (start), pthread (exit), startup.
+ *
+ *   none    mbi_cache_none    nothing allocated or freed yet
+ *   active  a cache of its own
+ *   dead    mbi_cache_direct  past our TSD destructor; allocation and free still work, straight on
+ *                             the pools: later destructors, and glibc itself, use them
+ *
+ * A thread is dead from the start where the process has no TSD key left for us.
+ */
+#ifndef MEMORYBUCKET_TCACHE_THREAD_EXIT_H
+#define MEMORYBUCKET_TCACHE_THREAD_EXIT_H
+
+#include "tcache/registry.h"
+
+/* Creates the TSD key whose destructor ends a thread's cache. Called once, under the init lock. */
+void mbi_thread_exit_init(void);
+
+#endif
