@@ -12,19 +12,19 @@ int mb_init(void)
     return mbi_startup();
 }
 
-MBI_COLD void *mbi_api_alloc_large(size_t size)
+MBI_OUT_OF_LINE void *mbi_api_alloc_large(size_t size)
 {
-    if (size == 0) {
+    if (MBI_UNLIKELY(size == 0)) {
         return thread_cache_alloc(0);
     }
-    api_count_large(true);
+    api_count_large_alloc();
     return mbi_large_alloc(size);
 }
 
-MBI_COLD void mbi_api_free_foreign(void *pointer)
+MBI_OUT_OF_LINE void mbi_api_free_foreign(void *pointer)
 {
-    if (pointer != NULL) {
-        api_count_large(false);
+    if (MBI_LIKELY(pointer != NULL)) {
+        api_count_large_free();
         mbi_large_free(pointer);
     }
 }
@@ -68,7 +68,7 @@ void *mbi_api_aligned_alloc(size_t alignment, size_t size)
 {
     size_t class = size_class_of_aligned(alignment, size);
     if (class == SIZE_CLASS_COUNT) {
-        api_count_large(true);
+        api_count_large_alloc();
         return mbi_large_aligned_alloc(alignment, size);
     }
     struct slot *slot = mbi_thread_cache_take(class);

@@ -17,6 +17,8 @@
 
 /* A slow path: kept out of line so that the fast path ends in a tail call to it. */
 #define MBI_COLD __attribute__((noinline, cold))
+/* Out of line too, but a path that some programs take all the time. */
+#define MBI_OUT_OF_LINE __attribute__((noinline))
 /* Said at declarations, so that no access goes through the GOT. */
 #define MBI_HIDDEN __attribute__((visibility("hidden")))
 #define MBI_HOT_INLINE static inline __attribute__((always_inline))
@@ -24,11 +26,6 @@
 /* The line of x86-64 and of most aarch64 cores; 128 keeps the adjacent-line prefetcher and the
  * cores with 128-byte lines from sharing. */
 enum { LINE_BYTES = 64, ISOLATION_BYTES = 128 };
-
-/* A free slot: its first word links to the next one of the chain. */
-struct slot {
-    struct slot *next;
-};
 
 /*
  * A counter with one writer (its owner, or whoever holds its lock) and any number of readers.
@@ -44,11 +41,6 @@ MBI_HOT_INLINE void counter_add(_Atomic uint64_t *counter, uint64_t amount)
 static inline void counter_clear(_Atomic uint64_t *counter)
 {
     atomic_store_explicit(counter, 0, memory_order_relaxed); /* [COUNT] */
-}
-
-static inline void counter_subtract(_Atomic uint64_t *counter, uint64_t amount)
-{
-    counter_add(counter, ~amount + 1);
 }
 
 MBI_HOT_INLINE uint64_t counter_read(const _Atomic uint64_t *counter)

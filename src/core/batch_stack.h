@@ -6,13 +6,13 @@
  *   head  63 ............ 32 31 ............. 0        slot number: 8-byte units through the pool's
  *         |      tag       |  first slot's no.  |      dense span, then its wide span; 0 is none
  *
- *   a batch on the stack            the same batch in a magazine
+ *   a batch on the stack            the same batch as a chain
  *   +--------------------------+    +--------------------------+
- *   | next batch | second slot |    | pointer to second slot   |   first slot: the one word that
+ *   | next batch | second slot |    | (second slot, rounds-1)  |   first slot: the one word that
  *   +--------------------------+    +--------------------------+   is packed while in transit
- *   | pointer to third slot    |    | pointer to third slot    |
+ *   | (third slot, rounds-2)   |    | (third slot, rounds-2)   |
  *   +--------------------------+    +--------------------------+
- *   | ... NULL                 |    | ... NULL                 |
+ *   | ... 0                    |    | ... 0                    |
  *
  * Push and pop touch the head and the first slot's word only: O(1) whatever the batch's length.
  * This is Treiber's stack (IBM RJ 5118, 1986) with a version tag; moving constant-size batches
@@ -110,6 +110,25 @@ MBI_HOT_INLINE void batch_write_packed(struct slot *first, uint64_t packed)
     atomic_store_explicit((_Atomic uint64_t *)(void *)first, packed, memory_order_relaxed);
 }
 
+/* Gives a chain the form of a batch with `next_batch` behind it; the batch's number. */
+static inline uint64_t batch_pack(const struct slot_space *space, uint64_t chain,
+                                  uint64_t next_batch)
+{
+    struct slot *first = chain_first(chain);
+    uint64_t second_number = slot_space_number(space, chain_first(first->rest));
+    batch_write_packed(first, next_batch << SLOT_NUMBER_BITS | second_number);
+    return slot_space_number(space, first);
+}
+
+/* The way back: the chain of a batch whose first word is `packed`; at least 2 rounds. */
+static inline uint64_t batch_unpack(const struct slot_space *space, struct slot *first,
+                                    uint64_t packed, uint32_t rounds)
+{
+    struct slot *second = slot_space_slot(space, packed & SLOT_NUMBER_MASK);
+    first->rest = chain_make(second, rounds - 1);
+    return chain_make(first, rounds);
+}
+
 /* A popper's view of the stack: what it read, and what it would make of it. */
 struct batch_stack_snapshot {
     uint64_t head;
@@ -146,31 +165,29 @@ MBI_HOT_INLINE bool batch_stack_try_pop(struct batch_stack *stack,
 }
 
 /*
- * Pops one batch: its first slot, linked by pointers again, or NULL when the stack is empty.
+ * Pops one batch of `rounds` (at least 2): a chain again, or 0 when the stack is empty.
  * Adds the number of failed exchanges to *retries. Lock-free.
  */
-static inline struct slot *batch_stack_pop(struct batch_stack *stack,
-                                           const struct slot_space *space, uint64_t *retries)
+static inline uint64_t batch_stack_pop(struct batch_stack *stack, const struct slot_space *space,
+                                       uint32_t rounds, uint64_t *retries)
 {
     struct batch_stack_snapshot seen;
     while (batch_stack_peek(stack, space, &seen)) {
         if (MBI_LIKELY(batch_stack_try_pop(stack, &seen))) {
-            uint64_t second = seen.packed & SLOT_NUMBER_MASK;
-            seen.first->next = second != 0 ? slot_space_slot(space, second) : NULL;
-            return seen.first;
+            return batch_unpack(space, seen.first, seen.packed, rounds);
         }
         ++*retries;
     }
-    return NULL;
+    return 0;
 }
 
-/* Pushes the batch that starts at `first`; the same counting and progress as pop. */
+/* Pushes the chain as one batch; the same counting and progress as pop. */
 static inline void batch_stack_push(struct batch_stack *stack, const struct slot_space *space,
-                                    struct slot *first, uint64_t *retries)
+                                    uint64_t chain, uint64_t *retries)
 {
-    struct slot *second = first->next;
-    uint64_t second_number = second != NULL ? slot_space_number(space, second) : 0;
+    struct slot *first = chain_first(chain);
     uint64_t first_number = slot_space_number(space, first);
+    uint64_t second_number = slot_space_number(space, chain_first(first->rest));
     /* relaxed [HEAD-GUESS]: only a guess; the exchange below checks it. */
     uint64_t head = atomic_load_explicit(&stack->head, memory_order_relaxed);
     for (;;) {

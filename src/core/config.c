@@ -12,7 +12,7 @@
 
 enum { DEFAULT_ROUNDS_MIN = 16, DEFAULT_ROUNDS_MAX = 256 };
 #define DEFAULT_MAGAZINE_BYTES (8 * KIB)
-#define DEFAULT_THREAD_CACHE_BYTES_MAX (1 * MIB)
+#define DEFAULT_THREAD_CACHE_BYTES_MAX (2 * MIB)
 #define DEFAULT_BLOCK_BYTES (64 * KIB)
 
 /* 8 rounds in each of the 64 classes: 8 * (8 + 16 + ... + 512) bytes. */

@@ -17,6 +17,7 @@ enum {
     MAGAZINE_ROUNDS_MIN = 8,
     MAGAZINE_ROUNDS_MAX = 4096,
 };
+_Static_assert(MAGAZINE_ROUNDS_MAX <= CHAIN_ROUNDS_MAX, "a chain's word holds its rounds");
 _Static_assert(MAGAZINE_ROUNDS_STEP * SIZE_STEP_BYTES % LINE_BYTES == 0, "runs end on a line");
 
 struct config {

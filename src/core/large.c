@@ -34,10 +34,7 @@ void *mbi_large_aligned_alloc(size_t alignment_bytes, size_t size_bytes)
 
 void mbi_large_free(void *pointer)
 {
-    /* glibc's free preserves errno since 2.33; other mallocs may sit in its place. */
-    int saved_errno = errno;
-    free(pointer);
-    errno = saved_errno;
+    free(pointer); /* preserves errno: POSIX.1-2024, and glibc since 2.33 */
 }
 
 size_t mbi_large_usable_bytes(const void *pointer)

@@ -72,23 +72,23 @@ void mbi_pools_init(void)
     }
 }
 
-struct slot *mbi_pool_pop_batch(struct pool *pool, struct transfer_counts *counts)
+uint64_t mbi_pool_pop_batch(struct pool *pool, struct transfer_counts *counts)
 {
     uint64_t retries = 0;
-    struct slot *first = batch_stack_pop(&pool->central, &pool->space, &retries);
-    if (first != NULL) {
+    uint64_t chain = batch_stack_pop(&pool->central, &pool->space, pool->rounds, &retries);
+    if (chain != 0) {
         counter_add(&counts->refills, 1);
     }
     if (MBI_UNLIKELY(retries != 0)) {
         counter_add(&counts->cas_retries, retries);
     }
-    return first;
+    return chain;
 }
 
-void mbi_pool_push_batch(struct pool *pool, struct slot *first, struct transfer_counts *counts)
+void mbi_pool_push_batch(struct pool *pool, uint64_t chain, struct transfer_counts *counts)
 {
     uint64_t retries = 0;
-    batch_stack_push(&pool->central, &pool->space, first, &retries);
+    batch_stack_push(&pool->central, &pool->space, chain, &retries);
     counter_add(&counts->flushes, 1);
     if (MBI_UNLIKELY(retries != 0)) {
         counter_add(&counts->cas_retries, retries);
@@ -118,7 +118,7 @@ static bool pool_commit_locked(struct pool *pool, size_t bytes)
 
 static struct slot_run pool_carve_locked(struct pool *pool, size_t rounds_wanted)
 {
-    struct slot_run run = { .first = NULL, .rounds = 0, .linked = false };
+    struct slot_run run = { .first = NULL, .rounds = 0 };
     if (pool->carve_next == pool->carve_end && !pool->wide) {
         pool_enter_wide_span(pool);
     }
@@ -129,82 +129,62 @@ static struct slot_run pool_carve_locked(struct pool *pool, size_t rounds_wanted
     if (rounds == 0 || !pool_commit_locked(pool, rounds * pool->slot_bytes)) {
         return run;
     }
-    run.first = (struct slot *)(void *)pool->carve_next;
+    run.first = pool->carve_next;
     run.rounds = rounds;
     pool->carve_next += rounds * pool->slot_bytes;
     counter_add(&pool->carved, rounds);
     return run;
 }
 
-static struct slot_run pool_obtain_locked(struct pool *pool, size_t rounds_wanted)
+struct slot_run mbi_pool_obtain(struct pool *pool, size_t rounds_wanted, uint64_t *loose)
 {
-    if (pool->loose == NULL) {
-        return pool_carve_locked(pool, rounds_wanted);
-    }
-    struct slot_run run = { .first = pool->loose, .linked = true };
-    run.rounds = counter_read(&pool->loose_rounds);
-    pool->loose = NULL;
-    counter_subtract(&pool->loose_rounds, run.rounds);
-    return run;
-}
-
-struct slot_run mbi_pool_obtain(struct pool *pool, size_t rounds_wanted)
-{
+    struct slot_run run = { .first = NULL, .rounds = 0 };
     pool_lock(pool);
-    struct slot_run run = pool_obtain_locked(pool, rounds_wanted);
+    *loose = pool->loose;
+    if (*loose != 0) {
+        pool->loose = 0;
+        counter_clear(&pool->loose_rounds);
+    } else {
+        run = pool_carve_locked(pool, rounds_wanted);
+    }
     pool_unlock(pool);
     return run;
 }
 
-struct slot *mbi_pool_link_run(const struct pool *pool, struct slot_run run)
+uint64_t mbi_pool_link_run(const struct pool *pool, struct slot_run run)
 {
-    char *cursor = (char *)run.first;
-    struct slot *slot = run.first;
-    for (size_t round = 1; round < run.rounds; round++) {
-        cursor += pool->slot_bytes;
-        slot->next = (struct slot *)(void *)cursor;
-        slot = slot->next;
+    char *cursor = run.first;
+    for (size_t behind = run.rounds - 1; behind > 0; behind--) {
+        char *next = cursor + pool->slot_bytes;
+        ((struct slot *)(void *)cursor)->rest = chain_make((struct slot *)(void *)next, behind);
+        cursor = next;
     }
-    slot->next = NULL;
-    return run.first;
+    ((struct slot *)(void *)cursor)->rest = 0;
+    return chain_make((struct slot *)(void *)run.first, run.rounds);
 }
 
-/*
- * Adds a chain to the loose list and, when that makes up a batch, cuts one off the front: the
- * chain's own slots come first. Both are shorter than a batch, so one cut is enough, and the walk is
- * bounded by a batch. Returns the batch or NULL.
- */
-static struct slot *pool_add_loose_locked(struct pool *pool, struct slot *first, size_t rounds)
+/* Moves slots from the front of `from` to `to` until that has `rounds`; both chains have enough. */
+static void chain_move(uint64_t *to, uint64_t *from, uint32_t rounds)
 {
-    size_t missing = pool->rounds - rounds;
-    struct slot *last = first;
-    while (last->next != NULL) {
-        last = last->next;
+    while (chain_rounds(*to) < rounds) {
+        struct slot *slot = chain_first(*from);
+        *from = slot->rest;
+        *to = chain_push(*to, slot);
     }
-    last->next = pool->loose;
-
-    uint64_t loose_rounds = counter_read(&pool->loose_rounds);
-    if (loose_rounds < missing) {
-        pool->loose = first;
-        counter_add(&pool->loose_rounds, rounds);
-        return NULL;
-    }
-    for (size_t round = 0; round < missing; round++) {
-        last = last->next;
-    }
-    pool->loose = last->next;
-    last->next = NULL;
-    counter_subtract(&pool->loose_rounds, missing);
-    return first;
 }
 
-void mbi_pool_return_loose(struct pool *pool, struct slot *first, size_t rounds)
+void mbi_pool_return_loose(struct pool *pool, uint64_t chain)
 {
     pool_lock(pool);
-    struct slot *batch = pool_add_loose_locked(pool, first, rounds);
-    if (batch != NULL) {
-        mbi_pool_push_batch(pool, batch, &pool->departed);
+    uint32_t rounds = chain_rounds(pool->loose) + chain_rounds(chain);
+    if (rounds >= pool->rounds) {
+        chain_move(&chain, &pool->loose, pool->rounds);
+        mbi_pool_push_batch(pool, chain, &pool->departed);
+    } else {
+        chain_move(&pool->loose, &chain, rounds);
     }
+    atomic_store_explicit(&pool->loose_rounds, chain_rounds(pool->loose),
+                          memory_order_relaxed); /* [COUNT] */
     pool_unlock(pool);
 }
 
@@ -228,34 +208,26 @@ void mbi_pool_add_orphans(struct pool *pool, size_t slots)
 struct slot *mbi_pool_alloc_direct(struct pool *pool)
 {
     pool_lock(pool);
-    struct slot *first = pool->loose;
-    if (first == NULL) {
-        struct slot_run run = { .linked = true };
-        run.first = mbi_pool_pop_batch(pool, &pool->departed);
-        run.rounds = pool->rounds;
-        if (run.first == NULL) {
-            run = pool_carve_locked(pool, MAGAZINE_ROUNDS_STEP);
-        }
-        first = run.first;
-        if (first != NULL) {
-            if (!run.linked) {
-                mbi_pool_link_run(pool, run);
-            }
-            counter_add(&pool->loose_rounds, run.rounds);
-        }
+    if (pool->loose == 0) {
+        pool->loose = mbi_pool_pop_batch(pool, &pool->departed);
     }
-    if (first != NULL) {
-        pool->loose = first->next;
-        counter_subtract(&pool->loose_rounds, 1);
+    if (pool->loose == 0) {
+        struct slot_run run = pool_carve_locked(pool, MAGAZINE_ROUNDS_STEP);
+        pool->loose = run.rounds != 0 ? mbi_pool_link_run(pool, run) : 0;
+    }
+    struct slot *slot = chain_first(pool->loose);
+    if (slot != NULL) {
+        pool->loose = slot->rest;
+        atomic_store_explicit(&pool->loose_rounds, chain_rounds(pool->loose),
+                              memory_order_relaxed); /* [COUNT] */
     }
     pool_unlock(pool);
-    return first;
+    return slot;
 }
 
 void mbi_pool_free_direct(struct pool *pool, struct slot *slot)
 {
-    slot->next = NULL;
-    mbi_pool_return_loose(pool, slot, 1);
+    mbi_pool_return_loose(pool, chain_push(0, slot));
 }
 
 size_t mbi_pool_resident_bytes(struct pool *pool)
@@ -280,27 +252,24 @@ size_t mbi_pool_resident_bytes(struct pool *pool)
     return resident;
 }
 
-/*
- * Follows a chain that should have `rounds` slots; false, after a message, when it doesn't or
- * leaves the pool's spans. `where` names the chain in the message.
- */
-static bool chain_check(const struct pool *pool, const struct slot *slot, uint64_t rounds,
-                        const char *where)
+/* Follows a chain; false, after a message that names it, when it leaves the spans or miscounts. */
+static bool chain_check(const struct pool *pool, uint64_t chain, const char *where)
 {
-    uint64_t found = 0;
-    for (; slot != NULL && found <= rounds; slot = slot->next) {
+    for (uint64_t rounds = chain_rounds(chain); chain != 0; rounds--) {
+        const struct slot *slot = chain_first(chain);
         if (region_class_of(slot) != pool->class) {
             mbi_message("check: pool %zu: slot %p %s is not in its spans", pool->class,
                         (const void *)slot, where);
             return false;
         }
-        found++;
+        if (rounds == 0 || chain_rounds(chain) != rounds) {
+            mbi_message("check: pool %zu: a chain %s does not count down to its end", pool->class,
+                        where);
+            return false;
+        }
+        chain = slot->rest;
     }
-    if (found != rounds) {
-        mbi_message("check: pool %zu: a chain %s has %s than %llu rounds", pool->class, where,
-                    found < rounds ? "fewer" : "more", (unsigned long long)rounds);
-    }
-    return found == rounds;
+    return true;
 }
 
 size_t mbi_pool_check(struct pool *pool)
@@ -313,7 +282,7 @@ size_t mbi_pool_check(struct pool *pool)
     while (number != 0) {
         uint64_t packed = batch_read_packed(slot_space_slot(&pool->space, number));
         const struct slot *second = slot_space_slot(&pool->space, packed & SLOT_NUMBER_MASK);
-        if (!chain_check(pool, second, pool->rounds - 1, "in the centre")) {
+        if (!chain_check(pool, chain_make(second, pool->rounds - 1), "in the centre")) {
             return SIZE_MAX;
         }
         slots += pool->rounds;
@@ -323,7 +292,8 @@ size_t mbi_pool_check(struct pool *pool)
         }
         number = packed >> SLOT_NUMBER_BITS;
     }
-    if (!chain_check(pool, pool->loose, counter_read(&pool->loose_rounds), "on the loose list")) {
+    if (!chain_check(pool, pool->loose, "on the loose list")
+        || counter_read(&pool->loose_rounds) != chain_rounds(pool->loose)) {
         return SIZE_MAX;
     }
     return slots;

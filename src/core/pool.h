@@ -47,7 +47,7 @@ struct pool {
     char *commit_end;
     char *carve_end; /* end of the last whole slot of the tier in use */
     bool wide;       /* carving from the wide span */
-    struct slot *loose;
+    uint64_t loose; /* a chain */
     _Atomic uint64_t loose_rounds;
     _Atomic uint64_t carved;          /* slots */
     _Atomic uint64_t orphaned;        /* slots lost in other threads' caches by a fork */
@@ -56,11 +56,10 @@ struct pool {
     struct transfer_counts departed;  /* of threads that exited or have no cache */
 };
 
-/* Fresh or loose slots that belong to the caller from now on. */
+/* Fresh slots, contiguous and not yet written, which belong to whoever got the run. */
 struct slot_run {
-    struct slot *first;
+    char *first;
     size_t rounds;
-    bool linked; /* a chain (loose slots); otherwise contiguous and not yet written (fresh slots) */
 };
 
 extern MBI_HIDDEN struct pool mbi_pools[SIZE_CLASS_COUNT];
@@ -68,25 +67,25 @@ extern MBI_HIDDEN struct pool mbi_pools[SIZE_CLASS_COUNT];
 /* Lays the pools out in the region. Called once, under the init lock. */
 void mbi_pools_init(void);
 
-/* One whole batch from or to the centre: one exchange, no lock. Pop returns NULL when empty. */
-struct slot *mbi_pool_pop_batch(struct pool *pool, struct transfer_counts *counts);
-void mbi_pool_push_batch(struct pool *pool, struct slot *first, struct transfer_counts *counts);
+/* One whole batch from or to the centre: one exchange, no lock. Pop returns 0 when empty. */
+uint64_t mbi_pool_pop_batch(struct pool *pool, struct transfer_counts *counts);
+void mbi_pool_push_batch(struct pool *pool, uint64_t chain, struct transfer_counts *counts);
 
 /*
- * The slow source: loose slots if there are any, else up to `rounds_wanted` fresh ones, which
- * start and end on a cache line. Takes the pool's lock. rounds == 0 when the pool is exhausted or the kernel
- * gives no memory.
+ * The slow source, under the pool's lock: the loose slots, as a chain in *loose, if there are any,
+ * and otherwise up to `rounds_wanted` fresh ones, which start and end on a cache line. Neither when
+ * the pool is exhausted or the kernel gives no memory.
  */
-struct slot_run mbi_pool_obtain(struct pool *pool, size_t rounds_wanted);
+struct slot_run mbi_pool_obtain(struct pool *pool, size_t rounds_wanted, uint64_t *loose);
 
-/* Links a run of fresh slots in address order; returns its first slot. */
-struct slot *mbi_pool_link_run(const struct pool *pool, struct slot_run run);
+/* Links a run of fresh slots in address order, at least one. */
+uint64_t mbi_pool_link_run(const struct pool *pool, struct slot_run run);
 
 /*
- * Takes a chain of fewer rounds than a batch; the loose list gives a whole batch to the centre when it has
- * one together. Takes the lock, and walks at most a batch.
+ * Takes a chain of fewer rounds than a batch; when the loose slots make up a whole batch it goes
+ * to the centre. Under the lock, and walks at most a batch.
  */
-void mbi_pool_return_loose(struct pool *pool, struct slot *first, size_t rounds);
+void mbi_pool_return_loose(struct pool *pool, uint64_t chain);
 
 /* Adds the counts of a cache that is going away, or the slots lost in one, to the pool's. */
 void mbi_pool_fold_counts(struct pool *pool, const struct transfer_counts *counts);

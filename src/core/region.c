@@ -71,11 +71,17 @@ int mbi_region_reserve(size_t bytes_max)
         if (bytes > bytes_max || bytes > half) {
             continue;
         }
-        void *start = mbi_os_reserve(bytes + REGION_ALIGNMENT_BYTES);
-        if (start != NULL) {
-            region_publish(round_up((uintptr_t)start, REGION_ALIGNMENT_BYTES), layout);
-            return 0;
+        size_t reserved_bytes = bytes + REGION_ALIGNMENT_BYTES;
+        void *start = mbi_os_reserve(reserved_bytes);
+        if (start == NULL) {
+            continue;
         }
+        if ((uintptr_t)start + reserved_bytes > (uintptr_t)1 << CHAIN_ADDRESS_BITS) {
+            mbi_os_unreserve(start, reserved_bytes);
+            continue;
+        }
+        region_publish(round_up((uintptr_t)start, REGION_ALIGNMENT_BYTES), layout);
+        return 0;
     } while (layout_shrink(&layout));
     return -ENOMEM;
 }

@@ -1,7 +1,7 @@
 /*
  * size_class: which pool serves a request.
  *
- * Ladder: above base; pure arithmetic. Callers: everything that turns bytes into a class.
+ * Ladder: above chain; pure arithmetic. Callers: everything that turns bytes into a class.
  *
  *   class c serves requests of 8c+1 .. 8c+8 bytes from slots of 8c+8 bytes.
  *
@@ -11,7 +11,7 @@
 #ifndef MEMORYBUCKET_CORE_SIZE_CLASS_H
 #define MEMORYBUCKET_CORE_SIZE_CLASS_H
 
-#include "core/base.h"
+#include "core/chain.h"
 
 enum {
     SIZE_CLASS_COUNT = 64,

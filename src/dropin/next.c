@@ -160,9 +160,7 @@ void *mbi_large_realloc(void *pointer, size_t size_bytes)
 void mbi_large_free(void *pointer)
 {
     if (!boot_owns(pointer) && next_ready()) {
-        int saved_errno = errno;
         next.free(pointer);
-        errno = saved_errno;
     }
 }
 

@@ -56,11 +56,9 @@ MBI_HOT_INLINE void *new_throwing(size_t size)
     if (MBI_UNLIKELY(!size_is_small(size))) {
         return new_slow(size);
     }
-    struct magazine *loaded = &mbi_thread_cache->loaded[size_class_of_abi_aligned(size)];
-    if (MBI_UNLIKELY(loaded->head == NULL)) {
-        return new_slow(size);
-    }
-    return magazine_pop(loaded);
+    size_t class = size_class_of_abi_aligned(size);
+    void *pointer = magazine_pop(&mbi_thread_cache->loaded[class]);
+    return MBI_LIKELY(pointer != NULL) ? pointer : new_slow(size);
 }
 
 static void *new_aligned(size_t size, size_t alignment)

@@ -1,83 +1,79 @@
 /*
- * magazine: a thread's private chain of free slots, with its rounds counted.
+ * magazine: a thread's private chain of free slots, and how many it may hold.
  *
- * Ladder: above core/base; pure. Callers: the thread cache and its fast paths.
+ * Ladder: above core/chain; pure. Callers: the thread cache and its fast paths.
  *
- *   head -> slot -> slot -> ... -> NULL      rounds = length of the chain <= rounds_max
+ *   chain_rounds(chain) <= rounds_max, unless somebody has just lowered rounds_max
  *
- * The words are Bonwick and Adams' (USENIX 2001). `head` and `rounds` are written by the owner
- * only. `rounds_max` is read by the owner at each free and may be lowered by another thread, which so sends
- * the owner to its slow path.
+ * The words are Bonwick and Adams' (USENIX 2001). `chain` is written by the owner only; walkers read the rounds in it
+ * and never follow it. `rounds_max` is read by the owner at each free and may be lowered by another thread, which
+ * so sends the owner to its slow path.
  */
 #ifndef MEMORYBUCKET_TCACHE_MAGAZINE_H
 #define MEMORYBUCKET_TCACHE_MAGAZINE_H
 
-#include "core/base.h"
+#include "core/chain.h"
 
 struct magazine {
-    struct slot *head;           /* owner only */
-    _Atomic uint32_t rounds;     /* written by the owner; statistics read it */
-    _Atomic uint32_t rounds_max; /* see above */
+    _Atomic uint64_t chain;
+    _Atomic uint16_t rounds_max;
 };
 _Static_assert(sizeof(struct magazine) == 16, "four magazines to a cache line");
 
 /*
- * relaxed [ROUNDS]: one writer, the owner; it needs no order with its own stores, and a walker
- * takes the number as it finds it.
+ * relaxed [CHAIN]: one writer, the owner, which needs no order with its own stores; a walker
+ * takes the rounds as it finds them.
  */
-MBI_HOT_INLINE uint32_t magazine_rounds(const struct magazine *magazine)
+MBI_HOT_INLINE uint64_t magazine_chain(const struct magazine *magazine)
 {
-    return atomic_load_explicit(&magazine->rounds, memory_order_relaxed); /* [ROUNDS] */
+    return atomic_load_explicit(&magazine->chain, memory_order_relaxed); /* [CHAIN] */
 }
 
-MBI_HOT_INLINE void magazine_set_rounds(struct magazine *magazine, uint32_t rounds)
+MBI_HOT_INLINE void magazine_set_chain(struct magazine *magazine, uint64_t chain)
 {
-    atomic_store_explicit(&magazine->rounds, rounds, memory_order_relaxed); /* [ROUNDS] */
+    atomic_store_explicit(&magazine->chain, chain, memory_order_relaxed); /* [CHAIN] */
 }
 
 /*
- * relaxed [MAILBOX]: a lowered value asks for attention and carries nothing else; the owner's slow path
- * finds all it needs by itself.
+ * relaxed [MAILBOX]: a lowered value asks for attention and carries nothing else; the owner's
+ * slow path finds all it needs by itself.
  */
-MBI_HOT_INLINE uint32_t magazine_rounds_max(const struct magazine *magazine)
+MBI_HOT_INLINE uint16_t magazine_rounds_max(const struct magazine *magazine)
 {
     return atomic_load_explicit(&magazine->rounds_max, memory_order_relaxed); /* [MAILBOX] */
 }
 
-MBI_HOT_INLINE void magazine_set_rounds_max(struct magazine *magazine, uint32_t rounds_max)
+MBI_HOT_INLINE void magazine_set_rounds_max(struct magazine *magazine, uint16_t rounds_max)
 {
     atomic_store_explicit(&magazine->rounds_max, rounds_max, memory_order_relaxed); /* [MAILBOX] */
 }
 
-/* Takes the slot that was freed last; the magazine is not empty. */
+/* Takes the slot that was freed last; NULL when the magazine is empty. */
 MBI_HOT_INLINE struct slot *magazine_pop(struct magazine *magazine)
 {
-    struct slot *slot = magazine->head;
-    magazine->head = slot->next;
-    magazine_set_rounds(magazine, magazine_rounds(magazine) - 1);
+    struct slot *slot = chain_first(magazine_chain(magazine));
+    if (MBI_LIKELY(slot != NULL)) {
+        magazine_set_chain(magazine, slot->rest);
+    }
     return slot;
 }
 
-/* `rounds` is magazine_rounds(), which the caller has just compared with the maximum. */
-MBI_HOT_INLINE void magazine_push(struct magazine *magazine, struct slot *slot, uint32_t rounds)
+/* False, and nothing done, when the magazine is full. */
+MBI_HOT_INLINE bool magazine_push(struct magazine *magazine, struct slot *slot)
 {
-    slot->next = magazine->head;
-    magazine->head = slot;
-    magazine_set_rounds(magazine, rounds + 1);
-}
-
-/* Puts a chain into an empty magazine. */
-static inline void magazine_load(struct magazine *magazine, struct slot *chain, uint32_t rounds)
-{
-    magazine->head = chain;
-    magazine_set_rounds(magazine, rounds);
+    uint64_t chain = magazine_chain(magazine);
+    if (MBI_UNLIKELY(chain_rounds(chain) >= magazine_rounds_max(magazine))) {
+        return false;
+    }
+    magazine_set_chain(magazine, chain_push(chain, slot));
+    return true;
 }
 
 /* Empties the magazine; returns its chain. */
-static inline struct slot *magazine_unload(struct magazine *magazine)
+static inline uint64_t magazine_unload(struct magazine *magazine)
 {
-    struct slot *chain = magazine->head;
-    magazine_load(magazine, NULL, 0);
+    uint64_t chain = magazine_chain(magazine);
+    magazine_set_chain(magazine, 0);
     return chain;
 }
 

@@ -236,14 +236,17 @@ struct registry_totals mbi_registry_totals(void)
     return copy;
 }
 
-void mbi_registry_count_large(bool alloc)
+MBI_COLD void mbi_registry_count_large(uint64_t allocs, uint64_t frees)
 {
-    mbi_lock_acquire(&registry_lock);
-    if (alloc) {
-        totals.departed_large_allocs++;
-    } else {
-        totals.departed_large_frees++;
+    struct thread_cache *cache = mbi_thread_cache_own();
+    if (cache != NULL) {
+        counter_add(&cache->large_allocs, allocs);
+        counter_add(&cache->large_frees, frees);
+        return;
     }
+    mbi_lock_acquire(&registry_lock);
+    totals.departed_large_allocs += allocs;
+    totals.departed_large_frees += frees;
     mbi_lock_release(&registry_lock);
 }
 
@@ -274,8 +277,7 @@ static void abandon_cache(struct thread_cache *cache)
             mbi_pool_add_orphans(&mbi_pools[class], slots);
         }
     }
-    mbi_thread_cache_forget(cache);
-    list_push(&reusable, cache);
+    list_push(&reusable, cache); /* initialised anew when taken */
     totals.caches_reusable++;
 }
 

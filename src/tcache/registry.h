@@ -57,8 +57,10 @@ void mbi_registry_walk(void (*before)(void *argument),
 
 struct registry_totals mbi_registry_totals(void);
 
-/* Counts a large allocation (true) or free (false) of a thread that has no cache. */
-void mbi_registry_count_large(bool alloc);
+/*
+ * Counts large allocations and frees of a thread that has no cache, which gets one now if it may.
+ */
+void mbi_registry_count_large(uint64_t allocs, uint64_t frees);
 
 /* For fork: every lock of the registry, outermost first. */
 void mbi_registry_lock_all(void);

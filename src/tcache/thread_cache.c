@@ -16,10 +16,12 @@ _Thread_local struct thread_cache *mbi_thread_cache
 void mbi_thread_cache_init(struct thread_cache *cache)
 {
     for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
-        magazine_load(&cache->loaded[class], NULL, 0);
-        magazine_set_rounds_max(&cache->loaded[class], mbi_pools[class].rounds);
+        magazine_set_chain(&cache->loaded[class], 0);
+        magazine_set_rounds_max(&cache->loaded[class], (uint16_t)mbi_pools[class].rounds);
+        previous_init(&cache->previous[class]);
         cache->carve_rounds[class] = MAGAZINE_ROUNDS_STEP;
     }
+    cache->previous_bytes = 0;
     cache->active = true;
     cache->exit_seen = false;
 }
@@ -33,23 +35,30 @@ struct thread_cache *mbi_thread_cache_own(void)
     return MBI_LIKELY(cache->active) ? cache : NULL;
 }
 
-/*
- * relaxed [PREVIOUS]: written and followed by the owner only; a walker looks whether there is
- * one and never follows it.
- */
-static struct slot *previous_get(const struct thread_cache *cache, size_t class)
-{
-    return atomic_load_explicit(&cache->previous[class], memory_order_relaxed); /* [PREVIOUS] */
-}
-
-static void previous_set(struct thread_cache *cache, size_t class, struct slot *chain)
-{
-    atomic_store_explicit(&cache->previous[class], chain, memory_order_relaxed); /* [PREVIOUS] */
-}
-
 static size_t magazine_bytes(const struct pool *pool)
 {
     return pool->rounds * pool->slot_bytes;
+}
+
+static void thread_cache_keep(struct thread_cache *cache, struct pool *pool, uint64_t chain)
+{
+    previous_push(&cache->previous[pool->class], &pool->space, chain);
+    cache->previous_bytes += magazine_bytes(pool);
+}
+
+/* The magazine kept last; there is one. */
+static uint64_t thread_cache_unkeep(struct thread_cache *cache, struct pool *pool)
+{
+    cache->previous_bytes -= magazine_bytes(pool);
+    return previous_pop(&cache->previous[pool->class], &pool->space, pool->rounds);
+}
+
+static void thread_cache_flush_kept(struct thread_cache *cache, struct pool *pool, size_t batches)
+{
+    while (batches-- > 0) {
+        uint64_t chain = thread_cache_unkeep(cache, pool);
+        mbi_pool_push_batch(pool, chain, &cache->transfers[pool->class]);
+    }
 }
 
 /*
@@ -59,36 +68,31 @@ static size_t magazine_bytes(const struct pool *pool)
 static bool thread_cache_obtain(struct thread_cache *cache, struct pool *pool)
 {
     size_t wanted = cache->carve_rounds[pool->class];
-    struct slot_run run = mbi_pool_obtain(pool, wanted);
-    if (run.rounds == 0) {
-        return false;
-    }
-    struct slot *chain = run.first;
-    if (!run.linked) {
+    uint64_t chain;
+    struct slot_run run = mbi_pool_obtain(pool, wanted, &chain);
+    if (run.rounds != 0) {
         chain = mbi_pool_link_run(pool, run);
         wanted = 2 * wanted < pool->rounds ? 2 * wanted : pool->rounds;
         cache->carve_rounds[pool->class] = (uint16_t)wanted;
     }
-    magazine_load(&cache->loaded[pool->class], chain, (uint32_t)run.rounds);
-    return true;
+    magazine_set_chain(&cache->loaded[pool->class], chain);
+    return chain != 0;
 }
 
-/* Fills the empty loaded magazine to the brim: from previous or from the centre. */
+/* Fills the empty loaded magazine to the brim: with one that was kept, or from the centre. */
 static bool thread_cache_refill_whole(struct thread_cache *cache, struct pool *pool)
 {
-    size_t class = pool->class;
-    struct slot *chain = previous_get(cache, class);
-    if (chain != NULL) {
-        previous_set(cache, class, NULL);
-        cache->previous_bytes -= magazine_bytes(pool);
+    struct previous *previous = &cache->previous[pool->class];
+    uint64_t chain;
+    if (previous_depth(previous) != 0) {
+        chain = thread_cache_unkeep(cache, pool);
+        thread_cache_flush_kept(cache, pool, previous_count_exchange(previous));
     } else {
-        chain = mbi_pool_pop_batch(pool, &cache->transfers[class]);
-        if (chain == NULL) {
-            return false;
-        }
+        chain = mbi_pool_pop_batch(pool, &cache->transfers[pool->class]);
+        previous_note_refill(previous);
     }
-    magazine_load(&cache->loaded[class], chain, pool->rounds);
-    return true;
+    magazine_set_chain(&cache->loaded[pool->class], chain);
+    return chain != 0;
 }
 
 static bool thread_cache_refill(struct thread_cache *cache, struct pool *pool)
@@ -96,22 +100,26 @@ static bool thread_cache_refill(struct thread_cache *cache, struct pool *pool)
     return thread_cache_refill_whole(cache, pool) || thread_cache_obtain(cache, pool);
 }
 
-/* Empties the full loaded magazine: it becomes previous, whose place is made free in the centre. */
+/* Empties the full loaded magazine: it is kept, and the one kept last makes room if need be. */
 static void thread_cache_make_room(struct thread_cache *cache, struct pool *pool)
 {
-    size_t class = pool->class;
-    size_t bytes = magazine_bytes(pool);
-    struct slot *chain = magazine_unload(&cache->loaded[class]);
-    struct slot *previous = previous_get(cache, class);
-    if (previous != NULL) {
-        previous_set(cache, class, chain);
-        mbi_pool_push_batch(pool, previous, &cache->transfers[class]);
-    } else if (cache->previous_bytes + bytes <= mbi_config.previous_bytes_max) {
-        previous_set(cache, class, chain);
-        cache->previous_bytes += bytes;
-    } else {
-        mbi_pool_push_batch(pool, chain, &cache->transfers[class]);
+    struct previous *previous = &cache->previous[pool->class];
+    uint64_t chain = magazine_unload(&cache->loaded[pool->class]);
+    size_t depth = previous_depth(previous);
+    bool room = depth < previous->depth_max
+                && cache->previous_bytes + magazine_bytes(pool) <= mbi_config.previous_bytes_max;
+    if (room) {
+        thread_cache_keep(cache, pool, chain);
+        thread_cache_flush_kept(cache, pool, previous_count_exchange(previous));
+        return;
     }
+    if (depth != 0) {
+        uint64_t older = thread_cache_unkeep(cache, pool);
+        thread_cache_keep(cache, pool, chain);
+        chain = older;
+    }
+    mbi_pool_push_batch(pool, chain, &cache->transfers[pool->class]);
+    previous_note_flush(previous);
 }
 
 MBI_COLD struct slot *mbi_thread_cache_take(size_t class)
@@ -122,8 +130,10 @@ MBI_COLD struct slot *mbi_thread_cache_take(size_t class)
         slot = mbi_pool_alloc_direct(&mbi_pools[class]);
     } else {
         struct magazine *loaded = &cache->loaded[class];
-        bool ready = loaded->head != NULL || thread_cache_refill(cache, &mbi_pools[class]);
-        slot = ready ? magazine_pop(loaded) : NULL;
+        slot = magazine_pop(loaded);
+        if (slot == NULL && thread_cache_refill(cache, &mbi_pools[class])) {
+            slot = magazine_pop(loaded);
+        }
     }
     if (slot == NULL) {
         errno = ENOMEM;
@@ -134,14 +144,14 @@ MBI_COLD struct slot *mbi_thread_cache_take(size_t class)
 /* Moves up to `count` slots of the loaded magazine to `out`. */
 static size_t thread_cache_unload_into(struct magazine *loaded, size_t count, void **out)
 {
-    uint32_t rounds = magazine_rounds(loaded);
-    size_t taken = rounds < count ? rounds : count;
-    struct slot *slot = loaded->head;
-    for (size_t i = 0; i < taken; i++) {
-        out[i] = slot;
-        slot = slot->next;
+    uint64_t chain = magazine_chain(loaded);
+    size_t taken = 0;
+    while (taken < count && chain != 0) {
+        struct slot *slot = chain_first(chain);
+        chain = slot->rest;
+        out[taken++] = slot;
     }
-    magazine_load(loaded, slot, rounds - (uint32_t)taken);
+    magazine_set_chain(loaded, chain);
     return taken;
 }
 
@@ -158,14 +168,16 @@ size_t mbi_thread_cache_take_many(size_t class, size_t count, void **out)
         done += thread_cache_unload_into(loaded, pool->rounds, out + done);
     }
     while (count - done >= pool->rounds) {
-        struct slot_run run = mbi_pool_obtain(pool, pool->rounds);
-        char *cursor = (char *)run.first;
-        for (size_t round = 0; round < run.rounds; round++) {
-            out[done++] = cursor;
-            cursor = run.linked ? *(char **)(void *)cursor : cursor + pool->slot_bytes;
-        }
-        if (run.rounds == 0) {
+        uint64_t loose;
+        struct slot_run run = mbi_pool_obtain(pool, pool->rounds, &loose);
+        if (loose != 0) {
+            magazine_set_chain(loaded, loose);
+            done += thread_cache_unload_into(loaded, pool->rounds, out + done);
+        } else if (run.rounds == 0) {
             break;
+        }
+        for (size_t round = 0; round < run.rounds; round++) {
+            out[done++] = run.first + round * pool->slot_bytes;
         }
     }
     return done;
@@ -216,10 +228,10 @@ MBI_COLD void mbi_thread_cache_free_slow(void *pointer, size_t class)
         mbi_pool_free_direct(&mbi_pools[class], pointer);
     } else {
         struct magazine *loaded = &cache->loaded[class];
-        if (magazine_rounds(loaded) >= magazine_rounds_max(loaded)) {
+        if (!magazine_push(loaded, pointer)) {
             thread_cache_make_room(cache, &mbi_pools[class]);
+            (void)magazine_push(loaded, pointer); /* empty now */
         }
-        magazine_push(loaded, pointer, magazine_rounds(loaded));
     }
     errno = saved_errno;
 }
@@ -228,34 +240,20 @@ void mbi_thread_cache_flush(struct thread_cache *cache)
 {
     for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
         struct pool *pool = &mbi_pools[class];
-        struct slot *previous = previous_get(cache, class);
-        if (previous != NULL) {
-            previous_set(cache, class, NULL);
-            mbi_pool_push_batch(pool, previous, &cache->transfers[class]);
-        }
-        uint32_t rounds = magazine_rounds(&cache->loaded[class]);
-        struct slot *chain = magazine_unload(&cache->loaded[class]);
-        if (rounds == pool->rounds) {
+        thread_cache_flush_kept(cache, pool, previous_depth(&cache->previous[class]));
+        previous_init(&cache->previous[class]);
+        uint64_t chain = magazine_unload(&cache->loaded[class]);
+        if (chain_rounds(chain) == pool->rounds) {
             mbi_pool_push_batch(pool, chain, &cache->transfers[class]);
-        } else if (rounds != 0) {
-            mbi_pool_return_loose(pool, chain, rounds);
+        } else if (chain != 0) {
+            mbi_pool_return_loose(pool, chain);
         }
         cache->carve_rounds[class] = MAGAZINE_ROUNDS_STEP;
     }
-    cache->previous_bytes = 0;
-}
-
-void mbi_thread_cache_forget(struct thread_cache *cache)
-{
-    for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
-        magazine_load(&cache->loaded[class], NULL, 0);
-        previous_set(cache, class, NULL);
-    }
-    cache->previous_bytes = 0;
 }
 
 size_t mbi_thread_cache_rounds(const struct thread_cache *cache, size_t class)
 {
-    size_t previous = previous_get(cache, class) != NULL ? mbi_pools[class].rounds : 0;
-    return magazine_rounds(&cache->loaded[class]) + previous;
+    uint64_t loaded = magazine_chain(&cache->loaded[class]);
+    return chain_rounds(loaded) + previous_depth(&cache->previous[class]) * (size_t)mbi_pools[class].rounds;
 }

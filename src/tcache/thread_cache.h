@@ -8,19 +8,21 @@
  *     mbi_cache_none    constant and empty: this thread has done nothing yet
  *     mbi_cache_direct  constant and empty: no cache now, or never again; straight to the pools
  *     a cache           loaded[64]   the magazine in use, any number of rounds
- *                       previous[64] a full magazine's chain, or NULL
+ *                       previous[64] full magazines, as many as the thread has shown need of
  *
  * The constant caches are full and empty at once, so a fast path that meets one falls into the
  * slow path by the tests it makes anyway: there is no "initialised?" branch.
  *
- * loaded and previous are Bonwick's pair: with previous either full or empty, each exchange with the centre is
- * a whole batch, and a thread must allocate or free a whole magazine between two of them.
+ * loaded and previous are Bonwick's pair, with previous grown to a stack: what is kept behind the loaded magazine is
+ * full, so each exchange with the centre is a whole batch, and a thread must allocate or free a whole
+ * magazine between two of them.
  */
 #ifndef MEMORYBUCKET_TCACHE_THREAD_CACHE_H
 #define MEMORYBUCKET_TCACHE_THREAD_CACHE_H
 
 #include "core/pool.h"
 #include "tcache/magazine.h"
+#include "tcache/previous.h"
 
 #include <urcu/list.h>
 
@@ -28,10 +30,10 @@ struct thread_cache {
     _Alignas(ISOLATION_BYTES) struct magazine loaded[SIZE_CLASS_COUNT];
 
     /* Slow paths only. Written by the owner; the atomic ones are read by walkers. */
-    _Atomic(struct slot *) previous[SIZE_CLASS_COUNT];
+    struct previous previous[SIZE_CLASS_COUNT];
     struct transfer_counts transfers[SIZE_CLASS_COUNT];
     uint16_t carve_rounds[SIZE_CLASS_COUNT]; /* how many fresh slots to ask for next */
-    size_t previous_bytes;                   /* in all of previous[] */
+    size_t previous_bytes; /* in all of previous[], at most mbi_config.previous_bytes_max */
     _Atomic uint64_t large_allocs;
     _Atomic uint64_t large_frees;
     bool active; /* false in the constant caches: nothing may be written */
@@ -88,30 +90,20 @@ void mbi_thread_cache_init(struct thread_cache *cache);
 /* Everything that the calling thread's cache holds goes back: whole magazines to the centre, others to the loose lists. */
 void mbi_thread_cache_flush(struct thread_cache *cache);
 
-/* Empties the cache without following its chains: after a fork, when its owner does not exist. */
-void mbi_thread_cache_forget(struct thread_cache *cache);
-
 /* Slots of a class in this cache, exact when its owner is at rest. */
 size_t mbi_thread_cache_rounds(const struct thread_cache *cache, size_t class);
 
 MBI_HOT_INLINE void *thread_cache_alloc(size_t class)
 {
-    struct magazine *loaded = &mbi_thread_cache->loaded[class];
-    if (MBI_UNLIKELY(loaded->head == NULL)) {
-        return mbi_thread_cache_alloc_slow(class);
-    }
-    return magazine_pop(loaded);
+    void *pointer = magazine_pop(&mbi_thread_cache->loaded[class]);
+    return MBI_LIKELY(pointer != NULL) ? pointer : mbi_thread_cache_alloc_slow(class);
 }
 
 MBI_HOT_INLINE void thread_cache_free(void *pointer, size_t class)
 {
-    struct magazine *loaded = &mbi_thread_cache->loaded[class];
-    uint32_t rounds = magazine_rounds(loaded);
-    if (MBI_UNLIKELY(rounds >= magazine_rounds_max(loaded))) {
+    if (MBI_UNLIKELY(!magazine_push(&mbi_thread_cache->loaded[class], pointer))) {
         mbi_thread_cache_free_slow(pointer, class);
-        return;
     }
-    magazine_push(loaded, pointer, rounds);
 }
 
 #endif
