@@ -6,6 +6,25 @@
 #include "memorybucket/memorybucket.h"
 
 #include "api.h"
+#include "core/config.h"
+#include "tcache/fork.h"
+
+/*
+ * Both stand here, and not beside what they call, because every user of the archive links this
+ * file: an archive member that nobody names would be left out, and its constructor with it.
+ */
+__attribute__((constructor(101))) static void api_come_up(void)
+{
+    (void)mbi_startup();
+    mbi_fork_register();
+}
+
+__attribute__((destructor)) static void api_report(void)
+{
+    if (mbi_config.stats_at_exit) {
+        mb_stats_print(stderr);
+    }
+}
 
 int mb_init(void)
 {
@@ -17,14 +36,14 @@ MBI_OUT_OF_LINE void *mbi_api_alloc_large(size_t size)
     if (MBI_UNLIKELY(size == 0)) {
         return thread_cache_alloc(0);
     }
-    api_count_large_alloc();
+    thread_cache_count_large_alloc();
     return mbi_large_alloc(size);
 }
 
 MBI_OUT_OF_LINE void mbi_api_free_foreign(void *pointer)
 {
     if (MBI_LIKELY(pointer != NULL)) {
-        api_count_large_free();
+        thread_cache_count_large_free();
         mbi_large_free(pointer);
     }
 }
@@ -68,7 +87,7 @@ void *mbi_api_aligned_alloc(size_t alignment, size_t size)
 {
     size_t class = size_class_of_aligned(alignment, size);
     if (class == SIZE_CLASS_COUNT) {
-        api_count_large_alloc();
+        thread_cache_count_large_alloc();
         return mbi_large_aligned_alloc(alignment, size);
     }
     struct slot *slot = mbi_thread_cache_take(class);

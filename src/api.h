@@ -27,27 +27,6 @@ void mbi_api_free_foreign(void *pointer);
 /* `alignment` is a power of two. */
 void *mbi_api_aligned_alloc(size_t alignment, size_t size);
 
-/* Count one request to, or one free by, the system allocator. */
-static inline void api_count_large_alloc(void)
-{
-    struct thread_cache *cache = mbi_thread_cache;
-    if (MBI_LIKELY(cache->active)) {
-        counter_add(&cache->large_allocs, 1);
-    } else {
-        mbi_registry_count_large(1, 0);
-    }
-}
-
-static inline void api_count_large_free(void)
-{
-    struct thread_cache *cache = mbi_thread_cache;
-    if (MBI_LIKELY(cache->active)) {
-        counter_add(&cache->large_frees, 1);
-    } else {
-        mbi_registry_count_large(0, 1);
-    }
-}
-
 MBI_HOT_INLINE void *api_alloc(size_t size, class_function *class_of)
 {
     if (MBI_UNLIKELY(!size_is_small(size))) {
@@ -74,7 +53,7 @@ MBI_HOT_INLINE void *api_calloc(size_t count, size_t size, class_function *class
         return NULL;
     }
     if (bytes > SMALL_BYTES_MAX) {
-        api_count_large_alloc();
+        thread_cache_count_large_alloc();
         return mbi_large_calloc(count, size);
     }
     void *pointer = api_alloc(bytes, class_of);

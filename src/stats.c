@@ -6,7 +6,6 @@
  */
 #include "memorybucket/memorybucket.h"
 
-#include "core/config.h"
 #include "core/os.h"
 #include "core/region.h"
 #include "tcache/registry.h"
@@ -29,8 +28,9 @@ static void stats_begin(void *argument)
     stats->reserved_bytes = mbi_region.reserved_bytes;
     stats->threads = totals.threads_active;
     stats->idle_caches = totals.caches_retired + totals.caches_reusable;
-    stats->large_allocs = totals.departed_large_allocs;
-    stats->large_frees = totals.departed_large_frees;
+    stats->large_allocs =
+        totals.departed_large_allocs + counter_read(&mbi_uncached_large.allocs);
+    stats->large_frees = totals.departed_large_frees + counter_read(&mbi_uncached_large.frees);
 
     for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
         const struct pool *pool = &mbi_pools[class];
@@ -114,13 +114,5 @@ void mb_stats_print(FILE *stream)
                 pool->slot_bytes, pool->carved, pool->live, pool->magazines, pool->central,
                 pool->loose, pool->orphaned, pool->refills, pool->flushes, pool->cas_retries,
                 pool->mutex_acquisitions);
-    }
-}
-
-/* MB_STATS=1. */
-__attribute__((destructor)) static void stats_report_at_exit(void)
-{
-    if (mbi_config.stats_at_exit) {
-        mb_stats_print(stderr);
     }
 }

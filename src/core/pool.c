@@ -72,6 +72,11 @@ void mbi_pools_init(void)
     }
 }
 
+/*
+ * A flush is counted before its exchange and a refill after it: so flushes less refills is never below the
+ * batches that are there, also in the child of a fork that another thread's transfer was cut short by. The
+ * batch that transfer had in hand then counts as the centre's, not as live.
+ */
 uint64_t mbi_pool_pop_batch(struct pool *pool, struct transfer_counts *counts)
 {
     uint64_t retries = 0;
@@ -88,8 +93,8 @@ uint64_t mbi_pool_pop_batch(struct pool *pool, struct transfer_counts *counts)
 void mbi_pool_push_batch(struct pool *pool, uint64_t chain, struct transfer_counts *counts)
 {
     uint64_t retries = 0;
-    batch_stack_push(&pool->central, &pool->space, chain, &retries);
     counter_add(&counts->flushes, 1);
+    batch_stack_push(&pool->central, &pool->space, chain, &retries);
     if (MBI_UNLIKELY(retries != 0)) {
         counter_add(&counts->cas_retries, retries);
     }

@@ -1,16 +1,6 @@
-/*
- * fork: the library across fork(2).
- *
- * Ladder: above all of tcache; nothing calls it but the C library.
- *
- * prepare takes every lock, outermost first: so no transfer under a lock, no walk and no grace period of
- * ours is under way when the address space is copied. Exchanges with the central free lists are
- * single atomic instructions and need no lock: the copy has the head before or after. A batch
- * that another thread had in its hands at that moment is lost to the child, as what is in that thread's cache is.
- *
- * The parent gives the locks back; the child, whose only thread holds them, makes them anew and
- * writes the other threads' caches off.
- */
+/* fork: every lock, in order, and what the child makes of the others' caches. */
+#include "tcache/fork.h"
+
 #include "core/lock.h"
 #include "core/pool.h"
 #include "tcache/registry.h"
@@ -49,15 +39,8 @@ static void fork_child(void)
     mbi_lock_set_forking(false);
 }
 
-/*
- * Before any thread can exist, hence before any can fork; earlier than the default priority, so that
- * our prepare runs after those of libraries which allocate in theirs. pthread_atfork may allocate: that works,
- * as all of the library comes up on demand. Should it fail, a fork of a busy process could hang its child; the
- * failure is reported once.
- */
-__attribute__((constructor(101))) static void fork_register(void)
+void mbi_fork_register(void)
 {
-    (void)mbi_startup();
     if (pthread_atfork(fork_prepare, fork_parent, fork_child) != 0) {
         mbi_message("fork handlers could not be registered: children may hang");
     }

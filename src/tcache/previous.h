@@ -9,9 +9,11 @@
  *
  * Adaptive depth. A thread that flushes a batch and later refills one would have been spared both by one
  * more place: each such round trip adds one to depth_max. Batches that were not touched during a whole
- * window of exchanges are not needed: `low` counts them, and half of them go. The window is
- * several times as long as it takes to use the depth up and fill it again. Owner only, but for `depth`, which walkers
- * read.
+ * window of exchanges are not needed: `low` counts them, and half of them become
+ * surplus, which goes to the centre one batch an exchange, so that no exchange moves more than two. The window is several
+ * times as long as it takes to use the depth up and fill it again.
+ *
+ * Owner only, but for `depth`, which walkers read.
  */
 #ifndef MEMORYBUCKET_TCACHE_PREVIOUS_H
 #define MEMORYBUCKET_TCACHE_PREVIOUS_H
@@ -24,6 +26,7 @@ struct previous {
     uint16_t depth_max;
     uint16_t low;       /* lowest depth since the window began */
     uint16_t exchanges; /* left until the window ends */
+    uint16_t surplus;   /* batches still to be given up */
     uint16_t flushed;   /* batches that went to the centre and were not asked back yet */
 };
 
@@ -53,6 +56,7 @@ static inline void previous_init(struct previous *previous)
     previous->top = 0;
     previous->depth_max = 1;
     previous->flushed = 0;
+    previous->surplus = 0;
     previous_set_depth(previous, 0);
     previous_open_window(previous);
 }
@@ -97,18 +101,21 @@ static inline void previous_note_refill(struct previous *previous)
     }
 }
 
-/* Counts one exchange of magazines; how many kept batches turned out to be superfluous. */
-static inline uint16_t previous_count_exchange(struct previous *previous)
+/* Counts one exchange of magazines; true when one of the kept batches should go to the centre. */
+static inline bool previous_count_exchange(struct previous *previous)
 {
-    if (MBI_LIKELY(--previous->exchanges != 0)) {
-        return 0;
+    if (MBI_UNLIKELY(--previous->exchanges == 0)) {
+        previous->surplus = (uint16_t)((previous->low + 1) / 2);
+        if (previous->depth_max > previous->surplus) {
+            previous->depth_max = (uint16_t)(previous->depth_max - previous->surplus);
+        }
+        previous_open_window(previous);
     }
-    uint16_t superfluous = (uint16_t)((previous->low + 1) / 2);
-    if (superfluous > 0 && previous->depth_max > superfluous) {
-        previous->depth_max = (uint16_t)(previous->depth_max - superfluous);
+    if (MBI_LIKELY(previous->surplus == 0)) {
+        return false;
     }
-    previous_open_window(previous);
-    return superfluous;
+    previous->surplus--;
+    return previous_depth(previous) != 0;
 }
 
 #endif

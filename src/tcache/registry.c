@@ -236,20 +236,6 @@ struct registry_totals mbi_registry_totals(void)
     return copy;
 }
 
-MBI_COLD void mbi_registry_count_large(uint64_t allocs, uint64_t frees)
-{
-    struct thread_cache *cache = mbi_thread_cache_own();
-    if (cache != NULL) {
-        counter_add(&cache->large_allocs, allocs);
-        counter_add(&cache->large_frees, frees);
-        return;
-    }
-    mbi_lock_acquire(&registry_lock);
-    totals.departed_large_allocs += allocs;
-    totals.departed_large_frees += frees;
-    mbi_lock_release(&registry_lock);
-}
-
 void mbi_registry_lock_all(void)
 {
     mbi_lock_acquire(&walker_lock);

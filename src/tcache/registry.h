@@ -28,7 +28,7 @@ struct registry_totals {
     uint64_t threads_active;
     uint64_t caches_retired;
     uint64_t caches_reusable;
-    uint64_t departed_large_allocs; /* of threads that exited or have no cache */
+    uint64_t departed_large_allocs; /* of threads that have exited */
     uint64_t departed_large_frees;
 };
 
@@ -56,11 +56,6 @@ void mbi_registry_walk(void (*before)(void *argument),
                        void *argument);
 
 struct registry_totals mbi_registry_totals(void);
-
-/*
- * Counts large allocations and frees of a thread that has no cache, which gets one now if it may.
- */
-void mbi_registry_count_large(uint64_t allocs, uint64_t frees);
 
 /* For fork: every lock of the registry, outermost first. */
 void mbi_registry_lock_all(void);

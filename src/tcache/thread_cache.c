@@ -53,11 +53,17 @@ static uint64_t thread_cache_unkeep(struct thread_cache *cache, struct pool *poo
     return previous_pop(&cache->previous[pool->class], &pool->space, pool->rounds);
 }
 
-static void thread_cache_flush_kept(struct thread_cache *cache, struct pool *pool, size_t batches)
+static void thread_cache_flush_one_kept(struct thread_cache *cache, struct pool *pool)
 {
-    while (batches-- > 0) {
-        uint64_t chain = thread_cache_unkeep(cache, pool);
-        mbi_pool_push_batch(pool, chain, &cache->transfers[pool->class]);
+    uint64_t chain = thread_cache_unkeep(cache, pool);
+    mbi_pool_push_batch(pool, chain, &cache->transfers[pool->class]);
+}
+
+/* After a magazine was kept or taken back: gives one up that turned out to be superfluous. */
+static void thread_cache_end_exchange(struct thread_cache *cache, struct pool *pool)
+{
+    if (MBI_UNLIKELY(previous_count_exchange(&cache->previous[pool->class]))) {
+        thread_cache_flush_one_kept(cache, pool);
     }
 }
 
@@ -86,7 +92,7 @@ static bool thread_cache_refill_whole(struct thread_cache *cache, struct pool *p
     uint64_t chain;
     if (previous_depth(previous) != 0) {
         chain = thread_cache_unkeep(cache, pool);
-        thread_cache_flush_kept(cache, pool, previous_count_exchange(previous));
+        thread_cache_end_exchange(cache, pool);
     } else {
         chain = mbi_pool_pop_batch(pool, &cache->transfers[pool->class]);
         previous_note_refill(previous);
@@ -110,7 +116,7 @@ static void thread_cache_make_room(struct thread_cache *cache, struct pool *pool
                 && cache->previous_bytes + magazine_bytes(pool) <= mbi_config.previous_bytes_max;
     if (room) {
         thread_cache_keep(cache, pool, chain);
-        thread_cache_flush_kept(cache, pool, previous_count_exchange(previous));
+        thread_cache_end_exchange(cache, pool);
         return;
     }
     if (depth != 0) {
@@ -120,6 +126,22 @@ static void thread_cache_make_room(struct thread_cache *cache, struct pool *pool
     }
     mbi_pool_push_batch(pool, chain, &cache->transfers[pool->class]);
     previous_note_flush(previous);
+}
+
+struct uncached_large mbi_uncached_large;
+
+MBI_COLD void mbi_thread_cache_count_large_slow(uint64_t allocs, uint64_t frees)
+{
+    struct thread_cache *cache = mbi_thread_cache_own();
+    if (cache != NULL) {
+        counter_add(&cache->large_allocs, allocs);
+        counter_add(&cache->large_frees, frees);
+        return;
+    }
+    /* relaxed [COUNT-SHARED]: many writers, hence read-modify-writes; a statistic orders nothing. */
+    atomic_fetch_add_explicit(&mbi_uncached_large.allocs, allocs, memory_order_relaxed);
+    atomic_fetch_add_explicit(&mbi_uncached_large.frees, frees,
+                              memory_order_relaxed); /* [COUNT-SHARED] */
 }
 
 MBI_COLD struct slot *mbi_thread_cache_take(size_t class)
@@ -196,6 +218,7 @@ MBI_COLD void *mbi_thread_cache_spill(size_t class, size_t alignment_bytes)
             return slot;
         }
     }
+    thread_cache_count_large_alloc();
     if (alignment_bytes > ABI_ALIGNMENT_BYTES) {
         return mbi_large_aligned_alloc(alignment_bytes, size_bytes);
     }
@@ -240,7 +263,9 @@ void mbi_thread_cache_flush(struct thread_cache *cache)
 {
     for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
         struct pool *pool = &mbi_pools[class];
-        thread_cache_flush_kept(cache, pool, previous_depth(&cache->previous[class]));
+        while (previous_depth(&cache->previous[class]) != 0) {
+            thread_cache_flush_one_kept(cache, pool);
+        }
         previous_init(&cache->previous[class]);
         uint64_t chain = magazine_unload(&cache->loaded[class]);
         if (chain_rounds(chain) == pool->rounds) {
@@ -255,5 +280,6 @@ void mbi_thread_cache_flush(struct thread_cache *cache)
 size_t mbi_thread_cache_rounds(const struct thread_cache *cache, size_t class)
 {
     uint64_t loaded = magazine_chain(&cache->loaded[class]);
-    return chain_rounds(loaded) + previous_depth(&cache->previous[class]) * (size_t)mbi_pools[class].rounds;
+    size_t previous = previous_depth(&cache->previous[class]);
+    return chain_rounds(loaded) + previous * mbi_pools[class].rounds;
 }

@@ -72,6 +72,16 @@ size_t mbi_thread_cache_take_many(size_t class, size_t count, void **out);
  */
 void *mbi_thread_cache_spill(size_t class, size_t alignment_bytes);
 
+/* Requests to and frees by the system allocator from threads that have no cache. */
+struct uncached_large {
+    _Atomic uint64_t allocs;
+    _Atomic uint64_t frees;
+};
+extern MBI_HIDDEN struct uncached_large mbi_uncached_large;
+
+/* Counts them for a thread without a cache, which gets one now if it may. */
+void mbi_thread_cache_count_large_slow(uint64_t allocs, uint64_t frees);
+
 /*
  * The calling thread's own cache, brought to life if need be; NULL for a thread that works
  * straight on the pools.
@@ -103,6 +113,26 @@ MBI_HOT_INLINE void thread_cache_free(void *pointer, size_t class)
 {
     if (MBI_UNLIKELY(!magazine_push(&mbi_thread_cache->loaded[class], pointer))) {
         mbi_thread_cache_free_slow(pointer, class);
+    }
+}
+
+MBI_HOT_INLINE void thread_cache_count_large_alloc(void)
+{
+    struct thread_cache *cache = mbi_thread_cache;
+    if (MBI_LIKELY(cache->active)) {
+        counter_add(&cache->large_allocs, 1);
+    } else {
+        mbi_thread_cache_count_large_slow(1, 0);
+    }
+}
+
+MBI_HOT_INLINE void thread_cache_count_large_free(void)
+{
+    struct thread_cache *cache = mbi_thread_cache;
+    if (MBI_LIKELY(cache->active)) {
+        counter_add(&cache->large_frees, 1);
+    } else {
+        mbi_thread_cache_count_large_slow(0, 1);
     }
 }
 

@@ -1,0 +1,75 @@
+/*
+ * address_limit BYTES: starts and works under RLIMIT_AS.
+ *
+ * The limit must stand before the library comes up: the program sets it and becomes itself again.
+ */
+#include "testing.h"
+
+#include <sys/resource.h>
+#include <unistd.h>
+
+enum { THREADS = 4, OBJECTS = 20000 };
+
+static void *run(void *argument)
+{
+    static _Thread_local void *objects[OBJECTS];
+    for (size_t i = 0; i < OBJECTS; i++) {
+        objects[i] = mb_alloc(1 + i % 512);
+        CHECK(objects[i] != NULL, "no memory");
+        memset(objects[i], 0x33, 1 + i % 512);
+    }
+    mb_free_batch(OBJECTS, objects);
+    return argument;
+}
+
+int main(int argc, char **argv)
+{
+    CHECK(argc == 2, "usage: address_limit BYTES");
+    struct rlimit limit;
+    rlim_t bytes = strtoull(argv[1], NULL, 10);
+    CHECK(getrlimit(RLIMIT_AS, &limit) == 0, "getrlimit");
+    if (limit.rlim_cur != bytes) {
+        limit = (struct rlimit){ bytes, bytes };
+        CHECK(setrlimit(RLIMIT_AS, &limit) == 0, "setrlimit");
+        execv("/proc/self/exe", argv);
+        CHECK(false, "execv");
+    }
+    CHECK(mb_init() == 0, "no region under this limit");
+    pthread_t threads[THREADS];
+    for (size_t i = 0; i < THREADS; i++) {
+        threads[i] = start_thread(run, NULL);
+    }
+    for (size_t i = 0; i < THREADS; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    const struct mb_stats *stats = check_accounting(0);
+    CHECK(stats->reserved_bytes <= bytes / 2, "%llu bytes are reserved",
+          (unsigned long long)stats->reserved_bytes);
+
+    /* Half of the limit is left to the program. */
+    void *own = malloc(bytes / 4);
+    CHECK(own != NULL, "the program cannot have a quarter of its limit");
+    free(own);
+
+    /* One pool is exhausted: its requests spill over, and all of it comes back. */
+    size_t count = 0;
+    void *first = NULL;
+    for (void **object; (object = mb_alloc(8)) != NULL; count++) {
+        *object = first;
+        first = object;
+        if (mb_usable_size(object) != 8) {
+            break;
+        }
+    }
+    CHECK(count * 8 >= stats->reserved_bytes / MB_POOL_COUNT / 2, "only %zu slots of 8 bytes", count);
+    CHECK(mb_usable_size(first) == 16, "the pool of 8 bytes spilled into one of %zu",
+          mb_usable_size(first));
+    check_accounting(count + 1);
+    while (first != NULL) {
+        void *next = *(void **)first;
+        mb_free(first);
+        first = next;
+    }
+    check_accounting(0);
+    return 0;
+}

@@ -1,0 +1,183 @@
+/*
+ * out_of_memory: mmap, mprotect and malloc refuse, at the start and later.
+ *
+ * The linker puts the __wrap_ functions between the library and the C library. The library comes up before main,
+ * so what shall fail at that moment is said in the environment, and the program becomes itself again.
+ */
+#include "testing.h"
+
+#include "tcache/thread_cache.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+static bool mmap_fails;
+static bool mprotect_fails;
+static bool malloc_fails;
+
+void *__real_mmap(void *start, size_t bytes, int protection, int flags, int file, off_t offset);
+int __real_mprotect(void *start, size_t bytes, int protection);
+void *__real_malloc(size_t size);
+void *__wrap_mmap(void *start, size_t bytes, int protection, int flags, int file, off_t offset);
+int __wrap_mprotect(void *start, size_t bytes, int protection);
+void *__wrap_malloc(size_t size);
+
+void *__wrap_mmap(void *start, size_t bytes, int protection, int flags, int file, off_t offset)
+{
+    bool at_start = protection == PROT_NONE && getenv("TEST_NO_RESERVATION") != NULL;
+    if (mmap_fails || at_start) {
+        errno = ENOMEM;
+        return MAP_FAILED;
+    }
+    return __real_mmap(start, bytes, protection, flags, file, offset);
+}
+
+int __wrap_mprotect(void *start, size_t bytes, int protection)
+{
+    if (mprotect_fails) {
+        errno = ENOMEM;
+        return -1;
+    }
+    return __real_mprotect(start, bytes, protection);
+}
+
+void *__wrap_malloc(size_t size)
+{
+    if (malloc_fails) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    return __real_malloc(size);
+}
+
+/* Everything works on the system allocator alone. */
+static void without_reservation(void)
+{
+    CHECK(mb_init() == -ENOMEM, "mb_init says %d", mb_init());
+    for (size_t size = 0; size <= 600; size++) {
+        unsigned char *object = mb_alloc(size);
+        CHECK(object != NULL && mb_usable_size(object) >= size, "no memory for %zu", size);
+        memset(object, 1, size);
+        object = mb_realloc(object, size + 100);
+        CHECK(object != NULL, "no memory");
+        mb_free(object);
+        void *aligned = mb_aligned_alloc(64, size);
+        CHECK(aligned != NULL && (uintptr_t)aligned % 64 == 0, "%p", aligned);
+        mb_free(aligned);
+    }
+    void *objects[10] = { NULL };
+    CHECK(mb_alloc_batch(64, 10, objects) == 10, "batch");
+    mb_free_batch(10, objects);
+    mb_thread_flush();
+    check_accounting(0);
+}
+
+static void *refused_cache(void *argument)
+{
+    /* Sixteen caches come with one mapping: use up what is there. */
+    void *object = mb_alloc(24);
+    CHECK(object != NULL, "no memory");
+    mb_free(object);
+    return argument == NULL && mbi_thread_cache->active ? object : NULL;
+}
+
+static pthread_barrier_t all_here;
+
+static void *hold_cache(void *argument)
+{
+    mb_free(mb_alloc(24));
+    pthread_barrier_wait(&all_here);
+    pthread_barrier_wait(&all_here);
+    return argument;
+}
+
+/* Threads that find no memory for a cache work without one. */
+static void without_caches(void)
+{
+    enum { HOLDERS = 15 };
+    pthread_t holders[HOLDERS];
+    pthread_barrier_init(&all_here, NULL, HOLDERS + 1);
+    for (size_t i = 0; i < HOLDERS; i++) {
+        holders[i] = start_thread(hold_cache, NULL);
+    }
+    pthread_barrier_wait(&all_here);
+
+    /* pthread itself maps a stack, unwrapped: only the library's mmap fails. */
+    mmap_fails = true;
+    void *cached = NULL;
+    pthread_join(start_thread(refused_cache, NULL), &cached);
+    CHECK(cached == NULL, "a thread got a cache out of nothing");
+    mmap_fails = false;
+
+    pthread_join(start_thread(refused_cache, NULL), &cached);
+    CHECK(cached != NULL, "a thread got no cache when there was memory again");
+    pthread_barrier_wait(&all_here);
+    for (size_t i = 0; i < HOLDERS; i++) {
+        pthread_join(holders[i], NULL);
+    }
+    check_accounting(0);
+}
+
+/* A pool that cannot grow borrows from larger ones, then from the system, and then fails cleanly. */
+static void without_commits(void)
+{
+    void *from_larger = mb_alloc(512);
+    mb_free(from_larger); /* the last pool has slots */
+
+    mprotect_fails = true;
+    errno = 0;
+    void *object = mb_alloc(320);
+    CHECK(object != NULL && mb_usable_size(object) == 512 && errno == 0,
+          "%zu bytes for 320, errno %d", mb_usable_size(object), errno);
+
+    /* A block has 8 of them; use them up. */
+    void *objects[8] = { NULL };
+    CHECK(mb_alloc_batch(512, 8, objects) == 8, "batch");
+    void *spilled = objects[7];
+    uint64_t large = check_accounting(8)->large_allocs;
+    CHECK(large == 1 && mb_usable_size(spilled) >= 512, "the last one did not spill");
+
+    malloc_fails = true;
+    errno = 0;
+    CHECK(mb_alloc(320) == NULL && errno == ENOMEM, "errno %d", errno);
+    errno = 0;
+    CHECK(mb_calloc(2, 100) == NULL && errno == ENOMEM, "errno %d", errno);
+    errno = 0;
+    CHECK(mb_alloc(1000) == NULL && errno == ENOMEM, "errno %d", errno);
+    errno = 0;
+    CHECK(mb_alloc_batch(48, 1, objects + 7) == 0 && errno == ENOMEM, "errno %d", errno);
+    memset(object, 0x44, 320);
+    CHECK(mb_realloc(object, 600) == NULL && ((unsigned char *)object)[319] == 0x44,
+          "a failed mb_realloc touched its object");
+    malloc_fails = false;
+    mprotect_fails = false;
+
+    mb_free(object);
+    void *again = mb_alloc(48);
+    CHECK(again != NULL && mb_usable_size(again) == 48, "the pool did not recover");
+    mb_free(again);
+    mb_free_batch(7, objects);
+    mb_free(spilled);
+    check_accounting(0);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc == 2 && strcmp(argv[1], "no-reservation") == 0) {
+        if (getenv("TEST_NO_RESERVATION") == NULL) {
+            setenv("TEST_NO_RESERVATION", "1", 1);
+            execv("/proc/self/exe", argv);
+        }
+        without_reservation();
+        return 0;
+    }
+    if (getenv("MB_BLOCK_SIZE") == NULL) {
+        setenv("MB_BLOCK_SIZE", "4K", 1); /* a block is just what the first run needs */
+        execv("/proc/self/exe", argv);
+    }
+    mb_free(mb_alloc(24));
+    without_caches();
+    without_commits();
+    return 0;
+}

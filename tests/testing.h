@@ -1,0 +1,81 @@
+/*
+ * testing: what the plain test programs share: checks, random numbers, the accounting equation.
+ */
+#ifndef MEMORYBUCKET_TESTS_TESTING_H
+#define MEMORYBUCKET_TESTS_TESTING_H
+
+#include "memorybucket/memorybucket.h"
+
+#include "core/pool.h"
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#if defined(MBI_THREAD_SANITIZED) || defined(__SANITIZE_ADDRESS__)
+#define TEST_IS_SANITIZED 1
+#else
+#define TEST_IS_SANITIZED 0
+#endif
+
+#define CHECK(condition, ...)                                                                      \
+    do {                                                                                           \
+        if (!(condition)) {                                                                        \
+            fprintf(stderr, "%s:%d: failed: %s: ", __FILE__, __LINE__, #condition);                \
+            fprintf(stderr, __VA_ARGS__);                                                          \
+            fputc('\n', stderr);                                                                   \
+            abort();                                                                               \
+        }                                                                                          \
+    } while (0)
+
+/* xorshift64*: Vigna, ACM TOMS 42 (2016). The seed is not 0. */
+static inline uint64_t random_next(uint64_t *state)
+{
+    *state ^= *state >> 12;
+    *state ^= *state << 25;
+    *state ^= *state >> 27;
+    return *state * UINT64_C(2685821657736338717);
+}
+
+static inline uint64_t random_below(uint64_t *state, uint64_t limit)
+{
+    return (random_next(state) >> 32) % limit;
+}
+
+static inline pthread_t start_thread(void *(*function)(void *), void *argument)
+{
+    pthread_t thread;
+    int error = pthread_create(&thread, NULL, function, argument);
+    CHECK(error == 0, "pthread_create: %s", strerror(error));
+    return thread;
+}
+
+/*
+ * With no other thread at work: the accounting equation of every pool, checked against a walk of all that
+ * it holds, and against the number of live objects that the test knows of. Returns the statistics.
+ */
+static inline const struct mb_stats *check_accounting(uint64_t live_expected)
+{
+    static struct mb_stats stats;
+    uint64_t live = 0;
+    CHECK(mb_stats_get(&stats) == 0, "no statistics");
+    for (size_t class = 0; class < MB_POOL_COUNT; class++) {
+        const struct mb_pool_stats *pool = &stats.pool[class];
+        uint64_t held = pool->magazines + pool->central + pool->loose + pool->orphaned;
+        size_t walked = mbi_pool_check(&mbi_pools[class]);
+        CHECK(walked == pool->central, "pool %zu: the centre holds %zu slots, and counts say %llu",
+              class, walked, (unsigned long long)pool->central);
+        CHECK(pool->carved == pool->live + held, "pool %zu: carved %llu, live %llu, held %llu",
+              class, (unsigned long long)pool->carved, (unsigned long long)pool->live,
+              (unsigned long long)held);
+        live += pool->live;
+    }
+    CHECK(live == live_expected, "%llu slots are live, %llu should be", (unsigned long long)live,
+          (unsigned long long)live_expected);
+    return &stats;
+}
+
+#endif

@@ -1,0 +1,142 @@
+/* config: values, suffixes, and the rule for bad values. */
+#include "core/config.h"
+
+#include "core/region.h"
+
+#include <criterion/criterion.h>
+#include <criterion/redirect.h>
+#include <stdlib.h>
+
+static void read_with(const char *name, const char *value)
+{
+    setenv(name, value, 1);
+    mbi_config_read(4096);
+    unsetenv(name);
+}
+
+static size_t loaded_bytes(void)
+{
+    size_t bytes = 0;
+    for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
+        bytes += mbi_config.magazine_rounds[class] * size_class_slot_bytes(class);
+    }
+    return bytes;
+}
+
+Test(config, defaults)
+{
+    unsetenv("MB_REGION_SIZE");
+    mbi_config_read(4096);
+    for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
+        uint32_t rounds = mbi_config.magazine_rounds[class];
+        size_t bytes = rounds * size_class_slot_bytes(class);
+        cr_assert(rounds >= 16 && rounds <= 256 && rounds % MAGAZINE_ROUNDS_STEP == 0);
+        cr_assert(bytes <= 8192 || rounds == 16);
+    }
+    cr_assert_eq(mbi_config.region_bytes, REGION_BYTES_MAX);
+    cr_assert_eq(mbi_config.block_bytes, 64 << 10);
+    cr_assert_eq(mbi_config.thread_cache_bytes_max, 2 << 20);
+    cr_assert_not(mbi_config.stats_at_exit);
+    cr_assert_not(mbi_config.verbose);
+}
+
+Test(config, one_magazine_size_for_all)
+{
+    read_with("MB_MAGAZINE_SIZE", "40");
+    cr_assert_eq(mbi_config.magazine_rounds[0], 40);
+    cr_assert_eq(mbi_config.magazine_rounds[63], 40);
+    read_with("MB_MAGAZINE_SIZE", "41");
+    cr_assert_eq(mbi_config.magazine_rounds[0], 48, "rounded up to whole cache lines");
+}
+
+Test(config, magazine_sizes_by_range)
+{
+    read_with("MB_MAGAZINE_SIZE", "8-64:256,65-512:64");
+    cr_assert_eq(mbi_config.magazine_rounds[0], 256);
+    cr_assert_eq(mbi_config.magazine_rounds[7], 256);
+    cr_assert_eq(mbi_config.magazine_rounds[8], 64);
+    cr_assert_eq(mbi_config.magazine_rounds[63], 64);
+    read_with("MB_MAGAZINE_SIZE", "64-64:8");
+    cr_assert_eq(mbi_config.magazine_rounds[7], 8);
+    cr_assert_eq(mbi_config.magazine_rounds[8], 112, "the others keep their default");
+}
+
+Test(config, thread_cache_bound_holds_a_magazine_of_each_class)
+{
+    read_with("MB_THREAD_CACHE_MAX", "200K");
+    cr_assert_eq(mbi_config.thread_cache_bytes_max, 200 << 10);
+    cr_assert_leq(loaded_bytes(), 200 << 10);
+    cr_assert_eq(mbi_config.previous_bytes_max, (200 << 10) - loaded_bytes());
+    read_with("MB_THREAD_CACHE_MAX", "130K");
+    cr_assert_eq(loaded_bytes(), 130 << 10);
+    cr_assert_eq(mbi_config.magazine_rounds[0], 8);
+    cr_assert_eq(mbi_config.previous_bytes_max, 0);
+}
+
+Test(config, larger_magazines_raise_the_default_bound)
+{
+    read_with("MB_MAGAZINE_SIZE", "4096");
+    cr_assert_eq(mbi_config.thread_cache_bytes_max, 2 * loaded_bytes());
+}
+
+Test(config, sizes_take_suffixes)
+{
+    static const struct {
+        const char *text;
+        size_t bytes;
+    } values[] = { { "65536", 65536 }, { "64K", 65536 }, { "64k", 65536 },
+                   { "1M", 1 << 20 },  { "4096", 4096 }, { "5000", 8192 } };
+    for (size_t i = 0; i < sizeof values / sizeof values[0]; i++) {
+        read_with("MB_BLOCK_SIZE", values[i].text);
+        cr_assert_eq(mbi_config.block_bytes, values[i].bytes, "%s", values[i].text);
+    }
+    read_with("MB_REGION_SIZE", "8G");
+    cr_assert_eq(mbi_config.region_bytes, (size_t)8 << 30);
+}
+
+Test(config, switches)
+{
+    read_with("MB_STATS", "1");
+    cr_assert(mbi_config.stats_at_exit);
+    read_with("MB_STATS", "0");
+    cr_assert_not(mbi_config.stats_at_exit);
+    read_with("MB_VERBOSE", "1");
+    cr_assert(mbi_config.verbose);
+}
+
+/* Each line on stderr names the variable, its value and what is accepted. */
+Test(config, bad_values_are_named_and_change_nothing, .init = cr_redirect_stderr)
+{
+    static const char *const bad[][2] = {
+        { "MB_MAGAZINE_SIZE", "" },          { "MB_MAGAZINE_SIZE", "7" },
+        { "MB_MAGAZINE_SIZE", "4097" },      { "MB_MAGAZINE_SIZE", "12x" },
+        { "MB_MAGAZINE_SIZE", "8-64" },      { "MB_MAGAZINE_SIZE", "8-64:256," },
+        { "MB_MAGAZINE_SIZE", "0-64:16" },   { "MB_MAGAZINE_SIZE", "64-8:16" },
+        { "MB_MAGAZINE_SIZE", "8-513:16" },  { "MB_MAGAZINE_SIZE", "8-64:256;65-512:64" },
+        { "MB_THREAD_CACHE_MAX", "129K" },   { "MB_THREAD_CACHE_MAX", "2G" },
+        { "MB_THREAD_CACHE_MAX", "-1" },     { "MB_BLOCK_SIZE", "4095" },
+        { "MB_BLOCK_SIZE", "17M" },          { "MB_BLOCK_SIZE", "64KB" },
+        { "MB_BLOCK_SIZE", " 64K" },         { "MB_REGION_SIZE", "63M" },
+        { "MB_REGION_SIZE", "2053G" },       { "MB_REGION_SIZE", "99999999999999999999" },
+        { "MB_REGION_SIZE", "99999999999G" }, { "MB_STATS", "yes" },
+        { "MB_STATS", "" },                  { "MB_VERBOSE", "2" },
+    };
+    enum { COUNT = sizeof bad / sizeof bad[0] };
+    unsetenv("MB_REGION_SIZE");
+    mbi_config_read(4096);
+    struct config defaults = mbi_config;
+    for (size_t i = 0; i < COUNT; i++) {
+        read_with(bad[i][0], bad[i][1]);
+        cr_assert_arr_eq(&mbi_config, &defaults, sizeof defaults, "%s=%s", bad[i][0], bad[i][1]);
+    }
+    fflush(stderr);
+    FILE *messages = cr_get_redirected_stderr();
+    char line[512];
+    for (size_t i = 0; i < COUNT; i++) {
+        char expected[128];
+        snprintf(expected, sizeof expected, "memorybucket: %s=%s is not valid; accepted: ",
+                 bad[i][0], bad[i][1]);
+        cr_assert_not_null(fgets(line, sizeof line, messages), "no line for %s", expected);
+        cr_assert_eq(strncmp(line, expected, strlen(expected)), 0, "%s", line);
+    }
+}

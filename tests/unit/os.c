@@ -1,0 +1,45 @@
+/* os: reservations cost nothing, commits give zeroed memory, residency is what was touched. */
+#include "core/os.h"
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+
+Test(os, reserve_commit_and_count_residency)
+{
+    size_t page = mbi_os_page_bytes();
+    size_t bytes = (size_t)64 << 20;
+    char *start = mbi_os_reserve(bytes);
+    cr_assert_not_null(start);
+    cr_assert_eq(mbi_os_resident_bytes(start, bytes), 0);
+
+    cr_assert(mbi_os_commit(start + 4 * page, 3000 * page));
+    cr_assert_eq(mbi_os_resident_bytes(start, bytes), 0, "committed is not resident");
+    for (size_t i = 0; i < 2000; i++) {
+        cr_assert_eq(start[(4 + i) * page], 0);
+        start[(4 + i) * page] = 1;
+    }
+    cr_assert_eq(mbi_os_resident_bytes(start, bytes), 2000 * page);
+    mbi_os_unreserve(start, bytes);
+}
+
+Test(os, reserved_memory_faults, .signal = SIGSEGV)
+{
+    char *start = mbi_os_reserve(1 << 20);
+    *(volatile char *)start = 1;
+}
+
+Test(os, impossible_requests_fail_with_enomem)
+{
+    errno = 0;
+    cr_assert_null(mbi_os_reserve((size_t)1 << 60));
+    cr_assert_eq(errno, ENOMEM);
+    cr_assert_null(mbi_os_map((size_t)1 << 60));
+}
+
+Test(os, page_size_is_a_power_of_two)
+{
+    size_t page = mbi_os_page_bytes();
+    cr_assert(page >= 4096 && (page & (page - 1)) == 0);
+}

@@ -1,0 +1,171 @@
+/* pool: carving, colours, loose slots, and the change from the dense span to the wide one. */
+#include "core/pool.h"
+
+#include "core/config.h"
+#include "core/os.h"
+#include "core/region.h"
+#include "tcache/startup.h"
+
+#include <criterion/criterion.h>
+#include <stdlib.h>
+
+static struct pool *pool_of(size_t size_bytes)
+{
+    cr_assert_eq(mbi_startup(), 0);
+    return &mbi_pools[size_class_of(size_bytes)];
+}
+
+static uint64_t obtain_chain(struct pool *pool, size_t rounds)
+{
+    uint64_t loose;
+    struct slot_run run = mbi_pool_obtain(pool, rounds, &loose);
+    return run.rounds != 0 ? mbi_pool_link_run(pool, run) : loose;
+}
+
+Test(pool, runs_start_on_a_line_and_follow_each_other)
+{
+    for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
+        struct pool *pool = pool_of(size_class_slot_bytes(class));
+        char *next = NULL;
+        for (size_t turn = 0; turn < 20; turn++) {
+            uint64_t loose;
+            struct slot_run run = mbi_pool_obtain(pool, MAGAZINE_ROUNDS_STEP * (turn + 1), &loose);
+            cr_assert_eq(run.rounds, MAGAZINE_ROUNDS_STEP * (turn + 1));
+            cr_assert_eq((uintptr_t)run.first % LINE_BYTES, 0);
+            cr_assert(next == NULL || run.first == next);
+            cr_assert_eq(region_class_of(run.first), class);
+            next = run.first + run.rounds * pool->slot_bytes;
+        }
+    }
+}
+
+Test(pool, spans_start_on_pages_of_different_colours)
+{
+    size_t page = mbi_os_page_bytes();
+    for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
+        struct pool *pool = pool_of(size_class_slot_bytes(class));
+        size_t offset = (size_t)(pool->carve_next - pool->space.dense);
+        cr_assert_eq(offset % page, 0);
+        cr_assert(offset >= page, "slot number 0 must stay free");
+        if (class > 0) {
+            size_t other = (size_t)(mbi_pools[class - 1].carve_next
+                                    - mbi_pools[class - 1].space.dense);
+            cr_assert_neq(offset, other);
+        }
+    }
+}
+
+Test(pool, slots_are_aligned_to_what_divides_their_size)
+{
+    for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
+        struct pool *pool = pool_of(size_class_slot_bytes(class));
+        uint64_t loose;
+        struct slot_run run = mbi_pool_obtain(pool, 64, &loose);
+        for (size_t i = 0; i < run.rounds; i++) {
+            uintptr_t address = (uintptr_t)run.first + i * pool->slot_bytes;
+            cr_assert_eq(address % size_class_alignment_bytes(class), 0);
+        }
+    }
+}
+
+Test(pool, linked_runs_count_down_in_address_order)
+{
+    struct pool *pool = pool_of(24);
+    uint64_t chain = obtain_chain(pool, 32);
+    for (size_t rounds = 32; rounds > 0; rounds--) {
+        cr_assert_eq(chain_rounds(chain), rounds);
+        struct slot *slot = chain_first(chain);
+        chain = slot->rest;
+        cr_assert(chain == 0 || (char *)chain_first(chain) == (char *)slot + 24);
+    }
+    cr_assert_eq(chain, 0);
+}
+
+Test(pool, loose_slots_become_whole_batches)
+{
+    struct pool *pool = pool_of(64);
+    uint32_t rounds = pool->rounds;
+    uint64_t first = obtain_chain(pool, rounds - 8);
+    uint64_t second = obtain_chain(pool, rounds - 16);
+    mbi_pool_return_loose(pool, first);
+    cr_assert_eq(counter_read(&pool->loose_rounds), rounds - 8);
+    cr_assert_eq(mbi_pool_check(pool), 0);
+    mbi_pool_return_loose(pool, second);
+    cr_assert_eq(counter_read(&pool->loose_rounds), rounds - 24);
+    cr_assert_eq(mbi_pool_check(pool), rounds);
+    cr_assert_eq(counter_read(&pool->departed.flushes), 1);
+
+    uint64_t loose;
+    struct slot_run run = mbi_pool_obtain(pool, 8, &loose);
+    cr_assert_eq(run.rounds, 0, "loose slots come before fresh ones");
+    cr_assert_eq(chain_rounds(loose), rounds - 24);
+    cr_assert_eq(counter_read(&pool->loose_rounds), 0);
+}
+
+Test(pool, direct_slots_are_never_lost)
+{
+    enum { SLOTS = 1000 };
+    struct pool *pool = pool_of(48);
+    struct slot *slots[SLOTS];
+    for (size_t turn = 0; turn < 3; turn++) {
+        for (size_t i = 0; i < SLOTS; i++) {
+            slots[i] = mbi_pool_alloc_direct(pool);
+            cr_assert_not_null(slots[i]);
+        }
+        for (size_t i = 0; i < SLOTS; i++) {
+            mbi_pool_free_direct(pool, slots[i]);
+        }
+        size_t central = mbi_pool_check(pool);
+        cr_assert_eq(central + counter_read(&pool->loose_rounds), counter_read(&pool->carved));
+        cr_assert_eq(counter_read(&pool->carved), SLOTS);
+    }
+}
+
+/* 64 MiB of 512-byte slots; the wide span goes on where the dense one ends. */
+Test(pool, the_wide_span_follows_the_dense_one)
+{
+    struct pool *pool = pool_of(512);
+    size_t dense_slots = (size_t)(pool->carve_end - pool->carve_next) / 512;
+    size_t carved = 0;
+    uint64_t loose;
+    while (!pool->wide) {
+        struct slot_run run = mbi_pool_obtain(pool, 4096, &loose);
+        cr_assert_neq(run.rounds, 0);
+        carved += run.rounds;
+        if (pool->wide) {
+            cr_assert_eq(carved - run.rounds, dense_slots, "the dense span is used up first");
+            cr_assert(run.first > pool->space.wide);
+            cr_assert_eq(region_class_of(run.first), pool->class);
+            struct slot *slot = (struct slot *)(void *)run.first;
+            uint64_t number = slot_space_number(&pool->space, slot);
+            cr_assert(number > pool->space.dense_units);
+            cr_assert_eq(slot_space_slot(&pool->space, number), slot);
+        }
+    }
+    cr_assert_eq(counter_read(&pool->carved), carved);
+    cr_assert_leq(mbi_pool_resident_bytes(pool), (size_t)1 << 20, "nothing was touched");
+}
+
+Test(pool, an_exhausted_pool_says_so)
+{
+    struct pool *pool = pool_of(512);
+    pool->wide = true;
+    pool->carve_end = pool->carve_next + 3 * 512;
+    uint64_t loose;
+    struct slot_run run = mbi_pool_obtain(pool, 16, &loose);
+    cr_assert_eq(run.rounds, 3, "the last ones are given out");
+    run = mbi_pool_obtain(pool, 16, &loose);
+    cr_assert(run.rounds == 0 && loose == 0);
+    cr_assert_null(mbi_pool_alloc_direct(pool));
+}
+
+Test(pool, check_finds_a_chain_that_was_tampered_with)
+{
+    struct pool *pool = pool_of(32);
+    uint64_t chain = obtain_chain(pool, 16);
+    struct slot *third = chain_first(chain_first(chain_first(chain)->rest)->rest);
+    mbi_pool_return_loose(pool, chain);
+    cr_assert_eq(mbi_pool_check(pool), 0);
+    third->rest = chain_make((struct slot *)(void *)pool, 3);
+    cr_assert_eq(mbi_pool_check(pool), SIZE_MAX);
+}

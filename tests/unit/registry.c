@@ -1,0 +1,79 @@
+/* registry: where caches are, and that a walk sees each active one. */
+#include "tcache/registry.h"
+
+#include "tcache/startup.h"
+
+#include <criterion/criterion.h>
+
+static size_t begun;
+static size_t visited;
+
+static void begin(void *argument)
+{
+    (void)argument;
+    begun++;
+    visited = 0;
+}
+
+static void visit(const struct thread_cache *cache, void *argument)
+{
+    cr_assert(cache->active);
+    *(const struct thread_cache **)argument = cache;
+    visited++;
+}
+
+static size_t walk(void)
+{
+    const struct thread_cache *last = NULL;
+    begun = 0;
+    mbi_registry_walk(begin, visit, &last);
+    cr_assert_eq(begun, 1, "nothing changed, and yet it walked %zu times", begun);
+    return visited;
+}
+
+Test(registry, a_walk_visits_what_was_added_and_not_retired)
+{
+    cr_assert_eq(mbi_startup(), 0);
+    struct thread_cache *caches[100];
+    size_t before = walk();
+    for (size_t i = 0; i < 100; i++) {
+        caches[i] = mbi_registry_take_cache();
+        cr_assert_not_null(caches[i]);
+        cr_assert_eq((uintptr_t)caches[i] % ISOLATION_BYTES, 0);
+        mbi_registry_add(caches[i]);
+    }
+    cr_assert_eq(walk(), before + 100);
+    for (size_t i = 0; i < 100; i++) {
+        mbi_registry_retire(caches[i]);
+    }
+    cr_assert_eq(walk(), before);
+}
+
+Test(registry, retired_caches_are_reused_after_a_grace_period)
+{
+    cr_assert_eq(mbi_startup(), 0);
+    for (size_t i = 0; i < 10 * RETIRE_BATCH; i++) {
+        struct thread_cache *cache = mbi_registry_take_cache();
+        cr_assert_not_null(cache);
+        mbi_registry_add(cache);
+        mbi_registry_retire(cache);
+    }
+    struct registry_totals totals = mbi_registry_totals();
+    cr_assert_lt(totals.caches_retired, RETIRE_BATCH);
+    cr_assert_leq(totals.caches_retired + totals.caches_reusable, 2 * RETIRE_BATCH);
+}
+
+Test(registry, counts_of_a_retired_cache_are_kept)
+{
+    cr_assert_eq(mbi_startup(), 0);
+    struct thread_cache *cache = mbi_registry_take_cache();
+    mbi_registry_add(cache);
+    counter_add(&cache->transfers[5].refills, 3);
+    counter_add(&cache->transfers[5].flushes, 4);
+    counter_add(&cache->large_allocs, 7);
+    mbi_registry_retire(cache);
+    cr_assert_eq(counter_read(&mbi_pools[5].departed.refills), 3);
+    cr_assert_eq(counter_read(&mbi_pools[5].departed.flushes), 4);
+    cr_assert_eq(mbi_registry_totals().departed_large_allocs, 7);
+    cr_assert_eq(counter_read(&cache->transfers[5].refills), 0);
+}

@@ -1,0 +1,60 @@
+/* size_class: every size has the smallest slot that holds it. */
+#include "core/size_class.h"
+
+#include <criterion/criterion.h>
+
+Test(size_class, every_size_gets_the_smallest_class)
+{
+    for (size_t size = 1; size <= SMALL_BYTES_MAX; size++) {
+        size_t class = size_class_of(size);
+        cr_assert(class < SIZE_CLASS_COUNT);
+        cr_assert(size_class_slot_bytes(class) >= size);
+        cr_assert(class == 0 || size_class_slot_bytes(class - 1) < size);
+    }
+}
+
+Test(size_class, small_is_1_to_512)
+{
+    cr_assert(!size_is_small(0));
+    cr_assert(size_is_small(1) && size_is_small(512));
+    cr_assert(!size_is_small(513) && !size_is_small(SIZE_MAX));
+}
+
+Test(size_class, abi_aligned_classes_give_16_bytes_above_8)
+{
+    for (size_t size = 1; size <= SMALL_BYTES_MAX; size++) {
+        size_t class = size_class_of_abi_aligned(size);
+        cr_assert(size_class_slot_bytes(class) >= size);
+        cr_assert(size_class_slot_bytes(class) < size + 16);
+        cr_assert_eq(size_class_alignment_bytes(class) >= 16, size > 8);
+    }
+}
+
+Test(size_class, aligned_classes_hold_and_align)
+{
+    for (size_t alignment = 1; alignment <= 1024; alignment *= 2) {
+        for (size_t size = 0; size <= SMALL_BYTES_MAX + 8; size++) {
+            size_t class = size_class_of_aligned(alignment, size);
+            size_t bytes = round_up(size != 0 ? size : 1, alignment);
+            if (bytes > SMALL_BYTES_MAX) {
+                cr_assert_eq(class, SIZE_CLASS_COUNT);
+            } else {
+                cr_assert(size_class_slot_bytes(class) >= size);
+                cr_assert_eq(size_class_slot_bytes(class) % alignment, 0);
+            }
+        }
+    }
+}
+
+Test(size_class, next_aligned_visits_every_aligned_class_once)
+{
+    for (size_t alignment = 1; alignment <= 512; alignment *= 2) {
+        size_t step = alignment > 8 ? alignment : 8;
+        for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
+            size_t next = size_class_next_aligned(class, alignment);
+            size_t bytes = (size_class_slot_bytes(class) / step + 1) * step;
+            size_t expected = bytes <= SMALL_BYTES_MAX ? size_class_of(bytes) : SIZE_CLASS_COUNT;
+            cr_assert_eq(next, expected, "after class %zu for %zu: %zu", class, alignment, next);
+        }
+    }
+}

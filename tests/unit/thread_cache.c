@@ -1,0 +1,144 @@
+/* thread_cache: what moves when a magazine is empty or full, and within which bounds. */
+#include "tcache/thread_cache.h"
+
+#include "core/config.h"
+#include "core/region.h"
+#include "tcache/startup.h"
+
+#include <criterion/criterion.h>
+#include <stdlib.h>
+
+enum { CLASS = 7 };
+
+static struct pool *pool = &mbi_pools[CLASS];
+
+static void *objects[100000];
+
+static size_t pool_rounds_after_startup(void)
+{
+    cr_assert_eq(mbi_startup(), 0);
+    return pool->rounds;
+}
+
+static void allocate(size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        objects[i] = thread_cache_alloc(CLASS);
+        cr_assert_not_null(objects[i]);
+    }
+}
+
+static void release(size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        thread_cache_free(objects[i], CLASS);
+    }
+}
+
+static uint64_t refills(void)
+{
+    return counter_read(&mbi_thread_cache->transfers[CLASS].refills);
+}
+
+static uint64_t flushes(void)
+{
+    return counter_read(&mbi_thread_cache->transfers[CLASS].flushes);
+}
+
+Test(thread_cache, starts_with_the_constant_empty_one)
+{
+    cr_assert_eq(mbi_thread_cache, &mbi_cache_none);
+    void *object = thread_cache_alloc(CLASS);
+    cr_assert_eq(region_class_of(object), CLASS);
+    cr_assert(mbi_thread_cache->active);
+    thread_cache_free(object, CLASS);
+    cr_assert_eq(thread_cache_alloc(CLASS), object, "last in, first out");
+}
+
+Test(thread_cache, fresh_runs_grow_up_to_a_magazine)
+{
+    allocate(1);
+    cr_assert_eq(counter_read(&pool->carved), 8);
+    allocate(8);
+    cr_assert_eq(counter_read(&pool->carved), 8 + 16);
+    allocate(10 * pool->rounds);
+    cr_assert_leq(counter_read(&pool->carved), 8 + 1 + 8 + 12 * pool->rounds);
+}
+
+/* Bonwick's hysteresis: allocating and freeing across a magazine's border costs no transfer. */
+Test(thread_cache, no_ping_pong_at_the_border)
+{
+    size_t rounds = pool_rounds_after_startup();
+    allocate(3 * rounds);
+    release(3 * rounds);
+    uint64_t before = refills() + flushes();
+    for (size_t turn = 0; turn < 1000; turn++) {
+        allocate(rounds / 2);
+        release(rounds / 2);
+    }
+    cr_assert_eq(refills() + flushes(), before);
+}
+
+Test(thread_cache, depth_grows_until_a_swing_fits)
+{
+    size_t swing = 20 * pool_rounds_after_startup();
+    for (size_t turn = 0; turn < 4; turn++) {
+        allocate(swing);
+        release(swing);
+    }
+    uint64_t before = refills() + flushes();
+    for (size_t turn = 0; turn < 20; turn++) {
+        allocate(swing);
+        release(swing);
+    }
+    cr_assert_leq(refills() + flushes() - before, 4, "%lu transfers in 20 swings",
+                  refills() + flushes() - before);
+}
+
+Test(thread_cache, the_bound_on_bytes_holds)
+{
+    for (size_t turn = 0; turn < 6; turn++) {
+        allocate(100000);
+        release(100000);
+        size_t kept = mbi_thread_cache_rounds(mbi_thread_cache, CLASS) * pool->slot_bytes;
+        cr_assert_leq(kept, mbi_config.thread_cache_bytes_max);
+        cr_assert_leq(mbi_thread_cache->previous_bytes, mbi_config.previous_bytes_max);
+    }
+    cr_assert_gt(mbi_pool_check(pool), 0, "the rest is in the centre");
+}
+
+Test(thread_cache, flush_gives_everything_back)
+{
+    allocate(5000);
+    release(5000);
+    mbi_thread_cache_flush(mbi_thread_cache);
+    cr_assert_eq(mbi_thread_cache_rounds(mbi_thread_cache, CLASS), 0);
+    cr_assert_eq(mbi_thread_cache->previous_bytes, 0);
+    cr_assert_eq(mbi_pool_check(pool) + counter_read(&pool->loose_rounds),
+                 counter_read(&pool->carved));
+}
+
+Test(thread_cache, take_many_takes_whole_magazines)
+{
+    size_t rounds = pool_rounds_after_startup();
+    allocate(4 * rounds);
+    release(4 * rounds);
+    size_t loaded = chain_rounds(magazine_chain(&mbi_thread_cache->loaded[CLASS]));
+    size_t whole = (10 * rounds + 5 - loaded) / rounds;
+    size_t taken = mbi_thread_cache_take_many(CLASS, 10 * rounds + 5, objects);
+    cr_assert_eq(taken, loaded + whole * rounds, "%zu were taken", taken);
+    for (size_t i = 0; i < taken; i++) {
+        cr_assert_eq(region_class_of(objects[i]), CLASS);
+    }
+}
+
+Test(thread_cache, spill_goes_to_the_next_larger_aligned_pool)
+{
+    cr_assert_eq(mbi_startup(), 0);
+    pool->wide = true;
+    pool->carve_end = pool->carve_next; /* 64 bytes: exhausted */
+    void *object = thread_cache_alloc(CLASS);
+    cr_assert_eq(region_class_of(object), CLASS + 2, "80 bytes: 16-byte aligned like 64");
+    cr_assert_eq(region_class_of(mbi_thread_cache_spill(CLASS, 64)), 15, "128 bytes");
+    cr_assert_eq(region_class_of(mbi_thread_cache_spill(6, 8)), CLASS + 1, "72 bytes for 56");
+}
