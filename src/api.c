@@ -50,7 +50,7 @@ MBI_OUT_OF_LINE void mbi_api_free_foreign(void *pointer)
 
 void *mb_alloc(size_t size)
 {
-    return api_alloc(size, size_class_of);
+    return api_alloc(size, CLASS_TIGHT);
 }
 
 void mb_free(void *pointer)
@@ -66,12 +66,12 @@ void mb_free_sized(void *pointer, size_t size)
 
 void *mb_calloc(size_t count, size_t size)
 {
-    return api_calloc(count, size, size_class_of);
+    return api_calloc(count, size, CLASS_TIGHT);
 }
 
 void *mb_realloc(void *pointer, size_t size)
 {
-    return api_realloc(pointer, size, size_class_of);
+    return api_realloc(pointer, size, CLASS_TIGHT);
 }
 
 void *mb_aligned_alloc(size_t alignment, size_t size)

@@ -3,8 +3,7 @@
  *
  * Ladder: above tcache. Callers: api.c, batch.c, dropin/.
  *
- * The two differ in the class they choose for a size (the drop-in must align to 16 bytes), so
- * the shared calls take that function as a parameter and are folded by the compiler.
+ * The two differ in the class they choose for a size, which the compiler folds into the calls.
  */
 #ifndef MEMORYBUCKET_API_H
 #define MEMORYBUCKET_API_H
@@ -19,7 +18,15 @@
 #include <errno.h>
 #include <string.h>
 
-typedef size_t class_function(size_t size_bytes);
+enum class_rule {
+    CLASS_TIGHT,       /* mb_ calls: the smallest slot that holds the request */
+    CLASS_ABI_ALIGNED, /* malloc: 16-byte aligned above 8 bytes */
+};
+
+MBI_HOT_INLINE size_t api_class_of(size_t size, enum class_rule rule)
+{
+    return rule == CLASS_TIGHT ? size_class_of(size) : size_class_of_abi_aligned(size);
+}
 
 /* Off the fast path: size 0 or more than 512 bytes, and pointers that are not ours, or NULL. */
 void *mbi_api_alloc_large(size_t size);
@@ -27,12 +34,12 @@ void mbi_api_free_foreign(void *pointer);
 /* `alignment` is a power of two. */
 void *mbi_api_aligned_alloc(size_t alignment, size_t size);
 
-MBI_HOT_INLINE void *api_alloc(size_t size, class_function *class_of)
+MBI_HOT_INLINE void *api_alloc(size_t size, enum class_rule rule)
 {
     if (MBI_UNLIKELY(!size_is_small(size))) {
         return mbi_api_alloc_large(size);
     }
-    return thread_cache_alloc(class_of(size));
+    return thread_cache_alloc(api_class_of(size, rule));
 }
 
 MBI_HOT_INLINE void api_free(void *pointer)
@@ -45,7 +52,7 @@ MBI_HOT_INLINE void api_free(void *pointer)
     thread_cache_free(pointer, class);
 }
 
-MBI_HOT_INLINE void *api_calloc(size_t count, size_t size, class_function *class_of)
+MBI_HOT_INLINE void *api_calloc(size_t count, size_t size, enum class_rule rule)
 {
     size_t bytes;
     if (MBI_UNLIKELY(__builtin_mul_overflow(count, size, &bytes))) {
@@ -56,14 +63,14 @@ MBI_HOT_INLINE void *api_calloc(size_t count, size_t size, class_function *class
         thread_cache_count_large_alloc();
         return mbi_large_calloc(count, size);
     }
-    void *pointer = api_alloc(bytes, class_of);
+    void *pointer = api_alloc(bytes, rule);
     return pointer != NULL ? memset(pointer, 0, bytes) : NULL;
 }
 
 /* Moves an object of `old_bytes` to a new place; when there is none, a smaller size may stay. */
-static inline void *api_move(void *old, size_t old_bytes, size_t size, class_function *class_of)
+static inline void *api_move(void *old, size_t old_bytes, size_t size, enum class_rule rule)
 {
-    void *pointer = api_alloc(size, class_of);
+    void *pointer = api_alloc(size, rule);
     if (pointer == NULL) {
         return size <= old_bytes ? old : NULL;
     }
@@ -73,7 +80,7 @@ static inline void *api_move(void *old, size_t old_bytes, size_t size, class_fun
 }
 
 /* An object stays where it is while it fits and uses more than half of its slot. */
-static inline void *api_realloc(void *old, size_t size, class_function *class_of)
+static inline void *api_realloc(void *old, size_t size, enum class_rule rule)
 {
     size_t class = region_class_of(old);
     if (class < SIZE_CLASS_COUNT) {
@@ -81,15 +88,15 @@ static inline void *api_realloc(void *old, size_t size, class_function *class_of
         if (size <= slot_bytes && size > slot_bytes / 2) {
             return old;
         }
-        return api_move(old, slot_bytes, size, class_of);
+        return api_move(old, slot_bytes, size, rule);
     }
     if (old == NULL) {
-        return api_alloc(size, class_of);
+        return api_alloc(size, rule);
     }
     if (size > SMALL_BYTES_MAX) {
         return mbi_large_realloc(old, size);
     }
-    return api_move(old, mbi_large_usable_bytes(old), size, class_of);
+    return api_move(old, mbi_large_usable_bytes(old), size, rule);
 }
 
 #endif

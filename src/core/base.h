@@ -15,6 +15,21 @@
 #define MBI_LIKELY(x) __builtin_expect(!!(x), 1)
 #define MBI_UNLIKELY(x) __builtin_expect(!!(x), 0)
 
+#if defined(__SANITIZE_THREAD__)
+#define MBI_THREAD_SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define MBI_THREAD_SANITIZED 1
+#endif
+#endif
+
+/* For the two functions that race by design; each says why beside it. */
+#ifdef MBI_THREAD_SANITIZED
+#define MBI_UNSEEN_BY_TSAN static __attribute__((noinline, unused, no_sanitize("thread")))
+#else
+#define MBI_UNSEEN_BY_TSAN static inline
+#endif
+
 /* A slow path: kept out of line so that the fast path ends in a tail call to it. */
 #define MBI_COLD __attribute__((noinline, cold))
 /* Out of line too, but a path that some programs take all the time. */

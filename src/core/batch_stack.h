@@ -47,24 +47,6 @@
 #define SLOT_NUMBER_BITS 32
 #define SLOT_NUMBER_MASK (((uint64_t)1 << SLOT_NUMBER_BITS) - 1)
 
-#if defined(__SANITIZE_THREAD__)
-#define MBI_THREAD_SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define MBI_THREAD_SANITIZED 1
-#endif
-#endif
-
-/*
- * The stale read of "Reclamation" above is a race with the owner's plain writes, harmless by
- * the argument given there and by design; ThreadSanitizer cannot know, so it is not shown this one load.
- */
-#ifdef MBI_THREAD_SANITIZED
-#define MBI_STALE_READ static __attribute__((noinline, no_sanitize("thread")))
-#else
-#define MBI_STALE_READ MBI_HOT_INLINE
-#endif
-
 /* Where the slots of a pool lie; constant once the pool exists. */
 struct slot_space {
     char *dense;          /* first byte of the dense span */
@@ -96,8 +78,13 @@ MBI_HOT_INLINE struct slot *slot_space_slot(const struct slot_space *space, uint
     return (struct slot *)(void *)address;
 }
 
-/* The first slot's word while the batch is in transit. Slot number 0 is no slot. */
-MBI_STALE_READ uint64_t batch_read_packed(struct slot *first)
+/*
+ * The first slot's word while the batch is in transit. Slot number 0 is no slot.
+ *
+ * Hidden from ThreadSanitizer: the stale read of "Reclamation" above is a race with the owner's plain
+ * writes, harmless by the argument given there, which the tool cannot know.
+ */
+MBI_UNSEEN_BY_TSAN uint64_t batch_read_packed(struct slot *first)
 {
     /* relaxed [PACKED]: [HEAD-LOAD] orders it after the pusher's store when the head is still the pusher's, and
      * when it is not, the value is thrown away. Atomic only so that a stale read is not torn. */

@@ -21,7 +21,7 @@ EXPORT void *reallocarray(void *pointer, size_t count, size_t size);
 
 EXPORT void *malloc(size_t size)
 {
-    return api_alloc(size, size_class_of_abi_aligned);
+    return api_alloc(size, CLASS_ABI_ALIGNED);
 }
 
 EXPORT void free(void *pointer)
@@ -31,7 +31,7 @@ EXPORT void free(void *pointer)
 
 EXPORT void *calloc(size_t count, size_t size)
 {
-    return api_calloc(count, size, size_class_of_abi_aligned);
+    return api_calloc(count, size, CLASS_ABI_ALIGNED);
 }
 
 EXPORT void *realloc(void *pointer, size_t size)
@@ -40,7 +40,7 @@ EXPORT void *realloc(void *pointer, size_t size)
         api_free(pointer);
         return NULL;
     }
-    return api_realloc(pointer, size, size_class_of_abi_aligned);
+    return api_realloc(pointer, size, CLASS_ABI_ALIGNED);
 }
 
 EXPORT void *reallocarray(void *pointer, size_t count, size_t size)
@@ -54,7 +54,7 @@ EXPORT void *reallocarray(void *pointer, size_t count, size_t size)
         api_free(pointer);
         return NULL;
     }
-    return api_realloc(pointer, bytes, size_class_of_abi_aligned);
+    return api_realloc(pointer, bytes, CLASS_ABI_ALIGNED);
 }
 
 static bool is_power_of_two(size_t value)
@@ -66,7 +66,7 @@ static bool is_power_of_two(size_t value)
 static void *allocate_aligned(size_t alignment, size_t size)
 {
     if (alignment < ABI_ALIGNMENT_BYTES) {
-        return api_alloc(size, size_class_of_abi_aligned);
+        return api_alloc(size, CLASS_ABI_ALIGNED);
     }
     return mbi_api_aligned_alloc(alignment, size);
 }

@@ -46,7 +46,7 @@ static MBI_COLD void *new_aligned_failed(size_t size, size_t alignment, const ch
 
 static MBI_COLD void *new_slow(size_t size)
 {
-    void *pointer = api_alloc(size, size_class_of_abi_aligned);
+    void *pointer = api_alloc(size, CLASS_ABI_ALIGNED);
     return pointer != NULL ? pointer : new_failed(size, "_Znwm");
 }
 
@@ -85,7 +85,7 @@ static void *new_aligned_throwing(size_t size, size_t alignment)
     void *word##_nothrow(size_t size, const void *tag)                                             \
     {                                                                                              \
         (void)tag;                                                                                 \
-        return api_alloc(size, size_class_of_abi_aligned);                                         \
+        return api_alloc(size, CLASS_ABI_ALIGNED);                                         \
     }                                                                                              \
     void *word##_aligned(size_t size, size_t alignment) OPERATOR(mangled "mSt11align_val_t");      \
     void *word##_aligned(size_t size, size_t alignment)                                            \

@@ -22,26 +22,15 @@ static struct registry_totals totals;
 static bool without_rcu;
 
 /*
- * Odd while a departing cache is both folded and listed. Written under registry_lock.
- *   retire  [CHANGE-BEGIN] release fence after the store, [CHANGE-END] release store
- *   walk    [CHANGE-LOAD] acquire load, then the sums, then [CHANGE-CHECK] acquire fence and load
- * A sequence lock after Boehm (MSPC 2012): a walker that read anything written between BEGIN
- * and END sees, by the fences, a changed number at CHECK, and adds up again.
+ * Odd while a departing cache is both folded and listed. A sequence lock with a
+ * read-don't-modify-write at its end (Boehm, MSPC 2012).
+ *   walk    [CHANGE-LOAD] acquire load, then the sums, then [CHANGE-CHECK] adds 0, release
+ *   retire  [CHANGE-BEGIN] adds 1, acquire, then folds, then [CHANGE-END] adds 1, release
+ * A walker whose CHECK comes before a BEGIN has by that pair read all its terms before they
+ * were changed; one whose CHECK comes after it sees another number, and adds up again. LOAD pairs with END:
+ * a walker that starts with an even number sees what was folded before.
  */
 static _Atomic uint64_t changes;
-
-static void changes_begin(void)
-{
-    uint64_t now = atomic_load_explicit(&changes, memory_order_relaxed); /* [CHANGE-BEGIN] */
-    atomic_store_explicit(&changes, now + 1, memory_order_relaxed);      /* [CHANGE-BEGIN] */
-    atomic_thread_fence(memory_order_release);                           /* [CHANGE-BEGIN] */
-}
-
-static void changes_end(void)
-{
-    uint64_t now = atomic_load_explicit(&changes, memory_order_relaxed); /* [CHANGE-END] */
-    atomic_store_explicit(&changes, now + 1, memory_order_release);      /* [CHANGE-END] */
-}
 
 static void list_push(struct thread_cache **list, struct thread_cache *cache)
 {
@@ -178,10 +167,12 @@ static void fold_counts(struct thread_cache *cache)
 void mbi_registry_retire(struct thread_cache *cache)
 {
     mbi_lock_acquire(&registry_lock);
-    changes_begin();
+    /* acquire [CHANGE-BEGIN]: pairs with [CHANGE-CHECK]. */
+    atomic_fetch_add_explicit(&changes, 1, memory_order_acquire);
     fold_counts(cache);
     cds_list_del_rcu(&cache->node);
-    changes_end();
+    /* release [CHANGE-END]: pairs with [CHANGE-LOAD]. */
+    atomic_fetch_add_explicit(&changes, 1, memory_order_release);
     totals.threads_active--;
     list_push(&retired, cache);
     totals.caches_retired++;
@@ -193,16 +184,20 @@ void mbi_registry_retire(struct thread_cache *cache)
     }
 }
 
-static void walk_once(void (*visit)(const struct thread_cache *cache, void *argument),
+/*
+ * Hidden from ThreadSanitizer: liburcu 0.13 reads and writes the links of its lists as volatile, which the tool
+ * takes for plain accesses. What `visit` reads it does see.
+ */
+MBI_UNSEEN_BY_TSAN void walk_once(void (*visit)(const struct thread_cache *cache, void *argument),
                       void *argument)
 {
     bool rcu = !without_rcu;
     if (rcu) {
         urcu_bp_read_lock();
     }
-    const struct thread_cache *cache;
-    cds_list_for_each_entry_rcu(cache, &active, node) {
-        visit(cache, argument);
+    struct cds_list_head *node;
+    cds_list_for_each_rcu(node, &active) {
+        visit(cds_list_entry(node, struct thread_cache, node), argument);
     }
     if (rcu) {
         urcu_bp_read_unlock();
@@ -219,8 +214,8 @@ void mbi_registry_walk(void (*before)(void *argument),
         uint64_t seen = atomic_load_explicit(&changes, memory_order_acquire);
         before(argument);
         walk_once(visit, argument);
-        atomic_thread_fence(memory_order_acquire); /* [CHANGE-CHECK] pairs with [CHANGE-BEGIN] */
-        uint64_t now = atomic_load_explicit(&changes, memory_order_relaxed); /* [CHANGE-CHECK] */
+        /* release [CHANGE-CHECK]: pairs with [CHANGE-BEGIN]. */
+        uint64_t now = atomic_fetch_add_explicit(&changes, 0, memory_order_release);
         if (now == seen && seen % 2 == 0) {
             break;
         }
@@ -271,8 +266,10 @@ void mbi_registry_reset_in_child(struct thread_cache *survivor)
 {
     without_rcu = true;
     struct thread_cache *cache;
-    struct thread_cache *next;
-    cds_list_for_each_entry_safe(cache, next, &active, node) {
+    struct cds_list_head *node;
+    struct cds_list_head *next;
+    cds_list_for_each_safe(node, next, &active) {
+        cache = cds_list_entry(node, struct thread_cache, node);
         if (cache != survivor) {
             abandon_cache(cache);
         }

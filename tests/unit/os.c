@@ -4,7 +4,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <signal.h>
-#include <string.h>
+#include <unistd.h>
 
 Test(os, reserve_commit_and_count_residency)
 {
@@ -24,9 +24,15 @@ Test(os, reserve_commit_and_count_residency)
     mbi_os_unreserve(start, bytes);
 }
 
-Test(os, reserved_memory_faults, .signal = SIGSEGV)
+static void leave(int number)
+{
+    _exit(number == SIGSEGV ? 3 : 4);
+}
+
+Test(os, reserved_memory_faults, .exit_code = 3)
 {
     char *start = mbi_os_reserve(1 << 20);
+    signal(SIGSEGV, leave);
     *(volatile char *)start = 1;
 }
 
