@@ -16,6 +16,7 @@
 __attribute__((constructor(101))) static void api_come_up(void)
 {
     (void)mbi_startup();
+    mbi_config_read_late();
     mbi_fork_register();
 }
 

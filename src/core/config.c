@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define KIB ((size_t)1 << 10)
 #define MIB ((size_t)1 << 20)
@@ -199,8 +200,18 @@ static void read_magazine_rounds(void)
     }
 }
 
+static bool read_too_early;
+
+void mbi_config_read_late(void)
+{
+    if (read_too_early) {
+        mbi_config.stats_at_exit = read_switch("MB_STATS");
+    }
+}
+
 void mbi_config_read(size_t page_bytes)
 {
+    read_too_early = environ == NULL;
     mbi_config.block_bytes = DEFAULT_BLOCK_BYTES;
     mbi_config.region_bytes = REGION_BYTES_MAX;
     mbi_config.thread_cache_bytes_max = DEFAULT_THREAD_CACHE_BYTES_MAX;

@@ -38,4 +38,10 @@ extern MBI_HIDDEN struct config mbi_config;
  */
 void mbi_config_read(size_t page_bytes);
 
+/*
+ * A program that allocates before the C library itself is initialised (.preinit_array) finds no
+ * environment. Called later, this reads what can still be changed then: MB_STATS.
+ */
+void mbi_config_read_late(void);
+
 #endif

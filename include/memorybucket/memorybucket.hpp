@@ -1,0 +1,152 @@
+/*
+ * MemoryBucket for C++17: the facade, helpers for objects, a standard allocator and a memory resource.
+ *
+ * Header only, on top of memorybucket.h, whose notes on threads, fork and signals hold here too.
+ * Where there is no memory these functions throw std::bad_alloc, as operator new does.
+ */
+#ifndef MEMORYBUCKET_MEMORYBUCKET_HPP
+#define MEMORYBUCKET_MEMORYBUCKET_HPP
+
+#include "memorybucket/memorybucket.h"
+
+#include <cstddef>
+#include <limits>
+#include <memory_resource>
+#include <new>
+#include <type_traits>
+#include <utility>
+
+namespace MemoryBucket {
+
+namespace detail {
+
+/* What mb_alloc promises for an object whose size is a multiple of its alignment. */
+inline constexpr std::size_t plainAlignment = 16;
+
+inline void *orThrow(void *pointer)
+{
+    if (pointer == nullptr) {
+        throw std::bad_alloc();
+    }
+    return pointer;
+}
+
+[[nodiscard]] inline void *allocateAligned(std::size_t size, std::size_t alignment)
+{
+    return orThrow(alignment > plainAlignment || (size != 0 && size % alignment != 0)
+                       ? mb_aligned_alloc(alignment, size)
+                       : mb_alloc(size));
+}
+
+} // namespace detail
+
+/* Optional: brings the library up. False when no address space could be reserved (see mb_init). */
+inline bool initMemoryPool() noexcept
+{
+    return mb_init() == 0;
+}
+
+/* `size` bytes, aligned as mb_alloc says. Throws std::bad_alloc. */
+[[nodiscard]] inline void *allocate(std::size_t size)
+{
+    return detail::orThrow(mb_alloc(size));
+}
+
+/* Frees what allocate gave; `size` is the one asked for, as a hint. nullptr is ignored. */
+inline void deallocate(void *pointer, std::size_t size) noexcept
+{
+    mb_free_sized(pointer, size);
+}
+
+/*
+ * A new T, made from the arguments, at its own alignment whatever that is. When the constructor
+ * throws, the memory is given back and the exception passed on. Throws std::bad_alloc.
+ */
+template <typename T, typename... Args> [[nodiscard]] T *newElement(Args &&...args)
+{
+    static_assert(!std::is_array_v<T>, "newElement makes one object; use allocator<T> for arrays");
+    void *memory = detail::allocateAligned(sizeof(T), alignof(T));
+    try {
+        return ::new (memory) T(std::forward<Args>(args)...);
+    } catch (...) {
+        mb_free_sized(memory, sizeof(T));
+        throw;
+    }
+}
+
+/*
+ * Destroys and frees an object of newElement. Through a pointer to a base class too, when that has a
+ * virtual destructor. nullptr is ignored.
+ */
+template <typename T> void deleteElement(T *element) noexcept
+{
+    if (element == nullptr) {
+        return;
+    }
+    if constexpr (std::is_polymorphic_v<T>) {
+        static_assert(std::has_virtual_destructor_v<T> || std::is_final_v<T>,
+                      "the object may be of a derived class: its destructor must be virtual");
+        auto *memory = const_cast<void *>(dynamic_cast<const volatile void *>(element));
+        element->~T();
+        mb_free(memory);
+    } else {
+        element->~T();
+        mb_free_sized(const_cast<std::remove_cv_t<T> *>(element), sizeof(T));
+    }
+}
+
+/* For the containers of the standard library: std::vector<int, MemoryBucket::allocator<int>>. */
+template <typename T> struct allocator {
+    using value_type = T;
+    using is_always_equal = std::true_type;
+
+    allocator() noexcept = default;
+    template <typename U> allocator(const allocator<U> &) noexcept {}
+
+    [[nodiscard]] T *allocate(std::size_t count)
+    {
+        if (count > std::numeric_limits<std::size_t>::max() / sizeof(T)) {
+            throw std::bad_array_new_length();
+        }
+        return static_cast<T *>(detail::allocateAligned(count * sizeof(T), alignof(T)));
+    }
+
+    void deallocate(T *pointer, std::size_t count) noexcept
+    {
+        mb_free_sized(pointer, count * sizeof(T));
+    }
+};
+
+template <typename T, typename U>
+bool operator==(const allocator<T> &, const allocator<U> &) noexcept
+{
+    return true;
+}
+
+template <typename T, typename U>
+bool operator!=(const allocator<T> &, const allocator<U> &) noexcept
+{
+    return false;
+}
+
+/* For std::pmr containers; all of them are equal. */
+class memory_resource final : public std::pmr::memory_resource {
+    void *do_allocate(std::size_t size, std::size_t alignment) override
+    {
+        return detail::allocateAligned(size, alignment);
+    }
+
+    void do_deallocate(void *pointer, std::size_t size, std::size_t) override
+    {
+        mb_free_sized(pointer, size);
+    }
+
+    bool do_is_equal(const std::pmr::memory_resource &other) const noexcept override
+    {
+        return dynamic_cast<const memory_resource *>(&other) != nullptr;
+    }
+};
+
+} // namespace MemoryBucket
+
+#endif

@@ -1,0 +1,59 @@
+#!/usr/bin/env bash
+# Each header compiles alone, with gcc and clang; the public one also as C++ and in C17; includes point downward.
+# Usage: headers.sh SOURCE_DIR
+set -euo pipefail
+cd "$1"
+status=0
+complain() {
+    echo "$*" >&2
+    status=1
+}
+warnings=(-Wall -Wextra -Wundef -Wshadow -Wconversion -Werror -D_GNU_SOURCE -Isrc -Iinclude)
+include_alone() { printf '#include "%s"\n' "$1"; }
+
+for header in $(cd src && find . -name '*.h' | sort) memorybucket/memorybucket.h; do
+    for compiler in gcc clang; do
+        for standard in c11 c17; do
+            include_alone "${header#./}" |
+                $compiler -std=$standard "${warnings[@]}" -fsyntax-only -x c - ||
+                complain "$header does not compile alone ($compiler, $standard)"
+        done
+    done
+done
+for header in memorybucket.h memorybucket.hpp; do
+    for compiler in g++ clang++; do
+        include_alone "memorybucket/$header" |
+            $compiler -std=c++17 "${warnings[@]}" -fsyntax-only -x c++ - ||
+            complain "$header does not compile alone ($compiler)"
+    done
+done
+
+# The ladder: a file includes only what stands at or below its own rung.
+rung() {
+    case $1 in
+    memorybucket/*) echo 0 ;;
+    core/base.*) echo 1 ;;
+    core/chain.* | core/lock.* | core/os.* | core/large.*) echo 2 ;;
+    core/size_class.*) echo 3 ;;
+    core/region.h) echo 4 ;;
+    core/config.*) echo 5 ;;
+    core/region.c | core/batch_stack.*) echo 6 ;;
+    core/pool.*) echo 7 ;;
+    tcache/magazine.* | tcache/previous.*) echo 8 ;;
+    tcache/thread_cache.*) echo 9 ;;
+    tcache/registry.*) echo 10 ;;
+    tcache/thread_exit.h) echo 11 ;;
+    tcache/startup.*) echo 12 ;;
+    tcache/thread_exit.c | tcache/fork.*) echo 13 ;;
+    api.* | batch.* | stats.*) echo 14 ;;
+    dropin/*) echo 15 ;;
+    cli/*) echo 16 ;;
+    *) echo "$1 has no rung in tests/checks/headers.sh" >&2; exit 1 ;;
+    esac
+}
+cd src
+while IFS=: read -r file included; do
+    file=${file#./}
+    [ "$(rung "$included")" -le "$(rung "$file")" ] || complain "$file includes $included, which is above it"
+done < <(grep -roE '#include "[^"]+"' . | sed -E 's/#include "([^"]+)"/\1/')
+exit $status

@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# Every atomic site of the library has a label, and docs/memory-model.md lists exactly those.
+# Usage: memory_orders.sh SOURCE_DIR
+set -euo pipefail
+cd "$1"
+status=0
+labels=$(mktemp)
+trap 'rm -f "$labels"' EXIT
+
+# A label is [WORD] or [WORD-WORD] on the line of the memory_order or up to four lines above it.
+while IFS= read -r file; do
+    awk -v file="$file" -v labels="$labels" '
+        { text[NR] = $0 }
+        /memory_order_/ {
+            found = 0
+            for (line = NR + 1; line > NR; line--) pending[NR] = 1
+        }
+        END {
+            for (site in pending) {
+                found = 0
+                for (line = site + 1; line >= site - 5 && line > 0; line--) {
+                    if (match(text[line], /\[[A-Z]+(-[A-Z]+)*\]/)) {
+                        print substr(text[line], RSTART, RLENGTH) >> labels
+                        found = 1
+                        break
+                    }
+                }
+                if (!found) {
+                    print file ":" site ": an atomic site without a label" > "/dev/stderr"
+                    bad = 1
+                }
+            }
+            exit bad
+        }' "$file" || status=1
+done < <(grep -rlE 'memory_order_' src)
+
+# No atomic operation without an explicit order.
+if grep -rnE 'atomic_(load|store|exchange|fetch_[a-z]+|compare_exchange_[a-z]+)\(' src; then
+    echo "these atomic operations have no explicit order" >&2
+    status=1
+fi
+
+used=$(sort -u "$labels")
+listed=$(grep -oE '\[[A-Z]+(-[A-Z]+)*\]' docs/memory-model.md | sort -u)
+difference=$(diff <(echo "$used") <(echo "$listed")) || {
+    echo "labels in src (<) and in docs/memory-model.md (>) differ:" >&2
+    echo "$difference" >&2
+    status=1
+}
+exit $status

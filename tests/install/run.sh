@@ -1,0 +1,55 @@
+#!/usr/bin/env bash
+# Installs to a scratch prefix and builds a consumer with CMake and with pkg-config, each on the
+# shared and on the static library; then runs all of them, and mbrun from its installed place.
+# Usage: run.sh SOURCE_DIR BUILD_DIR
+set -euo pipefail
+source=$1 build=$2
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+prefix=$work/prefix
+consumer=$source/tests/install/consumer
+cmake --install "$build" --prefix "$prefix" >/dev/null
+library=$(dirname "$(find "$prefix" -name libmemorybucket.a)")
+export LD_LIBRARY_PATH=$library
+shared_name='NEEDED.*libmemorybucket\.so\.0'
+
+# NAME PROGRAM shared|static: it runs, and is linked as it should be
+check() {
+    if [ "$3" = shared ]; then
+        objdump -p "$2" | grep -q "$shared_name" || { echo "$1 is not linked to the SONAME" >&2; exit 1; }
+    elif objdump -p "$2" | grep -q "$shared_name"; then
+        echo "$1 is not linked statically" >&2
+        exit 1
+    fi
+    "$2" || { echo "$1 does not run" >&2; exit 1; }
+    echo "$1: ok"
+}
+
+cmake -S "$consumer" -B "$work/cmake" -G Ninja -DCMAKE_PREFIX_PATH="$prefix" >/dev/null
+cmake --build "$work/cmake" >/dev/null
+for language in c cpp; do
+    check "CMake, $language, shared" "$work/cmake/memorybucket_$language" shared
+    check "CMake, $language, static" "$work/cmake/memorybucket_static_$language" static
+done
+
+# The scratch prefix is not the one that was configured: pkg-config is told.
+export PKG_CONFIG_PATH=$library/pkgconfig
+configured=$(pkg-config --variable=prefix memorybucket)
+flags() { pkg-config --define-variable=prefix="$prefix" "$@" memorybucket; }
+[ -n "$configured" ]
+gcc $(flags --cflags) "$consumer/consumer.c" -o "$work/shared" $(flags --libs)
+check "pkg-config, shared" "$work/shared" shared
+gcc $(flags --cflags) "$consumer/consumer.c" -o "$work/static" \
+    -Wl,-Bstatic -L"$library" -lmemorybucket -Wl,-Bdynamic $(pkg-config --libs liburcu-bp) -pthread
+check "pkg-config, static" "$work/static" static
+
+# A thread may still need it when the program has let it go.
+readelf -d "$library/libmemorybucket.so" | grep -q NODELETE
+
+[ "$("$prefix/bin/mbrun" sh -c 'echo runs')" = runs ]
+MB_STATS=1 "$prefix/bin/mbrun" true 2>&1 | grep -q '^MemoryBucket: reserved'
+echo "mbrun: ok"
+
+# Nothing is exported but the API.
+exported=$(nm -D --defined-only "$library/libmemorybucket.so" | awk '{ print $3 }' | grep -v '^mb_' || true)
+[ -z "$exported" ] || { echo "exported by accident: $exported" >&2; exit 1; }

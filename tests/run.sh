@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# Installs what is missing, builds everything, and runs all tests: release, ASan+UBSan and TSan builds.
+# Usage: tests/run.sh [PRESET...]    PRESET is release, asan, tsan, debug or lto; default: release asan tsan
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+presets=("$@")
+if [ ${#presets[@]} -eq 0 ]; then
+    presets=(release asan tsan)
+fi
+for preset in "${presets[@]}"; do
+    case $preset in
+    release | asan | tsan | debug | lto) ;;
+    -h | --help)
+        sed -n '2,3s/^# //p' "$0"
+        exit 0
+        ;;
+    *)
+        echo "tests/run.sh: $preset: no such preset; there are release, asan, tsan, debug and lto" >&2
+        exit 2
+        ;;
+    esac
+done
+
+tests/packages.sh build test
+
+failed=()
+for preset in "${presets[@]}"; do
+    echo "== $preset: build"
+    log=build/$preset.log
+    mkdir -p build
+    if ! { cmake --preset "$preset" && cmake --build --preset "$preset"; } >"$log" 2>&1; then
+        tail -n 40 "$log"
+        echo "== $preset: the build failed; all of it is in $log"
+        failed+=("$preset (build)")
+        continue
+    fi
+    echo "== $preset: tests"
+    ctest --preset "$preset" -j "$(nproc)" || failed+=("$preset")
+    # Once is luck: what runs threads runs three times in each build.
+    ctest --preset "$preset" -L concurrent --repeat until-fail:3 -j "$(nproc)" || failed+=("$preset (repeated)")
+done
+
+if [ ${#failed[@]} -gt 0 ]; then
+    echo "Failed: ${failed[*]}"
+    exit 1
+fi
+echo "All tests passed: ${presets[*]}"
