@@ -2,14 +2,16 @@
  * headline: MemoryBucket against malloc/free, side by side.
  *
  * Question: what does one allocate/free pair cost a thread, alone and among others?
- * Matrix:   objects of 64 and 1024 bytes; 1, 5 and 10 threads; each thread 100 rounds of 10,000 pairs, freeing each
- *           object at once, or allocating a whole round before freeing it in the same order.
+ * Matrix:   objects of 64 and 1024 bytes; 1, 5 and 10 threads; each thread 100 rounds of 10,000
+ *           pairs, freeing each object at once, or allocating a whole round before freeing it in
+ *           the same order.
  * Output:   the familiar lines and a table on stdout; with --results FILE one JSON object a line;
  *           with --plot-data FILE a table for headline.gnuplot.
  *
- * Every object is written when allocated and read before it is freed, and the sums are checked. The two allocators take turns
- * within each repetition. "Total time" is the sum over threads of each thread's own CPU time, so that
- * it means the same however many cores there are.
+ * Every object is written when allocated and read before it is freed, and the sums are checked.
+ * The two allocators take turns within each repetition. "Total time" is the sum over threads of
+ * each thread's own CPU time, so that it means the same however many cores there are. MemoryBucket
+ * is linked statically, malloc is where every program has it, in the shared C library.
  */
 #include "memorybucket/memorybucket.h"
 #include "report.h"
@@ -22,6 +24,14 @@
 #include <time.h>
 
 enum { ROUNDS = 100, PAIRS_PER_ROUND = 10000, THREADS_MAX = 10, REPETITIONS_MAX = 101 };
+
+/*
+ * Whole rounds of large objects take a hundred times as long as the rest: glibc gives the memory of
+ * each round back to the kernel. --quick makes them shorter and fewer; the lines say so.
+ */
+static unsigned slow_rounds = ROUNDS;
+static unsigned slow_repetitions = 7;
+static unsigned repetitions = 11;
 enum { SMALL_BYTES = 64, LARGE_BYTES = 1024 };
 enum { MEMORYBUCKET, SYSTEM, ALLOCATORS };
 
@@ -36,15 +46,26 @@ struct workload {
     const char *pattern_title;
     size_t bytes;
     bool at_once;
+    bool slow;
 };
 
 static const struct workload workloads[] = {
-    { "small-once", "Small Objects", "freed at once", SMALL_BYTES, true },
-    { "small-rounds", "Small Objects", "freed after each round", SMALL_BYTES, false },
-    { "large-once", "Large Objects", "freed at once", LARGE_BYTES, true },
-    { "large-rounds", "Large Objects", "freed after each round", LARGE_BYTES, false },
+    { "small-once", "Small Objects", "freed at once", SMALL_BYTES, true, false },
+    { "small-rounds", "Small Objects", "freed after each round", SMALL_BYTES, false, false },
+    { "large-once", "Large Objects", "freed at once", LARGE_BYTES, true, false },
+    { "large-rounds", "Large Objects", "freed after each round", LARGE_BYTES, false, true },
 };
 enum { WORKLOADS = sizeof workloads / sizeof workloads[0] };
+
+static unsigned rounds_of(const struct workload *workload)
+{
+    return workload->slow ? slow_rounds : ROUNDS;
+}
+
+static unsigned repetitions_of(const struct workload *workload)
+{
+    return workload->slow ? slow_repetitions : repetitions;
+}
 
 struct cell {
     double cpu_ns_per_pair[REPETITIONS_MAX];
@@ -74,10 +95,11 @@ typedef void free_function(void *);
 
 /* Both are compiled once for each allocator, with its calls in place. */
 static inline __attribute__((always_inline)) uint64_t run_once(alloc_function *allocate,
-                                                               free_function *release, size_t bytes)
+                                                               free_function *release, size_t bytes,
+                                                               uint64_t rounds)
 {
     uint64_t sum = 0;
-    for (uint64_t i = 0; i < (uint64_t)ROUNDS * PAIRS_PER_ROUND; i++) {
+    for (uint64_t i = 0; i < rounds * PAIRS_PER_ROUND; i++) {
         volatile uint64_t *object = allocate(bytes);
         *object = i;
         sum += *object;
@@ -88,10 +110,11 @@ static inline __attribute__((always_inline)) uint64_t run_once(alloc_function *a
 
 static inline __attribute__((always_inline)) uint64_t run_rounds(alloc_function *allocate,
                                                                  free_function *release,
-                                                                 size_t bytes, uint64_t **objects)
+                                                                 size_t bytes, uint64_t rounds,
+                                                                 uint64_t **objects)
 {
     uint64_t sum = 0;
-    for (uint64_t round = 0; round < ROUNDS; round++) {
+    for (uint64_t round = 0; round < rounds; round++) {
         for (uint64_t i = 0; i < PAIRS_PER_ROUND; i++) {
             objects[i] = allocate(bytes);
             *objects[i] = round * PAIRS_PER_ROUND + i;
@@ -108,6 +131,7 @@ static void *run_job(void *argument)
 {
     struct job *job = argument;
     size_t bytes = job->workload->bytes;
+    uint64_t rounds = rounds_of(job->workload);
     uint64_t **objects = calloc(PAIRS_PER_ROUND, sizeof *objects);
     if (objects == NULL) {
         report_die("no memory for the array of a round");
@@ -118,11 +142,11 @@ static void *run_job(void *argument)
     job->began_ns = clock_ns(CLOCK_MONOTONIC);
     double cpu_began_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID);
     if (job->allocator == MEMORYBUCKET) {
-        job->sum = job->workload->at_once ? run_once(mb_alloc, mb_free, bytes)
-                                          : run_rounds(mb_alloc, mb_free, bytes, objects);
+        job->sum = job->workload->at_once ? run_once(mb_alloc, mb_free, bytes, rounds)
+                                          : run_rounds(mb_alloc, mb_free, bytes, rounds, objects);
     } else {
-        job->sum = job->workload->at_once ? run_once(malloc, free, bytes)
-                                          : run_rounds(malloc, free, bytes, objects);
+        job->sum = job->workload->at_once ? run_once(malloc, free, bytes, rounds)
+                                          : run_rounds(malloc, free, bytes, rounds, objects);
     }
     job->cpu_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID) - cpu_began_ns;
     job->ended_ns = clock_ns(CLOCK_MONOTONIC);
@@ -134,7 +158,7 @@ static void *run_job(void *argument)
 static void measure(const struct workload *workload, unsigned threads, int allocator,
                     double *cpu_ns_per_pair, double *wall_ns_per_pair)
 {
-    const uint64_t pairs = (uint64_t)ROUNDS * PAIRS_PER_ROUND;
+    const uint64_t pairs = (uint64_t)rounds_of(workload) * PAIRS_PER_ROUND;
     struct job jobs[THREADS_MAX];
     pthread_t ids[THREADS_MAX];
     pthread_barrier_t start;
@@ -184,39 +208,40 @@ static void check_who_serves(void)
     printf("malloc/free: %s\n", where.dli_fname);
 }
 
-static void print_familiar_lines(const struct workload *workload, unsigned repetitions)
+static void print_familiar_lines(const struct workload *workload)
 {
     size_t w = (size_t)(workload - workloads);
     printf("\n%s of %zu bytes, %s\n", workload->size_title, workload->bytes,
            workload->pattern_title);
     for (size_t t = 0; t < THREAD_COUNTS; t++) {
         for (int a = 0; a < ALLOCATORS; a++) {
-            double ns = report_summary(cells[w][t][a].cpu_ns_per_pair, repetitions).median;
-            printf("[%s - %s] %u threads, %d rounds, %d alloc/free per round, total time: %.2f ms\n",
-                   allocator_titles[a], workload->size_title, thread_counts[t], ROUNDS,
-                   PAIRS_PER_ROUND, ns * thread_counts[t] * ROUNDS * PAIRS_PER_ROUND / 1e6);
+            unsigned rounds = rounds_of(workload);
+            double ns = report_summary(cells[w][t][a].cpu_ns_per_pair, repetitions_of(workload)).median;
+            printf("[%s - %s] %u threads, %u rounds, %d alloc/free per round, total time: %.2f ms\n",
+                   allocator_titles[a], workload->size_title, thread_counts[t], rounds,
+                   PAIRS_PER_ROUND, ns * thread_counts[t] * rounds * PAIRS_PER_ROUND / 1e6);
         }
     }
 }
 
-static void print_table(unsigned repetitions)
+static void print_table(void)
 {
-    printf("\nCPU time of one allocate/free pair in ns: median (min-max) of %u runs in turn\n",
-           repetitions);
-    printf("%-13s %7s  %-24s %-24s %s\n", "workload", "threads", "MemoryBucket", "malloc/free",
-           "ratio");
+    printf("\nCPU time of one allocate/free pair in ns, median (min-max) of runs in turn\n");
+    printf("%-13s %7s %4s  %-24s %-24s %s\n", "workload", "threads", "runs", "MemoryBucket",
+           "malloc/free", "ratio");
     for (size_t w = 0; w < WORKLOADS; w++) {
         for (size_t t = 0; t < THREAD_COUNTS; t++) {
             char text[ALLOCATORS][40];
             double median[ALLOCATORS];
             for (int a = 0; a < ALLOCATORS; a++) {
-                struct summary s =
-                    report_summary(cells[w][t][a].cpu_ns_per_pair, repetitions);
+                struct summary s = report_summary(cells[w][t][a].cpu_ns_per_pair,
+                                                  repetitions_of(&workloads[w]));
                 median[a] = s.median;
                 snprintf(text[a], sizeof text[a], "%7.2f (%.2f-%.2f)", s.median, s.min, s.max);
             }
-            printf("%-13s %7u  %-24s %-24s %.2f\n", workloads[w].name, thread_counts[t],
-                   text[MEMORYBUCKET], text[SYSTEM], median[MEMORYBUCKET] / median[SYSTEM]);
+            printf("%-13s %7u %4u  %-24s %-24s %.2f\n", workloads[w].name, thread_counts[t],
+                   repetitions_of(&workloads[w]), text[MEMORYBUCKET], text[SYSTEM],
+                   median[MEMORYBUCKET] / median[SYSTEM]);
         }
     }
     printf("ratio: MemoryBucket's median divided by malloc's; below 1, MemoryBucket is faster.\n"
@@ -225,43 +250,49 @@ static void print_table(unsigned repetitions)
            MB_SMALL_MAX);
 }
 
-static void write_results(FILE *stream, unsigned repetitions)
+static void write_results(FILE *stream)
 {
     for (size_t w = 0; w < WORKLOADS; w++) {
+        unsigned runs = repetitions_of(&workloads[w]);
         for (size_t t = 0; t < THREAD_COUNTS; t++) {
             for (int a = 0; a < ALLOCATORS; a++) {
                 const struct cell *cell = &cells[w][t][a];
                 report_write_row(stream, "headline", workloads[w].name, allocator_names[a],
-                                 thread_counts[t], "cpu_ns_per_pair", "ns", repetitions,
-                                 report_summary(cell->cpu_ns_per_pair, repetitions));
+                                 thread_counts[t], "cpu_ns_per_pair", "ns", runs,
+                                 report_summary(cell->cpu_ns_per_pair, runs));
                 report_write_row(stream, "headline", workloads[w].name, allocator_names[a],
-                                 thread_counts[t], "wall_ns_per_pair", "ns", repetitions,
-                                 report_summary(cell->wall_ns_per_pair, repetitions));
+                                 thread_counts[t], "wall_ns_per_pair", "ns", runs,
+                                 report_summary(cell->wall_ns_per_pair, runs));
             }
         }
     }
 }
 
-static void write_plot_data(FILE *stream, unsigned repetitions)
+/* One gnuplot index (two blank lines between) per workload. */
+static void write_plot_data(FILE *stream)
 {
-    fprintf(stream, "# workload threads memorybucket system (median CPU ns per pair)\n");
     for (size_t w = 0; w < WORKLOADS; w++) {
+        fprintf(stream, "# %s: threads, then the median CPU ns per pair of each allocator\n",
+                workloads[w].name);
         for (size_t t = 0; t < THREAD_COUNTS; t++) {
-            fprintf(stream, "%s %u", workloads[w].name, thread_counts[t]);
+            fprintf(stream, "\"%u thread%s\"", thread_counts[t], thread_counts[t] == 1 ? "" : "s");
             for (int a = 0; a < ALLOCATORS; a++) {
-                fprintf(stream, " %.3f",
-                        report_summary(cells[w][t][a].cpu_ns_per_pair, repetitions).median);
+                fprintf(stream, " %.4g",
+                        report_summary(cells[w][t][a].cpu_ns_per_pair,
+                                       repetitions_of(&workloads[w])).median);
             }
             fprintf(stream, "\n");
         }
+        fprintf(stream, "\n\n");
     }
 }
 
 static void usage(FILE *stream)
 {
     fprintf(stream,
-            "Usage: headline [--repeat N] [--results FILE] [--plot-data FILE]\n"
-            "  --repeat N        measure each cell N times, 1 to %d (default 11)\n"
+            "Usage: headline [--quick] [--repeat N] [--results FILE] [--plot-data FILE]\n"
+            "  --quick           5 runs of each cell; of the slow one 3, of 25 rounds\n"
+            "  --repeat N        N runs of each cell, 1 to %d (default 11, of the slow one 7)\n"
             "  --results FILE    append one JSON object a line\n"
             "  --plot-data FILE  write the medians as a table for headline.gnuplot\n",
             REPETITIONS_MAX);
@@ -269,7 +300,6 @@ static void usage(FILE *stream)
 
 int main(int argc, char **argv)
 {
-    unsigned repetitions = 11;
     const char *results = NULL;
     const char *plot_data = NULL;
     for (int i = 1; i < argc; i++) {
@@ -277,8 +307,13 @@ int main(int argc, char **argv)
             usage(stdout);
             return EXIT_SUCCESS;
         }
-        if (i + 1 < argc && strcmp(argv[i], "--repeat") == 0) {
+        if (strcmp(argv[i], "--quick") == 0) {
+            repetitions = 5;
+            slow_repetitions = 3;
+            slow_rounds = 25;
+        } else if (i + 1 < argc && strcmp(argv[i], "--repeat") == 0) {
             repetitions = report_parse_count(argv[++i], "--repeat", 1, REPETITIONS_MAX);
+            slow_repetitions = repetitions;
         } else if (i + 1 < argc && strcmp(argv[i], "--results") == 0) {
             results = argv[++i];
         } else if (i + 1 < argc && strcmp(argv[i], "--plot-data") == 0) {
@@ -291,11 +326,11 @@ int main(int argc, char **argv)
     }
     check_who_serves();
 
-    unsigned steps = repetitions * WORKLOADS * THREAD_COUNTS;
+    unsigned steps = (repetitions * (WORKLOADS - 1) + slow_repetitions) * THREAD_COUNTS;
     unsigned step = 0;
     for (unsigned r = 0; r < repetitions; r++) {
         for (size_t w = 0; w < WORKLOADS; w++) {
-            for (size_t t = 0; t < THREAD_COUNTS; t++) {
+            for (size_t t = 0; t < THREAD_COUNTS && r < repetitions_of(&workloads[w]); t++) {
                 report_progress("headline", ++step, steps);
                 for (int turn = 0; turn < ALLOCATORS; turn++) {
                     int a = (int)((unsigned)turn + r) % ALLOCATORS; /* each goes first as often */
@@ -307,10 +342,10 @@ int main(int argc, char **argv)
         }
     }
     for (size_t w = 0; w < WORKLOADS; w++) {
-        print_familiar_lines(&workloads[w], repetitions);
+        print_familiar_lines(&workloads[w]);
     }
-    print_table(repetitions);
-    report_to_file(results, "a", write_results, repetitions);
-    report_to_file(plot_data, "w", write_plot_data, repetitions);
+    print_table();
+    report_to_file(results, "a", write_results);
+    report_to_file(plot_data, "w", write_plot_data);
     return EXIT_SUCCESS;
 }

@@ -42,8 +42,7 @@ void report_write_row(FILE *stream, const char *bench, const char *workload, con
             summary.max);
 }
 
-void report_to_file(const char *path, const char *mode, void (*write)(FILE *, unsigned),
-                    unsigned runs)
+void report_to_file(const char *path, const char *mode, void (*write)(FILE *))
 {
     if (path == NULL) {
         return;
@@ -52,7 +51,7 @@ void report_to_file(const char *path, const char *mode, void (*write)(FILE *, un
     if (stream == NULL) {
         report_die("%s: %s", path, strerror(errno));
     }
-    write(stream, runs);
+    write(stream);
     int failed = ferror(stream);
     if (fclose(stream) != 0 || failed) {
         report_die("%s: could not be written: %s", path, strerror(errno));

@@ -22,9 +22,8 @@ void report_write_row(FILE *stream, const char *bench, const char *workload, con
                       unsigned threads, const char *metric, const char *unit, unsigned runs,
                       struct summary summary);
 
-/* Calls write(stream, runs) on the opened file and checks that all of it was written; path NULL: nothing. */
-void report_to_file(const char *path, const char *mode, void (*write)(FILE *, unsigned),
-                    unsigned runs);
+/* Calls write on the opened file and checks that all of it arrived; path NULL: nothing. */
+void report_to_file(const char *path, const char *mode, void (*write)(FILE *));
 
 /* One line on stderr that overwrites itself on a terminal, and comes every tenth step elsewhere. */
 void report_progress(const char *what, unsigned step, unsigned steps);

@@ -1,0 +1,155 @@
+#!/usr/bin/env bash
+# redis-server under redis-benchmark on loopback, with its own allocator and on the drop-in, in turn.
+#
+# Question: what does a real server gain or lose, in requests, latency and memory?
+# Usage: redis.sh --mbrun FILE --rounds N --requests N --results FILE
+# Output: a table on stdout; one JSON object a line is appended to FILE.
+set -euo pipefail
+
+mbrun= rounds= requests= results=
+while [ $# -gt 0 ]; do
+    case $1 in
+    --mbrun) mbrun=$2 ;;
+    --rounds) rounds=$2 ;;
+    --requests) requests=$2 ;;
+    --results) results=$2 ;;
+    *)
+        echo "redis.sh: $1: no such option" >&2
+        exit 2
+        ;;
+    esac
+    shift 2
+done
+
+work=$(mktemp -d)
+server=
+finish() {
+    [ -z "$server" ] || kill "$server" 2>/dev/null || true
+    rm -rf "$work"
+}
+trap finish EXIT
+die() {
+    echo "redis.sh: $*" >&2
+    exit 1
+}
+
+# On two cores and more the server and its load do not take each other's.
+pin_server=() pin_load=()
+if [ "$(nproc)" -ge 2 ]; then
+    pin_server=(taskset -c 0) pin_load=(taskset -c 1)
+fi
+
+# start ALLOCATOR: sets server and port
+start() {
+    local prefix=()
+    [ "$1" = system ] || prefix=("$mbrun")
+    for port in $(shuf -i 20000-29999 -n 20); do
+        MB_STATS=1 "${pin_server[@]}" "${prefix[@]}" redis-server --bind 127.0.0.1 --port "$port" \
+            --save '' --appendonly no --dir "$work" >"$work/log" 2>"$work/stats" &
+        server=$!
+        for _ in $(seq 100); do
+            if redis-cli -p "$port" ping 2>/dev/null | grep -q PONG; then
+                return
+            fi
+            kill -0 "$server" 2>/dev/null || break # the port is taken: try another
+            sleep 0.05
+        done
+        kill "$server" 2>/dev/null || true
+    done
+    die "redis-server does not start: $(tail -n 3 "$work/log")"
+}
+
+# The allocator under test is really the one that is there.
+check_allocator() {
+    local mapped
+    mapped=$(grep -c libmemorybucket-malloc "/proc/$server/maps" || true)
+    if [ "$1" = system ]; then
+        [ "$mapped" -eq 0 ] || die "the drop-in is in the plain server; run this without LD_PRELOAD"
+    else
+        [ "$mapped" -gt 0 ] || die "the drop-in is not in the server"
+    fi
+}
+
+# record ALLOCATOR WORKLOAD METRIC VALUE
+record() { echo "$*" >>"$work/values"; }
+
+measure() {
+    local allocator=$1 name value p99
+    start "$allocator"
+    check_allocator "$allocator"
+    # LRANGE_100 reads a list that redis-benchmark fills first; its requests are a tenth, being larger.
+    for test in set get lpush lrange_100; do
+        local count=$requests
+        [ "$test" != lrange_100 ] || count=$((requests / 10))
+        "${pin_load[@]}" redis-benchmark -h 127.0.0.1 -p "$port" -t $test -n "$count" -P 16 -c 50 -d 32 \
+            -r 100000 --csv >"$work/csv" 2>/dev/null || die "redis-benchmark -t $test failed"
+        IFS=, read -r name value p99 < <(tail -n 1 "$work/csv" | tr -d '"' | awk -F, '{ print $1 "," $2 "," $7 }')
+        [ -n "$p99" ] || die "redis-benchmark -t $test printed no result"
+        record "$allocator" "$test" requests_per_second "$value"
+        record "$allocator" "$test" p99_ms "$p99"
+    done
+    [ "$(redis-cli -p "$port" dbsize)" -gt $((requests / 20)) ] || die "the server did not keep what was set"
+    record "$allocator" after-load resident_bytes \
+        "$(awk '/^VmRSS/ { print $2 * 1024 }' "/proc/$server/status")"
+    redis-cli -p "$port" shutdown nosave >/dev/null 2>&1 || true
+    wait "$server" || die "redis-server ended with status $?"
+    server=
+    if [ "$allocator" != system ]; then
+        awk '/^MemoryBucket:/ { gsub(",", ""); for (i = 1; i <= NF; i++) if ($i == "large:") large = $(i + 1) - $(i + 3) }
+             $1 ~ /^[0-9]+$/ { live += $3 }
+             END { print live + 0, large + 0 }' "$work/stats" >"$work/served"
+        read -r pool system <"$work/served"
+        [ "$pool" -gt 0 ] || die "the pools served nothing"
+        record "$allocator" after-load pool_live_objects "$pool"
+        record "$allocator" after-load system_live_objects "$system"
+    fi
+}
+
+: >"$work/values"
+allocators=(system memorybucket-dropin)
+for round in $(seq "$rounds"); do
+    echo "redis: round $round of $rounds" >&2
+    for allocator in "${allocators[@]}"; do
+        measure "$allocator"
+    done
+    allocators=("${allocators[1]}" "${allocators[0]}") # each goes first as often
+done
+
+# Rows: allocator workload metric runs min median max
+sort -k1,3 -k4,4n "$work/values" | awk '
+    function flush() {
+        if (n) print key, n, v[1], (v[int((n + 1) / 2)] + v[int(n / 2) + 1]) / 2, v[n]
+        n = 0
+    }
+    { k = $1 " " $2 " " $3; if (k != key) { flush(); key = k } v[++n] = $4 }
+    END { flush() }' CONVFMT=%.10g OFMT=%.10g >"$work/rows"
+
+awk -v OFS= '
+    BEGIN { unit["requests_per_second"] = "1/s"; unit["p99_ms"] = "ms"; unit["resident_bytes"] = "bytes"
+            unit["pool_live_objects"] = "objects"; unit["system_live_objects"] = "objects" }
+    { print "{\"bench\": \"redis\", \"workload\": \"", $2, "\", \"allocator\": \"", $1, "\", \"threads\": 1, \"metric\": \"", $3,
+      "\", \"unit\": \"", unit[$3], "\", \"runs\": ", $4, ", \"min\": ", $5, ", \"median\": ", $6, ", \"max\": ", $7, "}" }' \
+    "$work/rows" >>"$results"
+
+own=$(ldd "$(command -v redis-server)" | awk '/malloc/ { print $1; exit }')
+echo
+echo "redis-server on loopback: 50 connections, pipelines of 16, values of 32 bytes, median (min-max) of $rounds runs in turn"
+echo "own allocator: ${own:-the C library}; ratio: MemoryBucket's median divided by it"
+awk '
+    { median[$1, $2, $3] = $6; text[$1, $2, $3] = sprintf($3 == "p99_ms" ? "%.3f (%.3f-%.3f)" : "%.0f (%.0f-%.0f)", $6, $5, $7) }
+    function row(workload, metric, title) {
+        printf "%-24s %-30s %-30s %.2f\n", title, text["system", workload, metric],
+            text["memorybucket-dropin", workload, metric],
+            median["memorybucket-dropin", workload, metric] / (median["system", workload, metric] + 1e-9)
+    }
+    END {
+        printf "%-24s %-30s %-30s %s\n", "", "own allocator", "MemoryBucket", "ratio"
+        split("set get lpush lrange_100", tests, " ")
+        for (i = 1; i <= 4; i++) row(tests[i], "requests_per_second", toupper(tests[i]) " requests/s")
+        for (i = 1; i <= 4; i++) row(tests[i], "p99_ms", toupper(tests[i]) " p99 ms")
+        row("after-load", "resident_bytes", "resident bytes")
+        pool = median["memorybucket-dropin", "after-load", "pool_live_objects"]
+        other = median["memorybucket-dropin", "after-load", "system_live_objects"]
+        printf "Of %.0f objects that live in the server at its end the pools serve %.0f (%.1f %%), the next allocator %.0f.\n",
+            pool + other, pool, 100 * pool / (pool + other), other
+    }' "$work/rows"
