@@ -26,11 +26,14 @@
 enum { ROUNDS = 100, PAIRS_PER_ROUND = 10000, THREADS_MAX = 10, REPETITIONS_MAX = 101 };
 
 /*
- * Whole rounds of large objects take a hundred times as long as the rest: glibc gives the memory of
- * each round back to the kernel. --quick makes them shorter and fewer; the lines say so.
+ * Whole rounds of large objects take a hundred times as long as the rest: glibc gives the memory
+ * of each round back to the kernel. So long a run is measured in parts, the allocators taking
+ * turns part by part, as the machine's speed may drift within it. --quick runs one part only; the
+ * lines say so.
  */
-static unsigned slow_rounds = ROUNDS;
-static unsigned slow_repetitions = 7;
+enum { SLOW_PART_ROUNDS = 25 };
+static unsigned slow_parts = ROUNDS / SLOW_PART_ROUNDS;
+static unsigned slow_repetitions = 9;
 static unsigned repetitions = 11;
 enum { SMALL_BYTES = 64, LARGE_BYTES = 1024 };
 enum { MEMORYBUCKET, SYSTEM, ALLOCATORS };
@@ -57,9 +60,14 @@ static const struct workload workloads[] = {
 };
 enum { WORKLOADS = sizeof workloads / sizeof workloads[0] };
 
-static unsigned rounds_of(const struct workload *workload)
+static unsigned parts_of(const struct workload *workload)
 {
-    return workload->slow ? slow_rounds : ROUNDS;
+    return workload->slow ? slow_parts : 1;
+}
+
+static unsigned part_rounds_of(const struct workload *workload)
+{
+    return workload->slow ? SLOW_PART_ROUNDS : ROUNDS;
 }
 
 static unsigned repetitions_of(const struct workload *workload)
@@ -131,7 +139,7 @@ static void *run_job(void *argument)
 {
     struct job *job = argument;
     size_t bytes = job->workload->bytes;
-    uint64_t rounds = rounds_of(job->workload);
+    uint64_t rounds = part_rounds_of(job->workload);
     uint64_t **objects = calloc(PAIRS_PER_ROUND, sizeof *objects);
     if (objects == NULL) {
         report_die("no memory for the array of a round");
@@ -154,11 +162,11 @@ static void *run_job(void *argument)
     return NULL;
 }
 
-/* Runs one cell once. */
+/* Runs one part of a cell, and adds its share to the values of the whole run. */
 static void measure(const struct workload *workload, unsigned threads, int allocator,
                     double *cpu_ns_per_pair, double *wall_ns_per_pair)
 {
-    const uint64_t pairs = (uint64_t)rounds_of(workload) * PAIRS_PER_ROUND;
+    const uint64_t pairs = (uint64_t)part_rounds_of(workload) * PAIRS_PER_ROUND;
     struct job jobs[THREADS_MAX];
     pthread_t ids[THREADS_MAX];
     pthread_barrier_t start;
@@ -184,8 +192,9 @@ static void measure(const struct workload *workload, unsigned threads, int alloc
         ended_ns = jobs[i].ended_ns > ended_ns ? jobs[i].ended_ns : ended_ns;
     }
     pthread_barrier_destroy(&start);
-    *cpu_ns_per_pair = cpu_ns / (double)(pairs * threads);
-    *wall_ns_per_pair = (ended_ns - began_ns) / (double)(pairs * threads);
+    double share = 1.0 / ((double)pairs * threads * parts_of(workload));
+    *cpu_ns_per_pair += cpu_ns * share;
+    *wall_ns_per_pair += (ended_ns - began_ns) * share;
 }
 
 /* The pools served mb_alloc's small objects, and the C library malloc's. */
@@ -215,9 +224,11 @@ static void print_familiar_lines(const struct workload *workload)
            workload->pattern_title);
     for (size_t t = 0; t < THREAD_COUNTS; t++) {
         for (int a = 0; a < ALLOCATORS; a++) {
-            unsigned rounds = rounds_of(workload);
-            double ns = report_summary(cells[w][t][a].cpu_ns_per_pair, repetitions_of(workload)).median;
-            printf("[%s - %s] %u threads, %u rounds, %d alloc/free per round, total time: %.2f ms\n",
+            unsigned rounds = part_rounds_of(workload) * parts_of(workload);
+            const double *runs = cells[w][t][a].cpu_ns_per_pair;
+            double ns = report_summary(runs, repetitions_of(workload)).median;
+            printf("[%s - %s] %u threads, %u rounds, %d alloc/free per round, "
+                   "total time: %.2f ms\n",
                    allocator_titles[a], workload->size_title, thread_counts[t], rounds,
                    PAIRS_PER_ROUND, ns * thread_counts[t] * rounds * PAIRS_PER_ROUND / 1e6);
         }
@@ -245,8 +256,8 @@ static void print_table(void)
         }
     }
     printf("ratio: MemoryBucket's median divided by malloc's; below 1, MemoryBucket is faster.\n"
-           "Large objects are expected to tie: above %d bytes MemoryBucket calls malloc itself, and\n"
-           "what it adds is one comparison and one call on the way.\n",
+           "Large objects are expected to tie: above %d bytes MemoryBucket calls malloc itself,\n"
+           "and what it adds is one comparison and one call on the way.\n",
            MB_SMALL_MAX);
 }
 
@@ -291,8 +302,8 @@ static void usage(FILE *stream)
 {
     fprintf(stream,
             "Usage: headline [--quick] [--repeat N] [--results FILE] [--plot-data FILE]\n"
-            "  --quick           5 runs of each cell; of the slow one 3, of 25 rounds\n"
-            "  --repeat N        N runs of each cell, 1 to %d (default 11, of the slow one 7)\n"
+            "  --quick           5 runs of each cell, those of the slow one of 25 rounds\n"
+            "  --repeat N        N runs of each cell, 1 to %d (default 11, of the slow one 9)\n"
             "  --results FILE    append one JSON object a line\n"
             "  --plot-data FILE  write the medians as a table for headline.gnuplot\n",
             REPETITIONS_MAX);
@@ -309,8 +320,8 @@ int main(int argc, char **argv)
         }
         if (strcmp(argv[i], "--quick") == 0) {
             repetitions = 5;
-            slow_repetitions = 3;
-            slow_rounds = 25;
+            slow_repetitions = 5;
+            slow_parts = 1;
         } else if (i + 1 < argc && strcmp(argv[i], "--repeat") == 0) {
             repetitions = report_parse_count(argv[++i], "--repeat", 1, REPETITIONS_MAX);
             slow_repetitions = repetitions;
@@ -332,10 +343,10 @@ int main(int argc, char **argv)
         for (size_t w = 0; w < WORKLOADS; w++) {
             for (size_t t = 0; t < THREAD_COUNTS && r < repetitions_of(&workloads[w]); t++) {
                 report_progress("headline", ++step, steps);
-                for (int turn = 0; turn < ALLOCATORS; turn++) {
-                    int a = (int)((unsigned)turn + r) % ALLOCATORS; /* each goes first as often */
+                for (unsigned turn = 0; turn < ALLOCATORS * parts_of(&workloads[w]); turn++) {
+                    unsigned a = (turn + r) % ALLOCATORS; /* each goes first as often */
                     struct cell *cell = &cells[w][t][a];
-                    measure(&workloads[w], thread_counts[t], a, &cell->cpu_ns_per_pair[r],
+                    measure(&workloads[w], thread_counts[t], (int)a, &cell->cpu_ns_per_pair[r],
                             &cell->wall_ns_per_pair[r]);
                 }
             }

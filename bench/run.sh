@@ -5,10 +5,10 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-headline_options=() redis_rounds=9 redis_requests=400000
+headline_options=() redis_rounds=9 redis_requests=500000
 while [ $# -gt 0 ]; do
     case $1 in
-    --quick) headline_options=(--quick) redis_rounds=5 redis_requests=40000 ;;
+    --quick) headline_options=(--quick) redis_rounds=5 redis_requests=100000 ;;
     -h | --help)
         sed -n '2,4s/^# //p' "$0"
         exit 0

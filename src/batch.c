@@ -1,8 +1,8 @@
 /*
  * batch: many objects in one call.
  *
- * Ladder: beside api.c. Objects move between the array and the loaded magazine's chain; magazines come and
- * go whole, as they do for single calls, so each slot is touched once.
+ * Ladder: beside api.c. Objects move between the array and the loaded magazine's chain; magazines
+ * come and go whole, as they do for single calls, so each slot is touched once.
  */
 #include "memorybucket/memorybucket.h"
 

@@ -54,8 +54,9 @@ static inline pthread_t start_thread(void *(*function)(void *), void *argument)
 }
 
 /*
- * With no other thread at work: the accounting equation of every pool, checked against a walk of all that
- * it holds, and against the number of live objects that the test knows of. Returns the statistics.
+ * With no other thread at work: the accounting equation of every pool, checked against a walk of
+ * all that it holds, and against the number of live objects that the test knows of. Returns the
+ * statistics.
  */
 static inline const struct mb_stats *check_accounting(uint64_t live_expected)
 {

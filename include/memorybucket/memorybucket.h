@@ -1,14 +1,16 @@
 /*
  * MemoryBucket: a small-object allocator for high-contention servers.
  *
- * Requests of 1 to 512 bytes are served from 64 pools, one per 8-byte step, through magazines that belong to the
- * calling thread; larger ones go to the system allocator. No call needs mb_init first.
+ * Requests of 1 to 512 bytes are served from 64 pools, one per 8-byte step, through magazines
+ * that belong to the calling thread; larger ones go to the system allocator. No call needs
+ * mb_init first.
  *
  * For every function, unless it says otherwise:
- *   threads  MT-safe: may be called by any thread at any time, also from destructors of thread-specific
- *            data and after them, and from constructors before main.
+ *   threads  MT-safe: may be called by any thread at any time, also from destructors of
+ *            thread-specific data and after them, and from constructors before main.
  *   fork     usable in the child of a multi-threaded process at once, without exec.
- *   signals  not async-signal-safe, like malloc: a handler must not call it when it may have interrupted it.
+ *   signals  not async-signal-safe, like malloc: a handler must not call it when it may have
+ *            interrupted it.
  *   errors   a function that returns a pointer fails with NULL and errno, one that returns an int
  *            with a negative errno value. On failure nothing has changed.
  */
@@ -56,8 +58,9 @@ MB_API int mb_init(void);
  * size  bytes; 1 to MB_SMALL_MAX come from the pools, more from malloc. 0 gives a pointer like any
  *       other, unique until it is freed.
  *
- * Alignment: up to MB_SMALL_MAX, that of the size rounded up to 8: the largest power of two that divides
- * it, up to 16 (so 8 for sizes like 24 or 40); above, malloc's. Ask mb_aligned_alloc for more.
+ * Alignment: up to MB_SMALL_MAX, that of the size rounded up to 8: the largest power of two that
+ * divides it, up to 16 (so 8 for sizes like 24 or 40); above, malloc's. Ask mb_aligned_alloc for
+ * more.
  *
  * Returns the memory, owned by the caller until mb_free or one of its kin; NULL and ENOMEM when
  * neither the pools nor the system have any.
@@ -65,8 +68,8 @@ MB_API int mb_init(void);
 MB_API void *mb_alloc(size_t size) MB_ALLOCATES(1);
 
 /*
- * Frees memory of any function of this library, from any thread, also after the thread that allocated
- * it is gone. A pointer of the system allocator is passed on to it. NULL is ignored.
+ * Frees memory of any function of this library, from any thread, also after the thread that
+ * allocated it is gone. A pointer of the system allocator is passed on to it. NULL is ignored.
  * Preserves errno.
  */
 MB_API void mb_free(void *pointer);
@@ -88,9 +91,10 @@ MB_API void *mb_calloc(size_t count, size_t size) MB_ALLOCATES(1, 2);
 MB_API void *mb_realloc(void *pointer, size_t size) __attribute__((warn_unused_result));
 
 /*
- * Allocates `size` bytes (0: a unique pointer) at a multiple of `alignment`, a power of two in bytes.
- * Comes from the pools when the size rounded up to a multiple of the alignment is at most MB_SMALL_MAX.
- * NULL and EINVAL for an alignment that is no power of two, NULL and ENOMEM without memory.
+ * Allocates `size` bytes (0: a unique pointer) at a multiple of `alignment`, a power of two in
+ * bytes. Comes from the pools when the size rounded up to a multiple of the alignment is at most
+ * MB_SMALL_MAX. NULL and EINVAL for an alignment that is no power of two, NULL and ENOMEM without
+ * memory.
  */
 MB_API void *mb_aligned_alloc(size_t alignment, size_t size) MB_ALLOCATES(2) MB_ALIGNED_BY(1);
 
@@ -100,15 +104,15 @@ MB_API void *mb_aligned_alloc(size_t alignment, size_t size) MB_ALLOCATES(2) MB_
 MB_API size_t mb_usable_size(const void *pointer);
 
 /*
- * Allocates up to `count` objects of `size` bytes each into out[0 .. count-1].
- * Returns how many could be had, the first so many of `out`; fewer than `count` only when memory is short (errno is
- * ENOMEM then). Each is freed on its own, or by mb_free_batch.
+ * Allocates up to `count` objects of `size` bytes each into out[0 .. count-1]. Returns how many
+ * could be had, the first so many of `out`; fewer than `count` only when memory is short (errno
+ * is ENOMEM then). Each is freed on its own, or by mb_free_batch.
  */
 MB_API size_t mb_alloc_batch(size_t size, size_t count, void **out);
 
 /*
- * Frees `count` pointers, of any sizes and origins; NULLs among them are skipped. The array is only read.
- * Runs of objects of one size are cheapest. Preserves errno.
+ * Frees `count` pointers, of any sizes and origins; NULLs among them are skipped. The array is
+ * only read. Runs of objects of one size are cheapest. Preserves errno.
  */
 MB_API void mb_free_batch(size_t count, void **pointers);
 

@@ -1,5 +1,6 @@
 /*
- * MemoryBucket for C++17: the facade, helpers for objects, a standard allocator and a memory resource.
+ * MemoryBucket for C++17: the facade, helpers for objects, a standard allocator and a memory
+ * resource.
  *
  * Header only, on top of memorybucket.h, whose notes on threads, fork and signals hold here too.
  * Where there is no memory these functions throw std::bad_alloc, as operator new does.
@@ -75,8 +76,8 @@ template <typename T, typename... Args> [[nodiscard]] T *newElement(Args &&...ar
 }
 
 /*
- * Destroys and frees an object of newElement. Through a pointer to a base class too, when that has a
- * virtual destructor. nullptr is ignored.
+ * Destroys and frees an object of newElement. Through a pointer to a base class too, when that
+ * has a virtual destructor. nullptr is ignored.
  */
 template <typename T> void deleteElement(T *element) noexcept
 {

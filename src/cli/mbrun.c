@@ -3,9 +3,9 @@
  *
  *   mbrun PROGRAM [ARGS...]
  *
- * Puts libmemorybucket-malloc.so first in LD_PRELOAD and becomes the program, whose exit status is
- * therefore mbrun's. Statuses of its own: 127 the program is not found, 126 it cannot be run, 125 mbrun itself
- * failed, as env(1) has them.
+ * Puts libmemorybucket-malloc.so first in LD_PRELOAD and becomes the program, whose exit status
+ * is therefore mbrun's. Statuses of its own: 127 the program is not found, 126 it cannot be run,
+ * 125 mbrun itself failed, as env(1) has them.
  */
 #include <errno.h>
 #include <limits.h>

@@ -19,8 +19,8 @@
  * through it follows Blelloch and Wei (SPAA 2020).
  *
  * Who synchronises with whom
- *   push  [HEAD-PUSH] release  -> pop [HEAD-LOAD], [HEAD-POP] acquire: the popper sees the packed word and
- *         every link of the chain as the pusher left them. All changes of the head are
+ *   push  [HEAD-PUSH] release  -> pop [HEAD-LOAD], [HEAD-POP] acquire: the popper sees the packed
+ *         word and every link of the chain as the pusher left them. All changes of the head are
  *         read-modify-writes, so each push heads a release sequence that later pushes and pops
  *         continue: also the batches further down are seen.
  *   pop   needs no release: it writes nothing that others read through the head.
@@ -28,8 +28,8 @@
  * ABA. A popper reads (first, tag), then first's word, and exchanges the head only if it still is
  * (first, tag). For that to succeed with a stale word, first must have been popped in between,
  * and each pop increments the tag: so 2^32 pops of this pool must fall into one popper's pause,
- * and the head be the same batch at that very count. A push keeps the tag: it cannot make an old head
- * valid again, as the tag in it is already past.
+ * and the head be the same batch at that very count. A push keeps the tag: it cannot make an old
+ * head valid again, as the tag in it is already past.
  *
  * Reclamation. A stale popper may read the word of a slot that has an owner again. The memory is
  * never unmapped, so the read succeeds, and its value is thrown away by the failing exchange.
@@ -81,13 +81,13 @@ MBI_HOT_INLINE struct slot *slot_space_slot(const struct slot_space *space, uint
 /*
  * The first slot's word while the batch is in transit. Slot number 0 is no slot.
  *
- * Hidden from ThreadSanitizer: the stale read of "Reclamation" above is a race with the owner's plain
- * writes, harmless by the argument given there, which the tool cannot know.
+ * Hidden from ThreadSanitizer: the stale read of "Reclamation" above is a race with the owner's
+ * plain writes, harmless by the argument given there, which the tool cannot know.
  */
 MBI_UNSEEN_BY_TSAN uint64_t batch_read_packed(struct slot *first)
 {
-    /* relaxed [PACKED]: [HEAD-LOAD] orders it after the pusher's store when the head is still the pusher's, and
-     * when it is not, the value is thrown away. Atomic only so that a stale read is not torn. */
+    /* relaxed [PACKED]: [HEAD-LOAD] orders it after the pusher's store when the head is still the
+     * pusher's; when it is not, the value is thrown away. Atomic so that a stale read is not torn. */
     return atomic_load_explicit((_Atomic uint64_t *)(void *)first, memory_order_relaxed);
 }
 

@@ -33,8 +33,8 @@ struct config {
 extern MBI_HIDDEN struct config mbi_config;
 
 /*
- * Fills mbi_config from the defaults and the environment (secure_getenv). A bad value gets one line on
- * stderr (name, value, what is accepted) and the default. Allocates nothing.
+ * Fills mbi_config from the defaults and the environment (secure_getenv). A bad value gets one
+ * line on stderr (name, value, what is accepted) and the default. Allocates nothing.
  */
 void mbi_config_read(size_t page_bytes);
 

@@ -1,9 +1,9 @@
 /*
  * os: the only system calls of the library, but for the output of mbi_message.
  *
- * Ladder: above base. Callers: region, pool, registry, stats.
- * All of them are thread safe, allocate nothing and hold no lock. Those that fail leave errno set by the
- * kernel and return NULL or false; nothing has changed then.
+ * Ladder: above base. Callers: region, pool, registry, stats. All of them are thread safe,
+ * allocate nothing and hold no lock. Those that fail leave errno set by the kernel and return
+ * NULL or false; nothing has changed then.
  */
 #ifndef MEMORYBUCKET_CORE_OS_H
 #define MEMORYBUCKET_CORE_OS_H

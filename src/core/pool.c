@@ -73,9 +73,9 @@ void mbi_pools_init(void)
 }
 
 /*
- * A flush is counted before its exchange and a refill after it: so flushes less refills is never below the
- * batches that are there, also in the child of a fork that another thread's transfer was cut short by. The
- * batch that transfer had in hand then counts as the centre's, not as live.
+ * A flush is counted before its exchange and a refill after it: so flushes less refills is never
+ * below the batches that are there, also in the child of a fork that another thread's transfer
+ * was cut short by. The batch that transfer had in hand then counts as the centre's, not as live.
  */
 uint64_t mbi_pool_pop_batch(struct pool *pool, struct transfer_counts *counts)
 {

@@ -9,8 +9,9 @@
  * For every pool, at rest:
  *   carved = live + in magazines + in the centre + loose + orphaned
  *
- * A batch and a full magazine of the pool have the same number of rounds, fixed for the process. Slots that do not
- * make up a batch (a thread's last ones) wait on the loose list, at most one batch less one.
+ * A batch and a full magazine of the pool have the same number of rounds, fixed for the process.
+ * Slots that do not make up a batch (a thread's last ones) wait on the loose list, at most one
+ * batch less one.
  */
 #ifndef MEMORYBUCKET_CORE_POOL_H
 #define MEMORYBUCKET_CORE_POOL_H
@@ -41,7 +42,8 @@ struct pool {
     size_t slot_bytes;
     uint32_t rounds; /* per magazine and batch */
 
-    /* Written under the lock, by whoever carves, leaves loose slots or exits; counters are read without. */
+    /* Written under the lock, by whoever carves, leaves loose slots or exits; counters are read
+     * without. */
     struct lock lock;
     char *carve_next;
     char *commit_end;
@@ -91,17 +93,20 @@ void mbi_pool_return_loose(struct pool *pool, uint64_t chain);
 void mbi_pool_fold_counts(struct pool *pool, const struct transfer_counts *counts);
 void mbi_pool_add_orphans(struct pool *pool, size_t slots);
 
-/* Bytes of the pool's committed memory that are in memory now. Takes the lock to learn the bounds only. */
+/* Bytes of the pool's committed memory that are in memory now. Takes the lock to learn the bounds
+ * only. */
 size_t mbi_pool_resident_bytes(struct pool *pool);
 
-/* One slot for a thread that has no cache. Both take the lock. Alloc returns NULL as obtain does. */
+/* One slot for a thread that has no cache. Both take the lock. Alloc returns NULL as obtain does.
+ * One slot for a thread that has no cache. Both take the lock. Alloc returns NULL as obtain does.
+ */
 struct slot *mbi_pool_alloc_direct(struct pool *pool);
 void mbi_pool_free_direct(struct pool *pool, struct slot *slot);
 
 /*
- * Walks everything that the pool holds and checks it: every slot in its span, aligned, linked once; batches
- * full; counts true. Only while no other thread uses the pool; for tests. Returns the number of
- * slots in the centre, or SIZE_MAX after a message that names what is wrong.
+ * Walks everything that the pool holds and checks it: every slot in its span, aligned, linked
+ * once; batches full; counts true. Only while no other thread uses the pool; for tests. Returns
+ * the number of slots in the centre, or SIZE_MAX after a message that names what is wrong.
  */
 size_t mbi_pool_check(struct pool *pool);
 

@@ -10,9 +10,9 @@
  * The class of an address is a subtraction and a shift: free reads no metadata. A pool commits
  * its dense span first, since dense page tables save page walks, then its wide one.
  *
- * When the address space is short the wide tier shrinks by halves; when it would be no larger than a dense
- * one it goes, and below that the wide tier stands alone with spans of 32 MiB down to 1 MiB. The
- * dense tier's shift so remains a constant of the fast path.
+ * When the address space is short the wide tier shrinks by halves; when it would be no larger
+ * than a dense one it goes, and below that the wide tier stands alone with spans of 32 MiB down
+ * to 1 MiB. The dense tier's shift so remains a constant of the fast path.
  */
 #ifndef MEMORYBUCKET_CORE_REGION_H
 #define MEMORYBUCKET_CORE_REGION_H
@@ -32,12 +32,12 @@ enum { DENSE_SHIFT = 26, WIDE_SHIFT_MAX = 35, WIDE_SHIFT_MIN = 20 };
 #define REGION_NOWHERE ((uintptr_t)1 << 63)
 
 /*
- * Written once, by mbi_region_reserve, before the first slot exists. Read by every free.
- * relaxed [REGION]: a thread that holds a pointer into the region got it, directly or through
- * others, from a thread that had seen these values, and whatever handed it the pointer orders it after
+ * Written once, by mbi_region_reserve, before the first slot exists. Read by every free. relaxed
+ * [REGION]: a thread that holds a pointer into the region got it, directly or through others,
+ * from a thread that had seen these values, and whatever handed it the pointer orders it after
  * that. A thread that holds a foreign pointer gets "not ours" from the old values, the new ones
- * and any mix: with the old shift of 0 only the first 64 bytes at wide_base would match, and no slot or
- * other mapping lies there.
+ * and any mix: with the old shift of 0 only the first 64 bytes at wide_base would match, and no
+ * slot or other mapping lies there.
  */
 struct region {
     _Atomic uintptr_t dense_base;

@@ -1,8 +1,8 @@
 /*
  * dropin/next: large requests in the drop-in: the next allocator in link order.
  *
- * Ladder: implements core/large.h. The next allocator is usually the C library's, or that of another
- * library which was preloaded behind this one.
+ * Ladder: implements core/large.h. The next allocator is usually the C library's, or that of
+ * another library which was preloaded behind this one.
  *
  * dlsym finds it, once. It may allocate on its way; what it asks of us then comes from the pools
  * or, above 512 bytes, from a small static arena that is never freed.
@@ -125,7 +125,8 @@ void *mbi_large_calloc(size_t count, size_t size_bytes)
     if (next_ready()) {
         return next.calloc(count, size_bytes);
     }
-    return boot_alloc(1, count * size_bytes); /* callers checked for overflow; zero from the start */
+    /* Callers checked for overflow; the arena is zero from the start. */
+    return boot_alloc(1, count * size_bytes);
 }
 
 void *mbi_large_aligned_alloc(size_t alignment_bytes, size_t size_bytes)

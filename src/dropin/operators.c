@@ -1,12 +1,12 @@
 /*
  * dropin/operators: the replaceable C++ operators, each the fast path itself.
  *
- * Ladder: above api and tcache. Only libmemorybucket-malloc.so is built from it. Written in C, under
- * the names the Itanium C++ ABI gives them, so that the drop-in needs no C++ library.
+ * Ladder: above api and tcache. Only libmemorybucket-malloc.so is built from it. Written in C,
+ * under the names the Itanium C++ ABI gives them, so that the drop-in needs no C++ library.
  *
  * When there is no memory, the throwing forms end in a tail call of the operator next in link
- * order (libstdc++'s), which calls malloc once more, then the new-handler, and throws bad_alloc: all
- * from a frame that can be unwound.
+ * order (libstdc++'s), which calls malloc once more, then the new-handler, and throws bad_alloc:
+ * all from a frame that can be unwound.
  */
 #include "api.h"
 

@@ -5,9 +5,9 @@
  *
  *   chain_rounds(chain) <= rounds_max, unless somebody has just lowered rounds_max
  *
- * The words are Bonwick and Adams' (USENIX 2001). `chain` is written by the owner only; walkers read the rounds in it
- * and never follow it. `rounds_max` is read by the owner at each free and may be lowered by another thread, which
- * so sends the owner to its slow path.
+ * The words are Bonwick and Adams' (USENIX 2001). `chain` is written by the owner only; walkers
+ * read the rounds in it and never follow it. `rounds_max` is read by the owner at each free and
+ * may be lowered by another thread, which so sends the owner to its slow path.
  */
 #ifndef MEMORYBUCKET_TCACHE_MAGAZINE_H
 #define MEMORYBUCKET_TCACHE_MAGAZINE_H

@@ -7,11 +7,11 @@
  *
  *   low <= depth <= depth_max         depth_max starts at 1: Bonwick's loaded/previous pair
  *
- * Adaptive depth. A thread that flushes a batch and later refills one would have been spared both by one
- * more place: each such round trip adds one to depth_max. Batches that were not touched during a whole
- * window of exchanges are not needed: `low` counts them, and half of them become
- * surplus, which goes to the centre one batch an exchange, so that no exchange moves more than two. The window is several
- * times as long as it takes to use the depth up and fill it again.
+ * Adaptive depth. A thread that flushes a batch and later refills one would have been spared both
+ * by one more place: each such round trip adds one to depth_max. Batches that were not touched
+ * during a whole window of exchanges are not needed: `low` counts them, and half of them become
+ * surplus, which goes to the centre one batch an exchange, so that no exchange moves more than
+ * two. The window is several times as long as it takes to use the depth up and fill it again.
  *
  * Owner only, but for `depth`, which walkers read.
  */
@@ -80,6 +80,8 @@ static inline uint64_t previous_pop(struct previous *previous, const struct slot
     if (depth < previous->low) {
         previous->low = depth;
     }
+    /* The line that the next pop waits for; nothing else would have asked for it by then. */
+    __builtin_prefetch(slot_space_slot(space, previous->top), 1);
     return batch_unpack(space, first, packed, rounds);
 }
 

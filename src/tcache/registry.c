@@ -26,9 +26,9 @@ static bool without_rcu;
  * read-don't-modify-write at its end (Boehm, MSPC 2012).
  *   walk    [CHANGE-LOAD] acquire load, then the sums, then [CHANGE-CHECK] adds 0, release
  *   retire  [CHANGE-BEGIN] adds 1, acquire, then folds, then [CHANGE-END] adds 1, release
- * A walker whose CHECK comes before a BEGIN has by that pair read all its terms before they
- * were changed; one whose CHECK comes after it sees another number, and adds up again. LOAD pairs with END:
- * a walker that starts with an even number sees what was folded before.
+ * A walker whose CHECK comes before a BEGIN has by that pair read all its terms before they were
+ * changed; one whose CHECK comes after it sees another number, and adds up again. LOAD pairs with
+ * END: a walker that starts with an even number sees what was folded before.
  */
 static _Atomic uint64_t changes;
 
@@ -185,8 +185,8 @@ void mbi_registry_retire(struct thread_cache *cache)
 }
 
 /*
- * Hidden from ThreadSanitizer: liburcu 0.13 reads and writes the links of its lists as volatile, which the tool
- * takes for plain accesses. What `visit` reads it does see.
+ * Hidden from ThreadSanitizer: liburcu 0.13 reads and writes the links of its lists as volatile,
+ * which the tool takes for plain accesses. What `visit` reads it does see.
  */
 MBI_UNSEEN_BY_TSAN void walk_once(void (*visit)(const struct thread_cache *cache, void *argument),
                       void *argument)

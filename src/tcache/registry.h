@@ -5,17 +5,17 @@
  *
  *   take -> active (RCU list) -> retire list --grace period--> reuse list -> take ...
  *
- * active + retired + reusable = caches ever mapped; the memory of a cache is never unmapped and never
- * becomes anything else.
+ * active + retired + reusable = caches ever mapped; the memory of a cache is never unmapped and
+ * never becomes anything else.
  *
- * Walkers read the active list inside an RCU read-side section (liburcu, bp flavour), one walker at a time (walker
- * lock), and neither lock, allocate nor call the system there. A cache that leaves the list is reused
- * only after a grace period, so a walker never sees one change hands under its eyes. Exiting threads
- * do not wait for walkers: every RETIRE_BATCH-th retirement, whoever gets the reclaim lock
- * waits for one grace period on behalf of all.
+ * Walkers read the active list inside an RCU read-side section (liburcu, bp flavour), one walker
+ * at a time (walker lock), and neither lock, allocate nor call the system there. A cache that
+ * leaves the list is reused only after a grace period, so a walker never sees one change hands
+ * under its eyes. Exiting threads do not wait for walkers: every RETIRE_BATCH-th retirement,
+ * whoever gets the reclaim lock waits for one grace period on behalf of all.
  *
- * In a forked child nothing calls liburcu any more: a thread that fork left behind may have held its
- * internal locks. There the walker lock alone keeps walkers and reclaimers apart.
+ * In a forked child nothing calls liburcu any more: a thread that fork left behind may have held
+ * its internal locks. There the walker lock alone keeps walkers and reclaimers apart.
  */
 #ifndef MEMORYBUCKET_TCACHE_REGISTRY_H
 #define MEMORYBUCKET_TCACHE_REGISTRY_H
@@ -47,9 +47,10 @@ void mbi_registry_add(struct thread_cache *cache);
 void mbi_registry_retire(struct thread_cache *cache);
 
 /*
- * Calls visit(cache, argument) for every active cache, in a read-side section: visit must not lock, allocate
- * or call the system. `before` runs first, and both again when the registry changed meanwhile, so that what they add
- * up counts a departing cache once; after a few such turns the result is taken as it is.
+ * Calls visit(cache, argument) for every active cache, in a read-side section: visit must not
+ * lock, allocate or call the system. `before` runs first, and both again when the registry
+ * changed meanwhile, so that what they add up counts a departing cache once; after a few such
+ * turns the result is taken as it is.
  */
 void mbi_registry_walk(void (*before)(void *argument),
                        void (*visit)(const struct thread_cache *cache, void *argument),
@@ -61,8 +62,9 @@ struct registry_totals mbi_registry_totals(void);
 void mbi_registry_lock_all(void);
 void mbi_registry_unlock_all(void);
 /*
- * In the child, all locks held: the caches of all other threads are emptied on paper (their slots become the pools'
- * orphans) and reused; `survivor`, which may be NULL, is the only active one. Locks are made anew.
+ * In the child, all locks held: the caches of all other threads are emptied on paper (their slots
+ * become the pools' orphans) and reused; `survivor`, which may be NULL, is the only active one.
+ * Locks are made anew.
  */
 void mbi_registry_reset_in_child(struct thread_cache *survivor);
 

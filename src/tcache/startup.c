@@ -39,7 +39,8 @@ static void startup_locked(void)
 
 int mbi_startup(void)
 {
-    /* acquire [READY-LOAD]: pairs with [READY-STORE], so that the constants written by startup are seen. */
+    /* acquire [READY-LOAD]: pairs with [READY-STORE], so that the constants written by startup
+     * are seen. */
     if (MBI_UNLIKELY(!atomic_load_explicit(&ready, memory_order_acquire))) {
         int saved_errno = errno;
         mbi_lock_acquire(&init_lock);

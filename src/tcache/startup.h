@@ -1,15 +1,16 @@
 /*
  * startup: brings the library up, once.
  *
- * Ladder: above config, region, pool and thread_exit. Callers: a thread's first slow path, mb_init, the
- * constructor.
+ * Ladder: above config, region, pool and thread_exit. Callers: a thread's first slow path,
+ * mb_init, the constructor.
  */
 #ifndef MEMORYBUCKET_TCACHE_STARTUP_H
 #define MEMORYBUCKET_TCACHE_STARTUP_H
 
 /*
- * Reads the environment, reserves the region, lays out the pools. Idempotent and thread safe; allocates
- * nothing, so that it may run inside the process's first malloc. 0, or -ENOMEM when no address space could be had.
+ * Reads the environment, reserves the region, lays out the pools. Idempotent and thread safe;
+ * allocates nothing, so that it may run inside the process's first malloc. 0, or -ENOMEM when no
+ * address space could be had.
  */
 int mbi_startup(void);
 

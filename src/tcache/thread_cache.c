@@ -138,7 +138,9 @@ MBI_COLD void mbi_thread_cache_count_large_slow(uint64_t allocs, uint64_t frees)
         counter_add(&cache->large_frees, frees);
         return;
     }
-    /* relaxed [COUNT-SHARED]: many writers, hence read-modify-writes; a statistic orders nothing. */
+    /* relaxed [COUNT-SHARED]: many writers, hence read-modify-writes; a statistic orders nothing.
+     * relaxed [COUNT-SHARED]: many writers, hence read-modify-writes; a statistic orders nothing.
+     */
     atomic_fetch_add_explicit(&mbi_uncached_large.allocs, allocs, memory_order_relaxed);
     atomic_fetch_add_explicit(&mbi_uncached_large.frees, frees,
                               memory_order_relaxed); /* [COUNT-SHARED] */

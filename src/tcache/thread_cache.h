@@ -13,9 +13,9 @@
  * The constant caches are full and empty at once, so a fast path that meets one falls into the
  * slow path by the tests it makes anyway: there is no "initialised?" branch.
  *
- * loaded and previous are Bonwick's pair, with previous grown to a stack: what is kept behind the loaded magazine is
- * full, so each exchange with the centre is a whole batch, and a thread must allocate or free a whole
- * magazine between two of them.
+ * loaded and previous are Bonwick's pair, with previous grown to a stack: what is kept behind the
+ * loaded magazine is full, so each exchange with the centre is a whole batch, and a thread must
+ * allocate or free a whole magazine between two of them.
  */
 #ifndef MEMORYBUCKET_TCACHE_THREAD_CACHE_H
 #define MEMORYBUCKET_TCACHE_THREAD_CACHE_H
@@ -61,14 +61,15 @@ void mbi_thread_cache_free_slow(void *pointer, size_t class);
 struct slot *mbi_thread_cache_take(size_t class);
 
 /*
- * Up to `count` slots of a class, as many as are ready without linking them first: the loaded magazine's, and then,
- * for each further whole magazine that is wanted, previous, batches of the centre, or a fresh run.
+ * Up to `count` slots of a class, as many as are ready without linking them first: the loaded
+ * magazine's, and then, for each further whole magazine that is wanted, previous, batches of the
+ * centre, or a fresh run.
  */
 size_t mbi_thread_cache_take_many(size_t class, size_t count, void **out);
 
 /*
- * The next larger pool whose slots are aligned as asked, and past the last the system allocator: what serves a
- * request whose pool is exhausted. NULL and ENOMEM when that fails too.
+ * The next larger pool whose slots are aligned as asked, and past the last the system allocator:
+ * what serves a request whose pool is exhausted. NULL and ENOMEM when that fails too.
  */
 void *mbi_thread_cache_spill(size_t class, size_t alignment_bytes);
 
@@ -94,10 +95,12 @@ struct thread_cache *mbi_thread_cache_own(void);
  */
 void mbi_thread_start(void);
 
-/* A cache's memory before its (next) life: empty magazines that take what the pools are configured for. */
+/* A cache's memory before its (next) life: empty magazines that take what the pools are
+ * configured for. */
 void mbi_thread_cache_init(struct thread_cache *cache);
 
-/* Everything that the calling thread's cache holds goes back: whole magazines to the centre, others to the loose lists. */
+/* Everything that the calling thread's cache holds goes back: whole magazines to the centre,
+ * others to the loose lists. */
 void mbi_thread_cache_flush(struct thread_cache *cache);
 
 /* Slots of a class in this cache, exact when its owner is at rest. */

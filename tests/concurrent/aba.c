@@ -1,11 +1,11 @@
 /*
  * aba: what the tag in the central free list's head is for.
  *
- * Compiled twice: with the real tag of 32 bits, and with one of TINY bits. In both, a popper is made to
- * pause between its look at the stack and its exchange, while others pop and push so often that the tiny tag
- * comes round and the same batch is on top again, with another one beneath. With the tiny tag the exchange
- * then succeeds and a batch that somebody owns is on the stack: the failure is shown, step by
- * step, without any race. With the real tag it fails.
+ * Compiled twice: with the real tag of 32 bits, and with one of TINY bits. In both, a popper is
+ * made to pause between its look at the stack and its exchange, while others pop and push so
+ * often that the tiny tag comes round and the same batch is on top again, with another one
+ * beneath. With the tiny tag the exchange then succeeds and a batch that somebody owns is on the
+ * stack: the failure is shown, step by step, without any race. With the real tag it fails.
  *
  * A storm of threads on the real stack then shows that no batch has two owners.
  */

@@ -61,7 +61,8 @@ int main(int argc, char **argv)
             break;
         }
     }
-    CHECK(count * 8 >= stats->reserved_bytes / MB_POOL_COUNT / 2, "only %zu slots of 8 bytes", count);
+    CHECK(count * 8 >= stats->reserved_bytes / MB_POOL_COUNT / 2, "only %zu slots of 8 bytes",
+          count);
     CHECK(mb_usable_size(first) == 16, "the pool of 8 bytes spilled into one of %zu",
           mb_usable_size(first));
     check_accounting(count + 1);

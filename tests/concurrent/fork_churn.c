@@ -1,9 +1,9 @@
 /*
  * fork_churn: 200 forks while other threads allocate, free, start and exit.
  *
- * No child hangs, each can allocate, start threads and walk the statistics; what it allocates
- * and frees adds up. The runner's time limit tells a hang. A handler of fork that was registered before
- * the library's own allocates while the library holds every lock for the fork.
+ * No child hangs, each can allocate, start threads and walk the statistics; what it allocates and
+ * frees adds up. The runner's time limit tells a hang. A handler of fork that was registered
+ * before the library's own allocates while the library holds every lock for the fork.
  */
 #include "testing.h"
 
@@ -16,7 +16,8 @@ enum { FORKS = 200, CHURNERS = 3, OBJECTS = 2000 };
 
 /*
  * The sanitizers of gcc 12 are not safe across the fork of a threaded process: AddressSanitizer's
- * malloc may hang in the child, ThreadSanitizer has no threads there. With them the child keeps to the pools.
+ * malloc may hang in the child, ThreadSanitizer has no threads there. With them the child keeps
+ * to the pools.
  */
 enum { SIZE_MAX_HERE = TEST_IS_SANITIZED ? MB_SMALL_MAX : 600 };
 

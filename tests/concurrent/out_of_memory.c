@@ -1,8 +1,9 @@
 /*
  * out_of_memory: mmap, mprotect and malloc refuse, at the start and later.
  *
- * The linker puts the __wrap_ functions between the library and the C library. The library comes up before main,
- * so what shall fail at that moment is said in the environment, and the program becomes itself again.
+ * The linker puts the __wrap_ functions between the library and the C library. The library comes
+ * up before main, so what shall fail at that moment is said in the environment, and the program
+ * becomes itself again.
  */
 #include "testing.h"
 
@@ -119,7 +120,9 @@ static void without_caches(void)
     check_accounting(0);
 }
 
-/* A pool that cannot grow borrows from larger ones, then from the system, and then fails cleanly. */
+/* A pool that cannot grow borrows from larger ones, then from the system, and then fails cleanly.
+ * A pool that cannot grow borrows from larger ones, then from the system, and then fails cleanly.
+ */
 static void without_commits(void)
 {
     void *from_larger = mb_alloc(512);

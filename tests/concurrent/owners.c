@@ -1,9 +1,10 @@
 /*
  * owners: no slot is ever owned twice.
  *
- * Every live object carries its owner and a pattern made of its serial number. If two threads ever hold the
- * same slot, one overwrites the other's pattern, and the check at its end finds out. Objects of
- * 1 to 600 bytes from every call of the API are freed by other threads as often as by their own.
+ * Every live object carries its owner and a pattern made of its serial number. If two threads
+ * ever hold the same slot, one overwrites the other's pattern, and the check at its end finds
+ * out. Objects of 1 to 600 bytes from every call of the API are freed by other threads as often
+ * as by their own.
  */
 #include "testing.h"
 

@@ -2,7 +2,8 @@
  * thread_churn: 20,000 short threads leave nothing behind.
  *
  * Each allocates objects of all sizes, frees half of them and leaves the rest to the thread that
- * comes after it. Carved slots, caches and resident memory must not grow with the number of threads.
+ * comes after it. Carved slots, caches and resident memory must not grow with the number of
+ * threads.
  */
 #include "testing.h"
 

@@ -1,9 +1,10 @@
 /*
  * tsd_destructors: allocation works in every round of thread-specific data's destructors.
  *
- * Keys made before and after the library's own have destructors that allocate, free and re-arm themselves
- * for as long as pthread asks. Our own destructor has given the cache up by the last rounds: then
- * requests go straight to the pools. A thread that first allocates in a destructor is tried as well.
+ * Keys made before and after the library's own have destructors that allocate, free and re-arm
+ * themselves for as long as pthread asks. Our own destructor has given the cache up by the last
+ * rounds: then requests go straight to the pools. A thread that first allocates in a destructor
+ * is tried as well.
  */
 #include "testing.h"
 
@@ -13,7 +14,9 @@
 
 enum { KEYS = 6, OBJECTS = 300, THREADS = 200 };
 
-/* ThreadSanitizer takes a thread's state down in the last round, and must see nothing after that. */
+/* ThreadSanitizer takes a thread's state down in the last round, and must see nothing after that.
+ * ThreadSanitizer takes a thread's state down in the last round, and must see nothing after that.
+ */
 #ifdef MBI_THREAD_SANITIZED
 enum { TSD_ROUNDS = PTHREAD_DESTRUCTOR_ITERATIONS - 1 };
 #else

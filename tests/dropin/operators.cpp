@@ -1,4 +1,6 @@
-/* operators: every replaceable operator new and delete, served by the drop-in, and how they fail. */
+/* operators: every replaceable operator new and delete, served by the drop-in, and how they fail.
+ * operators: every replaceable operator new and delete, served by the drop-in, and how they fail.
+ */
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>

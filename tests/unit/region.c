@@ -8,7 +8,8 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 
-/* Every test has a process of its own, in which startup has reserved the default region: forget it. */
+/* Every test has a process of its own, in which startup has reserved the default region: forget
+ * it. */
 static void forget(void)
 {
     mbi_region = (struct region){ .dense_base = REGION_NOWHERE, .wide_base = REGION_NOWHERE };
