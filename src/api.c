@@ -32,19 +32,19 @@ int mb_init(void)
     return mbi_startup();
 }
 
-MBI_OUT_OF_LINE void *mbi_api_alloc_large(size_t size)
+MBI_COLD void *mbi_api_alloc_rare(size_t size)
 {
-    if (MBI_UNLIKELY(size == 0)) {
+    if (size == 0) {
         return thread_cache_alloc(0);
     }
-    thread_cache_count_large_alloc();
+    mbi_thread_cache_count_large(1, 0);
     return mbi_large_alloc(size);
 }
 
-MBI_OUT_OF_LINE void mbi_api_free_foreign(void *pointer)
+MBI_COLD void mbi_api_free_rare(void *pointer)
 {
-    if (MBI_LIKELY(pointer != NULL)) {
-        thread_cache_count_large_free();
+    if (pointer != NULL) {
+        mbi_thread_cache_count_large(0, 1);
         mbi_large_free(pointer);
     }
 }
@@ -88,7 +88,7 @@ void *mbi_api_aligned_alloc(size_t alignment, size_t size)
 {
     size_t class = size_class_of_aligned(alignment, size);
     if (class == SIZE_CLASS_COUNT) {
-        thread_cache_count_large_alloc();
+        mbi_thread_cache_count_large(1, 0);
         return mbi_large_aligned_alloc(alignment, size);
     }
     struct slot *slot = mbi_thread_cache_take(class);

@@ -28,16 +28,39 @@ MBI_HOT_INLINE size_t api_class_of(size_t size, enum class_rule rule)
     return rule == CLASS_TIGHT ? size_class_of(size) : size_class_of_abi_aligned(size);
 }
 
-/* Off the fast path: size 0 or more than 512 bytes, and pointers that are not ours, or NULL. */
-void *mbi_api_alloc_large(size_t size);
-void mbi_api_free_foreign(void *pointer);
 /* `alignment` is a power of two. */
 void *mbi_api_aligned_alloc(size_t alignment, size_t size);
+
+/* Size 0, a NULL pointer, or a thread without a cache that asks the system allocator. */
+void *mbi_api_alloc_rare(size_t size);
+void mbi_api_free_rare(void *pointer);
+
+/* Large requests and foreign pointers: off the fast path, but in place, and ending in a tail call. */
+MBI_HOT_INLINE void *api_alloc_large(size_t size)
+{
+    struct thread_cache *cache = mbi_thread_cache;
+    if (MBI_UNLIKELY(size == 0 || !cache->active)) {
+        return mbi_api_alloc_rare(size);
+    }
+    counter_add(&cache->large_allocs, 1);
+    return mbi_large_alloc(size);
+}
+
+MBI_HOT_INLINE void api_free_foreign(void *pointer)
+{
+    struct thread_cache *cache = mbi_thread_cache;
+    if (MBI_UNLIKELY(pointer == NULL || !cache->active)) {
+        mbi_api_free_rare(pointer);
+        return;
+    }
+    counter_add(&cache->large_frees, 1);
+    mbi_large_free(pointer);
+}
 
 MBI_HOT_INLINE void *api_alloc(size_t size, enum class_rule rule)
 {
     if (MBI_UNLIKELY(!size_is_small(size))) {
-        return mbi_api_alloc_large(size);
+        return api_alloc_large(size);
     }
     return thread_cache_alloc(api_class_of(size, rule));
 }
@@ -46,7 +69,7 @@ MBI_HOT_INLINE void api_free(void *pointer)
 {
     size_t class = region_class_of(pointer);
     if (MBI_UNLIKELY(class >= SIZE_CLASS_COUNT)) {
-        mbi_api_free_foreign(pointer);
+        api_free_foreign(pointer);
         return;
     }
     thread_cache_free(pointer, class);
@@ -60,7 +83,7 @@ MBI_HOT_INLINE void *api_calloc(size_t count, size_t size, enum class_rule rule)
         return NULL;
     }
     if (bytes > SMALL_BYTES_MAX) {
-        thread_cache_count_large_alloc();
+        mbi_thread_cache_count_large(1, 0);
         return mbi_large_calloc(count, size);
     }
     void *pointer = api_alloc(bytes, rule);

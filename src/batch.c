@@ -12,7 +12,7 @@ size_t mb_alloc_batch(size_t size, size_t count, void **out)
 {
     size_t done = 0;
     if (!size_is_small(size)) {
-        while (done < count && (out[done] = mbi_api_alloc_large(size)) != NULL) {
+        while (done < count && (out[done] = mb_alloc(size)) != NULL) {
             done++;
         }
         return done;

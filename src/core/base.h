@@ -32,8 +32,6 @@
 
 /* A slow path: kept out of line so that the fast path ends in a tail call to it. */
 #define MBI_COLD __attribute__((noinline, cold))
-/* Out of line too, but a path that some programs take all the time. */
-#define MBI_OUT_OF_LINE __attribute__((noinline))
 /* Said at declarations, so that no access goes through the GOT. */
 #define MBI_HIDDEN __attribute__((visibility("hidden")))
 #define MBI_HOT_INLINE static inline __attribute__((always_inline))

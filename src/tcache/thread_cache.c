@@ -130,7 +130,7 @@ static void thread_cache_make_room(struct thread_cache *cache, struct pool *pool
 
 struct uncached_large mbi_uncached_large;
 
-MBI_COLD void mbi_thread_cache_count_large_slow(uint64_t allocs, uint64_t frees)
+void mbi_thread_cache_count_large(uint64_t allocs, uint64_t frees)
 {
     struct thread_cache *cache = mbi_thread_cache_own();
     if (cache != NULL) {
@@ -220,7 +220,7 @@ MBI_COLD void *mbi_thread_cache_spill(size_t class, size_t alignment_bytes)
             return slot;
         }
     }
-    thread_cache_count_large_alloc();
+    mbi_thread_cache_count_large(1, 0);
     if (alignment_bytes > ABI_ALIGNMENT_BYTES) {
         return mbi_large_aligned_alloc(alignment_bytes, size_bytes);
     }

@@ -80,8 +80,8 @@ struct uncached_large {
 };
 extern MBI_HIDDEN struct uncached_large mbi_uncached_large;
 
-/* Counts them for a thread without a cache, which gets one now if it may. */
-void mbi_thread_cache_count_large_slow(uint64_t allocs, uint64_t frees);
+/* Counts large requests and frees, in the calling thread's cache, which it gets now if it may. */
+void mbi_thread_cache_count_large(uint64_t allocs, uint64_t frees);
 
 /*
  * The calling thread's own cache, brought to life if need be; NULL for a thread that works
@@ -116,26 +116,6 @@ MBI_HOT_INLINE void thread_cache_free(void *pointer, size_t class)
 {
     if (MBI_UNLIKELY(!magazine_push(&mbi_thread_cache->loaded[class], pointer))) {
         mbi_thread_cache_free_slow(pointer, class);
-    }
-}
-
-MBI_HOT_INLINE void thread_cache_count_large_alloc(void)
-{
-    struct thread_cache *cache = mbi_thread_cache;
-    if (MBI_LIKELY(cache->active)) {
-        counter_add(&cache->large_allocs, 1);
-    } else {
-        mbi_thread_cache_count_large_slow(1, 0);
-    }
-}
-
-MBI_HOT_INLINE void thread_cache_count_large_free(void)
-{
-    struct thread_cache *cache = mbi_thread_cache;
-    if (MBI_LIKELY(cache->active)) {
-        counter_add(&cache->large_frees, 1);
-    } else {
-        mbi_thread_cache_count_large_slow(0, 1);
     }
 }
 

@@ -33,7 +33,7 @@ rung() {
     case $1 in
     memorybucket/*) echo 0 ;;
     core/base.*) echo 1 ;;
-    core/chain.* | core/lock.* | core/os.* | core/large.*) echo 2 ;;
+    core/chain.* | core/lock.* | core/os.* | core/large.h) echo 2 ;;
     core/size_class.*) echo 3 ;;
     core/region.h) echo 4 ;;
     core/config.*) echo 5 ;;
