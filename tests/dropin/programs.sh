@@ -69,7 +69,7 @@ gcc)
         cmp "$work/plain.o" "$work/dropin.o" || fail "$file compiles to something else"
         objects=$((objects + 1))
     done
-    [ $objects -ge 15 ] || fail "compiled only $objects files"
+    [ $objects -ge 10 ] || fail "compiled only $objects files"
     ;;
 sqlite3)
     run sqlite3 "$work/db" 'create table t(a integer primary key, b text);
