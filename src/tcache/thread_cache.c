@@ -138,9 +138,7 @@ void mbi_thread_cache_count_large(uint64_t allocs, uint64_t frees)
         counter_add(&cache->large_frees, frees);
         return;
     }
-    /* relaxed [COUNT-SHARED]: many writers, hence read-modify-writes; a statistic orders nothing.
-     * relaxed [COUNT-SHARED]: many writers, hence read-modify-writes; a statistic orders nothing.
-     */
+    /* relaxed [COUNT-SHARED]: many writers, so read-modify-writes; a statistic orders nothing. */
     atomic_fetch_add_explicit(&mbi_uncached_large.allocs, allocs, memory_order_relaxed);
     atomic_fetch_add_explicit(&mbi_uncached_large.frees, frees,
                               memory_order_relaxed); /* [COUNT-SHARED] */
@@ -227,9 +225,16 @@ MBI_COLD void *mbi_thread_cache_spill(size_t class, size_t alignment_bytes)
     return mbi_large_alloc(size_bytes);
 }
 
-MBI_COLD void *mbi_thread_cache_alloc_slow(size_t class)
+/* The class of a magazine of the calling thread's cache, constant or not. */
+static size_t magazine_class(const struct magazine *loaded)
+{
+    return (size_t)(loaded - mbi_thread_cache->loaded);
+}
+
+MBI_COLD void *mbi_thread_cache_alloc_slow(const struct magazine *empty)
 {
     int saved_errno = errno;
+    size_t class = magazine_class(empty);
     struct slot *slot = mbi_thread_cache_take(class);
     if (MBI_LIKELY(slot != NULL)) {
         return slot;
@@ -245,9 +250,10 @@ MBI_COLD void *mbi_thread_cache_alloc_slow(size_t class)
     return pointer;
 }
 
-MBI_COLD void mbi_thread_cache_free_slow(void *pointer, size_t class)
+MBI_COLD void mbi_thread_cache_free_slow(void *pointer, const struct magazine *full)
 {
     int saved_errno = errno;
+    size_t class = magazine_class(full);
     struct thread_cache *cache = mbi_thread_cache_own();
     if (MBI_UNLIKELY(cache == NULL)) {
         mbi_pool_free_direct(&mbi_pools[class], pointer);

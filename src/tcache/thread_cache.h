@@ -50,9 +50,12 @@ extern MBI_HIDDEN const struct thread_cache mbi_cache_direct;
 extern MBI_HIDDEN _Thread_local struct thread_cache *mbi_thread_cache
     __attribute__((tls_model("initial-exec")));
 
-/* The slow paths: start the thread, swap, refill or flush, then do what was asked for. */
-void *mbi_thread_cache_alloc_slow(size_t class);
-void mbi_thread_cache_free_slow(void *pointer, size_t class);
+/*
+ * The slow paths: start the thread, swap, refill or flush, then do what was asked for. They take
+ * the magazine of mbi_thread_cache that was empty or full, which the fast paths have at hand.
+ */
+void *mbi_thread_cache_alloc_slow(const struct magazine *loaded);
+void mbi_thread_cache_free_slow(void *pointer, const struct magazine *loaded);
 
 /*
  * A slot of exactly this class, or NULL with errno ENOMEM when the pool is exhausted: for callers
@@ -95,12 +98,13 @@ struct thread_cache *mbi_thread_cache_own(void);
  */
 void mbi_thread_start(void);
 
-/* A cache's memory before its (next) life: empty magazines that take what the pools are
- * configured for. */
+/* Before a cache's (next) life: empty magazines that take what the pools are configured for. */
 void mbi_thread_cache_init(struct thread_cache *cache);
 
-/* Everything that the calling thread's cache holds goes back: whole magazines to the centre,
- * others to the loose lists. */
+/*
+ * Everything that the calling thread's cache holds goes back: whole magazines to the centre,
+ * others to the loose lists.
+ */
 void mbi_thread_cache_flush(struct thread_cache *cache);
 
 /* Slots of a class in this cache, exact when its owner is at rest. */
@@ -108,14 +112,16 @@ size_t mbi_thread_cache_rounds(const struct thread_cache *cache, size_t class);
 
 MBI_HOT_INLINE void *thread_cache_alloc(size_t class)
 {
-    void *pointer = magazine_pop(&mbi_thread_cache->loaded[class]);
-    return MBI_LIKELY(pointer != NULL) ? pointer : mbi_thread_cache_alloc_slow(class);
+    struct magazine *loaded = &mbi_thread_cache->loaded[class];
+    void *pointer = magazine_pop(loaded);
+    return MBI_LIKELY(pointer != NULL) ? pointer : mbi_thread_cache_alloc_slow(loaded);
 }
 
 MBI_HOT_INLINE void thread_cache_free(void *pointer, size_t class)
 {
-    if (MBI_UNLIKELY(!magazine_push(&mbi_thread_cache->loaded[class], pointer))) {
-        mbi_thread_cache_free_slow(pointer, class);
+    struct magazine *loaded = &mbi_thread_cache->loaded[class];
+    if (MBI_UNLIKELY(!magazine_push(loaded, pointer))) {
+        mbi_thread_cache_free_slow(pointer, loaded);
     }
 }
 

@@ -32,14 +32,11 @@ for language in c cpp; do
     check "CMake, $language, static" "$work/cmake/memorybucket_static_$language" static
 done
 
-# The scratch prefix is not the one that was configured: pkg-config is told.
 export PKG_CONFIG_PATH=$library/pkgconfig
-configured=$(pkg-config --variable=prefix memorybucket)
-flags() { pkg-config --define-variable=prefix="$prefix" "$@" memorybucket; }
-[ -n "$configured" ]
-gcc $(flags --cflags) "$consumer/consumer.c" -o "$work/shared" $(flags --libs)
+gcc $(pkg-config --cflags memorybucket) "$consumer/consumer.c" -o "$work/shared" \
+    $(pkg-config --libs memorybucket)
 check "pkg-config, shared" "$work/shared" shared
-gcc $(flags --cflags) "$consumer/consumer.c" -o "$work/static" \
+gcc $(pkg-config --cflags memorybucket) "$consumer/consumer.c" -o "$work/static" \
     -Wl,-Bstatic -L"$library" -lmemorybucket -Wl,-Bdynamic $(pkg-config --libs liburcu-bp) -pthread
 check "pkg-config, static" "$work/static" static
 
