@@ -48,7 +48,7 @@ start() {
             --save '' --appendonly no --dir "$work" >"$work/log" 2>"$work/stats" &
         server=$!
         for _ in $(seq 100); do
-            if redis-cli -p "$port" ping 2>/dev/null | grep -q PONG; then
+            if [ "$(redis-cli -p "$port" ping 2>/dev/null)" = PONG ]; then
                 return
             fi
             kill -0 "$server" 2>/dev/null || break # the port is taken: try another

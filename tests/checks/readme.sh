@@ -11,7 +11,7 @@ lines=$(wc -l <"$work/example.c")
 gcc -std=c11 -Wall -Wextra -Werror -I"$source/include" "$work/example.c" -o "$work/example" \
     -L"$build/lib" -lmemorybucket -Wl,-rpath,"$build/lib"
 printed=$("$work/example")
-sed 's/^ *//' "$source/README.md" | grep -qxF "$printed" || { echo "it prints '$printed', which the README does not say" >&2; exit 1; }
+grep -qxF "    $printed" "$source/README.md" || { echo "it prints '$printed', which the README does not say" >&2; exit 1; }
 
 # Every variable and call that the README lists exists, and every one that exists is listed.
 listed=$(grep -oE '^\| `MB_[A-Z_]+`' "$source/README.md" | grep -oE 'MB_[A-Z_]+' | sort -u)

@@ -92,7 +92,7 @@ redis)
         >"$work/stdout" 2>"$work/stderr" &
     server=$!
     for _ in $(seq 100); do
-        redis-cli -s "$socket" ping 2>/dev/null | grep -q PONG && break
+        [ "$(redis-cli -s "$socket" ping 2>/dev/null)" = PONG ] && break
         sleep 0.1
     done
     redis-benchmark -s "$socket" -q -n 20000 -P 8 -r 5000 -t set,get,lpush,lrange_100 >"$work/bench"
@@ -121,11 +121,11 @@ mbrun)
     grep -q /nonexistent/program "$work/stderr" || fail "the missing program is not named"
     "$mbrun" "$source" 2>"$work/stderr"
     [ $? -eq 126 ] || fail "with a folder for a program"
-    "$mbrun" --help | grep -q '^Usage: mbrun PROGRAM' || fail "--help"
+    [[ $("$mbrun" --help) == 'Usage: mbrun PROGRAM'* ]] || fail "--help"
     "$mbrun" -- sh -c 'kill -TERM $$' 2>/dev/null
     [ $? -eq 143 ] || fail "death by a signal is not passed on"
-    LD_PRELOAD=libm.so.6 "$mbrun" sh -c 'echo "$LD_PRELOAD"' 2>/dev/null |
-        grep -q 'memorybucket-malloc.so:libm.so.6$' || fail "other preloads are lost"
+    preloads=$(LD_PRELOAD=libm.so.6 "$mbrun" sh -c 'echo "$LD_PRELOAD"' 2>/dev/null)
+    [[ $preloads == *memorybucket-malloc.so:libm.so.6 ]] || fail "other preloads are lost"
     ;;
 *)
     fail "no such test"
