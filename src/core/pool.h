@@ -33,6 +33,7 @@ static inline void transfer_counts_clear(struct transfer_counts *counts)
     counter_clear(&counts->cas_retries);
 }
 
+/* What is shared of one size class. */
 struct pool {
     struct batch_stack central; /* any thread, by atomic operations */
 
@@ -42,20 +43,22 @@ struct pool {
     size_t slot_bytes;
     uint32_t rounds; /* per magazine and batch */
 
-    /* Written under the lock, by whoever carves, leaves loose slots or exits; counters are read
-     * without. */
-    struct lock lock;
+    /*
+     * Written under the lock, by whoever carves, leaves loose slots or exits; the atomic ones are
+     * read without. In lines of its own: refills elsewhere read only the constants above.
+     */
+    _Alignas(ISOLATION_BYTES) struct lock lock;
     char *carve_next;
     char *commit_end;
     char *carve_end; /* end of the last whole slot of the tier in use */
     bool wide;       /* carving from the wide span */
-    uint64_t loose; /* a chain */
+    uint64_t loose;  /* a chain, shorter than a batch */
     _Atomic uint64_t loose_rounds;
-    _Atomic uint64_t carved;          /* slots */
-    _Atomic uint64_t orphaned;        /* slots lost in other threads' caches by a fork */
+    _Atomic uint64_t carved;   /* slots */
+    _Atomic uint64_t orphaned; /* slots lost in other threads' caches by a fork */
     _Atomic uint64_t committed_bytes;
     _Atomic uint64_t mutex_acquisitions;
-    struct transfer_counts departed;  /* of threads that exited or have no cache */
+    struct transfer_counts departed; /* of threads that exited or have no cache */
 };
 
 /* Fresh slots, contiguous and not yet written, which belong to whoever got the run. */

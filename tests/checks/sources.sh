@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Each header compiles alone, with gcc and clang; the public one also as C++ and in C17; includes point downward.
-# Usage: headers.sh SOURCE_DIR
+# Sources compile without a warning with gcc and clang, in C11 and C17; each header compiles alone, the public ones
+# also as C++; includes point downward.
+# Usage: sources.sh SOURCE_DIR
 set -euo pipefail
 cd "$1"
 status=0
@@ -18,6 +19,13 @@ for header in $(cd src && find . -name '*.h' | sort) memorybucket/memorybucket.h
                 $compiler -std=$standard "${warnings[@]}" -fsyntax-only -x c - ||
                 complain "$header does not compile alone ($compiler, $standard)"
         done
+    done
+done
+for file in src/*.c src/*/*.c; do
+    defines=(-DMBRUN_LIBRARY_FROM_BIN='"../lib"')
+    [[ $file != src/dropin/* ]] || defines+=(-DMEMORYBUCKET_DROPIN)
+    for compiler in "gcc -std=c17" "clang -std=c11" "clang -std=c17"; do
+        $compiler "${warnings[@]}" "${defines[@]}" -fsyntax-only "$file" || complain "$file ($compiler)"
     done
 done
 for header in memorybucket.h memorybucket.hpp; do
@@ -48,7 +56,7 @@ rung() {
     api.* | batch.* | stats.*) echo 14 ;;
     dropin/*) echo 15 ;;
     cli/*) echo 16 ;;
-    *) echo "$1 has no rung in tests/checks/headers.sh" >&2; exit 1 ;;
+    *) echo "$1 has no rung in tests/checks/sources.sh" >&2; exit 1 ;;
     esac
 }
 cd src
