@@ -7,7 +7,12 @@
 set -euo pipefail
 
 mbrun= rounds= requests= results=
+usage() {
+    echo "Usage: bench/redis.sh --mbrun FILE --rounds N --requests N --results FILE" >&2
+    exit 2
+}
 while [ $# -gt 0 ]; do
+    [ $# -ge 2 ] || usage
     case $1 in
     --mbrun) mbrun=$2 ;;
     --rounds) rounds=$2 ;;
@@ -15,19 +20,24 @@ while [ $# -gt 0 ]; do
     --results) results=$2 ;;
     *)
         echo "redis.sh: $1: no such option" >&2
-        exit 2
+        usage
         ;;
     esac
     shift 2
 done
+[ -n "$mbrun" ] && [ -n "$rounds" ] && [ -n "$requests" ] && [ -n "$results" ] || usage
 
 work=$(mktemp -d)
 server=
 finish() {
-    [ -z "$server" ] || kill "$server" 2>/dev/null || true
+    if [ -n "$server" ] && kill "$server" 2>/dev/null; then
+        wait "$server" || true
+    fi
     rm -rf "$work"
 }
 trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
 die() {
     echo "redis.sh: $*" >&2
     exit 1
@@ -71,10 +81,10 @@ check_allocator() {
 }
 
 # record ALLOCATOR WORKLOAD METRIC VALUE
-record() { echo "$*" >>"$work/values"; }
+record() { echo "$*" >>"$work/values" || die "$work has no room"; }
 
 measure() {
-    local allocator=$1 name value p99
+    local allocator=$1 value p99
     start "$allocator"
     check_allocator "$allocator"
     # LRANGE_100 reads a list that redis-benchmark fills first; its requests are a tenth, being larger.
@@ -83,8 +93,9 @@ measure() {
         [ "$test" != lrange_100 ] || count=$((requests / 10))
         "${pin_load[@]}" redis-benchmark -h 127.0.0.1 -p "$port" -t $test -n "$count" -P 16 -c 50 -d 32 \
             -r 100000 --csv >"$work/csv" 2>/dev/null || die "redis-benchmark -t $test failed"
-        IFS=, read -r name value p99 < <(tail -n 1 "$work/csv" | tr -d '"' | awk -F, '{ print $1 "," $2 "," $7 }')
-        [ -n "$p99" ] || die "redis-benchmark -t $test printed no result"
+        value= p99=
+        IFS=, read -r value p99 < <(tail -n 1 "$work/csv" | tr -d '"' | awk -F, '{ print $2 "," $7 }') || true
+        [ -n "$p99" ] || die "redis-benchmark -t $test printed no result, or $work has no room for it"
         record "$allocator" "$test" requests_per_second "$value"
         record "$allocator" "$test" p99_ms "$p99"
     done
@@ -150,6 +161,6 @@ awk '
         row("after-load", "resident_bytes", "resident bytes")
         pool = median["memorybucket-dropin", "after-load", "pool_live_objects"]
         other = median["memorybucket-dropin", "after-load", "system_live_objects"]
-        printf "Of %.0f objects that live in the server at its end the pools serve %.0f (%.1f %%), the next allocator %.0f.\n",
+        printf "Of the %.0f allocations that are live in the server at its end the pools serve %.0f (%.1f %%), the next allocator %.0f.\n",
             pool + other, pool, 100 * pool / (pool + other), other
     }' "$work/rows"

@@ -84,7 +84,7 @@ void report_die(const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    fputs("bench: ", stderr);
+    fputs("headline: ", stderr);
     vfprintf(stderr, format, arguments);
     fputc('\n', stderr);
     va_end(arguments);

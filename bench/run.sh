@@ -24,28 +24,52 @@ done
 tests/packages.sh build bench
 
 build=build/bench-release out=build/bench
-mkdir -p "$out"
-echo "Building the release (log: $out/build.log)"
-if ! { cmake --preset release -B "$build" -DMEMORYBUCKET_TESTS=OFF && cmake --build "$build"; } >"$out/build.log" 2>&1; then
-    tail -n 30 "$out/build.log"
-    echo "The build failed; all of it is in $out/build.log" >&2
+die() {
+    echo "bench/run.sh: $*" >&2
     exit 1
+}
+# What will be written shall have room: better to say so now than after minutes of measuring.
+mkdir -p "$out" || die "$out cannot be made"
+if ! { head -c 1000000 /dev/zero >"$out/.room"; } 2>/dev/null || ! : >"$out/build.log"; then
+    rm -f "$out/.room"
+    die "$PWD/$out cannot be written, or has less than 1 MB left"
+fi
+rm -f "$out/.room"
+
+echo "Building the release (log: $out/build.log)"
+if ! { cmake --preset release -B "$build" -DMEMORYBUCKET_TESTS=OFF && cmake --build "$build"; } >>"$out/build.log" 2>&1; then
+    tail -n 30 "$out/build.log"
+    die "the build failed; all of it is in $out/build.log"
 fi
 
+# A run that is cut short leaves no half results, and nothing running.
 rows=$out/rows.jsonl
-rm -f "$rows"
+rm -f "$rows" "$out"/results.json "$out"/headline.*
+finish() {
+    rm -f "$rows" "$out/results.json.new"
+    [ -z "$(jobs -p)" ] || { kill $(jobs -p) 2>/dev/null && wait; } || true
+}
+trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+# In the background and waited for, so that a signal to this script alone is acted upon at once.
+run() {
+    "$@" &
+    wait $!
+}
 cpu=$(awk -F': ' '/^model name/ { print $2; exit }' /proc/cpuinfo)
 machine="${cpu:-$(uname -m)}, $(nproc) cores, Linux $(uname -r)"
 echo "Machine: $machine"
 
-"$build/bin/headline" "${headline_options[@]}" --results "$rows" --plot-data "$out/headline.dat"
-gnuplot -e "data='$out/headline.dat'; output_base='$out/headline'; machine='${machine//\'/}'" bench/headline.gnuplot
-bench/redis.sh --mbrun "$build/bin/mbrun" --rounds "$redis_rounds" --requests "$redis_requests" --results "$rows"
+run "$build/bin/headline" "${headline_options[@]}" --results "$rows" --plot-data "$out/headline.dat"
+gnuplot -e "data='$out/headline.dat'; output_base='$out/headline'; machine='${machine//\'/}'" bench/headline.gnuplot ||
+    die "gnuplot could not draw $out/headline.png and .svg"
+run bench/redis.sh --mbrun "$build/bin/mbrun" --rounds "$redis_rounds" --requests "$redis_requests" --results "$rows"
 
 json_string() { printf '"%s"' "$(printf '%s' "$1" | tr -d '\000-\037' | sed 's/[\\"]/\\&/g')"; }
 {
     printf '{"machine": {"cpu": %s, "cores": %s, "memory_bytes": %s, "kernel": %s, "system": %s, "compiler": %s, "date": %s},\n' \
-        "$(json_string "$cpu")" "$(nproc)" "$(awk '/^MemTotal/ { print $2 * 1024 }' /proc/meminfo)" \
+        "$(json_string "$cpu")" "$(nproc)" "$(awk '/^MemTotal/ { printf "%.0f", $2 * 1024 }' /proc/meminfo)" \
         "$(json_string "$(uname -r)")" "$(json_string "$(. /etc/os-release && echo "$PRETTY_NAME")")" \
         "$(json_string "$(gcc --version | head -n 1)")" "$(json_string "$(date -u +%Y-%m-%dT%H:%M:%SZ)")"
     printf '"results": [\n'
@@ -53,6 +77,5 @@ json_string() { printf '"%s"' "$(printf '%s' "$1" | tr -d '\000-\037' | sed 's/[
     printf ']}\n'
 } >"$out/results.json.new"
 mv "$out/results.json.new" "$out/results.json"
-rm -f "$rows"
 echo
 echo "Figures: $out/results.json   Picture: $out/headline.png, $out/headline.svg"

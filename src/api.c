@@ -15,13 +15,14 @@
  */
 __attribute__((constructor(101))) static void api_come_up(void)
 {
-    (void)mbi_startup();
-    mbi_config_read_late();
+    /* Only this: in the drop-in it runs before the C library has its environment. */
     mbi_fork_register();
 }
 
 __attribute__((destructor)) static void api_report(void)
 {
+    (void)mbi_startup();
+    mbi_config_read_late();
     if (mbi_config.stats_at_exit) {
         mb_stats_print(stderr);
     }
@@ -44,8 +45,10 @@ MBI_COLD void *mbi_api_alloc_rare(size_t size)
 MBI_COLD void mbi_api_free_rare(void *pointer)
 {
     if (pointer != NULL) {
+        int saved_errno = errno; /* in the drop-in this may come to dlsym */
         mbi_thread_cache_count_large(0, 1);
         mbi_large_free(pointer);
+        errno = saved_errno;
     }
 }
 

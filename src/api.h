@@ -108,7 +108,8 @@ static inline void *api_realloc(void *old, size_t size, enum class_rule rule)
     size_t class = region_class_of(old);
     if (class < SIZE_CLASS_COUNT) {
         size_t slot_bytes = size_class_slot_bytes(class);
-        if (size <= slot_bytes && size > slot_bytes / 2) {
+        bool stays = size_is_small(size) && api_class_of(size, rule) == class;
+        if (stays || (size <= slot_bytes && size > slot_bytes / 2)) {
             return old;
         }
         return api_move(old, slot_bytes, size, rule);

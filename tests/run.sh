@@ -29,7 +29,11 @@ for preset in "${presets[@]}"; do
     echo "== $preset: build"
     log=build/$preset.log
     mkdir -p build
-    if ! { cmake --preset "$preset" && cmake --build --preset "$preset"; } >"$log" 2>&1; then
+    if ! : >"$log"; then
+        echo "tests/run.sh: $PWD/$log cannot be written" >&2
+        exit 1
+    fi
+    if ! { cmake --preset "$preset" && cmake --build --preset "$preset"; } >>"$log" 2>&1; then
         tail -n 40 "$log"
         echo "== $preset: the build failed; all of it is in $log"
         failed+=("$preset (build)")

@@ -34,7 +34,7 @@ inline void *orThrow(void *pointer)
 
 [[nodiscard]] inline void *allocateAligned(std::size_t size, std::size_t alignment)
 {
-    return orThrow(alignment > plainAlignment || (size != 0 && size % alignment != 0)
+    return orThrow(alignment > plainAlignment || size == 0 || size % alignment != 0
                        ? mb_aligned_alloc(alignment, size)
                        : mb_alloc(size));
 }

@@ -22,7 +22,7 @@ static const char usage[] =
     "Usage: mbrun PROGRAM [ARGS...]\n"
     "Runs PROGRAM with MemoryBucket as its malloc (through LD_PRELOAD), and with its exit status.\n"
     "\n"
-    "MB_STATS=1 prints what the pools served when it exits; see docs/dropin.md for the others.\n"
+    "MB_STATS=1 prints what the pools served when it exits; docs/tuning.md has the other variables.\n"
     "Not for setuid and statically linked programs: the loader ignores LD_PRELOAD there.\n";
 
 /* The folder of the running executable, without a trailing slash; false when unknown. */
@@ -41,10 +41,11 @@ static int own_folder(char folder[PATH_MAX])
     return 1;
 }
 
-/* Beside mbrun in a build tree; at the place CMake gives, relative to bin/, once installed. */
+/* In the folder that CMake installs it to, relative to bin/, or in a build tree's lib/. */
 static int find_dropin(char path[PATH_MAX])
 {
-    static const char *const places[] = { DROPIN_NAME, MBRUN_LIBRARY_FROM_BIN "/" DROPIN_NAME };
+    static const char *const places[] = { MBRUN_LIBRARY_FROM_BIN "/" DROPIN_NAME,
+                                          "../lib/" DROPIN_NAME };
     char folder[PATH_MAX];
     if (!own_folder(folder)) {
         return 0;
@@ -89,7 +90,7 @@ int main(int argc, char **argv)
     }
     char path[PATH_MAX];
     if (!find_dropin(path)) {
-        fprintf(stderr, "mbrun: %s is neither beside mbrun nor in %s of it\n", DROPIN_NAME,
+        fprintf(stderr, "mbrun: %s is not in %s, seen from mbrun's folder\n", DROPIN_NAME,
                 MBRUN_LIBRARY_FROM_BIN);
         return EXIT_OWN;
     }

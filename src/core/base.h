@@ -7,6 +7,7 @@
 #ifndef MEMORYBUCKET_CORE_BASE_H
 #define MEMORYBUCKET_CORE_BASE_H
 
+#include <assert.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -63,6 +64,7 @@ MBI_HOT_INLINE uint64_t counter_read(const _Atomic uint64_t *counter)
 
 MBI_HOT_INLINE size_t round_up(size_t value, size_t power_of_two)
 {
+    assert(power_of_two != 0 && (power_of_two & (power_of_two - 1)) == 0);
     return (value + power_of_two - 1) & ~(power_of_two - 1);
 }
 

@@ -102,6 +102,7 @@ static inline uint64_t batch_pack(const struct slot_space *space, uint64_t chain
                                   uint64_t next_batch)
 {
     struct slot *first = chain_first(chain);
+    assert(chain_rounds(chain) >= 2);
     uint64_t second_number = slot_space_number(space, chain_first(first->rest));
     batch_write_packed(first, next_batch << SLOT_NUMBER_BITS | second_number);
     return slot_space_number(space, first);

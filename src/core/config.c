@@ -16,15 +16,15 @@ enum { DEFAULT_ROUNDS_MIN = 16, DEFAULT_ROUNDS_MAX = 256 };
 #define DEFAULT_THREAD_CACHE_BYTES_MAX (2 * MIB)
 #define DEFAULT_BLOCK_BYTES (64 * KIB)
 
-/* 8 rounds in each of the 64 classes: 8 * (8 + 16 + ... + 512) bytes. */
-#define THREAD_CACHE_BYTES_MIN (130 * KIB)
+/* Twice 8 rounds in each of the 64 classes: 16 * (8 + 16 + ... + 512) bytes. */
+#define THREAD_CACHE_BYTES_MIN (260 * KIB)
 #define THREAD_CACHE_BYTES_MAX (1 * GIB)
 #define BLOCK_BYTES_MIN (4 * KIB)
 #define BLOCK_BYTES_MAX (16 * MIB)
 
-_Static_assert(MAGAZINE_ROUNDS_MIN * SIZE_STEP_BYTES * SIZE_CLASS_COUNT * (SIZE_CLASS_COUNT + 1) / 2
+_Static_assert(MAGAZINE_ROUNDS_MIN * SIZE_STEP_BYTES * SIZE_CLASS_COUNT * (SIZE_CLASS_COUNT + 1)
                    == THREAD_CACHE_BYTES_MIN,
-               "the smallest bound holds the smallest magazine of every class");
+               "the smallest bound holds two of the smallest magazines of every class");
 
 struct config mbi_config;
 
@@ -167,20 +167,20 @@ static uint32_t default_rounds(size_t class)
     return (uint32_t)(rounds < DEFAULT_ROUNDS_MAX ? rounds : DEFAULT_ROUNDS_MAX);
 }
 
-/* Bytes that one full magazine of every class holds: the floor of a thread cache's bound. */
-static size_t loaded_bytes(void)
+/* Bytes of two full magazines of every class, the pair that gives hysteresis. */
+static size_t pair_bytes(void)
 {
     size_t bytes = 0;
     for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
-        bytes += mbi_config.magazine_rounds[class] * size_class_slot_bytes(class);
+        bytes += 2 * mbi_config.magazine_rounds[class] * size_class_slot_bytes(class);
     }
     return bytes;
 }
 
-/* Makes the magazines small enough for one of each to fit the thread cache's bound. */
+/* Makes the magazines small enough for two of each to fit the thread cache's bound. */
 static void shrink_magazines_to(size_t bytes_max)
 {
-    while (loaded_bytes() > bytes_max) {
+    while (pair_bytes() > bytes_max) {
         for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
             uint32_t *rounds = &mbi_config.magazine_rounds[class];
             *rounds = (uint32_t)round_up(*rounds / 2, MAGAZINE_ROUNDS_STEP);
@@ -218,16 +218,20 @@ void mbi_config_read(size_t page_bytes)
 
     read_magazine_rounds();
     if (read_bytes("MB_THREAD_CACHE_MAX", THREAD_CACHE_BYTES_MIN, THREAD_CACHE_BYTES_MAX,
-                   "130K to 1G", &mbi_config.thread_cache_bytes_max)) {
+                   "260K to 1G", &mbi_config.thread_cache_bytes_max)) {
         shrink_magazines_to(mbi_config.thread_cache_bytes_max);
-    } else if (2 * loaded_bytes() > mbi_config.thread_cache_bytes_max) {
-        /* Larger magazines were asked for, and no bound: leave room for two of each. */
-        mbi_config.thread_cache_bytes_max = 2 * loaded_bytes();
+    } else if (2 * pair_bytes() > mbi_config.thread_cache_bytes_max) {
+        /* Larger magazines were asked for, and no bound: leave room for four of each. */
+        mbi_config.thread_cache_bytes_max = 2 * pair_bytes();
     }
-    mbi_config.previous_bytes_max = mbi_config.thread_cache_bytes_max - loaded_bytes();
+    mbi_config.extra_bytes_max = mbi_config.thread_cache_bytes_max - pair_bytes();
     read_bytes("MB_BLOCK_SIZE", BLOCK_BYTES_MIN, BLOCK_BYTES_MAX, "4K to 16M",
                &mbi_config.block_bytes);
-    mbi_config.block_bytes = round_up(mbi_config.block_bytes, page_bytes);
+    size_t block_bytes = page_bytes;
+    while (block_bytes < mbi_config.block_bytes) {
+        block_bytes *= 2;
+    }
+    mbi_config.block_bytes = block_bytes;
     read_bytes("MB_REGION_SIZE", REGION_BYTES_MIN, REGION_BYTES_MAX, "64M to 2052G",
                &mbi_config.region_bytes);
     mbi_config.stats_at_exit = read_switch("MB_STATS");

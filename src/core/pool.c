@@ -92,6 +92,7 @@ uint64_t mbi_pool_pop_batch(struct pool *pool, struct transfer_counts *counts)
 
 void mbi_pool_push_batch(struct pool *pool, uint64_t chain, struct transfer_counts *counts)
 {
+    assert(chain_rounds(chain) == pool->rounds);
     uint64_t retries = 0;
     counter_add(&counts->flushes, 1);
     batch_stack_push(&pool->central, &pool->space, chain, &retries);
@@ -131,7 +132,10 @@ static struct slot_run pool_carve_locked(struct pool *pool, size_t rounds_wanted
     if (rounds > rounds_wanted) {
         rounds = rounds_wanted;
     }
-    if (rounds == 0 || !pool_commit_locked(pool, rounds * pool->slot_bytes)) {
+    if (!pool_commit_locked(pool, rounds * pool->slot_bytes)) {
+        rounds = (size_t)(pool->commit_end - pool->carve_next) / pool->slot_bytes;
+    }
+    if (rounds == 0) {
         return run;
     }
     run.first = pool->carve_next;
@@ -180,6 +184,7 @@ static void chain_move(uint64_t *to, uint64_t *from, uint32_t rounds)
 
 void mbi_pool_return_loose(struct pool *pool, uint64_t chain)
 {
+    assert(chain != 0 && chain_rounds(chain) < pool->rounds);
     pool_lock(pool);
     uint32_t rounds = chain_rounds(pool->loose) + chain_rounds(chain);
     if (rounds >= pool->rounds) {

@@ -100,7 +100,7 @@ void mbi_pool_add_orphans(struct pool *pool, size_t slots);
  * only. */
 size_t mbi_pool_resident_bytes(struct pool *pool);
 
-/* One slot for a thread that has no cache. Both take the lock. Alloc returns NULL as obtain does.
+/*
  * One slot for a thread that has no cache. Both take the lock. Alloc returns NULL as obtain does.
  */
 struct slot *mbi_pool_alloc_direct(struct pool *pool);

@@ -15,7 +15,7 @@ struct region mbi_region = {
     .wide_shift = 0,
 };
 
-/* One way to lay out the region; the wide tier may be absent (shift 0), and so may the dense one.
+/*
  * One way to lay out the region; the wide tier may be absent (shift 0), and so may the dense one.
  */
 struct layout {

@@ -14,19 +14,29 @@
 #include <stdlib.h>
 #include <string.h>
 
-/*
- * Found by whoever comes first, possibly by several threads at once, who then write the same.
- */
-struct next_allocator {
-    void *(*malloc)(size_t);
-    void *(*calloc)(size_t, size_t);
-    void *(*realloc)(void *, size_t);
-    int (*posix_memalign)(void **, size_t, size_t);
-    void (*free)(void *);
-    size_t (*malloc_usable_size)(void *);
-};
+typedef void *malloc_function(size_t);
+typedef void *calloc_function(size_t, size_t);
+typedef void *realloc_function(void *, size_t);
+typedef int posix_memalign_function(void **, size_t, size_t);
+typedef void free_function(void *);
+typedef size_t malloc_usable_size_function(void *);
 
-static struct next_allocator next;
+/*
+ * Found by whoever comes first, possibly by several threads at once, which then write the same: a
+ * lock would be held over dlsym, which has locks of its own.
+ * relaxed [NEXT]: read only by a thread that has seen `found`.
+ */
+static struct next_allocator {
+    _Atomic(malloc_function *) malloc;
+    _Atomic(calloc_function *) calloc;
+    _Atomic(realloc_function *) realloc;
+    _Atomic(posix_memalign_function *) posix_memalign;
+    _Atomic(free_function *) free;
+    _Atomic(malloc_usable_size_function *) malloc_usable_size;
+} next;
+
+#define NEXT(name) atomic_load_explicit(&next.name, memory_order_relaxed) /* [NEXT] */
+
 /* Set last, when all of `next` is there. */
 static _Atomic bool found;
 
@@ -68,28 +78,30 @@ static size_t boot_usable_bytes(const void *pointer)
     return size_bytes;
 }
 
-static void next_find_symbol(const char *name, void *function, size_t bytes)
+static void *next_find_symbol(const char *name)
 {
     void *symbol = dlsym(RTLD_NEXT, name);
     if (symbol == NULL) {
         mbi_message("no allocator behind the drop-in has %s", name);
         abort();
     }
-    memcpy(function, &symbol, bytes);
+    return symbol;
 }
+
+/* dlsym's void pointer to a function: POSIX asks for this conversion, C only allows it. */
+#define NEXT_FIND(name)                                                                            \
+    atomic_store_explicit(&next.name, (name##_function *)(uintptr_t)next_find_symbol(#name),       \
+                          memory_order_relaxed) /* [NEXT] */
 
 static void next_find_all(void)
 {
-    struct next_allocator here;
     searching = true;
-    next_find_symbol("malloc", &here.malloc, sizeof here.malloc);
-    next_find_symbol("calloc", &here.calloc, sizeof here.calloc);
-    next_find_symbol("realloc", &here.realloc, sizeof here.realloc);
-    next_find_symbol("posix_memalign", &here.posix_memalign, sizeof here.posix_memalign);
-    next_find_symbol("free", &here.free, sizeof here.free);
-    next_find_symbol("malloc_usable_size", &here.malloc_usable_size,
-                     sizeof here.malloc_usable_size);
-    next = here;
+    NEXT_FIND(malloc);
+    NEXT_FIND(calloc);
+    NEXT_FIND(realloc);
+    NEXT_FIND(posix_memalign);
+    NEXT_FIND(free);
+    NEXT_FIND(malloc_usable_size);
     /* release [NEXT-STORE]: pairs with [NEXT-LOAD]. */
     atomic_store_explicit(&found, true, memory_order_release);
     searching = false;
@@ -117,13 +129,13 @@ __attribute__((constructor(102))) static void next_find_early(void)
 
 void *mbi_large_alloc(size_t size_bytes)
 {
-    return next_ready() ? next.malloc(size_bytes) : boot_alloc(1, size_bytes);
+    return next_ready() ? NEXT(malloc)(size_bytes) : boot_alloc(1, size_bytes);
 }
 
 void *mbi_large_calloc(size_t count, size_t size_bytes)
 {
     if (next_ready()) {
-        return next.calloc(count, size_bytes);
+        return NEXT(calloc)(count, size_bytes);
     }
     /* Callers checked for overflow; the arena is zero from the start. */
     return boot_alloc(1, count * size_bytes);
@@ -136,7 +148,7 @@ void *mbi_large_aligned_alloc(size_t alignment_bytes, size_t size_bytes)
         return boot_alloc(alignment, size_bytes);
     }
     void *pointer = NULL;
-    int error = next.posix_memalign(&pointer, alignment, size_bytes);
+    int error = NEXT(posix_memalign)(&pointer, alignment, size_bytes);
     if (error != 0) {
         errno = error;
         return NULL;
@@ -147,7 +159,7 @@ void *mbi_large_aligned_alloc(size_t alignment_bytes, size_t size_bytes)
 void *mbi_large_realloc(void *pointer, size_t size_bytes)
 {
     if (!boot_owns(pointer) && next_ready()) {
-        return next.realloc(pointer, size_bytes);
+        return NEXT(realloc)(pointer, size_bytes);
     }
     void *moved = mbi_large_alloc(size_bytes);
     if (moved != NULL) {
@@ -161,7 +173,7 @@ void *mbi_large_realloc(void *pointer, size_t size_bytes)
 void mbi_large_free(void *pointer)
 {
     if (!boot_owns(pointer) && next_ready()) {
-        next.free(pointer);
+        NEXT(free)(pointer);
     }
 }
 
@@ -170,5 +182,5 @@ size_t mbi_large_usable_bytes(const void *pointer)
     if (boot_owns(pointer)) {
         return boot_usable_bytes(pointer);
     }
-    return next_ready() ? next.malloc_usable_size((void *)(uintptr_t)pointer) : 0;
+    return next_ready() ? NEXT(malloc_usable_size)((void *)(uintptr_t)pointer) : 0;
 }

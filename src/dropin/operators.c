@@ -4,9 +4,9 @@
  * Ladder: above api and tcache. Only libmemorybucket-malloc.so is built from it. Written in C,
  * under the names the Itanium C++ ABI gives them, so that the drop-in needs no C++ library.
  *
- * When there is no memory, the throwing forms end in a tail call of the operator next in link
- * order (libstdc++'s), which calls malloc once more, then the new-handler, and throws bad_alloc:
- * all from a frame that can be unwound.
+ * When there is no memory they end in a tail call of the operator next in link order
+ * (libstdc++'s), which calls malloc once more, then the new-handler, and throws bad_alloc or
+ * returns NULL: all from a frame that can be unwound.
  */
 #include "api.h"
 
@@ -17,6 +17,8 @@
 
 typedef void *new_function(size_t size);
 typedef void *new_aligned_function(size_t size, size_t alignment);
+typedef void *new_nothrow_function(size_t size, const void *tag);
+typedef void *new_aligned_nothrow_function(size_t size, size_t alignment, const void *tag);
 
 static void *next_operator(const char *name)
 {
@@ -42,6 +44,22 @@ static MBI_COLD void *new_aligned_failed(size_t size, size_t alignment, const ch
     void *symbol = next_operator(name);
     memcpy(&function, &symbol, sizeof function);
     return function(size, alignment);
+}
+
+static MBI_COLD void *new_nothrow_failed(size_t size, const void *tag)
+{
+    new_nothrow_function *function;
+    void *symbol = next_operator("_ZnwmRKSt9nothrow_t");
+    memcpy(&function, &symbol, sizeof function);
+    return function(size, tag);
+}
+
+static MBI_COLD void *new_aligned_nothrow_failed(size_t size, size_t alignment, const void *tag)
+{
+    new_aligned_nothrow_function *function;
+    void *symbol = next_operator("_ZnwmSt11align_val_tRKSt9nothrow_t");
+    memcpy(&function, &symbol, sizeof function);
+    return function(size, alignment, tag);
 }
 
 static MBI_COLD void *new_slow(size_t size)
@@ -74,6 +92,18 @@ static void *new_aligned_throwing(size_t size, size_t alignment)
                            : new_aligned_failed(size, alignment, "_ZnwmSt11align_val_t");
 }
 
+static void *new_nothrow(size_t size, const void *tag)
+{
+    void *pointer = api_alloc(size, CLASS_ABI_ALIGNED);
+    return pointer != NULL ? pointer : new_nothrow_failed(size, tag);
+}
+
+static void *new_aligned_nothrow(size_t size, size_t alignment, const void *tag)
+{
+    void *pointer = new_aligned(size, alignment);
+    return pointer != NULL ? pointer : new_aligned_nothrow_failed(size, alignment, tag);
+}
+
 /* operator new and new[]: plain, nothrow, aligned, aligned nothrow. */
 #define DEFINE_NEW(word, mangled)                                                                  \
     void *word(size_t size) OPERATOR(mangled "m");                                                 \
@@ -84,8 +114,7 @@ static void *new_aligned_throwing(size_t size, size_t alignment)
     void *word##_nothrow(size_t size, const void *tag) OPERATOR(mangled "mRKSt9nothrow_t");        \
     void *word##_nothrow(size_t size, const void *tag)                                             \
     {                                                                                              \
-        (void)tag;                                                                                 \
-        return api_alloc(size, CLASS_ABI_ALIGNED);                                         \
+        return new_nothrow(size, tag);                                                             \
     }                                                                                              \
     void *word##_aligned(size_t size, size_t alignment) OPERATOR(mangled "mSt11align_val_t");      \
     void *word##_aligned(size_t size, size_t alignment)                                            \
@@ -96,8 +125,7 @@ static void *new_aligned_throwing(size_t size, size_t alignment)
         OPERATOR(mangled "mSt11align_val_tRKSt9nothrow_t");                                        \
     void *word##_aligned_nothrow(size_t size, size_t alignment, const void *tag)                   \
     {                                                                                              \
-        (void)tag;                                                                                 \
-        return new_aligned(size, alignment);                                                       \
+        return new_aligned_nothrow(size, alignment, tag);                                          \
     }
 
 /* operator delete and delete[]: every form frees by the address alone. */

@@ -16,9 +16,15 @@
 #define MEMORYBUCKET_TCACHE_FORK_H
 
 /*
- * Registers the handlers. Called once, from a constructor: before threads can exist, hence before
- * any can fork, and earlier than most, so that our prepare runs after those of libraries which
- * allocate in theirs. pthread_atfork may allocate; the library comes up on demand.
+ * Registers the handlers. Called once, from a constructor, before threads can exist.
+ *
+ * They must be registered before anybody else's: prepare handlers run in the opposite order, so
+ * ours then runs last, when no other handler can wait any more for a thread that waits for us. The
+ * library is initialised before the libraries and programs that depend on it; the drop-in, on which
+ * nothing depends, is linked with -z initfirst. A handler that was registered even earlier may
+ * allocate while we hold the locks (core/lock.h), but must not wait for a thread that does.
+ *
+ * pthread_atfork may allocate; the library comes up on demand.
  */
 void mbi_fork_register(void);
 

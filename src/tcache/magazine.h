@@ -35,8 +35,8 @@ MBI_HOT_INLINE void magazine_set_chain(struct magazine *magazine, uint64_t chain
 }
 
 /*
- * relaxed [MAILBOX]: a lowered value asks for attention and carries nothing else; the owner's
- * slow path finds all it needs by itself.
+ * relaxed [MAILBOX]: a lowered value asks the owner to give up the magazine, and carries nothing
+ * else: its slow path finds the rest by itself, and restores the value.
  */
 MBI_HOT_INLINE uint16_t magazine_rounds_max(const struct magazine *magazine)
 {

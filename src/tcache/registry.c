@@ -115,7 +115,7 @@ static bool grace_period(void)
 static void reclaim_retired(void)
 {
     if (!mbi_lock_try_acquire(&reclaim_lock)) {
-        return; /* somebody is at it, and looks again when done */
+        return; /* somebody is at it; what he misses the next retirement finds */
     }
     for (;;) {
         mbi_lock_acquire(&registry_lock);

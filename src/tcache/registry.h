@@ -14,8 +14,8 @@
  * under its eyes. Exiting threads do not wait for walkers: every RETIRE_BATCH-th retirement,
  * whoever gets the reclaim lock waits for one grace period on behalf of all.
  *
- * In a forked child nothing calls liburcu any more: a thread that fork left behind may have held
- * its internal locks. There the walker lock alone keeps walkers and reclaimers apart.
+ * In a forked child this library does not call liburcu any more: a thread that fork left behind
+ * may have held its internal locks. There the walker lock alone keeps walkers and reclaimers apart.
  */
 #ifndef MEMORYBUCKET_TCACHE_REGISTRY_H
 #define MEMORYBUCKET_TCACHE_REGISTRY_H

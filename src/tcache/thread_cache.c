@@ -21,7 +21,7 @@ void mbi_thread_cache_init(struct thread_cache *cache)
         previous_init(&cache->previous[class]);
         cache->carve_rounds[class] = MAGAZINE_ROUNDS_STEP;
     }
-    cache->previous_bytes = 0;
+    cache->extra_bytes = 0;
     cache->active = true;
     cache->exit_seen = false;
 }
@@ -42,15 +42,22 @@ static size_t magazine_bytes(const struct pool *pool)
 
 static void thread_cache_keep(struct thread_cache *cache, struct pool *pool, uint64_t chain)
 {
-    previous_push(&cache->previous[pool->class], &pool->space, chain);
-    cache->previous_bytes += magazine_bytes(pool);
+    struct previous *previous = &cache->previous[pool->class];
+    if (previous_depth(previous) != 0) {
+        cache->extra_bytes += magazine_bytes(pool);
+    }
+    previous_push(previous, &pool->space, chain);
 }
 
 /* The magazine kept last; there is one. */
 static uint64_t thread_cache_unkeep(struct thread_cache *cache, struct pool *pool)
 {
-    cache->previous_bytes -= magazine_bytes(pool);
-    return previous_pop(&cache->previous[pool->class], &pool->space, pool->rounds);
+    struct previous *previous = &cache->previous[pool->class];
+    uint64_t chain = previous_pop(previous, &pool->space, pool->rounds);
+    if (previous_depth(previous) != 0) {
+        cache->extra_bytes -= magazine_bytes(pool);
+    }
+    return chain;
 }
 
 static void thread_cache_flush_one_kept(struct thread_cache *cache, struct pool *pool)
@@ -95,7 +102,9 @@ static bool thread_cache_refill_whole(struct thread_cache *cache, struct pool *p
         thread_cache_end_exchange(cache, pool);
     } else {
         chain = mbi_pool_pop_batch(pool, &cache->transfers[pool->class]);
-        previous_note_refill(previous);
+        if (chain != 0) {
+            previous_note_refill(previous);
+        }
     }
     magazine_set_chain(&cache->loaded[pool->class], chain);
     return chain != 0;
@@ -106,14 +115,26 @@ static bool thread_cache_refill(struct thread_cache *cache, struct pool *pool)
     return thread_cache_refill_whole(cache, pool) || thread_cache_obtain(cache, pool);
 }
 
-/* Empties the full loaded magazine: it is kept, and the one kept last makes room if need be. */
+/*
+ * Empties the full loaded magazine: it is kept, and the one kept last makes room if need be. One
+ * that only looked full, as somebody lowered its maximum, is given up, and the maximum restored.
+ */
 static void thread_cache_make_room(struct thread_cache *cache, struct pool *pool)
 {
     struct previous *previous = &cache->previous[pool->class];
-    uint64_t chain = magazine_unload(&cache->loaded[pool->class]);
+    struct magazine *loaded = &cache->loaded[pool->class];
+    uint64_t chain = magazine_unload(loaded);
+    if (MBI_UNLIKELY(chain_rounds(chain) != pool->rounds)) {
+        magazine_set_rounds_max(loaded, (uint16_t)pool->rounds);
+        if (chain != 0) {
+            mbi_pool_return_loose(pool, chain);
+        }
+        return;
+    }
     size_t depth = previous_depth(previous);
-    bool room = depth < previous->depth_max
-                && cache->previous_bytes + magazine_bytes(pool) <= mbi_config.previous_bytes_max;
+    bool room = depth == 0
+                || (depth < previous->depth_max
+                    && cache->extra_bytes + magazine_bytes(pool) <= mbi_config.extra_bytes_max);
     if (room) {
         thread_cache_keep(cache, pool, chain);
         thread_cache_end_exchange(cache, pool);
@@ -132,8 +153,11 @@ struct uncached_large mbi_uncached_large;
 
 void mbi_thread_cache_count_large(uint64_t allocs, uint64_t frees)
 {
-    struct thread_cache *cache = mbi_thread_cache_own();
-    if (cache != NULL) {
+    if (allocs != 0) {
+        (void)mbi_thread_cache_own();
+    }
+    struct thread_cache *cache = mbi_thread_cache;
+    if (cache->active) {
         counter_add(&cache->large_allocs, allocs);
         counter_add(&cache->large_frees, frees);
         return;
@@ -250,11 +274,27 @@ MBI_COLD void *mbi_thread_cache_alloc_slow(const struct magazine *empty)
     return pointer;
 }
 
+/*
+ * A thread gets a cache when it allocates, or frees more often than glibc does on behalf of a
+ * thread that has never allocated: after the last TSD round, when nobody would take the cache back.
+ */
+enum { FREES_WITHOUT_CACHE = 32 };
+static _Thread_local unsigned frees_without_cache __attribute__((tls_model("initial-exec")));
+
+static struct thread_cache *thread_cache_own_for_free(void)
+{
+    if (mbi_thread_cache == &mbi_cache_none && frees_without_cache < FREES_WITHOUT_CACHE) {
+        frees_without_cache++;
+        return NULL;
+    }
+    return mbi_thread_cache_own();
+}
+
 MBI_COLD void mbi_thread_cache_free_slow(void *pointer, const struct magazine *full)
 {
     int saved_errno = errno;
     size_t class = magazine_class(full);
-    struct thread_cache *cache = mbi_thread_cache_own();
+    struct thread_cache *cache = thread_cache_own_for_free();
     if (MBI_UNLIKELY(cache == NULL)) {
         mbi_pool_free_direct(&mbi_pools[class], pointer);
     } else {

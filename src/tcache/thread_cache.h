@@ -33,7 +33,7 @@ struct thread_cache {
     struct previous previous[SIZE_CLASS_COUNT];
     struct transfer_counts transfers[SIZE_CLASS_COUNT];
     uint16_t carve_rounds[SIZE_CLASS_COUNT]; /* how many fresh slots to ask for next */
-    size_t previous_bytes; /* in all of previous[], at most mbi_config.previous_bytes_max */
+    size_t extra_bytes; /* kept beyond one magazine a class; at most mbi_config.extra_bytes_max */
     _Atomic uint64_t large_allocs;
     _Atomic uint64_t large_frees;
     bool active; /* false in the constant caches: nothing may be written */
@@ -83,7 +83,7 @@ struct uncached_large {
 };
 extern MBI_HIDDEN struct uncached_large mbi_uncached_large;
 
-/* Counts large requests and frees, in the calling thread's cache, which it gets now if it may. */
+/* Counts large requests and frees, in the calling thread's cache if it has one. */
 void mbi_thread_cache_count_large(uint64_t allocs, uint64_t frees);
 
 /*

@@ -120,7 +120,7 @@ static void without_caches(void)
     check_accounting(0);
 }
 
-/* A pool that cannot grow borrows from larger ones, then from the system, and then fails cleanly.
+/*
  * A pool that cannot grow borrows from larger ones, then from the system, and then fails cleanly.
  */
 static void without_commits(void)

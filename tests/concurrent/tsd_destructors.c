@@ -14,7 +14,7 @@
 
 enum { KEYS = 6, OBJECTS = 300, THREADS = 200 };
 
-/* ThreadSanitizer takes a thread's state down in the last round, and must see nothing after that.
+/*
  * ThreadSanitizer takes a thread's state down in the last round, and must see nothing after that.
  */
 #ifdef MBI_THREAD_SANITIZED
@@ -30,6 +30,7 @@ static _Atomic unsigned calls_without_cache;
 struct per_key {
     size_t index;
     int rounds;
+    bool allocated_before;
     void *kept[OBJECTS];
 };
 
@@ -47,6 +48,9 @@ static void destructor(void *argument)
 {
     struct per_key *data = argument;
     atomic_fetch_add_explicit(&destructor_calls, 1, memory_order_relaxed); /* [TEST] */
+    /* Our destructor re-arms itself: in the first round all others still find a cache. */
+    CHECK(mbi_thread_cache->active || !data->allocated_before || data->rounds > 0,
+          "key %zu finds no cache in the first round", data->index);
     if (!mbi_thread_cache->active && data->rounds > 0) {
         atomic_fetch_add_explicit(&calls_without_cache, 1, memory_order_relaxed); /* [TEST] */
     }
@@ -66,6 +70,7 @@ static void *run(void *argument)
         struct per_key *data = calloc(1, sizeof *data);
         CHECK(data != NULL, "no memory");
         data->index = i;
+        data->allocated_before = allocate_before_exit;
         if (allocate_before_exit) {
             allocate_and_free(data);
         }

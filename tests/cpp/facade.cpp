@@ -155,6 +155,11 @@ static void checkContainers()
         }
         CHECK(map.size() == 1000 && map[500] == "500");
         CHECK(liveSlots() >= 3000);
+        for (std::size_t size = 0; size < 40; size++) {
+            void *memory = resource.allocate(size);
+            CHECK(reinterpret_cast<std::uintptr_t>(memory) % alignof(std::max_align_t) == 0);
+            resource.deallocate(memory, size);
+        }
         MemoryBucket::memory_resource other;
         CHECK(resource == other && !(resource == *std::pmr::new_delete_resource()));
     }

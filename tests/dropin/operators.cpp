@@ -1,4 +1,4 @@
-/* operators: every replaceable operator new and delete, served by the drop-in, and how they fail.
+/*
  * operators: every replaceable operator new and delete, served by the drop-in, and how they fail.
  */
 #include <cstdint>
@@ -97,6 +97,10 @@ int main()
     CHECK(::operator new[](impossible(), std::align_val_t{ 64 }, std::nothrow) == nullptr);
     std::set_new_handler(giveUp);
     CHECK(throwsBadAlloc([] { sink = ::operator new(impossible()); }));
+    CHECK(handlerCalls == 3);
+    handlerCalls = 0;
+    std::set_new_handler(giveUp);
+    CHECK(::operator new(impossible(), std::nothrow) == nullptr);
     CHECK(handlerCalls == 3);
 
     std::vector<std::string> strings;

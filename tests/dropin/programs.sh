@@ -105,6 +105,12 @@ redis)
     live=$(awk '$1 ~ /^[0-9]+$/ { live += $3 } END { print live + 0 }' "$work/stderr")
     [ "$live" -gt 5000 ] || fail "the pools hold only $live of its objects"
     ;;
+keys | detach | fork)
+    MB_STATS=1 "$mbrun" "$(dirname "$mbrun")/dropin_lifecycle" "$program" >"$work/stdout" \
+        2>"$work/stderr" || fail "exit status $?"
+    expect lives
+    grep -q '^MemoryBucket: reserved' "$work/stderr" || fail "printed no statistics"
+    ;;
 contract | operators)
     run "$(dirname "$mbrun")/dropin_$program"
     expect "$program hold$([ $program = contract ] && echo s)"

@@ -61,22 +61,22 @@ Test(config, magazine_sizes_by_range)
     cr_assert_eq(mbi_config.magazine_rounds[8], 112, "the others keep their default");
 }
 
-Test(config, thread_cache_bound_holds_a_magazine_of_each_class)
+Test(config, thread_cache_bound_holds_two_magazines_of_each_class)
 {
-    read_with("MB_THREAD_CACHE_MAX", "200K");
-    cr_assert_eq(mbi_config.thread_cache_bytes_max, 200 << 10);
-    cr_assert_leq(loaded_bytes(), 200 << 10);
-    cr_assert_eq(mbi_config.previous_bytes_max, (200 << 10) - loaded_bytes());
-    read_with("MB_THREAD_CACHE_MAX", "130K");
-    cr_assert_eq(loaded_bytes(), 130 << 10);
+    read_with("MB_THREAD_CACHE_MAX", "500K");
+    cr_assert_eq(mbi_config.thread_cache_bytes_max, 500 << 10);
+    cr_assert_leq(2 * loaded_bytes(), 500 << 10);
+    cr_assert_eq(mbi_config.extra_bytes_max, (500 << 10) - 2 * loaded_bytes());
+    read_with("MB_THREAD_CACHE_MAX", "260K");
+    cr_assert_eq(2 * loaded_bytes(), 260 << 10);
     cr_assert_eq(mbi_config.magazine_rounds[0], 8);
-    cr_assert_eq(mbi_config.previous_bytes_max, 0);
+    cr_assert_eq(mbi_config.extra_bytes_max, 0);
 }
 
 Test(config, larger_magazines_raise_the_default_bound)
 {
     read_with("MB_MAGAZINE_SIZE", "4096");
-    cr_assert_eq(mbi_config.thread_cache_bytes_max, 2 * loaded_bytes());
+    cr_assert_eq(mbi_config.thread_cache_bytes_max, 4 * loaded_bytes());
 }
 
 Test(config, sizes_take_suffixes)
@@ -85,7 +85,8 @@ Test(config, sizes_take_suffixes)
         const char *text;
         size_t bytes;
     } values[] = { { "65536", 65536 }, { "64K", 65536 }, { "64k", 65536 },
-                   { "1M", 1 << 20 },  { "4096", 4096 }, { "5000", 8192 } };
+                   { "1M", 1 << 20 },  { "4096", 4096 }, { "5000", 8192 },
+                   { "100K", 128 << 10 }, { "3M", 4 << 20 } };
     for (size_t i = 0; i < sizeof values / sizeof values[0]; i++) {
         read_with("MB_BLOCK_SIZE", values[i].text);
         cr_assert_eq(mbi_config.block_bytes, values[i].bytes, "%s", values[i].text);
@@ -113,7 +114,7 @@ Test(config, bad_values_are_named_and_change_nothing, .init = cr_redirect_stderr
         { "MB_MAGAZINE_SIZE", "8-64" },      { "MB_MAGAZINE_SIZE", "8-64:256," },
         { "MB_MAGAZINE_SIZE", "0-64:16" },   { "MB_MAGAZINE_SIZE", "64-8:16" },
         { "MB_MAGAZINE_SIZE", "8-513:16" },  { "MB_MAGAZINE_SIZE", "8-64:256;65-512:64" },
-        { "MB_THREAD_CACHE_MAX", "129K" },   { "MB_THREAD_CACHE_MAX", "2G" },
+        { "MB_THREAD_CACHE_MAX", "259K" },   { "MB_THREAD_CACHE_MAX", "2G" },
         { "MB_THREAD_CACHE_MAX", "-1" },     { "MB_BLOCK_SIZE", "4095" },
         { "MB_BLOCK_SIZE", "17M" },          { "MB_BLOCK_SIZE", "64KB" },
         { "MB_BLOCK_SIZE", " 64K" },         { "MB_REGION_SIZE", "63M" },

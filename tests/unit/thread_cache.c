@@ -65,18 +65,56 @@ Test(thread_cache, fresh_runs_grow_up_to_a_magazine)
     cr_assert_leq(counter_read(&pool->carved), 8 + 1 + 8 + 12 * pool->rounds);
 }
 
-/* Bonwick's hysteresis: allocating and freeing across a magazine's border costs no transfer. */
-Test(thread_cache, no_ping_pong_at_the_border)
+/*
+ * Bonwick's hysteresis: allocating and freeing across a magazine's border costs no transfer,
+ * wherever the border lies.
+ */
+static void check_no_ping_pong(void)
 {
     size_t rounds = pool_rounds_after_startup();
     allocate(3 * rounds);
     release(3 * rounds);
-    uint64_t before = refills() + flushes();
-    for (size_t turn = 0; turn < 1000; turn++) {
-        allocate(rounds / 2);
-        release(rounds / 2);
+    for (size_t held = 0; held < rounds; held += 8) {
+        void *object = thread_cache_alloc(CLASS);
+        allocate(2);
+        release(2);
+        uint64_t before = refills() + flushes();
+        for (size_t turn = 0; turn < 100; turn++) {
+            allocate(2);
+            release(2);
+        }
+        cr_assert_eq(refills() + flushes(), before, "%lu transfers",
+                     refills() + flushes() - before);
+        thread_cache_free(object, CLASS);
+        allocate(8); /* the border moves; these stay with the program */
     }
-    cr_assert_eq(refills() + flushes(), before);
+}
+
+Test(thread_cache, no_ping_pong_at_the_border)
+{
+    check_no_ping_pong();
+}
+
+Test(thread_cache, no_ping_pong_when_another_class_has_used_up_the_bound)
+{
+    cr_assert_eq(mbi_startup(), 0);
+    mbi_config.extra_bytes_max = 0;
+    check_no_ping_pong();
+}
+
+/* Another thread lowers the maximum: the owner gives the magazine up and goes on. */
+Test(thread_cache, a_lowered_maximum_is_answered)
+{
+    size_t rounds = pool_rounds_after_startup();
+    allocate(rounds + 20);
+    release(20);
+    struct magazine *loaded = &mbi_thread_cache->loaded[CLASS];
+    size_t held = chain_rounds(magazine_chain(loaded));
+    magazine_set_rounds_max(loaded, 0);
+    thread_cache_free(objects[30], CLASS);
+    cr_assert_eq(chain_rounds(magazine_chain(loaded)), 1);
+    cr_assert_eq(magazine_rounds_max(loaded), rounds);
+    cr_assert_eq(mbi_pool_check(pool) + counter_read(&pool->loose_rounds), held);
 }
 
 Test(thread_cache, depth_grows_until_a_swing_fits)
@@ -102,7 +140,7 @@ Test(thread_cache, the_bound_on_bytes_holds)
         release(100000);
         size_t kept = mbi_thread_cache_rounds(mbi_thread_cache, CLASS) * pool->slot_bytes;
         cr_assert_leq(kept, mbi_config.thread_cache_bytes_max);
-        cr_assert_leq(mbi_thread_cache->previous_bytes, mbi_config.previous_bytes_max);
+        cr_assert_leq(mbi_thread_cache->extra_bytes, mbi_config.extra_bytes_max);
     }
     cr_assert_gt(mbi_pool_check(pool), 0, "the rest is in the centre");
 }
@@ -113,7 +151,7 @@ Test(thread_cache, flush_gives_everything_back)
     release(5000);
     mbi_thread_cache_flush(mbi_thread_cache);
     cr_assert_eq(mbi_thread_cache_rounds(mbi_thread_cache, CLASS), 0);
-    cr_assert_eq(mbi_thread_cache->previous_bytes, 0);
+    cr_assert_eq(mbi_thread_cache->extra_bytes, 0);
     cr_assert_eq(mbi_pool_check(pool) + counter_read(&pool->loose_rounds),
                  counter_read(&pool->carved));
 }

@@ -1,0 +1,70 @@
+/*
+ * grace_period: a cache that a walker looks at is not reused before the walker has left.
+ *
+ * A walk stands still inside its read-side section while so many caches are retired that a grace
+ * period is due. Without one, the retirement returns at once, and the walker sees that; with one
+ * it cannot return before the walker goes on, which it does after a while.
+ */
+#include "testing.h"
+
+#include "tcache/registry.h"
+
+#include <unistd.h>
+
+enum { STANDSTILL_MS = 300 };
+
+static _Atomic bool walker_inside;
+static _Atomic bool retired;
+static bool retired_under_the_walker;
+
+static void begin(void *argument)
+{
+    (void)argument;
+}
+
+static void stand_still(const struct thread_cache *cache, void *argument)
+{
+    static bool stood_still;
+    (void)cache;
+    (void)argument;
+    if (stood_still) {
+        return; /* the walk is repeated, as the registry has changed */
+    }
+    stood_still = true;
+    atomic_store_explicit(&walker_inside, true, memory_order_release); /* [TEST] */
+    for (int ms = 0; ms < STANDSTILL_MS && !retired_under_the_walker; ms++) {
+        retired_under_the_walker = atomic_load_explicit(&retired, memory_order_acquire); /* [TEST] */
+        usleep(1000);
+    }
+}
+
+static void *walk(void *argument)
+{
+    mbi_registry_walk(begin, stand_still, argument);
+    return NULL;
+}
+
+int main(void)
+{
+    mb_free(mb_alloc(1)); /* one active cache to walk over */
+    struct thread_cache *caches[RETIRE_BATCH];
+    for (size_t i = 0; i < RETIRE_BATCH; i++) {
+        caches[i] = mbi_registry_take_cache();
+        CHECK(caches[i] != NULL, "no memory");
+        mbi_registry_add(caches[i]);
+    }
+    for (size_t i = 0; i < RETIRE_BATCH - 1; i++) {
+        mbi_registry_retire(caches[i]);
+    }
+    pthread_t walker = start_thread(walk, NULL);
+    while (!atomic_load_explicit(&walker_inside, memory_order_acquire)) { /* [TEST] */
+        usleep(1000);
+    }
+    mbi_registry_retire(caches[RETIRE_BATCH - 1]);
+    atomic_store_explicit(&retired, true, memory_order_release); /* [TEST] */
+    pthread_join(walker, NULL);
+    CHECK(!retired_under_the_walker, "caches were reused while a walker could see them");
+    CHECK(mbi_registry_totals().caches_retired == 0, "they were not reused at all");
+    check_accounting(0);
+    return 0;
+}
