@@ -91,10 +91,10 @@ __attribute__((section(".preinit_array"), used)) static void (*const preinit)(vo
 
 int main(void)
 {
+    mb_free(mb_alloc(1)); /* the library's key comes here */
     for (size_t i = KEYS / 2; i < KEYS; i++) {
         pthread_key_create(&keys[i], destructor);
     }
-    mb_free(mb_alloc(1));
     for (uintptr_t i = 0; i < THREADS; i++) {
         pthread_join(start_thread(run, (void *)(i % 2)), NULL);
     }

@@ -101,22 +101,9 @@ static void detach(void)
     abort();
 }
 
-static pthread_mutex_t library_lock = PTHREAD_MUTEX_INITIALIZER;
-
-static void lock_library(void)
-{
-    pthread_mutex_lock(&library_lock);
-}
-
-static void unlock_library(void)
-{
-    pthread_mutex_unlock(&library_lock);
-}
-
-__attribute__((constructor)) static void register_handlers(void)
-{
-    pthread_atfork(lock_library, unlock_library, unlock_library);
-}
+/* locking_library.c, whose constructor makes both of them fork handlers. */
+void lock_library(void);
+void unlock_library(void);
 
 static _Atomic int stop;
 
