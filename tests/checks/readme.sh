@@ -3,6 +3,7 @@
 # Usage: readme.sh SOURCE_DIR BUILD_DIR
 set -euo pipefail
 source=$1 build=$2
+cd "$source"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 awk '/^```c$/ { inside = 1; next } /^```$/ { if (inside) exit } inside' "$source/README.md" >"$work/example.c"
@@ -12,6 +13,13 @@ gcc -std=c11 -Wall -Wextra -Werror -I"$source/include" "$work/example.c" -o "$wo
     -L"$build/lib" -lmemorybucket -Wl,-rpath,"$build/lib"
 printed=$("$work/example")
 grep -qxF "    $printed" "$source/README.md" || { echo "it prints '$printed', which the README does not say" >&2; exit 1; }
+
+# What the docs link to exists.
+for page in README.md docs/*.md; do
+    for link in $(grep -oE '\]\([^)#:]+\)' "$source/$page" | tr -d '])(' ); do
+        [ -e "$source/$(dirname "$page")/$link" ] || { echo "$page links to $link, which does not exist" >&2; exit 1; }
+    done
+done
 
 # Every variable and call that the README lists exists, and every one that exists is listed.
 listed=$(grep -oE '^\| `MB_[A-Z_]+`' "$source/README.md" | grep -oE 'MB_[A-Z_]+' | sort -u)
