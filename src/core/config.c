@@ -11,9 +11,9 @@
 #define MIB ((size_t)1 << 20)
 #define GIB ((size_t)1 << 30)
 
-enum { DEFAULT_ROUNDS_MIN = 16, DEFAULT_ROUNDS_MAX = 256 };
-#define DEFAULT_MAGAZINE_BYTES (8 * KIB)
-#define DEFAULT_THREAD_CACHE_BYTES_MAX (2 * MIB)
+enum { DEFAULT_ROUNDS_MAX = 256 };
+#define DEFAULT_MAGAZINE_BYTES (16 * KIB)
+#define DEFAULT_THREAD_CACHE_BYTES_MAX (4 * MIB)
 #define DEFAULT_BLOCK_BYTES (64 * KIB)
 
 /* Twice 8 rounds in each of the 64 classes: 16 * (8 + 16 + ... + 512) bytes. */
@@ -161,9 +161,6 @@ static uint32_t default_rounds(size_t class)
 {
     size_t rounds = DEFAULT_MAGAZINE_BYTES / size_class_slot_bytes(class);
     rounds = round_down(rounds, MAGAZINE_ROUNDS_STEP);
-    if (rounds < DEFAULT_ROUNDS_MIN) {
-        rounds = DEFAULT_ROUNDS_MIN;
-    }
     return (uint32_t)(rounds < DEFAULT_ROUNDS_MAX ? rounds : DEFAULT_ROUNDS_MAX);
 }
 

@@ -30,12 +30,12 @@ Test(config, defaults)
     for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
         uint32_t rounds = mbi_config.magazine_rounds[class];
         size_t bytes = rounds * size_class_slot_bytes(class);
-        cr_assert(rounds >= 16 && rounds <= 256 && rounds % MAGAZINE_ROUNDS_STEP == 0);
-        cr_assert(bytes <= 8192 || rounds == 16);
+        cr_assert(rounds >= 32 && rounds <= 256 && rounds % MAGAZINE_ROUNDS_STEP == 0);
+        cr_assert(bytes <= 16384);
     }
     cr_assert_eq(mbi_config.region_bytes, REGION_BYTES_MAX);
     cr_assert_eq(mbi_config.block_bytes, 64 << 10);
-    cr_assert_eq(mbi_config.thread_cache_bytes_max, 2 << 20);
+    cr_assert_eq(mbi_config.thread_cache_bytes_max, 4 << 20);
     cr_assert_not(mbi_config.stats_at_exit);
     cr_assert_not(mbi_config.verbose);
 }
@@ -58,7 +58,7 @@ Test(config, magazine_sizes_by_range)
     cr_assert_eq(mbi_config.magazine_rounds[63], 64);
     read_with("MB_MAGAZINE_SIZE", "64-64:8");
     cr_assert_eq(mbi_config.magazine_rounds[7], 8);
-    cr_assert_eq(mbi_config.magazine_rounds[8], 112, "the others keep their default");
+    cr_assert_eq(mbi_config.magazine_rounds[8], 224, "the others keep their default");
 }
 
 Test(config, thread_cache_bound_holds_two_magazines_of_each_class)
