@@ -80,7 +80,7 @@ void *mb_realloc(void *pointer, size_t size)
 
 void *mb_aligned_alloc(size_t alignment, size_t size)
 {
-    if (alignment == 0 || (alignment & (alignment - 1)) != 0) {
+    if (!is_power_of_two(alignment)) {
         errno = EINVAL;
         return NULL;
     }
@@ -100,11 +100,7 @@ void *mbi_api_aligned_alloc(size_t alignment, size_t size)
 
 size_t mb_usable_size(const void *pointer)
 {
-    size_t class = region_class_of(pointer);
-    if (MBI_LIKELY(class < SIZE_CLASS_COUNT)) {
-        return size_class_slot_bytes(class);
-    }
-    return pointer != NULL ? mbi_large_usable_bytes(pointer) : 0;
+    return api_usable_bytes(pointer);
 }
 
 void mb_thread_flush(void)

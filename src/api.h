@@ -90,6 +90,15 @@ MBI_HOT_INLINE void *api_calloc(size_t count, size_t size, enum class_rule rule)
     return pointer != NULL ? memset(pointer, 0, bytes) : NULL;
 }
 
+static inline size_t api_usable_bytes(const void *pointer)
+{
+    size_t class = region_class_of(pointer);
+    if (MBI_LIKELY(class < SIZE_CLASS_COUNT)) {
+        return size_class_slot_bytes(class);
+    }
+    return pointer != NULL ? mbi_large_usable_bytes(pointer) : 0;
+}
+
 /* Moves an object of `old_bytes` to a new place; when there is none, a smaller size may stay. */
 static inline void *api_move(void *old, size_t old_bytes, size_t size, enum class_rule rule)
 {

@@ -62,9 +62,14 @@ MBI_HOT_INLINE uint64_t counter_read(const _Atomic uint64_t *counter)
     return atomic_load_explicit(counter, memory_order_relaxed); /* [COUNT] */
 }
 
+MBI_HOT_INLINE bool is_power_of_two(size_t value)
+{
+    return value != 0 && (value & (value - 1)) == 0;
+}
+
 MBI_HOT_INLINE size_t round_up(size_t value, size_t power_of_two)
 {
-    assert(power_of_two != 0 && (power_of_two & (power_of_two - 1)) == 0);
+    assert(is_power_of_two(power_of_two));
     return (value + power_of_two - 1) & ~(power_of_two - 1);
 }
 

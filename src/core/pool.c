@@ -25,6 +25,14 @@ static void pool_unlock(struct pool *pool)
     mbi_lock_release(&pool->lock);
 }
 
+/* Under the lock; the rounds are kept apart for those who read them without it. */
+static void pool_set_loose(struct pool *pool, uint64_t chain)
+{
+    pool->loose = chain;
+    atomic_store_explicit(&pool->loose_rounds, chain_rounds(chain),
+                          memory_order_relaxed); /* [COUNT] */
+}
+
 /* Starts carving at the beginning of a span; leaves the pool exhausted when there is none. */
 static void pool_enter_span(struct pool *pool, char *span, size_t span_bytes, size_t page_bytes)
 {
@@ -151,8 +159,7 @@ struct slot_run mbi_pool_obtain(struct pool *pool, size_t rounds_wanted, uint64_
     pool_lock(pool);
     *loose = pool->loose;
     if (*loose != 0) {
-        pool->loose = 0;
-        counter_clear(&pool->loose_rounds);
+        pool_set_loose(pool, 0);
     } else {
         run = pool_carve_locked(pool, rounds_wanted);
     }
@@ -186,15 +193,15 @@ void mbi_pool_return_loose(struct pool *pool, uint64_t chain)
 {
     assert(chain != 0 && chain_rounds(chain) < pool->rounds);
     pool_lock(pool);
-    uint32_t rounds = chain_rounds(pool->loose) + chain_rounds(chain);
+    uint64_t loose = pool->loose;
+    uint32_t rounds = chain_rounds(loose) + chain_rounds(chain);
     if (rounds >= pool->rounds) {
-        chain_move(&chain, &pool->loose, pool->rounds);
+        chain_move(&chain, &loose, pool->rounds);
         mbi_pool_push_batch(pool, chain, &pool->departed);
     } else {
-        chain_move(&pool->loose, &chain, rounds);
+        chain_move(&loose, &chain, rounds);
     }
-    atomic_store_explicit(&pool->loose_rounds, chain_rounds(pool->loose),
-                          memory_order_relaxed); /* [COUNT] */
+    pool_set_loose(pool, loose);
     pool_unlock(pool);
 }
 
@@ -218,18 +225,17 @@ void mbi_pool_add_orphans(struct pool *pool, size_t slots)
 struct slot *mbi_pool_alloc_direct(struct pool *pool)
 {
     pool_lock(pool);
-    if (pool->loose == 0) {
-        pool->loose = mbi_pool_pop_batch(pool, &pool->departed);
+    uint64_t loose = pool->loose;
+    if (loose == 0) {
+        loose = mbi_pool_pop_batch(pool, &pool->departed);
     }
-    if (pool->loose == 0) {
+    if (loose == 0) {
         struct slot_run run = pool_carve_locked(pool, MAGAZINE_ROUNDS_STEP);
-        pool->loose = run.rounds != 0 ? mbi_pool_link_run(pool, run) : 0;
+        loose = run.rounds != 0 ? mbi_pool_link_run(pool, run) : 0;
     }
-    struct slot *slot = chain_first(pool->loose);
+    struct slot *slot = chain_first(loose);
     if (slot != NULL) {
-        pool->loose = slot->rest;
-        atomic_store_explicit(&pool->loose_rounds, chain_rounds(pool->loose),
-                              memory_order_relaxed); /* [COUNT] */
+        pool_set_loose(pool, slot->rest);
     }
     pool_unlock(pool);
     return slot;

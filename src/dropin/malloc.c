@@ -57,11 +57,6 @@ EXPORT void *reallocarray(void *pointer, size_t count, size_t size)
     return api_realloc(pointer, bytes, CLASS_ABI_ALIGNED);
 }
 
-static bool is_power_of_two(size_t value)
-{
-    return value != 0 && (value & (value - 1)) == 0;
-}
-
 /* Small alignments still get malloc's, so that the object may be anything of its size. */
 static void *allocate_aligned(size_t alignment, size_t size)
 {
@@ -126,9 +121,5 @@ EXPORT void *pvalloc(size_t size)
 
 EXPORT size_t malloc_usable_size(void *pointer)
 {
-    size_t class = region_class_of(pointer);
-    if (class < SIZE_CLASS_COUNT) {
-        return size_class_slot_bytes(class);
-    }
-    return pointer != NULL ? mbi_large_usable_bytes(pointer) : 0;
+    return api_usable_bytes(pointer);
 }

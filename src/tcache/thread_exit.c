@@ -5,9 +5,15 @@
 
 #include <pthread.h>
 
-/* Written by mbi_thread_exit_init, before any thread can start. */
+/* Written under the init lock, and seen by whoever has been through mbi_startup. */
 static pthread_key_t exit_key;
 static bool exit_key_exists;
+
+/* Puts the calling thread on one of the constant caches, which nobody writes. */
+static void thread_use_constant(const struct thread_cache *constant)
+{
+    mbi_thread_cache = (struct thread_cache *)(uintptr_t)constant;
+}
 
 /*
  * The TSD destructor. It re-arms itself once, so that destructors which run after it in the first
@@ -22,7 +28,7 @@ static void thread_exit(void *argument)
             return;
         }
     }
-    mbi_thread_cache = (struct thread_cache *)(uintptr_t)&mbi_cache_direct;
+    thread_use_constant(&mbi_cache_direct);
     mbi_thread_cache_flush(cache);
     mbi_registry_retire(cache);
 }
@@ -38,7 +44,7 @@ void mbi_thread_start(void)
 
     /* What follows may allocate (pthread_setspecific does for the 33rd key and beyond), and must
      * not come back here. */
-    mbi_thread_cache = (struct thread_cache *)(uintptr_t)&mbi_cache_direct;
+    thread_use_constant(&mbi_cache_direct);
     if (!exit_key_exists) {
         return;
     }
@@ -52,5 +58,5 @@ void mbi_thread_start(void)
         mbi_registry_put_back(cache);
     }
     /* No memory now: the next request tries again. */
-    mbi_thread_cache = (struct thread_cache *)(uintptr_t)&mbi_cache_none;
+    thread_use_constant(&mbi_cache_none);
 }

@@ -7,14 +7,11 @@ status=0
 labels=$(mktemp)
 trap 'rm -f "$labels"' EXIT
 
-# A label is [WORD] or [WORD-WORD] on the line of the memory_order or up to four lines above it.
+# A label is [WORD] or [WORD-WORD] on the line of the memory_order, the next one, or up to five above it.
 while IFS= read -r file; do
     awk -v file="$file" -v labels="$labels" '
         { text[NR] = $0 }
-        /memory_order_/ {
-            found = 0
-            for (line = NR + 1; line > NR; line--) pending[NR] = 1
-        }
+        /memory_order_/ { pending[NR] = 1 }
         END {
             for (site in pending) {
                 found = 0

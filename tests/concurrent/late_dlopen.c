@@ -2,7 +2,7 @@
  * late_dlopen LIBRARY: the shared library comes by dlopen, into a process with threads, and is
  * closed again while they still use it.
  *
- * Its 8 bytes of static TLS must fit, threads that were there before must be able to use it, and
+ * Its few bytes of static TLS must fit, threads that were there before must be able to use it, and
  * their destructors must still be in memory after dlclose.
  */
 #include <dlfcn.h>

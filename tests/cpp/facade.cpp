@@ -1,4 +1,5 @@
 /* facade: the C++ face, as a user compiles it. */
+#include "check.h"
 #include "memorybucket/memorybucket.hpp"
 
 #include <cstdint>
@@ -10,14 +11,6 @@
 #include <string>
 #include <thread>
 #include <vector>
-
-#define CHECK(condition)                                                                           \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            std::fprintf(stderr, "%s:%d: failed: %s\n", __FILE__, __LINE__, #condition);           \
-            std::abort();                                                                          \
-        }                                                                                          \
-    } while (0)
 
 static std::uint64_t liveSlots()
 {

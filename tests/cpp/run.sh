@@ -6,7 +6,7 @@ compiler=$1 source=$2 library=$3
 shift 3
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-"$compiler" -std=c++17 -O1 -g -Wall -Wextra -Wshadow -Wconversion -Werror "$@" -I"$source/include" \
+"$compiler" -std=c++17 -O1 -g -Wall -Wextra -Wshadow -Wconversion -Werror "$@" -I"$source/include" -I"$source/tests" \
     "$source/tests/cpp/facade.cpp" -o "$work/facade" -L"$library" -lmemorybucket -pthread \
     -Wl,-rpath,"$library"
 # Impossible sizes are asked for on purpose.

@@ -3,6 +3,8 @@
  *
  * Built like any program, without the library; mbrun puts the drop-in under it.
  */
+#include "check.h"
+
 #include <dlfcn.h>
 #include <errno.h>
 #include <malloc.h>
@@ -12,15 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#define CHECK(condition)                                                                           \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            fprintf(stderr, "%s:%d: failed: %s (errno %d)\n", __FILE__, __LINE__, #condition,      \
-                    errno);                                                                        \
-            abort();                                                                               \
-        }                                                                                          \
-    } while (0)
 
 /* Opaque to the compiler, which knows malloc well. */
 static size_t opaque(size_t size)

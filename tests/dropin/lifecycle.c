@@ -8,6 +8,8 @@
  *   fork    a fork handler, registered by a library's constructor, takes a lock under which other
  *           threads allocate
  */
+#include "check.h"
+
 #include <dlfcn.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -20,14 +22,6 @@
 #include <unistd.h>
 
 #include "memorybucket/memorybucket.h"
-
-#define CHECK(condition)                                                                           \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            fprintf(stderr, "%s:%d: failed: %s\n", __FILE__, __LINE__, #condition);                \
-            abort();                                                                               \
-        }                                                                                          \
-    } while (0)
 
 static void take_keys(void)
 {

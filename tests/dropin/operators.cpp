@@ -1,6 +1,8 @@
 /*
  * operators: every replaceable operator new and delete, served by the drop-in, and how they fail.
  */
+#include "check.h"
+
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -8,14 +10,6 @@
 #include <new>
 #include <string>
 #include <vector>
-
-#define CHECK(condition)                                                                           \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            std::fprintf(stderr, "%s:%d: failed: %s\n", __FILE__, __LINE__, #condition);           \
-            std::abort();                                                                          \
-        }                                                                                          \
-    } while (0)
 
 static int handlerCalls;
 static void *volatile sink;
