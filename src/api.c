@@ -44,7 +44,10 @@ MBI_COLD void *mbi_api_alloc_rare(size_t size)
 
 MBI_COLD void mbi_api_free_rare(void *pointer)
 {
-    if (pointer != NULL) {
+    size_t class = region_class_of(pointer);
+    if (class < SIZE_CLASS_COUNT) { /* the constant caches know no region */
+        thread_cache_free(mbi_thread_cache, pointer, class);
+    } else if (pointer != NULL) {
         int saved_errno = errno; /* in the drop-in this may come to dlsym */
         mbi_thread_cache_count_large(0, 1);
         mbi_large_free(pointer);

@@ -23,15 +23,15 @@ enum class_rule {
     CLASS_ABI_ALIGNED, /* malloc: 16-byte aligned above 8 bytes */
 };
 
-MBI_HOT_INLINE size_t api_class_of(size_t size, enum class_rule rule)
+MBI_HOT_INLINE size_t api_class_offset_of(size_t size, enum class_rule rule)
 {
-    return rule == CLASS_TIGHT ? size_class_of(size) : size_class_of_abi_aligned(size);
+    return rule == CLASS_TIGHT ? size_class_offset_of(size) : size_class_offset_of_abi_aligned(size);
 }
 
 /* `alignment` is a power of two. */
 void *mbi_api_aligned_alloc(size_t alignment, size_t size);
 
-/* Size 0, a NULL pointer, or a thread without a cache that asks the system allocator. */
+/* Size 0, a NULL pointer, or a thread without a cache. */
 void *mbi_api_alloc_rare(size_t size);
 void mbi_api_free_rare(void *pointer);
 
@@ -46,9 +46,8 @@ MBI_HOT_INLINE void *api_alloc_large(size_t size)
     return mbi_large_alloc(size);
 }
 
-MBI_HOT_INLINE void api_free_foreign(void *pointer)
+MBI_HOT_INLINE void api_free_foreign(struct thread_cache *cache, void *pointer)
 {
-    struct thread_cache *cache = mbi_thread_cache;
     if (MBI_UNLIKELY(pointer == NULL || !cache->active)) {
         mbi_api_free_rare(pointer);
         return;
@@ -62,17 +61,21 @@ MBI_HOT_INLINE void *api_alloc(size_t size, enum class_rule rule)
     if (MBI_UNLIKELY(!size_is_small(size))) {
         return api_alloc_large(size);
     }
-    return thread_cache_alloc(api_class_of(size, rule));
+    return thread_cache_alloc_at(api_class_offset_of(size, rule));
 }
 
 MBI_HOT_INLINE void api_free(void *pointer)
 {
-    size_t class = region_class_of(pointer);
+    struct thread_cache *cache = mbi_thread_cache;
+    size_t class = region_dense_class_of(pointer, cache->dense_base);
     if (MBI_UNLIKELY(class >= SIZE_CLASS_COUNT)) {
-        api_free_foreign(pointer);
-        return;
+        class = region_wide_class_of(pointer);
+        if (class >= SIZE_CLASS_COUNT) {
+            api_free_foreign(cache, pointer);
+            return;
+        }
     }
-    thread_cache_free(pointer, class);
+    thread_cache_free(cache, pointer, class);
 }
 
 MBI_HOT_INLINE void *api_calloc(size_t count, size_t size, enum class_rule rule)
@@ -117,7 +120,8 @@ static inline void *api_realloc(void *old, size_t size, enum class_rule rule)
     size_t class = region_class_of(old);
     if (class < SIZE_CLASS_COUNT) {
         size_t slot_bytes = size_class_slot_bytes(class);
-        bool stays = size_is_small(size) && api_class_of(size, rule) == class;
+        bool stays = size_is_small(size)
+                     && api_class_offset_of(size, rule) == class * SIZE_STEP_BYTES;
         if (stays || (size <= slot_bytes && size > slot_bytes / 2)) {
             return old;
         }

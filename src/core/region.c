@@ -90,8 +90,7 @@ int mbi_region_reserve(size_t bytes_max)
 
 char *mbi_region_dense_span(size_t class)
 {
-    uintptr_t base = atomic_load_explicit(&mbi_region.dense_base,
-                                          memory_order_relaxed); /* [REGION] */
+    uintptr_t base = region_dense_base();
     return mbi_region.dense_span_bytes != 0 ? (char *)(base + class * DENSE_SPAN_BYTES) : NULL;
 }
 

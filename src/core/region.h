@@ -51,19 +51,33 @@ struct region {
 
 extern MBI_HIDDEN struct region mbi_region;
 
-/* The class of the span that holds `address`; SIZE_CLASS_COUNT or more for all other addresses. */
-MBI_HOT_INLINE size_t region_class_of(const void *address)
+/* The class of the dense span that holds `address`; SIZE_CLASS_COUNT or more outside that tier. */
+MBI_HOT_INLINE size_t region_dense_class_of(const void *address, uintptr_t dense_base)
 {
-    uintptr_t base = atomic_load_explicit(&mbi_region.dense_base,
+    return ((uintptr_t)address - dense_base) >> DENSE_SHIFT;
+}
+
+/* The same for the wide tier. */
+MBI_HOT_INLINE size_t region_wide_class_of(const void *address)
+{
+    uintptr_t base = atomic_load_explicit(&mbi_region.wide_base,
                                           memory_order_relaxed); /* [REGION] */
-    uintptr_t class = ((uintptr_t)address - base) >> DENSE_SHIFT;
-    if (MBI_LIKELY(class < SIZE_CLASS_COUNT)) {
-        return class;
-    }
-    base = atomic_load_explicit(&mbi_region.wide_base, memory_order_relaxed); /* [REGION] */
     unsigned shift = atomic_load_explicit(&mbi_region.wide_shift,
                                           memory_order_relaxed); /* [REGION] */
     return ((uintptr_t)address - base) >> shift;
+}
+
+/* The dense tier's first byte; REGION_NOWHERE without one. */
+MBI_HOT_INLINE uintptr_t region_dense_base(void)
+{
+    return atomic_load_explicit(&mbi_region.dense_base, memory_order_relaxed); /* [REGION] */
+}
+
+/* The class of the span that holds `address`; SIZE_CLASS_COUNT or more for all other addresses. */
+MBI_HOT_INLINE size_t region_class_of(const void *address)
+{
+    size_t class = region_dense_class_of(address, region_dense_base());
+    return MBI_LIKELY(class < SIZE_CLASS_COUNT) ? class : region_wide_class_of(address);
 }
 
 /*

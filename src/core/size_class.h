@@ -35,13 +35,22 @@ MBI_HOT_INLINE size_t size_class_of(size_t size_bytes)
 }
 
 /*
- * The class for malloc's contract, in one go: 16-byte aligned slots for more than 8 bytes, which
- * are those of every second class; up to 8 bytes the first class does.
+ * The same as an offset into tables of 8 bytes a class: one AND. It is what the fast paths use, as
+ * dividing and then indexing shifts down and up again.
  */
-MBI_HOT_INLINE size_t size_class_of_abi_aligned(size_t size_bytes)
+MBI_HOT_INLINE size_t size_class_offset_of(size_t size_bytes)
 {
-    size_t class = size_class_of(size_bytes);
-    return class | (class != 0);
+    return (size_bytes - 1) & ~(size_t)(SIZE_STEP_BYTES - 1);
+}
+
+/*
+ * The same for malloc's contract, also in one AND: slots aligned to 16 bytes are those of every
+ * second class, 16, 32, 48, ... bytes. Sending up to 8 bytes to the first class would save 8 bytes
+ * on each such object and cost three instructions on every allocation, 5 % of a pair.
+ */
+MBI_HOT_INLINE size_t size_class_offset_of_abi_aligned(size_t size_bytes)
+{
+    return ((size_bytes - 1) & ~(size_t)(ABI_ALIGNMENT_BYTES - 1)) + SIZE_STEP_BYTES;
 }
 
 MBI_HOT_INLINE size_t size_class_slot_bytes(size_t class)

@@ -74,8 +74,8 @@ MBI_HOT_INLINE void *new_throwing(size_t size)
     if (MBI_UNLIKELY(!size_is_small(size))) {
         return new_slow(size);
     }
-    size_t class = size_class_of_abi_aligned(size);
-    void *pointer = magazine_pop(&mbi_thread_cache->loaded[class]);
+    size_t offset = size_class_offset_of_abi_aligned(size);
+    void *pointer = magazine_pop(thread_cache_loaded_at(mbi_thread_cache, offset));
     return MBI_LIKELY(pointer != NULL) ? pointer : new_slow(size);
 }
 

@@ -7,8 +7,8 @@
 
 #include <errno.h>
 
-const struct thread_cache mbi_cache_none;
-const struct thread_cache mbi_cache_direct;
+const struct thread_cache mbi_cache_none = { .dense_base = REGION_NOWHERE };
+const struct thread_cache mbi_cache_direct = { .dense_base = REGION_NOWHERE };
 
 _Thread_local struct thread_cache *mbi_thread_cache
     __attribute__((tls_model("initial-exec"))) = (struct thread_cache *)&mbi_cache_none;
@@ -21,6 +21,7 @@ void mbi_thread_cache_init(struct thread_cache *cache)
         previous_init(&cache->previous[class]);
         cache->carve_rounds[class] = MAGAZINE_ROUNDS_STEP;
     }
+    cache->dense_base = region_dense_base();
     cache->extra_bytes = 0;
     cache->active = true;
     cache->exit_seen = false;

@@ -28,6 +28,12 @@
 
 struct thread_cache {
     _Alignas(ISOLATION_BYTES) struct magazine loaded[SIZE_CLASS_COUNT];
+    /*
+     * The region's, for free: here it is constant while a thread has the cache, so that no load of
+     * it has to be atomic, and code outside the library finds it without an exported variable.
+     * REGION_NOWHERE in the constant caches.
+     */
+    uintptr_t dense_base;
 
     /* Slow paths only. Written by the owner; the atomic ones are read by walkers. */
     struct previous previous[SIZE_CLASS_COUNT];
@@ -110,16 +116,28 @@ void mbi_thread_cache_flush(struct thread_cache *cache);
 /* Slots of a class in this cache, exact when its owner is at rest. */
 size_t mbi_thread_cache_rounds(const struct thread_cache *cache, size_t class);
 
-MBI_HOT_INLINE void *thread_cache_alloc(size_t class)
+/* A class's magazine, from its offset in tables of 8 bytes a class (core/size_class.h). */
+MBI_HOT_INLINE struct magazine *thread_cache_loaded_at(struct thread_cache *cache, size_t offset)
 {
-    struct magazine *loaded = &mbi_thread_cache->loaded[class];
+    return (struct magazine *)(void *)((char *)cache->loaded
+                                       + offset * (sizeof(struct magazine) / SIZE_STEP_BYTES));
+}
+
+MBI_HOT_INLINE void *thread_cache_alloc_at(size_t offset)
+{
+    struct magazine *loaded = thread_cache_loaded_at(mbi_thread_cache, offset);
     void *pointer = magazine_pop(loaded);
     return MBI_LIKELY(pointer != NULL) ? pointer : mbi_thread_cache_alloc_slow(loaded);
 }
 
-MBI_HOT_INLINE void thread_cache_free(void *pointer, size_t class)
+MBI_HOT_INLINE void *thread_cache_alloc(size_t class)
 {
-    struct magazine *loaded = &mbi_thread_cache->loaded[class];
+    return thread_cache_alloc_at(class * SIZE_STEP_BYTES);
+}
+
+MBI_HOT_INLINE void thread_cache_free(struct thread_cache *cache, void *pointer, size_t class)
+{
+    struct magazine *loaded = &cache->loaded[class];
     if (MBI_UNLIKELY(!magazine_push(loaded, pointer))) {
         mbi_thread_cache_free_slow(pointer, loaded);
     }

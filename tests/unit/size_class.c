@@ -20,13 +20,23 @@ Test(size_class, small_is_1_to_512)
     cr_assert(!size_is_small(513) && !size_is_small(SIZE_MAX));
 }
 
-Test(size_class, abi_aligned_classes_give_16_bytes_above_8)
+Test(size_class, offsets_are_eight_bytes_a_class)
 {
     for (size_t size = 1; size <= SMALL_BYTES_MAX; size++) {
-        size_t class = size_class_of_abi_aligned(size);
+        cr_assert_eq(size_class_offset_of(size), size_class_of(size) * SIZE_STEP_BYTES);
+    }
+}
+
+Test(size_class, abi_aligned_classes_give_16_bytes)
+{
+    for (size_t size = 1; size <= SMALL_BYTES_MAX; size++) {
+        size_t offset = size_class_offset_of_abi_aligned(size);
+        cr_assert_eq(offset % SIZE_STEP_BYTES, 0);
+        size_t class = offset / SIZE_STEP_BYTES;
+        cr_assert(class < SIZE_CLASS_COUNT);
         cr_assert(size_class_slot_bytes(class) >= size);
         cr_assert(size_class_slot_bytes(class) < size + 16);
-        cr_assert_eq(size_class_alignment_bytes(class) >= 16, size > 8);
+        cr_assert(size_class_alignment_bytes(class) >= 16);
     }
 }
 

@@ -31,7 +31,7 @@ static void allocate(size_t count)
 static void release(size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        thread_cache_free(objects[i], CLASS);
+        thread_cache_free(mbi_thread_cache, objects[i], CLASS);
     }
 }
 
@@ -51,7 +51,7 @@ Test(thread_cache, starts_with_the_constant_empty_one)
     void *object = thread_cache_alloc(CLASS);
     cr_assert_eq(region_class_of(object), CLASS);
     cr_assert(mbi_thread_cache->active);
-    thread_cache_free(object, CLASS);
+    thread_cache_free(mbi_thread_cache, object, CLASS);
     cr_assert_eq(thread_cache_alloc(CLASS), object, "last in, first out");
 }
 
@@ -109,7 +109,7 @@ Test(thread_cache, a_lowered_maximum_is_answered)
     struct magazine *loaded = &mbi_thread_cache->loaded[CLASS];
     size_t held = chain_rounds(magazine_chain(loaded));
     magazine_set_rounds_max(loaded, 0);
-    thread_cache_free(objects[30], CLASS);
+    thread_cache_free(mbi_thread_cache, objects[30], CLASS);
     cr_assert_eq(chain_rounds(magazine_chain(loaded)), 1);
     cr_assert_eq(magazine_rounds_max(loaded), rounds);
     cr_assert_eq(mbi_pool_check(pool) + counter_read(&pool->loose_rounds), held);
