@@ -1,6 +1,8 @@
 /* thread_cache: the slow paths, where magazines are exchanged. */
 #include "tcache/thread_cache.h"
 
+#include "memorybucket/inline.h"
+
 #include "core/config.h"
 #include "core/large.h"
 #include "core/region.h"
@@ -12,6 +14,28 @@ const struct thread_cache mbi_cache_direct = { .dense_base = REGION_NOWHERE };
 
 _Thread_local struct thread_cache *mbi_thread_cache
     __attribute__((tls_model("initial-exec"))) = (struct thread_cache *)&mbi_cache_none;
+
+/*
+ * The same variable for code that inlined the fast paths. The library keeps to its own hidden name:
+ * with the drop-in preloaded into a program that is linked to this library, the public name is the
+ * drop-in's.
+ */
+extern __thread struct mb_inline_cache *mb_inline_cache_v1
+    __attribute__((alias("mbi_thread_cache")));
+
+/* What inline.h says of the layout. Whoever changes one of these raises the number in the name. */
+_Static_assert(sizeof(struct mb_inline_magazine) == sizeof(struct magazine)
+                   && offsetof(struct mb_inline_magazine, chain) == offsetof(struct magazine, chain)
+                   && offsetof(struct mb_inline_magazine, rounds_max)
+                          == offsetof(struct magazine, rounds_max),
+               "magazines as inline.h has them");
+_Static_assert(offsetof(struct mb_inline_cache, loaded) == offsetof(struct thread_cache, loaded)
+                   && offsetof(struct mb_inline_cache, dense_base)
+                          == offsetof(struct thread_cache, dense_base)
+                   && MB_POOL_COUNT == SIZE_CLASS_COUNT && MB_SMALL_MAX == SMALL_BYTES_MAX,
+               "the cache as inline.h has it");
+_Static_assert(MB_INLINE_ROUNDS_BITS == CHAIN_ROUNDS_BITS && MB_INLINE_DENSE_SHIFT == DENSE_SHIFT,
+               "words and addresses as inline.h reads them");
 
 void mbi_thread_cache_init(struct thread_cache *cache)
 {

@@ -12,7 +12,7 @@ complain() {
 warnings=(-Wall -Wextra -Wundef -Wshadow -Wconversion -Werror -D_GNU_SOURCE -Isrc -Iinclude)
 include_alone() { printf '#include "%s"\n' "$1"; }
 
-for header in $(cd src && find . -name '*.h' | sort) memorybucket/memorybucket.h; do
+for header in $(cd src && find . -name '*.h' | sort) memorybucket/memorybucket.h memorybucket/inline.h; do
     for compiler in gcc clang; do
         for standard in c11 c17; do
             include_alone "${header#./}" |
@@ -28,7 +28,7 @@ for file in src/*.c src/*/*.c; do
         $compiler "${warnings[@]}" "${defines[@]}" -fsyntax-only "$file" || complain "$file ($compiler)"
     done
 done
-for header in memorybucket.h memorybucket.hpp; do
+for header in memorybucket.h inline.h memorybucket.hpp; do
     for compiler in g++ clang++; do
         include_alone "memorybucket/$header" |
             $compiler -std=c++17 "${warnings[@]}" -fsyntax-only -x c++ - ||

@@ -1,0 +1,122 @@
+/*
+ * MemoryBucket, inlined: opt-in. After this header, mb_alloc, mb_free and mb_free_sized are
+ * compiled into their caller: a load and a store more than a free list of the program's own. With a
+ * constant size the class is folded at compile time.
+ *
+ * Contracts are those of memorybucket.h: the same calls, on the same pools, with the same errors;
+ * inlined and called uses mix freely, also on one pointer. Whatever is not the common case (an
+ * empty or full magazine, size 0, a large object, a foreign pointer) calls the library.
+ *
+ * For C11 and C++, gcc and clang, with the shared and with the static library. What is compiled in
+ * is the layout of the thread cache: its version is part of the name of the one variable that this
+ * header refers to. A program and a library that do not fit together fail to link, or to start
+ * ("undefined symbol: mb_inline_cache_v1"), and never run.
+ */
+#ifndef MEMORYBUCKET_INLINE_H
+#define MEMORYBUCKET_INLINE_H
+
+#include "memorybucket.h"
+
+#if !defined(__GNUC__) || !defined(__LP64__)
+#error "memorybucket/inline.h needs gcc or clang and 64-bit pointers; use memorybucket.h alone"
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* From here to the functions: private. The library checks the layout against its own. */
+
+#define MB_INLINE_ROUNDS_BITS 16
+#define MB_INLINE_DENSE_SHIFT 26
+#define MB_INLINE_FUNCTION extern __inline__ __attribute__((gnu_inline, always_inline))
+#define MB_INLINE_LIKELY(x) __builtin_expect(!!(x), 1)
+
+/* A free slot's first word, whatever type the program had in it. */
+typedef uint64_t mb_inline_word __attribute__((may_alias));
+
+struct mb_inline_magazine {
+    uint64_t chain; /* address of the first free slot, and rounds */
+    uint16_t rounds_max;
+};
+
+struct mb_inline_cache {
+    struct mb_inline_magazine loaded[MB_POOL_COUNT];
+    uintptr_t dense_base;
+};
+
+extern MB_API __thread struct mb_inline_cache *mb_inline_cache_v1
+    __attribute__((tls_model("initial-exec")));
+
+/* The library's own, whose names are taken below. */
+void *mb_inline_call_alloc(size_t size) __asm__("mb_alloc") MB_ALLOCATES(1);
+void mb_inline_call_free(void *pointer) __asm__("mb_free");
+
+/* A magazine is two words and a class eight bytes of size: so the offset takes one AND. */
+MB_INLINE_FUNCTION struct mb_inline_magazine *mb_inline_magazine_for(size_t size)
+{
+    size_t offset = ((size - 1) & ~(size_t)7) * (sizeof(struct mb_inline_magazine) / 8);
+    return (struct mb_inline_magazine *)(void *)((char *)mb_inline_cache_v1->loaded + offset);
+}
+
+/* Atomic and relaxed as in the library: other threads read the chain's rounds, and set the limit. */
+MB_INLINE_FUNCTION int mb_inline_push(struct mb_inline_magazine *magazine, void *pointer)
+{
+    uint64_t chain = __atomic_load_n(&magazine->chain, __ATOMIC_RELAXED);
+    uint64_t rounds = chain & ((1U << MB_INLINE_ROUNDS_BITS) - 1);
+    if (!MB_INLINE_LIKELY(rounds < __atomic_load_n(&magazine->rounds_max, __ATOMIC_RELAXED))) {
+        return 0;
+    }
+    *(mb_inline_word *)pointer = chain;
+    chain = ((uint64_t)(uintptr_t)pointer << MB_INLINE_ROUNDS_BITS) + rounds + 1;
+    __atomic_store_n(&magazine->chain, chain, __ATOMIC_RELAXED);
+    return 1;
+}
+
+/* The functions. */
+
+MB_INLINE_FUNCTION void *mb_alloc(size_t size)
+{
+    if (MB_INLINE_LIKELY(size - 1 < MB_SMALL_MAX)) {
+        struct mb_inline_magazine *magazine = mb_inline_magazine_for(size);
+        uint64_t chain = __atomic_load_n(&magazine->chain, __ATOMIC_RELAXED);
+        mb_inline_word *slot = (mb_inline_word *)(uintptr_t)(chain >> MB_INLINE_ROUNDS_BITS);
+        if (MB_INLINE_LIKELY(slot != NULL)) {
+            __atomic_store_n(&magazine->chain, *slot, __ATOMIC_RELAXED);
+            return slot;
+        }
+    }
+    return mb_inline_call_alloc(size);
+}
+
+MB_INLINE_FUNCTION void mb_free(void *pointer)
+{
+    struct mb_inline_cache *cache = mb_inline_cache_v1;
+    uintptr_t size_class = ((uintptr_t)pointer - cache->dense_base) >> MB_INLINE_DENSE_SHIFT;
+    if (!MB_INLINE_LIKELY(size_class < MB_POOL_COUNT
+                          && mb_inline_push(&cache->loaded[size_class], pointer))) {
+        mb_inline_call_free(pointer);
+    }
+}
+
+/* A constant size saves finding the magazine; that the pointer is in its span is still checked. */
+MB_INLINE_FUNCTION void mb_free_sized(void *pointer, size_t size)
+{
+    if (__builtin_constant_p(size) && size - 1 < MB_SMALL_MAX) {
+        struct mb_inline_cache *cache = mb_inline_cache_v1;
+        uintptr_t size_class = ((uintptr_t)pointer - cache->dense_base) >> MB_INLINE_DENSE_SHIFT;
+        if (MB_INLINE_LIKELY(size_class == (size - 1) / 8
+                             && mb_inline_push(&cache->loaded[(size - 1) / 8], pointer))) {
+            return;
+        }
+        mb_inline_call_free(pointer);
+    } else {
+        mb_free(pointer);
+    }
+}
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
