@@ -6,7 +6,7 @@
  *
  * The library calls the program's own malloc, in place: one call more on the way to it is a tenth
  * of its cost. The drop-in, which *is* the program's malloc, is built with MEMORYBUCKET_DROPIN and
- * takes dropin/next.c, the next allocator in link order.
+ * takes dropin/next.c, the next allocator in link order; malloc and free are one indirect jump.
  *
  * Contracts are those of the C library's functions of the same name, with ENOMEM on failure. No
  * lock of ours may be held.
@@ -18,13 +18,43 @@
 
 #ifdef MEMORYBUCKET_DROPIN
 
-void *mbi_large_alloc(size_t size_bytes);
+/*
+ * The two calls that are made all the time. They begin as functions that look for the next
+ * allocator, and are replaced by what these find.
+ * relaxed [NEXT]: each value there ever is can be called at any time.
+ */
+struct next_allocator {
+    void *(*_Atomic malloc)(size_t size_bytes);
+    void (*_Atomic free)(void *pointer);
+};
+extern MBI_HIDDEN struct next_allocator mbi_next;
+
+/* What dlsym itself asked for while it looked; never freed. */
+enum { BOOT_ARENA_BYTES = 64 << 10 };
+extern MBI_HIDDEN char mbi_boot_arena[BOOT_ARENA_BYTES];
+
+static inline bool boot_owns(const void *pointer)
+{
+    return (uintptr_t)pointer - (uintptr_t)mbi_boot_arena < BOOT_ARENA_BYTES;
+}
+
+MBI_HOT_INLINE void *mbi_large_alloc(size_t size_bytes)
+{
+    return atomic_load_explicit(&mbi_next.malloc, memory_order_relaxed)(size_bytes); /* [NEXT] */
+}
+
+/* Preserves errno; NULL is fine. */
+MBI_HOT_INLINE void mbi_large_free(void *pointer)
+{
+    if (MBI_LIKELY(!boot_owns(pointer))) {
+        atomic_load_explicit(&mbi_next.free, memory_order_relaxed)(pointer); /* [NEXT] */
+    }
+}
+
 void *mbi_large_calloc(size_t count, size_t size_bytes);
 void *mbi_large_realloc(void *pointer, size_t size_bytes);
 /* alignment_bytes: any power of two. */
 void *mbi_large_aligned_alloc(size_t alignment_bytes, size_t size_bytes);
-/* Preserves errno; NULL is fine. */
-void mbi_large_free(void *pointer);
 size_t mbi_large_usable_bytes(const void *pointer);
 
 #else

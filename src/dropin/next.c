@@ -14,43 +14,34 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef void *malloc_function(size_t);
 typedef void *calloc_function(size_t, size_t);
 typedef void *realloc_function(void *, size_t);
 typedef int posix_memalign_function(void **, size_t, size_t);
-typedef void free_function(void *);
 typedef size_t malloc_usable_size_function(void *);
 
 /*
  * Found by whoever comes first, possibly by several threads at once, which then write the same: a
  * lock would be held over dlsym, which has locks of its own.
- * relaxed [NEXT]: read only by a thread that has seen `found`.
+ * relaxed [NEXT-RARE]: read only by a thread that has seen `found`.
  */
-static struct next_allocator {
-    _Atomic(malloc_function *) malloc;
+static struct next_rare {
     _Atomic(calloc_function *) calloc;
     _Atomic(realloc_function *) realloc;
     _Atomic(posix_memalign_function *) posix_memalign;
-    _Atomic(free_function *) free;
     _Atomic(malloc_usable_size_function *) malloc_usable_size;
-} next;
+} rare;
 
-#define NEXT(name) atomic_load_explicit(&next.name, memory_order_relaxed) /* [NEXT] */
+#define NEXT(name) atomic_load_explicit(&rare.name, memory_order_relaxed) /* [NEXT-RARE] */
 
-/* Set last, when all of `next` is there. */
+/* Set last, when everything is there. */
 static _Atomic bool found;
 
 static _Thread_local bool searching __attribute__((tls_model("initial-exec")));
 
 /* Requests of dlsym itself: a bump arena, one object after its size. */
-enum { BOOT_ARENA_BYTES = 64 << 10, BOOT_HEADER_BYTES = 16 };
-static _Alignas(4096) char boot_arena[BOOT_ARENA_BYTES];
+enum { BOOT_HEADER_BYTES = 16 };
+_Alignas(4096) char mbi_boot_arena[BOOT_ARENA_BYTES];
 static _Atomic size_t boot_used;
-
-static bool boot_owns(const void *pointer)
-{
-    return (uintptr_t)pointer - (uintptr_t)boot_arena < BOOT_ARENA_BYTES;
-}
 
 static void *boot_alloc(size_t alignment_bytes, size_t size_bytes)
 {
@@ -66,7 +57,7 @@ static void *boot_alloc(size_t alignment_bytes, size_t size_bytes)
         errno = ENOMEM;
         return NULL;
     }
-    char *object = boot_arena + round_up(offset + BOOT_HEADER_BYTES, alignment);
+    char *object = mbi_boot_arena + round_up(offset + BOOT_HEADER_BYTES, alignment);
     memcpy(object - BOOT_HEADER_BYTES, &size_bytes, sizeof size_bytes);
     return object;
 }
@@ -90,18 +81,20 @@ static void *next_find_symbol(const char *name)
 
 /* dlsym's void pointer to a function: POSIX asks for this conversion, C only allows it. */
 #define NEXT_FIND(name)                                                                            \
-    atomic_store_explicit(&next.name, (name##_function *)(uintptr_t)next_find_symbol(#name),       \
-                          memory_order_relaxed) /* [NEXT] */
+    atomic_store_explicit(&rare.name, (name##_function *)(uintptr_t)next_find_symbol(#name),       \
+                          memory_order_relaxed) /* [NEXT-RARE] */
 
 static void next_find_all(void)
 {
     searching = true;
-    NEXT_FIND(malloc);
     NEXT_FIND(calloc);
     NEXT_FIND(realloc);
     NEXT_FIND(posix_memalign);
-    NEXT_FIND(free);
     NEXT_FIND(malloc_usable_size);
+    void *(*next_malloc)(size_t) = (void *(*)(size_t))(uintptr_t)next_find_symbol("malloc");
+    void (*next_free)(void *) = (void (*)(void *))(uintptr_t)next_find_symbol("free");
+    atomic_store_explicit(&mbi_next.malloc, next_malloc, memory_order_relaxed); /* [NEXT] */
+    atomic_store_explicit(&mbi_next.free, next_free, memory_order_relaxed);     /* [NEXT] */
     /* release [NEXT-STORE]: pairs with [NEXT-LOAD]. */
     atomic_store_explicit(&found, true, memory_order_release);
     searching = false;
@@ -127,10 +120,20 @@ __attribute__((constructor(102))) static void next_find_early(void)
     (void)next_ready();
 }
 
-void *mbi_large_alloc(size_t size_bytes)
+static MBI_COLD void *next_first_malloc(size_t size_bytes)
 {
-    return next_ready() ? NEXT(malloc)(size_bytes) : boot_alloc(1, size_bytes);
+    return next_ready() ? mbi_large_alloc(size_bytes) : boot_alloc(1, size_bytes);
 }
+
+/* What dlsym frees of others' is left to them. */
+static MBI_COLD void next_first_free(void *pointer)
+{
+    if (next_ready()) {
+        mbi_large_free(pointer);
+    }
+}
+
+struct next_allocator mbi_next = { .malloc = next_first_malloc, .free = next_first_free };
 
 void *mbi_large_calloc(size_t count, size_t size_bytes)
 {
@@ -168,13 +171,6 @@ void *mbi_large_realloc(void *pointer, size_t size_bytes)
         mbi_large_free(pointer);
     }
     return moved;
-}
-
-void mbi_large_free(void *pointer)
-{
-    if (!boot_owns(pointer) && next_ready()) {
-        NEXT(free)(pointer);
-    }
 }
 
 size_t mbi_large_usable_bytes(const void *pointer)
