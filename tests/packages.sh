@@ -12,7 +12,11 @@ packages_of() {
         echo clang libclang-rt-14-dev libcriterion-dev binutils
         echo redis-server redis-tools python3 perl git sqlite3 bash
         ;;
-    bench) echo redis-server redis-tools gnuplot-nox fonts-dejavu-core ;;
+    bench)
+        echo redis-server redis-tools gnuplot-nox fonts-dejavu-core
+        # the allocators to compare with
+        echo libmimalloc2.0 libjemalloc2 libtcmalloc-minimal4 libtbbmalloc2
+        ;;
     *)
         echo "packages.sh: $1: no such group; there are build, test and bench" >&2
         exit 2
