@@ -80,13 +80,27 @@ unsigned report_parse_count(const char *text, const char *option, unsigned low, 
     return (unsigned)value;
 }
 
+static void complain(const char *format, va_list arguments)
+{
+    fprintf(stderr, "%s: ", program_invocation_short_name);
+    vfprintf(stderr, format, arguments);
+    fputc('\n', stderr);
+}
+
 void report_die(const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    fputs("headline: ", stderr);
-    vfprintf(stderr, format, arguments);
-    fputc('\n', stderr);
+    complain(format, arguments);
     va_end(arguments);
     exit(EXIT_FAILURE);
+}
+
+void report_refuse(const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    complain(format, arguments);
+    va_end(arguments);
+    exit(2);
 }

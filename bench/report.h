@@ -31,6 +31,10 @@ void report_progress(const char *what, unsigned step, unsigned steps);
 /* The number in `text`, from low to high; otherwise a message and exit status 2. */
 unsigned report_parse_count(const char *text, const char *option, unsigned low, unsigned high);
 
+/* The program's name and the message on stderr: something failed, exit status 1. */
 void report_die(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
+
+/* The same for what the user gave and cannot be used: exit status 2. */
+void report_refuse(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
 
 #endif
