@@ -11,8 +11,9 @@
 
 enum { LIVE_SIZE_MIN = 8, LIVE_SIZE_SMALL_MAX = 512 };
 
+/* Two threads' sets share no line. */
 struct live_set {
-    void **objects;
+    _Alignas(128) void **objects;
     unsigned count;
     unsigned size_max;
     uint64_t random;
