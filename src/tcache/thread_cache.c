@@ -43,7 +43,7 @@ void mbi_thread_cache_init(struct thread_cache *cache)
         magazine_set_chain(&cache->loaded[class], 0);
         magazine_set_rounds_max(&cache->loaded[class], (uint16_t)mbi_pools[class].rounds);
         previous_init(&cache->previous[class]);
-        cache->carve_rounds[class] = MAGAZINE_ROUNDS_STEP;
+        cache->obtained[class] = 0;
     }
     cache->dense_base = region_dense_base();
     cache->extra_bytes = 0;
@@ -100,18 +100,29 @@ static void thread_cache_end_exchange(struct thread_cache *cache, struct pool *p
 }
 
 /*
- * Fresh slots come in growing runs, so that a thread which needs three objects does not touch the
- * memory of a whole magazine.
+ * Fresh slots come in runs of a quarter of what the thread has had of the class so far: one which
+ * needs twenty objects touches the memory of at most eight more, and one which needs many soon gets
+ * whole magazines.
  */
+enum { RUN_SHARE = 4 };
+_Static_assert(RUN_SHARE * MAGAZINE_ROUNDS_MAX <= UINT16_MAX, "obtained is counted up to that");
+
+static size_t thread_cache_run_rounds(const struct thread_cache *cache, const struct pool *pool)
+{
+    size_t rounds = round_up(cache->obtained[pool->class] / RUN_SHARE + 1, MAGAZINE_ROUNDS_STEP);
+    return rounds < pool->rounds ? rounds : pool->rounds;
+}
+
 static bool thread_cache_obtain(struct thread_cache *cache, struct pool *pool)
 {
-    size_t wanted = cache->carve_rounds[pool->class];
+    size_t wanted = thread_cache_run_rounds(cache, pool);
     uint64_t chain;
     struct slot_run run = mbi_pool_obtain(pool, wanted, &chain);
     if (run.rounds != 0) {
         chain = mbi_pool_link_run(pool, run);
-        wanted = 2 * wanted < pool->rounds ? 2 * wanted : pool->rounds;
-        cache->carve_rounds[pool->class] = (uint16_t)wanted;
+        if (wanted < pool->rounds) {
+            cache->obtained[pool->class] = (uint16_t)(cache->obtained[pool->class] + wanted);
+        }
     }
     magazine_set_chain(&cache->loaded[pool->class], chain);
     return chain != 0;
@@ -346,7 +357,7 @@ void mbi_thread_cache_flush(struct thread_cache *cache)
         } else if (chain != 0) {
             mbi_pool_return_loose(pool, chain);
         }
-        cache->carve_rounds[class] = MAGAZINE_ROUNDS_STEP;
+        cache->obtained[class] = 0;
     }
 }
 

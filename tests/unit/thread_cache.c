@@ -59,10 +59,13 @@ Test(thread_cache, fresh_runs_grow_up_to_a_magazine)
 {
     allocate(1);
     cr_assert_eq(counter_read(&pool->carved), 8);
-    allocate(8);
-    cr_assert_eq(counter_read(&pool->carved), 8 + 16);
+    allocate(24);
+    cr_assert_eq(counter_read(&pool->carved), 32, "a thread touches little more than it needs");
     allocate(10 * pool->rounds);
-    cr_assert_leq(counter_read(&pool->carved), 8 + 1 + 8 + 12 * pool->rounds);
+    cr_assert_leq(counter_read(&pool->carved), 25 + 11 * pool->rounds);
+    uint64_t before = counter_read(&pool->mutex_acquisitions);
+    allocate(10 * pool->rounds);
+    cr_assert_eq(counter_read(&pool->mutex_acquisitions) - before, 10, "by whole magazines now");
 }
 
 /*
