@@ -55,17 +55,21 @@ MBI_COLD void mbi_api_free_rare(void *pointer)
     }
 }
 
-void *mb_alloc(size_t size)
+/*
+ * "inline" is for link-time optimisation of a program with the archive: as the header declares them
+ * without it, these are still the external definitions (C11 6.7.4).
+ */
+inline void *mb_alloc(size_t size)
 {
     return api_alloc(size, CLASS_TIGHT);
 }
 
-void mb_free(void *pointer)
+inline void mb_free(void *pointer)
 {
     api_free(pointer);
 }
 
-void mb_free_sized(void *pointer, size_t size)
+inline void mb_free_sized(void *pointer, size_t size)
 {
     (void)size;
     api_free(pointer);

@@ -9,7 +9,7 @@ packages_of() {
     build) echo gcc g++ cmake ninja-build pkg-config libc6-dev liburcu-dev ;;
     test)
         # clang and its sanitizer runtimes, the unit tests' runner, and the programs that the drop-in runs
-        echo clang libclang-rt-14-dev libcriterion-dev binutils
+        echo clang libclang-rt-14-dev libcriterion-dev binutils valgrind
         echo redis-server redis-tools python3 perl git sqlite3 bash
         ;;
     bench)
