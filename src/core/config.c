@@ -224,6 +224,10 @@ void mbi_config_read(size_t page_bytes)
     mbi_config.extra_bytes_max = mbi_config.thread_cache_bytes_max - pair_bytes();
     read_bytes("MB_BLOCK_SIZE", BLOCK_BYTES_MIN, BLOCK_BYTES_MAX, "4K to 16M",
                &mbi_config.block_bytes);
+    mbi_config.huge_pages = read_switch("MB_HUGEPAGE");
+    if (mbi_config.huge_pages && mbi_config.block_bytes < HUGE_PAGE_BYTES) {
+        mbi_config.block_bytes = HUGE_PAGE_BYTES; /* the kernel gives one only where all is committed */
+    }
     size_t block_bytes = page_bytes;
     while (block_bytes < mbi_config.block_bytes) {
         block_bytes *= 2;

@@ -20,12 +20,16 @@ enum {
 _Static_assert(MAGAZINE_ROUNDS_MAX <= CHAIN_ROUNDS_MAX, "a chain's word holds its rounds");
 _Static_assert(MAGAZINE_ROUNDS_STEP * SIZE_STEP_BYTES % LINE_BYTES == 0, "runs end on a line");
 
+/* Of x86-64, and of aarch64 with pages of 4 KiB. */
+#define HUGE_PAGE_BYTES ((size_t)2 << 20)
+
 struct config {
     uint32_t magazine_rounds[SIZE_CLASS_COUNT]; /* MB_MAGAZINE_SIZE */
     size_t thread_cache_bytes_max;              /* MB_THREAD_CACHE_MAX */
     size_t extra_bytes_max; /* of that, what is left beside two full magazines of each class */
     size_t block_bytes;                         /* MB_BLOCK_SIZE, a power of two, whole pages */
     size_t region_bytes;                        /* MB_REGION_SIZE */
+    bool huge_pages;                            /* MB_HUGEPAGE */
     bool stats_at_exit;                         /* MB_STATS */
     bool verbose;                               /* MB_VERBOSE */
 };

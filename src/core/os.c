@@ -1,4 +1,4 @@
-/* os: mmap, mprotect, mincore, getrlimit, sysconf. */
+/* os: mmap, mprotect, madvise, mincore, getrlimit, sysconf. */
 #include "core/os.h"
 
 #include <errno.h>
@@ -26,6 +26,11 @@ void mbi_os_unreserve(void *start, size_t bytes)
 bool mbi_os_commit(void *start, size_t bytes)
 {
     return mprotect(start, bytes, PROT_READ | PROT_WRITE) == 0;
+}
+
+bool mbi_os_ask_for_huge_pages(void *start, size_t bytes)
+{
+    return madvise(start, bytes, MADV_HUGEPAGE) == 0;
 }
 
 void *mbi_os_map(size_t bytes)

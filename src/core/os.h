@@ -20,6 +20,9 @@ void mbi_os_unreserve(void *start, size_t bytes);
 /* Makes whole pages of a reservation readable and writable; they are zero when first touched. */
 bool mbi_os_commit(void *start, size_t bytes);
 
+/* Asks for transparent huge pages in a reservation; false when the kernel has none to give. */
+bool mbi_os_ask_for_huge_pages(void *start, size_t bytes);
+
 /* Fresh zeroed pages outside the reservation, for the library's own structures. */
 void *mbi_os_map(size_t bytes);
 

@@ -44,7 +44,8 @@ static void pool_enter_span(struct pool *pool, char *span, size_t span_bytes, si
     size_t colour = (1 + pool->class * COLOUR_PAGES % colours) * page_bytes;
     size_t slots = (span_bytes - colour) / pool->slot_bytes;
     pool->carve_next = span + colour;
-    pool->commit_end = pool->carve_next;
+    /* A huge page begins with the span: then the colour is committed too. */
+    pool->commit_end = mbi_config.huge_pages ? span : pool->carve_next;
     pool->carve_end = pool->carve_next + slots * pool->slot_bytes;
 }
 
@@ -112,13 +113,13 @@ void mbi_pool_push_batch(struct pool *pool, uint64_t chain, struct transfer_coun
 /* Commits the next block when fewer than `bytes` are left; false when the kernel refuses. */
 static bool pool_commit_locked(struct pool *pool, size_t bytes)
 {
-    size_t ready = (size_t)(pool->commit_end - pool->carve_next);
-    if (ready >= bytes) {
+    char *wanted_end = pool->carve_next + bytes;
+    if (wanted_end <= pool->commit_end) {
         return true;
     }
     size_t page_bytes = mbi_os_page_bytes();
     char *limit = (char *)round_up((uintptr_t)pool->carve_end, page_bytes);
-    size_t block_bytes = round_up(bytes - ready, mbi_config.block_bytes);
+    size_t block_bytes = round_up((size_t)(wanted_end - pool->commit_end), mbi_config.block_bytes);
     if (block_bytes > (size_t)(limit - pool->commit_end)) {
         block_bytes = (size_t)(limit - pool->commit_end);
     }
@@ -141,7 +142,8 @@ static struct slot_run pool_carve_locked(struct pool *pool, size_t rounds_wanted
         rounds = rounds_wanted;
     }
     if (!pool_commit_locked(pool, rounds * pool->slot_bytes)) {
-        rounds = (size_t)(pool->commit_end - pool->carve_next) / pool->slot_bytes;
+        bool any = pool->commit_end > pool->carve_next;
+        rounds = any ? (size_t)(pool->commit_end - pool->carve_next) / pool->slot_bytes : 0;
     }
     if (rounds == 0) {
         return run;

@@ -9,6 +9,7 @@
 #include "tcache/thread_exit.h"
 
 #include <errno.h>
+#include <string.h>
 
 static struct lock init_lock = LOCK_INITIALIZER;
 /* Written under init_lock; set last. */
@@ -24,12 +25,25 @@ static void report(void)
                 mbi_config.thread_cache_bytes_max >> 10);
 }
 
+static void ask_for_huge_pages(void)
+{
+    if (!mbi_config.huge_pages) {
+        return;
+    }
+    char *dense = mbi_region_dense_span(0);
+    if (dense == NULL || !mbi_os_ask_for_huge_pages(dense, DENSE_TIER_BYTES)) {
+        mbi_message("MB_HUGEPAGE=1 has no effect: %s", dense != NULL ? strerror(errno)
+                    : "no room for the dense tier");
+    }
+}
+
 static void startup_locked(void)
 {
     mbi_config_read(mbi_os_page_bytes());
     if (mbi_region_reserve(mbi_config.region_bytes) != 0 && mbi_config.verbose) {
         mbi_message("no address space for the pools: every request goes to the system allocator");
     }
+    ask_for_huge_pages();
     mbi_pools_init();
     mbi_thread_exit_init();
     if (mbi_config.verbose) {

@@ -38,6 +38,7 @@ Test(config, defaults)
     cr_assert_eq(mbi_config.thread_cache_bytes_max, 4 << 20);
     cr_assert_not(mbi_config.stats_at_exit);
     cr_assert_not(mbi_config.verbose);
+    cr_assert_not(mbi_config.huge_pages);
 }
 
 Test(config, one_magazine_size_for_all)
@@ -103,6 +104,9 @@ Test(config, switches)
     cr_assert_not(mbi_config.stats_at_exit);
     read_with("MB_VERBOSE", "1");
     cr_assert(mbi_config.verbose);
+    read_with("MB_HUGEPAGE", "1");
+    cr_assert(mbi_config.huge_pages);
+    cr_assert_eq(mbi_config.block_bytes, HUGE_PAGE_BYTES);
 }
 
 /* Each line on stderr names the variable, its value and what is accepted. */
@@ -121,6 +125,7 @@ Test(config, bad_values_are_named_and_change_nothing, .init = cr_redirect_stderr
         { "MB_REGION_SIZE", "2053G" },       { "MB_REGION_SIZE", "99999999999999999999" },
         { "MB_REGION_SIZE", "99999999999G" }, { "MB_STATS", "yes" },
         { "MB_STATS", "" },                  { "MB_VERBOSE", "2" },
+        { "MB_HUGEPAGE", "yes" },
     };
     enum { COUNT = sizeof bad / sizeof bad[0] };
     unsetenv("MB_REGION_SIZE");
