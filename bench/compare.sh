@@ -51,6 +51,7 @@ latency-xfer       8   latency xfer
 latency-random     1   latency random
 mixed-1000         1   random 1000 1000
 mixed-1000         2   random 1000 1000
+mixed-1000-100k    1   random 100000 1000
 '
 workload_names() { awk 'NF { print $1 }' <<<"$workloads" | uniq; }
 

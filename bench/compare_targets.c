@@ -37,6 +37,7 @@ static const struct target targets[] = {
     { "oversubscribed", WALL_TIME, BEST_PEER, 256, 1.0, 0 },
     { "churn", WALL_TIME, BEST_PEER, 0, 1.0, 0 },
     { "mixed-1000", WALL_TIME, GLIBC, 0, 1.0, 0 },
+    { "mixed-1000-100k", WALL_TIME, GLIBC, 0, 1.0, 0 },
     { "latency-xfer", LATENCY_P99_9, BEST_PEER, 0, 1.0, 0 },
     { "latency-random", LATENCY_P99_9, BEST_PEER, 0, 1.0, 0 },
     { "latency-xfer", LATENCY_P99_99, BEST_PEER, 0, 1.0, 0 },
