@@ -38,6 +38,9 @@ for compiler in "gcc -std=c11" "clang -std=c11" "g++ -std=c++17 -x c++" "clang++
     done
 done
 
+# The drop-in, preloaded, takes the library's place whole.
+[ "$(LD_PRELOAD=$library/libmemorybucket-malloc.so "$work/shared")" = ok ] || fail "fails with the drop-in preloaded"
+
 # Another version of the layout.
 sed 's/mb_inline_cache_v[0-9]*/mb_inline_cache_v999/g' "$source/include/memorybucket/inline.h" >"$work/inline.h"
 cp "$source/include/memorybucket/memorybucket.h" "$work/"
