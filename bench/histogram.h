@@ -52,7 +52,7 @@ static inline void histogram_merge(struct histogram *into, const struct histogra
 /* The value that `share` (0 to 1) of all are not above. */
 static inline uint64_t histogram_quantile(const struct histogram *histogram, double share)
 {
-    double wanted = share * (double)histogram->total;
+    double wanted = share * (double)histogram->total - 0.001; /* counts are whole, shares are not */
     uint64_t seen = 0;
     for (unsigned i = 0; i < sizeof histogram->count / sizeof histogram->count[0]; i++) {
         seen += histogram->count[i];
