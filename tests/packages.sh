@@ -6,7 +6,7 @@ set -euo pipefail
 
 packages_of() {
     case $1 in
-    build) echo gcc g++ cmake ninja-build pkg-config libc6-dev liburcu-dev ;;
+    build) echo gcc g++ cmake ninja-build pkg-config libc6-dev liburcu-dev systemtap-sdt-dev ;;
     test)
         # clang and its sanitizer runtimes, the unit tests' runner, and the programs that the drop-in runs
         echo clang libclang-rt-14-dev libcriterion-dev binutils valgrind

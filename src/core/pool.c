@@ -3,6 +3,7 @@
 
 #include "core/config.h"
 #include "core/os.h"
+#include "core/probes.h"
 #include "core/region.h"
 
 struct pool mbi_pools[SIZE_CLASS_COUNT];
@@ -14,9 +15,18 @@ struct pool mbi_pools[SIZE_CLASS_COUNT];
  */
 enum { COLOUR_PAGES = 1, SPAN_PER_COLOURS = 8 /* a span gives at most an eighth to its colour */ };
 
+/* First a try, so that whoever traces the probe learns of those waits that happen. */
+static void pool_lock_uncounted(struct pool *pool)
+{
+    if (MBI_UNLIKELY(!mbi_lock_try_acquire(&pool->lock))) {
+        probe_mutex_wait(pool->slot_bytes);
+        mbi_lock_acquire(&pool->lock);
+    }
+}
+
 static void pool_lock(struct pool *pool)
 {
-    mbi_lock_acquire(&pool->lock);
+    pool_lock_uncounted(pool);
     counter_add(&pool->mutex_acquisitions, 1);
 }
 
@@ -92,9 +102,11 @@ uint64_t mbi_pool_pop_batch(struct pool *pool, struct transfer_counts *counts)
     uint64_t chain = batch_stack_pop(&pool->central, &pool->space, pool->rounds, &retries);
     if (chain != 0) {
         counter_add(&counts->refills, 1);
+        probe_refill(pool->slot_bytes, pool->rounds);
     }
     if (MBI_UNLIKELY(retries != 0)) {
         counter_add(&counts->cas_retries, retries);
+        probe_cas_retry(pool->slot_bytes, PROBE_REFILL, retries);
     }
     return chain;
 }
@@ -105,8 +117,10 @@ void mbi_pool_push_batch(struct pool *pool, uint64_t chain, struct transfer_coun
     uint64_t retries = 0;
     counter_add(&counts->flushes, 1);
     batch_stack_push(&pool->central, &pool->space, chain, &retries);
+    probe_flush(pool->slot_bytes, pool->rounds);
     if (MBI_UNLIKELY(retries != 0)) {
         counter_add(&counts->cas_retries, retries);
+        probe_cas_retry(pool->slot_bytes, PROBE_FLUSH, retries);
     }
 }
 
@@ -128,6 +142,7 @@ static bool pool_commit_locked(struct pool *pool, size_t bytes)
     }
     pool->commit_end += block_bytes;
     counter_add(&pool->committed_bytes, block_bytes);
+    probe_commit(pool->slot_bytes, block_bytes);
     return true;
 }
 
@@ -152,6 +167,7 @@ static struct slot_run pool_carve_locked(struct pool *pool, size_t rounds_wanted
     run.rounds = rounds;
     pool->carve_next += rounds * pool->slot_bytes;
     counter_add(&pool->carved, rounds);
+    probe_carve(pool->slot_bytes, rounds);
     return run;
 }
 
@@ -250,7 +266,7 @@ void mbi_pool_free_direct(struct pool *pool, struct slot *slot)
 
 size_t mbi_pool_resident_bytes(struct pool *pool)
 {
-    mbi_lock_acquire(&pool->lock);
+    pool_lock_uncounted(pool);
     bool wide = pool->wide;
     char *end = pool->commit_end;
     mbi_lock_release(&pool->lock);

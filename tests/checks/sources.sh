@@ -21,6 +21,11 @@ for header in $(cd src && find . -name '*.h' | sort) memorybucket/memorybucket.h
         done
     done
 done
+# Probes compile to nothing where they are not wanted.
+for compiler in "gcc -std=c11" "clang -std=c11"; do
+    $compiler "${warnings[@]}" -DMEMORYBUCKET_NO_PROBES -fsyntax-only src/core/pool.c ||
+        complain "src/core/pool.c without probes ($compiler)"
+done
 for file in src/*.c src/*/*.c; do
     defines=(-DMBRUN_LIBRARY_FROM_BIN='"../lib"')
     [[ $file != src/dropin/* ]] || defines+=(-DMEMORYBUCKET_DROPIN)
@@ -41,7 +46,7 @@ rung() {
     case $1 in
     memorybucket/*) echo 0 ;;
     core/base.*) echo 1 ;;
-    core/chain.* | core/lock.* | core/os.* | core/large.h) echo 2 ;;
+    core/chain.* | core/lock.* | core/os.* | core/large.h | core/probes.h) echo 2 ;;
     core/size_class.*) echo 3 ;;
     core/region.h) echo 4 ;;
     core/config.*) echo 5 ;;
