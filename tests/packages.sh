@@ -10,10 +10,10 @@ packages_of() {
     test)
         # clang and its sanitizer runtimes, the unit tests' runner, and the programs that the drop-in runs
         echo clang libclang-rt-14-dev libcriterion-dev binutils valgrind
-        echo redis-server redis-tools python3 perl git sqlite3 bash
+        echo redis-server redis-tools python3 perl git sqlite3 bash linux-perf
         ;;
     bench)
-        echo redis-server redis-tools gnuplot-nox fonts-dejavu-core
+        echo redis-server redis-tools gnuplot-nox fonts-dejavu-core linux-perf binutils
         # the allocators to compare with
         echo libmimalloc2.0 libjemalloc2 libtcmalloc-minimal4 libtbbmalloc2
         ;;

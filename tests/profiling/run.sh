@@ -1,0 +1,250 @@
+#!/usr/bin/env bash
+# The scripts of bench/perf, end to end, with what every machine has: software events and uprobes.
+# Usage: run.sh NAME SOURCE_DIR BUILD_DIR    NAME is record, folding, stat, compare, contention,
+#                                            linked, attach, usage, without-perf, user or signals
+# Exit status 77: skipped, as this machine or user may not measure; the last line says why.
+set -euo pipefail
+name=$1 scripts=$2/bench/perf build=$3
+here=$(cd "$(dirname "$0")" && pwd)
+contended=$build/bin/contended
+dropin=$build/lib/libmemorybucket-malloc.so
+work=$(mktemp -d)
+child=
+finish() {
+    [ -z "$child" ] || kill "$child" 2>/dev/null || true
+    rm -rf "$work"
+}
+trap finish EXIT
+cd "$work"
+
+die() {
+    echo "profiling/$name: $*" >&2
+    local file
+    for file in out err; do
+        [ ! -s "$work/$file" ] || { echo "--- $file:" && tail -n 30 "$work/$file"; } >&2
+    done
+    exit 1
+}
+skip() {
+    echo "profiling/$name: skipped: $*"
+    exit 77
+}
+# run SCRIPT ARGS...: its output in out and err, its status in status; 3 (cannot here) skips the test
+run() {
+    status=0
+    "$scripts/$1" "${@:2}" >out 2>err </dev/null || status=$?
+    [ "$status" -ne 3 ] || skip "$(cat err)"
+}
+succeeds() {
+    run "$@"
+    [ "$status" -eq 0 ] || die "$* ended with status $status"
+}
+# has FILE REGEX
+has() { grep -qE -- "$2" "$1" || die "$1 lacks: $2"; }
+has_not() { ! grep -qE -- "$2" "$1" || die "$1 has: $2"; }
+probes_left() {
+    local tracing
+    tracing=$(awk '$3 == "tracefs" { print $2; exit }' /proc/mounts)
+    [ -n "$tracing" ] && grep "^p:memorybucket_$1" "$tracing/uprobe_events"
+}
+need_two_cores() { [ "$(nproc)" -ge 2 ] || skip "threads do not meet on a machine with one core"; }
+
+case $name in
+record)
+    succeeds record.sh -o graph.svg -F 2000 --allocator "$dropin" -- "$contended" --bulks 3000
+    python3 "$here/svg.py" graph.svg produce_bulk consume_bulk run_producer || die "the flame graph is not as it should be"
+    has out 'samples by (cpu-clock|cycles)'
+    has out '^ *[0-9.]+ %  (malloc|produce_bulk|consume_bulk|free) '
+    has out 'libmemorybucket-malloc.so'
+    # A directory; as the program is, with its name's spaces and what XML minds.
+    cp "$contended" "$work/a <b> & \"c\""
+    succeeds record.sh -o results "./a <b> & \"c\"" --bulks 1500
+    python3 "$here/svg.py" results/flame.svg produce_bulk || die "the flame graph is not as it should be"
+    has results/stacks.folded '^.*;run_producer;produce_bulk;?.* [0-9]+$'
+    [ -s results/perf.data ] || die "no perf.data"
+    # One that runs already.
+    "$contended" --bulks 1000000 >/dev/null &
+    child=$!
+    succeeds record.sh -o attached.svg -p "$child" --seconds 1
+    python3 "$here/svg.py" attached.svg produce_bulk consume_bulk || die "the flame graph is not as it should be"
+    kill "$child"
+    child=
+    # A program that fails has a profile all the same.
+    run record.sh -o failed.svg -- bash -c 'for ((i = 0; i < 100000; i++)); do :; done; exit 5'
+    [ "$status" -eq 1 ] && [ -s failed.svg ] || die "status $status for a program that fails"
+    has err 'status 5'
+    ;;
+folding)
+    # A given recording, given stacks; see svg.py for what is checked of the drawing.
+    printf '%s\n' 'my app   1000 ' $'\t  7f01 leaf(char const*, int) (/usr/lib/lib a.so)' $'\t  55 main (/bin/app)' '' \
+        'my app   500 ' $'\tffff81 sys_read ([kernel.kallsyms])' $'\t  55 [unknown] (/bin/app (deleted))' '' \
+        'my app   1000 ' $'\t  7f01 leaf(char const*, int) (/usr/lib/lib a.so)' $'\t  55 main (/bin/app)' >recording
+    awk -v self=self -f "$scripts/fold.awk" recording | sort >folded
+    printf '%s\n' 'my app;[in app];sys_read_[k] 500' 'my app;main;leaf(char const*, int) 2000' >expected
+    diff expected folded || die "stacks are folded wrongly"
+    has self $'^2000\tleaf\\(char const\\*, int\\)\tlib a.so$'
+    long=a_function_whose_name_is_so_long_that_no_box_of_this_picture_could_ever_hold_it_without_clipping_it_somewhere
+    printf '%s\n' "app;main;$long;x<int>&\"y\" 10" 'app;main;x 10' 'app;main;x;y 979' 'app;other 1' | LC_ALL=C sort >folded
+    awk -v title='a <title> & more' -v unit=ns -v samples=4 -f "$scripts/flamegraph.awk" folded folded >graph.svg
+    python3 "$here/svg.py" graph.svg main other "$long" 'x<int>&"y"' || die "the flame graph is not as it should be"
+    has graph.svg '<title>x: 98\.90 %'
+    ;;
+stat)
+    succeeds stat.sh --allocator "$dropin" -- "$contended" --bulks 100
+    has out '^operations.409600$'
+    has out '^contended on libmemorybucket-malloc.so: 409600 operations$'
+    has out '^CPU time, ns +[0-9]+ +[0-9]*[1-9][0-9]*\.[0-9]+$'
+    has out '^page-faults +[1-9][0-9]* +[0-9.]+$'
+    has err '(software events|hardware counters)'
+    succeeds stat.sh --operations 1000 ls /
+    has out '^ls: 1000 operations$'
+    succeeds stat.sh ls /
+    has out '^ls: totals only$'
+    has err -- '--operations'
+    run stat.sh bash -c 'echo said; exit 7'
+    [ "$status" -eq 1 ] || die "status $status for a program that fails"
+    has out '^said$'
+    has err 'status 7'
+    ;;
+compare)
+    succeeds compare.sh --a glibc --b "$dropin" --runs 3 -- "$contended" --bulks 100
+    has out '^per operation +a: glibc +b: libmemorybucket-malloc.so +b / a$'
+    has out '^CPU time, ns +[0-9.]+ \([0-9.]+-[0-9.]+\) +[0-9.]+ \([0-9.]+-[0-9.]+\) +[0-9]+\.[0-9]+$'
+    has err "b: .* = $dropin"
+    succeeds compare.sh --a glibc --b own --runs 1 ls /
+    has out '^whole runs'
+    # The library must be there, and where glibc is asked for no other one.
+    printf 'int main(void) { return 0; }\n' >static.c
+    gcc -static static.c -o static || skip "gcc cannot link statically here"
+    run compare.sh --a glibc --b "$dropin" --runs 1 ./static
+    [ "$status" -eq 1 ] || die "status $status for a program that does not load the library"
+    has err 'was never mapped'
+    run compare.sh --a glibc --b "$dropin" --runs 1 "$build/bin/mbrun" ls /
+    [ "$status" -eq 1 ] || die "status $status for a program that brings an allocator"
+    has err 'brings an allocator of its own'
+    ;;
+contention)
+    need_two_cores
+    MB_MAGAZINE_SIZE=8 succeeds contention.sh --allocator "$dropin" -- "$contended" --bulks 50
+    has out '^64 +[1-9][0-9]* +[1-9][0-9]* +[0-9]+ +[0-9.]+ %$'
+    has out '% +produce_bulk < run_producer < start_thread$'
+    has out '% +consume_bulk < run_consumer < start_thread$'
+    ! probes_left '' || die "probes were left behind"
+    MB_MAGAZINE_SIZE=8 succeeds contention.sh --every 16 --allocator "$dropin" -- "$contended" --bulks 50
+    awk '$1 == 64 { found = 1; exit ($2 % 16 || $3 % 16 || $4 % 16 || $2 + $3 == 0) } END { if (!found) exit 1 }' out ||
+        die "--every 16 does not give multiples of 16"
+    # One thread meets nobody.
+    succeeds contention.sh --allocator "$dropin" -- ls /
+    has out 'no pool was contended'
+    ;;
+linked)
+    need_two_cores
+    for how in shared static; do
+        MB_MAGAZINE_SIZE=8 succeeds contention.sh "$build/bin/profiling_contended_$how" --bulks 50
+        has out '^64 +[1-9][0-9]* +[1-9][0-9]* +[0-9]+ +[0-9.]+ %$'
+        has out '% +produce_bulk < run_producer < start_thread$'
+        has_not out libmemorybucket-malloc
+    done
+    ;;
+attach)
+    need_two_cores
+    MB_MAGAZINE_SIZE=8 LD_PRELOAD=$dropin "$contended" --bulks 1000000 >/dev/null &
+    child=$!
+    sleep 0.5
+    succeeds contention.sh -p "$child" --seconds 1 --every 10
+    kill -0 "$child" || die "the program that was looked at has ended"
+    has out '^64 +[1-9]'
+    has out '% +produce_bulk < run_producer < start_thread$'
+    run contention.sh -p "$$" --seconds 1
+    [ "$status" -eq 1 ] || die "status $status for a process without MemoryBucket"
+    has err 'no probes of MemoryBucket'
+    ;;
+usage)
+    # expect STATUS REGEX SCRIPT ARGS...
+    expect() {
+        local wanted=$1 regex=$2
+        shift 2
+        status=0
+        "$scripts/$1" "${@:2}" >out 2>err </dev/null || status=$?
+        [ "$status" -eq "$wanted" ] || die "$* ended with status $status, not $wanted"
+        has err "^$1: .*$regex"
+    }
+    for script in record stat compare contention; do
+        both=()
+        [ $script != compare ] || both=(--a glibc --b glibc)
+        succeeds $script.sh --help
+        has out "^Usage: $script.sh"
+        expect 2 'no such option' $script.sh --nonsense
+        expect 2 'no program' $script.sh "${both[@]}"
+        expect 2 'no such program' $script.sh "${both[@]}" -- /nonexistent/program
+        expect 2 'no such program' $script.sh "${both[@]}" no-such-program-anywhere
+        expect 2 'no such program' $script.sh "${both[@]}" /
+    done
+    for script in record stat contention; do
+        expect 2 'no such allocator' $script.sh --allocator nonsense ls
+        expect 2 'no such file' $script.sh --allocator ./nonsense ls
+        expect 2 'a value is missing' $script.sh --allocator
+    done
+    expect 2 'two allocators' compare.sh --a glibc ls
+    expect 2 'no such allocator' compare.sh --a glibc --b nonsense ls
+    expect 2 'from 1 to 1000' compare.sh --a glibc --b own --runs 0 ls
+    expect 2 'from 1 to 10000' record.sh -F 0 ls
+    expect 2 'from 1 to 10000' record.sh -F 99999999999999999999 ls
+    expect 2 'accepted are fp' record.sh --call-graph lbr ls
+    expect 2 'accepted is a number' stat.sh --operations many ls
+    expect 2 'no such process' contention.sh -p 99999999 --seconds 1
+    expect 2 'how long' contention.sh -p $$
+    expect 2 'only with -p' contention.sh --seconds 1 ls
+    ;;
+without-perf)
+    # All there is but perf.
+    mkdir bin
+    for directory in /usr/bin /bin; do
+        for tool in "$directory"/*; do
+            [ -e "bin/${tool##*/}" ] || [ "${tool##*/}" = perf ] || ln -s "$tool" bin/
+        done
+    done
+    for script in record stat compare contention; do
+        both=()
+        [ $script != compare ] || both=(--a glibc --b glibc)
+        status=0
+        PATH=$work/bin "$scripts/$script.sh" "${both[@]}" ls >out 2>err </dev/null || status=$?
+        [ "$status" -eq 3 ] || die "$script.sh ended with status $status"
+        has err "^$script.sh: perf is missing: .*linux-perf"
+    done
+    ;;
+user)
+    [ "$(id -u)" -eq 0 ] || skip "this test becomes another user, which takes root"
+    as_user=(setpriv --reuid nobody --regid nogroup --clear-groups)
+    chmod 777 "$work"
+    "${as_user[@]}" test -x "$contended" -a -r "$scripts/common.sh" || skip "user nobody cannot read $build"
+    # Probes are root's.
+    status=0
+    "${as_user[@]}" "$scripts/contention.sh" --allocator "$dropin" -- "$contended" >out 2>err </dev/null || status=$?
+    [ "$status" -eq 3 ] || die "contention.sh ended with status $status for an ordinary user"
+    has err 'only root'
+    # The others work as far as kernel.perf_event_paranoid lets them, and otherwise say what helps.
+    for script in record stat compare; do
+        options=()
+        [ $script != record ] || options=(-o user.svg)
+        [ $script != compare ] || options=(--a glibc --b "$dropin" --runs 1)
+        status=0
+        "${as_user[@]}" "$scripts/$script.sh" "${options[@]}" "$contended" --bulks 500 >out 2>err </dev/null || status=$?
+        if [ "$status" -eq 3 ]; then
+            has err 'kernel.perf_event_paranoid'
+            skip "$(cat err)"
+        fi
+        [ "$status" -eq 0 ] || die "$script.sh ended with status $status for an ordinary user"
+    done
+    python3 "$here/svg.py" user.svg produce_bulk || die "the flame graph is not as it should be"
+    ;;
+signals)
+    succeeds contention.sh --allocator "$dropin" -- ls / # or skips
+    python3 "$here/signals.py" "$scripts" "$contended" "$dropin" >out 2>err || die "see above"
+    ! probes_left '' || die "probes were left behind"
+    ;;
+*)
+    echo "run.sh: $name: no such test" >&2
+    exit 2
+    ;;
+esac

@@ -1,0 +1,63 @@
+"""Signals end the scripts of bench/perf, and with them the program they run, soon; the probes of
+contention.sh go away (run.sh looks), and a Ctrl-C still shows what there is so far.
+Usage: signals.py SCRIPTS CONTENDED DROPIN"""
+
+import glob
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+scripts, contended, dropin = sys.argv[1:4]
+sleeper = "/usr/bin/sleep"
+
+
+def processes_of(session):
+    """Living processes of a session, by /proc."""
+    found = []
+    for path in glob.glob("/proc/[0-9]*/stat"):
+        try:
+            with open(path) as stat:
+                fields = stat.read().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if fields[0] != "Z" and int(fields[3]) == session:
+            found.append(path)
+    return found
+
+
+def check(number, to_group, script, options, program, shows=None):
+    # A session of its own, with the interrupt as a terminal would leave it: not ignored.
+    with tempfile.TemporaryDirectory() as directory, tempfile.TemporaryFile("w+") as output:
+        process = subprocess.Popen([os.path.join(scripts, script), *options, "--", *program],
+                                   stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+                                   start_new_session=True, restore_signals=True, cwd=directory,
+                                   env=dict(os.environ, MB_MAGAZINE_SIZE="64", TMPDIR=directory))
+        time.sleep(2.5)
+        what = "%s with %s to %s" % (script, number.name, "its group" if to_group else "itself")
+        assert process.poll() is None, what + ": ended before the signal"
+        (os.killpg if to_group else os.kill)(process.pid, number)
+        try:
+            status = process.wait(20)
+        finally:
+            output.seek(0)
+            text = output.read()
+            left = processes_of(process.pid)
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+        assert status == 128 + number, "%s: status %s\n%s" % (what, status, text)
+        assert not left, "%s: left running: %s" % (what, left)
+        assert shows is None or shows in text, "%s: does not show %r\n%s" % (what, shows, text)
+        assert not glob.glob(os.path.join(directory, "tmp.*")), what + ": left temporary files"
+        print("ok:", what)
+
+
+endless = [contended, "--bulks", "1000000"]
+for number in signal.SIGINT, signal.SIGTERM:
+    for to_group in False, True:
+        check(number, to_group, "contention.sh", ["--allocator", dropin, "--every", "50"], endless, "slot 64")
+    check(number, False, "record.sh", ["-F", "99"], endless, "samples by")
+    check(number, False, "stat.sh", [], [sleeper, "1000"])
+    check(number, False, "compare.sh", ["--a", "glibc", "--b", dropin], [sleeper, "1000"])
