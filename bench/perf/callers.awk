@@ -53,9 +53,12 @@ function argument(name) {
 in_event {
     frame = $0
     sub(/^[ \t]*[0-9a-f]+ /, "", frame)
-    object = frame
-    sub(/^.* \(/, "", object)
-    sub(/ \([^ ]*( \(deleted\))?\)$/, "", frame)
+    sub(/ \(deleted\)\)$/, ")", frame)
+    object = ""
+    if (match(frame, / \([^()]*(\([^()]*\)[^()]*)*\)$/)) {
+        object = substr(frame, RSTART + 2, RLENGTH - 3)
+        frame = substr(frame, 1, RSTART - 1)
+    }
     depth++
     if (depth <= ALLOCATOR_FRAMES_MAX && is_allocator(frame, object)) {
         callers = "" # all further in than this is the allocator's
@@ -65,7 +68,6 @@ in_event {
     if (frames >= 3) next
     if (frame == "[unknown]") {
         sub(/^.*\//, "", object)
-        sub(/\)$/, "", object)
         frame = "[in " object "]"
     }
     callers = callers (frames++ ? " < " : "") frame

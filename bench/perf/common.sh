@@ -112,7 +112,7 @@ run_child() {
     child=$!
     while :; do
         status=0
-        wait "$child" || status=$?
+        wait "$child" 2>/dev/null || status=$?
         kill -0 "$child" 2>/dev/null || break
     done
     [ -z "$helper" ] || wait "$helper" || true
@@ -128,9 +128,11 @@ check_perf() {
 }
 
 say_not_permitted() {
-    local level
+    local level reason
+    reason=$(grep -m 1 -iE 'not permitted|no permission|denied|not supported|limited' "$1" ||
+        echo "see: perf stat -e task-clock true")
     level=$(cat /proc/sys/kernel/perf_event_paranoid 2>/dev/null || echo unknown)
-    say "perf may not measure here: $(grep -m 1 -iE 'permi|denied|not support|error|fail' "$1" || echo "see 'perf stat -e task-clock true'")"
+    say "perf may not measure here: $reason"
     say "kernel.perf_event_paranoid is $level; user $(id -un 2>/dev/null || id -u). What helps:"
     say "  as root: sysctl kernel.perf_event_paranoid=2   (own programs; 1: and the kernel's part)"
     say "  or run this as root; in a container also give it CAP_PERFMON and allow perf_event_open"
@@ -286,18 +288,34 @@ need_mapped() {
 # run_counted STAT_FILE OPERATIONS_FILE COMMAND...: run_child under perf stat with $counters. The
 # program's output passes through; the number of its last line "operations<TAB>N" goes to the file.
 run_counted() {
-    local stat_file=$1 operations_file=$2
+    local stat_file=$1 operations_file=$2 name
     shift 2
-    rm -f "$work/out" "$work/copy"
-    mkfifo "$work/out" "$work/copy"
+    for name in out out-copy err err-copy; do
+        rm -f "$work/$name"
+        mkfifo "$work/$name"
+    done
     awk -F '\t' '$1 == "operations" && $2 ~ /^[0-9]+$/ { n = $2 } END { if (n > 0) print n }' \
-        <"$work/copy" >"$operations_file" &
-    local reader=$!
-    # Interrupts are for the program: what it says while it ends shall still come through.
-    tee "$work/copy" <"$work/out" &
-    local copier=$!
-    run_child perf stat -x ';' -o "$stat_file" -e "$counters" -- "$@" >"$work/out"
-    wait "$copier" "$reader" || true
+        <"$work/out-copy" >"$operations_file" &
+    local helpers=($!)
+    # perf 6.1 ends with status 0 when its program was killed by a signal, and only names that.
+    PROGRAM=$1 awk '
+        index($0, ENVIRON["PROGRAM"] ": ") == 1 {
+            text = substr($0, length(ENVIRON["PROGRAM"]) + 3)
+            if (text ~ /^(Segmentation fault|Aborted|Killed|Terminated|Bus error|Illegal instruction|Broken pipe)$/ ||
+                text ~ /^(Floating point exception|Trace.breakpoint trap|Bad system call|.* limit exceeded|Alarm clock)$/)
+                death = text
+        }
+        END { if (death != "") print death }' <"$work/err-copy" >"$work/death" &
+    helpers+=($!)
+    tee "$work/out-copy" <"$work/out" &
+    helpers+=($!)
+    tee "$work/err-copy" <"$work/err" >&2 &
+    helpers+=($!)
+    run_child perf stat -x ';' -o "$stat_file" -e "$counters" -- "$@" >"$work/out" 2>"$work/err"
+    wait "${helpers[@]}" || true
+    if [ "$child_status" -eq 0 ] && [ -s "$work/death" ]; then
+        child_status="128 or more ($(cat "$work/death"))"
+    fi
 }
 
 # operations_of OPERATIONS_FILE: the user's --operations, else the program's own, else nothing

@@ -65,7 +65,7 @@ for run in $(seq "$runs"); do
         set_preload "${!side}" "${!library}" 2>/dev/null
         run_counted "$work/stat" "$work/operations" "$@" >"$work/output" 2>&1
         [ -z "$interrupted" ] || exit "$interrupted"
-        if [ "$child_status" -ne 0 ]; then
+        if [ "$child_status" != 0 ]; then
             tail -n 5 "$work/output" >&2
             die "$1 ended with status $child_status on ${!side}"
         fi

@@ -66,6 +66,6 @@ awk -F ';' -v divisor="${divisor:-0}" "$read_counters"'
         printf "\n"
     }
     END { if (!header) exit 1 }' "$work/stat" || die "perf stat counted nothing"
-if [ "$child_status" -ne 0 ]; then
+if [ "$child_status" != 0 ]; then
     die "$1 ended with status $child_status: these are the figures of a run that failed"
 fi

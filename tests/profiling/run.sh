@@ -42,10 +42,13 @@ succeeds() {
 # has FILE REGEX
 has() { grep -qE -- "$2" "$1" || die "$1 lacks: $2"; }
 has_not() { ! grep -qE -- "$2" "$1" || die "$1 has: $2"; }
-probes_left() {
-    local tracing
+# No probes are left of a script that has ended. (Other tests may have theirs now.)
+no_probes_left() {
+    local tracing pid
     tracing=$(awk '$3 == "tracefs" { print $2; exit }' /proc/mounts)
-    [ -n "$tracing" ] && grep "^p:memorybucket_$1" "$tracing/uprobe_events"
+    for pid in $(sed -n 's/^p:memorybucket_\([0-9]*\)\/.*/\1/p' "$tracing/uprobe_events"); do
+        [ -d "/proc/$pid" ] || die "probes were left behind"
+    done
 }
 need_two_cores() { [ "$(nproc)" -ge 2 ] || skip "threads do not meet on a machine with one core"; }
 
@@ -105,6 +108,9 @@ stat)
     [ "$status" -eq 1 ] || die "status $status for a program that fails"
     has out '^said$'
     has err 'status 7'
+    run stat.sh bash -c 'kill -SEGV $$'
+    [ "$status" -eq 1 ] || die "status $status for a program that crashes"
+    has err 'Segmentation fault'
     ;;
 compare)
     succeeds compare.sh --a glibc --b "$dropin" --runs 3 -- "$contended" --bulks 100
@@ -129,7 +135,7 @@ contention)
     has out '^64 +[1-9][0-9]* +[1-9][0-9]* +[0-9]+ +[0-9.]+ %$'
     has out '% +produce_bulk < run_producer < start_thread$'
     has out '% +consume_bulk < run_consumer < start_thread$'
-    ! probes_left '' || die "probes were left behind"
+    no_probes_left
     MB_MAGAZINE_SIZE=8 succeeds contention.sh --every 16 --allocator "$dropin" -- "$contended" --bulks 50
     awk '$1 == 64 { found = 1; exit ($2 % 16 || $3 % 16 || $4 % 16 || $2 + $3 == 0) } END { if (!found) exit 1 }' out ||
         die "--every 16 does not give multiples of 16"
@@ -145,6 +151,10 @@ linked)
         has out '% +produce_bulk < run_producer < start_thread$'
         has_not out libmemorybucket-malloc
     done
+    mkdir 'a place'
+    cp "$build/bin/profiling_contended_static" 'a place/my program'
+    MB_MAGAZINE_SIZE=8 succeeds contention.sh 'a place/my program' --bulks 20
+    has out '% +produce_bulk < run_producer < start_thread$'
     ;;
 attach)
     need_two_cores
@@ -241,7 +251,7 @@ user)
 signals)
     succeeds contention.sh --allocator "$dropin" -- ls / # or skips
     python3 "$here/signals.py" "$scripts" "$contended" "$dropin" >out 2>err || die "see above"
-    ! probes_left '' || die "probes were left behind"
+    no_probes_left
     ;;
 *)
     echo "run.sh: $name: no such test" >&2

@@ -15,16 +15,17 @@ sleeper = "/usr/bin/sleep"
 
 
 def processes_of(session):
-    """Living processes of a session, by /proc."""
+    """Names of the living processes of a session, by /proc."""
     found = []
     for path in glob.glob("/proc/[0-9]*/stat"):
         try:
             with open(path) as stat:
-                fields = stat.read().rpartition(")")[2].split()
+                front, _, back = stat.read().rpartition(")")
+                fields = back.split()
         except OSError:
             continue
         if fields[0] != "Z" and int(fields[3]) == session:
-            found.append(path)
+            found.append(front.partition("(")[2])
     return found
 
 
@@ -35,7 +36,10 @@ def check(number, to_group, script, options, program, shows=None):
                                    stdin=subprocess.DEVNULL, stdout=output, stderr=output,
                                    start_new_session=True, restore_signals=True, cwd=directory,
                                    env=dict(os.environ, MB_MAGAZINE_SIZE="64", TMPDIR=directory))
-        time.sleep(2.5)
+        name = os.path.basename(program[0])
+        while name not in processes_of(process.pid) and process.poll() is None:
+            time.sleep(0.05)
+        time.sleep(1)
         what = "%s with %s to %s" % (script, number.name, "its group" if to_group else "itself")
         assert process.poll() is None, what + ": ended before the signal"
         (os.killpg if to_group else os.kill)(process.pid, number)
