@@ -65,6 +65,10 @@ in_event {
         frames = 0
         next
     }
+    if (frame ~ /nptl_deallocate_tsd/) { # the C library ends a thread, and so its thread cache
+        callers = "(the end of a thread)"
+        frames = 3
+    }
     if (frames >= 3) next
     if (frame == "[unknown]") {
         sub(/^.*\//, "", object)

@@ -91,6 +91,14 @@ void mbi_pools_init(void)
     }
 }
 
+/* Out of line, once: then the probe has one place, which is what bpftrace 0.17 can attach to. */
+static MBI_COLD void pool_note_retries(const struct pool *pool, struct transfer_counts *counts,
+                                       enum probe_direction direction, uint64_t retries)
+{
+    counter_add(&counts->cas_retries, retries);
+    probe_cas_retry(pool->slot_bytes, direction, retries);
+}
+
 /*
  * A flush is counted before its exchange and a refill after it: so flushes less refills is never
  * below the batches that are there, also in the child of a fork that another thread's transfer
@@ -105,8 +113,7 @@ uint64_t mbi_pool_pop_batch(struct pool *pool, struct transfer_counts *counts)
         probe_refill(pool->slot_bytes, pool->rounds);
     }
     if (MBI_UNLIKELY(retries != 0)) {
-        counter_add(&counts->cas_retries, retries);
-        probe_cas_retry(pool->slot_bytes, PROBE_REFILL, retries);
+        pool_note_retries(pool, counts, PROBE_REFILL, retries);
     }
     return chain;
 }
@@ -119,8 +126,7 @@ void mbi_pool_push_batch(struct pool *pool, uint64_t chain, struct transfer_coun
     batch_stack_push(&pool->central, &pool->space, chain, &retries);
     probe_flush(pool->slot_bytes, pool->rounds);
     if (MBI_UNLIKELY(retries != 0)) {
-        counter_add(&counts->cas_retries, retries);
-        probe_cas_retry(pool->slot_bytes, PROBE_FLUSH, retries);
+        pool_note_retries(pool, counts, PROBE_FLUSH, retries);
     }
 }
 

@@ -50,6 +50,17 @@ no_probes_left() {
         [ -d "/proc/$pid" ] || die "probes were left behind"
     done
 }
+# meets ARGS...: contention.sh on a contended program, until threads have met on both ways; on a
+# busy machine they may take turns for the few milliseconds that this lasts.
+meets() {
+    local try
+    for try in 1 2 3 4 5 6 7 8; do
+        MB_MAGAZINE_SIZE=8 succeeds contention.sh "$@"
+        ! grep -qE '^64 +[1-9][0-9]* +[1-9][0-9]* +[0-9]+ +[0-9.]+ %$' out || return 0
+        echo "try $try: no retries on both ways"
+    done
+    die "no retries on refill and on flush"
+}
 need_two_cores() { [ "$(nproc)" -ge 2 ] || skip "threads do not meet on a machine with one core"; }
 
 case $name in
@@ -131,12 +142,11 @@ compare)
     ;;
 contention)
     need_two_cores
-    MB_MAGAZINE_SIZE=8 succeeds contention.sh --allocator "$dropin" -- "$contended" --bulks 50
-    has out '^64 +[1-9][0-9]* +[1-9][0-9]* +[0-9]+ +[0-9.]+ %$'
+    meets --allocator "$dropin" -- "$contended" --bulks 100
     has out '% +produce_bulk < run_producer < start_thread$'
     has out '% +consume_bulk < run_consumer < start_thread$'
     no_probes_left
-    MB_MAGAZINE_SIZE=8 succeeds contention.sh --every 16 --allocator "$dropin" -- "$contended" --bulks 50
+    meets --every 16 --allocator "$dropin" -- "$contended" --bulks 100
     awk '$1 == 64 { found = 1; exit ($2 % 16 || $3 % 16 || $4 % 16 || $2 + $3 == 0) } END { if (!found) exit 1 }' out ||
         die "--every 16 does not give multiples of 16"
     # One thread meets nobody.
@@ -146,14 +156,13 @@ contention)
 linked)
     need_two_cores
     for how in shared static; do
-        MB_MAGAZINE_SIZE=8 succeeds contention.sh "$build/bin/profiling_contended_$how" --bulks 50
-        has out '^64 +[1-9][0-9]* +[1-9][0-9]* +[0-9]+ +[0-9.]+ %$'
+        meets "$build/bin/profiling_contended_$how" --bulks 100
         has out '% +produce_bulk < run_producer < start_thread$'
         has_not out libmemorybucket-malloc
     done
     mkdir 'a place'
     cp "$build/bin/profiling_contended_static" 'a place/my program'
-    MB_MAGAZINE_SIZE=8 succeeds contention.sh 'a place/my program' --bulks 20
+    meets 'a place/my program' --bulks 100
     has out '% +produce_bulk < run_producer < start_thread$'
     ;;
 attach)
