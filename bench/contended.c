@@ -192,7 +192,7 @@ static void parse_options(int argc, char **argv)
         { "--bulk", &objects_per_bulk, 1, 1000000 },
         { "--bulks", &bulks_to_make, 1, 1000000 },
     };
-    for (int i = 1; i < argc; i++) {
+    for (int i = 1; i < argc; i += 2) { /* an option and its value */
         if (strcmp(argv[i], "--help") == 0) {
             usage(stdout);
             exit(EXIT_SUCCESS);
@@ -208,7 +208,6 @@ static void parse_options(int argc, char **argv)
         }
         *options[known].value = report_parse_count(argv[i + 1], argv[i], options[known].min,
                                                    options[known].max);
-        i++;
     }
 }
 

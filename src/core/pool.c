@@ -15,12 +15,18 @@ struct pool mbi_pools[SIZE_CLASS_COUNT];
  */
 enum { COLOUR_PAGES = 1, SPAN_PER_COLOURS = 8 /* a span gives at most an eighth to its colour */ };
 
+/* Out of line, like all that has a probe of its own: one place each is what tools like best. */
+static MBI_COLD void pool_lock_slow(struct pool *pool)
+{
+    probe_mutex_wait(pool->slot_bytes);
+    mbi_lock_acquire(&pool->lock);
+}
+
 /* First a try, so that whoever traces the probe learns of those waits that happen. */
 static void pool_lock_uncounted(struct pool *pool)
 {
     if (MBI_UNLIKELY(!mbi_lock_try_acquire(&pool->lock))) {
-        probe_mutex_wait(pool->slot_bytes);
-        mbi_lock_acquire(&pool->lock);
+        pool_lock_slow(pool);
     }
 }
 
@@ -91,7 +97,7 @@ void mbi_pools_init(void)
     }
 }
 
-/* Out of line, once: then the probe has one place, which is what bpftrace 0.17 can attach to. */
+/* Out of line: bpftrace 0.17 does not find a probe without a PID that is in several places. */
 static MBI_COLD void pool_note_retries(const struct pool *pool, struct transfer_counts *counts,
                                        enum probe_direction direction, uint64_t retries)
 {
