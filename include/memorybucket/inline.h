@@ -85,7 +85,9 @@ MB_INLINE_FUNCTION void *mb_alloc(size_t size)
         uint64_t chain = __atomic_load_n(&magazine->chain, __ATOMIC_RELAXED);
         mb_inline_word *slot = (mb_inline_word *)(uintptr_t)(chain >> MB_INLINE_ROUNDS_BITS);
         if (MB_INLINE_LIKELY(slot != NULL)) {
-            __atomic_store_n(&magazine->chain, *slot, __ATOMIC_RELAXED);
+            chain = *slot;
+            __atomic_store_n(&magazine->chain, chain, __ATOMIC_RELAXED);
+            __builtin_prefetch((void *)(uintptr_t)(chain >> MB_INLINE_ROUNDS_BITS), 1);
             return slot;
         }
     }
