@@ -11,8 +11,8 @@
 #include "core/size_class.h"
 
 enum {
-    /* Carving in multiples of 8 slots starts and ends every run on a cache line, whatever the
-     * class: 8 slots of 8k bytes are 64k bytes. So no line is split between two threads. */
+    /* Magazines hold multiples of 8 slots, which are whole cache lines, whatever the class: 8 slots
+     * of 8k bytes are 64k bytes. So are fresh runs, and no line is split between two threads. */
     MAGAZINE_ROUNDS_STEP = 8,
     MAGAZINE_ROUNDS_MIN = 8,
     MAGAZINE_ROUNDS_MAX = 4096,

@@ -65,6 +65,13 @@ MBI_HOT_INLINE size_t size_class_alignment_bytes(size_t class)
     return slot_bytes & (~slot_bytes + 1);
 }
 
+/* The fewest slots that fill whole cache lines: runs of them share no line with other runs. */
+static inline size_t size_class_line_rounds(size_t class)
+{
+    size_t alignment_bytes = size_class_alignment_bytes(class);
+    return alignment_bytes < LINE_BYTES ? LINE_BYTES / alignment_bytes : 1;
+}
+
 /*
  * The smallest class above `class` whose slots are aligned to `alignment_bytes`, a power of two up
  * to 512; SIZE_CLASS_COUNT when there is none.

@@ -101,15 +101,21 @@ static void thread_cache_end_exchange(struct thread_cache *cache, struct pool *p
 
 /*
  * Fresh slots come in runs of a quarter of what the thread has had of the class so far: one which
- * needs twenty objects touches the memory of at most eight more, and one which needs many soon gets
- * whole magazines.
+ * needs twenty objects touches the memory of a few more, and one which needs many soon gets whole
+ * magazines. The first runs are of 8 slots, or of fewer that have 1 KiB. Runs are whole cache
+ * lines, so that none is shared by two threads' fresh slots.
  */
-enum { RUN_SHARE = 4 };
-_Static_assert(RUN_SHARE * MAGAZINE_ROUNDS_MAX <= UINT16_MAX, "obtained is counted up to that");
+enum { RUN_SHARE = 4, FIRST_RUN_ROUNDS = 8, FIRST_RUN_BYTES = 1024 };
+_Static_assert((RUN_SHARE + 1) * MAGAZINE_ROUNDS_MAX <= UINT16_MAX, "obtained is counted that far");
 
 static size_t thread_cache_run_rounds(const struct thread_cache *cache, const struct pool *pool)
 {
-    size_t rounds = round_up(cache->obtained[pool->class] / RUN_SHARE + 1, MAGAZINE_ROUNDS_STEP);
+    size_t first = FIRST_RUN_BYTES / pool->slot_bytes;
+    size_t rounds = cache->obtained[pool->class] / RUN_SHARE;
+    if (first > FIRST_RUN_ROUNDS) {
+        first = FIRST_RUN_ROUNDS;
+    }
+    rounds = round_up(rounds > first ? rounds : first, size_class_line_rounds(pool->class));
     return rounds < pool->rounds ? rounds : pool->rounds;
 }
 

@@ -40,6 +40,17 @@ Test(size_class, abi_aligned_classes_give_16_bytes)
     }
 }
 
+Test(size_class, runs_are_the_fewest_slots_of_whole_lines)
+{
+    for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
+        size_t rounds = 1;
+        while (rounds * size_class_slot_bytes(class) % LINE_BYTES != 0) {
+            rounds++;
+        }
+        cr_assert_eq(size_class_line_rounds(class), rounds);
+    }
+}
+
 Test(size_class, aligned_classes_hold_and_align)
 {
     for (size_t alignment = 1; alignment <= 1024; alignment *= 2) {
