@@ -11,7 +11,11 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-enum { RING_SLOTS = 8192, RING_CHUNK = 64 };
+/*
+ * 64 KiB of objects of 64 bytes: those under way between four pairs of threads fit a second-level
+ * cache. With 8192 slots an allocator that did nothing took as long as the fastest real ones.
+ */
+enum { RING_SLOTS = 1024, RING_CHUNK = 64 };
 
 struct ring {
     _Alignas(128) _Atomic uint64_t written;
