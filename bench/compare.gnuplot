@@ -23,6 +23,8 @@ set grid ytics lt 1 lw 1 lc rgb '#e4e4e4'
 set tics nomirror
 set border 3
 
+# (gnuplot 5.4 ends with a segmentation fault when labels have no defined point at all: hence the
+# empty ones.)
 # Bars: one panel below the other, `bars_data` has an index for each, values above `cap` are cut off.
 bar_width = 0.88 / allocator_count
 bar_x(row, i) = row + (i - (allocator_count + 1) / 2.0) * bar_width
@@ -62,7 +64,7 @@ do for [chart in "time memory"] {
                      using (bar_x($0, i)):(cut(column(i + 1))):(bar_width * 0.94) \
                      with boxes lc rgb colour(i) title full_name(i), \
                  for [i = 1:allocator_count] '' index panel \
-                     using (bar_x($0, i)):(column(i + 1) > cap ? cap : NaN):(sprintf('%.3g', column(i + 1))) \
+                     using (bar_x($0, i)):(cap):(column(i + 1) > cap ? sprintf('%.3g', column(i + 1)) : '') \
                      with labels rotate by 90 left offset 0,0.3 font ',9' notitle, \
                  '' index panel using 0:(NaN):xtic(1) with points notitle
             unset key
