@@ -75,6 +75,20 @@ inline void mb_free_sized(void *pointer, size_t size)
     api_free(pointer);
 }
 
+/* For inline.h, whose own functions have the names above; no version, as their meaning has none. */
+MB_API void *mb_inline_call_alloc(size_t size);
+MB_API void mb_inline_call_free(void *pointer);
+
+void *mb_inline_call_alloc(size_t size)
+{
+    return api_alloc(size, CLASS_TIGHT);
+}
+
+void mb_inline_call_free(void *pointer)
+{
+    api_free(pointer);
+}
+
 void *mb_calloc(size_t count, size_t size)
 {
     return api_calloc(count, size, CLASS_TIGHT);

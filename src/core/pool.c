@@ -11,7 +11,8 @@ struct pool mbi_pools[SIZE_CLASS_COUNT];
 /*
  * Colour: class c starts (1 + c * COLOUR_PAGES) pages into its span. Without it the spans, which
  * are a power of two apart, compete for the same cache and TLB sets. The first page is never
- * used, so that slot number 0 is free to mean "none" and a run-off from the span below faults.
+ * used, so that slot number 0 is free to mean "none"; without huge pages it is never committed
+ * either, and a run-off from the span below faults.
  */
 enum { COLOUR_PAGES = 1, SPAN_PER_COLOURS = 8 /* a span gives at most an eighth to its colour */ };
 
@@ -287,7 +288,7 @@ size_t mbi_pool_resident_bytes(struct pool *pool)
     if (!wide) {
         return dense != NULL ? mbi_os_resident_bytes(dense, (size_t)(end - dense)) : 0;
     }
-    /* The dense span is used up: all of it but its colour is committed. */
+    /* The dense span is used up: all of it, but perhaps its colour, is committed. */
     size_t resident = 0;
     if (dense != NULL) {
         resident += mbi_os_resident_bytes(dense, mbi_region.dense_span_bytes);

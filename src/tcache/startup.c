@@ -9,7 +9,6 @@
 #include "tcache/thread_exit.h"
 
 #include <errno.h>
-#include <string.h>
 
 static struct lock init_lock = LOCK_INITIALIZER;
 /* Written under init_lock; set last. */
@@ -31,9 +30,13 @@ static void ask_for_huge_pages(void)
         return;
     }
     char *dense = mbi_region_dense_span(0);
-    if (dense == NULL || !mbi_os_ask_for_huge_pages(dense, DENSE_TIER_BYTES)) {
-        mbi_message("MB_HUGEPAGE=1 has no effect: %s", dense != NULL ? strerror(errno)
-                    : "no room for the dense tier");
+    if (dense == NULL) {
+        mbi_message("MB_HUGEPAGE=1: no huge pages, as the address space has no room for them");
+        mbi_config.huge_pages = false;
+    } else if (!mbi_os_ask_for_huge_pages(dense, DENSE_TIER_BYTES)) {
+        /* A number: strerror may allocate, and this may be inside the first malloc. */
+        mbi_message("MB_HUGEPAGE=1: no huge pages, as the kernel refuses (errno %d)", errno);
+        mbi_config.huge_pages = false;
     }
 }
 

@@ -23,19 +23,30 @@ _Thread_local struct thread_cache *mbi_thread_cache
 extern __thread struct mb_inline_cache *mb_inline_cache_v1
     __attribute__((alias("mbi_thread_cache")));
 
-/* What inline.h says of the layout. Whoever changes one of these raises the number in the name. */
+/*
+ * The layout that programs were compiled with. Who changes a number here raises the one in the name
+ * above: version 1 is these.
+ */
+_Static_assert(sizeof(struct magazine) == 16 && offsetof(struct magazine, chain) == 0
+                   && offsetof(struct magazine, rounds_max) == 8,
+               "magazines of version 1");
+_Static_assert(offsetof(struct thread_cache, loaded) == 0
+                   && offsetof(struct thread_cache, dense_base) == 1024 && SIZE_CLASS_COUNT == 64
+                   && SIZE_STEP_BYTES == 8,
+               "the thread cache of version 1");
+_Static_assert(CHAIN_ROUNDS_BITS == 16 && DENSE_SHIFT == 26, "words and spans of version 1");
+/* And inline.h says the same. */
 _Static_assert(sizeof(struct mb_inline_magazine) == sizeof(struct magazine)
                    && offsetof(struct mb_inline_magazine, chain) == offsetof(struct magazine, chain)
                    && offsetof(struct mb_inline_magazine, rounds_max)
-                          == offsetof(struct magazine, rounds_max),
-               "magazines as inline.h has them");
-_Static_assert(offsetof(struct mb_inline_cache, loaded) == offsetof(struct thread_cache, loaded)
+                          == offsetof(struct magazine, rounds_max)
+                   && offsetof(struct mb_inline_cache, loaded) == offsetof(struct thread_cache, loaded)
                    && offsetof(struct mb_inline_cache, dense_base)
                           == offsetof(struct thread_cache, dense_base)
-                   && MB_POOL_COUNT == SIZE_CLASS_COUNT && MB_SMALL_MAX == SMALL_BYTES_MAX,
-               "the cache as inline.h has it");
-_Static_assert(MB_INLINE_ROUNDS_BITS == CHAIN_ROUNDS_BITS && MB_INLINE_DENSE_SHIFT == DENSE_SHIFT,
-               "words and addresses as inline.h reads them");
+                   && MB_POOL_COUNT == SIZE_CLASS_COUNT && MB_SMALL_MAX == SMALL_BYTES_MAX
+                   && MB_INLINE_ROUNDS_BITS == CHAIN_ROUNDS_BITS
+                   && MB_INLINE_DENSE_SHIFT == DENSE_SHIFT,
+               "inline.h has another layout");
 
 void mbi_thread_cache_init(struct thread_cache *cache)
 {
@@ -43,7 +54,7 @@ void mbi_thread_cache_init(struct thread_cache *cache)
         magazine_set_chain(&cache->loaded[class], 0);
         magazine_set_rounds_max(&cache->loaded[class], (uint16_t)mbi_pools[class].rounds);
         previous_init(&cache->previous[class]);
-        cache->obtained[class] = 0;
+        cache->carved[class] = 0;
     }
     cache->dense_base = region_dense_base();
     cache->extra_bytes = 0;
@@ -100,18 +111,18 @@ static void thread_cache_end_exchange(struct thread_cache *cache, struct pool *p
 }
 
 /*
- * Fresh slots come in runs of a quarter of what the thread has had of the class so far: one which
+ * Fresh slots come in runs of a quarter of what the thread has carved of the class so far: one which
  * needs twenty objects touches the memory of a few more, and one which needs many soon gets whole
  * magazines. The first runs are of 8 slots, or of fewer that have 1 KiB. Runs are whole cache
  * lines, so that none is shared by two threads' fresh slots.
  */
 enum { RUN_SHARE = 4, FIRST_RUN_ROUNDS = 8, FIRST_RUN_BYTES = 1024 };
-_Static_assert((RUN_SHARE + 1) * MAGAZINE_ROUNDS_MAX <= UINT16_MAX, "obtained is counted that far");
+_Static_assert((RUN_SHARE + 1) * MAGAZINE_ROUNDS_MAX <= UINT16_MAX, "carved is counted that far");
 
 static size_t thread_cache_run_rounds(const struct thread_cache *cache, const struct pool *pool)
 {
     size_t first = FIRST_RUN_BYTES / pool->slot_bytes;
-    size_t rounds = cache->obtained[pool->class] / RUN_SHARE;
+    size_t rounds = cache->carved[pool->class] / RUN_SHARE;
     if (first > FIRST_RUN_ROUNDS) {
         first = FIRST_RUN_ROUNDS;
     }
@@ -127,7 +138,7 @@ static bool thread_cache_obtain(struct thread_cache *cache, struct pool *pool)
     if (run.rounds != 0) {
         chain = mbi_pool_link_run(pool, run);
         if (wanted < pool->rounds) {
-            cache->obtained[pool->class] = (uint16_t)(cache->obtained[pool->class] + wanted);
+            cache->carved[pool->class] = (uint16_t)(cache->carved[pool->class] + wanted);
         }
     }
     magazine_set_chain(&cache->loaded[pool->class], chain);
@@ -363,7 +374,7 @@ void mbi_thread_cache_flush(struct thread_cache *cache)
         } else if (chain != 0) {
             mbi_pool_return_loose(pool, chain);
         }
-        cache->obtained[class] = 0;
+        cache->carved[class] = 0;
     }
 }
 

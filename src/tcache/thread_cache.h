@@ -38,7 +38,7 @@ struct thread_cache {
     /* Slow paths only. Written by the owner; the atomic ones are read by walkers. */
     struct previous previous[SIZE_CLASS_COUNT];
     struct transfer_counts transfers[SIZE_CLASS_COUNT];
-    uint16_t obtained[SIZE_CLASS_COUNT]; /* slots got from the pool's lock, up to what matters */
+    uint16_t carved[SIZE_CLASS_COUNT]; /* fresh slots so far, until runs are whole magazines */
     size_t extra_bytes; /* kept beyond one magazine a class; at most mbi_config.extra_bytes_max */
     _Atomic uint64_t large_allocs;
     _Atomic uint64_t large_frees;
