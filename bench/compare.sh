@@ -3,7 +3,7 @@
 # Installs what is missing, builds the release, measures, and leaves everything in build/bench/.
 # Usage: bench/compare.sh [OPTION...]
 #   --quick             a quarter of the work: three minutes instead of eight
-#   --only W,...        only workloads whose names begin so; --list names them
+#   --only W,...        only workloads whose names begin so, or NAME@THREADS; --list names them
 #   --allocators A,...  only these of glibc, mimalloc, jemalloc, tcmalloc, tbbmalloc (peers),
 #                       dropin, called, inlined (MemoryBucket)
 #   --extra NAME=PATH   one peer more: a shared library to preload; may be repeated
@@ -11,6 +11,7 @@
 #   --rounds N          runs of each, in turn; 5 unless told, and at least 5
 #   --list              names the workloads and ends
 set -euo pipefail
+invoked_from=$PWD
 cd "$(dirname "$0")/.."
 . bench/common.sh
 
@@ -53,7 +54,7 @@ mixed-1000         1   random 1000 1000
 mixed-1000         2   random 1000 1000
 mixed-1000-100k    1   random 100000 1000
 '
-workload_names() { awk 'NF { print $1 }' <<<"$workloads" | uniq; }
+workload_names() { awk 'NF { print $1 "@" $2 }' <<<"$workloads"; }
 
 usage='--quick, --only, --allocators, --extra, --pin, --rounds and --list'
 known=glibc,mimalloc,jemalloc,tcmalloc,tbbmalloc,dropin,called,inlined
@@ -78,10 +79,12 @@ while [ $# -gt 0 ]; do
         --allocators) allocators=$2 ;;
         --rounds) rounds=$2 ;;
         --extra)
-            [[ $2 =~ ^[a-z0-9._-]+=.+$ ]] || die "--extra $2: accepted is NAME=PATH, the name of small letters, digits, '.', '_' and '-'"
-            [ -f "${2#*=}" ] || die "--extra $2: ${2#*=} is not a file"
+            [[ $2 =~ ^[a-z0-9._-]{1,39}=.+$ ]] ||
+                die "--extra $2: accepted is NAME=PATH, the name up to 39 small letters, digits, '.', '_' and '-'"
+            path=$(cd "$invoked_from" && realpath -- "${2#*=}") && [ -f "$path" ] ||
+                die "--extra $2: ${2#*=} is not a file"
             extra_names+=("${2%%=*}")
-            extra_paths+=("${2#*=}")
+            extra_paths+=("$path")
             ;;
         esac
         shift
@@ -97,7 +100,7 @@ chosen=$(awk -v only="$only" '
     BEGIN { n = split(only, wanted, ",") }
     NF {
         take = only == ""
-        for (i = 1; i <= n; i++) if (wanted[i] != "" && index($1, wanted[i]) == 1) { take = 1; used[i] = 1 }
+        for (i = 1; i <= n; i++) if (wanted[i] != "" && (index($1, wanted[i]) == 1 || $1 "@" $2 == wanted[i])) { take = 1; used[i] = 1 }
         if (take) print
     }
     END { for (i = 1; i <= n; i++) if (!used[i]) { print "unknown " wanted[i]; exit } }' <<<"$workloads")
@@ -140,8 +143,14 @@ for name in ${allocators//,/ }; do
     esac
 done
 for i in "${!extra_names[@]}"; do
-    path=$(realpath "${extra_paths[i]}")
-    add "${extra_names[i]}" malloc "$path" "$path"
+    add "${extra_names[i]}" malloc "${extra_paths[i]}" "${extra_paths[i]}"
+done
+
+# Each allocator as it comes: no settings of the user's shell.
+for variable in $(compgen -e); do
+    case $variable in
+    MB_* | MALLOC_* | MIMALLOC_* | TCMALLOC_* | TBB_* | GLIBC_TUNABLES) unset "$variable" ;;
+    esac
 done
 
 raw=$out/compare.tsv

@@ -7,10 +7,13 @@
 
 #include <stdint.h>
 
-enum { HISTOGRAM_SUB_BITS = 6, HISTOGRAM_BUCKETS = (64 - HISTOGRAM_SUB_BITS) << HISTOGRAM_SUB_BITS };
+enum {
+    HISTOGRAM_SUB_BITS = 6,
+    HISTOGRAM_BUCKETS = (64 - HISTOGRAM_SUB_BITS + 1) << HISTOGRAM_SUB_BITS,
+};
 
 struct histogram {
-    uint64_t count[HISTOGRAM_BUCKETS + (1 << HISTOGRAM_SUB_BITS)];
+    uint64_t count[HISTOGRAM_BUCKETS];
     uint64_t total;
     uint64_t max;
 };
@@ -42,7 +45,7 @@ static inline void histogram_add(struct histogram *histogram, uint64_t value)
 
 static inline void histogram_merge(struct histogram *into, const struct histogram *from)
 {
-    for (unsigned i = 0; i < sizeof from->count / sizeof from->count[0]; i++) {
+    for (unsigned i = 0; i < HISTOGRAM_BUCKETS; i++) {
         into->count[i] += from->count[i];
     }
     into->total += from->total;
@@ -54,7 +57,7 @@ static inline uint64_t histogram_quantile(const struct histogram *histogram, dou
 {
     double wanted = share * (double)histogram->total - 0.001; /* counts are whole, shares are not */
     uint64_t seen = 0;
-    for (unsigned i = 0; i < sizeof histogram->count / sizeof histogram->count[0]; i++) {
+    for (unsigned i = 0; i < HISTOGRAM_BUCKETS; i++) {
         seen += histogram->count[i];
         if (histogram->count[i] != 0 && (double)seen >= wanted) {
             uint64_t top = histogram_bucket_top(i);

@@ -1,7 +1,7 @@
 /*
  * oversubscribed: what when there are far more threads than cores?
- * Matrix: THREADS, each with 100 live objects of 8 to 512 bytes; random ones are replaced, and every
- * eighth object goes through a place that all threads share, so that others free it.
+ * Matrix: THREADS, each with 100 live objects of 8 to 512 bytes; random ones are replaced, and
+ * every eighth object goes through a place that all threads share, so that others free it.
  * Operation: one free and one allocation.
  */
 #include "live_set.h"
@@ -27,7 +27,8 @@ static void *run(void *argument)
         if (i % SHARE_EVERY == 0) {
             uint64_t place = bench_random_below(&set->random, SHARED_PLACES);
             void *mine = live_set_make(set);
-            void *other = atomic_exchange(&shared[place], mine);
+            /* acq_rel: what the object holds comes with it, in both directions. */
+            void *other = atomic_exchange_explicit(&shared[place], mine, memory_order_acq_rel);
             if (other != NULL) {
                 set->unmade += bench_unmake(other);
             }
@@ -53,8 +54,10 @@ int main(int argc, char **argv)
         unmade += jobs[i].set.unmade;
     }
     for (unsigned i = 0; i < SHARED_PLACES; i++) {
-        if (shared[i] != NULL) {
-            unmade += bench_unmake(shared[i]);
+        /* relaxed: all other threads have been joined. */
+        void *object = atomic_load_explicit(&shared[i], memory_order_relaxed);
+        if (object != NULL) {
+            unmade += bench_unmake(object);
         }
     }
     harness_finish(unmade, made);

@@ -23,7 +23,7 @@ struct ring {
     _Alignas(128) void *slots[RING_SLOTS];
 };
 
-/* Room for one chunk, from which `from` on may be written; gives the core away while there is none. */
+/* Room for one chunk behind `from`; gives the core away while there is none. */
 static inline void **ring_write_begin(struct ring *ring, uint64_t from)
 {
     while (from - atomic_load_explicit(&ring->read, memory_order_acquire)

@@ -3,6 +3,7 @@
  * Matrix: 64 bytes; threads in pairs of a producer and a consumer. Operation: one object's way.
  */
 #include "harness.h"
+#include "report.h"
 #include "ring.h"
 
 static struct ring rings[BENCH_THREADS_MAX / 2];
@@ -54,6 +55,9 @@ int main(int argc, char **argv)
 {
     BENCH_START(argc, argv, 0);
     const unsigned pairs = harness.threads / 2;
+    if (harness.threads % 2 != 0) {
+        report_die("--threads %u: accepted is an even number", harness.threads);
+    }
     objects_per_pair = harness_operations(16000000 / pairs, RING_CHUNK);
     for (unsigned i = 0; i < 2 * pairs; i++) {
         ends[i] = (struct end){ .ring = &rings[i / 2], .consumes = i % 2 != 0 };

@@ -25,7 +25,8 @@ enum class_rule {
 
 MBI_HOT_INLINE size_t api_class_offset_of(size_t size, enum class_rule rule)
 {
-    return rule == CLASS_TIGHT ? size_class_offset_of(size) : size_class_offset_of_abi_aligned(size);
+    return rule == CLASS_TIGHT ? size_class_offset_of(size)
+                               : size_class_offset_of_abi_aligned(size);
 }
 
 /* `alignment` is a power of two. */

@@ -226,7 +226,8 @@ void mbi_config_read(size_t page_bytes)
                &mbi_config.block_bytes);
     mbi_config.huge_pages = read_switch("MB_HUGEPAGE");
     if (mbi_config.huge_pages && mbi_config.block_bytes < HUGE_PAGE_BYTES) {
-        mbi_config.block_bytes = HUGE_PAGE_BYTES; /* the kernel gives one only where all is committed */
+        /* The kernel gives one only where all of it is committed. */
+        mbi_config.block_bytes = HUGE_PAGE_BYTES;
     }
     size_t block_bytes = page_bytes;
     while (block_bytes < mbi_config.block_bytes) {

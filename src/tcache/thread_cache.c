@@ -40,7 +40,8 @@ _Static_assert(sizeof(struct mb_inline_magazine) == sizeof(struct magazine)
                    && offsetof(struct mb_inline_magazine, chain) == offsetof(struct magazine, chain)
                    && offsetof(struct mb_inline_magazine, rounds_max)
                           == offsetof(struct magazine, rounds_max)
-                   && offsetof(struct mb_inline_cache, loaded) == offsetof(struct thread_cache, loaded)
+                   && offsetof(struct mb_inline_cache, loaded)
+                          == offsetof(struct thread_cache, loaded)
                    && offsetof(struct mb_inline_cache, dense_base)
                           == offsetof(struct thread_cache, dense_base)
                    && MB_POOL_COUNT == SIZE_CLASS_COUNT && MB_SMALL_MAX == SMALL_BYTES_MAX
@@ -111,9 +112,9 @@ static void thread_cache_end_exchange(struct thread_cache *cache, struct pool *p
 }
 
 /*
- * Fresh slots come in runs of a quarter of what the thread has carved of the class so far: one which
- * needs twenty objects touches the memory of a few more, and one which needs many soon gets whole
- * magazines. The first runs are of 8 slots, or of fewer that have 1 KiB. Runs are whole cache
+ * Fresh slots come in runs of a quarter of what the thread has carved of the class so far: one
+ * which needs twenty objects touches the memory of a few more, and one which needs many soon gets
+ * whole magazines. The first runs are of 8 slots, or of fewer that fill 1 KiB. Runs are whole cache
  * lines, so that none is shared by two threads' fresh slots.
  */
 enum { RUN_SHARE = 4, FIRST_RUN_ROUNDS = 8, FIRST_RUN_BYTES = 1024 };

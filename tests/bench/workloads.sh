@@ -58,4 +58,17 @@ refuses 1 'and not libc.so.6' env LD_PRELOAD="$dropin" "$pair" --name x --expect
 refuses 1 'not from its pools' env LD_PRELOAD="$dropin" MB_REGION_SIZE=64M bash -c \
     "ulimit -v 60000; exec $pair --name x --expect libmemorybucket-malloc"
 refuses 1 'stdout: No space left' bash -c "$pair --name x --expect libc.so.6 --work 1 >/dev/full"
+refuses 1 'accepted is an even number' "$bin/xfer-malloc" --name x --expect libc.so.6 --threads 3
+
+# compare.sh says no before it installs, builds or measures anything.
+compare=$(dirname "$0")/../../bench/compare.sh
+refuses 2 '--frobnicate: no such option' "$compare" --frobnicate
+refuses 2 'no value for it' "$compare" --only
+refuses 1 'there are: pair@1' "$compare" --only nothing
+refuses 1 'accepted is a number from 5' "$compare" --rounds 4
+refuses 1 'there are glibc' "$compare" --allocators frob
+refuses 1 'names none' "$compare" --allocators ,
+refuses 1 'is not a file' "$compare" --extra x=/nonexistent
+refuses 1 'accepted is NAME=PATH' "$compare" --extra /nonexistent
+[[ $("$compare" --list) == *$'\nxfer@8\n'* ]] || fail "--list lacks xfer@8"
 echo "all workloads: ok"

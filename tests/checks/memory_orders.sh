@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Every atomic site of the library has a label, and docs/memory-model.md lists exactly those.
+# Every atomic site of the library and of its headers has a label, and docs/memory-model.md lists exactly those.
 # Usage: memory_orders.sh SOURCE_DIR
 set -euo pipefail
 cd "$1"
@@ -11,7 +11,7 @@ trap 'rm -f "$labels"' EXIT
 while IFS= read -r file; do
     awk -v file="$file" -v labels="$labels" '
         { text[NR] = $0 }
-        /memory_order_/ { pending[NR] = 1 }
+        /memory_order_|__ATOMIC_/ { pending[NR] = 1 }
         END {
             for (site in pending) {
                 found = 0
@@ -29,7 +29,7 @@ while IFS= read -r file; do
             }
             exit bad
         }' "$file" || status=1
-done < <(grep -rlE 'memory_order_' src)
+done < <(grep -rlE 'memory_order_|__ATOMIC_' src include)
 
 # No atomic operation without an explicit order.
 if grep -rnE 'atomic_(load|store|exchange|fetch_[a-z]+|compare_exchange_[a-z]+)\(' src; then
