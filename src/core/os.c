@@ -1,7 +1,8 @@
-/* os: mmap, mprotect, madvise, mincore, getrlimit, sysconf. */
+/* os: mmap, mprotect, madvise, mincore, getrlimit, sysconf, and where we run. */
 #include "core/os.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -10,6 +11,20 @@ size_t mbi_os_page_bytes(void)
 {
     long bytes = sysconf(_SC_PAGESIZE);
     return bytes > 0 ? (size_t)bytes : 4096;
+}
+
+unsigned mbi_os_processors(void)
+{
+    cpu_set_t allowed;
+    if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) {
+        return CPU_SETSIZE; /* the kernel's sets are larger: there are many */
+    }
+    return (unsigned)CPU_COUNT(&allowed);
+}
+
+unsigned mbi_os_processor(void)
+{
+    return (unsigned)sched_getcpu();
 }
 
 void *mbi_os_reserve(size_t bytes)

@@ -13,6 +13,12 @@
 /* The page's size, read from the kernel: 4 KiB on x86-64, 4, 16 or 64 KiB on aarch64. */
 size_t mbi_os_page_bytes(void);
 
+/* How many processors this process may run on, at least 1. */
+unsigned mbi_os_processors(void);
+
+/* The processor that the caller runs on, by number, or was just a moment ago; any when unknown. */
+unsigned mbi_os_processor(void);
+
 /* Address space without memory: no access, not counted as committed. */
 void *mbi_os_reserve(size_t bytes);
 void mbi_os_unreserve(void *start, size_t bytes);

@@ -81,12 +81,18 @@ static void pool_enter_wide_span(struct pool *pool)
 void mbi_pools_init(void)
 {
     size_t page_bytes = mbi_os_page_bytes();
+    unsigned processors = mbi_os_processors();
+    unsigned central_stacks = 1;
+    while (central_stacks < processors && central_stacks < CENTRAL_STACKS) {
+        central_stacks *= 2;
+    }
     for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
         struct pool *pool = &mbi_pools[class];
         mbi_lock_init(&pool->lock);
         pool->class = class;
         pool->slot_bytes = size_class_slot_bytes(class);
         pool->rounds = mbi_config.magazine_rounds[class];
+        pool->central_mask = central_stacks - 1;
         pool->space.dense = mbi_region_dense_span(class);
         pool->space.wide = mbi_region_wide_span(class);
         pool->space.dense_units = mbi_region.dense_span_bytes / SIZE_STEP_BYTES;
@@ -114,7 +120,12 @@ static MBI_COLD void pool_note_retries(const struct pool *pool, struct transfer_
 uint64_t mbi_pool_pop_batch(struct pool *pool, struct transfer_counts *counts)
 {
     uint64_t retries = 0;
-    uint64_t chain = batch_stack_pop(&pool->central, &pool->space, pool->rounds, &retries);
+    uint64_t chain = 0;
+    unsigned here = mbi_os_processor();
+    for (unsigned i = 0; chain == 0 && i <= pool->central_mask; i++) {
+        chain = batch_stack_pop(&pool->central[(here + i) & pool->central_mask], &pool->space,
+                                pool->rounds, &retries);
+    }
     if (chain != 0) {
         counter_add(&counts->refills, 1);
         probe_refill(pool->slot_bytes, pool->rounds);
@@ -130,7 +141,8 @@ void mbi_pool_push_batch(struct pool *pool, uint64_t chain, struct transfer_coun
     assert(chain_rounds(chain) == pool->rounds);
     uint64_t retries = 0;
     counter_add(&counts->flushes, 1);
-    batch_stack_push(&pool->central, &pool->space, chain, &retries);
+    batch_stack_push(&pool->central[mbi_os_processor() & pool->central_mask], &pool->space, chain,
+                     &retries);
     probe_flush(pool->slot_bytes, pool->rounds);
     if (MBI_UNLIKELY(retries != 0)) {
         pool_note_retries(pool, counts, PROBE_FLUSH, retries);
@@ -319,10 +331,11 @@ static bool chain_check(const struct pool *pool, uint64_t chain, const char *whe
     return true;
 }
 
-size_t mbi_pool_check(struct pool *pool)
+/* Slots in one of the central stacks; SIZE_MAX, after a message, when something is wrong. */
+static size_t pool_check_central(struct pool *pool, struct batch_stack *central)
 {
     /* relaxed [CHECK]: the caller vouches that no other thread is at work. */
-    uint64_t head = atomic_load_explicit(&pool->central.head, memory_order_relaxed);
+    uint64_t head = atomic_load_explicit(&central->head, memory_order_relaxed);
     uint64_t number = head & SLOT_NUMBER_MASK;
     size_t slots = 0;
 
@@ -338,6 +351,19 @@ size_t mbi_pool_check(struct pool *pool)
             return SIZE_MAX;
         }
         number = packed >> SLOT_NUMBER_BITS;
+    }
+    return slots;
+}
+
+size_t mbi_pool_check(struct pool *pool)
+{
+    size_t slots = 0;
+    for (size_t i = 0; i < CENTRAL_STACKS; i++) {
+        size_t found = pool_check_central(pool, &pool->central[i]);
+        if (found == SIZE_MAX) {
+            return SIZE_MAX;
+        }
+        slots += found;
     }
     if (!chain_check(pool, pool->loose, "on the loose list")
         || counter_read(&pool->loose_rounds) != chain_rounds(pool->loose)) {

@@ -33,15 +33,24 @@ static inline void transfer_counts_clear(struct transfer_counts *counts)
     counter_clear(&counts->cas_retries);
 }
 
+/*
+ * The central free list is one stack of batches for each processor, up to CENTRAL_STACKS, and then
+ * for each few. A thread pushes to the one of the processor it runs on, and pops there first, so
+ * that memory stays near the processor whose caches hold it; an empty stack sends it to the others.
+ */
+enum { CENTRAL_STACKS = 8 };
+_Static_assert((CENTRAL_STACKS & (CENTRAL_STACKS - 1)) == 0, "chosen by a mask");
+
 /* What is shared of one size class. */
 struct pool {
-    struct batch_stack central; /* any thread, by atomic operations */
+    struct batch_stack central[CENTRAL_STACKS]; /* any thread, by atomic operations */
 
     /* Constant once the library is initialised. */
     struct slot_space space;
     size_t class;
     size_t slot_bytes;
     uint32_t rounds; /* per magazine and batch */
+    unsigned central_mask; /* the stacks in use, less one */
 
     /*
      * Written under the lock, by whoever carves, leaves loose slots or exits; the atomic ones are

@@ -7,6 +7,7 @@
 #include "tcache/startup.h"
 
 #include <criterion/criterion.h>
+#include <sched.h>
 #include <stdlib.h>
 
 static struct pool *pool_of(size_t size_bytes)
@@ -100,6 +101,45 @@ Test(pool, loose_slots_become_whole_batches)
     cr_assert_eq(run.rounds, 0, "loose slots come before fresh ones");
     cr_assert_eq(chain_rounds(loose), rounds - 24);
     cr_assert_eq(counter_read(&pool->loose_rounds), 0);
+}
+
+static bool run_on(size_t processor)
+{
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(processor, &one);
+    return sched_setaffinity(0, sizeof one, &one) == 0;
+}
+
+/* What was pushed on one processor is found from every other, and on the same one first. */
+Test(pool, batches_stay_with_the_processor_and_are_found_from_any)
+{
+    enum { PROCESSORS_MAX = 64 };
+    struct pool *pool = pool_of(64);
+    struct transfer_counts counts = { 0 };
+    cpu_set_t allowed;
+    cr_assert_eq(sched_getaffinity(0, sizeof allowed, &allowed), 0);
+    size_t processors[PROCESSORS_MAX];
+    size_t count = 0;
+    for (size_t i = 0; i < CPU_SETSIZE && count < PROCESSORS_MAX; i++) {
+        if (CPU_ISSET(i, &allowed)) {
+            processors[count++] = i;
+        }
+    }
+    uint64_t pushed[PROCESSORS_MAX];
+    for (size_t i = 0; i < count; i++) {
+        cr_assert(run_on(processors[i]));
+        pushed[i] = obtain_chain(pool, pool->rounds);
+        mbi_pool_push_batch(pool, pushed[i], &counts);
+    }
+    cr_assert_eq(mbi_pool_check(pool), count * pool->rounds);
+    cr_assert(run_on(processors[count - 1]));
+    cr_assert_eq(mbi_pool_pop_batch(pool, &counts), pushed[count - 1], "its own comes first");
+    for (size_t i = 1; i < count; i++) {
+        cr_assert_neq(mbi_pool_pop_batch(pool, &counts), 0, "a batch is stranded");
+    }
+    cr_assert_eq(mbi_pool_pop_batch(pool, &counts), 0);
+    cr_assert_eq(counter_read(&counts.refills), count);
 }
 
 Test(pool, direct_slots_are_never_lost)
