@@ -12,28 +12,35 @@ bad_option() { # bad_option OPTION ACCEPTED
     exit 2
 }
 
-# What will be written shall have room: better to say so now than after minutes of measuring.
+bad_value() {
+    echo "$0: $*" >&2
+    exit 2
+}
+
+# What will be written shall have room, and no other run shall write it: better to say so now than
+# after minutes of measuring.
 prepare_output() {
-    mkdir -p "$out" || die "$out cannot be made"
-    if ! { head -c 1000000 /dev/zero >"$out/.room"; } 2>/dev/null || ! : >"$out/build.log"; then
+    mkdir -p "$out" || die "$PWD/$out cannot be made"
+    if ! { head -c 1000000 /dev/zero >"$out/.room"; } 2>/dev/null || ! : >>"$out/.lock"; then
         rm -f "$out/.room"
-        die "$PWD/$out cannot be written, or has less than 1 MB left"
+        die "$PWD/$out cannot be written by $(id -un), or has less than 1 MB left"
     fi
     rm -f "$out/.room"
+    exec 9>"$out/.lock"
+    flock -n 9 || die "another run writes to $PWD/$out: wait for it"
 }
 
 build_release() {
-    echo "Building the release (log: $out/build.log)"
-    if ! { cmake --preset release -B "$build" -DMEMORYBUCKET_TESTS=OFF && cmake --build "$build"; } >>"$out/build.log" 2>&1; then
+    echo "Building the release (log: $PWD/$out/build.log)"
+    if ! { run cmake --preset release -B "$build" -DMEMORYBUCKET_TESTS=OFF && run cmake --build "$build"; } >"$out/build.log" 2>&1; then
         tail -n 30 "$out/build.log"
-        die "the build failed; all of it is in $out/build.log"
+        die "the build failed; all of it is in $PWD/$out/build.log"
     fi
 }
 
 # A run that is cut short leaves no half results (the files named), and nothing running.
 clean_up_at_exit() {
     half_results=("$@")
-    rm -f "$@"
     trap 'rm -f "${half_results[@]}"; [ -z "$(jobs -p)" ] || { kill $(jobs -p) 2>/dev/null && wait; } || true' EXIT
     trap 'exit 130' INT
     trap 'exit 143' TERM
@@ -41,7 +48,7 @@ clean_up_at_exit() {
 
 # In the background and waited for, so that a signal to the script alone is acted upon at once.
 run() {
-    "$@" &
+    "$@" 9>&- &
     wait $!
 }
 

@@ -75,14 +75,20 @@ while [ $# -gt 0 ]; do
     --only | --allocators | --extra | --rounds)
         [ $# -ge 2 ] || bad_option "$1" "$usage"
         case $1 in
-        --only) only=$2 ;;
+        --only)
+            only=$2
+            [ -n "${only//,/}" ] || bad_value "--only: names none; --list shows what there is"
+            ;;
         --allocators) allocators=$2 ;;
         --rounds) rounds=$2 ;;
         --extra)
             [[ $2 =~ ^[a-z0-9._-]{1,39}=.+$ ]] ||
-                die "--extra $2: accepted is NAME=PATH, the name up to 39 small letters, digits, '.', '_' and '-'"
+                bad_value "--extra $2: accepted is NAME=PATH, the name up to 39 small letters, digits, '.', '_' and '-'"
             path=$(cd "$invoked_from" && realpath -- "${2#*=}") && [ -f "$path" ] ||
-                die "--extra $2: ${2#*=} is not a file"
+                bad_value "--extra $2: ${2#*=} is not a file"
+            [[ $path != *[[:space:]:]* ]] || bad_value "--extra $2: LD_PRELOAD cannot hold a space or a colon"
+            refused=$(LD_PRELOAD=$path env true 2>&1)
+            [ -z "$refused" ] || bad_value "--extra $2: ${refused%%$'\n'*}"
             extra_names+=("${2%%=*}")
             extra_paths+=("$path")
             ;;
@@ -93,7 +99,8 @@ while [ $# -gt 0 ]; do
     esac
     shift
 done
-[[ $rounds =~ ^[0-9]{1,3}$ ]] && [ "$rounds" -ge 5 ] || die "--rounds $rounds: accepted is a number from 5 to 999"
+[[ $rounds =~ ^[0-9]{1,3}$ ]] && [ "$((10#$rounds))" -ge 5 ] || bad_value "--rounds $rounds: accepted is a number from 5 to 999"
+rounds=$((10#$rounds))
 
 # The workloads that were asked for, one a line.
 chosen=$(awk -v only="$only" '
@@ -103,17 +110,22 @@ chosen=$(awk -v only="$only" '
         for (i = 1; i <= n; i++) if (wanted[i] != "" && (index($1, wanted[i]) == 1 || $1 "@" $2 == wanted[i])) { take = 1; used[i] = 1 }
         if (take) print
     }
-    END { for (i = 1; i <= n; i++) if (!used[i]) { print "unknown " wanted[i]; exit } }' <<<"$workloads")
+    END { for (i = 1; i <= n; i++) if (wanted[i] != "" && !used[i]) { print "unknown " wanted[i]; exit } }' <<<"$workloads")
 [[ $chosen != *unknown\ * ]] ||
-    die "--only ${chosen##*unknown }: no workload begins so; there are: $(workload_names | tr '\n' ' ')"
+    bad_value "--only ${chosen##*unknown }: no workload begins so; there are: $(workload_names | tr '\n' ' ')"
 
-[ -n "${allocators//,/}" ] || die "--allocators: names none; there are ${known//,/, }"
+[ -n "${allocators//,/}" ] || bad_value "--allocators: names none; there are ${known//,/, }"
+twice=$(tr ',' '\n' <<<"$allocators,$(IFS=, && echo "${extra_names[*]}")" | awk 'NF && seen[$1]++' | head -n 1)
+[ -z "$twice" ] || bad_value "$twice: is asked for twice"
 for name in ${allocators//,/ }; do
-    [[ ,$known, == *,$name,* ]] || die "--allocators $name: there are ${known//,/, }"
+    [[ ,$known, == *,$name,* ]] || bad_value "--allocators $name: there are ${known//,/, }"
 done
 
 tests/packages.sh build bench
 prepare_output
+raw=$out/compare.tsv
+rm -f "$raw.part"
+clean_up_at_exit "$raw.part" "$raw.run" "$out/compare.jsonl" "$out/compare.json.new"
 build_release
 
 # library NAME: the path of a library of the system
@@ -128,7 +140,6 @@ library() {
 declare -A way preload expect
 names=()
 add() { # add NAME WAY PRELOAD EXPECT
-    [ -z "${way[$1]:-}" ] || die "$1: is asked for twice"
     names+=("$1") way[$1]=$2 preload[$1]=$3 expect[$1]=$4
 }
 for name in ${allocators//,/ }; do
@@ -153,10 +164,6 @@ for variable in $(compgen -e); do
     esac
 done
 
-raw=$out/compare.tsv
-rm -f "$raw" "$out"/compare.json "$out"/compare-*
-clean_up_at_exit "$raw.part" "$raw.run" "$out/compare.jsonl" "$out/compare.json.new"
-
 # measure ALLOCATOR WORKLOAD THREADS PROGRAM ARGUMENTS...: appends its rows
 measure() {
     local allocator=$1 workload=$2 threads=$3 program=$4
@@ -179,6 +186,7 @@ for ((round = 1; round <= rounds; round++)); do
     done <<<"$chosen"
     names=("${names[@]:1}" "${names[0]}") # each goes first now and then
 done
+rm -f "$out"/compare.json "$out"/compare-*
 mv "$raw.part" "$raw"
 
 "$build/bin/compare_report" "$raw" --results "$out/compare.jsonl" --plot-data "$out"
@@ -188,4 +196,4 @@ gnuplot -e "data='$out'; output_dir='$out'; machine='${machine//\'/}'" bench/com
 echo
 charts=$(cd "$out" && echo compare-*.png)
 [[ $charts != *\** ]] || charts="none, as they show speed against other allocators"
-echo "Figures: $out/compare.json   Charts, also as SVG: $charts"
+echo "Figures: $PWD/$out/compare.json   Charts beside it, also as SVG: $charts"

@@ -21,10 +21,11 @@ done
 
 tests/packages.sh build bench
 prepare_output
-build_release
 rows=$out/rows.jsonl
-rm -f "$out"/results.json "$out"/headline.*
+rm -f "$rows"
 clean_up_at_exit "$rows" "$out/results.json.new"
+build_release
+rm -f "$out"/results.json "$out"/headline.*
 echo "Machine: $machine"
 
 run "$build/bin/headline" "${headline_options[@]}" --results "$rows" --plot-data "$out/headline.dat"
@@ -34,4 +35,5 @@ run bench/redis.sh --mbrun "$build/bin/mbrun" --rounds "$redis_rounds" --request
 
 write_json "$rows" "$out/results.json"
 echo
-echo "Figures: $out/results.json   Picture: $out/headline.png, $out/headline.svg"
+cd "$out"
+echo "Figures: $PWD/results.json   Picture: $PWD/headline.png and .svg"

@@ -64,11 +64,14 @@ refuses 1 'accepted is an even number' "$bin/xfer-malloc" --name x --expect libc
 compare=$(dirname "$0")/../../bench/compare.sh
 refuses 2 '--frobnicate: no such option' "$compare" --frobnicate
 refuses 2 'no value for it' "$compare" --only
-refuses 1 'there are: pair@1' "$compare" --only nothing
-refuses 1 'accepted is a number from 5' "$compare" --rounds 4
-refuses 1 'there are glibc' "$compare" --allocators frob
-refuses 1 'names none' "$compare" --allocators ,
-refuses 1 'is not a file' "$compare" --extra x=/nonexistent
-refuses 1 'accepted is NAME=PATH' "$compare" --extra /nonexistent
+refuses 2 'there are: pair@1' "$compare" --only nothing
+refuses 2 'names none' "$compare" --only ''
+refuses 2 'accepted is a number from 5' "$compare" --rounds 04
+refuses 2 'there are glibc' "$compare" --allocators frob
+refuses 2 'names none' "$compare" --allocators ,
+refuses 2 'asked for twice' "$compare" --allocators glibc,glibc
+refuses 2 'is not a file' "$compare" --extra x=/nonexistent
+refuses 2 'accepted is NAME=PATH' "$compare" --extra /nonexistent
+refuses 2 'cannot be preloaded' "$compare" --extra x="$0"
 [[ $("$compare" --list) == *$'\nxfer@8\n'* ]] || fail "--list lacks xfer@8"
 echo "all workloads: ok"
