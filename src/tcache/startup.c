@@ -17,11 +17,12 @@ static _Atomic bool ready;
 static void report(void)
 {
     mbi_message("reserved %zu MiB, spans of %zu + %zu MiB a pool; magazines of %u (8 bytes) to %u "
-                "(512 bytes) rounds; blocks of %zu KiB; thread caches up to %zu KiB",
+                "(512 bytes) rounds; blocks of %zu KiB; thread caches up to %zu KiB%s",
                 mbi_region.reserved_bytes >> 20, mbi_region.dense_span_bytes >> 20,
                 mbi_region.wide_span_bytes >> 20, mbi_config.magazine_rounds[0],
                 mbi_config.magazine_rounds[SIZE_CLASS_COUNT - 1], mbi_config.block_bytes >> 10,
-                mbi_config.thread_cache_bytes_max >> 10);
+                mbi_config.thread_cache_bytes_max >> 10,
+                mbi_config.huge_pages ? "; huge pages asked for" : "");
 }
 
 static void ask_for_huge_pages(void)
