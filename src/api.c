@@ -123,10 +123,3 @@ size_t mb_usable_size(const void *pointer)
 {
     return api_usable_bytes(pointer);
 }
-
-void mb_thread_flush(void)
-{
-    if (mbi_thread_cache->active) {
-        mbi_thread_cache_flush(mbi_thread_cache);
-    }
-}

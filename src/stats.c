@@ -6,7 +6,8 @@
  */
 #include "memorybucket/memorybucket.h"
 
-#include "core/os.h"
+#include "core/decay.h"
+#include "core/limit.h"
 #include "core/region.h"
 #include "tcache/registry.h"
 #include "tcache/startup.h"
@@ -15,7 +16,8 @@
 #include <inttypes.h>
 #include <string.h>
 
-_Static_assert(MB_POOL_COUNT == SIZE_CLASS_COUNT && MB_SMALL_MAX == SMALL_BYTES_MAX,
+_Static_assert(MB_POOL_COUNT == SIZE_CLASS_COUNT && MB_SMALL_MAX == SMALL_BYTES_MAX
+                   && MB_OCCUPANCY_BINS == OCCUPANCY_BINS,
                "the public numbers are the internal ones");
 
 /* Starts a turn of the walk: what does not belong to a thread cache. */
@@ -26,6 +28,9 @@ static void stats_begin(void *argument)
 
     struct registry_totals totals = mbi_registry_totals();
     stats->reserved_bytes = mbi_region.reserved_bytes;
+    stats->memory_limit = mbi_limit_get() != LIMIT_NONE ? mbi_limit_get() : 0;
+    stats->decay_steps = mbi_decay_totals().steps;
+    stats->decay_step_ns_max = mbi_decay_totals().step_ns_max;
     stats->threads = totals.threads_active;
     stats->idle_caches = totals.caches_retired + totals.caches_reusable;
     stats->large_allocs =
@@ -39,6 +44,8 @@ static void stats_begin(void *argument)
         out->magazine_rounds = pool->rounds;
         out->carved = counter_read(&pool->carved);
         out->loose = counter_read(&pool->loose_rounds);
+        out->sorted = counter_read(&pool->sorted_slots);
+        out->released_bytes = counter_read(&pool->released_bytes);
         out->orphaned = counter_read(&pool->orphaned);
         out->refills = counter_read(&pool->departed.refills);
         out->flushes = counter_read(&pool->departed.flushes);
@@ -48,7 +55,7 @@ static void stats_begin(void *argument)
     }
 }
 
-static void stats_add_cache(const struct thread_cache *cache, void *argument)
+static void stats_add_cache(struct thread_cache *cache, void *argument)
 {
     struct mb_stats *stats = argument;
     for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
@@ -59,6 +66,7 @@ static void stats_add_cache(const struct thread_cache *cache, void *argument)
         out->flushes += counter_read(&transfers->flushes);
         out->cas_retries += counter_read(&transfers->cas_retries);
     }
+    stats->threads_idle += flag_is_set(&cache->idle);
     stats->large_allocs += counter_read(&cache->large_allocs);
     stats->large_frees += counter_read(&cache->large_frees);
 }
@@ -81,9 +89,12 @@ int mb_stats_get(struct mb_stats *stats)
         struct mb_pool_stats *out = &stats->pool[class];
         out->central = difference(out->flushes, out->refills) * out->magazine_rounds;
         out->live = difference(out->carved,
-                               out->magazines + out->central + out->loose + out->orphaned);
+                               out->magazines + out->central + out->loose + out->sorted
+                                   + out->orphaned);
         out->resident_bytes = mbi_pool_resident_bytes(&mbi_pools[class]);
+        mbi_pool_count_occupancy(&mbi_pools[class], out->blocks);
         stats->committed_bytes += out->committed_bytes;
+        stats->released_bytes += out->released_bytes;
         stats->resident_bytes += out->resident_bytes;
     }
     return 0;
@@ -97,12 +108,12 @@ void mb_stats_print(FILE *stream)
     }
     fprintf(stream,
             "MemoryBucket: reserved %" PRIu64 " MiB, committed %" PRIu64 " KiB, resident %" PRIu64
-            " KiB; %" PRIu64 " threads, %" PRIu64 " idle caches; large: %" PRIu64
+            " KiB, given back %" PRIu64 " KiB; %" PRIu64 " threads, %" PRIu64 " idle caches; large: %" PRIu64
             " allocated, %" PRIu64 " freed\n",
             stats.reserved_bytes >> 20, stats.committed_bytes >> 10, stats.resident_bytes >> 10,
-            stats.threads, stats.idle_caches, stats.large_allocs, stats.large_frees);
-    fprintf(stream, "%5s %10s %10s %10s %10s %6s %8s %10s %10s %8s %8s\n", "slot", "carved", "live",
-            "magazines", "central", "loose", "orphaned", "refills", "flushes", "retries", "mutex");
+            stats.released_bytes >> 10, stats.threads, stats.idle_caches, stats.large_allocs, stats.large_frees);
+    fprintf(stream, "%5s %10s %10s %10s %10s %6s %10s %8s %10s %10s %8s %8s\n", "slot", "carved",
+            "live", "magazines", "central", "loose", "sorted", "orphaned", "refills", "flushes", "retries", "mutex");
     for (size_t class = 0; class < MB_POOL_COUNT; class++) {
         const struct mb_pool_stats *pool = &stats.pool[class];
         if (pool->carved == 0) {
@@ -110,9 +121,9 @@ void mb_stats_print(FILE *stream)
         }
         fprintf(stream,
                 "%5" PRIu64 " %10" PRIu64 " %10" PRIu64 " %10" PRIu64 " %10" PRIu64 " %6" PRIu64
-                " %8" PRIu64 " %10" PRIu64 " %10" PRIu64 " %8" PRIu64 " %8" PRIu64 "\n",
+                " %10" PRIu64 " %8" PRIu64 " %10" PRIu64 " %10" PRIu64 " %8" PRIu64 " %8" PRIu64 "\n",
                 pool->slot_bytes, pool->carved, pool->live, pool->magazines, pool->central,
-                pool->loose, pool->orphaned, pool->refills, pool->flushes, pool->cas_retries,
+                pool->loose, pool->sorted, pool->orphaned, pool->refills, pool->flushes, pool->cas_retries,
                 pool->mutex_acquisitions);
     }
 }

@@ -65,7 +65,8 @@ static inline const struct mb_stats *check_accounting(uint64_t live_expected)
     CHECK(mb_stats_get(&stats) == 0, "no statistics");
     for (size_t class = 0; class < MB_POOL_COUNT; class++) {
         const struct mb_pool_stats *pool = &stats.pool[class];
-        uint64_t held = pool->magazines + pool->central + pool->loose + pool->orphaned;
+        uint64_t held = pool->magazines + pool->central + pool->loose + pool->sorted
+                        + pool->orphaned;
         size_t walked = mbi_pool_check(&mbi_pools[class]);
         CHECK(walked == pool->central, "pool %zu: the centre holds %zu slots, and counts say %llu",
               class, walked, (unsigned long long)pool->central);

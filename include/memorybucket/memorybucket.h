@@ -118,12 +118,86 @@ MB_API void mb_free_batch(size_t count, void **pointers);
 
 /*
  * Gives everything that the calling thread has cached back to the centre, where other threads
- * find it. For threads that will be idle. The thread may go on allocating at any time.
+ * find it. The thread may go on allocating at any time.
  */
 MB_API void mb_thread_flush(void);
 
 /*
- * One pool. At rest: carved = live + magazines + central + loose + orphaned.
+ * The calling thread is about to sleep: as mb_thread_flush, and statistics count it as idle until
+ * it says mb_thread_busy, or allocates or frees so much that it has a cache again. Neither has to
+ * be called in pairs.
+ *
+ * Cost: about 0.1 us, one exchange for each full magazine that the thread holds, and one lock for
+ * each class in which it holds others. mb_thread_busy writes one word.
+ */
+MB_API void mb_thread_idle(void);
+MB_API void mb_thread_busy(void);
+
+/*
+ * Gives memory that nobody uses back to the operating system, page by page, all but `keep_bytes`
+ * of the free memory (0: all of it). The pools go on using it as if it were fresh.
+ *
+ * What the calling thread has cached is free memory. Every other thread is asked for what it has
+ * cached, and gives it up the next time that one of its magazines is empty or full: a later call,
+ * or decay (MB_DECAY_MS), then returns it. A thread that sleeps keeps its cache, at most
+ * MB_THREAD_CACHE_MAX bytes; one that calls mb_thread_idle before keeps none.
+ *
+ * What remains free in pages that are in use is handed out in address order from then on, which
+ * brings new objects together.
+ *
+ * One caller at a time; others wait. Allocating threads do not. Takes about 50 ns for each free
+ * slot that is not in its place in a processor's cache, and a system call for each run of pages.
+ *
+ * Returns the bytes given back.
+ */
+MB_API size_t mb_trim(size_t keep_bytes);
+
+/*
+ * Starts a thread that does what otherwise slow paths of other threads do, so that free memory
+ * goes back also while the process sleeps (MB_DECAY_MS). MB_BACKGROUND=1 does the same as soon as
+ * there is something to give back. It stands still while the process forks and exists in the
+ * parent only.
+ *
+ * Returns 0, also when it runs already, or a negative errno value of pthread_create, or -EINVAL
+ * when MB_DECAY_MS is -1. Not from fork handlers.
+ */
+MB_API int mb_background_start(void);
+
+/* Ends that thread, and waits until it has ended. Nothing happens without one. */
+MB_API void mb_background_stop(void);
+
+/*
+ * Limits the committed memory of all pools together to `bytes`; 0: no limit. As MB_MEMORY_LIMIT.
+ * Large requests do not count: they are the system allocator's.
+ *
+ * A request for which memory would have to be committed beyond the limit is served from free
+ * memory of any pool whose slots are large enough; if there is none, free memory is given back as
+ * by mb_trim(0), then the handler below is asked, and then the request fails with NULL and ENOMEM.
+ * A limit below what is committed already takes nothing away from the program: free memory is
+ * given back at once, and nothing more is committed until enough was.
+ *
+ * Returns the limit that was in force, 0 for none.
+ */
+MB_API size_t mb_memory_limit_set(size_t bytes);
+
+/*
+ * Called when a request of `size` bytes, at most MB_SMALL_MAX, cannot be served, in the thread that
+ * made it and with no lock held. May allocate and free; what fails meanwhile in the same thread
+ * fails without another call. Returns non-zero to have the request tried again, 0 to let it fail.
+ */
+typedef int mb_out_of_memory_handler(size_t size, void *argument);
+
+/*
+ * Sets the handler of the process, and what it gets as `argument`; NULL: none. A thread that is
+ * about to call the one before may still do so.
+ */
+MB_API void mb_set_out_of_memory_handler(mb_out_of_memory_handler *handler, void *argument);
+
+/* Blocks by the share of their slots that is in use: none, up to 10 %, up to 20 %, ... 100 %. */
+#define MB_OCCUPANCY_BINS 11
+
+/*
+ * One pool. At rest: carved = live + magazines + central + loose + sorted + orphaned.
  * While threads are at work the numbers are recent, and `live` is within a few magazines.
  */
 struct mb_pool_stats {
@@ -134,13 +208,20 @@ struct mb_pool_stats {
     uint64_t magazines;       /* slots in the magazines of threads */
     uint64_t central;         /* slots in the central free list */
     uint64_t loose;           /* slots that wait to make up a magazine */
+    uint64_t sorted;          /* slots that trim or decay took from the centre, in address order */
     uint64_t orphaned;        /* slots that a fork left in the caches of threads the child lacks */
     uint64_t refills;         /* magazines moved from the centre to a thread */
     uint64_t flushes;         /* magazines moved from a thread to the centre */
     uint64_t cas_retries;     /* failed exchanges at the central free list */
     uint64_t mutex_acquisitions; /* of the pool's mutex */
-    uint64_t committed_bytes; /* made accessible */
-    uint64_t resident_bytes;  /* of that, in memory now */
+    uint64_t committed_bytes; /* made accessible, and not given back */
+    uint64_t resident_bytes;  /* in memory now */
+    uint64_t released_bytes;  /* given back by trim and decay, and not used again since */
+    /*
+     * Blocks of 64 KiB by how full they are. A slot counts as used unless it is sorted: so after
+     * mb_trim(0) live slots and those cached by threads are counted, and before it also free ones.
+     */
+    uint64_t blocks[MB_OCCUPANCY_BINS];
     uint64_t reserved[4];     /* 0 */
 };
 
@@ -148,11 +229,18 @@ struct mb_stats {
     uint64_t reserved_bytes;  /* address space of all pools */
     uint64_t committed_bytes; /* sum over the pools */
     uint64_t resident_bytes;  /* sum over the pools */
+    uint64_t released_bytes;  /* sum over the pools */
+    uint64_t memory_limit;    /* bytes; 0: none */
+    uint64_t cache_bytes;     /* what the threads together may cache at the moment */
+    uint64_t cache_bytes_max; /* MB_CACHE_MAX */
     uint64_t threads;         /* with a cache of their own now */
+    uint64_t threads_idle;    /* of them, those that said mb_thread_idle */
     uint64_t idle_caches;     /* of threads that exited, kept for new ones */
     uint64_t large_allocs;    /* requests that went to the system allocator */
     uint64_t large_frees;     /* pointers passed on to the system allocator's free */
-    uint64_t reserved[9];     /* 0 */
+    uint64_t decay_steps;     /* pieces of work that slow paths did to give memory back */
+    uint64_t decay_step_ns_max; /* the longest of them */
+    uint64_t reserved[8];     /* 0 */
     struct mb_pool_stats pool[MB_POOL_COUNT];
 };
 

@@ -52,6 +52,17 @@ MBI_HOT_INLINE void counter_add(_Atomic uint64_t *counter, uint64_t amount)
     atomic_store_explicit(counter, old + amount, memory_order_relaxed); /* [COUNT] */
 }
 
+/* The same for flags: what they ask for is found by whoever sees them. */
+MBI_HOT_INLINE bool flag_is_set(const _Atomic bool *flag)
+{
+    return atomic_load_explicit(flag, memory_order_relaxed); /* [FLAG] */
+}
+
+MBI_HOT_INLINE void flag_set(_Atomic bool *flag, bool value)
+{
+    atomic_store_explicit(flag, value, memory_order_relaxed); /* [FLAG] */
+}
+
 static inline void counter_clear(_Atomic uint64_t *counter)
 {
     atomic_store_explicit(counter, 0, memory_order_relaxed); /* [COUNT] */

@@ -169,6 +169,35 @@ static inline uint64_t batch_stack_pop(struct batch_stack *stack, const struct s
     return 0;
 }
 
+/*
+ * Takes all batches at once: the number of the first, 0 when there is none. They stay linked as they
+ * are. The tag goes on, so that for a popper with an older view this is a pop like any other.
+ */
+static inline uint64_t batch_stack_detach(struct batch_stack *stack)
+{
+    /* relaxed [HEAD-GUESS]: only a guess; the exchange below checks it. */
+    uint64_t head = atomic_load_explicit(&stack->head, memory_order_relaxed);
+    while ((head & SLOT_NUMBER_MASK) != 0) {
+        uint64_t tag = ((head >> SLOT_NUMBER_BITS) + 1) & BATCH_STACK_TAG_MASK;
+        /* acquire [HEAD-POP]: pairs with [HEAD-PUSH]; on failure the next guess. */
+        if (atomic_compare_exchange_weak_explicit(&stack->head, &head, tag << SLOT_NUMBER_BITS,
+                                                  memory_order_acquire, memory_order_relaxed)) {
+            break;
+        }
+    }
+    return head & SLOT_NUMBER_MASK;
+}
+
+/* The first batch of a detached list, as a chain; the list goes on behind it. Not empty. */
+static inline uint64_t batch_list_pop(uint32_t *list, const struct slot_space *space,
+                                      uint32_t rounds)
+{
+    struct slot *first = slot_space_slot(space, *list);
+    uint64_t packed = batch_read_packed(first);
+    *list = (uint32_t)(packed >> SLOT_NUMBER_BITS);
+    return batch_unpack(space, first, packed, rounds);
+}
+
 /* Pushes the chain as one batch; the same counting and progress as pop. */
 static inline void batch_stack_push(struct batch_stack *stack, const struct slot_space *space,
                                     uint64_t chain, uint64_t *retries)

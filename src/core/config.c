@@ -11,7 +11,7 @@
 #define MIB ((size_t)1 << 20)
 #define GIB ((size_t)1 << 30)
 
-enum { DEFAULT_ROUNDS_MAX = 256 };
+enum { DEFAULT_ROUNDS_MAX = 256, DEFAULT_DECAY_MS = 1000, DECAY_MS_MAX = 24 * 60 * 60 * 1000 };
 #define DEFAULT_MAGAZINE_BYTES (16 * KIB)
 #define DEFAULT_THREAD_CACHE_BYTES_MAX (4 * MIB)
 #define DEFAULT_BLOCK_BYTES (64 * KIB)
@@ -19,6 +19,8 @@ enum { DEFAULT_ROUNDS_MAX = 256 };
 /* Twice 8 rounds in each of the 64 classes: 16 * (8 + 16 + ... + 512) bytes. */
 #define THREAD_CACHE_BYTES_MIN (260 * KIB)
 #define THREAD_CACHE_BYTES_MAX (1 * GIB)
+#define MEMORY_LIMIT_BYTES_MIN (1 * MIB)
+#define MEMORY_LIMIT_BYTES_MAX (MIB * MIB)
 #define BLOCK_BYTES_MIN (4 * KIB)
 #define BLOCK_BYTES_MAX (16 * MIB)
 
@@ -157,6 +159,24 @@ static bool read_switch(const char *name)
     return true;
 }
 
+static int64_t read_decay_ms(int64_t standard)
+{
+    const char *value = secure_getenv("MB_DECAY_MS");
+    if (value == NULL) {
+        return standard;
+    }
+    if (strcmp(value, "-1") == 0) {
+        return -1;
+    }
+    const char *cursor = value;
+    size_t milliseconds;
+    if (!parse_number(&cursor, &milliseconds) || *cursor != '\0' || milliseconds > DECAY_MS_MAX) {
+        complain("MB_DECAY_MS", value, "0 to 86400000 milliseconds, or -1 for never");
+        return standard;
+    }
+    return (int64_t)milliseconds;
+}
+
 static uint32_t default_rounds(size_t class)
 {
     size_t rounds = DEFAULT_MAGAZINE_BYTES / size_class_slot_bytes(class);
@@ -229,6 +249,15 @@ void mbi_config_read(size_t page_bytes)
         /* The kernel gives one only where all of it is committed. */
         mbi_config.block_bytes = HUGE_PAGE_BYTES;
     }
+    /* Giving single pages back would split the huge ones. */
+    mbi_config.decay_ms = read_decay_ms(mbi_config.huge_pages ? -1 : DEFAULT_DECAY_MS);
+    mbi_config.background = read_switch("MB_BACKGROUND");
+    if (mbi_config.background && mbi_config.decay_ms < 0) {
+        mbi_message("MB_BACKGROUND=1 has no effect, as nothing decays (MB_DECAY_MS=-1)");
+    }
+    mbi_config.memory_limit_bytes = SIZE_MAX;
+    read_bytes("MB_MEMORY_LIMIT", MEMORY_LIMIT_BYTES_MIN, MEMORY_LIMIT_BYTES_MAX, "1M to 1024G",
+               &mbi_config.memory_limit_bytes);
     size_t block_bytes = page_bytes;
     while (block_bytes < mbi_config.block_bytes) {
         block_bytes *= 2;

@@ -29,6 +29,9 @@ struct config {
     size_t extra_bytes_max; /* of that, what is left beside two full magazines of each class */
     size_t block_bytes;                         /* MB_BLOCK_SIZE, a power of two, whole pages */
     size_t region_bytes;                        /* MB_REGION_SIZE */
+    size_t memory_limit_bytes;                  /* MB_MEMORY_LIMIT; SIZE_MAX: none */
+    int64_t decay_ms;                           /* MB_DECAY_MS; -1: never */
+    bool background;                            /* MB_BACKGROUND */
     bool huge_pages;                            /* MB_HUGEPAGE */
     bool stats_at_exit;                         /* MB_STATS */
     bool verbose;                               /* MB_VERBOSE */

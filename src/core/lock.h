@@ -3,7 +3,8 @@
  *
  * Ladder: above base. Callers: config's users from region upward.
  *
- * Lock order, outermost first: init -> walker -> reclaim -> registry -> pool[0] .. pool[63].
+ * Lock order, outermost first: background -> init -> trim -> walker -> reclaim -> registry ->
+ * pool[0] .. pool[63] -> handler.
  * No lock is held while the system allocator or a user's callback is called.
  *
  * While a thread forks it holds every lock (see tcache/fork.c). A fork handler of somebody else

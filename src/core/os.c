@@ -1,10 +1,11 @@
-/* os: mmap, mprotect, madvise, mincore, getrlimit, sysconf, and where we run. */
+/* os: mmap, mprotect, madvise, mincore, getrlimit, sysconf, clocks, and where we run. */
 #include "core/os.h"
 
 #include <errno.h>
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 size_t mbi_os_page_bytes(void)
@@ -46,6 +47,35 @@ bool mbi_os_commit(void *start, size_t bytes)
 bool mbi_os_ask_for_huge_pages(void *start, size_t bytes)
 {
     return madvise(start, bytes, MADV_HUGEPAGE) == 0;
+}
+
+bool mbi_os_release(void *start, size_t bytes)
+{
+    /* Not MADV_FREE, whose pages count as resident until memory is short, and may hold old data. */
+    return madvise(start, bytes, MADV_DONTNEED) == 0;
+}
+
+static uint64_t clock_ns(clockid_t clock)
+{
+    struct timespec now = { .tv_sec = 0, .tv_nsec = 0 };
+    clock_gettime(clock, &now);
+    return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
+}
+
+uint64_t mbi_os_clock_ns(void)
+{
+    return clock_ns(CLOCK_MONOTONIC);
+}
+
+uint64_t mbi_os_coarse_clock_ns(void)
+{
+    return clock_ns(CLOCK_MONOTONIC_COARSE);
+}
+
+size_t mbi_os_memory_bytes(void)
+{
+    long pages = sysconf(_SC_PHYS_PAGES);
+    return pages > 0 ? (size_t)pages * mbi_os_page_bytes() : SIZE_MAX;
 }
 
 void *mbi_os_map(size_t bytes)

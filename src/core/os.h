@@ -29,6 +29,16 @@ bool mbi_os_commit(void *start, size_t bytes);
 /* Asks for transparent huge pages in a reservation; false when the kernel has none to give. */
 bool mbi_os_ask_for_huge_pages(void *start, size_t bytes);
 
+/* Gives whole pages back: they stay accessible, and are zero when they are touched again. */
+bool mbi_os_release(void *start, size_t bytes);
+
+/* Nanoseconds of a clock that only goes forward; the coarse one is a few milliseconds behind. */
+uint64_t mbi_os_clock_ns(void);
+uint64_t mbi_os_coarse_clock_ns(void);
+
+/* The machine's memory; SIZE_MAX when unknown. */
+size_t mbi_os_memory_bytes(void);
+
 /* Fresh zeroed pages outside the reservation, for the library's own structures. */
 void *mbi_os_map(size_t bytes);
 

@@ -2,11 +2,13 @@
 #include "core/pool.h"
 
 #include "core/config.h"
+#include "core/limit.h"
 #include "core/os.h"
 #include "core/probes.h"
 #include "core/region.h"
 
 struct pool mbi_pools[SIZE_CLASS_COUNT];
+_Atomic bool mbi_pools_pending;
 
 /*
  * Colour: class c starts (1 + c * COLOUR_PAGES) pages into its span. Without it the spans, which
@@ -31,32 +33,37 @@ static void pool_lock_uncounted(struct pool *pool)
     }
 }
 
-static void pool_lock(struct pool *pool)
+void mbi_pool_lock(struct pool *pool)
 {
     pool_lock_uncounted(pool);
     counter_add(&pool->mutex_acquisitions, 1);
 }
 
-static void pool_unlock(struct pool *pool)
+void mbi_pool_unlock(struct pool *pool)
 {
     mbi_lock_release(&pool->lock);
 }
 
 /* Under the lock; the rounds are kept apart for those who read them without it. */
-static void pool_set_loose(struct pool *pool, uint64_t chain)
+void mbi_pool_set_loose_locked(struct pool *pool, uint64_t chain)
 {
     pool->loose = chain;
     atomic_store_explicit(&pool->loose_rounds, chain_rounds(chain),
                           memory_order_relaxed); /* [COUNT] */
 }
 
-/* Starts carving at the beginning of a span; leaves the pool exhausted when there is none. */
-static void pool_enter_span(struct pool *pool, char *span, size_t span_bytes, size_t page_bytes)
+/*
+ * Starts carving at the beginning of a span, whose free slots `sorted` will hold; leaves the pool
+ * exhausted when there is no span.
+ */
+static void pool_enter_span(struct pool *pool, char *span, size_t span_bytes,
+                            struct sorted *sorted)
 {
     if (span == NULL) {
         pool->carve_next = pool->commit_end = pool->carve_end = NULL;
         return;
     }
+    size_t page_bytes = mbi_os_page_bytes();
     size_t colours = span_bytes / page_bytes / SPAN_PER_COLOURS;
     size_t colour = (1 + pool->class * COLOUR_PAGES % colours) * page_bytes;
     size_t slots = (span_bytes - colour) / pool->slot_bytes;
@@ -64,6 +71,7 @@ static void pool_enter_span(struct pool *pool, char *span, size_t span_bytes, si
     /* A huge page begins with the span: then the colour is committed too. */
     pool->commit_end = mbi_config.huge_pages ? span : pool->carve_next;
     pool->carve_end = pool->carve_next + slots * pool->slot_bytes;
+    mbi_sorted_init(sorted, pool->carve_next, pool->slot_bytes, slots, page_bytes);
 }
 
 static void pool_enter_wide_span(struct pool *pool)
@@ -75,12 +83,11 @@ static void pool_enter_wide_span(struct pool *pool)
         span_bytes = units_max * SIZE_STEP_BYTES;
     }
     pool->wide = true;
-    pool_enter_span(pool, pool->space.wide, span_bytes, mbi_os_page_bytes());
+    pool_enter_span(pool, pool->space.wide, span_bytes, &pool->wide_sorted);
 }
 
 void mbi_pools_init(void)
 {
-    size_t page_bytes = mbi_os_page_bytes();
     unsigned processors = mbi_os_processors();
     unsigned central_stacks = 1;
     while (central_stacks < processors && central_stacks < CENTRAL_STACKS) {
@@ -97,7 +104,8 @@ void mbi_pools_init(void)
         pool->space.wide = mbi_region_wide_span(class);
         pool->space.dense_units = mbi_region.dense_span_bytes / SIZE_STEP_BYTES;
         if (pool->space.dense != NULL) {
-            pool_enter_span(pool, pool->space.dense, mbi_region.dense_span_bytes, page_bytes);
+            pool_enter_span(pool, pool->space.dense, mbi_region.dense_span_bytes,
+                            &pool->dense_sorted);
         } else {
             pool_enter_wide_span(pool);
         }
@@ -143,13 +151,32 @@ void mbi_pool_push_batch(struct pool *pool, uint64_t chain, struct transfer_coun
     counter_add(&counts->flushes, 1);
     batch_stack_push(&pool->central[mbi_os_processor() & pool->central_mask], &pool->space, chain,
                      &retries);
+    pools_set_pending(true);
     probe_flush(pool->slot_bytes, pool->rounds);
     if (MBI_UNLIKELY(retries != 0)) {
         pool_note_retries(pool, counts, PROBE_FLUSH, retries);
     }
 }
 
-/* Commits the next block when fewer than `bytes` are left; false when the kernel refuses. */
+static bool pool_commit_bytes_locked(struct pool *pool, size_t bytes)
+{
+    if (!mbi_limit_charge(bytes)) {
+        return false;
+    }
+    if (!mbi_os_commit(pool->commit_end, bytes)) {
+        mbi_limit_return(bytes);
+        return false;
+    }
+    pool->commit_end += bytes;
+    counter_add(&pool->committed_bytes, bytes);
+    probe_commit(pool->slot_bytes, bytes);
+    return true;
+}
+
+/*
+ * Commits the next block when fewer than `bytes` are left, or only as many pages as that takes when
+ * the limit or the kernel allows no more; false when not even that.
+ */
 static bool pool_commit_locked(struct pool *pool, size_t bytes)
 {
     char *wanted_end = pool->carve_next + bytes;
@@ -158,20 +185,16 @@ static bool pool_commit_locked(struct pool *pool, size_t bytes)
     }
     size_t page_bytes = mbi_os_page_bytes();
     char *limit = (char *)round_up((uintptr_t)pool->carve_end, page_bytes);
-    size_t block_bytes = round_up((size_t)(wanted_end - pool->commit_end), mbi_config.block_bytes);
+    size_t needed_bytes = round_up((size_t)(wanted_end - pool->commit_end), page_bytes);
+    size_t block_bytes = round_up(needed_bytes, mbi_config.block_bytes);
     if (block_bytes > (size_t)(limit - pool->commit_end)) {
         block_bytes = (size_t)(limit - pool->commit_end);
     }
-    if (!mbi_os_commit(pool->commit_end, block_bytes)) {
-        return false;
-    }
-    pool->commit_end += block_bytes;
-    counter_add(&pool->committed_bytes, block_bytes);
-    probe_commit(pool->slot_bytes, block_bytes);
-    return true;
+    return pool_commit_bytes_locked(pool, block_bytes)
+           || (needed_bytes < block_bytes && pool_commit_bytes_locked(pool, needed_bytes));
 }
 
-static struct slot_run pool_carve_locked(struct pool *pool, size_t rounds_wanted)
+struct slot_run mbi_pool_carve_locked(struct pool *pool, size_t rounds_wanted)
 {
     struct slot_run run = { .first = NULL, .rounds = 0 };
     if (pool->carve_next == pool->carve_end && !pool->wide) {
@@ -196,17 +219,88 @@ static struct slot_run pool_carve_locked(struct pool *pool, size_t rounds_wanted
     return run;
 }
 
-struct slot_run mbi_pool_obtain(struct pool *pool, size_t rounds_wanted, uint64_t *loose)
+/* Any batch of the centre's that is not on its stacks any more; 0 when there is none. */
+static uint64_t pool_take_old_batch_locked(struct pool *pool)
+{
+    for (size_t i = 0; i <= pool->central_mask; i++) {
+        uint32_t *list = pool->aged[i] != 0 ? &pool->aged[i] : &pool->surplus[i];
+        if (*list != 0) {
+            counter_add(&pool->departed.refills, 1);
+            return batch_list_pop(list, &pool->space, pool->rounds);
+        }
+    }
+    return 0;
+}
+
+/* Sorted slots in the caller's hands, as numbers. */
+struct sorted_slots {
+    const struct sorted *from;
+    size_t count;
+    uint32_t numbers[256];
+};
+
+static void pool_take_sorted_of_locked(struct pool *pool, struct sorted *sorted,
+                                       size_t rounds_wanted, struct sorted_slots *taken)
+{
+    size_t rounds_max = sizeof taken->numbers / sizeof taken->numbers[0];
+    size_t rounds = rounds_wanted < rounds_max ? rounds_wanted : rounds_max;
+    /* Each slot overlaps two pages at most, and they may all have been released. */
+    size_t pages_max = 2 * rounds < sorted->pages_released ? 2 * rounds : sorted->pages_released;
+    size_t charged = mbi_limit_charge_some(pages_max, sorted->page_bytes);
+    size_t pages = charged;
+    taken->from = sorted;
+    taken->count = mbi_sorted_take(sorted, rounds, taken->numbers, &pages);
+    mbi_limit_return((charged - pages) * sorted->page_bytes);
+    counter_add(&pool->committed_bytes, pages * sorted->page_bytes);
+    counter_add(&pool->released_bytes, -(uint64_t)(pages * sorted->page_bytes));
+    counter_add(&pool->sorted_slots, -(uint64_t)taken->count);
+}
+
+/* Up to `rounds_wanted` of the lowest sorted slots; none when there are none. */
+static void pool_take_sorted_locked(struct pool *pool, size_t rounds_wanted,
+                                    struct sorted_slots *taken)
+{
+    taken->count = 0;
+    if (pool->dense_sorted.slots != 0) {
+        pool_take_sorted_of_locked(pool, &pool->dense_sorted, rounds_wanted, taken);
+    }
+    if (taken->count == 0 && pool->wide_sorted.slots != 0) {
+        pool_take_sorted_of_locked(pool, &pool->wide_sorted, rounds_wanted, taken);
+    }
+}
+
+/* Links the slots in address order. This writes to them, and may wait for pages: so no lock. */
+static uint64_t sorted_slots_link(const struct sorted_slots *taken)
+{
+    uint64_t chain = 0;
+    for (size_t i = taken->count; i-- > 0;) {
+        chain = chain_push(chain, sorted_slot(taken->from, taken->numbers[i]));
+    }
+    return chain;
+}
+
+struct slot_run mbi_pool_obtain(struct pool *pool, size_t rounds_wanted, uint64_t *chain)
 {
     struct slot_run run = { .first = NULL, .rounds = 0 };
-    pool_lock(pool);
-    *loose = pool->loose;
-    if (*loose != 0) {
-        pool_set_loose(pool, 0);
+    struct sorted_slots taken;
+    taken.count = 0;
+    mbi_pool_lock(pool);
+    *chain = pool->loose;
+    if (*chain != 0) {
+        mbi_pool_set_loose_locked(pool, 0);
     } else {
-        run = pool_carve_locked(pool, rounds_wanted);
+        *chain = pool_take_old_batch_locked(pool);
     }
-    pool_unlock(pool);
+    if (*chain == 0) {
+        pool_take_sorted_locked(pool, rounds_wanted, &taken);
+    }
+    if (*chain == 0 && taken.count == 0) {
+        run = mbi_pool_carve_locked(pool, rounds_wanted);
+    }
+    mbi_pool_unlock(pool);
+    if (taken.count != 0) {
+        *chain = sorted_slots_link(&taken);
+    }
     return run;
 }
 
@@ -235,7 +329,7 @@ static void chain_move(uint64_t *to, uint64_t *from, uint32_t rounds)
 void mbi_pool_return_loose(struct pool *pool, uint64_t chain)
 {
     assert(chain != 0 && chain_rounds(chain) < pool->rounds);
-    pool_lock(pool);
+    mbi_pool_lock(pool);
     uint64_t loose = pool->loose;
     uint32_t rounds = chain_rounds(loose) + chain_rounds(chain);
     if (rounds >= pool->rounds) {
@@ -244,130 +338,55 @@ void mbi_pool_return_loose(struct pool *pool, uint64_t chain)
     } else {
         chain_move(&loose, &chain, rounds);
     }
-    pool_set_loose(pool, loose);
-    pool_unlock(pool);
+    mbi_pool_set_loose_locked(pool, loose);
+    mbi_pool_unlock(pool);
 }
 
 void mbi_pool_fold_counts(struct pool *pool, const struct transfer_counts *counts)
 {
     struct transfer_counts *departed = &pool->departed;
-    pool_lock(pool);
+    mbi_pool_lock(pool);
     counter_add(&departed->refills, counter_read(&counts->refills));
     counter_add(&departed->flushes, counter_read(&counts->flushes));
     counter_add(&departed->cas_retries, counter_read(&counts->cas_retries));
-    pool_unlock(pool);
+    mbi_pool_unlock(pool);
 }
 
 void mbi_pool_add_orphans(struct pool *pool, size_t slots)
 {
-    pool_lock(pool);
+    mbi_pool_lock(pool);
     counter_add(&pool->orphaned, slots);
-    pool_unlock(pool);
+    mbi_pool_unlock(pool);
 }
 
 struct slot *mbi_pool_alloc_direct(struct pool *pool)
 {
-    pool_lock(pool);
+    mbi_pool_lock(pool);
     uint64_t loose = pool->loose;
     if (loose == 0) {
         loose = mbi_pool_pop_batch(pool, &pool->departed);
     }
     if (loose == 0) {
-        struct slot_run run = pool_carve_locked(pool, MAGAZINE_ROUNDS_STEP);
+        loose = pool_take_old_batch_locked(pool);
+    }
+    if (loose == 0) {
+        struct sorted_slots taken;
+        pool_take_sorted_locked(pool, MAGAZINE_ROUNDS_STEP, &taken);
+        loose = sorted_slots_link(&taken);
+    }
+    if (loose == 0) {
+        struct slot_run run = mbi_pool_carve_locked(pool, MAGAZINE_ROUNDS_STEP);
         loose = run.rounds != 0 ? mbi_pool_link_run(pool, run) : 0;
     }
     struct slot *slot = chain_first(loose);
     if (slot != NULL) {
-        pool_set_loose(pool, slot->rest);
+        mbi_pool_set_loose_locked(pool, slot->rest);
     }
-    pool_unlock(pool);
+    mbi_pool_unlock(pool);
     return slot;
 }
 
 void mbi_pool_free_direct(struct pool *pool, struct slot *slot)
 {
     mbi_pool_return_loose(pool, chain_push(0, slot));
-}
-
-size_t mbi_pool_resident_bytes(struct pool *pool)
-{
-    pool_lock_uncounted(pool);
-    bool wide = pool->wide;
-    char *end = pool->commit_end;
-    mbi_lock_release(&pool->lock);
-
-    char *dense = pool->space.dense;
-    if (!wide) {
-        return dense != NULL ? mbi_os_resident_bytes(dense, (size_t)(end - dense)) : 0;
-    }
-    /* The dense span is used up: all of it, but perhaps its colour, is committed. */
-    size_t resident = 0;
-    if (dense != NULL) {
-        resident += mbi_os_resident_bytes(dense, mbi_region.dense_span_bytes);
-    }
-    if (pool->space.wide != NULL) {
-        resident += mbi_os_resident_bytes(pool->space.wide, (size_t)(end - pool->space.wide));
-    }
-    return resident;
-}
-
-/* Follows a chain; false, after a message that names it, when it leaves the spans or miscounts. */
-static bool chain_check(const struct pool *pool, uint64_t chain, const char *where)
-{
-    for (uint64_t rounds = chain_rounds(chain); chain != 0; rounds--) {
-        const struct slot *slot = chain_first(chain);
-        if (region_class_of(slot) != pool->class) {
-            mbi_message("check: pool %zu: slot %p %s is not in its spans", pool->class,
-                        (const void *)slot, where);
-            return false;
-        }
-        if (rounds == 0 || chain_rounds(chain) != rounds) {
-            mbi_message("check: pool %zu: a chain %s does not count down to its end", pool->class,
-                        where);
-            return false;
-        }
-        chain = slot->rest;
-    }
-    return true;
-}
-
-/* Slots in one of the central stacks; SIZE_MAX, after a message, when something is wrong. */
-static size_t pool_check_central(struct pool *pool, struct batch_stack *central)
-{
-    /* relaxed [CHECK]: the caller vouches that no other thread is at work. */
-    uint64_t head = atomic_load_explicit(&central->head, memory_order_relaxed);
-    uint64_t number = head & SLOT_NUMBER_MASK;
-    size_t slots = 0;
-
-    while (number != 0) {
-        uint64_t packed = batch_read_packed(slot_space_slot(&pool->space, number));
-        const struct slot *second = slot_space_slot(&pool->space, packed & SLOT_NUMBER_MASK);
-        if (!chain_check(pool, chain_make(second, pool->rounds - 1), "in the centre")) {
-            return SIZE_MAX;
-        }
-        slots += pool->rounds;
-        if (slots > counter_read(&pool->carved)) {
-            mbi_message("check: pool %zu: the centre holds more than was carved", pool->class);
-            return SIZE_MAX;
-        }
-        number = packed >> SLOT_NUMBER_BITS;
-    }
-    return slots;
-}
-
-size_t mbi_pool_check(struct pool *pool)
-{
-    size_t slots = 0;
-    for (size_t i = 0; i < CENTRAL_STACKS; i++) {
-        size_t found = pool_check_central(pool, &pool->central[i]);
-        if (found == SIZE_MAX) {
-            return SIZE_MAX;
-        }
-        slots += found;
-    }
-    if (!chain_check(pool, pool->loose, "on the loose list")
-        || counter_read(&pool->loose_rounds) != chain_rounds(pool->loose)) {
-        return SIZE_MAX;
-    }
-    return slots;
 }

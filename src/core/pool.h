@@ -7,17 +7,26 @@
  *          ^span    ^first slot           ^carve_next             ^commit_end             ^carve_end
  *
  * For every pool, at rest:
- *   carved = live + in magazines + in the centre + loose + orphaned
+ *   carved = live + in magazines + in the centre + loose + sorted + orphaned
  *
  * A batch and a full magazine of the pool have the same number of rounds, fixed for the process.
  * Slots that do not make up a batch (a thread's last ones) wait on the loose list, at most one
  * batch less one.
+ *
+ * What lies in the centre unused becomes old by the window of decay (core/decay.h), and is used
+ * again until the last moment:
+ *
+ *   central ──window ends──> aged ──the next ends──> surplus ──sort──> sorted ──release──> the kernel
+ *      └── any thread, by CAS       └──────────── any thread, under the lock ────────────┘
+ *
+ * Aged and surplus batches count as the centre's.
  */
 #ifndef MEMORYBUCKET_CORE_POOL_H
 #define MEMORYBUCKET_CORE_POOL_H
 
 #include "core/batch_stack.h"
 #include "core/lock.h"
+#include "core/sorted.h"
 
 /* Transfers between threads and the centre, one record per thread cache and pool. */
 struct transfer_counts {
@@ -62,10 +71,17 @@ struct pool {
     char *carve_end; /* end of the last whole slot of the tier in use */
     bool wide;       /* carving from the wide span */
     uint64_t loose;  /* a chain, shorter than a batch */
+    /* Lists of batches, from one central stack each: their first slots' numbers. */
+    uint32_t aged[CENTRAL_STACKS];
+    uint32_t surplus[CENTRAL_STACKS];
+    struct sorted dense_sorted;
+    struct sorted wide_sorted;
+    _Atomic uint64_t sorted_slots;
+    _Atomic uint64_t released_bytes;
     _Atomic uint64_t loose_rounds;
     _Atomic uint64_t carved;   /* slots */
     _Atomic uint64_t orphaned; /* slots lost in other threads' caches by a fork */
-    _Atomic uint64_t committed_bytes;
+    _Atomic uint64_t committed_bytes; /* and not released */
     _Atomic uint64_t mutex_acquisitions;
     struct transfer_counts departed; /* of threads that exited or have no cache */
 };
@@ -78,6 +94,25 @@ struct slot_run {
 
 extern MBI_HIDDEN struct pool mbi_pools[SIZE_CLASS_COUNT];
 
+/*
+ * True from the moment a batch goes to the centre of a pool until all that is there has been used
+ * or given back: whether decay has anything to look at. A hint; who misses a change sees it at the
+ * next batch.
+ */
+extern MBI_HIDDEN _Atomic bool mbi_pools_pending;
+
+MBI_HOT_INLINE bool pools_pending(void)
+{
+    return flag_is_set(&mbi_pools_pending);
+}
+
+static inline void pools_set_pending(bool pending)
+{
+    if (pending != pools_pending()) {
+        flag_set(&mbi_pools_pending, pending);
+    }
+}
+
 /* Lays the pools out in the region. Called once, under the init lock. */
 void mbi_pools_init(void);
 
@@ -86,11 +121,12 @@ uint64_t mbi_pool_pop_batch(struct pool *pool, struct transfer_counts *counts);
 void mbi_pool_push_batch(struct pool *pool, uint64_t chain, struct transfer_counts *counts);
 
 /*
- * The slow source, under the pool's lock: the loose slots, as a chain in *loose, if there are any,
- * and otherwise up to `rounds_wanted` fresh ones, which start and end on a cache line. Neither when
- * the pool is exhausted or the kernel gives no memory.
+ * The slow source, under the pool's lock: free slots as a chain in *chain, at most a batch, if there
+ * are any: loose ones, an aged batch, or sorted ones, at most `rounds_wanted`. Otherwise up to
+ * `rounds_wanted` fresh ones, which start and end on a cache line. Neither when the pool is
+ * exhausted, the limit is reached or the kernel gives no memory.
  */
-struct slot_run mbi_pool_obtain(struct pool *pool, size_t rounds_wanted, uint64_t *loose);
+struct slot_run mbi_pool_obtain(struct pool *pool, size_t rounds_wanted, uint64_t *chain);
 
 /* Links a run of fresh slots in address order, at least one. */
 uint64_t mbi_pool_link_run(const struct pool *pool, struct slot_run run);
@@ -114,6 +150,21 @@ size_t mbi_pool_resident_bytes(struct pool *pool);
  */
 struct slot *mbi_pool_alloc_direct(struct pool *pool);
 void mbi_pool_free_direct(struct pool *pool, struct slot *slot);
+
+/*
+ * For trim: the lock, and what may be done under it. Carve gives up to `rounds_wanted` fresh slots;
+ * set_loose replaces the loose chain.
+ */
+void mbi_pool_lock(struct pool *pool);
+void mbi_pool_unlock(struct pool *pool);
+struct slot_run mbi_pool_carve_locked(struct pool *pool, size_t rounds_wanted);
+void mbi_pool_set_loose_locked(struct pool *pool, uint64_t chain);
+
+/* Slots carved from one of the pool's spans. Under the lock. */
+size_t mbi_pool_carved_locked(const struct pool *pool, const struct sorted *sorted);
+
+/* Adds the pool's blocks to the bins, by how full they are (core/sorted.h). */
+void mbi_pool_count_occupancy(struct pool *pool, uint64_t bins[OCCUPANCY_BINS]);
 
 /*
  * Walks everything that the pool holds and checks it: every slot in its span, aligned, linked

@@ -2,7 +2,9 @@
 #include "tcache/fork.h"
 
 #include "core/lock.h"
-#include "core/pool.h"
+#include "core/trim.h"
+#include "tcache/background.h"
+#include "tcache/out_of_memory.h"
 #include "tcache/registry.h"
 #include "tcache/startup.h"
 
@@ -10,22 +12,28 @@
 
 static void fork_prepare(void)
 {
+    mbi_background_lock();
     mbi_startup_lock();
+    mbi_trim_lock();
     mbi_registry_lock_all();
     for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
         mbi_lock_acquire(&mbi_pools[class].lock);
     }
+    mbi_out_of_memory_lock();
     mbi_lock_set_forking(true);
 }
 
 static void fork_parent(void)
 {
     mbi_lock_set_forking(false);
+    mbi_out_of_memory_unlock();
     for (size_t class = SIZE_CLASS_COUNT; class-- > 0;) {
         mbi_lock_release(&mbi_pools[class].lock);
     }
     mbi_registry_unlock_all();
+    mbi_trim_unlock();
     mbi_startup_unlock();
+    mbi_background_unlock();
 }
 
 static void fork_child(void)
@@ -35,7 +43,10 @@ static void fork_child(void)
     for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
         mbi_lock_init(&mbi_pools[class].lock);
     }
+    mbi_out_of_memory_reset_in_child();
+    mbi_trim_lock_reset();
     mbi_startup_reset_in_child();
+    mbi_background_reset_in_child();
     mbi_lock_set_forking(false);
 }
 

@@ -188,7 +188,7 @@ void mbi_registry_retire(struct thread_cache *cache)
  * Hidden from ThreadSanitizer: liburcu 0.13 reads and writes the links of its lists as volatile,
  * which the tool takes for plain accesses. What `visit` reads it does see.
  */
-MBI_UNSEEN_BY_TSAN void walk_once(void (*visit)(const struct thread_cache *cache, void *argument),
+MBI_UNSEEN_BY_TSAN void walk_once(void (*visit)(struct thread_cache *cache, void *argument),
                       void *argument)
 {
     bool rcu = !without_rcu;
@@ -205,7 +205,7 @@ MBI_UNSEEN_BY_TSAN void walk_once(void (*visit)(const struct thread_cache *cache
 }
 
 void mbi_registry_walk(void (*before)(void *argument),
-                       void (*visit)(const struct thread_cache *cache, void *argument),
+                       void (*visit)(struct thread_cache *cache, void *argument),
                        void *argument)
 {
     mbi_lock_acquire(&walker_lock);
@@ -220,6 +220,20 @@ void mbi_registry_walk(void (*before)(void *argument),
             break;
         }
     }
+    mbi_lock_release(&walker_lock);
+}
+
+static void ask_others(struct thread_cache *cache, void *argument)
+{
+    if (cache != argument) {
+        mbi_thread_cache_ask(cache);
+    }
+}
+
+void mbi_registry_ask_all(void)
+{
+    mbi_lock_acquire(&walker_lock);
+    walk_once(ask_others, mbi_thread_cache);
     mbi_lock_release(&walker_lock);
 }
 

@@ -2,10 +2,13 @@
 #include "tcache/startup.h"
 
 #include "core/config.h"
+#include "core/decay.h"
+#include "core/limit.h"
 #include "core/lock.h"
 #include "core/os.h"
 #include "core/pool.h"
 #include "core/region.h"
+#include "tcache/background.h"
 #include "tcache/thread_exit.h"
 
 #include <errno.h>
@@ -49,6 +52,9 @@ static void startup_locked(void)
     }
     ask_for_huge_pages();
     mbi_pools_init();
+    mbi_decay_init();
+    mbi_background_init();
+    (void)mbi_limit_set(mbi_config.memory_limit_bytes);
     mbi_thread_exit_init();
     if (mbi_config.verbose) {
         report();

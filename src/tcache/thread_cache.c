@@ -4,8 +4,9 @@
 #include "memorybucket/inline.h"
 
 #include "core/config.h"
-#include "core/large.h"
+#include "core/decay.h"
 #include "core/region.h"
+#include "tcache/background.h"
 
 #include <errno.h>
 
@@ -59,6 +60,8 @@ void mbi_thread_cache_init(struct thread_cache *cache)
     }
     cache->dense_base = region_dense_base();
     cache->extra_bytes = 0;
+    flag_set(&cache->asked, false);
+    flag_set(&cache->idle, false);
     cache->active = true;
     cache->exit_seen = false;
 }
@@ -222,6 +225,42 @@ void mbi_thread_cache_count_large(uint64_t allocs, uint64_t frees)
                               memory_order_relaxed); /* [COUNT-SHARED] */
 }
 
+void mbi_thread_cache_ask(struct thread_cache *cache)
+{
+    flag_set(&cache->asked, true);
+    for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
+        magazine_set_rounds_max(&cache->loaded[class], 0);
+    }
+}
+
+static MBI_COLD void thread_cache_comply(struct thread_cache *cache)
+{
+    flag_set(&cache->asked, false); /* first: who asks from now on is heard next time */
+    for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
+        magazine_set_rounds_max(&cache->loaded[class], (uint16_t)mbi_pools[class].rounds);
+    }
+    mbi_thread_cache_flush(cache);
+}
+
+static MBI_COLD void thread_cache_decay(void)
+{
+    if (flag_is_set(&mbi_background_wanted)) {
+        (void)mbi_background_start(); /* whether it can or not: this is tried once */
+    }
+    (void)mbi_decay_poll();
+}
+
+/* What a thread does for others when it is off its fast path anyway. */
+static void thread_cache_visit(struct thread_cache *cache)
+{
+    if (MBI_UNLIKELY(flag_is_set(&cache->asked))) {
+        thread_cache_comply(cache);
+    }
+    if (MBI_UNLIKELY(pools_pending())) {
+        thread_cache_decay();
+    }
+}
+
 MBI_COLD struct slot *mbi_thread_cache_take(size_t class)
 {
     struct thread_cache *cache = mbi_thread_cache_own();
@@ -231,8 +270,11 @@ MBI_COLD struct slot *mbi_thread_cache_take(size_t class)
     } else {
         struct magazine *loaded = &cache->loaded[class];
         slot = magazine_pop(loaded);
-        if (slot == NULL && thread_cache_refill(cache, &mbi_pools[class])) {
-            slot = magazine_pop(loaded);
+        if (slot == NULL) {
+            thread_cache_visit(cache);
+            if (thread_cache_refill(cache, &mbi_pools[class])) {
+                slot = magazine_pop(loaded);
+            }
         }
     }
     if (slot == NULL) {
@@ -281,26 +323,6 @@ size_t mbi_thread_cache_take_many(size_t class, size_t count, void **out)
         }
     }
     return done;
-}
-
-MBI_COLD void *mbi_thread_cache_spill(size_t class, size_t alignment_bytes)
-{
-    size_t size_bytes = size_class_slot_bytes(class);
-    if (mbi_region.reserved_bytes == 0) {
-        class = SIZE_CLASS_COUNT - 1; /* no pool has any slot: do not ask them one by one */
-    }
-    for (size_t next = size_class_next_aligned(class, alignment_bytes); next < SIZE_CLASS_COUNT;
-         next = size_class_next_aligned(next, alignment_bytes)) {
-        struct slot *slot = mbi_thread_cache_take(next);
-        if (slot != NULL) {
-            return slot;
-        }
-    }
-    mbi_thread_cache_count_large(1, 0);
-    if (alignment_bytes > ABI_ALIGNMENT_BYTES) {
-        return mbi_large_aligned_alloc(alignment_bytes, size_bytes);
-    }
-    return mbi_large_alloc(size_bytes);
 }
 
 /* The class of a magazine of the calling thread's cache, constant or not. */
@@ -353,6 +375,7 @@ MBI_COLD void mbi_thread_cache_free_slow(void *pointer, const struct magazine *f
         mbi_pool_free_direct(&mbi_pools[class], pointer);
     } else {
         struct magazine *loaded = &cache->loaded[class];
+        thread_cache_visit(cache);
         if (!magazine_push(loaded, pointer)) {
             thread_cache_make_room(cache, &mbi_pools[class]);
             (void)magazine_push(loaded, pointer); /* empty now */

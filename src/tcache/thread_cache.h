@@ -42,6 +42,12 @@ struct thread_cache {
     size_t extra_bytes; /* kept beyond one magazine a class; at most mbi_config.extra_bytes_max */
     _Atomic uint64_t large_allocs;
     _Atomic uint64_t large_frees;
+    /*
+     * Somebody wants what is cached here: the owner gives it up at its next slow path, to which
+     * rounds_max of 0 in all magazines sends its next free. Set by any thread, cleared by the owner.
+     */
+    _Atomic bool asked;
+    _Atomic bool idle; /* between mb_thread_idle and mb_thread_busy; a statistic */
     bool active; /* false in the constant caches: nothing may be written */
     bool exit_seen; /* the TSD destructor has run once */
 
@@ -77,8 +83,8 @@ struct slot *mbi_thread_cache_take(size_t class);
 size_t mbi_thread_cache_take_many(size_t class, size_t count, void **out);
 
 /*
- * The next larger pool whose slots are aligned as asked, and past the last the system allocator:
- * what serves a request whose pool is exhausted. NULL and ENOMEM when that fails too.
+ * What serves a request whose pool has nothing: see out_of_memory.h, where it is defined. NULL and
+ * ENOMEM when nothing does.
  */
 void *mbi_thread_cache_spill(size_t class, size_t alignment_bytes);
 
@@ -112,6 +118,9 @@ void mbi_thread_cache_init(struct thread_cache *cache);
  * others to the loose lists.
  */
 void mbi_thread_cache_flush(struct thread_cache *cache);
+
+/* Asks another thread, whose cache is in the registry, to do that at its next slow path. */
+void mbi_thread_cache_ask(struct thread_cache *cache);
 
 /* Slots of a class in this cache, exact when its owner is at rest. */
 size_t mbi_thread_cache_rounds(const struct thread_cache *cache, size_t class);

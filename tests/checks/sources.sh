@@ -51,16 +51,21 @@ rung() {
     core/region.h) echo 4 ;;
     core/config.*) echo 5 ;;
     core/region.c | core/batch_stack.*) echo 6 ;;
-    core/pool.*) echo 7 ;;
-    tcache/magazine.* | tcache/previous.*) echo 8 ;;
-    tcache/thread_cache.*) echo 9 ;;
-    tcache/registry.*) echo 10 ;;
-    tcache/thread_exit.h) echo 11 ;;
-    tcache/startup.*) echo 12 ;;
-    tcache/thread_exit.c | tcache/fork.*) echo 13 ;;
-    api.* | batch.* | stats.*) echo 14 ;;
-    dropin/*) echo 15 ;;
-    cli/*) echo 16 ;;
+    core/limit.*) echo 2 ;;
+    core/sorted.*) echo 4 ;;
+    core/pool.* | core/pool_walk.c) echo 7 ;;
+    core/trim.*) echo 8 ;;
+    core/decay.*) echo 9 ;;
+    tcache/background.* | tcache/magazine.* | tcache/previous.*) echo 10 ;;
+    tcache/thread_cache.*) echo 11 ;;
+    tcache/registry.*) echo 12 ;;
+    tcache/out_of_memory.*) echo 13 ;;
+    tcache/thread_exit.h) echo 13 ;;
+    tcache/startup.*) echo 14 ;;
+    tcache/thread_exit.c | tcache/fork.*) echo 15 ;;
+    api.* | batch.* | memory.* | stats.*) echo 16 ;;
+    dropin/*) echo 17 ;;
+    cli/*) echo 18 ;;
     *) echo "$1 has no rung in tests/checks/sources.sh" >&2; exit 1 ;;
     esac
 }

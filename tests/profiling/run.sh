@@ -153,7 +153,7 @@ contention)
         die "--every 16 does not give multiples of 16"
     # What it counts is what the library counts. (The first statistics are the program's, then perf's.)
     MB_STATS=1 meets --allocator "$dropin" -- "$contended" --bulks 100
-    counted=$(awk '$1 == 64 && NF == 11 { print $10; exit }' err)
+    counted=$(awk '$1 == 64 && NF == 12 { print $11; exit }' err)
     shown=$(awk '$1 == 64 && NF == 6 { print $2 + $3; exit }' out)
     [ "$shown" = "$counted" ] || die "it shows $shown retries, the library counted $counted"
     # One thread meets nobody.

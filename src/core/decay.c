@@ -1,0 +1,146 @@
+/* decay: windows, and the steps between them. */
+#include "core/decay.h"
+
+#include "core/config.h"
+#include "core/os.h"
+#include "core/trim.h"
+
+#define MILLISECOND_NS UINT64_C(1000000)
+/* The coarse clock goes in steps of a timer tick, 1 to 10 ms. */
+#define COARSE_NS (10 * MILLISECOND_NS)
+
+/* The least time between two steps, and the fewest slots that make one worth while. */
+enum { STEP_GAP_NS = 50000, STEP_SLOTS_MIN = 512 };
+
+/*
+ * When the next step is due, on the coarse clock. relaxed [DUE]: a hint for those who pass by; the
+ * trim lock decides who does it.
+ */
+static _Atomic uint64_t due_ns;
+
+/* Under the trim lock. */
+static struct {
+    uint64_t window_ns;
+    uint64_t window_end_ns;
+    bool working;           /* there was surplus at its beginning, and not all is done */
+    size_t class;           /* whose turn it is */
+    uint64_t slots_per_window; /* at most as many have to be sorted; by half a window */
+    uint64_t last_step_ns;
+} decay;
+
+static _Atomic uint64_t steps;
+static _Atomic uint64_t step_ns_max;
+
+void mbi_decay_init(void)
+{
+    uint64_t milliseconds = mbi_config.decay_ms >= 0 ? (uint64_t)mbi_config.decay_ms : 0;
+    decay.window_ns = milliseconds * MILLISECOND_NS;
+}
+
+/* Begins the next window; what lay in the centre all through the last one is to be given back. */
+static void turn_window(uint64_t now_ns)
+{
+    uint64_t slots = 0;
+    bool any = false;
+    pools_set_pending(false); /* first: a push from now on shall be seen */
+    for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
+        struct pool *pool = &mbi_pools[class];
+        any |= mbi_trim_age(pool);
+        if (decay.window_ns == 0) {
+            (void)mbi_trim_age(pool); /* at once */
+        }
+        slots += counter_read(&pool->carved) - counter_read(&pool->sorted_slots);
+    }
+    if (any) {
+        pools_set_pending(true);
+    }
+    decay.working = any;
+    decay.class = 0;
+    decay.slots_per_window = 2 * slots;
+    decay.window_end_ns = now_ns + decay.window_ns;
+    decay.last_step_ns = now_ns;
+}
+
+/* Sorts and releases as much as `elapsed_ns` since the last step ask for; within trim's bounds. */
+static void work(uint64_t elapsed_ns)
+{
+    uint64_t share = UINT64_MAX;
+    if (elapsed_ns < decay.window_ns) {
+        share = (uint64_t)((unsigned __int128)decay.slots_per_window * elapsed_ns
+                           / decay.window_ns);
+    }
+    size_t slots = share < TRIM_SLOTS_MAX ? (size_t)share : TRIM_SLOTS_MAX;
+    slots = slots > STEP_SLOTS_MIN ? slots : STEP_SLOTS_MIN;
+    size_t pages = TRIM_PAGES_MAX;
+
+    while (decay.class < SIZE_CLASS_COUNT) {
+        struct pool *pool = &mbi_pools[decay.class];
+        size_t sorted = mbi_trim_sort(pool, slots);
+        if (sorted >= slots) {
+            return;
+        }
+        slots -= sorted;
+        if (sorted != 0) {
+            continue;
+        }
+        size_t bytes = 0;
+        if (mbi_trim_release(pool, pages, &bytes)) {
+            return;
+        }
+        pages -= bytes / mbi_os_page_bytes();
+        decay.class++;
+    }
+    decay.working = false;
+}
+
+static void step(uint64_t now_ns)
+{
+    if (decay.working) {
+        uint64_t begin_ns = mbi_os_clock_ns();
+        work(now_ns - decay.last_step_ns);
+        decay.last_step_ns = now_ns;
+        uint64_t taken_ns = mbi_os_clock_ns() - begin_ns;
+        counter_add(&steps, 1);
+        if (taken_ns > counter_read(&step_ns_max)) {
+            counter_add(&step_ns_max, taken_ns - counter_read(&step_ns_max));
+        }
+    }
+    if (!decay.working && now_ns >= decay.window_end_ns) {
+        turn_window(now_ns);
+    }
+}
+
+/* The time; only as exact as it has to be, since the exact clock costs five times the coarse one. */
+static uint64_t clock_near(uint64_t due)
+{
+    uint64_t now_ns = mbi_os_coarse_clock_ns();
+    return due > now_ns + COARSE_NS ? now_ns : mbi_os_clock_ns();
+}
+
+uint64_t mbi_decay_poll(void)
+{
+    if (mbi_config.decay_ms < 0 || !pools_pending()) {
+        return UINT64_MAX;
+    }
+    uint64_t due = atomic_load_explicit(&due_ns, memory_order_relaxed); /* [DUE] */
+    uint64_t now_ns = clock_near(due);
+    if (now_ns < due) {
+        return due - now_ns;
+    }
+    if (!mbi_trim_try_lock()) {
+        return STEP_GAP_NS;
+    }
+    step(now_ns);
+    due = decay.working ? now_ns + STEP_GAP_NS : decay.window_end_ns;
+    atomic_store_explicit(&due_ns, due, memory_order_relaxed); /* [DUE] */
+    mbi_trim_unlock();
+    return due > now_ns ? due - now_ns : 0;
+}
+
+struct decay_totals mbi_decay_totals(void)
+{
+    return (struct decay_totals){
+        .steps = counter_read(&steps),
+        .step_ns_max = counter_read(&step_ns_max),
+    };
+}

@@ -1,0 +1,38 @@
+/*
+ * decay: when free memory goes back by itself.
+ *
+ * Ladder: above trim and config. Callers: the thread caches' slow paths; the background thread.
+ *
+ *   0 ────── window ────── 1 ────── window ────── 2 ── at most half a window ── memory is back
+ *   batches lie in         aged: what is not         surplus: sorted, and whole pages
+ *   the centre             needed until 2 ...        given back, a step at a time
+ *
+ * A window lasts MB_DECAY_MS. What was in the centre when one began and is still there when it ends
+ * was more than the demand of that time: it is given back, and what was needed meanwhile is not. So
+ * memory goes back between one and two and a half windows after it was last needed.
+ *
+ * Slow paths call mbi_decay_poll while pools_pending() says that there may be something to do:
+ * no thread is stopped, and none does more at a time than a step (core/trim.h). The work is spread
+ * evenly: a step is as large as the time since the last one asks for.
+ */
+#ifndef MEMORYBUCKET_CORE_DECAY_H
+#define MEMORYBUCKET_CORE_DECAY_H
+
+#include "core/base.h"
+
+/* Reads the configuration. Called once, under the init lock. */
+void mbi_decay_init(void);
+
+/*
+ * Does a step if one is due and nobody else is at it. Takes locks and calls the kernel; allocates
+ * nothing. Returns nanoseconds until the next step is due, UINT64_MAX when nothing is pending.
+ */
+uint64_t mbi_decay_poll(void);
+
+struct decay_totals {
+    uint64_t steps;
+    uint64_t step_ns_max;
+};
+struct decay_totals mbi_decay_totals(void);
+
+#endif

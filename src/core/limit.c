@@ -1,0 +1,47 @@
+/* limit: two numbers. */
+#include "core/limit.h"
+
+static _Atomic size_t committed;
+static _Atomic size_t limit_bytes = LIMIT_NONE;
+
+size_t mbi_limit_charge_some(size_t count, size_t unit_bytes)
+{
+    size_t old = atomic_load_explicit(&committed, memory_order_relaxed); /* [COMMITTED] */
+    size_t charged;
+    do {
+        size_t bytes_max = mbi_limit_get();
+        size_t left = bytes_max > old ? bytes_max - old : 0;
+        charged = left / unit_bytes < count ? left / unit_bytes : count;
+        if (charged == 0) {
+            return 0;
+        }
+    } while (!atomic_compare_exchange_weak_explicit(&committed, &old, old + charged * unit_bytes,
+                                                    memory_order_relaxed,
+                                                    memory_order_relaxed)); /* [COMMITTED] */
+    return charged;
+}
+
+bool mbi_limit_charge(size_t bytes)
+{
+    return mbi_limit_charge_some(1, bytes) == 1;
+}
+
+void mbi_limit_return(size_t bytes)
+{
+    atomic_fetch_sub_explicit(&committed, bytes, memory_order_relaxed); /* [COMMITTED] */
+}
+
+size_t mbi_limit_get(void)
+{
+    return atomic_load_explicit(&limit_bytes, memory_order_relaxed); /* [COMMITTED] */
+}
+
+size_t mbi_limit_set(size_t bytes_max)
+{
+    return atomic_exchange_explicit(&limit_bytes, bytes_max, memory_order_relaxed); /* [COMMITTED] */
+}
+
+size_t mbi_limit_committed(void)
+{
+    return atomic_load_explicit(&committed, memory_order_relaxed); /* [COMMITTED] */
+}

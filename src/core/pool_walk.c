@@ -1,0 +1,135 @@
+/* pool_walk: what statistics and tests want to know of a pool; nothing here changes one. */
+#include "core/os.h"
+#include "core/pool.h"
+#include "core/region.h"
+
+size_t mbi_pool_resident_bytes(struct pool *pool)
+{
+    mbi_lock_acquire(&pool->lock); /* not counted: statistics do not change what they show */
+    bool wide = pool->wide;
+    char *end = pool->commit_end;
+    mbi_lock_release(&pool->lock);
+
+    char *dense = pool->space.dense;
+    if (!wide) {
+        return dense != NULL ? mbi_os_resident_bytes(dense, (size_t)(end - dense)) : 0;
+    }
+    /* The dense span is used up: all of it, but perhaps its colour, is committed. */
+    size_t resident = 0;
+    if (dense != NULL) {
+        resident += mbi_os_resident_bytes(dense, mbi_region.dense_span_bytes);
+    }
+    if (pool->space.wide != NULL) {
+        resident += mbi_os_resident_bytes(pool->space.wide, (size_t)(end - pool->space.wide));
+    }
+    return resident;
+}
+
+size_t mbi_pool_carved_locked(const struct pool *pool, const struct sorted *sorted)
+{
+    bool in_use = sorted == (pool->wide ? &pool->wide_sorted : &pool->dense_sorted);
+    if (in_use) {
+        return (size_t)(pool->carve_next - sorted->first) / pool->slot_bytes;
+    }
+    return pool->wide ? sorted->slots_max : 0;
+}
+
+/* In pieces, so that nobody waits long for the lock. */
+static void count_occupancy(struct pool *pool, const struct sorted *sorted,
+                            uint64_t bins[OCCUPANCY_BINS])
+{
+    enum { BLOCKS_AT_ONCE = 1024 };
+    size_t begin = 0;
+    size_t blocks;
+    do {
+        mbi_lock_acquire(&pool->lock);
+        size_t carved = mbi_pool_carved_locked(pool, sorted);
+        blocks = mbi_sorted_blocks(sorted, carved);
+        size_t end = blocks - begin > BLOCKS_AT_ONCE ? begin + BLOCKS_AT_ONCE : blocks;
+        mbi_sorted_count_occupancy(sorted, carved, begin, end, bins);
+        mbi_lock_release(&pool->lock);
+        begin = end;
+    } while (begin < blocks);
+}
+
+void mbi_pool_count_occupancy(struct pool *pool, uint64_t bins[OCCUPANCY_BINS])
+{
+    if (pool->space.dense != NULL) {
+        count_occupancy(pool, &pool->dense_sorted, bins);
+    }
+    if (pool->space.wide != NULL) {
+        count_occupancy(pool, &pool->wide_sorted, bins);
+    }
+}
+
+/* Follows a chain; false, after a message that names it, when it leaves the spans or miscounts. */
+static bool chain_check(const struct pool *pool, uint64_t chain, const char *where)
+{
+    for (uint64_t rounds = chain_rounds(chain); chain != 0; rounds--) {
+        const struct slot *slot = chain_first(chain);
+        if (region_class_of(slot) != pool->class) {
+            mbi_message("check: pool %zu: slot %p %s is not in its spans", pool->class,
+                        (const void *)slot, where);
+            return false;
+        }
+        if (rounds == 0 || chain_rounds(chain) != rounds) {
+            mbi_message("check: pool %zu: a chain %s does not count down to its end", pool->class,
+                        where);
+            return false;
+        }
+        chain = slot->rest;
+    }
+    return true;
+}
+
+/* Slots in a list of batches; SIZE_MAX, after a message, when something is wrong. */
+static size_t pool_check_batches(struct pool *pool, uint64_t number)
+{
+    size_t slots = 0;
+
+    while (number != 0) {
+        uint64_t packed = batch_read_packed(slot_space_slot(&pool->space, number));
+        const struct slot *second = slot_space_slot(&pool->space, packed & SLOT_NUMBER_MASK);
+        if (!chain_check(pool, chain_make(second, pool->rounds - 1), "in the centre")) {
+            return SIZE_MAX;
+        }
+        slots += pool->rounds;
+        if (slots > counter_read(&pool->carved)) {
+            mbi_message("check: pool %zu: the centre holds more than was carved", pool->class);
+            return SIZE_MAX;
+        }
+        number = packed >> SLOT_NUMBER_BITS;
+    }
+    return slots;
+}
+
+/* Adds `found` to *slots; false when it stands for an error. */
+static bool add_found(size_t *slots, size_t found)
+{
+    *slots += found;
+    return found != SIZE_MAX;
+}
+
+size_t mbi_pool_check(struct pool *pool)
+{
+    size_t slots = 0;
+    for (size_t i = 0; i < CENTRAL_STACKS; i++) {
+        /* relaxed [CHECK]: the caller vouches that no other thread is at work. */
+        uint64_t head = atomic_load_explicit(&pool->central[i].head, memory_order_relaxed);
+        if (!add_found(&slots, pool_check_batches(pool, head & SLOT_NUMBER_MASK))
+            || !add_found(&slots, pool_check_batches(pool, pool->aged[i]))
+            || !add_found(&slots, pool_check_batches(pool, pool->surplus[i]))) {
+            return SIZE_MAX;
+        }
+    }
+    if (!chain_check(pool, pool->loose, "on the loose list")
+        || counter_read(&pool->loose_rounds) != chain_rounds(pool->loose)) {
+        return SIZE_MAX;
+    }
+    size_t sorted_slots = pool->dense_sorted.slots + pool->wide_sorted.slots;
+    if (!mbi_sorted_check(&pool->dense_sorted) || !mbi_sorted_check(&pool->wide_sorted)
+        || counter_read(&pool->sorted_slots) != sorted_slots) {
+        return SIZE_MAX;
+    }
+    return slots;
+}

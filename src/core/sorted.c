@@ -1,0 +1,374 @@
+/* sorted: bits of slots, and what whole pages they make up. */
+#include "core/sorted.h"
+
+#include "core/os.h"
+
+enum { WORD_BITS = 64 };
+
+void mbi_sorted_init(struct sorted *sorted, char *first, size_t slot_bytes, size_t slots_max,
+                     size_t page_bytes)
+{
+    assert((uintptr_t)first % page_bytes == 0);
+    *sorted = (struct sorted){
+        .first = first,
+        .slot_bytes = slot_bytes,
+        .slots_max = slots_max,
+        .page_bytes = page_bytes < SORTED_BLOCK_BYTES ? page_bytes : SORTED_BLOCK_BYTES,
+        .reciprocal = UINT64_MAX / (slot_bytes / SIZE_STEP_BYTES) + 1,
+    };
+}
+
+/* Slots that begin below this byte of the span. */
+static size_t slots_begun(const struct sorted *sorted, size_t byte)
+{
+    return (byte + sorted->slot_bytes - 1) / sorted->slot_bytes;
+}
+
+static size_t slots_of_blocks(const struct sorted *sorted, size_t blocks)
+{
+    return slots_begun(sorted, blocks * SORTED_BLOCK_BYTES);
+}
+
+static size_t block_of(const struct sorted *sorted, size_t index)
+{
+    return index * sorted->slot_bytes / SORTED_BLOCK_BYTES;
+}
+
+static size_t pages_per_block(const struct sorted *sorted)
+{
+    return SORTED_BLOCK_BYTES / sorted->page_bytes;
+}
+
+/* The slots that overlap a page, from the first to the one past the last. */
+static size_t page_first_slot(const struct sorted *sorted, size_t page)
+{
+    return page * sorted->page_bytes / sorted->slot_bytes;
+}
+
+static size_t page_end_slot(const struct sorted *sorted, size_t page)
+{
+    return slots_begun(sorted, (page + 1) * sorted->page_bytes);
+}
+
+/* Slots that begin below the end of a block, as far as there are any. */
+static size_t block_end_slot(const struct sorted *sorted, size_t block)
+{
+    size_t end = slots_of_blocks(sorted, block + 1);
+    return end < sorted->slots_max ? end : sorted->slots_max;
+}
+
+size_t mbi_sorted_blocks(const struct sorted *sorted, size_t carved)
+{
+    return carved != 0 ? block_of(sorted, carved - 1) + 1 : 0;
+}
+
+static size_t bits_bytes(size_t slots)
+{
+    size_t words = (slots + WORD_BITS - 1) / WORD_BITS;
+    return round_up(words * sizeof(uint64_t), mbi_os_page_bytes());
+}
+
+static size_t blocks_bytes(const struct sorted *sorted, size_t slots)
+{
+    /* Also the one that the last slot may end in. */
+    size_t blocks = mbi_sorted_blocks(sorted, slots) + 1;
+    return round_up(blocks * sizeof(struct sorted_block), mbi_os_page_bytes());
+}
+
+bool mbi_sorted_cover(struct sorted *sorted, size_t slots)
+{
+    assert(slots <= sorted->slots_max);
+    if (slots <= sorted->covered) {
+        return true;
+    }
+    size_t blocks_max = blocks_bytes(sorted, sorted->slots_max);
+    if (sorted->bits == NULL) {
+        char *start = mbi_os_reserve(blocks_max + bits_bytes(sorted->slots_max));
+        if (start == NULL) {
+            return false;
+        }
+        sorted->blocks = (struct sorted_block *)(void *)start;
+        sorted->bits = (uint64_t *)(void *)(start + blocks_max);
+    }
+    /* Twice as much as before each time, so that growing costs a few calls in all. */
+    size_t wanted = slots > 2 * sorted->covered ? slots : 2 * sorted->covered;
+    wanted = wanted < sorted->slots_max ? wanted : sorted->slots_max;
+    wanted = block_end_slot(sorted, block_of(sorted, wanted - 1));
+    if (!mbi_os_commit(sorted->blocks, blocks_bytes(sorted, wanted))
+        || !mbi_os_commit(sorted->bits, bits_bytes(wanted))) {
+        return false;
+    }
+    sorted->covered = wanted;
+    return true;
+}
+
+static uint64_t word_mask(size_t first_bit, size_t end_bit)
+{
+    uint64_t up_to_end = end_bit == WORD_BITS ? UINT64_MAX : ((uint64_t)1 << end_bit) - 1;
+    return up_to_end & (UINT64_MAX << first_bit);
+}
+
+/* True when the bits [begin, end) are all set. */
+static bool bits_all_set(const struct sorted *sorted, size_t begin, size_t end)
+{
+    while (begin < end) {
+        size_t word_end = round_down(begin, WORD_BITS) + WORD_BITS;
+        size_t stop = end < word_end ? end : word_end;
+        uint64_t mask = word_mask(begin % WORD_BITS, stop - (word_end - WORD_BITS));
+        if ((sorted->bits[begin / WORD_BITS] & mask) != mask) {
+            return false;
+        }
+        begin = stop;
+    }
+    return true;
+}
+
+static void bits_assign(struct sorted *sorted, size_t begin, size_t end, bool value)
+{
+    while (begin < end) {
+        size_t word_end = round_down(begin, WORD_BITS) + WORD_BITS;
+        size_t stop = end < word_end ? end : word_end;
+        uint64_t mask = word_mask(begin % WORD_BITS, stop - (word_end - WORD_BITS));
+        uint64_t *word = &sorted->bits[begin / WORD_BITS];
+        assert((*word & mask) == (value ? 0 : mask));
+        *word = value ? *word | mask : *word & ~mask;
+        begin = stop;
+    }
+}
+
+/* Puts the slots [begin, end) here or takes them away, block by block. */
+static void slots_assign(struct sorted *sorted, size_t begin, size_t end, bool here)
+{
+    bits_assign(sorted, begin, end, here);
+    sorted->slots = here ? sorted->slots + (end - begin) : sorted->slots - (end - begin);
+    while (begin < end) {
+        size_t block = block_of(sorted, begin);
+        size_t block_end = block_end_slot(sorted, block);
+        size_t stop = end < block_end ? end : block_end;
+        size_t count = stop - begin;
+        uint16_t *slots = &sorted->blocks[block].slots;
+        *slots = (uint16_t)(here ? *slots + count : *slots - count);
+        if (here && block < sorted->lowest) {
+            sorted->lowest = block;
+        }
+        begin = stop;
+    }
+}
+
+void mbi_sorted_add(struct sorted *sorted, size_t index)
+{
+    assert(index < sorted->covered);
+    slots_assign(sorted, index, index + 1, true);
+    size_t first = block_of(sorted, index);
+    size_t last = ((index + 1) * sorted->slot_bytes - 1) / SORTED_BLOCK_BYTES;
+    if (!sorted_is_dirty(sorted)) {
+        sorted->dirty_begin = first;
+        sorted->dirty_end = last + 1;
+    }
+    if (first < sorted->dirty_begin) {
+        sorted->dirty_begin = first;
+    }
+    if (last >= sorted->dirty_end) {
+        sorted->dirty_end = last + 1;
+    }
+}
+
+static bool page_is_released(const struct sorted *sorted, size_t page)
+{
+    const struct sorted_block *block = &sorted->blocks[page / pages_per_block(sorted)];
+    return (block->released >> page % pages_per_block(sorted) & 1U) != 0;
+}
+
+static void page_set_released(struct sorted *sorted, size_t page, bool released)
+{
+    struct sorted_block *block = &sorted->blocks[page / pages_per_block(sorted)];
+    uint16_t bit = (uint16_t)(1U << page % pages_per_block(sorted));
+    block->released = (uint16_t)(released ? block->released | bit : block->released & ~bit);
+    sorted->pages_released = released ? sorted->pages_released + 1 : sorted->pages_released - 1;
+}
+
+/* The pages that a slot overlaps become used again, if no more than *pages of them were not. */
+static bool slot_retake_pages(struct sorted *sorted, size_t index, size_t *pages)
+{
+    size_t first = index * sorted->slot_bytes / sorted->page_bytes;
+    size_t last = ((index + 1) * sorted->slot_bytes - 1) / sorted->page_bytes;
+    size_t released = 0;
+    for (size_t page = first; page <= last; page++) {
+        released += page_is_released(sorted, page);
+    }
+    if (released > *pages) {
+        return false;
+    }
+    *pages -= released;
+    for (size_t page = first; page <= last && released != 0; page++) {
+        if (page_is_released(sorted, page)) {
+            page_set_released(sorted, page, false);
+        }
+    }
+    return true;
+}
+
+/* Takes up to `count` slots of one block. */
+static size_t block_take(struct sorted *sorted, size_t block, size_t count, uint32_t *out,
+                         size_t *pages)
+{
+    size_t begin = slots_of_blocks(sorted, block);
+    size_t end = block_end_slot(sorted, block);
+    size_t taken = 0;
+    while (begin < end && taken < count) {
+        size_t word_begin = round_down(begin, WORD_BITS);
+        size_t stop = end < word_begin + WORD_BITS ? end : word_begin + WORD_BITS;
+        uint64_t word = sorted->bits[begin / WORD_BITS]
+                        & word_mask(begin - word_begin, stop - word_begin);
+        for (; word != 0 && taken < count; word &= word - 1) {
+            size_t index = word_begin + (size_t)__builtin_ctzll(word);
+            if (slot_retake_pages(sorted, index, pages)) {
+                sorted->bits[index / WORD_BITS] &= ~((uint64_t)1 << index % WORD_BITS);
+                out[taken++] = (uint32_t)index;
+            }
+        }
+        begin = stop;
+    }
+    sorted->blocks[block].slots = (uint16_t)(sorted->blocks[block].slots - taken);
+    sorted->slots -= taken;
+    return taken;
+}
+
+size_t mbi_sorted_take(struct sorted *sorted, size_t count, uint32_t *out, size_t *pages)
+{
+    size_t pages_allowed = *pages;
+    size_t taken = 0;
+    size_t blocks = sorted->slots != 0 ? mbi_sorted_blocks(sorted, sorted->covered) : 0;
+    for (size_t block = sorted->lowest; block < blocks && taken < count; block++) {
+        if (sorted->blocks[block].slots != 0) {
+            taken += block_take(sorted, block, count - taken, out + taken, pages);
+        }
+        if (sorted->blocks[block].slots == 0 && block == sorted->lowest) {
+            sorted->lowest++;
+        }
+    }
+    *pages = pages_allowed - *pages;
+    return taken;
+}
+
+static bool page_can_go(const struct sorted *sorted, size_t page)
+{
+    size_t end = page_end_slot(sorted, page);
+    return end <= sorted->covered && !page_is_released(sorted, page)
+           && bits_all_set(sorted, page_first_slot(sorted, page), end);
+}
+
+/* Fewer slots than a page takes are here: no need to look closer. */
+static bool block_is_hopeless(const struct sorted *sorted, size_t block)
+{
+    return (sorted->blocks[block].slots + 2U) * sorted->slot_bytes < sorted->page_bytes;
+}
+
+struct page_run mbi_sorted_begin_release(struct sorted *sorted, size_t *blocks_max,
+                                         size_t pages_max)
+{
+    struct page_run run = { .begin = 0, .end = 0 };
+    size_t per_block = pages_per_block(sorted);
+    while (sorted_is_dirty(sorted) && *blocks_max != 0) {
+        size_t block = sorted->dirty_begin;
+        size_t block_end = (block + 1) * per_block;
+        size_t page = block * per_block;
+        if (block_is_hopeless(sorted, block)) {
+            page = block_end;
+        }
+        while (page < block_end && !page_can_go(sorted, page)) {
+            page++;
+        }
+        if (page < block_end) {
+            run.begin = page;
+            run.end = page + 1;
+            break;
+        }
+        sorted->dirty_begin++;
+        --*blocks_max;
+    }
+    if (run.begin == run.end) {
+        return run;
+    }
+    size_t pages_end = sorted->dirty_end * per_block;
+    while (run.end < pages_end && run.end - run.begin < pages_max
+           && page_can_go(sorted, run.end)) {
+        run.end++;
+    }
+    slots_assign(sorted, page_first_slot(sorted, run.begin), page_end_slot(sorted, run.end - 1),
+                 false);
+    return run;
+}
+
+void mbi_sorted_end_release(struct sorted *sorted, struct page_run run, bool released)
+{
+    slots_assign(sorted, page_first_slot(sorted, run.begin), page_end_slot(sorted, run.end - 1),
+                 true);
+    for (size_t page = run.begin; page < run.end && released; page++) {
+        page_set_released(sorted, page, true);
+    }
+}
+
+size_t mbi_sorted_page_rest(const struct sorted *sorted, size_t carved)
+{
+    size_t page = carved * sorted->slot_bytes / sorted->page_bytes;
+    size_t end = page_end_slot(sorted, page);
+    bool any_begin = slots_begun(sorted, page * sorted->page_bytes) < carved;
+    if (!any_begin || carved > sorted->covered || end > sorted->slots_max
+        || !bits_all_set(sorted, page_first_slot(sorted, page), carved)) {
+        return 0;
+    }
+    return end - carved;
+}
+
+void mbi_sorted_count_occupancy(const struct sorted *sorted, size_t carved, size_t begin,
+                                size_t end, uint64_t bins[OCCUPANCY_BINS])
+{
+    for (size_t block = begin; block < end; block++) {
+        size_t first = slots_of_blocks(sorted, block);
+        size_t last = block_end_slot(sorted, block);
+        size_t slots = (last < carved ? last : carved) - first;
+        size_t here = last <= sorted->covered ? sorted->blocks[block].slots : 0;
+        size_t used = slots - (here < slots ? here : slots);
+        size_t bin = (used * (OCCUPANCY_BINS - 1) + slots - 1) / slots;
+        bins[bin]++;
+    }
+}
+
+bool mbi_sorted_check(const struct sorted *sorted)
+{
+    size_t slots = 0;
+    size_t pages_released = 0;
+    size_t blocks = mbi_sorted_blocks(sorted, sorted->covered);
+    for (size_t block = 0; block < blocks; block++) {
+        size_t here = 0;
+        size_t end = block_end_slot(sorted, block);
+        for (size_t index = slots_of_blocks(sorted, block); index < end; index++) {
+            here += sorted->bits[index / WORD_BITS] >> index % WORD_BITS & 1U;
+        }
+        if (here != sorted->blocks[block].slots || (here != 0 && block < sorted->lowest)) {
+            mbi_message("check: block %zu of %zu-byte slots miscounts its sorted slots", block,
+                        sorted->slot_bytes);
+            return false;
+        }
+        slots += here;
+    }
+    for (size_t page = 0; page < blocks * pages_per_block(sorted); page++) {
+        if (!page_is_released(sorted, page)) {
+            continue;
+        }
+        pages_released++;
+        if (!bits_all_set(sorted, page_first_slot(sorted, page), page_end_slot(sorted, page))) {
+            mbi_message("check: page %zu of %zu-byte slots was given back and is in use", page,
+                        sorted->slot_bytes);
+            return false;
+        }
+    }
+    if (slots != sorted->slots || pages_released != sorted->pages_released) {
+        mbi_message("check: %zu-byte slots: %zu sorted, %zu pages released, counted %zu and %zu",
+                    sorted->slot_bytes, slots, pages_released, sorted->slots,
+                    sorted->pages_released);
+        return false;
+    }
+    return true;
+}

@@ -1,0 +1,134 @@
+/*
+ * sorted: free slots of one span as bits in address order, and the pages that were given back.
+ *
+ * Ladder: above size_class and os. Callers: pool, which holds its lock.
+ *
+ *   block     64 KiB of the span:  |         0         |         1         |         2 ...
+ *   pages                          |   |   |   |   |   |   |   |   |   |   |
+ *   slots                          |.....|.....|.....|.....|.....|.....|.....    may cross both
+ *   bits                              1     1     1     0     1    one a slot: it is here
+ *   blocks[]                       { slots here that begin in it, its pages given back }
+ *
+ * A slot that is here is free, in nobody's chain, and its memory holds nothing: so a page that only
+ * such slots overlap can go back to the operating system, and reads as zeros when it is used again.
+ *
+ *   slots = bits that are set = sum of blocks[].slots
+ *   pages_released = bits that are set in blocks[].released; only slots that are here overlap them
+ *
+ * Slots are taken lowest address first: that leaves the higher ones to drain and go back (the
+ * first-fit rule whose fragmentation Johnstone and Wilson, ISMM 1998, found to be lowest).
+ *
+ * The memory of bits and blocks is reserved once for the whole span and made accessible as the
+ * span is carved: 1 bit a slot, and 4 bytes a block.
+ */
+#ifndef MEMORYBUCKET_CORE_SORTED_H
+#define MEMORYBUCKET_CORE_SORTED_H
+
+#include "core/size_class.h"
+
+enum { SORTED_BLOCK_BYTES = 64 << 10, OCCUPANCY_BINS = 11 };
+
+struct sorted_block {
+    uint16_t slots;    /* here, and beginning in this block; 8 Ki of 8 bytes at most */
+    uint16_t released; /* a bit a page */
+};
+
+/* All of it is under the pool's lock. */
+struct sorted {
+    /* Constant from mbi_sorted_init on. */
+    char *first;         /* slot 0; on a page */
+    size_t slot_bytes;
+    size_t slots_max;    /* of the span */
+    size_t page_bytes;
+    uint64_t reciprocal; /* of the slot's units, for mbi_sorted_index */
+
+    uint64_t *bits; /* NULL at first: mbi_sorted_cover */
+    struct sorted_block *blocks;
+    size_t covered; /* slots that bits and blocks exist for */
+
+    size_t slots;
+    size_t pages_released;
+    size_t lowest; /* no block below has slots here */
+    /* Blocks that got slots since they were last looked through for pages to release. */
+    size_t dirty_begin;
+    size_t dirty_end;
+};
+
+/* Pages, counted from `first`. */
+struct page_run {
+    size_t begin;
+    size_t end;
+};
+
+/* Empty, for the span whose first slot is `first`, a page's first byte. */
+void mbi_sorted_init(struct sorted *sorted, char *first, size_t slot_bytes, size_t slots_max,
+                     size_t page_bytes);
+
+/*
+ * Makes room for the slots below `slots`. False when the kernel gives no memory. Calls it only when
+ * the span has doubled since, so that it may be called under the pool's lock.
+ */
+bool mbi_sorted_cover(struct sorted *sorted, size_t slots);
+
+/* The number of a slot of this span. */
+MBI_HOT_INLINE size_t sorted_index(const struct sorted *sorted, const struct slot *slot)
+{
+    uint64_t unit = (uint64_t)((const char *)slot - sorted->first) / SIZE_STEP_BYTES;
+    /* Exact: unit < 2^32, at most 64 units a slot (Granlund and Montgomery, PLDI 1994). */
+    return sorted->slot_bytes == SIZE_STEP_BYTES
+               ? unit
+               : (size_t)(((unsigned __int128)unit * sorted->reciprocal) >> 64);
+}
+
+static inline struct slot *sorted_slot(const struct sorted *sorted, size_t index)
+{
+    return (struct slot *)(void *)(sorted->first + index * sorted->slot_bytes);
+}
+
+/* Puts a slot here; it is covered, and was not here. */
+void mbi_sorted_add(struct sorted *sorted, size_t index);
+
+/*
+ * Takes up to `count` slots, lowest first, as numbers in ascending order into `out`; of the pages
+ * that were released at most *pages come back into use. Returns how many slots, and in *pages how
+ * many pages.
+ */
+size_t mbi_sorted_take(struct sorted *sorted, size_t count, uint32_t *out, size_t *pages);
+
+/*
+ * Looks through at most `blocks_max` dirty blocks for the next run of at most `pages_max` pages that
+ * can be released, and takes the slots that overlap it out of here, so that nobody uses them while
+ * the caller gives the pages back; an empty run when there is none in those blocks. *blocks_max
+ * becomes what is left of it.
+ */
+struct page_run mbi_sorted_begin_release(struct sorted *sorted, size_t *blocks_max,
+                                         size_t pages_max);
+
+/* Puts those slots back; `released`: the pages are gone now. */
+void mbi_sorted_end_release(struct sorted *sorted, struct page_run run, bool released);
+
+static inline bool sorted_is_dirty(const struct sorted *sorted)
+{
+    return sorted->dirty_begin < sorted->dirty_end;
+}
+
+/*
+ * Of the span's slots `carved` exist. When the last of them begin in a page with room for more, and
+ * all that overlap it are here: how many more it takes to fill it up. Otherwise 0.
+ */
+size_t mbi_sorted_page_rest(const struct sorted *sorted, size_t carved);
+
+/*
+ * Adds the blocks [begin, end) to the bins by the share of their slots that are not here: bin 0
+ * none, bin i up to 10 * i %. Of the span's slots `carved` exist.
+ */
+void mbi_sorted_count_occupancy(const struct sorted *sorted, size_t carved, size_t begin,
+                                size_t end, uint64_t bins[OCCUPANCY_BINS]);
+
+/* Blocks in which the first `carved` slots begin. */
+size_t mbi_sorted_blocks(const struct sorted *sorted, size_t carved);
+
+/* Checks the equations at the top; false after a message that names what is wrong. */
+bool mbi_sorted_check(const struct sorted *sorted);
+
+#endif

@@ -1,0 +1,252 @@
+/* trim: aging, sorting, releasing. */
+#include "core/trim.h"
+
+#include "core/limit.h"
+#include "core/os.h"
+
+static struct lock trim_lock = LOCK_INITIALIZER;
+
+/* The slots that a step sorts, by number. Under the trim lock. */
+static uint32_t numbers[TRIM_SLOTS_MAX];
+
+/* Slots are followed along several batches at once, as each step waits for memory. */
+enum { BATCHES_AT_ONCE = 8, SLOTS_PER_LOCK = 512 };
+
+void mbi_trim_lock(void)
+{
+    mbi_lock_acquire(&trim_lock);
+}
+
+bool mbi_trim_try_lock(void)
+{
+    return mbi_lock_try_acquire(&trim_lock);
+}
+
+void mbi_trim_unlock(void)
+{
+    mbi_lock_release(&trim_lock);
+}
+
+void mbi_trim_lock_reset(void)
+{
+    mbi_lock_init(&trim_lock);
+}
+
+bool mbi_trim_age(struct pool *pool)
+{
+    if (counter_read(&pool->carved) == 0) {
+        return false;
+    }
+    bool any = false;
+    bool surplus = false;
+    mbi_pool_lock(pool);
+    for (size_t i = 0; i <= pool->central_mask; i++) {
+        surplus |= pool->surplus[i] != 0;
+    }
+    for (size_t i = 0; i <= pool->central_mask; i++) {
+        if (!surplus) {
+            pool->surplus[i] = pool->aged[i];
+            pool->aged[i] = (uint32_t)batch_stack_detach(&pool->central[i]);
+        }
+        any |= pool->surplus[i] != 0 || pool->aged[i] != 0;
+    }
+    any |= pool->loose != 0;
+    mbi_pool_unlock(pool);
+    return any;
+}
+
+/* Takes up to `count` batches off the surplus, and the loose slots; how many chains. */
+static size_t take_chains_locked(struct pool *pool, size_t count, uint64_t chains[])
+{
+    size_t taken = 0;
+    if (pool->loose != 0) {
+        chains[taken++] = pool->loose;
+        mbi_pool_set_loose_locked(pool, 0);
+    }
+    for (size_t i = 0; i <= pool->central_mask; i++) {
+        while (taken < count && pool->surplus[i] != 0) {
+            chains[taken++] = batch_list_pop(&pool->surplus[i], &pool->space, pool->rounds);
+            counter_add(&pool->departed.refills, 1);
+        }
+    }
+    return taken;
+}
+
+/* Follows all chains, a slot of each in turn; their numbers go to `numbers`. */
+static size_t follow_chains(const struct pool *pool, uint64_t chains[], size_t count)
+{
+    size_t found = 0;
+    bool any = true;
+    while (any) {
+        any = false;
+        for (size_t i = 0; i < count; i++) {
+            struct slot *slot = chain_first(chains[i]);
+            if (slot != NULL) {
+                numbers[found++] = (uint32_t)slot_space_number(&pool->space, slot);
+                chains[i] = slot->rest;
+                __builtin_prefetch(chain_first(chains[i]));
+                any = true;
+            }
+        }
+    }
+    return found;
+}
+
+static void sort_locked(struct pool *pool, const uint32_t *begin, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct slot *slot = slot_space_slot(&pool->space, begin[i]);
+        struct sorted *sorted =
+            begin[i] < pool->space.dense_units ? &pool->dense_sorted : &pool->wide_sorted;
+        mbi_sorted_add(sorted, sorted_index(sorted, slot));
+    }
+    counter_add(&pool->sorted_slots, count);
+}
+
+static bool cover_locked(struct pool *pool)
+{
+    return mbi_sorted_cover(&pool->dense_sorted, mbi_pool_carved_locked(pool, &pool->dense_sorted))
+           && mbi_sorted_cover(&pool->wide_sorted,
+                               mbi_pool_carved_locked(pool, &pool->wide_sorted));
+}
+
+size_t mbi_trim_sort(struct pool *pool, size_t slots_max)
+{
+    uint64_t chains[BATCHES_AT_ONCE];
+    size_t count = (slots_max < TRIM_SLOTS_MAX ? slots_max : TRIM_SLOTS_MAX) / pool->rounds;
+    if (count > BATCHES_AT_ONCE) {
+        count = BATCHES_AT_ONCE;
+    }
+    mbi_pool_lock(pool);
+    count = cover_locked(pool) ? take_chains_locked(pool, count != 0 ? count : 1, chains) : 0;
+    mbi_pool_unlock(pool);
+
+    size_t found = follow_chains(pool, chains, count);
+    for (size_t done = 0; done < found; done += SLOTS_PER_LOCK) {
+        size_t left = found - done;
+        mbi_pool_lock(pool);
+        sort_locked(pool, numbers + done, left < SLOTS_PER_LOCK ? left : SLOTS_PER_LOCK);
+        mbi_pool_unlock(pool);
+    }
+    return found;
+}
+
+/*
+ * A page that is carved in part can go only when the rest of it is carved too: nobody could be
+ * kept from carving it during the system call. So the rest becomes sorted slots, when what there
+ * is of the page is.
+ */
+static void complete_last_page_locked(struct pool *pool)
+{
+    struct sorted *sorted = pool->wide ? &pool->wide_sorted : &pool->dense_sorted;
+    size_t carved = sorted->slots != 0 ? mbi_pool_carved_locked(pool, sorted) : 0;
+    size_t missing = mbi_sorted_page_rest(sorted, carved);
+    if (missing == 0 || !mbi_sorted_cover(sorted, carved + missing)) {
+        return;
+    }
+    struct slot_run run = mbi_pool_carve_locked(pool, missing);
+    for (size_t i = 0; i < run.rounds; i++) {
+        mbi_sorted_add(sorted, carved + i);
+    }
+    counter_add(&pool->sorted_slots, run.rounds);
+}
+
+static struct page_run release_run(struct pool *pool, struct sorted *sorted, size_t *blocks_max,
+                                   size_t pages_max)
+{
+    mbi_pool_lock(pool);
+    complete_last_page_locked(pool);
+    struct page_run run = mbi_sorted_begin_release(sorted, blocks_max, pages_max);
+    mbi_pool_unlock(pool);
+    if (run.begin == run.end) {
+        return run;
+    }
+    size_t bytes = (run.end - run.begin) * sorted->page_bytes;
+    bool released = mbi_os_release(sorted->first + run.begin * sorted->page_bytes, bytes);
+
+    mbi_pool_lock(pool);
+    mbi_sorted_end_release(sorted, run, released);
+    if (released) {
+        counter_add(&pool->committed_bytes, -(uint64_t)bytes);
+        counter_add(&pool->released_bytes, bytes);
+    }
+    mbi_pool_unlock(pool);
+    if (!released) {
+        return (struct page_run){ .begin = 0, .end = 0 };
+    }
+    mbi_limit_return(bytes);
+    return run;
+}
+
+bool mbi_trim_release(struct pool *pool, size_t pages_max, size_t *bytes)
+{
+    size_t blocks_max = TRIM_BLOCKS_MAX;
+    struct sorted *spans[] = { &pool->dense_sorted, &pool->wide_sorted };
+    for (size_t i = 0; i < 2; i++) {
+        while (sorted_is_dirty(spans[i]) && blocks_max != 0 && pages_max != 0) {
+            struct page_run run = release_run(pool, spans[i], &blocks_max, pages_max);
+            if (run.begin == run.end) {
+                break;
+            }
+            pages_max -= run.end - run.begin;
+            *bytes += (run.end - run.begin) * spans[i]->page_bytes;
+        }
+    }
+    return blocks_max == 0 || pages_max == 0;
+}
+
+/* What is in the centre, whatever its age, and the loose slots. */
+static void sort_all(struct pool *pool)
+{
+    enum { AGES = 3 }; /* surplus, aged, central */
+    for (int age = 0; age < AGES; age++) {
+        size_t sorted;
+        do {
+            mbi_trim_lock();
+            sorted = mbi_trim_sort(pool, TRIM_SLOTS_MAX);
+            if (sorted == 0) {
+                (void)mbi_trim_age(pool);
+            }
+            mbi_trim_unlock();
+        } while (sorted != 0);
+    }
+}
+
+/* Bytes of sorted slots that are in memory. */
+static size_t sorted_bytes(const struct pool *pool)
+{
+    size_t bytes = counter_read(&pool->sorted_slots) * pool->slot_bytes;
+    size_t released = counter_read(&pool->released_bytes);
+    return bytes > released ? bytes - released : 0;
+}
+
+static size_t release_all(struct pool *pool, size_t bytes_max)
+{
+    size_t page_bytes = mbi_os_page_bytes();
+    size_t bytes = 0;
+    bool more = true;
+    while (more && bytes_max - bytes >= page_bytes) {
+        size_t pages = (bytes_max - bytes) / page_bytes;
+        mbi_trim_lock();
+        more = mbi_trim_release(pool, pages < TRIM_PAGES_MAX ? pages : TRIM_PAGES_MAX, &bytes);
+        mbi_trim_unlock();
+    }
+    return bytes;
+}
+
+size_t mbi_trim_pools(size_t keep_bytes)
+{
+    size_t free_bytes = 0;
+    for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
+        if (counter_read(&mbi_pools[class].carved) != 0) {
+            sort_all(&mbi_pools[class]);
+            free_bytes += sorted_bytes(&mbi_pools[class]);
+        }
+    }
+    size_t bytes_max = free_bytes > keep_bytes ? free_bytes - keep_bytes : 0;
+    size_t bytes = 0;
+    for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
+        bytes += release_all(&mbi_pools[class], bytes_max - bytes);
+    }
+    return bytes;
+}

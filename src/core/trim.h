@@ -1,0 +1,60 @@
+/*
+ * trim: the steps that give the pools' free memory back to the operating system.
+ *
+ * Ladder: above pool. Callers: decay (a step at a time), the API (all of it).
+ *
+ * One trimmer at a time: it holds the trim lock, which stands before the pools' locks. A step takes
+ * a pool's lock for as long as it moves some hundred slots, and never while it follows chains or
+ * calls the kernel; an allocation waits for no more than that. fork takes the trim lock, and so
+ * waits for one step.
+ *
+ * What one step does at most, whoever calls it:
+ *   TRIM_SLOTS_MAX slots are sorted (or one magazine, where that is larger), and
+ *   TRIM_BLOCKS_MAX blocks looked through and TRIM_PAGES_MAX pages given back.
+ *
+ * No slot that anybody holds is ever given back. Batches are taken out of the centre by a pop like
+ * any other (the whole stack at once, batch_stack_detach); a page goes only when all slots that
+ * overlap it are sorted, and these are taken out of the sorted, under the lock, for the time of the
+ * system call. A popper that still looks at a batch of before reads its first word, which may have
+ * become 0 meanwhile, and throws it away, as its exchange fails: the head's tag has gone on.
+ */
+#ifndef MEMORYBUCKET_CORE_TRIM_H
+#define MEMORYBUCKET_CORE_TRIM_H
+
+#include "core/pool.h"
+
+enum { TRIM_SLOTS_MAX = 16384, TRIM_BLOCKS_MAX = 256, TRIM_PAGES_MAX = 1024 };
+
+void mbi_trim_lock(void);
+bool mbi_trim_try_lock(void);
+void mbi_trim_unlock(void);
+/* For a forked child. */
+void mbi_trim_lock_reset(void);
+
+/* The steps: with the trim lock. */
+
+/*
+ * A window has ended: what was left of the pool's aged batches becomes surplus, if none is left of
+ * that, and what is in the centre becomes aged. True when there is any of either.
+ */
+bool mbi_trim_age(struct pool *pool);
+
+/*
+ * Moves up to `slots_max` slots from the surplus, and all loose ones, to the sorted. Returns how
+ * many; 0 when nothing is left, or there is no memory for the bits.
+ */
+size_t mbi_trim_sort(struct pool *pool, size_t slots_max);
+
+/*
+ * Gives up to `pages_max` pages that only sorted slots overlap back, after looking through at most
+ * TRIM_BLOCKS_MAX blocks. Adds them to *bytes. False when the pool has no more of them.
+ */
+bool mbi_trim_release(struct pool *pool, size_t pages_max, size_t *bytes);
+
+/*
+ * All of it, for all pools, step by step, without the trim lock: takes it for each step. Keeps
+ * `keep_bytes` of free memory. Returns the bytes given back.
+ */
+size_t mbi_trim_pools(size_t keep_bytes);
+
+#endif

@@ -1,0 +1,65 @@
+/*
+ * memory: how much the process holds, and giving it back: the public calls.
+ *
+ * Ladder: above tcache.
+ */
+#include "memorybucket/memorybucket.h"
+
+#include "core/limit.h"
+#include "tcache/background.h"
+#include "tcache/out_of_memory.h"
+#include "tcache/startup.h"
+
+size_t mb_trim(size_t keep_bytes)
+{
+    (void)mbi_startup();
+    return mbi_out_of_memory_trim(keep_bytes);
+}
+
+size_t mb_memory_limit_set(size_t bytes)
+{
+    (void)mbi_startup(); /* which sets MB_MEMORY_LIMIT */
+    size_t before = mbi_limit_set(bytes != 0 ? bytes : LIMIT_NONE);
+    if (mbi_limit_committed() > mbi_limit_get()) {
+        (void)mbi_out_of_memory_trim(0);
+    }
+    return before != LIMIT_NONE ? before : 0;
+}
+
+void mb_set_out_of_memory_handler(mb_out_of_memory_handler *handler, void *argument)
+{
+    mbi_out_of_memory_set_handler(handler, argument);
+}
+
+int mb_background_start(void)
+{
+    (void)mbi_startup();
+    return mbi_background_start();
+}
+
+void mb_background_stop(void)
+{
+    mbi_background_stop();
+}
+
+void mb_thread_flush(void)
+{
+    if (mbi_thread_cache->active) {
+        mbi_thread_cache_flush(mbi_thread_cache);
+    }
+}
+
+void mb_thread_idle(void)
+{
+    if (mbi_thread_cache->active) {
+        mbi_thread_cache_flush(mbi_thread_cache);
+        flag_set(&mbi_thread_cache->idle, true);
+    }
+}
+
+void mb_thread_busy(void)
+{
+    if (mbi_thread_cache->active) {
+        flag_set(&mbi_thread_cache->idle, false);
+    }
+}

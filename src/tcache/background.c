@@ -1,0 +1,137 @@
+/* background: start, loop, stop. */
+#include "tcache/background.h"
+
+#include "core/config.h"
+#include "core/decay.h"
+#include "core/lock.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <time.h>
+
+#define SECOND_NS UINT64_C(1000000000)
+/* Never shorter: the thread shall not spin where MB_DECAY_MS is 0. */
+#define SLEEP_NS_MIN UINT64_C(1000000)
+
+_Atomic bool mbi_background_wanted;
+
+/* Starting and stopping, one at a time. */
+static struct lock control_lock = LOCK_INITIALIZER;
+/* Under control_lock. */
+static bool running;
+static pthread_t thread;
+
+/* The sleep, which stop ends. Not a struct lock: nobody holds it for longer than a flag takes. */
+static struct {
+    pthread_mutex_t mutex;
+    pthread_cond_t wake;
+    bool stop;
+} sleeping = { .mutex = PTHREAD_MUTEX_INITIALIZER };
+
+/* False when the thread is to end. */
+static bool sleep_for(uint64_t nanoseconds)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    uint64_t sum = (uint64_t)until.tv_nsec + nanoseconds;
+    until.tv_sec += (time_t)(sum / SECOND_NS);
+    until.tv_nsec = (long)(sum % SECOND_NS);
+
+    pthread_mutex_lock(&sleeping.mutex);
+    int error = 0;
+    while (!sleeping.stop && error == 0) {
+        error = pthread_cond_timedwait(&sleeping.wake, &sleeping.mutex, &until);
+    }
+    bool stop = sleeping.stop;
+    pthread_mutex_unlock(&sleeping.mutex);
+    return !stop;
+}
+
+static void *background_run(void *argument)
+{
+    uint64_t window_ns = (uint64_t)mbi_config.decay_ms * UINT64_C(1000000);
+    uint64_t wait_ns;
+    do {
+        wait_ns = mbi_decay_poll();
+        if (wait_ns > window_ns) {
+            wait_ns = window_ns; /* nothing is pending: look again */
+        }
+    } while (sleep_for(wait_ns > SLEEP_NS_MIN ? wait_ns : SLEEP_NS_MIN));
+    return argument;
+}
+
+static int create_thread(void)
+{
+    /* A new condition variable each time: in a forked child the old one has a waiter for ever. */
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&sleeping.wake, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    sleeping.stop = false;
+
+    /* The program's signals are not for this thread. */
+    sigset_t all;
+    sigset_t before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int error = pthread_create(&thread, NULL, background_run, NULL);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (error == 0) {
+        pthread_setname_np(thread, "memorybucket");
+    }
+    return -error;
+}
+
+void mbi_background_init(void)
+{
+    flag_set(&mbi_background_wanted, mbi_config.background && mbi_config.decay_ms >= 0);
+}
+
+int mbi_background_start(void)
+{
+    if (mbi_config.decay_ms < 0) {
+        return -EINVAL;
+    }
+    int saved_errno = errno;
+    flag_set(&mbi_background_wanted, false); /* first: pthread_create may allocate */
+    mbi_lock_acquire(&control_lock);
+    int error = running ? 0 : create_thread();
+    running = running || error == 0;
+    mbi_lock_release(&control_lock);
+    errno = saved_errno;
+    return error;
+}
+
+void mbi_background_stop(void)
+{
+    mbi_lock_acquire(&control_lock);
+    if (running) {
+        pthread_mutex_lock(&sleeping.mutex);
+        sleeping.stop = true;
+        pthread_cond_signal(&sleeping.wake);
+        pthread_mutex_unlock(&sleeping.mutex);
+        pthread_join(thread, NULL);
+        running = false;
+    }
+    mbi_lock_release(&control_lock);
+}
+
+void mbi_background_lock(void)
+{
+    mbi_lock_acquire(&control_lock);
+    pthread_mutex_lock(&sleeping.mutex);
+}
+
+void mbi_background_unlock(void)
+{
+    pthread_mutex_unlock(&sleeping.mutex);
+    mbi_lock_release(&control_lock);
+}
+
+void mbi_background_reset_in_child(void)
+{
+    mbi_lock_init(&control_lock);
+    pthread_mutex_init(&sleeping.mutex, NULL);
+    running = false;
+}

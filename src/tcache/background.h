@@ -1,0 +1,36 @@
+/*
+ * background: the one thread that the library starts when asked to, for decay in a process that
+ * sleeps.
+ *
+ * Ladder: above core/decay. Callers: the API; the free slow path, once, under MB_BACKGROUND=1.
+ *
+ * It calls mbi_decay_poll, sleeps until that says, and holds none of our locks while it sleeps. It
+ * sleeps for good while nothing is pending, but for a look every window: who makes something
+ * pending does not wake it, which would cost every flush.
+ *
+ * fork: prepare takes all locks, so the thread stands still, with nothing in its hands, while the
+ * process is copied. The parent's goes on; the child has none, and may start one.
+ */
+#ifndef MEMORYBUCKET_TCACHE_BACKGROUND_H
+#define MEMORYBUCKET_TCACHE_BACKGROUND_H
+
+#include "core/base.h"
+
+/* 0, also when it runs already; -EINVAL without decay; or pthread_create's error, negative. */
+int mbi_background_start(void);
+
+/* Ends it and waits for that; nothing without one. Not from its own thread. */
+void mbi_background_stop(void);
+
+/* True until somebody has tried to start it, when MB_BACKGROUND=1 asks for it. */
+extern MBI_HIDDEN _Atomic bool mbi_background_wanted;
+
+/* Reads the configuration. Called once, under the init lock. */
+void mbi_background_init(void);
+
+/* For fork: its lock, before all others; and the child, which has no such thread. */
+void mbi_background_lock(void);
+void mbi_background_unlock(void);
+void mbi_background_reset_in_child(void);
+
+#endif

@@ -1,0 +1,111 @@
+/* out_of_memory: other pools, the system allocator, trimming, the handler. */
+#include "tcache/out_of_memory.h"
+
+#include "core/large.h"
+#include "core/limit.h"
+#include "core/region.h"
+#include "core/trim.h"
+#include "tcache/registry.h"
+
+#include <errno.h>
+
+static struct lock handler_lock = LOCK_INITIALIZER;
+/* Under handler_lock. */
+static out_of_memory_handler *handler;
+static void *handler_argument;
+
+/* The handler is running in this thread: what fails meanwhile does not call it again. */
+static _Thread_local bool in_handler __attribute__((tls_model("initial-exec")));
+
+void mbi_out_of_memory_set_handler(out_of_memory_handler *new_handler, void *argument)
+{
+    mbi_lock_acquire(&handler_lock);
+    handler = new_handler;
+    handler_argument = argument;
+    mbi_lock_release(&handler_lock);
+}
+
+void mbi_out_of_memory_lock(void)
+{
+    mbi_lock_acquire(&handler_lock);
+}
+
+void mbi_out_of_memory_unlock(void)
+{
+    mbi_lock_release(&handler_lock);
+}
+
+void mbi_out_of_memory_reset_in_child(void)
+{
+    mbi_lock_init(&handler_lock);
+}
+
+size_t mbi_out_of_memory_trim(size_t keep_bytes)
+{
+    if (mbi_thread_cache->active) {
+        mbi_thread_cache_flush(mbi_thread_cache);
+    }
+    mbi_registry_ask_all();
+    return mbi_trim_pools(keep_bytes);
+}
+
+static void *serve_elsewhere(size_t class, size_t alignment_bytes)
+{
+    for (size_t next = size_class_next_aligned(class, alignment_bytes); next < SIZE_CLASS_COUNT;
+         next = size_class_next_aligned(next, alignment_bytes)) {
+        struct slot *slot = mbi_thread_cache_take(next);
+        if (slot != NULL) {
+            return slot;
+        }
+    }
+    if (mbi_limit_get() != LIMIT_NONE) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    mbi_thread_cache_count_large(1, 0);
+    size_t size_bytes = size_class_slot_bytes(class);
+    if (alignment_bytes > ABI_ALIGNMENT_BYTES) {
+        return mbi_large_aligned_alloc(alignment_bytes, size_bytes);
+    }
+    return mbi_large_alloc(size_bytes);
+}
+
+static bool handler_asks_for_retry(size_t size_bytes)
+{
+    mbi_lock_acquire(&handler_lock);
+    out_of_memory_handler *function = handler;
+    void *argument = handler_argument;
+    mbi_lock_release(&handler_lock);
+    if (function == NULL || in_handler) {
+        return false;
+    }
+    in_handler = true;
+    bool again = function(size_bytes, argument) != 0;
+    in_handler = false;
+    return again;
+}
+
+MBI_COLD void *mbi_thread_cache_spill(size_t class, size_t alignment_bytes)
+{
+    if (mbi_region.reserved_bytes == 0) {
+        /* No pool has any slot, and no limit applies: only the system allocator is left. */
+        mbi_thread_cache_count_large(1, 0);
+        size_t size_bytes = size_class_slot_bytes(class);
+        return alignment_bytes > ABI_ALIGNMENT_BYTES
+                   ? mbi_large_aligned_alloc(alignment_bytes, size_bytes)
+                   : mbi_large_alloc(size_bytes);
+    }
+    void *pointer = serve_elsewhere(class, alignment_bytes);
+    while (pointer == NULL) {
+        if (mbi_out_of_memory_trim(0) == 0
+            && !handler_asks_for_retry(size_class_slot_bytes(class))) {
+            errno = ENOMEM;
+            return NULL;
+        }
+        pointer = mbi_thread_cache_take(class);
+        if (pointer == NULL) {
+            pointer = serve_elsewhere(class, alignment_bytes);
+        }
+    }
+    return pointer;
+}

@@ -1,0 +1,32 @@
+/*
+ * out_of_memory: what happens when a request's own pool has nothing to give.
+ *
+ * Ladder: above registry. Callers: the thread caches' slow paths, through mbi_thread_cache_spill.
+ *
+ * In this order, until something serves the request:
+ *   1. the next larger pools with slots aligned alike
+ *   2. the system allocator; not under a memory limit, which it would evade
+ *   3. free memory goes back to the kernel, and so below the limit: then 1 and 2 again
+ *   4. the program's handler, as long as it asks for another try: then 1 to 3 again
+ */
+#ifndef MEMORYBUCKET_TCACHE_OUT_OF_MEMORY_H
+#define MEMORYBUCKET_TCACHE_OUT_OF_MEMORY_H
+
+#include "tcache/thread_cache.h"
+
+typedef int out_of_memory_handler(size_t size_bytes, void *argument);
+
+void mbi_out_of_memory_set_handler(out_of_memory_handler *handler, void *argument);
+
+/*
+ * Gives free memory back as mb_trim does: what the caller has cached, what the other threads will
+ * give up when asked, and the pools' own.
+ */
+size_t mbi_out_of_memory_trim(size_t keep_bytes);
+
+/* For fork: the handler's lock, the innermost of all. */
+void mbi_out_of_memory_lock(void);
+void mbi_out_of_memory_unlock(void);
+void mbi_out_of_memory_reset_in_child(void);
+
+#endif
