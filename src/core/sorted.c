@@ -339,6 +339,9 @@ bool mbi_sorted_check(const struct sorted *sorted)
 {
     size_t slots = 0;
     size_t pages_released = 0;
+    if (sorted->covered == 0) {
+        return true; /* perhaps not even initialised: a span that was not needed yet */
+    }
     size_t blocks = mbi_sorted_blocks(sorted, sorted->covered);
     for (size_t block = 0; block < blocks; block++) {
         size_t here = 0;

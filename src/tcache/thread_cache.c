@@ -378,7 +378,8 @@ MBI_COLD void mbi_thread_cache_free_slow(void *pointer, const struct magazine *f
         thread_cache_visit(cache);
         if (!magazine_push(loaded, pointer)) {
             thread_cache_make_room(cache, &mbi_pools[class]);
-            (void)magazine_push(loaded, pointer); /* empty now */
+            /* It is empty now, but may be asked for once more: so whatever rounds_max says. */
+            magazine_set_chain(loaded, chain_push(magazine_chain(loaded), pointer));
         }
     }
     errno = saved_errno;

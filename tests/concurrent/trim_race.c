@@ -1,0 +1,162 @@
+/*
+ * trim_race: memory goes back while 8 threads allocate, free and hand objects over; no live slot is
+ * ever given back.
+ *
+ * Every page that is about to go is filled with poison first (madvise is wrapped): if any slot in it
+ * were somebody's, its owner would find the poison, or the zeros of the kernel, in place of his own
+ * pattern; if it were on a list, the next thread to follow that would crash. ThreadSanitizer sees
+ * the poison's writes too, and so whether they are ordered against the owners'.
+ *
+ * Arguments: trim (one thread calls mb_trim all the time), decay (slow paths do it, at once), background.
+ */
+#include "testing.h"
+
+#include "core/config.h"
+#include "core/decay.h"
+#include "core/limit.h"
+
+#include <sys/mman.h>
+
+enum { THREADS = 8, LIVE = 2000, TURNS = TEST_IS_SANITIZED ? 150 : 1000, HANDED_OVER = 256 };
+
+static _Atomic uint64_t pages_given_back;
+static _Atomic bool stop;
+
+int __real_madvise(void *start, size_t bytes, int advice);
+int __wrap_madvise(void *start, size_t bytes, int advice);
+
+int __wrap_madvise(void *start, size_t bytes, int advice)
+{
+    if (advice == MADV_DONTNEED) {
+        memset(start, 0xdb, bytes);
+        atomic_fetch_add_explicit(&pages_given_back, bytes / 4096,
+                                  memory_order_relaxed); /* [TEST] */
+    }
+    return __real_madvise(start, bytes, advice);
+}
+
+struct object {
+    size_t size;
+    uint64_t token;
+    unsigned char *bytes;
+};
+
+/* The first and last words, and all in between, say whose it is. */
+static struct object object_make(uint64_t *random)
+{
+    uint64_t token = random_next(random) | 1;
+    /* Ten sizes: those of a pool become free together often enough. */
+    struct object object = { .size = 52 * (1 + random_below(random, 10)) - 8, .token = token };
+    object.bytes = mb_alloc(object.size);
+    CHECK(object.bytes != NULL, "no memory");
+    for (size_t i = 0; i < object.size; i++) {
+        object.bytes[i] = (unsigned char)(token >> i % 8 * 8);
+    }
+    return object;
+}
+
+static void object_check_and_free(struct object *object)
+{
+    if (object->bytes == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < object->size; i++) {
+        CHECK(object->bytes[i] == (unsigned char)(object->token >> i % 8 * 8),
+              "byte %zu of %zu of a live object is %02x", i, object->size, object->bytes[i]);
+    }
+    mb_free(object->bytes);
+    object->bytes = NULL;
+}
+
+/* Where threads leave objects for others to free. */
+static struct {
+    pthread_mutex_t mutex;
+    struct object objects[HANDED_OVER];
+} bazaar = { .mutex = PTHREAD_MUTEX_INITIALIZER };
+
+static void swap_with_bazaar(struct object *object, uint64_t *random)
+{
+    pthread_mutex_lock(&bazaar.mutex);
+    struct object *place = &bazaar.objects[random_below(random, HANDED_OVER)];
+    struct object other = *place;
+    *place = *object;
+    *object = other;
+    pthread_mutex_unlock(&bazaar.mutex);
+}
+
+/* The number of live objects swings, so that whole pages become free. */
+static void *work(void *argument)
+{
+    uint64_t random = (uintptr_t)argument * UINT64_C(0x9e3779b97f4a7c15);
+    struct object *objects = calloc(LIVE, sizeof *objects);
+    CHECK(objects != NULL, "no memory");
+    for (int turn = 0; turn < TURNS; turn++) {
+        size_t live = turn % 8 < 4 ? LIVE : LIVE / 20;
+        for (size_t i = 0; i < LIVE; i += 1 + random_below(&random, 8)) {
+            if (random_below(&random, 16) == 0) {
+                swap_with_bazaar(&objects[i], &random);
+            }
+            object_check_and_free(&objects[i]);
+            if (i < live) {
+                objects[i] = object_make(&random);
+            }
+        }
+    }
+    for (size_t i = 0; i < LIVE; i++) {
+        object_check_and_free(&objects[i]);
+    }
+    free(objects);
+    return NULL;
+}
+
+static void *trim_until_stopped(void *argument)
+{
+    while (!atomic_load_explicit(&stop, memory_order_relaxed)) { /* [TEST] */
+        (void)mb_trim(0);
+    }
+    return argument;
+}
+
+int main(int argc, char **argv)
+{
+    const char *how = argc > 1 ? argv[1] : "trim";
+    bool trims = strcmp(how, "trim") == 0;
+    setenv("MB_DECAY_MS", trims ? "-1" : "0", 1);
+    /* Small magazines, of which a thread keeps few: nearly all passes through the centre. */
+    setenv("MB_MAGAZINE_SIZE", "8", 1);
+    setenv("MB_THREAD_CACHE_MAX", "260K", 1);
+    mb_init();
+    if (strcmp(how, "background") == 0) {
+        CHECK(mb_background_start() == 0, "no background thread");
+    }
+    pthread_t trimmer = 0;
+    if (trims) {
+        trimmer = start_thread(trim_until_stopped, NULL);
+    }
+    pthread_t threads[THREADS];
+    for (uintptr_t i = 0; i < THREADS; i++) {
+        threads[i] = start_thread(work, (void *)(i + 1));
+    }
+    for (size_t i = 0; i < THREADS; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    atomic_store_explicit(&stop, true, memory_order_relaxed); /* [TEST] */
+    if (trims) {
+        pthread_join(trimmer, NULL);
+    }
+    mb_background_stop();
+    for (size_t i = 0; i < HANDED_OVER; i++) {
+        object_check_and_free(&bazaar.objects[i]);
+    }
+    uint64_t pages = atomic_load_explicit(&pages_given_back, memory_order_relaxed); /* [TEST] */
+    CHECK(pages > 100, "only %llu pages were given back", (unsigned long long)pages);
+    check_accounting(0);
+    printf("%s: %llu pages were given back, in %llu steps\n", how, (unsigned long long)pages,
+           (unsigned long long)mbi_decay_totals().steps);
+
+    (void)mb_trim(0);
+    const struct mb_stats *stats = check_accounting(0);
+    CHECK(stats->committed_bytes == mbi_limit_committed(), "committed %llu bytes, charged %zu",
+          (unsigned long long)stats->committed_bytes, mbi_limit_committed());
+    return 0;
+}

@@ -1,0 +1,217 @@
+/* sorted: against a plain list of what is free, for sizes that do and do not divide a page. */
+#include "core/sorted.h"
+
+#include "core/os.h"
+#include "testing.h"
+
+#include <criterion/criterion.h>
+#include <criterion/parameterized.h>
+
+enum { SPAN_BYTES = 1 << 20, PAGE = 4096 };
+
+static struct sorted sorted;
+static size_t slots_max;
+
+/* A page-aligned address that nobody reads or writes. */
+static char *const span = (char *)((uintptr_t)1 << 40);
+
+static void begin(size_t slot_bytes)
+{
+    slots_max = SPAN_BYTES / slot_bytes;
+    mbi_sorted_init(&sorted, span, slot_bytes, slots_max, PAGE);
+    cr_assert(mbi_sorted_cover(&sorted, slots_max));
+}
+
+ParameterizedTestParameters(sorted, number_and_slot_are_inverse)
+{
+    static size_t sizes[] = { 8, 16, 24, 56, 64, 200, 264, 504, 512 };
+    return cr_make_param_array(size_t, sizes, sizeof sizes / sizeof sizes[0]);
+}
+
+ParameterizedTest(size_t *slot_bytes, sorted, number_and_slot_are_inverse)
+{
+    begin(*slot_bytes);
+    for (size_t index = 0; index < slots_max; index++) {
+        cr_assert_eq(sorted_index(&sorted, sorted_slot(&sorted, index)), index);
+    }
+}
+
+Test(sorted, the_largest_number_of_every_size_is_exact)
+{
+    for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
+        size_t slot_bytes = size_class_slot_bytes(class);
+        size_t last = ((size_t)32 << 30) / slot_bytes - 1;
+        mbi_sorted_init(&sorted, span, slot_bytes, last + 1, PAGE);
+        cr_assert_eq(sorted_index(&sorted, sorted_slot(&sorted, last)), last);
+        cr_assert_eq(sorted_index(&sorted, sorted_slot(&sorted, last - 1)), last - 1);
+    }
+}
+
+Test(sorted, slots_come_back_lowest_first)
+{
+    begin(64);
+    for (size_t index = 5000; index >= 1000; index -= 1000) {
+        mbi_sorted_add(&sorted, index);
+    }
+    uint32_t out[8];
+    size_t pages = SIZE_MAX;
+    cr_assert_eq(mbi_sorted_take(&sorted, 2, out, &pages), 2);
+    cr_assert_eq(out[0], 1000);
+    cr_assert_eq(out[1], 2000);
+    mbi_sorted_add(&sorted, 3);
+    cr_assert_eq(mbi_sorted_take(&sorted, 8, out, &pages), 4);
+    cr_assert_eq(out[0], 3);
+    cr_assert_eq(out[3], 5000);
+    cr_assert_eq(pages, 0);
+    cr_assert(mbi_sorted_check(&sorted));
+}
+
+static struct page_run next_run(size_t pages_max)
+{
+    size_t blocks = SIZE_MAX;
+    return mbi_sorted_begin_release(&sorted, &blocks, pages_max);
+}
+
+Test(sorted, a_page_goes_when_all_slots_that_overlap_it_are_here)
+{
+    begin(200); /* page 1 is bytes 4096 to 8191: slots 20 (4000) to 40 (8000) */
+    for (size_t index = 20; index < 40; index++) {
+        mbi_sorted_add(&sorted, index);
+    }
+    struct page_run run = next_run(SIZE_MAX);
+    cr_assert_eq(run.begin, run.end);
+    mbi_sorted_add(&sorted, 40);
+    run = next_run(SIZE_MAX);
+    cr_assert_eq(run.begin, 1);
+    cr_assert_eq(run.end, 2);
+    cr_assert_eq(sorted.slots, 0, "nobody may use them meanwhile");
+    mbi_sorted_end_release(&sorted, run, true);
+    cr_assert_eq(sorted.slots, 21);
+    cr_assert_eq(sorted.pages_released, 1);
+    cr_assert(mbi_sorted_check(&sorted));
+    run = next_run(SIZE_MAX);
+    cr_assert_eq(run.begin, run.end, "once is enough");
+}
+
+Test(sorted, a_run_is_as_long_as_allowed_and_goes_on_behind)
+{
+    begin(512);
+    for (size_t index = 0; index < 8 * 40; index++) {
+        mbi_sorted_add(&sorted, index);
+    }
+    struct page_run run = next_run(30);
+    cr_assert_eq(run.begin, 0);
+    cr_assert_eq(run.end, 30);
+    mbi_sorted_end_release(&sorted, run, true);
+    run = next_run(30);
+    cr_assert_eq(run.begin, 30);
+    cr_assert_eq(run.end, 40);
+    mbi_sorted_end_release(&sorted, run, false);
+    cr_assert_eq(sorted.pages_released, 30);
+    cr_assert(mbi_sorted_check(&sorted));
+}
+
+Test(sorted, no_more_pages_come_back_than_allowed)
+{
+    begin(512);
+    for (size_t index = 0; index < 32; index++) {
+        mbi_sorted_add(&sorted, index);
+    }
+    mbi_sorted_end_release(&sorted, next_run(2), true); /* pages 0 and 1 of four */
+    uint32_t out[32];
+    size_t pages = 1;
+    cr_assert_eq(mbi_sorted_take(&sorted, 32, out, &pages), 24);
+    cr_assert_eq(pages, 1);
+    cr_assert_eq(out[7], 7);
+    cr_assert_eq(out[8], 16, "page 1 stays");
+    pages = 0;
+    cr_assert_eq(mbi_sorted_take(&sorted, 32, out, &pages), 0);
+    pages = 1;
+    cr_assert_eq(mbi_sorted_take(&sorted, 32, out, &pages), 8);
+    cr_assert(mbi_sorted_check(&sorted));
+}
+
+Test(sorted, the_rest_of_a_page_is_asked_for_once)
+{
+    begin(200);
+    cr_assert_eq(mbi_sorted_page_rest(&sorted, 30), 0, "nothing is here");
+    for (size_t index = 20; index < 30; index++) {
+        mbi_sorted_add(&sorted, index);
+    }
+    cr_assert_eq(mbi_sorted_page_rest(&sorted, 30), 11, "up to slot 40");
+    for (size_t index = 30; index < 41; index++) {
+        mbi_sorted_add(&sorted, index);
+    }
+    cr_assert_eq(mbi_sorted_page_rest(&sorted, 41), 0, "no slot begins in the page of its end");
+    begin(512);
+    mbi_sorted_add(&sorted, 7);
+    cr_assert_eq(mbi_sorted_page_rest(&sorted, 8), 0, "it ends with a page");
+}
+
+Test(sorted, blocks_are_counted_by_how_full_they_are)
+{
+    begin(64); /* 1024 slots a block */
+    uint64_t bins[OCCUPANCY_BINS] = { 0 };
+    for (size_t index = 0; index < 1024; index++) {
+        mbi_sorted_add(&sorted, index);
+    }
+    for (size_t index = 1024; index < 1024 + 512; index++) {
+        mbi_sorted_add(&sorted, index);
+    }
+    mbi_sorted_count_occupancy(&sorted, 3 * 1024 + 100, 0, 4, bins);
+    cr_assert_eq(mbi_sorted_blocks(&sorted, 3 * 1024 + 100), 4);
+    cr_assert_eq(bins[0], 1);
+    cr_assert_eq(bins[5], 1);
+    cr_assert_eq(bins[10], 2);
+}
+
+/* Slots come and go at random, pages are released and taken back: the walker agrees all the time. */
+ParameterizedTestParameters(sorted, agrees_with_a_plain_model)
+{
+    static size_t sizes[] = { 8, 24, 64, 200, 264, 512 };
+    return cr_make_param_array(size_t, sizes, sizeof sizes / sizeof sizes[0]);
+}
+
+ParameterizedTest(size_t *slot_bytes, sorted, agrees_with_a_plain_model)
+{
+    static bool here[SPAN_BYTES / 8];
+    static bool released[SPAN_BYTES / PAGE];
+    uint64_t random = *slot_bytes;
+    begin(*slot_bytes);
+    for (int turn = 0; turn < 300; turn++) {
+        size_t start = random_below(&random, slots_max);
+        for (size_t index = start; index < slots_max && index < start + 2000; index++) {
+            if (!here[index]) {
+                mbi_sorted_add(&sorted, index);
+                here[index] = true;
+            }
+        }
+        struct page_run run = next_run(1 + random_below(&random, 20));
+        for (size_t page = run.begin; page < run.end; page++) {
+            cr_assert_not(released[page]);
+            released[page] = true;
+            for (size_t index = page * PAGE / *slot_bytes;
+                 index < slots_max && index * *slot_bytes < (page + 1) * PAGE; index++) {
+                cr_assert(here[index], "slot %zu overlaps page %zu and is not free", index, page);
+            }
+        }
+        if (run.begin != run.end) {
+            mbi_sorted_end_release(&sorted, run, true);
+        }
+        uint32_t out[1500];
+        size_t pages = SIZE_MAX;
+        size_t retaken = 0;
+        size_t taken = mbi_sorted_take(&sorted, random_below(&random, 1500), out, &pages);
+        for (size_t i = 0; i < taken; i++) {
+            cr_assert(here[out[i]] && (i == 0 || out[i] > out[i - 1]));
+            here[out[i]] = false;
+            for (size_t page = out[i] * *slot_bytes / PAGE;
+                 page <= ((out[i] + 1) * *slot_bytes - 1) / PAGE; page++) {
+                retaken += released[page];
+                released[page] = false;
+            }
+        }
+        cr_assert_eq(pages, retaken);
+        cr_assert(mbi_sorted_check(&sorted));
+    }
+}

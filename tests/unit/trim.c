@@ -1,0 +1,237 @@
+/* trim, decay and the limit, through the public calls and on one thread. */
+#include "core/config.h"
+#include "core/decay.h"
+#include "core/limit.h"
+#include "core/trim.h"
+#include "testing.h"
+
+#include <criterion/criterion.h>
+#include <errno.h>
+
+enum { OBJECTS = 200000 };
+
+static void *objects[OBJECTS];
+
+static void allocate(size_t size)
+{
+    for (size_t i = 0; i < OBJECTS; i++) {
+        objects[i] = mb_alloc(size);
+        cr_assert_not_null(objects[i]);
+        memset(objects[i], 0x5a, size);
+    }
+}
+
+static void free_every(size_t step, size_t first)
+{
+    for (size_t i = first; i < OBJECTS; i += step) {
+        mb_free(objects[i]);
+    }
+}
+
+static uint64_t resident_bytes(size_t size)
+{
+    static struct mb_stats stats;
+    mb_stats_get(&stats);
+    return stats.pool[(size - 1) / 8].resident_bytes;
+}
+
+Test(trim, gives_everything_back_and_uses_it_again, .timeout = 60)
+{
+    const size_t sizes[] = { 8, 64, 200, 512 };
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        allocate(sizes[i]);
+        uint64_t peak = resident_bytes(sizes[i]);
+        cr_assert_geq(peak, OBJECTS * sizes[i]);
+        free_every(1, 0);
+        cr_assert_geq(mb_trim(0), OBJECTS * sizes[i] - 4096);
+        cr_assert_leq(resident_bytes(sizes[i]), 4096, "%zu bytes of %zu", sizes[i], peak);
+        const struct mb_pool_stats *pool = &check_accounting(0)->pool[(sizes[i] - 1) / 8];
+        cr_assert_leq(pool->committed_bytes, 128 << 10);
+        uint64_t carved = pool->carved;
+        allocate(sizes[i]);
+        cr_assert_eq(check_accounting(OBJECTS)->pool[(sizes[i] - 1) / 8].carved, carved,
+                     "released memory is used before fresh");
+        free_every(1, 0);
+    }
+}
+
+Test(trim, live_objects_keep_their_contents)
+{
+    allocate(200);
+    free_every(10, 0);
+    free_every(10, 5);
+    size_t back = mb_trim(0);
+    for (size_t i = 0; i < OBJECTS; i++) {
+        const unsigned char *bytes = objects[i];
+        if (i % 5 != 0) {
+            cr_assert(bytes[0] == 0x5a && bytes[99] == 0x5a && bytes[199] == 0x5a);
+        }
+    }
+    (void)back; /* one in five slots: no whole page is free */
+    check_accounting(OBJECTS - OBJECTS / 5);
+}
+
+Test(trim, keeps_what_it_is_asked_to)
+{
+    allocate(64);
+    free_every(1, 0);
+    size_t all = OBJECTS * 64;
+    size_t back = mb_trim(4 << 20);
+    cr_assert_leq(back, all - (4 << 20) + (64 << 10));
+    cr_assert_geq(back, all - (5 << 20));
+    cr_assert_eq(mb_trim(SIZE_MAX), 0);
+    cr_assert_geq(mb_trim(0), 3 << 20);
+    cr_assert_eq(mb_trim(0), 0, "nothing is given back twice");
+    check_accounting(0);
+}
+
+Test(trim, says_how_full_blocks_are)
+{
+    allocate(64);
+    static struct mb_stats stats;
+    free_every(2, 0);
+    mb_trim(0);
+    mb_stats_get(&stats);
+    uint64_t half_full = stats.pool[7].blocks[5] + stats.pool[7].blocks[6];
+    cr_assert_geq(half_full, OBJECTS * 64 / 65536 - 2);
+    free_every(2, 1);
+    mb_trim(0);
+    mb_stats_get(&stats);
+    cr_assert_geq(stats.pool[7].blocks[0], OBJECTS * 64 / 65536 - 1);
+}
+
+/* Decay by the number of slow paths alone: the window is nothing. */
+Test(trim, decay_at_once_needs_only_traffic)
+{
+    setenv("MB_DECAY_MS", "0", 1);
+    allocate(64);
+    cr_assert_eq(mbi_config.decay_ms, 0);
+    free_every(1, 0);
+    for (int turn = 0; turn < 200; turn++) {
+        void *some[600];
+        mb_free_batch(mb_alloc_batch(128, 600, some), some);
+    }
+    cr_assert_leq(resident_bytes(64), OBJECTS * 64 / 10);
+    cr_assert_gt(mbi_decay_totals().steps, 0);
+    check_accounting(0);
+}
+
+Test(trim, decay_waits_for_its_window)
+{
+    setenv("MB_DECAY_MS", "86400000", 1);
+    allocate(64);
+    free_every(1, 0);
+    for (int turn = 0; turn < 200; turn++) {
+        void *some[600];
+        mb_free_batch(mb_alloc_batch(128, 600, some), some);
+    }
+    cr_assert_geq(resident_bytes(64), OBJECTS * 64);
+    check_accounting(0);
+}
+
+Test(trim, never_means_never)
+{
+    setenv("MB_DECAY_MS", "-1", 1);
+    allocate(64);
+    free_every(1, 0);
+    cr_assert_eq(mbi_decay_poll(), UINT64_MAX);
+    cr_assert_eq(mb_background_start(), -EINVAL);
+    cr_assert_geq(resident_bytes(64), OBJECTS * 64);
+}
+
+/* What was needed in a window is not given back at its end. */
+Test(trim, a_working_set_stays)
+{
+    setenv("MB_DECAY_MS", "0", 1);
+    mb_free(mb_alloc(8));
+    struct pool *pool = &mbi_pools[7];
+    allocate(64);
+    mbi_config.decay_ms = -1; /* from here on by hand */
+    free_every(1, 0);
+    mbi_trim_lock();
+    cr_assert(mbi_trim_age(pool));
+    mbi_trim_unlock();
+    allocate(64); /* all of it is used again */
+    free_every(1, 0);
+    mbi_trim_lock();
+    (void)mbi_trim_age(pool);
+    size_t sorted = mbi_trim_sort(pool, TRIM_SLOTS_MAX);
+    mbi_trim_unlock();
+    cr_assert_leq(sorted, 2 * pool->rounds, "%zu slots became surplus", sorted);
+    check_accounting(0);
+}
+
+static int calls;
+static size_t size_asked;
+
+static int free_some(size_t size, void *argument)
+{
+    size_t *left = argument;
+    calls++;
+    size_asked = size;
+    cr_assert_null(mb_alloc(size), "no call while one runs");
+    for (int i = 0; i < 1000 && *left != 0; i++) {
+        mb_free(objects[--*left]);
+    }
+    return *left != 0;
+}
+
+Test(trim, a_limit_holds_and_the_handler_is_asked)
+{
+    mb_free(mb_alloc(8));
+    cr_assert_eq(mb_memory_limit_set(8 << 20), 0);
+    size_t count = 0;
+    while (count < OBJECTS && (objects[count] = mb_alloc(64)) != NULL) {
+        count++;
+    }
+    cr_assert_eq(errno, ENOMEM);
+    cr_assert_lt(count, OBJECTS);
+    cr_assert_gt(count * 64, 7 << 20);
+    cr_assert_leq(mbi_limit_committed(), 8 << 20);
+
+    size_t left = count;
+    mb_set_out_of_memory_handler(free_some, &left);
+    void *more = mb_alloc(64);
+    cr_assert_not_null(more);
+    cr_assert_eq(calls, 1);
+    cr_assert_eq(size_asked, 64);
+    cr_assert_not_null(mb_alloc(500), "memory changes pools through the kernel");
+    cr_assert_leq(mbi_limit_committed(), 8 << 20);
+    mb_set_out_of_memory_handler(NULL, NULL);
+    cr_assert_eq(mb_memory_limit_set(0), 8 << 20);
+    check_accounting(left + 2);
+}
+
+Test(trim, a_limit_below_what_is_committed_gives_free_memory_back)
+{
+    allocate(64);
+    free_every(1, 0);
+    cr_assert_gt(mbi_limit_committed(), OBJECTS * 64);
+    mb_memory_limit_set(1 << 20);
+    cr_assert_leq(mbi_limit_committed(), 1 << 20);
+    cr_assert_not_null(mb_alloc(64));
+}
+
+Test(trim, the_environment_sets_the_limit)
+{
+    setenv("MB_MEMORY_LIMIT", "1M", 1);
+    size_t count = 0;
+    while (count < OBJECTS && (objects[count] = mb_alloc(64)) != NULL) {
+        count++;
+    }
+    cr_assert_lt(count, OBJECTS);
+    cr_assert_leq(mbi_limit_committed(), 1 << 20);
+    cr_assert_eq(mb_memory_limit_set(0), 1 << 20);
+}
+
+Test(trim, idle_threads_hold_nothing)
+{
+    allocate(64);
+    free_every(1, 0);
+    mb_thread_idle();
+    const struct mb_stats *stats = check_accounting(0);
+    cr_assert_eq(stats->pool[7].magazines, 0);
+    cr_assert_eq(stats->threads_idle, 1);
+    mb_thread_busy();
+    cr_assert_eq(check_accounting(0)->threads_idle, 0);
+}
