@@ -72,6 +72,26 @@ static void show_stale_exchange(void)
     }
 }
 
+/* The same with a trimmer, who takes the whole stack at once, between the look and the exchange. */
+static void show_stale_exchange_after_detach(void)
+{
+    uint64_t a = batch_make(0);
+    uint64_t b = batch_make(1);
+    push(b);
+    push(a);
+    struct batch_stack_snapshot seen;
+    CHECK(batch_stack_peek(&stack, &space, &seen), "the stack is empty");
+
+    uint32_t list = (uint32_t)batch_stack_detach(&stack);
+    CHECK(pop() == 0, "something is left on a detached stack");
+    CHECK(batch_list_pop(&list, &space, ROUNDS) == a, "a was on top");
+    CHECK(batch_list_pop(&list, &space, ROUNDS) == b && list == 0, "b was beneath");
+    push(a); /* b is kept */
+
+    CHECK(!batch_stack_try_pop(&stack, &seen), "a stale exchange succeeded after a detach");
+    CHECK(pop() == a && pop() == 0, "the stack lost its order");
+}
+
 static _Atomic int owner_of[BATCHES];
 
 static void *storm(void *argument)
@@ -95,6 +115,7 @@ static void *storm(void *argument)
 
 int main(void)
 {
+    show_stale_exchange_after_detach();
     show_stale_exchange();
     if (BATCH_STACK_TAG_BITS <= 4) {
         return 0;
