@@ -6,9 +6,11 @@
  */
 #include "memorybucket/memorybucket.h"
 
+#include "core/config.h"
 #include "core/decay.h"
 #include "core/limit.h"
 #include "core/region.h"
+#include "tcache/budget.h"
 #include "tcache/registry.h"
 #include "tcache/startup.h"
 
@@ -31,6 +33,8 @@ static void stats_begin(void *argument)
     stats->memory_limit = mbi_limit_get() != LIMIT_NONE ? mbi_limit_get() : 0;
     stats->decay_steps = mbi_decay_totals().steps;
     stats->decay_step_ns_max = mbi_decay_totals().step_ns_max;
+    stats->cache_bytes = mbi_budget_taken();
+    stats->cache_bytes_max = mbi_config.cache_bytes_max;
     stats->threads = totals.threads_active;
     stats->idle_caches = totals.caches_retired + totals.caches_reusable;
     stats->large_allocs =

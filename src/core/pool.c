@@ -359,31 +359,47 @@ void mbi_pool_add_orphans(struct pool *pool, size_t slots)
     mbi_pool_unlock(pool);
 }
 
-struct slot *mbi_pool_alloc_direct(struct pool *pool)
+/* A chain of any free slots, at most a batch; what is fresh comes in the smallest runs. */
+static uint64_t pool_find_any_locked(struct pool *pool)
 {
-    mbi_pool_lock(pool);
-    uint64_t loose = pool->loose;
-    if (loose == 0) {
-        loose = mbi_pool_pop_batch(pool, &pool->departed);
+    uint64_t chain = pool->loose;
+    if (chain == 0) {
+        chain = mbi_pool_pop_batch(pool, &pool->departed);
     }
-    if (loose == 0) {
-        loose = pool_take_old_batch_locked(pool);
+    if (chain == 0) {
+        chain = pool_take_old_batch_locked(pool);
     }
-    if (loose == 0) {
+    if (chain == 0) {
         struct sorted_slots taken;
         pool_take_sorted_locked(pool, MAGAZINE_ROUNDS_STEP, &taken);
-        loose = sorted_slots_link(&taken);
+        chain = sorted_slots_link(&taken);
     }
-    if (loose == 0) {
+    if (chain == 0) {
         struct slot_run run = mbi_pool_carve_locked(pool, MAGAZINE_ROUNDS_STEP);
-        loose = run.rounds != 0 ? mbi_pool_link_run(pool, run) : 0;
+        chain = run.rounds != 0 ? mbi_pool_link_run(pool, run) : 0;
     }
-    struct slot *slot = chain_first(loose);
-    if (slot != NULL) {
-        mbi_pool_set_loose_locked(pool, slot->rest);
+    return chain;
+}
+
+uint64_t mbi_pool_take_little(struct pool *pool, size_t rounds)
+{
+    uint64_t taken = 0;
+    mbi_pool_lock(pool);
+    uint64_t loose = pool_find_any_locked(pool);
+    if (chain_rounds(loose) <= rounds) {
+        taken = loose;
+        loose = 0;
+    } else {
+        chain_move(&taken, &loose, (uint32_t)rounds);
     }
+    mbi_pool_set_loose_locked(pool, loose);
     mbi_pool_unlock(pool);
-    return slot;
+    return taken;
+}
+
+struct slot *mbi_pool_alloc_direct(struct pool *pool)
+{
+    return chain_first(mbi_pool_take_little(pool, 1));
 }
 
 void mbi_pool_free_direct(struct pool *pool, struct slot *slot)

@@ -146,6 +146,13 @@ void mbi_pool_add_orphans(struct pool *pool, size_t slots);
 size_t mbi_pool_resident_bytes(struct pool *pool);
 
 /*
+ * Up to `rounds` slots, at most a batch, as a chain, for a thread that may hold no more: loose ones,
+ * from a batch of the centre, sorted ones or fresh ones. 0 as obtain does. Under the lock, and walks
+ * as many slots as it takes.
+ */
+uint64_t mbi_pool_take_little(struct pool *pool, size_t rounds);
+
+/*
  * One slot for a thread that has no cache. Both take the lock. Alloc returns NULL as obtain does.
  */
 struct slot *mbi_pool_alloc_direct(struct pool *pool);

@@ -2,6 +2,7 @@
 #include "tcache/registry.h"
 
 #include "core/os.h"
+#include "tcache/budget.h"
 
 #include <urcu/urcu-bp.h>
 #include <urcu/rculist.h>
@@ -291,6 +292,7 @@ void mbi_registry_reset_in_child(struct thread_cache *survivor)
             abandon_cache(cache);
         }
     }
+    mbi_budget_reset_in_child(survivor != NULL ? survivor->taken_bytes : 0);
     CDS_INIT_LIST_HEAD(&active);
     totals.threads_active = 0;
     if (survivor != NULL) {

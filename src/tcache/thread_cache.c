@@ -7,6 +7,7 @@
 #include "core/decay.h"
 #include "core/region.h"
 #include "tcache/background.h"
+#include "tcache/budget.h"
 
 #include <errno.h>
 
@@ -54,12 +55,15 @@ void mbi_thread_cache_init(struct thread_cache *cache)
 {
     for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
         magazine_set_chain(&cache->loaded[class], 0);
-        magazine_set_rounds_max(&cache->loaded[class], (uint16_t)mbi_pools[class].rounds);
+        magazine_set_rounds_max(&cache->loaded[class], 0);
         previous_init(&cache->previous[class]);
         cache->carved[class] = 0;
+        cache->capacity[class] = 0;
     }
     cache->dense_base = region_dense_base();
     cache->extra_bytes = 0;
+    cache->used_bytes = 0;
+    cache->taken_bytes = 0;
     flag_set(&cache->asked, false);
     flag_set(&cache->idle, false);
     cache->active = true;
@@ -80,6 +84,56 @@ static size_t magazine_bytes(const struct pool *pool)
     return pool->rounds * pool->slot_bytes;
 }
 
+/* Counts `bytes` more as used; false when the process's budget has no more. */
+static bool thread_cache_use(struct thread_cache *cache, size_t bytes)
+{
+    size_t used_bytes = cache->used_bytes + bytes;
+    if (used_bytes > cache->taken_bytes) {
+        size_t missing = used_bytes - cache->taken_bytes;
+        size_t more = round_up(missing, BUDGET_PIECE_BYTES);
+        if (!mbi_budget_take(more)) {
+            more = missing;
+            if (!mbi_budget_take(more)) {
+                return false;
+            }
+        }
+        cache->taken_bytes += more;
+    }
+    cache->used_bytes = used_bytes;
+    return true;
+}
+
+/* Gives the budget back what has not been used, but for a piece or two: it may be needed again. */
+static void thread_cache_unuse(struct thread_cache *cache, size_t bytes)
+{
+    cache->used_bytes -= bytes;
+    size_t spare = cache->taken_bytes - cache->used_bytes;
+    if (spare >= 4 * BUDGET_PIECE_BYTES) {
+        cache->taken_bytes -= spare - BUDGET_PIECE_BYTES;
+        mbi_budget_return(spare - BUDGET_PIECE_BYTES);
+    }
+}
+
+/* The loaded magazine may hold `rounds`, if the budget allows; more than now. */
+static bool thread_cache_widen(struct thread_cache *cache, const struct pool *pool, size_t rounds)
+{
+    size_t class = pool->class;
+    if (!thread_cache_use(cache, (rounds - cache->capacity[class]) * pool->slot_bytes)) {
+        return false;
+    }
+    cache->capacity[class] = (uint16_t)rounds;
+    magazine_set_rounds_max(&cache->loaded[class], (uint16_t)rounds);
+    return true;
+}
+
+/* True when the loaded magazine may be as large as a batch, from now on if it was not so far. */
+static bool thread_cache_open(struct thread_cache *cache, const struct pool *pool)
+{
+    return MBI_LIKELY(cache->capacity[pool->class] == pool->rounds)
+           || (!mbi_budget_is_crowded() && thread_cache_widen(cache, pool, pool->rounds));
+}
+
+/* The caller has made sure that it may be used. */
 static void thread_cache_keep(struct thread_cache *cache, struct pool *pool, uint64_t chain)
 {
     struct previous *previous = &cache->previous[pool->class];
@@ -97,6 +151,7 @@ static uint64_t thread_cache_unkeep(struct thread_cache *cache, struct pool *poo
     if (previous_depth(previous) != 0) {
         cache->extra_bytes -= magazine_bytes(pool);
     }
+    thread_cache_unuse(cache, magazine_bytes(pool));
     return chain;
 }
 
@@ -149,6 +204,25 @@ static bool thread_cache_obtain(struct thread_cache *cache, struct pool *pool)
     return chain != 0;
 }
 
+/*
+ * The same where the process is crowded: as many slots as would be carved, of whatever is there, and
+ * at least one, which the caller takes out at once.
+ */
+static bool thread_cache_obtain_little(struct thread_cache *cache, struct pool *pool)
+{
+    size_t class = pool->class;
+    size_t rounds = thread_cache_run_rounds(cache, pool);
+    if (rounds > cache->capacity[class] && !thread_cache_widen(cache, pool, rounds)) {
+        rounds = cache->capacity[class] != 0 ? cache->capacity[class] : 1;
+    }
+    uint64_t chain = mbi_pool_take_little(pool, rounds);
+    if (rounds < pool->rounds) {
+        cache->carved[class] = (uint16_t)(cache->carved[class] + rounds);
+    }
+    magazine_set_chain(&cache->loaded[class], chain);
+    return chain != 0;
+}
+
 /* Fills the empty loaded magazine to the brim: with one that was kept, or from the centre. */
 static bool thread_cache_refill_whole(struct thread_cache *cache, struct pool *pool)
 {
@@ -169,41 +243,80 @@ static bool thread_cache_refill_whole(struct thread_cache *cache, struct pool *p
 
 static bool thread_cache_refill(struct thread_cache *cache, struct pool *pool)
 {
+    if (MBI_UNLIKELY(!thread_cache_open(cache, pool))) {
+        return thread_cache_obtain_little(cache, pool);
+    }
     return thread_cache_refill_whole(cache, pool) || thread_cache_obtain(cache, pool);
 }
 
-/*
- * Empties the full loaded magazine: it is kept, and the one kept last makes room if need be. One
- * that only looked full, as somebody lowered its maximum, is given up, and the maximum restored.
- */
-static void thread_cache_make_room(struct thread_cache *cache, struct pool *pool)
+/* Behind the loaded magazine there is room, and the budget for it, for one more full one. */
+static bool thread_cache_has_room(struct thread_cache *cache, const struct pool *pool)
+{
+    const struct previous *previous = &cache->previous[pool->class];
+    size_t depth = previous_depth(previous);
+    size_t bytes = magazine_bytes(pool);
+    if (depth != 0
+        && (depth >= previous->depth_max
+            || cache->extra_bytes + bytes > mbi_config.extra_bytes_max
+            || mbi_budget_is_crowded())) {
+        return false;
+    }
+    return thread_cache_use(cache, bytes);
+}
+
+/* The loaded magazine's chain, which is as long as a batch, is kept or goes to the centre. */
+static void thread_cache_put_away(struct thread_cache *cache, struct pool *pool, uint64_t chain)
 {
     struct previous *previous = &cache->previous[pool->class];
-    struct magazine *loaded = &cache->loaded[pool->class];
-    uint64_t chain = magazine_unload(loaded);
-    if (MBI_UNLIKELY(chain_rounds(chain) != pool->rounds)) {
-        magazine_set_rounds_max(loaded, (uint16_t)pool->rounds);
-        if (chain != 0) {
-            mbi_pool_return_loose(pool, chain);
-        }
-        return;
-    }
-    size_t depth = previous_depth(previous);
-    bool room = depth == 0
-                || (depth < previous->depth_max
-                    && cache->extra_bytes + magazine_bytes(pool) <= mbi_config.extra_bytes_max);
-    if (room) {
+    if (thread_cache_has_room(cache, pool)) {
         thread_cache_keep(cache, pool, chain);
         thread_cache_end_exchange(cache, pool);
         return;
     }
-    if (depth != 0) {
+    if (previous_depth(previous) != 0) {
         uint64_t older = thread_cache_unkeep(cache, pool);
-        thread_cache_keep(cache, pool, chain);
-        chain = older;
+        /* As much as was just given up: but others may have been quicker. */
+        if (thread_cache_use(cache, magazine_bytes(pool))) {
+            thread_cache_keep(cache, pool, chain);
+            chain = older;
+        } else {
+            mbi_pool_push_batch(pool, older, &cache->transfers[pool->class]);
+        }
     }
     mbi_pool_push_batch(pool, chain, &cache->transfers[pool->class]);
     previous_note_flush(previous);
+}
+
+/*
+ * Makes room in the loaded magazine, which looks full. It may only look so, as somebody asked for
+ * it; it may be allowed to hold more; or it is emptied. False when the thread may not hold a single
+ * slot of the class.
+ */
+static bool thread_cache_make_room(struct thread_cache *cache, struct pool *pool)
+{
+    size_t class = pool->class;
+    struct magazine *loaded = &cache->loaded[class];
+    size_t capacity = cache->capacity[class];
+    if (magazine_rounds_max(loaded) != capacity) {
+        magazine_set_rounds_max(loaded, (uint16_t)capacity);
+    }
+    if (chain_rounds(magazine_chain(loaded)) < capacity) {
+        return true;
+    }
+    if (MBI_UNLIKELY(capacity < pool->rounds)) {
+        size_t more = 2 * capacity > FIRST_RUN_ROUNDS ? 2 * capacity : FIRST_RUN_ROUNDS;
+        if (thread_cache_open(cache, pool)
+            || thread_cache_widen(cache, pool, more < pool->rounds ? more : pool->rounds)) {
+            return true;
+        }
+    }
+    uint64_t chain = magazine_unload(loaded);
+    if (chain_rounds(chain) == pool->rounds) {
+        thread_cache_put_away(cache, pool, chain);
+    } else if (chain != 0) {
+        mbi_pool_return_loose(pool, chain);
+    }
+    return capacity != 0;
 }
 
 struct uncached_large mbi_uncached_large;
@@ -236,9 +349,6 @@ void mbi_thread_cache_ask(struct thread_cache *cache)
 static MBI_COLD void thread_cache_comply(struct thread_cache *cache)
 {
     flag_set(&cache->asked, false); /* first: who asks from now on is heard next time */
-    for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
-        magazine_set_rounds_max(&cache->loaded[class], (uint16_t)mbi_pools[class].rounds);
-    }
     mbi_thread_cache_flush(cache);
 }
 
@@ -377,9 +487,12 @@ MBI_COLD void mbi_thread_cache_free_slow(void *pointer, const struct magazine *f
         struct magazine *loaded = &cache->loaded[class];
         thread_cache_visit(cache);
         if (!magazine_push(loaded, pointer)) {
-            thread_cache_make_room(cache, &mbi_pools[class]);
-            /* It is empty now, but may be asked for once more: so whatever rounds_max says. */
-            magazine_set_chain(loaded, chain_push(magazine_chain(loaded), pointer));
+            if (MBI_LIKELY(thread_cache_make_room(cache, &mbi_pools[class]))) {
+                /* Whatever rounds_max says, which somebody may have lowered again. */
+                magazine_set_chain(loaded, chain_push(magazine_chain(loaded), pointer));
+            } else {
+                mbi_pool_free_direct(&mbi_pools[class], pointer);
+            }
         }
     }
     errno = saved_errno;
@@ -399,8 +512,13 @@ void mbi_thread_cache_flush(struct thread_cache *cache)
         } else if (chain != 0) {
             mbi_pool_return_loose(pool, chain);
         }
+        magazine_set_rounds_max(&cache->loaded[class], 0);
+        cache->capacity[class] = 0;
         cache->carved[class] = 0;
     }
+    mbi_budget_return(cache->taken_bytes);
+    cache->used_bytes = 0;
+    cache->taken_bytes = 0;
 }
 
 size_t mbi_thread_cache_rounds(const struct thread_cache *cache, size_t class)

@@ -39,7 +39,14 @@ struct thread_cache {
     struct previous previous[SIZE_CLASS_COUNT];
     struct transfer_counts transfers[SIZE_CLASS_COUNT];
     uint16_t carved[SIZE_CLASS_COUNT]; /* fresh slots so far, until runs are whole magazines */
+    /*
+     * What loaded[class].rounds_max is, unless somebody asks for the magazine: 0 until the thread
+     * first needs the class, then the pool's rounds, or less where the process is crowded.
+     */
+    uint16_t capacity[SIZE_CLASS_COUNT];
     size_t extra_bytes; /* kept beyond one magazine a class; at most mbi_config.extra_bytes_max */
+    size_t used_bytes;  /* of all capacities, and of what is kept */
+    size_t taken_bytes; /* of the process's budget; at least used_bytes */
     _Atomic uint64_t large_allocs;
     _Atomic uint64_t large_frees;
     /*

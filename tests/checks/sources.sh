@@ -56,7 +56,7 @@ rung() {
     core/pool.* | core/pool_walk.c) echo 7 ;;
     core/trim.*) echo 8 ;;
     core/decay.*) echo 9 ;;
-    tcache/background.* | tcache/magazine.* | tcache/previous.*) echo 10 ;;
+    tcache/background.* | tcache/budget.* | tcache/magazine.* | tcache/previous.*) echo 10 ;;
     tcache/thread_cache.*) echo 11 ;;
     tcache/registry.*) echo 12 ;;
     tcache/out_of_memory.*) echo 13 ;;

@@ -3,6 +3,7 @@
 
 #include "core/config.h"
 #include "core/region.h"
+#include "tcache/budget.h"
 #include "tcache/startup.h"
 
 #include <criterion/criterion.h>
@@ -103,19 +104,88 @@ Test(thread_cache, no_ping_pong_when_another_class_has_used_up_the_bound)
     check_no_ping_pong();
 }
 
-/* Another thread lowers the maximum: the owner gives the magazine up and goes on. */
-Test(thread_cache, a_lowered_maximum_is_answered)
+/* Another thread asks for what is cached: the owner gives it up and goes on. */
+Test(thread_cache, who_is_asked_gives_everything_up)
 {
     size_t rounds = pool_rounds_after_startup();
     allocate(rounds + 20);
     release(20);
     struct magazine *loaded = &mbi_thread_cache->loaded[CLASS];
     size_t held = chain_rounds(magazine_chain(loaded));
-    magazine_set_rounds_max(loaded, 0);
+    mbi_thread_cache_ask(mbi_thread_cache);
     thread_cache_free(mbi_thread_cache, objects[30], CLASS);
     cr_assert_eq(chain_rounds(magazine_chain(loaded)), 1);
     cr_assert_eq(magazine_rounds_max(loaded), rounds);
     cr_assert_eq(mbi_pool_check(pool) + counter_read(&pool->loose_rounds), held);
+}
+
+/* Only the mailbox was seen: as when the owner has complied, and the asker's last stores come late. */
+Test(thread_cache, a_lowered_maximum_is_restored)
+{
+    size_t rounds = pool_rounds_after_startup();
+    allocate(rounds);
+    release(20);
+    struct magazine *loaded = &mbi_thread_cache->loaded[CLASS];
+    size_t held = chain_rounds(magazine_chain(loaded));
+    magazine_set_rounds_max(loaded, 0);
+    thread_cache_free(mbi_thread_cache, objects[30], CLASS);
+    cr_assert_eq(chain_rounds(magazine_chain(loaded)), held + 1);
+    cr_assert_eq(magazine_rounds_max(loaded), rounds);
+}
+
+/* Bytes of free slots that this thread holds. */
+static size_t cached_bytes(void)
+{
+    size_t bytes = 0;
+    for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
+        bytes += mbi_thread_cache_rounds(mbi_thread_cache, class) * size_class_slot_bytes(class);
+    }
+    return bytes;
+}
+
+/* Every class, many objects, under a budget for a fraction of that; all of it works. */
+static void use_all_classes(size_t budget_bytes)
+{
+    cr_assert_eq(mbi_startup(), 0);
+    mbi_config.cache_bytes_max = budget_bytes;
+    for (int turn = 0; turn < 3; turn++) {
+        for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
+            for (size_t i = 0; i < 1000; i++) {
+                objects[class * 1000 + i] = thread_cache_alloc(class);
+                cr_assert_not_null(objects[class * 1000 + i]);
+            }
+            cr_assert_leq(cached_bytes(), budget_bytes);
+        }
+        for (size_t i = 0; i < SIZE_CLASS_COUNT * 1000; i++) {
+            thread_cache_free(mbi_thread_cache, objects[i], i / 1000);
+            if (i % 100 == 0) {
+                cr_assert_leq(cached_bytes(), budget_bytes);
+            }
+        }
+        cr_assert_leq(mbi_budget_taken(), budget_bytes);
+    }
+    mbi_thread_cache_flush(mbi_thread_cache);
+    cr_assert_eq(mbi_budget_taken(), 0);
+    for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
+        size_t held = mbi_pool_check(&mbi_pools[class]);
+        cr_assert_eq(held + counter_read(&mbi_pools[class].loose_rounds),
+                     counter_read(&mbi_pools[class].carved));
+    }
+}
+
+Test(thread_cache, keeps_within_a_small_budget)
+{
+    use_all_classes(200000);
+}
+
+Test(thread_cache, works_with_next_to_no_budget)
+{
+    use_all_classes(1000);
+}
+
+Test(thread_cache, works_with_no_budget)
+{
+    use_all_classes(0);
 }
 
 Test(thread_cache, depth_grows_until_a_swing_fits)
