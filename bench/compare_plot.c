@@ -1,6 +1,7 @@
 #include "compare_plot.h"
 
-#include "compare_sheet.h"
+#include "compare_metrics.h"
+#include "sheet.h"
 
 #include <limits.h>
 #include <stdlib.h>

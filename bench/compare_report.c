@@ -2,7 +2,7 @@
  * compare_report: what bench/compare.sh measured, in tables, against the targets, as data to draw.
  *
  * Question: where does MemoryBucket stand among its peers, and which of its targets are met?
- * Input:    a raw file of one value a line; compare_sheet.h has its form.
+ * Input:    a raw file of one value a line; sheet.h has its form.
  * Output:   on stdout a table per metric with the medians, of wall time also the minima and maxima,
  *           and the targets (compare_targets.c has their list); with --results FILE one JSON object
  *           a line is appended; with --plot-data DIR what compare.gnuplot draws (compare_plot.h).
@@ -10,126 +10,37 @@
  * Targets that are missed are a finding and not a failure: the exit status is 0. Input that cannot
  * be used has 2.
  */
+#include "compare_metrics.h"
 #include "compare_plot.h"
-#include "compare_sheet.h"
 #include "compare_targets.h"
+#include "sheet_table.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { CELL_BYTES = 48 };
-
-/* At least three significant digits, and no more than two after the point. */
-static int format_value(char text[CELL_BYTES], enum metric metric, double value)
-{
-    bool memory = metric == PEAK_MEMORY || metric == FINAL_MEMORY;
-    double shown = memory ? value / (1 << 20) : value;
-    return snprintf(text, CELL_BYTES, "%.*f", shown < 10 ? 2 : shown < 100 ? 1 : 0, shown);
-}
-
-static void format_range(char text[CELL_BYTES], enum metric metric, struct summary summary)
-{
-    char low[CELL_BYTES];
-    char high[CELL_BYTES];
-    format_value(low, metric, summary.min);
-    format_value(high, metric, summary.max);
-    if (snprintf(text, CELL_BYTES, "%s-%s", low, high) >= CELL_BYTES) {
-        strcpy(text, "...");
-    }
-}
-
-/* How many runs the medians are of: cut short, a comparison has fewer of some. */
-static void print_runs(enum metric metric)
-{
-    unsigned low = 0;
-    unsigned high = 0;
-    for (unsigned row = 0; row < sheet.rows; row++) {
-        for (unsigned allocator = 0; allocator < sheet.allocators; allocator++) {
-            unsigned runs = sheet.samples[row][allocator][metric].runs;
-            low = runs != 0 && (low == 0 || runs < low) ? runs : low;
-            high = runs > high ? runs : high;
-        }
-    }
-    if (low == high) {
-        printf("%u run%s", high, high == 1 ? "" : "s");
-    } else {
-        printf("%u to %u runs", low, high);
-    }
-}
-
-static bool is_measured(enum metric metric)
-{
-    bool measured = false;
-    for (unsigned row = 0; row < sheet.rows; row++) {
-        measured = measured || sheet_has(row, metric);
-    }
-    return measured;
-}
-
-static int label_width(void)
-{
-    size_t width = sizeof "workload@threads" - 1;
-    for (unsigned row = 0; row < sheet.rows; row++) {
-        char label[SHEET_LABEL_BYTES];
-        sheet_label(label, row);
-        width = strlen(label) > width ? strlen(label) : width;
-    }
-    return (int)width;
-}
-
-static void print_table(enum metric metric, bool ranges)
-{
-    printf("\n%s, %s of ", metric_forms[metric].title, ranges ? "min-max" : "median");
-    print_runs(metric);
-    printf("%s\n", ranges ? "" : "; * is the best peer");
-    int width = label_width();
-    int cell_width = ranges ? 15 : 11;
-    printf("%-*s", width, "workload@threads");
-    for (unsigned allocator = 0; allocator < sheet.allocators; allocator++) {
-        printf("  %*s%s", cell_width, sheet.allocator[allocator], ranges ? "" : " ");
-    }
-    printf("\n");
-    for (unsigned row = 0; row < sheet.rows; row++) {
-        if (!sheet_has(row, metric)) {
-            continue;
-        }
-        char label[SHEET_LABEL_BYTES];
-        sheet_label(label, row);
-        printf("%-*s", width, label);
-        unsigned best = sheet_best_peer(row, metric);
-        for (unsigned allocator = 0; allocator < sheet.allocators; allocator++) {
-            const struct samples *samples = &sheet.samples[row][allocator][metric];
-            char text[CELL_BYTES] = "-";
-            if (samples->runs != 0 && ranges) {
-                format_range(text, metric, samples->summary);
-            } else if (samples->runs != 0) {
-                format_value(text, metric, samples->summary.median);
-            }
-            int name_width = (int)strlen(sheet.allocator[allocator]);
-            printf("  %*s", name_width > cell_width ? name_width : cell_width, text);
-            if (!ranges) {
-                putchar(allocator == best ? '*' : ' ');
-            }
-        }
-        printf("\n");
-    }
-}
+const struct metric_form metric_forms[] = {
+    [WALL_TIME] = { .name = "wall_ns_per_op", .unit = "ns",
+                    .title = "Wall time of an operation in ns" },
+    [CPU_TIME] = { .name = "cpu_ns_per_op", .unit = "ns",
+                   .title = "CPU time of an operation in ns" },
+    [PEAK_MEMORY] = { .name = "peak_bytes", .unit = "bytes", .title = "Peak memory in MiB",
+                      .shown_divisor = 1 << 20 },
+    [FINAL_MEMORY] = { .name = "final_bytes", .unit = "bytes",
+                       .title = "Memory at the end in MiB", .shown_divisor = 1 << 20 },
+    [LATENCY_P50] = { .name = "p50_ns", .unit = "ns", .title = "Latency, 50th percentile in ns" },
+    [LATENCY_P90] = { .name = "p90_ns", .unit = "ns", .title = "Latency, 90th percentile in ns" },
+    [LATENCY_P99] = { .name = "p99_ns", .unit = "ns", .title = "Latency, 99th percentile in ns" },
+    [LATENCY_P99_9] = { .name = "p99.9_ns", .unit = "ns",
+                        .title = "Latency, 99.9th percentile in ns" },
+    [LATENCY_P99_99] = { .name = "p99.99_ns", .unit = "ns",
+                         .title = "Latency, 99.99th percentile in ns" },
+    [LATENCY_MAX] = { .name = "max_ns", .unit = "ns", .title = "Latency, maximum in ns" },
+};
+const unsigned metric_count = METRICS;
 
 static void write_results(FILE *stream)
 {
-    for (unsigned row = 0; row < sheet.rows; row++) {
-        for (unsigned allocator = 0; allocator < sheet.allocators; allocator++) {
-            for (enum metric metric = 0; metric < METRICS; metric++) {
-                const struct samples *samples = &sheet.samples[row][allocator][metric];
-                if (samples->runs != 0) {
-                    report_write_row(stream, "compare", sheet.row[row].workload,
-                                     sheet.allocator[allocator], sheet.row[row].threads,
-                                     metric_forms[metric].name, metric_forms[metric].unit,
-                                     samples->runs, samples->summary);
-                }
-            }
-        }
-    }
+    sheet_write_results(stream, "compare");
 }
 
 static void usage(FILE *stream)
@@ -167,12 +78,10 @@ int main(int argc, char **argv)
         return 2;
     }
     sheet_read(raw);
-    for (enum metric metric = 0; metric < METRICS; metric++) {
-        if (is_measured(metric)) {
-            print_table(metric, false);
-        }
-        if (metric == WALL_TIME && is_measured(metric)) {
-            print_table(metric, true);
+    for (unsigned metric = 0; metric < metric_count; metric++) {
+        sheet_table_print(metric, false);
+        if (metric == WALL_TIME) {
+            sheet_table_print(metric, true);
         }
     }
     report_to_file(results, "a", write_results);

@@ -1,6 +1,7 @@
 #include "compare_targets.h"
 
-#include "compare_sheet.h"
+#include "compare_metrics.h"
+#include "sheet.h"
 
 #include <math.h>
 #include <string.h>

@@ -1,22 +1,9 @@
-#include "compare_sheet.h"
+#include "sheet.h"
 
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-const struct metric_form metric_forms[METRICS] = {
-    [WALL_TIME] = { "wall_ns_per_op", "ns", "Wall time of an operation in ns" },
-    [CPU_TIME] = { "cpu_ns_per_op", "ns", "CPU time of an operation in ns" },
-    [PEAK_MEMORY] = { "peak_bytes", "bytes", "Peak memory in MiB" },
-    [FINAL_MEMORY] = { "final_bytes", "bytes", "Memory at the end in MiB" },
-    [LATENCY_P50] = { "p50_ns", "ns", "Latency, 50th percentile in ns" },
-    [LATENCY_P90] = { "p90_ns", "ns", "Latency, 90th percentile in ns" },
-    [LATENCY_P99] = { "p99_ns", "ns", "Latency, 99th percentile in ns" },
-    [LATENCY_P99_9] = { "p99.9_ns", "ns", "Latency, 99.9th percentile in ns" },
-    [LATENCY_P99_99] = { "p99.99_ns", "ns", "Latency, 99.99th percentile in ns" },
-    [LATENCY_MAX] = { "max_ns", "ns", "Latency, maximum in ns" },
-};
 
 const char *const form_names[FORMS] = { "dropin", "called", "inlined" };
 
@@ -56,9 +43,9 @@ static unsigned parse_threads(struct place place, const char *text)
     return (unsigned)threads;
 }
 
-static enum metric parse_metric(struct place place, const char *name, const char *unit)
+static unsigned parse_metric(struct place place, const char *name, const char *unit)
 {
-    for (enum metric metric = 0; metric < METRICS; metric++) {
+    for (unsigned metric = 0; metric < metric_count; metric++) {
         if (strcmp(name, metric_forms[metric].name) != 0) {
             continue;
         }
@@ -71,14 +58,15 @@ static enum metric parse_metric(struct place place, const char *name, const char
     report_refuse("%s: line %lu: '%s' is no metric", place.path, place.line, name);
 }
 
-static double parse_value(struct place place, const char *text)
+static double parse_value(struct place place, unsigned metric, const char *text)
 {
+    const char *digits = text + (metric_forms[metric].is_signed && *text == '-');
     char *end;
     double value = strtod(text, &end);
-    /* The first character also keeps out signs, blanks, "inf" and "nan". */
-    if (*text < '0' || *text > '9' || *end != '\0' || !isfinite(value)) {
-        report_refuse("%s: line %lu: '%s' is no value: a number of at least 0", place.path,
-                      place.line, text);
+    /* The first digit also keeps out signs, blanks, "inf" and "nan". */
+    if (*digits < '0' || *digits > '9' || *end != '\0' || !isfinite(value)) {
+        report_refuse("%s: line %lu: '%s' is no value: a number%s", place.path, place.line, text,
+                      metric_forms[metric].is_signed ? "" : " of at least 0");
     }
     return value;
 }
@@ -157,8 +145,8 @@ static void read_line(struct place place, char *line, size_t length)
     check_name(place, "an allocator", field[FIELD_ALLOCATOR]);
     check_name(place, "a workload", field[FIELD_WORKLOAD]);
     unsigned threads = parse_threads(place, field[FIELD_THREADS]);
-    enum metric metric = parse_metric(place, field[FIELD_METRIC], field[FIELD_UNIT]);
-    double value = parse_value(place, field[FIELD_VALUE]);
+    unsigned metric = parse_metric(place, field[FIELD_METRIC], field[FIELD_UNIT]);
+    double value = parse_value(place, metric, field[FIELD_VALUE]);
     unsigned allocator = find_or_add_allocator(place, field[FIELD_ALLOCATOR]);
     unsigned row = find_or_add_row(place, field[FIELD_WORKLOAD], threads);
     add_value(&sheet.samples[row][allocator][metric], value);
@@ -168,7 +156,7 @@ static void summarize(void)
 {
     for (unsigned row = 0; row < sheet.rows; row++) {
         for (unsigned allocator = 0; allocator < sheet.allocators; allocator++) {
-            for (enum metric metric = 0; metric < METRICS; metric++) {
+            for (unsigned metric = 0; metric < metric_count; metric++) {
                 struct samples *samples = &sheet.samples[row][allocator][metric];
                 if (samples->runs != 0) {
                     samples->summary = report_summary(samples->values, samples->runs);
@@ -206,13 +194,13 @@ void sheet_read(const char *path)
     summarize();
 }
 
-double sheet_median(unsigned row, unsigned allocator, enum metric metric)
+double sheet_median(unsigned row, unsigned allocator, unsigned metric)
 {
     const struct samples *samples = &sheet.samples[row][allocator][metric];
     return samples->runs != 0 ? samples->summary.median : (double)NAN;
 }
 
-bool sheet_has(unsigned row, enum metric metric)
+bool sheet_has(unsigned row, unsigned metric)
 {
     bool has = false;
     for (unsigned allocator = 0; allocator < sheet.allocators; allocator++) {
@@ -230,7 +218,7 @@ enum form sheet_form(unsigned allocator)
     return form;
 }
 
-unsigned sheet_best_peer(unsigned row, enum metric metric)
+unsigned sheet_best_peer(unsigned row, unsigned metric)
 {
     unsigned best = sheet.allocators;
     for (unsigned allocator = 0; allocator < sheet.allocators; allocator++) {

@@ -1,41 +1,35 @@
 /*
- * compare_sheet: what a comparison measured, by row, allocator and metric.
+ * sheet: what a script measured, by row, allocator and metric.
  *
  * Read from a raw file of one value a line, its fields separated by tabs:
  *   allocator  workload  threads  metric  unit  value
  *
  * A row is a workload with its number of threads. Rows and allocators keep the order in which the
- * file first names them. Of every metric less is better. Callers: the parts of compare_report.
+ * file first names them. Callers: the reports, which say what metrics there are.
  */
-#ifndef MEMORYBUCKET_BENCH_COMPARE_SHEET_H
-#define MEMORYBUCKET_BENCH_COMPARE_SHEET_H
+#ifndef MEMORYBUCKET_BENCH_SHEET_H
+#define MEMORYBUCKET_BENCH_SHEET_H
 
 #include "report.h"
 
 #include <stdbool.h>
 
-enum { SHEET_NAME_BYTES = 40, SHEET_ALLOCATORS_MAX = 32, SHEET_ROWS_MAX = 128 };
+enum { SHEET_NAME_BYTES = 40, SHEET_ALLOCATORS_MAX = 32, SHEET_ROWS_MAX = 128,
+       SHEET_METRICS_MAX = 32 };
 
-enum metric {
-    WALL_TIME,
-    CPU_TIME,
-    PEAK_MEMORY,
-    FINAL_MEMORY,
-    LATENCY_P50,
-    LATENCY_P90,
-    LATENCY_P99,
-    LATENCY_P99_9,
-    LATENCY_P99_99,
-    LATENCY_MAX,
-    METRICS
-};
-
+/* Each report numbers its metrics from 0 by an enum of its own. */
 struct metric_form {
     const char *name; /* in the raw file and in the results */
     const char *unit;
-    const char *title;
+    const char *title;    /* of its table, in the unit that is shown */
+    double shown_divisor; /* of a value by which the shown unit is larger; 0: none, shown as it is */
+    bool is_signed;       /* may be below 0 */
+    bool unranked;        /* less is not better */
 };
-extern const struct metric_form metric_forms[METRICS];
+
+/* Defined by the report; `metric_count` is at most SHEET_METRICS_MAX. */
+extern const struct metric_form metric_forms[];
+extern const unsigned metric_count;
 
 struct samples {
     unsigned runs;
@@ -53,7 +47,7 @@ struct sheet {
     unsigned rows;
     char allocator[SHEET_ALLOCATORS_MAX][SHEET_NAME_BYTES];
     struct sheet_row row[SHEET_ROWS_MAX];
-    struct samples samples[SHEET_ROWS_MAX][SHEET_ALLOCATORS_MAX][METRICS];
+    struct samples samples[SHEET_ROWS_MAX][SHEET_ALLOCATORS_MAX][SHEET_METRICS_MAX];
 };
 
 /* The one sheet of the process: written by sheet_read, read by all others. */
@@ -63,10 +57,10 @@ extern struct sheet sheet;
 void sheet_read(const char *path);
 
 /* NAN when there are no runs. */
-double sheet_median(unsigned row, unsigned allocator, enum metric metric);
+double sheet_median(unsigned row, unsigned allocator, unsigned metric);
 
 /* Whether any allocator has values for it. */
-bool sheet_has(unsigned row, enum metric metric);
+bool sheet_has(unsigned row, unsigned metric);
 
 /* Which of MemoryBucket's forms an allocator is; FORM_NONE: a peer. */
 enum form { FORM_DROPIN, FORM_CALLED, FORM_INLINED, FORMS, FORM_NONE = FORMS };
@@ -77,7 +71,7 @@ enum form sheet_form(unsigned allocator);
 unsigned sheet_find_allocator(const char *name);
 
 /* The peer with the lowest median, or sheet.allocators when no peer has values for it. */
-unsigned sheet_best_peer(unsigned row, enum metric metric);
+unsigned sheet_best_peer(unsigned row, unsigned metric);
 
 /* Enough for the text of any row, as "server@16". */
 enum { SHEET_LABEL_BYTES = SHEET_NAME_BYTES + 12 };
