@@ -54,7 +54,6 @@ mixed-1000         1   random 1000 1000
 mixed-1000         2   random 1000 1000
 mixed-1000-100k    1   random 100000 1000
 '
-workload_names() { awk 'NF { print $1 "@" $2 }' <<<"$workloads"; }
 
 usage='--quick, --only, --allocators, --extra, --pin, --rounds and --list'
 known=glibc,mimalloc,jemalloc,tcmalloc,tbbmalloc,dropin,called,inlined
@@ -65,7 +64,7 @@ while [ $# -gt 0 ]; do
     --quick) work=25 ;;
     --pin) pin=(--pin) ;;
     --list)
-        workload_names
+        workload_names "$workloads"
         exit 0
         ;;
     -h | --help)
@@ -102,78 +101,22 @@ done
 [[ $rounds =~ ^[0-9]{1,3}$ ]] && [ "$((10#$rounds))" -ge 5 ] || bad_value "--rounds $rounds: accepted is a number from 5 to 999"
 rounds=$((10#$rounds))
 
-# The workloads that were asked for, one a line.
-chosen=$(awk -v only="$only" '
-    BEGIN { n = split(only, wanted, ",") }
-    NF {
-        take = only == ""
-        for (i = 1; i <= n; i++) if (wanted[i] != "" && (index($1, wanted[i]) == 1 || $1 "@" $2 == wanted[i])) { take = 1; used[i] = 1 }
-        if (take) print
-    }
-    END { for (i = 1; i <= n; i++) if (wanted[i] != "" && !used[i]) { print "unknown " wanted[i]; exit } }' <<<"$workloads")
-[[ $chosen != *unknown\ * ]] ||
-    bad_value "--only ${chosen##*unknown }: no workload begins so; there are: $(workload_names | tr '\n' ' ')"
-
-[ -n "${allocators//,/}" ] || bad_value "--allocators: names none; there are ${known//,/, }"
-twice=$(tr ',' '\n' <<<"$allocators,$(IFS=, && echo "${extra_names[*]}")" | awk 'NF && seen[$1]++' | head -n 1)
-[ -z "$twice" ] || bad_value "$twice: is asked for twice"
-for name in ${allocators//,/ }; do
-    [[ ,$known, == *,$name,* ]] || bad_value "--allocators $name: there are ${known//,/, }"
-done
+chosen=$(choose_workloads "$workloads" "$only")
+check_allocators "$allocators" "$known" "$(IFS=, && echo "${extra_names[*]}")"
 
 tests/packages.sh build bench
 prepare_output
 raw=$out/compare.tsv
 rm -f "$raw.part"
-clean_up_at_exit "$raw.part" "$raw.run" "$out/compare.jsonl" "$out/compare.json.new"
+clean_up_at_exit "$raw.part" "$raw.part.run" "$out/compare.jsonl" "$out/compare.json.new"
 build_release
 
-# library NAME: the path of a library of the system
-library() {
-    local path
-    path=$(ldconfig -p | awk -v name="$1" '$1 == name && path == "" { path = $NF } END { print path }')
-    [ -n "$path" ] || die "$1 is not installed, though its package should be"
-    echo "$path"
-}
-
-# For each allocator: which way of the workload's programs, what to preload, who must serve.
-declare -A way preload expect
-names=()
-add() { # add NAME WAY PRELOAD EXPECT
-    names+=("$1") way[$1]=$2 preload[$1]=$3 expect[$1]=$4
-}
-for name in ${allocators//,/ }; do
-    case $name in
-    glibc) add glibc malloc '' libc.so.6 ;;
-    mimalloc) add mimalloc malloc "$(library libmimalloc.so.2)" libmimalloc ;;
-    jemalloc) add jemalloc malloc "$(library libjemalloc.so.2)" libjemalloc ;;
-    tcmalloc) add tcmalloc malloc "$(library libtcmalloc_minimal.so.4)" libtcmalloc ;;
-    tbbmalloc) add tbbmalloc malloc "$(library libtbbmalloc_proxy.so.2)" libtbbmalloc ;;
-    dropin) add dropin malloc "$PWD/$build/lib/libmemorybucket-malloc.so" libmemorybucket-malloc ;;
-    called | inlined) add "$name" "$name" '' libmemorybucket.so ;;
-    esac
-done
+add_known_allocators "$allocators"
 for i in "${!extra_names[@]}"; do
-    add "${extra_names[i]}" malloc "${extra_paths[i]}" "${extra_paths[i]}"
+    add_allocator "${extra_names[i]}" malloc "${extra_paths[i]}" "${extra_paths[i]}"
 done
 
-# Each allocator as it comes: no settings of the user's shell.
-for variable in $(compgen -e); do
-    case $variable in
-    MB_* | MALLOC_* | MIMALLOC_* | TCMALLOC_* | TBB_* | GLIBC_TUNABLES) unset "$variable" ;;
-    esac
-done
-
-# measure ALLOCATOR WORKLOAD THREADS PROGRAM ARGUMENTS...: appends its rows
-measure() {
-    local allocator=$1 workload=$2 threads=$3 program=$4
-    shift 4
-    run env LD_PRELOAD="${preload[$allocator]}" "$build/bin/$program-${way[$allocator]}" --name "$workload" \
-        --threads "$threads" --expect "${expect[$allocator]}" --work "$work" "${pin[@]}" "$@" >"$raw.run" ||
-        die "$workload with $threads threads failed on $allocator"
-    sed "s/^/$allocator\t/" "$raw.run" >>"$raw.part" || die "$raw.part cannot be written"
-    rm -f "$raw.run"
-}
+unset_allocator_settings
 
 echo "Machine: $machine"
 echo "$(wc -l <<<"$chosen") workloads, ${#names[@]} allocators, $rounds runs of each in turn${pin:+, pinned}"
@@ -181,7 +124,8 @@ for ((round = 1; round <= rounds; round++)); do
     while read -r workload threads program arguments; do
         echo "compare: round $round of $rounds: $workload, $threads threads" >&2
         for name in "${names[@]}"; do
-            measure "$name" "$workload" "$threads" $program $arguments </dev/null
+            measure "$raw.part" "$name" "$workload" "$threads" "$program-${way[$name]}" \
+                --work "$work" "${pin[@]}" $arguments </dev/null
         done
     done <<<"$chosen"
     names=("${names[@]:1}" "${names[0]}") # each goes first now and then
