@@ -15,7 +15,7 @@ fail() {
 
 # expect FILE LINE: exact but for runs of blanks, which only line the columns up.
 expect() {
-    sed -E 's/ +/ /g; s/^ | $//g' "$1" | grep -qxF -- "$2" || fail "no line '$2' in its output"
+    sed -E 's/ +/ /g; s/^ | $//g' "$1" | grep -xF -- "$2" >/dev/null || fail "no line '$2' in its output"
 }
 
 "$report" "$raw" --results "$work/rows" --plot-data "$work" >"$work/out" || fail "status $?"
