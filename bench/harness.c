@@ -47,7 +47,7 @@ static bool memorybucket_has(const void *pointer)
     return symbol != NULL && usable_size(pointer) == HARNESS_OBJECT_BYTES;
 }
 
-static const char *library_of(void *function)
+const char *harness_library_of(void *function)
 {
     Dl_info where;
     if (function == NULL || dladdr(function, &where) == 0) {
@@ -62,7 +62,7 @@ static const char *library_of(void *function)
  */
 static void check_who_serves(const char *expected, bool native, const void *object)
 {
-    const char *library = library_of(dlsym(RTLD_DEFAULT, native ? "mb_alloc" : "malloc"));
+    const char *library = harness_library_of(dlsym(RTLD_DEFAULT, native ? "mb_alloc" : "malloc"));
     if (strstr(library, expected) == NULL) {
         report_die("%s serves, and not %s", library, expected);
     }
@@ -89,7 +89,7 @@ static void usage(void)
 {
     fprintf(stderr,
             "usage: %s --name WORKLOAD --expect LIBRARY [--threads N] [--work PERCENT] [--pin] "
-            "[ARGUMENT...]\nbench/compare.sh runs this with the right arguments\n",
+            "[ARGUMENT...]\nbench/compare.sh or bench/memory.sh runs this with the right arguments\n",
             program_invocation_short_name);
     exit(2);
 }
@@ -162,9 +162,10 @@ static void *run_pinned(void *argument)
     return thread->work(thread->argument);
 }
 
-void harness_run_threads(void *(*work)(void *), void *arguments, size_t argument_bytes)
+static struct started_thread threads[BENCH_THREADS_MAX];
+
+void harness_start_threads(void *(*work)(void *), void *arguments, size_t argument_bytes)
 {
-    static struct started_thread threads[BENCH_THREADS_MAX];
     for (unsigned i = 0; i < harness.threads; i++) {
         threads[i].index = i;
         threads[i].work = work;
@@ -173,9 +174,24 @@ void harness_run_threads(void *(*work)(void *), void *arguments, size_t argument
             report_die("cannot start thread %u of %u", i + 1, harness.threads);
         }
     }
+}
+
+void harness_join_threads(void)
+{
     for (unsigned i = 0; i < harness.threads; i++) {
         pthread_join(threads[i].id, NULL);
     }
+}
+
+void harness_run_threads(void *(*work)(void *), void *arguments, size_t argument_bytes)
+{
+    harness_start_threads(work, arguments, argument_bytes);
+    harness_join_threads();
+}
+
+double harness_now_ns(void)
+{
+    return clock_ns(CLOCK_MONOTONIC);
 }
 
 void harness_clock_start(void)
@@ -215,15 +231,31 @@ static double status_bytes(const char *key)
     return kib * 1024;
 }
 
-void harness_finish(uint64_t sum, uint64_t expected_sum)
+static void check_sums(uint64_t sum, uint64_t expected_sum)
 {
     if (sum != expected_sum) {
         report_die("%s: the objects did not hold what was written (%" PRIu64 ", not %" PRIu64 ")",
                    harness.name, sum, expected_sum);
     }
-    harness_row("final_bytes", "bytes", status_bytes("VmRSS:"));
-    harness_row("peak_bytes", "bytes", status_bytes("VmHWM:"));
+}
+
+static void check_output(void)
+{
     if (fflush(stdout) != 0 || ferror(stdout)) {
         report_die("stdout: %s", strerror(errno));
     }
+}
+
+void harness_finish(uint64_t sum, uint64_t expected_sum)
+{
+    check_sums(sum, expected_sum);
+    harness_row("final_bytes", "bytes", status_bytes("VmRSS:"));
+    harness_row("peak_bytes", "bytes", status_bytes("VmHWM:"));
+    check_output();
+}
+
+void harness_finish_sums(uint64_t sum, uint64_t expected_sum)
+{
+    check_sums(sum, expected_sum);
+    check_output();
 }

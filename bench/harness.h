@@ -1,5 +1,6 @@
 /*
- * harness: what the workloads of bench/compare.sh share: options, threads, clocks, rows.
+ * harness: what the workloads of bench/compare.sh and bench/memory.sh share: options, threads,
+ * clocks, rows.
  *
  * A workload's program is run once per allocator and turn, as
  *   PROGRAM --name WORKLOAD --threads N --expect LIBRARY [--work PERCENT] [--pin] ARGUMENTS
@@ -51,11 +52,21 @@ uint64_t harness_operations(uint64_t usual, uint64_t step);
 /* Number `index` of the arguments, from low to high. */
 unsigned harness_number(int index, unsigned low, unsigned high);
 
+/* The path of the library that the function lies in. */
+const char *harness_library_of(void *function);
+
 /* Runs `work(argument i)` in harness.threads threads at once, pinned if asked; waits for all. */
 void harness_run_threads(void *(*work)(void *), void *arguments, size_t argument_bytes);
 
+/* Its halves, for a main thread that has something to do in between. */
+void harness_start_threads(void *(*work)(void *), void *arguments, size_t argument_bytes);
+void harness_join_threads(void);
+
 /* For threads that a workload starts itself. */
 void harness_pin(unsigned index);
+
+/* CLOCK_MONOTONIC */
+double harness_now_ns(void);
 
 /* The time of `operations` is what passes between the two. */
 void harness_clock_start(void);
@@ -65,6 +76,9 @@ void harness_row(const char *metric, const char *unit, double value);
 
 /* The last call: checks the sums, then peak and final resident memory. */
 void harness_finish(uint64_t sum, uint64_t expected_sum);
+
+/* The last call of programs that have other rows of memory: only checks the sums. */
+void harness_finish_sums(uint64_t sum, uint64_t expected_sum);
 
 /* Marsaglia's xorshift64 (Journal of Statistical Software 8, 2003). The state is never 0. */
 static inline uint64_t bench_random(uint64_t *state)
