@@ -42,7 +42,7 @@ build_release() {
 # A run that is cut short leaves no half results (the files named), and nothing running.
 clean_up_at_exit() {
     half_results=("$@")
-    trap 'rm -f "${half_results[@]}"; [ -z "$(jobs -p)" ] || { kill $(jobs -p) 2>/dev/null && wait; } || true' EXIT
+    trap 'rm -rf "${half_results[@]}"; [ -z "$(jobs -p)" ] || { kill $(jobs -p) 2>/dev/null && wait; } || true' EXIT
     trap 'exit 130' INT
     trap 'exit 143' TERM
 }

@@ -15,14 +15,14 @@
 #include <stdbool.h>
 
 enum { SHEET_NAME_BYTES = 40, SHEET_ALLOCATORS_MAX = 32, SHEET_ROWS_MAX = 128,
-       SHEET_METRICS_MAX = 32 };
+       SHEET_METRICS_MAX = 48 };
 
 /* Each report numbers its metrics from 0 by an enum of its own. */
 struct metric_form {
     const char *name; /* in the raw file and in the results */
     const char *unit;
     const char *title;    /* of its table, in the unit that is shown */
-    double shown_divisor; /* of a value by which the shown unit is larger; 0: none, shown as it is */
+    double shown_divisor; /* of values, by how much the shown unit is larger; 0: shown as it is */
     bool is_signed;       /* may be below 0 */
     bool unranked;        /* less is not better */
 };

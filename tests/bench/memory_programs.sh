@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Every program of bench/memory.sh, small, on the C library and on the drop-in: all rows are there and
-# plausible, the series are written, and wrong arguments are refused.
+# plausible, the series are written, and wrong arguments are refused; memory.sh says no early.
 # Usage: memory_programs.sh BIN_DIR DROPIN_LIBRARY
 set -euo pipefail
 bin=$1 dropin=$2
@@ -98,4 +98,14 @@ refuses 1 'accepted is a multiple of PRODUCERS' "$bin/memory_transfer" $on_libc 
 refuses 2 'accepted are none and idle' "$bin/memory_sleepers" $on_libc twice
 refuses 2 'accepted is a number from 0 to 64' "$bin/memory_exit" $on_libc 65 -
 
+# memory.sh says no before it installs, builds or measures anything.
+memory=$(dirname "$0")/../../bench/memory.sh
+refuses 2 '--frobnicate: no such option' "$memory" --frobnicate
+refuses 2 'no value for it' "$memory" --allocators
+refuses 2 'there are: peak-8@1' "$memory" --only nothing
+refuses 2 'names none' "$memory" --only ''
+refuses 2 'there are glibc' "$memory" --allocators called
+refuses 2 'asked for twice' "$memory" --allocators glibc,glibc
+[[ $("$memory" --list) == *$'\nexit@1000\n'* ]] || fail "--list lacks exit@1000"
+"$memory" --help | grep -q '^Usage: bench/memory.sh' || fail "--help"
 echo "all programs: ok"

@@ -1,0 +1,44 @@
+/* memory_metrics: what bench/memory.sh measures, numbered; memory_report.c has their forms. */
+#ifndef MEMORYBUCKET_BENCH_MEMORY_METRICS_H
+#define MEMORYBUCKET_BENCH_MEMORY_METRICS_H
+
+enum metric {
+    OBJECTS,
+    ASKED_BYTES,
+    RECORD_BYTES,
+    START,
+    START_ANONYMOUS,
+    START_LAZYFREE,
+    PEAK,
+    PEAK_ANONYMOUS,
+    PEAK_LAZYFREE,
+    FREED,
+    FREED_ANONYMOUS,
+    FREED_LAZYFREE,
+    PURGED,
+    PURGED_ANONYMOUS,
+    PURGED_LAZYFREE,
+    BEYOND_START,
+    PURGE_TIME,
+    WATCHED,
+    BELOW_TENTH,
+    AFTER_3S,
+    AFTER_1S,
+    END,
+    SLOPE,
+    SLOPE_ERROR,
+    OBJECT_RATE,
+    ASLEEP_PER_THREAD,
+    PURGED_PER_THREAD,
+    EXIT_P50,
+    EXIT_P99,
+    EXIT_MAX,
+    EXIT_CPU,
+    EXIT_ALL,
+    AFTER_EXIT,
+    AFTER_EXIT_ANONYMOUS,
+    AFTER_EXIT_LAZYFREE,
+    METRICS
+};
+
+#endif
