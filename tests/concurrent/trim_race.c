@@ -18,6 +18,8 @@
 #include <sys/mman.h>
 
 enum { THREADS = 8, LIVE = 2000, TURNS = TEST_IS_SANITIZED ? 150 : 1000, HANDED_OVER = 256 };
+/* The work goes on until so many have gone back, however slow the trimmer is. */
+enum { PAGES_WANTED = 300 };
 
 static _Atomic uint64_t pages_given_back;
 static _Atomic bool stop;
@@ -84,13 +86,18 @@ static void swap_with_bazaar(struct object *object, uint64_t *random)
     pthread_mutex_unlock(&bazaar.mutex);
 }
 
+static uint64_t pages_so_far(void)
+{
+    return atomic_load_explicit(&pages_given_back, memory_order_relaxed); /* [TEST] */
+}
+
 /* The number of live objects swings, so that whole pages become free. */
 static void *work(void *argument)
 {
     uint64_t random = (uintptr_t)argument * UINT64_C(0x9e3779b97f4a7c15);
     struct object *objects = calloc(LIVE, sizeof *objects);
     CHECK(objects != NULL, "no memory");
-    for (int turn = 0; turn < TURNS; turn++) {
+    for (int turn = 0; turn < TURNS || pages_so_far() < PAGES_WANTED; turn++) {
         size_t live = turn % 8 < 4 ? LIVE : LIVE / 20;
         for (size_t i = 0; i < LIVE; i += 1 + random_below(&random, 8)) {
             if (random_below(&random, 16) == 0) {
@@ -148,11 +155,9 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < HANDED_OVER; i++) {
         object_check_and_free(&bazaar.objects[i]);
     }
-    uint64_t pages = atomic_load_explicit(&pages_given_back, memory_order_relaxed); /* [TEST] */
-    CHECK(pages > 100, "only %llu pages were given back", (unsigned long long)pages);
     check_accounting(0);
-    printf("%s: %llu pages were given back, in %llu steps\n", how, (unsigned long long)pages,
-           (unsigned long long)mbi_decay_totals().steps);
+    printf("%s: %llu pages were given back, in %llu steps\n", how,
+           (unsigned long long)pages_so_far(), (unsigned long long)mbi_decay_totals().steps);
 
     (void)mb_trim(0);
     const struct mb_stats *stats = check_accounting(0);
