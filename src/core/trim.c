@@ -10,7 +10,7 @@ static struct lock trim_lock = LOCK_INITIALIZER;
 static uint32_t numbers[TRIM_SLOTS_MAX];
 
 /* Slots are followed along several batches at once, as each step waits for memory. */
-enum { BATCHES_AT_ONCE = 8, SLOTS_PER_LOCK = 512 };
+enum { BATCHES_AT_ONCE = 32, SLOTS_PER_LOCK = 512 };
 
 void mbi_trim_lock(void)
 {
