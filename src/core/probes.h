@@ -1,7 +1,7 @@
 /*
  * probes: static tracepoints (USDT) on the slow paths, for perf, bpftrace and SystemTap.
  *
- * Ladder: above base. Callers: pool. docs/profiling.md is the table for users: keep the two alike.
+ * Ladder: above base. Callers: pool, trim. docs/profiling.md is the table for users: keep the two alike.
  *
  * A probe is a nop and a note in the ELF file that says where it is and in which registers its
  * arguments are. Until somebody attaches, it costs the nop and whatever it takes to have the
@@ -67,6 +67,12 @@ MBI_HOT_INLINE void probe_carve(uint64_t slot_bytes, uint64_t slots)
 MBI_HOT_INLINE void probe_commit(uint64_t slot_bytes, uint64_t block_bytes)
 {
     DTRACE_PROBE2(memorybucket, commit, slot_bytes, block_bytes);
+}
+
+/* Free pages went back to the kernel. */
+MBI_HOT_INLINE void probe_release(uint64_t slot_bytes, uint64_t bytes)
+{
+    DTRACE_PROBE2(memorybucket, release, slot_bytes, bytes);
 }
 
 #endif

@@ -3,6 +3,7 @@
 
 #include "core/limit.h"
 #include "core/os.h"
+#include "core/probes.h"
 
 static struct lock trim_lock = LOCK_INITIALIZER;
 
@@ -175,6 +176,7 @@ static struct page_run release_run(struct pool *pool, struct sorted *sorted, siz
         return (struct page_run){ .begin = 0, .end = 0 };
     }
     mbi_limit_return(bytes);
+    probe_release(pool->slot_bytes, bytes);
     return run;
 }
 
