@@ -1,10 +1,12 @@
-/* os: mmap, mprotect, madvise, mincore, getrlimit, sysconf, clocks, and where we run. */
+/* os: mmap, mprotect, madvise, mincore, getrlimit, sysconf, clocks, files, and where we run. */
 #include "core/os.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -116,4 +118,39 @@ size_t mbi_os_resident_bytes(const void *start, size_t bytes)
     }
     errno = saved_errno;
     return resident_pages * page_bytes;
+}
+
+/* A read that a signal interrupts before it has begun is made again. */
+static long read_again(int file, char *buffer, size_t bytes)
+{
+    long got;
+    do {
+        got = syscall(SYS_read, file, buffer, bytes);
+    } while (got < 0 && errno == EINTR);
+    return got;
+}
+
+bool mbi_os_read_file(const char *path, char *buffer, size_t buffer_bytes)
+{
+    int file;
+    do {
+        file = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+    } while (file < 0 && errno == EINTR);
+    if (file < 0) {
+        return false;
+    }
+    size_t used = 0;
+    long got = 1;
+    while (got > 0 && used < buffer_bytes) {
+        got = read_again(file, buffer + used, buffer_bytes - used);
+        used += got > 0 ? (size_t)got : 0;
+    }
+    int error = got < 0 ? errno : used == buffer_bytes ? EFBIG : 0;
+    syscall(SYS_close, file);
+    if (error != 0) {
+        errno = error;
+        return false;
+    }
+    buffer[used] = '\0';
+    return true;
 }

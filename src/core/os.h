@@ -1,7 +1,7 @@
 /*
  * os: the only system calls of the library, but for the output of mbi_message.
  *
- * Ladder: above base. Callers: region, pool, registry, stats. All of them are thread safe,
+ * Ladder: above base. Callers: cgroup, region, pool, registry, stats. All of them are thread safe,
  * allocate nothing and hold no lock. Those that fail leave errno set by the kernel and return
  * NULL or false; nothing has changed then.
  */
@@ -47,5 +47,12 @@ size_t mbi_os_address_space_limit(void);
 
 /* Bytes of [start, start + bytes) that are in memory; whole pages, both page aligned. */
 size_t mbi_os_resident_bytes(const void *start, size_t bytes);
+
+/*
+ * Reads a whole small file as text, which a zero byte ends. False also when it does not fit with
+ * that zero (EFBIG); the buffer then holds anything. It may run inside malloc: it is no
+ * cancellation point, and no preloaded wrapper of open or read sees it.
+ */
+bool mbi_os_read_file(const char *path, char *buffer, size_t buffer_bytes);
 
 #endif

@@ -47,7 +47,7 @@ rung() {
     memorybucket/*) echo 0 ;;
     core/base.*) echo 1 ;;
     core/chain.* | core/lock.* | core/os.* | core/large.h | core/probes.h) echo 2 ;;
-    core/size_class.*) echo 3 ;;
+    core/cgroup.* | core/size_class.*) echo 3 ;;
     core/region.h) echo 4 ;;
     core/config.*) echo 5 ;;
     core/region.c | core/batch_stack.*) echo 6 ;;

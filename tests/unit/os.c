@@ -49,3 +49,29 @@ Test(os, page_size_is_a_power_of_two)
     size_t page = mbi_os_page_bytes();
     cr_assert(page >= 4096 && (page & (page - 1)) == 0);
 }
+
+Test(os, files_are_read_whole_or_not_at_all)
+{
+    char path[] = "/tmp/memorybucket-os.XXXXXX";
+    char text[8];
+    int file = mkstemp(path);
+    cr_assert_geq(file, 0);
+    cr_assert(mbi_os_read_file(path, text, sizeof text));
+    cr_assert_str_eq(text, "");
+
+    cr_assert_eq(write(file, "1234567", 7), 7);
+    cr_assert(mbi_os_read_file(path, text, sizeof text));
+    cr_assert_str_eq(text, "1234567");
+
+    cr_assert_eq(write(file, "8", 1), 1);
+    cr_assert_not(mbi_os_read_file(path, text, sizeof text), "no room for the zero");
+    cr_assert_eq(errno, EFBIG);
+
+    int next = dup(file);
+    cr_assert_eq(next, file + 1, "a file was left open");
+    unlink(path);
+    cr_assert_not(mbi_os_read_file(path, text, sizeof text));
+    cr_assert_eq(errno, ENOENT);
+    cr_assert_not(mbi_os_read_file("/", text, sizeof text));
+    cr_assert_eq(errno, EISDIR);
+}
