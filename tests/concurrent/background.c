@@ -1,0 +1,110 @@
+/*
+ * background: a process that sleeps gets its free memory back to the operating system when, and
+ * only when, it asked for the thread that does it; also after a fork, and in a child that asks.
+ *
+ * Nothing here waits for a time: it waits until memory has gone, and the runner's limit tells when
+ * it never does.
+ *
+ * Arguments: environment (MB_BACKGROUND=1) or call (mb_background_start).
+ */
+#include "testing.h"
+
+#include <dirent.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { OBJECTS = 200000, SIZE = 200 };
+
+static void *objects[OBJECTS];
+
+static uint64_t released_bytes(void)
+{
+    static struct mb_stats stats;
+    mb_stats_get(&stats);
+    return stats.released_bytes;
+}
+
+static void use_and_free(void)
+{
+    for (size_t i = 0; i < OBJECTS; i++) {
+        objects[i] = mb_alloc(SIZE);
+        CHECK(objects[i] != NULL, "no memory");
+        memset(objects[i], 1, SIZE);
+    }
+    mb_free_batch(OBJECTS, objects);
+    mb_thread_idle();
+}
+
+/* Statistics and sleep only: no slow path of ours would do the work. */
+static void wait_until_released(void)
+{
+    while (released_bytes() < (uint64_t)OBJECTS * SIZE * 9 / 10) {
+        usleep(10000);
+    }
+}
+
+static size_t threads_of_this_process(void)
+{
+    size_t count = 0;
+    DIR *tasks = opendir("/proc/self/task");
+    CHECK(tasks != NULL, "/proc/self/task");
+    for (struct dirent *task; (task = readdir(tasks)) != NULL;) {
+        count += task->d_name[0] != '.';
+    }
+    closedir(tasks);
+    return count;
+}
+
+static void child(void)
+{
+    CHECK(threads_of_this_process() == 1, "a child began with %zu threads",
+          threads_of_this_process());
+    mb_background_stop(); /* there is none: nothing happens */
+    if (!TEST_IS_SANITIZED) { /* those of gcc 12 have no threads in a child */
+        CHECK(mb_background_start() == 0, "no background thread in a child");
+        use_and_free();
+        wait_until_released();
+        mb_background_stop();
+    }
+    _exit(0);
+}
+
+int main(int argc, char **argv)
+{
+    bool by_environment = argc > 1 && strcmp(argv[1], "environment") == 0;
+    setenv("MB_DECAY_MS", "20", 1);
+    if (by_environment) {
+        setenv("MB_BACKGROUND", "1", 1);
+    }
+    mb_init();
+    CHECK(threads_of_this_process() == 1 || TEST_IS_SANITIZED, "a thread nobody asked for");
+    if (!by_environment) {
+        CHECK(mb_background_start() == 0, "no background thread");
+        CHECK(mb_background_start() == 0, "a second start does nothing");
+    }
+    use_and_free();
+    wait_until_released();
+
+    pid_t pid = fork();
+    CHECK(pid >= 0, "fork");
+    if (pid == 0) {
+        child();
+    }
+    int status;
+    CHECK(waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0,
+          "child: status %x", (unsigned)status);
+
+    use_and_free(); /* takes back what was released */
+    CHECK(released_bytes() < (uint64_t)OBJECTS * SIZE, "nothing was taken back");
+    wait_until_released();
+    mb_background_stop();
+    mb_background_stop();
+    check_accounting(0);
+
+    /* Without the thread, nothing goes back in a process that sleeps. */
+    use_and_free();
+    uint64_t before = released_bytes();
+    usleep(200000);
+    CHECK(released_bytes() == before, "who gave memory back?");
+    return 0;
+}
