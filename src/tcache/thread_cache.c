@@ -67,6 +67,7 @@ void mbi_thread_cache_init(struct thread_cache *cache)
     flag_set(&cache->asked, false);
     flag_set(&cache->idle, false);
     cache->active = true;
+    cache->undisturbed = true;
     cache->exit_seen = false;
 }
 
@@ -319,25 +320,6 @@ static bool thread_cache_make_room(struct thread_cache *cache, struct pool *pool
     return capacity != 0;
 }
 
-struct uncached_large mbi_uncached_large;
-
-void mbi_thread_cache_count_large(uint64_t allocs, uint64_t frees)
-{
-    if (allocs != 0) {
-        (void)mbi_thread_cache_own();
-    }
-    struct thread_cache *cache = mbi_thread_cache;
-    if (cache->active) {
-        counter_add(&cache->large_allocs, allocs);
-        counter_add(&cache->large_frees, frees);
-        return;
-    }
-    /* relaxed [COUNT-SHARED]: many writers, so read-modify-writes; a statistic orders nothing. */
-    atomic_fetch_add_explicit(&mbi_uncached_large.allocs, allocs, memory_order_relaxed);
-    atomic_fetch_add_explicit(&mbi_uncached_large.frees, frees,
-                              memory_order_relaxed); /* [COUNT-SHARED] */
-}
-
 void mbi_thread_cache_ask(struct thread_cache *cache)
 {
     flag_set(&cache->asked, true);
@@ -352,12 +334,12 @@ static MBI_COLD void thread_cache_comply(struct thread_cache *cache)
     mbi_thread_cache_flush(cache);
 }
 
-static MBI_COLD void thread_cache_decay(void)
+static MBI_COLD void thread_cache_decay(struct thread_cache *cache)
 {
     if (flag_is_set(&mbi_background_wanted)) {
         (void)mbi_background_start(); /* whether it can or not: this is tried once */
     }
-    (void)mbi_decay_poll();
+    cache->undisturbed = mbi_decay_poll() == UINT64_MAX;
 }
 
 /* What a thread does for others when it is off its fast path anyway. */
@@ -367,8 +349,30 @@ static void thread_cache_visit(struct thread_cache *cache)
         thread_cache_comply(cache);
     }
     if (MBI_UNLIKELY(pools_pending())) {
-        thread_cache_decay();
+        thread_cache_decay(cache);
     }
+}
+
+struct uncached_large mbi_uncached_large;
+
+void mbi_thread_cache_count_large(uint64_t allocs, uint64_t frees)
+{
+    if (allocs != 0) {
+        (void)mbi_thread_cache_own();
+    }
+    struct thread_cache *cache = mbi_thread_cache;
+    if (cache->active) {
+        counter_add(&cache->large_allocs, allocs);
+        counter_add(&cache->large_frees, frees);
+        if (!cache->undisturbed) {
+            thread_cache_decay(cache);
+        }
+        return;
+    }
+    /* relaxed [COUNT-SHARED]: many writers, so read-modify-writes; a statistic orders nothing. */
+    atomic_fetch_add_explicit(&mbi_uncached_large.allocs, allocs, memory_order_relaxed);
+    atomic_fetch_add_explicit(&mbi_uncached_large.frees, frees,
+                              memory_order_relaxed); /* [COUNT-SHARED] */
 }
 
 MBI_COLD struct slot *mbi_thread_cache_take(size_t class)

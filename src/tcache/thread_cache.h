@@ -56,6 +56,11 @@ struct thread_cache {
     _Atomic bool asked;
     _Atomic bool idle; /* between mb_thread_idle and mb_thread_busy; a statistic */
     bool active; /* false in the constant caches: nothing may be written */
+    /*
+     * Active, and nothing is pending that this thread has seen: otherwise requests for large
+     * objects look after decay too, as a thread may use few small ones and never exchange a magazine.
+     */
+    bool undisturbed;
     bool exit_seen; /* the TSD destructor has run once */
 
     struct cds_list_head node;      /* in the registry; under its lock, read by RCU walkers */
@@ -102,7 +107,10 @@ struct uncached_large {
 };
 extern MBI_HIDDEN struct uncached_large mbi_uncached_large;
 
-/* Counts large requests and frees, in the calling thread's cache if it has one. */
+/*
+ * Counts large requests and frees, in the calling thread's cache if it has one, and does a step of
+ * decay when that is due.
+ */
 void mbi_thread_cache_count_large(uint64_t allocs, uint64_t frees);
 
 /*
