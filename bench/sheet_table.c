@@ -26,31 +26,31 @@ static void format_range(char text[CELL_BYTES], unsigned metric, struct summary 
 }
 
 /* How many runs the medians are of: cut short, a comparison has fewer of some. */
-static void print_runs(unsigned metric)
+struct runs {
+    unsigned low;
+    unsigned high;
+};
+
+static struct runs count_runs(unsigned metric)
 {
-    unsigned low = 0;
-    unsigned high = 0;
+    struct runs range = { 0, 0 };
     for (unsigned row = 0; row < sheet.rows; row++) {
         for (unsigned allocator = 0; allocator < sheet.allocators; allocator++) {
             unsigned runs = sheet.samples[row][allocator][metric].runs;
-            low = runs != 0 && (low == 0 || runs < low) ? runs : low;
-            high = runs > high ? runs : high;
+            range.low = runs != 0 && (range.low == 0 || runs < range.low) ? runs : range.low;
+            range.high = runs > range.high ? runs : range.high;
         }
     }
-    if (low == high) {
-        printf("%u run%s", high, high == 1 ? "" : "s");
-    } else {
-        printf("%u to %u runs", low, high);
-    }
+    return range;
 }
 
-static bool is_measured(unsigned metric)
+static void print_runs(struct runs range)
 {
-    bool measured = false;
-    for (unsigned row = 0; row < sheet.rows; row++) {
-        measured = measured || sheet_has(row, metric);
+    if (range.low == range.high) {
+        printf("%u run%s", range.high, range.high == 1 ? "" : "s");
+    } else {
+        printf("%u to %u runs", range.low, range.high);
     }
-    return measured;
 }
 
 static int label_width(void)
@@ -66,12 +66,13 @@ static int label_width(void)
 
 void sheet_table_print(unsigned metric, bool ranges)
 {
-    if (!is_measured(metric)) {
+    const struct runs runs = count_runs(metric);
+    if (runs.high < (ranges ? 2 : 1)) {
         return;
     }
     bool ranked = !ranges && !metric_forms[metric].unranked;
     printf("\n%s, %s of ", metric_forms[metric].title, ranges ? "min-max" : "median");
-    print_runs(metric);
+    print_runs(runs);
     printf("%s\n", ranked ? "; * is the best peer" : "");
     int width = label_width();
     int cell_width = ranges ? 15 : 11;

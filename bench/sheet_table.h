@@ -7,7 +7,10 @@
 
 #include "sheet.h"
 
-/* The rows that have the metric, by allocator: medians, or minima and maxima. None: nothing. */
+/*
+ * The rows that have the metric, by allocator: medians, or minima and maxima. Nothing when there
+ * are none, or of minima and maxima when nothing has run twice.
+ */
 void sheet_table_print(unsigned metric, bool ranges);
 
 /* One JSON object a line (report.h) for each row, allocator and metric that has runs. */
