@@ -6,7 +6,6 @@
  */
 #include "memorybucket/memorybucket.h"
 
-#include "core/config.h"
 #include "core/decay.h"
 #include "core/limit.h"
 #include "core/region.h"
@@ -34,7 +33,7 @@ static void stats_begin(void *argument)
     stats->decay_steps = mbi_decay_totals().steps;
     stats->decay_step_ns_max = mbi_decay_totals().step_ns_max;
     stats->cache_bytes = mbi_budget_taken();
-    stats->cache_bytes_max = mbi_config.cache_bytes_max;
+    stats->cache_bytes_max = mbi_budget_max() != SIZE_MAX ? mbi_budget_max() : 0;
     stats->threads = totals.threads_active;
     stats->idle_caches = totals.caches_retired + totals.caches_reusable;
     stats->large_allocs =

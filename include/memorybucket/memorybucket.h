@@ -232,7 +232,7 @@ struct mb_stats {
     uint64_t released_bytes;  /* sum over the pools */
     uint64_t memory_limit;    /* bytes; 0: none */
     uint64_t cache_bytes;     /* what the threads together may cache at the moment */
-    uint64_t cache_bytes_max; /* MB_CACHE_MAX */
+    uint64_t cache_bytes_max; /* MB_CACHE_MAX; 0: no bound yet, as there was one thread only */
     uint64_t threads;         /* with a cache of their own now */
     uint64_t threads_idle;    /* of them, those that said mb_thread_idle */
     uint64_t idle_caches;     /* of threads that exited, kept for new ones */

@@ -1,7 +1,6 @@
 /* config: defaults, the parser, and the rule for bad values. */
 #include "core/config.h"
 
-#include "core/os.h"
 #include "core/region.h"
 
 #include <stdlib.h>
@@ -24,7 +23,6 @@ enum { DEFAULT_ROUNDS_MAX = 256, DEFAULT_DECAY_MS = 1000, DECAY_MS_MAX = 24 * 60
 #define MEMORY_LIMIT_BYTES_MAX (MIB * MIB)
 #define CACHE_BYTES_MIN (1 * MIB)
 #define CACHE_BYTES_MAX (MIB * MIB)
-#define DEFAULT_CACHE_BYTES_LEAST (16 * MIB)
 #define BLOCK_BYTES_MIN (4 * KIB)
 #define BLOCK_BYTES_MAX (16 * MIB)
 
@@ -221,16 +219,6 @@ static void read_magazine_rounds(void)
     }
 }
 
-/* An eighth of what memory there is. */
-static size_t default_cache_bytes_max(void)
-{
-    size_t bytes = mbi_os_memory_bytes() / 8;
-    if (bytes < DEFAULT_CACHE_BYTES_LEAST) {
-        return DEFAULT_CACHE_BYTES_LEAST;
-    }
-    return bytes < CACHE_BYTES_MAX ? bytes : CACHE_BYTES_MAX;
-}
-
 static bool read_too_early;
 
 void mbi_config_read_late(void)
@@ -255,7 +243,7 @@ void mbi_config_read(size_t page_bytes)
         /* Larger magazines were asked for, and no bound: leave room for four of each. */
         mbi_config.thread_cache_bytes_max = 2 * pair_bytes();
     }
-    mbi_config.cache_bytes_max = default_cache_bytes_max();
+    mbi_config.cache_bytes_max = 0;
     read_bytes("MB_CACHE_MAX", CACHE_BYTES_MIN, CACHE_BYTES_MAX, "1M to 1024G",
                &mbi_config.cache_bytes_max);
     mbi_config.extra_bytes_max = mbi_config.thread_cache_bytes_max - pair_bytes();

@@ -26,7 +26,7 @@ _Static_assert(MAGAZINE_ROUNDS_STEP * SIZE_STEP_BYTES % LINE_BYTES == 0, "runs e
 struct config {
     uint32_t magazine_rounds[SIZE_CLASS_COUNT]; /* MB_MAGAZINE_SIZE */
     size_t thread_cache_bytes_max;              /* MB_THREAD_CACHE_MAX */
-    size_t cache_bytes_max;                     /* MB_CACHE_MAX, of all threads together */
+    size_t cache_bytes_max;                     /* MB_CACHE_MAX; 0: the default */
     size_t extra_bytes_max; /* of that, what is left beside two full magazines of each class */
     size_t block_bytes;                         /* MB_BLOCK_SIZE, a power of two, whole pages */
     size_t region_bytes;                        /* MB_REGION_SIZE */

@@ -9,6 +9,7 @@
 
 struct pool mbi_pools[SIZE_CLASS_COUNT];
 _Atomic bool mbi_pools_pending;
+_Atomic unsigned mbi_central_mask;
 
 /*
  * Colour: class c starts (1 + c * COLOUR_PAGES) pages into its span. Without it the spans, which
@@ -86,20 +87,23 @@ static void pool_enter_wide_span(struct pool *pool)
     pool_enter_span(pool, pool->space.wide, span_bytes, &pool->wide_sorted);
 }
 
+void mbi_pools_spread(unsigned processors)
+{
+    unsigned stacks = central_mask() + 1;
+    while (stacks < processors && stacks < CENTRAL_STACKS) {
+        stacks *= 2;
+    }
+    atomic_store_explicit(&mbi_central_mask, stacks - 1, memory_order_relaxed); /* [SPREAD] */
+}
+
 void mbi_pools_init(void)
 {
-    unsigned processors = mbi_os_processors();
-    unsigned central_stacks = 1;
-    while (central_stacks < processors && central_stacks < CENTRAL_STACKS) {
-        central_stacks *= 2;
-    }
     for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
         struct pool *pool = &mbi_pools[class];
         mbi_lock_init(&pool->lock);
         pool->class = class;
         pool->slot_bytes = size_class_slot_bytes(class);
         pool->rounds = mbi_config.magazine_rounds[class];
-        pool->central_mask = central_stacks - 1;
         pool->space.dense = mbi_region_dense_span(class);
         pool->space.wide = mbi_region_wide_span(class);
         pool->space.dense_units = mbi_region.dense_span_bytes / SIZE_STEP_BYTES;
@@ -130,9 +134,10 @@ uint64_t mbi_pool_pop_batch(struct pool *pool, struct transfer_counts *counts)
     uint64_t retries = 0;
     uint64_t chain = 0;
     unsigned here = mbi_os_processor();
-    for (unsigned i = 0; chain == 0 && i <= pool->central_mask; i++) {
-        chain = batch_stack_pop(&pool->central[(here + i) & pool->central_mask], &pool->space,
-                                pool->rounds, &retries);
+    unsigned mask = central_mask();
+    for (unsigned i = 0; chain == 0 && i <= mask; i++) {
+        chain = batch_stack_pop(&pool->central[(here + i) & mask], &pool->space, pool->rounds,
+                                &retries);
     }
     if (chain != 0) {
         counter_add(&counts->refills, 1);
@@ -149,7 +154,7 @@ void mbi_pool_push_batch(struct pool *pool, uint64_t chain, struct transfer_coun
     assert(chain_rounds(chain) == pool->rounds);
     uint64_t retries = 0;
     counter_add(&counts->flushes, 1);
-    batch_stack_push(&pool->central[mbi_os_processor() & pool->central_mask], &pool->space, chain,
+    batch_stack_push(&pool->central[mbi_os_processor() & central_mask()], &pool->space, chain,
                      &retries);
     pools_set_pending(true);
     probe_flush(pool->slot_bytes, pool->rounds);
@@ -222,7 +227,7 @@ struct slot_run mbi_pool_carve_locked(struct pool *pool, size_t rounds_wanted)
 /* Any batch of the centre's that is not on its stacks any more; 0 when there is none. */
 static uint64_t pool_take_old_batch_locked(struct pool *pool)
 {
-    for (size_t i = 0; i <= pool->central_mask; i++) {
+    for (size_t i = 0; i < CENTRAL_STACKS; i++) {
         uint32_t *list = pool->aged[i] != 0 ? &pool->aged[i] : &pool->surplus[i];
         if (*list != 0) {
             counter_add(&pool->departed.refills, 1);

@@ -46,6 +46,7 @@ static inline void transfer_counts_clear(struct transfer_counts *counts)
  * The central free list is one stack of batches for each processor, up to CENTRAL_STACKS, and then
  * for each few. A thread pushes to the one of the processor it runs on, and pops there first, so
  * that memory stays near the processor whose caches hold it; an empty stack sends it to the others.
+ * While the process has one thread there is one stack.
  */
 enum { CENTRAL_STACKS = 8 };
 _Static_assert((CENTRAL_STACKS & (CENTRAL_STACKS - 1)) == 0, "chosen by a mask");
@@ -59,7 +60,6 @@ struct pool {
     size_t class;
     size_t slot_bytes;
     uint32_t rounds; /* per magazine and batch */
-    unsigned central_mask; /* the stacks in use, less one */
 
     /*
      * Written under the lock, by whoever carves, leaves loose slots or exits; the atomic ones are
@@ -115,6 +115,18 @@ static inline void pools_set_pending(bool pending)
 
 /* Lays the pools out in the region. Called once, under the init lock. */
 void mbi_pools_init(void);
+
+/*
+ * From now on threads run on so many processors. relaxed [SPREAD]: the number of stacks in use only
+ * grows, and any number at all is right: it says where to begin, and how far to look.
+ */
+void mbi_pools_spread(unsigned processors);
+extern MBI_HIDDEN _Atomic unsigned mbi_central_mask; /* the stacks in use, less one */
+
+MBI_HOT_INLINE unsigned central_mask(void)
+{
+    return atomic_load_explicit(&mbi_central_mask, memory_order_relaxed); /* [SPREAD] */
+}
 
 /* One whole batch from or to the centre: one exchange, no lock. Pop returns 0 when empty. */
 uint64_t mbi_pool_pop_batch(struct pool *pool, struct transfer_counts *counts);

@@ -41,10 +41,10 @@ bool mbi_trim_age(struct pool *pool)
     bool any = false;
     bool surplus = false;
     mbi_pool_lock(pool);
-    for (size_t i = 0; i <= pool->central_mask; i++) {
+    for (size_t i = 0; i < CENTRAL_STACKS; i++) {
         surplus |= pool->surplus[i] != 0;
     }
-    for (size_t i = 0; i <= pool->central_mask; i++) {
+    for (size_t i = 0; i < CENTRAL_STACKS; i++) {
         if (!surplus) {
             pool->surplus[i] = pool->aged[i];
             pool->aged[i] = (uint32_t)batch_stack_detach(&pool->central[i]);
@@ -64,7 +64,7 @@ static size_t take_chains_locked(struct pool *pool, size_t count, uint64_t chain
         chains[taken++] = pool->loose;
         mbi_pool_set_loose_locked(pool, 0);
     }
-    for (size_t i = 0; i <= pool->central_mask; i++) {
+    for (size_t i = 0; i < CENTRAL_STACKS; i++) {
         while (taken < count && pool->surplus[i] != 0) {
             chains[taken++] = batch_list_pop(&pool->surplus[i], &pool->space, pool->rounds);
             counter_add(&pool->departed.refills, 1);

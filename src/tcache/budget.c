@@ -1,9 +1,18 @@
 /* budget: one number. */
 #include "tcache/budget.h"
 
-#include "core/config.h"
-
 static _Atomic size_t taken;
+static _Atomic size_t bytes_max = SIZE_MAX;
+
+void mbi_budget_set_max(size_t bytes)
+{
+    atomic_store_explicit(&bytes_max, bytes, memory_order_relaxed); /* [BUDGET] */
+}
+
+size_t mbi_budget_max(void)
+{
+    return atomic_load_explicit(&bytes_max, memory_order_relaxed); /* [BUDGET] */
+}
 
 size_t mbi_budget_taken(void)
 {
@@ -12,14 +21,15 @@ size_t mbi_budget_taken(void)
 
 bool mbi_budget_is_crowded(void)
 {
-    return mbi_budget_taken() > mbi_config.cache_bytes_max / 2;
+    return mbi_budget_taken() > mbi_budget_max() / 2;
 }
 
 bool mbi_budget_take(size_t bytes)
 {
     size_t old = mbi_budget_taken();
     do {
-        if (bytes > mbi_config.cache_bytes_max - old) {
+        size_t most = mbi_budget_max();
+        if (old > most || bytes > most - old) {
             return false;
         }
     } while (!atomic_compare_exchange_weak_explicit(&taken, &old, old + bytes,

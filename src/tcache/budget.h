@@ -1,9 +1,9 @@
 /*
  * budget: what all threads together may cache, and who has how much of it.
  *
- * Ladder: above core/config. Callers: the thread caches' slow paths; fork; statistics.
+ * Ladder: above core/base. Callers: the thread caches' slow paths; startup, fork, statistics.
  *
- *   sum of what the threads have taken = taken <= mbi_config.cache_bytes_max
+ *   sum of what the threads have taken = taken <= bytes_max
  *
  * A thread takes its share in pieces of BUDGET_PIECE_BYTES before it caches more, so that few of
  * its slow paths meet at this number. When half is taken the process is crowded: from then on
@@ -17,6 +17,13 @@
 #include "core/base.h"
 
 enum { BUDGET_PIECE_BYTES = 16 << 10 };
+
+/*
+ * The most that may be taken; SIZE_MAX, the value at the start, does not bound it. What has been
+ * taken stays taken.
+ */
+void mbi_budget_set_max(size_t bytes_max);
+size_t mbi_budget_max(void);
 
 /* All of `bytes`, or nothing and false. */
 bool mbi_budget_take(size_t bytes);

@@ -90,12 +90,13 @@ void mbi_registry_put_back(struct thread_cache *cache)
     mbi_lock_release(&registry_lock);
 }
 
-void mbi_registry_add(struct thread_cache *cache)
+uint64_t mbi_registry_add(struct thread_cache *cache)
 {
     mbi_lock_acquire(&registry_lock);
     cds_list_add_rcu(&cache->node, &active);
-    totals.threads_active++;
+    uint64_t threads = ++totals.threads_active;
     mbi_lock_release(&registry_lock);
+    return threads;
 }
 
 /* Waits until no walker can hold a cache that has left the list; false to try again later. */

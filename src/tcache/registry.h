@@ -37,8 +37,8 @@ struct thread_cache *mbi_registry_take_cache(void);
 /* Puts a cache that was never added back on the reuse list. */
 void mbi_registry_put_back(struct thread_cache *cache);
 
-/* The cache becomes visible to walkers. */
-void mbi_registry_add(struct thread_cache *cache);
+/* The cache becomes visible to walkers. Returns how many there are now. */
+uint64_t mbi_registry_add(struct thread_cache *cache);
 
 /*
  * The cache, flushed, leaves: its counts are folded into the pools and totals, and it is reused

@@ -1,6 +1,7 @@
 /* startup: the order in which the parts come to life. */
 #include "tcache/startup.h"
 
+#include "core/cgroup.h"
 #include "core/config.h"
 #include "core/decay.h"
 #include "core/limit.h"
@@ -9,6 +10,7 @@
 #include "core/pool.h"
 #include "core/region.h"
 #include "tcache/background.h"
+#include "tcache/budget.h"
 #include "tcache/thread_exit.h"
 
 #include <errno.h>
@@ -78,6 +80,32 @@ int mbi_startup(void)
         errno = saved_errno;
     }
     return mbi_region.reserved_bytes != 0 ? 0 : -ENOMEM;
+}
+
+/* An eighth of the memory that there is, or that the control group may have; at least 16 MiB. */
+static size_t default_cache_bytes_max(void)
+{
+    const size_t least = (size_t)16 << 20;
+    size_t machine_bytes = mbi_os_memory_bytes();
+    size_t group_bytes = mbi_cgroup_memory_bytes();
+    size_t bytes = (group_bytes < machine_bytes ? group_bytes : machine_bytes) / 8;
+    return bytes > least ? bytes : least;
+}
+
+void mbi_startup_many_threads(void)
+{
+    static _Atomic bool done; /* two threads may do it at the same time, with the same result */
+    if (flag_is_set(&done)) {
+        return;
+    }
+    flag_set(&done, true);
+    int saved_errno = errno;
+    unsigned processors = mbi_os_processors();
+    unsigned quota = mbi_cgroup_processors(); /* so many run at the same time, for most of it */
+    mbi_pools_spread(quota < processors ? quota : processors);
+    mbi_budget_set_max(mbi_config.cache_bytes_max != 0 ? mbi_config.cache_bytes_max
+                                                       : default_cache_bytes_max());
+    errno = saved_errno;
 }
 
 void mbi_startup_lock(void)

@@ -50,7 +50,9 @@ void mbi_thread_start(void)
     }
     struct thread_cache *cache = mbi_registry_take_cache();
     if (cache != NULL && pthread_setspecific(exit_key, cache) == 0) {
-        mbi_registry_add(cache);
+        if (mbi_registry_add(cache) == 2) {
+            mbi_startup_many_threads();
+        }
         mbi_thread_cache = cache;
         return;
     }

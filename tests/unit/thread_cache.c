@@ -147,7 +147,7 @@ static size_t cached_bytes(void)
 static void use_all_classes(size_t budget_bytes)
 {
     cr_assert_eq(mbi_startup(), 0);
-    mbi_config.cache_bytes_max = budget_bytes;
+    mbi_budget_set_max(budget_bytes);
     for (int turn = 0; turn < 3; turn++) {
         for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
             for (size_t i = 0; i < 1000; i++) {
