@@ -3,7 +3,7 @@
  *
  * Ladder: above base. Callers: config's users from region upward.
  *
- * Lock order, outermost first: background -> init -> trim -> walker -> reclaim -> registry ->
+ * Lock order, outermost first: background -> init -> trim -> reclaim -> walker -> registry ->
  * pool[0] .. pool[63] -> handler.
  * No lock is held while the system allocator or a user's callback is called.
  *

@@ -1,8 +1,12 @@
-/* os: mmap, mprotect, madvise, mincore, getrlimit, sysconf, clocks, files, and where we run. */
+/*
+ * os: mmap, mprotect, madvise, mincore, getrlimit, sysconf, clocks, files, membarrier, and where we
+ * run.
+ */
 #include "core/os.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/membarrier.h>
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -93,6 +97,11 @@ size_t mbi_os_address_space_limit(void)
         return SIZE_MAX;
     }
     return (size_t)limit.rlim_cur;
+}
+
+bool mbi_os_membarrier(void)
+{
+    return syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) == 0;
 }
 
 size_t mbi_os_resident_bytes(const void *start, size_t bytes)

@@ -45,6 +45,9 @@ void *mbi_os_map(size_t bytes);
 /* The soft RLIMIT_AS in bytes; SIZE_MAX when there is none. */
 size_t mbi_os_address_space_limit(void);
 
+/* Orders memory between all threads of the process, by membarrier(2); false where that fails. */
+bool mbi_os_membarrier(void);
+
 /* Bytes of [start, start + bytes) that are in memory; whole pages, both page aligned. */
 size_t mbi_os_resident_bytes(const void *start, size_t bytes);
 

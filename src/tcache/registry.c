@@ -9,8 +9,8 @@
 
 enum { CACHES_PER_MAPPING = 16, WALK_TURNS_MAX = 8 };
 
-static struct lock walker_lock = LOCK_INITIALIZER;
 static struct lock reclaim_lock = LOCK_INITIALIZER;
+static struct lock walker_lock = LOCK_INITIALIZER;
 static struct lock registry_lock = LOCK_INITIALIZER;
 
 /* All under registry_lock; walkers read `active` through RCU. */
@@ -99,26 +99,26 @@ uint64_t mbi_registry_add(struct thread_cache *cache)
     return threads;
 }
 
-/* Waits until no walker can hold a cache that has left the list; false to try again later. */
-static bool grace_period(void)
+/*
+ * Waits until no walker can hold a cache that has left the list.
+ *
+ * liburcu decides for membarrier when it is loaded, and ends the process when it fails later, as
+ * it does once a sandbox refuses it. So it is tried first, each time, since filters belong to
+ * threads. Walkers hold the walker lock throughout: whoever gets it has waited for them too.
+ */
+static void grace_period(void)
 {
-    if (!without_rcu) {
+    if (!without_rcu && mbi_os_membarrier()) {
         urcu_bp_synchronize_rcu();
-        return true;
+        return;
     }
-    /* Against the lock order, hence only tried. */
-    if (!mbi_lock_try_acquire(&walker_lock)) {
-        return false;
-    }
+    mbi_lock_acquire(&walker_lock);
     mbi_lock_release(&walker_lock);
-    return true;
 }
 
-static void reclaim_retired(void)
+/* Under the reclaim lock. */
+static void reclaim_retired_locked(void)
 {
-    if (!mbi_lock_try_acquire(&reclaim_lock)) {
-        return; /* somebody is at it; what he misses the next retirement finds */
-    }
     for (;;) {
         mbi_lock_acquire(&registry_lock);
         struct thread_cache *batch = NULL;
@@ -132,23 +132,17 @@ static void reclaim_retired(void)
             break;
         }
 
-        bool over = grace_period();
+        grace_period();
 
         mbi_lock_acquire(&registry_lock);
         struct thread_cache *cache;
         while ((cache = list_pop(&batch)) != NULL) {
-            list_push(over ? &reusable : &retired, cache);
+            list_push(&reusable, cache);
         }
-        if (over) {
-            totals.caches_retired -= count;
-            totals.caches_reusable += count;
-        }
+        totals.caches_retired -= count;
+        totals.caches_reusable += count;
         mbi_lock_release(&registry_lock);
-        if (!over) {
-            break;
-        }
     }
-    mbi_lock_release(&reclaim_lock);
 }
 
 static void fold_counts(struct thread_cache *cache)
@@ -181,8 +175,10 @@ void mbi_registry_retire(struct thread_cache *cache)
     bool enough = totals.caches_retired >= RETIRE_BATCH;
     mbi_lock_release(&registry_lock);
 
-    if (enough) {
-        reclaim_retired();
+    /* If somebody is at it, what he misses the next retirement finds. */
+    if (enough && mbi_lock_try_acquire(&reclaim_lock)) {
+        reclaim_retired_locked();
+        mbi_lock_release(&reclaim_lock);
     }
 }
 
@@ -252,16 +248,16 @@ void mbi_registry_ask_all(void)
 
 void mbi_registry_lock_all(void)
 {
-    mbi_lock_acquire(&walker_lock);
     mbi_lock_acquire(&reclaim_lock);
+    mbi_lock_acquire(&walker_lock);
     mbi_lock_acquire(&registry_lock);
 }
 
 void mbi_registry_unlock_all(void)
 {
     mbi_lock_release(&registry_lock);
-    mbi_lock_release(&reclaim_lock);
     mbi_lock_release(&walker_lock);
+    mbi_lock_release(&reclaim_lock);
 }
 
 /*
@@ -306,7 +302,7 @@ void mbi_registry_reset_in_child(struct thread_cache *survivor)
     totals.caches_reusable += totals.caches_retired;
     totals.caches_retired = 0;
 
-    mbi_lock_init(&walker_lock);
     mbi_lock_init(&reclaim_lock);
+    mbi_lock_init(&walker_lock);
     mbi_lock_init(&registry_lock);
 }

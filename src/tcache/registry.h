@@ -15,7 +15,8 @@
  * whoever gets the reclaim lock waits for one grace period on behalf of all.
  *
  * In a forked child this library does not call liburcu any more: a thread that fork left behind
- * may have held its internal locks. There the walker lock alone keeps walkers and reclaimers apart.
+ * may have held its internal locks. Nor does it where membarrier(2) has come to be refused, on which
+ * liburcu relies. There the walker lock alone keeps walkers and reclaimers apart.
  */
 #ifndef MEMORYBUCKET_TCACHE_REGISTRY_H
 #define MEMORYBUCKET_TCACHE_REGISTRY_H
