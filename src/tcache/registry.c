@@ -116,7 +116,7 @@ static void grace_period(void)
     mbi_lock_release(&walker_lock);
 }
 
-/* Under the reclaim lock. */
+/* Under the reclaim lock. On return there was a moment with fewer than RETIRE_BATCH retired. */
 static void reclaim_retired_locked(void)
 {
     for (;;) {
@@ -163,6 +163,14 @@ static void fold_counts(struct thread_cache *cache)
 void mbi_registry_retire(struct thread_cache *cache)
 {
     mbi_lock_acquire(&registry_lock);
+    /* Looked at and added to under one hold of the lock: never more than RETIRE_MAX. */
+    while (totals.caches_retired >= RETIRE_MAX) {
+        mbi_lock_release(&registry_lock);
+        mbi_lock_acquire(&reclaim_lock);
+        reclaim_retired_locked();
+        mbi_lock_release(&reclaim_lock);
+        mbi_lock_acquire(&registry_lock);
+    }
     /* acquire [CHANGE-BEGIN]: pairs with [CHANGE-CHECK]. */
     atomic_fetch_add_explicit(&changes, 1, memory_order_acquire);
     fold_counts(cache);

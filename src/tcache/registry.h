@@ -11,19 +11,22 @@
  * Walkers read the active list inside an RCU read-side section (liburcu, bp flavour), one walker
  * at a time (walker lock), and neither lock, allocate nor call the system there. A cache that
  * leaves the list is reused only after a grace period, so a walker never sees one change hands
- * under its eyes. Exiting threads do not wait for walkers: every RETIRE_BATCH-th retirement,
- * whoever gets the reclaim lock waits for one grace period on behalf of all.
+ * under its eyes. Exiting threads do not wait for walkers, with two exceptions: every
+ * RETIRE_BATCH-th retirement, whoever gets the reclaim lock waits for one grace period on behalf
+ * of all; and with RETIRE_MAX caches on the retire list a thread waits for room first.
+ *
+ *   retired <= RETIRE_MAX at any moment, however many threads exit during one grace period
  *
  * In a forked child this library does not call liburcu any more: a thread that fork left behind
- * may have held its internal locks. Nor does it where membarrier(2) has come to be refused, on which
- * liburcu relies. There the walker lock alone keeps walkers and reclaimers apart.
+ * may have held its internal locks. Nor does it where membarrier(2), on which liburcu relies, has
+ * come to be refused. There the walker lock alone keeps walkers and reclaimers apart.
  */
 #ifndef MEMORYBUCKET_TCACHE_REGISTRY_H
 #define MEMORYBUCKET_TCACHE_REGISTRY_H
 
 #include "tcache/thread_cache.h"
 
-enum { RETIRE_BATCH = 64 };
+enum { RETIRE_BATCH = 64, RETIRE_MAX = 4 * RETIRE_BATCH };
 
 struct registry_totals {
     uint64_t threads_active;
@@ -43,7 +46,7 @@ uint64_t mbi_registry_add(struct thread_cache *cache);
 
 /*
  * The cache, flushed, leaves: its counts are folded into the pools and totals, and it is reused
- * after a grace period, for which this call may wait on behalf of others.
+ * after a grace period, for which this call may wait on behalf of others or for room.
  */
 void mbi_registry_retire(struct thread_cache *cache);
 
