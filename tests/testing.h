@@ -53,6 +53,12 @@ static inline pthread_t start_thread(void *(*function)(void *), void *argument)
     return thread;
 }
 
+/* The right side of the accounting equation without what is live. */
+static inline uint64_t held_slots(const struct mb_pool_stats *pool)
+{
+    return pool->magazines + pool->central + pool->loose + pool->sorted + pool->orphaned;
+}
+
 /*
  * With no other thread at work: the accounting equation of every pool, checked against a walk of
  * all that it holds, and against the number of live objects that the test knows of. Returns the
@@ -65,8 +71,7 @@ static inline const struct mb_stats *check_accounting(uint64_t live_expected)
     CHECK(mb_stats_get(&stats) == 0, "no statistics");
     for (size_t class = 0; class < MB_POOL_COUNT; class++) {
         const struct mb_pool_stats *pool = &stats.pool[class];
-        uint64_t held = pool->magazines + pool->central + pool->loose + pool->sorted
-                        + pool->orphaned;
+        uint64_t held = held_slots(pool);
         size_t walked = mbi_pool_check(&mbi_pools[class]);
         CHECK(walked == pool->central, "pool %zu: the centre holds %zu slots, and counts say %llu",
               class, walked, (unsigned long long)pool->central);

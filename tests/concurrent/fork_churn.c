@@ -1,9 +1,10 @@
 /*
- * fork_churn: 200 forks while other threads allocate, free, start and exit.
+ * fork_churn VARIANT: forks while other threads allocate, free, start, exit and walk statistics.
  *
- * No child hangs, each can allocate, start threads and walk the statistics; what it allocates and
- * frees adds up. The runner's time limit tells a hang. A handler of fork that was registered
- * before the library's own allocates while the library holds every lock for the fork.
+ * No child hangs. Each serves 100,000 requests, can start threads, and walks the statistics; the
+ * accounting equation holds in it, and what it allocates and frees adds up. The runner's time limit
+ * tells a hang. 1,000 forks in all; the table of variants says who forks, how deep, and what the
+ * others do meanwhile.
  */
 #include "testing.h"
 
@@ -12,14 +13,18 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { FORKS = 200, CHURNERS = 3, OBJECTS = 2000 };
+enum { OTHERS_MAX = 8, OBJECTS = 2000, ROUNDS = 50, HELD = 1000 };
+_Static_assert(OBJECTS * ROUNDS == 100000, "as it says above");
 
 /*
  * The sanitizers of gcc 12 are not safe across the fork of a threaded process: AddressSanitizer's
  * malloc may hang in the child, ThreadSanitizer has no threads there. With them the child keeps
- * to the pools.
+ * to the pools and to itself, and there are fewer, as each takes longer.
  */
-enum { SIZE_MAX_HERE = TEST_IS_SANITIZED ? MB_SMALL_MAX : 600 };
+enum {
+    SIZE_MAX_HERE = TEST_IS_SANITIZED ? MB_SMALL_MAX : 600,
+    FORKS_SHARE = TEST_IS_SANITIZED ? 4 : 1,
+};
 
 static _Atomic bool stop;
 
@@ -61,48 +66,209 @@ static void *start_threads_until_stopped(void *argument)
     return argument;
 }
 
-static uint64_t live_slots(void)
-{
-    static struct mb_stats stats;
-    uint64_t live = 0;
-    CHECK(mb_stats_get(&stats) == 0, "no statistics");
-    for (size_t class = 0; class < MB_POOL_COUNT; class++) {
-        live += stats.pool[class].live;
-    }
-    return live;
-}
-
 static void *walk_until_stopped(void *argument)
 {
+    struct mb_stats stats;
     while (!atomic_load_explicit(&stop, memory_order_relaxed)) { /* [TEST] */
-        (void)live_slots();
+        CHECK(mb_stats_get(&stats) == 0, "no statistics");
     }
     return argument;
 }
 
-static void child(void)
+static _Atomic unsigned resting;
+
+/* Holds a known number of objects, with as many freed ones in its magazines, and does nothing. */
+static void *rest_until_stopped(void *argument)
 {
-    uint64_t live_before = live_slots();
-    void *objects[OBJECTS];
-    for (size_t i = 0; i < OBJECTS; i++) {
-        objects[i] = mb_alloc(1 + i % SIZE_MAX_HERE);
+    void *objects[2 * HELD];
+    for (size_t i = 0; i < 2 * HELD; i++) {
+        objects[i] = mb_alloc(1 + i % MB_SMALL_MAX);
         CHECK(objects[i] != NULL, "no memory");
-        memset(objects[i], 0x77, 1 + i % SIZE_MAX_HERE);
     }
-    mb_free_batch(OBJECTS, objects);
-    for (uintptr_t i = 0; i < 2 * RETIRE_BATCH && !TEST_IS_SANITIZED; i++) {
-        pthread_join(start_thread(churn_once, (void *)(i + 1)), NULL);
+    mb_free_batch(HELD, objects + HELD);
+    atomic_fetch_add_explicit(&resting, 1, memory_order_release); /* [TEST] */
+    while (!atomic_load_explicit(&stop, memory_order_relaxed)) { /* [TEST] */
+        usleep(1000);
     }
-    uint64_t live_after = live_slots();
-    CHECK(live_after == live_before, "%llu slots were live before, %llu after",
-          (unsigned long long)live_before, (unsigned long long)live_after);
+    mb_free_batch(HELD, objects);
+    return argument;
+}
+
+/*
+ * What may be under way in other threads when a fork comes: a thread runs each function, with a
+ * number from 1 for its argument, until `stop`. What the library learns to do later gets its
+ * function above, and a variant here and in tests/CMakeLists.txt.
+ */
+struct variant {
+    const char *name;
+    unsigned forks;         /* by the first process; each child forks `levels` - 1 times deeper */
+    unsigned levels;
+    bool from_fresh_thread; /* that has never allocated, and so has no cache */
+    bool handler_allocates; /* one of somebody else, while the library holds every lock */
+    unsigned resting;       /* so many of the others rest; if all, a child's numbers are known */
+    void *(*others[OTHERS_MAX])(void *);
+};
+#define CHURN churn_until_stopped, churn_until_stopped, churn_until_stopped
+static const struct variant variants[] = {
+    { "main", 430, 1, false, true, 0,
+      { CHURN, start_threads_until_stopped, walk_until_stopped } },
+    { "fresh_thread", 250, 1, true, false, 0,
+      { CHURN, start_threads_until_stopped, walk_until_stopped } },
+    { "cache_from_handler", 150, 1, true, true, 0,
+      { CHURN, start_threads_until_stopped, walk_until_stopped } },
+    { "three_levels", 40, 3, false, true, 0,
+      { CHURN, start_threads_until_stopped, walk_until_stopped } },
+    { "at_rest", 50, 1, false, false, 2,
+      { rest_until_stopped, rest_until_stopped } },
+};
+static const struct variant *variant;
+
+static size_t start_others(pthread_t *threads)
+{
+    size_t count = 0;
+    atomic_store_explicit(&stop, false, memory_order_relaxed); /* [TEST] */
+    while (count < OTHERS_MAX && variant->others[count] != NULL) {
+        uintptr_t number = count + 1;
+        threads[count] = start_thread(variant->others[count], (void *)number);
+        count++;
+    }
+    while (atomic_load_explicit(&resting, memory_order_acquire) < variant->resting) { /* [TEST] */
+        usleep(1000);
+    }
+    return count;
+}
+
+static void stop_others(const pthread_t *threads, size_t count)
+{
+    atomic_store_explicit(&stop, true, memory_order_relaxed); /* [TEST] */
+    for (size_t i = 0; i < count; i++) {
+        pthread_join(threads[i], NULL);
+    }
+}
+
+/* What a child finds, and must find again after its work. */
+struct balance {
+    uint64_t live;
+    uint64_t in_transit; /* batches that other threads had in hand: the centre's, and not there */
+    uint64_t orphaned;
+};
+
+static struct balance check_balance(void)
+{
+    struct mb_stats stats;
+    struct balance balance = { 0, 0, 0 };
+    CHECK(mb_stats_get(&stats) == 0, "no statistics");
+    for (size_t class = 0; class < MB_POOL_COUNT; class++) {
+        const struct mb_pool_stats *pool = &stats.pool[class];
+        uint64_t held = held_slots(pool);
+        size_t walked = mbi_pool_check(&mbi_pools[class]);
+        CHECK(walked <= pool->central, "pool %zu: the centre holds %zu slots, and counts say %llu",
+              class, walked, (unsigned long long)pool->central);
+        CHECK(pool->carved == pool->live + held, "pool %zu: carved %llu, live %llu, held %llu",
+              class, (unsigned long long)pool->carved, (unsigned long long)pool->live,
+              (unsigned long long)held);
+        balance.live += pool->live;
+        balance.in_transit += pool->central - walked;
+        balance.orphaned += pool->orphaned;
+    }
+    return balance;
+}
+
+static void serve(void)
+{
+    static unsigned char *objects[OBJECTS];
+    for (size_t round = 0; round < ROUNDS; round++) {
+        for (size_t i = 0; i < OBJECTS; i++) {
+            size_t size = 1 + i % SIZE_MAX_HERE;
+            objects[i] = mb_alloc(size);
+            CHECK(objects[i] != NULL, "no memory");
+            memset(objects[i], (int)(i & 0xff), size);
+        }
+        for (size_t i = 0; i < OBJECTS; i++) {
+            unsigned char last = objects[i][i % SIZE_MAX_HERE];
+            CHECK(objects[i][0] == (i & 0xff) && last == (i & 0xff), "object %zu has changed", i);
+        }
+        mb_free_batch(OBJECTS, (void **)objects);
+    }
+}
+
+/* More exits than it takes for a grace period. */
+static void start_threads(void)
+{
+    pthread_t threads[RETIRE_BATCH + 1];
+    for (uintptr_t i = 0; i <= RETIRE_BATCH; i++) {
+        threads[i] = start_thread(churn_once, (void *)(i + 1));
+    }
+    for (size_t i = 0; i <= RETIRE_BATCH; i++) {
+        pthread_join(threads[i], NULL);
+    }
+}
+
+static void fork_levels(unsigned levels, unsigned forks);
+
+static void child(unsigned levels_below)
+{
+    struct balance before = check_balance();
+    CHECK(variant->resting == 0
+              || (before.live == (uint64_t)variant->resting * HELD && before.in_transit == 0
+                  && before.orphaned >= (uint64_t)variant->resting * HELD / 2),
+          "with all others at rest %llu slots are live, %llu in transit, %llu orphaned",
+          (unsigned long long)before.live, (unsigned long long)before.in_transit,
+          (unsigned long long)before.orphaned);
+    serve();
+    if (!TEST_IS_SANITIZED) {
+        start_threads();
+    }
+    if (levels_below != 0) {
+        pthread_t threads[OTHERS_MAX];
+        size_t others = TEST_IS_SANITIZED ? 0 : start_others(threads);
+        fork_levels(levels_below, 1);
+        stop_others(threads, others);
+    }
+    struct balance after = check_balance();
+    CHECK(after.live == before.live, "%llu slots were live before, %llu after",
+          (unsigned long long)before.live, (unsigned long long)after.live);
+    CHECK(after.in_transit == before.in_transit, "%llu slots were in transit before, %llu after",
+          (unsigned long long)before.in_transit, (unsigned long long)after.in_transit);
     _exit(0);
+}
+
+static void fork_and_wait(unsigned levels)
+{
+    pid_t pid = fork();
+    CHECK(pid >= 0, "fork");
+    if (pid == 0) {
+        child(levels - 1);
+    }
+    int status;
+    CHECK(waitpid(pid, &status, 0) == pid, "waitpid");
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0, "%s: child: status %x", variant->name,
+          (unsigned)status);
+}
+
+static void *fork_from_fresh_thread(void *argument)
+{
+    CHECK(mbi_thread_cache == &mbi_cache_none, "this thread has a cache already");
+    fork_and_wait((unsigned)(uintptr_t)argument);
+    return NULL;
+}
+
+static void fork_levels(unsigned levels, unsigned forks)
+{
+    for (unsigned i = 0; i < forks; i++) {
+        if (variant->from_fresh_thread) {
+            void *argument = (void *)(uintptr_t)levels;
+            pthread_join(start_thread(fork_from_fresh_thread, argument), NULL);
+        } else {
+            fork_and_wait(levels);
+        }
+    }
 }
 
 /* Other sizes than the churners use first, so that slow paths are taken. */
 static void allocating_handler(void)
 {
-    for (size_t size = 1; size <= 512; size += 8) {
+    for (size_t size = 1; size <= 512 && variant->handler_allocates; size += 8) {
         void *objects[40];
         size_t count = mb_alloc_batch(size, 40, objects);
         mb_free_batch(count, objects);
@@ -118,30 +284,18 @@ static void register_handler(void)
 __attribute__((section(".preinit_array"), used)) static void (*const preinit)(void) =
     register_handler;
 
-int main(void)
+int main(int argc, char **argv)
 {
-    pthread_t threads[CHURNERS + 2];
-    for (uintptr_t i = 0; i < CHURNERS; i++) {
-        threads[i] = start_thread(churn_until_stopped, (void *)(i + 1));
-    }
-    threads[CHURNERS] = start_thread(start_threads_until_stopped, NULL);
-    threads[CHURNERS + 1] = start_thread(walk_until_stopped, NULL);
-
-    for (int forks = 0; forks < FORKS; forks++) {
-        pid_t pid = fork();
-        CHECK(pid >= 0, "fork");
-        if (pid == 0) {
-            child();
+    for (size_t i = 0; argc == 2 && i < sizeof variants / sizeof variants[0]; i++) {
+        if (strcmp(argv[1], variants[i].name) == 0) {
+            variant = &variants[i];
         }
-        int status;
-        CHECK(waitpid(pid, &status, 0) == pid, "waitpid");
-        CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0, "child %d: status %x", forks,
-              (unsigned)status);
     }
-    atomic_store_explicit(&stop, true, memory_order_relaxed); /* [TEST] */
-    for (size_t i = 0; i < CHURNERS + 2; i++) {
-        pthread_join(threads[i], NULL);
-    }
+    CHECK(variant != NULL, "usage: fork_churn VARIANT");
+    pthread_t threads[OTHERS_MAX];
+    size_t others = start_others(threads);
+    fork_levels(variant->levels, variant->forks / FORKS_SHARE);
+    stop_others(threads, others);
     check_accounting(0);
     return 0;
 }
