@@ -75,6 +75,14 @@ static void *walk_until_stopped(void *argument)
     return argument;
 }
 
+static void *trim_until_stopped(void *argument)
+{
+    while (!atomic_load_explicit(&stop, memory_order_relaxed)) { /* [TEST] */
+        (void)mb_trim(0);
+    }
+    return argument;
+}
+
 static _Atomic unsigned resting;
 
 /* Holds a known number of objects, with as many freed ones in its magazines, and does nothing. */
@@ -96,8 +104,8 @@ static void *rest_until_stopped(void *argument)
 
 /*
  * What may be under way in other threads when a fork comes: a thread runs each function, with a
- * number from 1 for its argument, until `stop`. What the library learns to do later gets its
- * function above, and a variant here and in tests/CMakeLists.txt.
+ * number from 1 for its argument, until `stop`. With a decay_ms of "0" every slow path gives memory
+ * back.
  */
 struct variant {
     const char *name;
@@ -105,20 +113,28 @@ struct variant {
     unsigned levels;
     bool from_fresh_thread; /* that has never allocated, and so has no cache */
     bool handler_allocates; /* one of somebody else, while the library holds every lock */
+    const char *decay_ms;
+    bool background;        /* with the library's own thread */
     unsigned resting;       /* so many of the others rest; if all, a child's numbers are known */
     void *(*others[OTHERS_MAX])(void *);
 };
 #define CHURN churn_until_stopped, churn_until_stopped, churn_until_stopped
 static const struct variant variants[] = {
-    { "main", 430, 1, false, true, 0,
+    { "main", 280, 1, false, true, "1000", false, 0,
       { CHURN, start_threads_until_stopped, walk_until_stopped } },
-    { "fresh_thread", 250, 1, true, false, 0,
+    { "fresh_thread", 200, 1, true, false, "1000", false, 0,
       { CHURN, start_threads_until_stopped, walk_until_stopped } },
-    { "cache_from_handler", 150, 1, true, true, 0,
+    { "cache_from_handler", 100, 1, true, true, "1000", false, 0,
       { CHURN, start_threads_until_stopped, walk_until_stopped } },
-    { "three_levels", 40, 3, false, true, 0,
+    { "three_levels", 40, 3, false, true, "0", false, 0,
       { CHURN, start_threads_until_stopped, walk_until_stopped } },
-    { "at_rest", 50, 1, false, false, 2,
+    { "trim", 100, 1, false, true, "-1", false, 0,
+      { CHURN, start_threads_until_stopped, trim_until_stopped } },
+    { "decay", 100, 1, false, true, "0", false, 0,
+      { CHURN, start_threads_until_stopped, walk_until_stopped } },
+    { "background", 50, 1, false, true, "1", true, 0,
+      { CHURN, start_threads_until_stopped } },
+    { "at_rest", 50, 1, false, false, "1000", false, 2,
       { rest_until_stopped, rest_until_stopped } },
 };
 static const struct variant *variant;
@@ -292,10 +308,17 @@ int main(int argc, char **argv)
         }
     }
     CHECK(variant != NULL, "usage: fork_churn VARIANT");
+    setenv("MB_DECAY_MS", variant->decay_ms, 1);
+    if (variant->resting == 0) { /* more passes through the centre then */
+        setenv("MB_MAGAZINE_SIZE", "16", 1);
+    }
+    mb_init();
+    CHECK(!variant->background || mb_background_start() == 0, "no background thread");
     pthread_t threads[OTHERS_MAX];
     size_t others = start_others(threads);
     fork_levels(variant->levels, variant->forks / FORKS_SHARE);
     stop_others(threads, others);
+    mb_background_stop();
     check_accounting(0);
     return 0;
 }
