@@ -224,6 +224,13 @@ struct slot_run mbi_pool_carve_locked(struct pool *pool, size_t rounds_wanted)
     return run;
 }
 
+static struct slot_run pool_carve_for_use_locked(struct pool *pool, size_t rounds_wanted)
+{
+    struct slot_run run = mbi_pool_carve_locked(pool, rounds_wanted);
+    pool->touched_end = pool->carve_next;
+    return run;
+}
+
 /* Any batch of the centre's that is not on its stacks any more; 0 when there is none. */
 static uint64_t pool_take_old_batch_locked(struct pool *pool)
 {
@@ -300,7 +307,7 @@ struct slot_run mbi_pool_obtain(struct pool *pool, size_t rounds_wanted, uint64_
         pool_take_sorted_locked(pool, rounds_wanted, &taken);
     }
     if (*chain == 0 && taken.count == 0) {
-        run = mbi_pool_carve_locked(pool, rounds_wanted);
+        run = pool_carve_for_use_locked(pool, rounds_wanted);
     }
     mbi_pool_unlock(pool);
     if (taken.count != 0) {
@@ -380,7 +387,7 @@ static uint64_t pool_find_any_locked(struct pool *pool)
         chain = sorted_slots_link(&taken);
     }
     if (chain == 0) {
-        struct slot_run run = mbi_pool_carve_locked(pool, MAGAZINE_ROUNDS_STEP);
+        struct slot_run run = pool_carve_for_use_locked(pool, MAGAZINE_ROUNDS_STEP);
         chain = run.rounds != 0 ? mbi_pool_link_run(pool, run) : 0;
     }
     return chain;

@@ -67,6 +67,7 @@ struct pool {
      */
     _Alignas(ISOLATION_BYTES) struct lock lock;
     char *carve_next;
+    char *touched_end; /* what was carved for use ends here; the rest only to fill a page up */
     char *commit_end;
     char *carve_end; /* end of the last whole slot of the tier in use */
     bool wide;       /* carving from the wide span */

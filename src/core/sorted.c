@@ -309,12 +309,11 @@ void mbi_sorted_end_release(struct sorted *sorted, struct page_run run, bool rel
     }
 }
 
-size_t mbi_sorted_page_rest(const struct sorted *sorted, size_t carved)
+size_t mbi_sorted_page_rest(const struct sorted *sorted, size_t carved, size_t touched)
 {
     size_t page = carved * sorted->slot_bytes / sorted->page_bytes;
     size_t end = page_end_slot(sorted, page);
-    bool any_begin = slots_begun(sorted, page * sorted->page_bytes) < carved;
-    if (!any_begin || carved > sorted->covered || end > sorted->slots_max
+    if (page * sorted->page_bytes >= touched || carved > sorted->covered || end > sorted->slots_max
         || !bits_all_set(sorted, page_first_slot(sorted, page), carved)) {
         return 0;
     }

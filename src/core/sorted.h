@@ -113,10 +113,11 @@ static inline bool sorted_is_dirty(const struct sorted *sorted)
 }
 
 /*
- * Of the span's slots `carved` exist. When the last of them begin in a page with room for more, and
- * all that overlap it are here: how many more it takes to fill it up. Otherwise 0.
+ * Of the span's slots `carved` exist, and of its bytes `touched` have ever been anybody's. When the
+ * page in which the slots end is touched, and all that overlap it are here: how many more slots it
+ * takes to fill it up. Otherwise 0.
  */
-size_t mbi_sorted_page_rest(const struct sorted *sorted, size_t carved);
+size_t mbi_sorted_page_rest(const struct sorted *sorted, size_t carved, size_t touched);
 
 /*
  * Adds the blocks [begin, end) to the bins by the share of their slots that are not here: bin 0

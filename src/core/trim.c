@@ -7,8 +7,9 @@
 
 static struct lock trim_lock = LOCK_INITIALIZER;
 
-/* The slots that a step sorts, by number. Under the trim lock. */
-static uint32_t numbers[TRIM_SLOTS_MAX];
+/* The slots that are being sorted, by number. Under the trim lock. */
+enum { NUMBERS_MAX = 8192 };
+static uint32_t numbers[NUMBERS_MAX];
 
 /* Slots are followed along several batches at once, as each step waits for memory. */
 enum { BATCHES_AT_ONCE = 32, SLOTS_PER_LOCK = 512 };
@@ -114,7 +115,7 @@ static bool cover_locked(struct pool *pool)
 size_t mbi_trim_sort(struct pool *pool, size_t slots_max)
 {
     uint64_t chains[BATCHES_AT_ONCE];
-    size_t count = (slots_max < TRIM_SLOTS_MAX ? slots_max : TRIM_SLOTS_MAX) / pool->rounds;
+    size_t count = (slots_max < NUMBERS_MAX ? slots_max : NUMBERS_MAX) / pool->rounds;
     if (count > BATCHES_AT_ONCE) {
         count = BATCHES_AT_ONCE;
     }
@@ -141,7 +142,8 @@ static void complete_last_page_locked(struct pool *pool)
 {
     struct sorted *sorted = pool->wide ? &pool->wide_sorted : &pool->dense_sorted;
     size_t carved = sorted->slots != 0 ? mbi_pool_carved_locked(pool, sorted) : 0;
-    size_t missing = mbi_sorted_page_rest(sorted, carved);
+    size_t touched = (size_t)(pool->touched_end - sorted->first);
+    size_t missing = carved != 0 ? mbi_sorted_page_rest(sorted, carved, touched) : 0;
     if (missing == 0 || !mbi_sorted_cover(sorted, carved + missing)) {
         return;
     }
@@ -205,7 +207,7 @@ static void sort_all(struct pool *pool)
         size_t sorted;
         do {
             mbi_trim_lock();
-            sorted = mbi_trim_sort(pool, TRIM_SLOTS_MAX);
+            sorted = mbi_trim_sort(pool, NUMBERS_MAX);
             if (sorted == 0) {
                 (void)mbi_trim_age(pool);
             }

@@ -134,18 +134,19 @@ Test(sorted, no_more_pages_come_back_than_allowed)
 Test(sorted, the_rest_of_a_page_is_asked_for_once)
 {
     begin(200);
-    cr_assert_eq(mbi_sorted_page_rest(&sorted, 30), 0, "nothing is here");
+    cr_assert_eq(mbi_sorted_page_rest(&sorted, 30, 6000), 0, "nothing is here");
     for (size_t index = 20; index < 30; index++) {
         mbi_sorted_add(&sorted, index);
     }
-    cr_assert_eq(mbi_sorted_page_rest(&sorted, 30), 11, "up to slot 40");
+    cr_assert_eq(mbi_sorted_page_rest(&sorted, 30, 6000), 11, "up to slot 40");
     for (size_t index = 30; index < 41; index++) {
         mbi_sorted_add(&sorted, index);
     }
-    cr_assert_eq(mbi_sorted_page_rest(&sorted, 41), 0, "no slot begins in the page of its end");
+    cr_assert_eq(mbi_sorted_page_rest(&sorted, 41, 6000), 0, "nobody had the page of its end");
+    cr_assert_eq(mbi_sorted_page_rest(&sorted, 41, 8200), 21, "up to slot 61");
     begin(512);
     mbi_sorted_add(&sorted, 7);
-    cr_assert_eq(mbi_sorted_page_rest(&sorted, 8), 0, "it ends with a page");
+    cr_assert_eq(mbi_sorted_page_rest(&sorted, 8, 4096), 0, "it ends with a page");
 }
 
 Test(sorted, blocks_are_counted_by_how_full_they_are)
