@@ -140,7 +140,8 @@ MB_API void mb_thread_busy(void);
  * What the calling thread has cached is free memory. Every other thread is asked for what it has
  * cached, and gives it up the next time that one of its magazines is empty or full: a later call,
  * or decay (MB_DECAY_MS), then returns it. A thread that sleeps keeps its cache, at most
- * MB_THREAD_CACHE_MAX bytes; one that calls mb_thread_idle before keeps none.
+ * MB_THREAD_CACHE_MAX bytes of slots, and the pages in which these lie: several times as much when
+ * they are scattered. One that calls mb_thread_idle before it sleeps keeps none.
  *
  * What remains free in pages that are in use is handed out in address order from then on, which
  * brings new objects together.

@@ -37,11 +37,15 @@ void mbi_decay_init(void)
     decay.window_ns = milliseconds * MILLISECOND_NS;
 }
 
+_Atomic uint32_t mbi_decay_windows;
+
 /* Begins the next window; what lay in the centre all through the last one is to be given back. */
 static void turn_window(uint64_t now_ns)
 {
     uint64_t slots = 0;
     bool any = false;
+    atomic_store_explicit(&mbi_decay_windows, decay_windows() + 1,
+                          memory_order_relaxed); /* [WINDOW] */
     pools_set_pending(false); /* first: a push from now on shall be seen */
     for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
         struct pool *pool = &mbi_pools[class];

@@ -29,6 +29,16 @@ void mbi_decay_init(void);
  */
 uint64_t mbi_decay_poll(void);
 
+/*
+ * The number of windows that have ended. relaxed [WINDOW]: who is told late is late by a window.
+ */
+extern MBI_HIDDEN _Atomic uint32_t mbi_decay_windows;
+
+MBI_HOT_INLINE uint32_t decay_windows(void)
+{
+    return atomic_load_explicit(&mbi_decay_windows, memory_order_relaxed); /* [WINDOW] */
+}
+
 struct decay_totals {
     uint64_t steps;
     uint64_t step_ns_max;

@@ -44,6 +44,8 @@ struct thread_cache {
      * first needs the class, then the pool's rounds, or less where the process is crowded.
      */
     uint16_t capacity[SIZE_CLASS_COUNT];
+    uint32_t state[SIZE_CLASS_COUNT]; /* what the class looked like when the window ended */
+    uint32_t windows;                 /* decay_windows() at that time */
     size_t extra_bytes; /* kept beyond one magazine a class; at most mbi_config.extra_bytes_max */
     size_t used_bytes;  /* of all capacities, and of what is kept */
     size_t taken_bytes; /* of the process's budget; at least used_bytes */

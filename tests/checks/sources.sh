@@ -57,7 +57,7 @@ rung() {
     core/trim.*) echo 8 ;;
     core/decay.*) echo 9 ;;
     tcache/background.* | tcache/budget.* | tcache/magazine.* | tcache/previous.*) echo 10 ;;
-    tcache/thread_cache.*) echo 11 ;;
+    tcache/thread_cache.* | tcache/exchange.*) echo 11 ;;
     tcache/registry.*) echo 12 ;;
     tcache/out_of_memory.*) echo 13 ;;
     tcache/thread_exit.h) echo 13 ;;

@@ -1,0 +1,259 @@
+/* exchange: keeping, giving up, refilling; and what the budget allows. */
+#include "tcache/exchange.h"
+
+#include "core/config.h"
+#include "tcache/budget.h"
+
+static size_t magazine_bytes(const struct pool *pool)
+{
+    return pool->rounds * pool->slot_bytes;
+}
+
+/* Counts `bytes` more as used; false when the process's budget has no more. */
+static bool cache_use(struct thread_cache *cache, size_t bytes)
+{
+    size_t used_bytes = cache->used_bytes + bytes;
+    if (used_bytes > cache->taken_bytes) {
+        size_t missing = used_bytes - cache->taken_bytes;
+        size_t more = round_up(missing, BUDGET_PIECE_BYTES);
+        if (!mbi_budget_take(more)) {
+            more = missing;
+            if (!mbi_budget_take(more)) {
+                return false;
+            }
+        }
+        cache->taken_bytes += more;
+    }
+    cache->used_bytes = used_bytes;
+    return true;
+}
+
+/* Gives the budget back what has not been used, but for a piece or two: it may be needed again. */
+static void cache_unuse(struct thread_cache *cache, size_t bytes)
+{
+    cache->used_bytes -= bytes;
+    size_t spare = cache->taken_bytes - cache->used_bytes;
+    if (spare >= 4 * BUDGET_PIECE_BYTES) {
+        cache->taken_bytes -= spare - BUDGET_PIECE_BYTES;
+        mbi_budget_return(spare - BUDGET_PIECE_BYTES);
+    }
+}
+
+/* The loaded magazine may hold `rounds`, if the budget allows; more than now. */
+static bool cache_widen(struct thread_cache *cache, const struct pool *pool, size_t rounds)
+{
+    size_t class = pool->class;
+    if (!cache_use(cache, (rounds - cache->capacity[class]) * pool->slot_bytes)) {
+        return false;
+    }
+    cache->capacity[class] = (uint16_t)rounds;
+    magazine_set_rounds_max(&cache->loaded[class], (uint16_t)rounds);
+    return true;
+}
+
+/* True when the loaded magazine may be as large as a batch, from now on if it was not so far. */
+static bool cache_open(struct thread_cache *cache, const struct pool *pool)
+{
+    return MBI_LIKELY(cache->capacity[pool->class] == pool->rounds)
+           || (!mbi_budget_is_crowded() && cache_widen(cache, pool, pool->rounds));
+}
+
+/* The caller has made sure that it may be used. */
+static void cache_keep(struct thread_cache *cache, struct pool *pool, uint64_t chain)
+{
+    struct previous *previous = &cache->previous[pool->class];
+    if (previous_depth(previous) != 0) {
+        cache->extra_bytes += magazine_bytes(pool);
+    }
+    previous_push(previous, &pool->space, chain);
+}
+
+/* The magazine kept last; there is one. */
+static uint64_t cache_unkeep(struct thread_cache *cache, struct pool *pool)
+{
+    struct previous *previous = &cache->previous[pool->class];
+    uint64_t chain = previous_pop(previous, &pool->space, pool->rounds);
+    if (previous_depth(previous) != 0) {
+        cache->extra_bytes -= magazine_bytes(pool);
+    }
+    cache_unuse(cache, magazine_bytes(pool));
+    return chain;
+}
+
+static void cache_flush_one_kept(struct thread_cache *cache, struct pool *pool)
+{
+    uint64_t chain = cache_unkeep(cache, pool);
+    mbi_pool_push_batch(pool, chain, &cache->transfers[pool->class]);
+}
+
+/* After a magazine was kept or taken back: gives one up that turned out to be superfluous. */
+static void cache_end_exchange(struct thread_cache *cache, struct pool *pool)
+{
+    if (MBI_UNLIKELY(previous_count_exchange(&cache->previous[pool->class]))) {
+        cache_flush_one_kept(cache, pool);
+    }
+}
+
+/*
+ * Fresh slots come in runs of a quarter of what the thread has carved of the class so far: one
+ * which needs twenty objects touches the memory of a few more, and one which needs many soon gets
+ * whole magazines. The first runs are of 8 slots, or of fewer that fill 1 KiB. Runs are whole cache
+ * lines, so that none is shared by two threads' fresh slots.
+ */
+enum { RUN_SHARE = 4, FIRST_RUN_ROUNDS = 8, FIRST_RUN_BYTES = 1024 };
+_Static_assert((RUN_SHARE + 1) * MAGAZINE_ROUNDS_MAX <= UINT16_MAX, "carved is counted that far");
+
+static size_t cache_run_rounds(const struct thread_cache *cache, const struct pool *pool)
+{
+    size_t first = FIRST_RUN_BYTES / pool->slot_bytes;
+    size_t rounds = cache->carved[pool->class] / RUN_SHARE;
+    if (first > FIRST_RUN_ROUNDS) {
+        first = FIRST_RUN_ROUNDS;
+    }
+    rounds = round_up(rounds > first ? rounds : first, size_class_line_rounds(pool->class));
+    return rounds < pool->rounds ? rounds : pool->rounds;
+}
+
+static bool cache_obtain(struct thread_cache *cache, struct pool *pool)
+{
+    size_t wanted = cache_run_rounds(cache, pool);
+    uint64_t chain;
+    struct slot_run run = mbi_pool_obtain(pool, wanted, &chain);
+    if (run.rounds != 0) {
+        chain = mbi_pool_link_run(pool, run);
+        if (wanted < pool->rounds) {
+            cache->carved[pool->class] = (uint16_t)(cache->carved[pool->class] + wanted);
+        }
+    }
+    magazine_set_chain(&cache->loaded[pool->class], chain);
+    return chain != 0;
+}
+
+/*
+ * The same where the process is crowded: as many slots as would be carved, of whatever is there, and
+ * at least one, which the caller takes out at once.
+ */
+static bool cache_obtain_little(struct thread_cache *cache, struct pool *pool)
+{
+    size_t class = pool->class;
+    size_t rounds = cache_run_rounds(cache, pool);
+    if (rounds > cache->capacity[class] && !cache_widen(cache, pool, rounds)) {
+        rounds = cache->capacity[class] != 0 ? cache->capacity[class] : 1;
+    }
+    uint64_t chain = mbi_pool_take_little(pool, rounds);
+    if (rounds < pool->rounds) {
+        cache->carved[class] = (uint16_t)(cache->carved[class] + rounds);
+    }
+    magazine_set_chain(&cache->loaded[class], chain);
+    return chain != 0;
+}
+
+/* Fills the empty loaded magazine to the brim: with one that was kept, or from the centre. */
+bool mbi_exchange_refill_whole(struct thread_cache *cache, struct pool *pool)
+{
+    struct previous *previous = &cache->previous[pool->class];
+    uint64_t chain;
+    if (previous_depth(previous) != 0) {
+        chain = cache_unkeep(cache, pool);
+        cache_end_exchange(cache, pool);
+    } else {
+        chain = mbi_pool_pop_batch(pool, &cache->transfers[pool->class]);
+        if (chain != 0) {
+            previous_note_refill(previous);
+        }
+    }
+    magazine_set_chain(&cache->loaded[pool->class], chain);
+    return chain != 0;
+}
+
+bool mbi_exchange_refill(struct thread_cache *cache, struct pool *pool)
+{
+    if (MBI_UNLIKELY(!cache_open(cache, pool))) {
+        return cache_obtain_little(cache, pool);
+    }
+    return mbi_exchange_refill_whole(cache, pool) || cache_obtain(cache, pool);
+}
+
+/* Behind the loaded magazine there is room, and the budget for it, for one more full one. */
+static bool cache_has_room(struct thread_cache *cache, const struct pool *pool)
+{
+    const struct previous *previous = &cache->previous[pool->class];
+    size_t depth = previous_depth(previous);
+    size_t bytes = magazine_bytes(pool);
+    if (depth != 0
+        && (depth >= previous->depth_max
+            || cache->extra_bytes + bytes > mbi_config.extra_bytes_max
+            || mbi_budget_is_crowded())) {
+        return false;
+    }
+    return cache_use(cache, bytes);
+}
+
+/* The loaded magazine's chain, which is as long as a batch, is kept or goes to the centre. */
+static void cache_put_away(struct thread_cache *cache, struct pool *pool, uint64_t chain)
+{
+    struct previous *previous = &cache->previous[pool->class];
+    if (cache_has_room(cache, pool)) {
+        cache_keep(cache, pool, chain);
+        cache_end_exchange(cache, pool);
+        return;
+    }
+    if (previous_depth(previous) != 0) {
+        uint64_t older = cache_unkeep(cache, pool);
+        /* As much as was just given up: but others may have been quicker. */
+        if (cache_use(cache, magazine_bytes(pool))) {
+            cache_keep(cache, pool, chain);
+            chain = older;
+        } else {
+            mbi_pool_push_batch(pool, older, &cache->transfers[pool->class]);
+        }
+    }
+    mbi_pool_push_batch(pool, chain, &cache->transfers[pool->class]);
+    previous_note_flush(previous);
+}
+
+bool mbi_exchange_make_room(struct thread_cache *cache, struct pool *pool)
+{
+    size_t class = pool->class;
+    struct magazine *loaded = &cache->loaded[class];
+    size_t capacity = cache->capacity[class];
+    if (magazine_rounds_max(loaded) != capacity) {
+        magazine_set_rounds_max(loaded, (uint16_t)capacity);
+    }
+    if (chain_rounds(magazine_chain(loaded)) < capacity) {
+        return true;
+    }
+    if (MBI_UNLIKELY(capacity < pool->rounds)) {
+        size_t more = 2 * capacity > FIRST_RUN_ROUNDS ? 2 * capacity : FIRST_RUN_ROUNDS;
+        if (cache_open(cache, pool)
+            || cache_widen(cache, pool, more < pool->rounds ? more : pool->rounds)) {
+            return true;
+        }
+    }
+    uint64_t chain = magazine_unload(loaded);
+    if (chain_rounds(chain) == pool->rounds) {
+        cache_put_away(cache, pool, chain);
+    } else if (chain != 0) {
+        mbi_pool_return_loose(pool, chain);
+    }
+    return capacity != 0;
+}
+
+void mbi_exchange_flush_class(struct thread_cache *cache, size_t class)
+{
+    struct pool *pool = &mbi_pools[class];
+    while (previous_depth(&cache->previous[class]) != 0) {
+        cache_flush_one_kept(cache, pool);
+    }
+    previous_init(&cache->previous[class]);
+    uint64_t chain = magazine_unload(&cache->loaded[class]);
+    if (chain_rounds(chain) == pool->rounds) {
+        mbi_pool_push_batch(pool, chain, &cache->transfers[class]);
+    } else if (chain != 0) {
+        mbi_pool_return_loose(pool, chain);
+    }
+    magazine_set_rounds_max(&cache->loaded[class], 0);
+    cache_unuse(cache, cache->capacity[class] * pool->slot_bytes);
+    cache->capacity[class] = 0;
+    cache->carved[class] = 0;
+}
