@@ -9,7 +9,11 @@
 #define MIB ((double)(1 << 20))
 
 static const double START_SHARE = 0.05;
-static const double METADATA_PER_OBJECT_BYTES = 0.016 * 8;
+/* src/core/sorted.h: a bit a slot, 4 bytes for 64 KiB; each in whole pages, for each pool in use. */
+static const double METADATA_PER_OBJECT_BYTES = 0.125;
+static const double METADATA_PER_PEAK_BYTE = 4.0 / (64 << 10);
+static const double METADATA_PER_POOL_BYTES = 2 * 4096;
+static const double MIXED_POOLS = 32; /* the drop-in's: every second one */
 static const double DECAY_MAX_S = 3;
 static const double ERRORS_MAX = 2;
 static const double GROWTH_SHARE_PER_S = 0.001;
@@ -54,7 +58,10 @@ static void print_back(unsigned row, unsigned ours)
     double start = sheet_median(row, ours, START);
     double peak = sheet_median(row, ours, PEAK);
     double beyond = sheet_median(row, ours, BEYOND_START);
-    double metadata = METADATA_PER_OBJECT_BYTES * sheet_median(row, ours, OBJECTS);
+    bool mixed = begins(sheet.row[row].workload, "peak-mixed");
+    double metadata = METADATA_PER_OBJECT_BYTES * sheet_median(row, ours, OBJECTS)
+                      + METADATA_PER_PEAK_BYTE * peak
+                      + METADATA_PER_POOL_BYTES * (mixed ? MIXED_POOLS : 1);
     double allowed = START_SHARE * start + metadata;
     printf("%-22s", sheet.row[row].workload);
     print_number(9, 2, start / MIB);

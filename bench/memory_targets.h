@@ -2,8 +2,8 @@
  * memory_targets: what MemoryBucket (dropin) was to reach, and whether it did. By medians.
  *
  *   back     all freed and purged, resident memory is beyond the start by at most 5 % of the start
- *            and the metadata that the peak leaves: 1.6 % of the smallest slot, 8 bytes, for each
- *            object (so 1.6 % of the peak for objects of 8 bytes, 0.03 % for 512)
+ *            and the metadata that the peak leaves: a bit for each object, 4 bytes for each 64 KiB,
+ *            and two pages for each pool in use
  *   decay    below a tenth of the peak within 3 seconds
  *   growth   the slope is at most two of its standard errors, or 0.1 % of resident memory a second.
  *            Either is enough: the error is next to nothing where memory moves by a page or two in
