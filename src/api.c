@@ -7,16 +7,26 @@
 
 #include "api.h"
 #include "core/config.h"
+#include "tcache/background.h"
 #include "tcache/fork.h"
+
+#include <unistd.h>
 
 /*
  * Both stand here, and not beside what they call, because every user of the archive links this
  * file: an archive member that nobody names would be left out, and its constructor with it.
  */
-__attribute__((constructor(101))) static void api_come_up(void)
+__attribute__((constructor(101))) static void api_come_up(int argc, char **argv, char **envp)
 {
-    /* Only this: in the drop-in it runs before the C library has its environment. */
+    (void)argc;
+    (void)argv;
     mbi_fork_register();
+    if (environ == NULL) {
+        environ = envp; /* as the C library will: in the drop-in this runs before it has */
+    }
+    if (mbi_config_wants_background()) {
+        (void)mb_init();
+    }
 }
 
 __attribute__((destructor)) static void api_report(void)
@@ -30,7 +40,11 @@ __attribute__((destructor)) static void api_report(void)
 
 int mb_init(void)
 {
-    return mbi_startup();
+    int error = mbi_startup();
+    if (mbi_config.background && mbi_config.decay_ms >= 0) {
+        (void)mbi_background_start();
+    }
+    return error;
 }
 
 MBI_COLD void *mbi_api_alloc_rare(size_t size)

@@ -146,8 +146,9 @@ MB_API void mb_thread_busy(void);
  * What remains free in pages that are in use is handed out in address order from then on, which
  * brings new objects together.
  *
- * One caller at a time; others wait. Allocating threads do not. Takes about 50 ns for each free
- * slot that is not in its place in a processor's cache, and a system call for each run of pages.
+ * Several callers take turns. A thread that allocates or frees waits, if at all, for the lock of its
+ * pool for a moment. Takes about 20 ns for each free slot that is in no processor's cache, and a
+ * system call for each run of pages. Pages that are locked in memory (mlock) stay.
  *
  * Returns the bytes given back.
  */
@@ -155,9 +156,8 @@ MB_API size_t mb_trim(size_t keep_bytes);
 
 /*
  * Starts a thread that does what otherwise slow paths of other threads do, so that free memory
- * goes back also while the process sleeps (MB_DECAY_MS). MB_BACKGROUND=1 does the same as soon as
- * there is something to give back. It stands still while the process forks and exists in the
- * parent only.
+ * goes back also while the process sleeps (MB_DECAY_MS). MB_BACKGROUND=1 does the same when the
+ * library is loaded. It stands still while the process forks and exists in the parent only.
  *
  * Returns 0, also when it runs already, or a negative errno value of pthread_create, or -EINVAL
  * when MB_DECAY_MS is -1. Not from fork handlers.
@@ -171,8 +171,8 @@ MB_API void mb_background_stop(void);
  * Limits the committed memory of all pools together to `bytes`; 0: no limit. As MB_MEMORY_LIMIT.
  * Large requests do not count: they are the system allocator's.
  *
- * A request for which memory would have to be committed beyond the limit is served from free
- * memory of any pool whose slots are large enough; if there is none, free memory is given back as
+ * A request for which memory would have to be committed beyond the limit is served from free memory
+ * of any pool whose slots are larger and aligned alike; if there is none, free memory is given back as
  * by mb_trim(0), then the handler below is asked, and then the request fails with NULL and ENOMEM.
  * A limit below what is committed already takes nothing away from the program: free memory is
  * given back at once, and nothing more is committed until enough was.
@@ -182,9 +182,10 @@ MB_API void mb_background_stop(void);
 MB_API size_t mb_memory_limit_set(size_t bytes);
 
 /*
- * Called when a request of `size` bytes, at most MB_SMALL_MAX, cannot be served, in the thread that
- * made it and with no lock held. May allocate and free; what fails meanwhile in the same thread
- * fails without another call. Returns non-zero to have the request tried again, 0 to let it fail.
+ * Called when a request of at most MB_SMALL_MAX bytes cannot be served, in the thread that made it
+ * and with no lock held; `size` is that of its slot, the request rounded up to 8. May allocate and
+ * free; what fails meanwhile in the same thread fails without another call. Must return (no longjmp,
+ * no exception): non-zero to have the request tried again, 0 to let it fail.
  */
 typedef int mb_out_of_memory_handler(size_t size, void *argument);
 

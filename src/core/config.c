@@ -219,6 +219,20 @@ static void read_magazine_rounds(void)
     }
 }
 
+bool mbi_config_wants_background(void)
+{
+    const char *value = secure_getenv("MB_BACKGROUND");
+    return value != NULL && strcmp(value, "1") == 0;
+}
+
+void mbi_config_no_huge_pages(void)
+{
+    mbi_config.huge_pages = false;
+    if (secure_getenv("MB_DECAY_MS") == NULL) {
+        mbi_config.decay_ms = DEFAULT_DECAY_MS;
+    }
+}
+
 static bool read_too_early;
 
 void mbi_config_read_late(void)

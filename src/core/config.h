@@ -46,6 +46,12 @@ extern MBI_HIDDEN struct config mbi_config;
  */
 void mbi_config_read(size_t page_bytes);
 
+/* Whether MB_BACKGROUND is set, before anything else is read. */
+bool mbi_config_wants_background(void);
+
+/* There are none: what they changed of the defaults is as without MB_HUGEPAGE. */
+void mbi_config_no_huge_pages(void);
+
 /*
  * A program that allocates before the C library itself is initialised (.preinit_array) finds no
  * environment. Called later, this reads what can still be changed then: MB_STATS.

@@ -8,6 +8,8 @@
 #define MILLISECOND_NS UINT64_C(1000000)
 /* The coarse clock goes in steps of a timer tick, 1 to 10 ms. */
 #define COARSE_NS (10 * MILLISECOND_NS)
+/* However short the window is, threads give up what they have not used for this time, not less. */
+#define THREADS_WINDOW_NS (100 * MILLISECOND_NS)
 
 /* The least time between two steps, and the fewest slots that make one worth while. */
 enum { STEP_GAP_NS = 50000, STEP_SLOTS_MIN = 512 };
@@ -26,6 +28,7 @@ static struct {
     size_t class;           /* whose turn it is */
     uint64_t slots_per_window; /* at most as many have to be sorted; by half a window */
     uint64_t last_step_ns;
+    uint64_t threads_told_ns; /* when the threads were last told that a window ended */
 } decay;
 
 static _Atomic uint64_t steps;
@@ -44,8 +47,11 @@ static void turn_window(uint64_t now_ns)
 {
     uint64_t slots = 0;
     bool any = false;
-    atomic_store_explicit(&mbi_decay_windows, decay_windows() + 1,
-                          memory_order_relaxed); /* [WINDOW] */
+    if (now_ns - decay.threads_told_ns >= THREADS_WINDOW_NS) {
+        decay.threads_told_ns = now_ns;
+        atomic_store_explicit(&mbi_decay_windows, decay_windows() + 1,
+                              memory_order_relaxed); /* [WINDOW] */
+    }
     pools_set_pending(false); /* first: a push from now on shall be seen */
     for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
         struct pool *pool = &mbi_pools[class];
@@ -76,6 +82,7 @@ static void work(uint64_t elapsed_ns)
     size_t slots = share < TRIM_SLOTS_MAX ? (size_t)share : TRIM_SLOTS_MAX;
     slots = slots > STEP_SLOTS_MIN ? slots : STEP_SLOTS_MIN;
     size_t pages = TRIM_PAGES_MAX;
+    size_t blocks = TRIM_BLOCKS_MAX;
 
     while (decay.class < SIZE_CLASS_COUNT) {
         struct pool *pool = &mbi_pools[decay.class];
@@ -88,7 +95,7 @@ static void work(uint64_t elapsed_ns)
             continue;
         }
         size_t bytes = 0;
-        if (mbi_trim_release(pool, pages, &bytes)) {
+        if (mbi_trim_release(pool, &blocks, pages, &bytes)) {
             return;
         }
         pages -= bytes / mbi_os_page_bytes();
@@ -134,9 +141,14 @@ uint64_t mbi_decay_poll(void)
     if (!mbi_trim_try_lock()) {
         return STEP_GAP_NS;
     }
-    step(now_ns);
-    due = decay.working ? now_ns + STEP_GAP_NS : decay.window_end_ns;
-    atomic_store_explicit(&due_ns, due, memory_order_relaxed); /* [DUE] */
+    /* Again, now that nobody else changes them: this thread may have stood still meanwhile. */
+    due = atomic_load_explicit(&due_ns, memory_order_relaxed); /* [DUE] */
+    now_ns = mbi_os_clock_ns();
+    if (now_ns >= due) {
+        step(now_ns);
+        due = decay.working ? now_ns + STEP_GAP_NS : decay.window_end_ns;
+        atomic_store_explicit(&due_ns, due, memory_order_relaxed); /* [DUE] */
+    }
     mbi_trim_unlock();
     return due > now_ns ? due - now_ns : 0;
 }

@@ -4,6 +4,18 @@
 static _Atomic size_t committed;
 static _Atomic size_t limit_bytes = LIMIT_NONE;
 
+static _Thread_local bool reached __attribute__((tls_model("initial-exec")));
+
+bool mbi_limit_was_reached(void)
+{
+    return reached;
+}
+
+void mbi_limit_forget(void)
+{
+    reached = false;
+}
+
 size_t mbi_limit_charge_some(size_t count, size_t unit_bytes)
 {
     size_t old = atomic_load_explicit(&committed, memory_order_relaxed); /* [COMMITTED] */
@@ -12,6 +24,9 @@ size_t mbi_limit_charge_some(size_t count, size_t unit_bytes)
         size_t bytes_max = mbi_limit_get();
         size_t left = bytes_max > old ? bytes_max - old : 0;
         charged = left / unit_bytes < count ? left / unit_bytes : count;
+        if (charged < count) {
+            reached = true;
+        }
         if (charged == 0) {
             return 0;
         }

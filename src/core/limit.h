@@ -24,6 +24,10 @@ size_t mbi_limit_charge_some(size_t count, size_t unit_bytes);
 
 void mbi_limit_return(size_t bytes);
 
+/* Whether a charge of the calling thread was refused, wholly or in part, since it last forgot. */
+bool mbi_limit_was_reached(void);
+void mbi_limit_forget(void);
+
 /* The limit in bytes, LIMIT_NONE without one; set returns the one before. */
 size_t mbi_limit_get(void);
 size_t mbi_limit_set(size_t bytes_max);

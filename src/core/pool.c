@@ -53,38 +53,42 @@ void mbi_pool_set_loose_locked(struct pool *pool, uint64_t chain)
                           memory_order_relaxed); /* [COUNT] */
 }
 
-/*
- * Starts carving at the beginning of a span, whose free slots `sorted` will hold; leaves the pool
- * exhausted when there is no span.
- */
-static void pool_enter_span(struct pool *pool, char *span, size_t span_bytes,
-                            struct sorted *sorted)
+/* Where the slots of a span lie; there may be no such span, and then it has none. */
+static void pool_lay_out(const struct pool *pool, char *span, size_t span_bytes,
+                         struct sorted *sorted)
 {
+    size_t page_bytes = mbi_os_page_bytes();
     if (span == NULL) {
-        pool->carve_next = pool->commit_end = pool->carve_end = NULL;
+        mbi_sorted_init(sorted, NULL, pool->slot_bytes, 0, page_bytes);
         return;
     }
-    size_t page_bytes = mbi_os_page_bytes();
     size_t colours = span_bytes / page_bytes / SPAN_PER_COLOURS;
     size_t colour = (1 + pool->class * COLOUR_PAGES % colours) * page_bytes;
     size_t slots = (span_bytes - colour) / pool->slot_bytes;
-    pool->carve_next = span + colour;
+    mbi_sorted_init(sorted, span + colour, pool->slot_bytes, slots, page_bytes);
+}
+
+/* Starts carving at the beginning of a span; leaves the pool exhausted when there is none. */
+static void pool_enter_span(struct pool *pool, char *span, const struct sorted *sorted)
+{
+    pool->carve_next = sorted->first;
     /* A huge page begins with the span: then the colour is committed too. */
-    pool->commit_end = mbi_config.huge_pages ? span : pool->carve_next;
-    pool->carve_end = pool->carve_next + slots * pool->slot_bytes;
-    mbi_sorted_init(sorted, pool->carve_next, pool->slot_bytes, slots, page_bytes);
+    pool->commit_end = mbi_config.huge_pages ? span : sorted->first;
+    pool->carve_end = sorted->first + sorted->slots_max * pool->slot_bytes;
 }
 
 static void pool_enter_wide_span(struct pool *pool)
 {
-    size_t span_bytes = mbi_region.wide_span_bytes;
-    /* Slot numbers end the pool: dense and wide units together must fit 32 bits. */
-    size_t units_max = SLOT_NUMBER_MASK - pool->space.dense_units;
-    if (span_bytes / SIZE_STEP_BYTES > units_max) {
-        span_bytes = units_max * SIZE_STEP_BYTES;
-    }
     pool->wide = true;
-    pool_enter_span(pool, pool->space.wide, span_bytes, &pool->wide_sorted);
+    pool_enter_span(pool, pool->space.wide, &pool->wide_sorted);
+}
+
+/* Slot numbers end the pool: dense and wide units together must fit 32 bits. */
+static size_t pool_wide_bytes(const struct pool *pool)
+{
+    size_t units_max = SLOT_NUMBER_MASK - pool->space.dense_units;
+    size_t span_bytes = mbi_region.wide_span_bytes;
+    return span_bytes / SIZE_STEP_BYTES > units_max ? units_max * SIZE_STEP_BYTES : span_bytes;
 }
 
 void mbi_pools_spread(unsigned processors)
@@ -107,9 +111,10 @@ void mbi_pools_init(void)
         pool->space.dense = mbi_region_dense_span(class);
         pool->space.wide = mbi_region_wide_span(class);
         pool->space.dense_units = mbi_region.dense_span_bytes / SIZE_STEP_BYTES;
+        pool_lay_out(pool, pool->space.dense, mbi_region.dense_span_bytes, &pool->dense_sorted);
+        pool_lay_out(pool, pool->space.wide, pool_wide_bytes(pool), &pool->wide_sorted);
         if (pool->space.dense != NULL) {
-            pool_enter_span(pool, pool->space.dense, mbi_region.dense_span_bytes,
-                            &pool->dense_sorted);
+            pool_enter_span(pool, pool->space.dense, &pool->dense_sorted);
         } else {
             pool_enter_wide_span(pool);
         }
@@ -266,6 +271,11 @@ static void pool_take_sorted_of_locked(struct pool *pool, struct sorted *sorted,
     counter_add(&pool->committed_bytes, pages * sorted->page_bytes);
     counter_add(&pool->released_bytes, -(uint64_t)(pages * sorted->page_bytes));
     counter_add(&pool->sorted_slots, -(uint64_t)taken->count);
+    bool in_use = sorted == (pool->wide ? &pool->wide_sorted : &pool->dense_sorted);
+    if (taken->count != 0 && in_use) {
+        char *end = (char *)sorted_slot(sorted, taken->numbers[taken->count - 1] + 1);
+        pool->touched_end = end > pool->touched_end ? end : pool->touched_end;
+    }
 }
 
 /* Up to `rounds_wanted` of the lowest sorted slots; none when there are none. */
@@ -281,7 +291,7 @@ static void pool_take_sorted_locked(struct pool *pool, size_t rounds_wanted,
     }
 }
 
-/* Links the slots in address order. This writes to them, and may wait for pages: so no lock. */
+/* Links the slots in address order. This writes to them, and may wait for pages: no lock if many. */
 static uint64_t sorted_slots_link(const struct sorted_slots *taken)
 {
     uint64_t chain = 0;

@@ -159,18 +159,14 @@ void mbi_sorted_add(struct sorted *sorted, size_t index)
 {
     assert(index < sorted->covered);
     slots_assign(sorted, index, index + 1, true);
-    size_t first = block_of(sorted, index);
-    size_t last = ((index + 1) * sorted->slot_bytes - 1) / SORTED_BLOCK_BYTES;
+    size_t first = index * sorted->slot_bytes / sorted->page_bytes;
+    size_t end = ((index + 1) * sorted->slot_bytes - 1) / sorted->page_bytes + 1;
     if (!sorted_is_dirty(sorted)) {
         sorted->dirty_begin = first;
-        sorted->dirty_end = last + 1;
+        sorted->dirty_end = end;
     }
-    if (first < sorted->dirty_begin) {
-        sorted->dirty_begin = first;
-    }
-    if (last >= sorted->dirty_end) {
-        sorted->dirty_end = last + 1;
-    }
+    sorted->dirty_begin = first < sorted->dirty_begin ? first : sorted->dirty_begin;
+    sorted->dirty_end = end > sorted->dirty_end ? end : sorted->dirty_end;
 }
 
 static bool page_is_released(const struct sorted *sorted, size_t page)
@@ -238,9 +234,15 @@ size_t mbi_sorted_take(struct sorted *sorted, size_t count, uint32_t *out, size_
 {
     size_t pages_allowed = *pages;
     size_t taken = 0;
-    size_t blocks = sorted->slots != 0 ? mbi_sorted_blocks(sorted, sorted->covered) : 0;
+    if (sorted->slots == 0) {
+        *pages = 0;
+        return 0;
+    }
+    size_t blocks = mbi_sorted_blocks(sorted, sorted->covered);
+    unsigned all_pages = (1U << pages_per_block(sorted)) - 1;
     for (size_t block = sorted->lowest; block < blocks && taken < count; block++) {
-        if (sorted->blocks[block].slots != 0) {
+        bool gone = sorted->blocks[block].released == all_pages;
+        if (sorted->blocks[block].slots != 0 && (*pages != 0 || !gone)) {
             taken += block_take(sorted, block, count - taken, out + taken, pages);
         }
         if (sorted->blocks[block].slots == 0 && block == sorted->lowest) {
@@ -264,49 +266,55 @@ static bool block_is_hopeless(const struct sorted *sorted, size_t block)
     return (sorted->blocks[block].slots + 2U) * sorted->slot_bytes < sorted->page_bytes;
 }
 
+/* Moves dirty_begin to the first dirty page that can go, or past all of at most *blocks_max blocks. */
+static bool find_page(struct sorted *sorted, size_t *blocks_max)
+{
+    size_t per_block = pages_per_block(sorted);
+    while (sorted_is_dirty(sorted) && *blocks_max != 0) {
+        size_t block = sorted->dirty_begin / per_block;
+        size_t end = (block + 1) * per_block;
+        end = end < sorted->dirty_end ? end : sorted->dirty_end;
+        size_t page = block_is_hopeless(sorted, block) ? end : sorted->dirty_begin;
+        while (page < end && !page_can_go(sorted, page)) {
+            page++;
+        }
+        sorted->dirty_begin = page;
+        if (page < end) {
+            return true;
+        }
+        --*blocks_max;
+    }
+    return false;
+}
+
 struct page_run mbi_sorted_begin_release(struct sorted *sorted, size_t *blocks_max,
                                          size_t pages_max)
 {
     struct page_run run = { .begin = 0, .end = 0 };
-    size_t per_block = pages_per_block(sorted);
-    while (sorted_is_dirty(sorted) && *blocks_max != 0) {
-        size_t block = sorted->dirty_begin;
-        size_t block_end = (block + 1) * per_block;
-        size_t page = block * per_block;
-        if (block_is_hopeless(sorted, block)) {
-            page = block_end;
-        }
-        while (page < block_end && !page_can_go(sorted, page)) {
-            page++;
-        }
-        if (page < block_end) {
-            run.begin = page;
-            run.end = page + 1;
-            break;
-        }
-        sorted->dirty_begin++;
-        --*blocks_max;
-    }
-    if (run.begin == run.end) {
+    if (pages_max == 0 || !find_page(sorted, blocks_max)) {
         return run;
     }
-    size_t pages_end = sorted->dirty_end * per_block;
-    while (run.end < pages_end && run.end - run.begin < pages_max
+    run.begin = sorted->dirty_begin;
+    run.end = run.begin + 1;
+    while (run.end < sorted->dirty_end && run.end - run.begin < pages_max
            && page_can_go(sorted, run.end)) {
         run.end++;
     }
+    sorted->dirty_begin = run.end;
     slots_assign(sorted, page_first_slot(sorted, run.begin), page_end_slot(sorted, run.end - 1),
                  false);
     return run;
 }
 
-void mbi_sorted_end_release(struct sorted *sorted, struct page_run run, bool released)
+void mbi_sorted_end_release(struct sorted *sorted, struct page_run run)
 {
     slots_assign(sorted, page_first_slot(sorted, run.begin), page_end_slot(sorted, run.end - 1),
                  true);
-    for (size_t page = run.begin; page < run.end && released; page++) {
-        page_set_released(sorted, page, true);
-    }
+}
+
+void mbi_sorted_note_released(struct sorted *sorted, size_t page)
+{
+    page_set_released(sorted, page, true);
 }
 
 size_t mbi_sorted_page_rest(const struct sorted *sorted, size_t carved, size_t touched)

@@ -49,7 +49,7 @@ struct sorted {
     size_t slots;
     size_t pages_released;
     size_t lowest; /* no block below has slots here */
-    /* Blocks that got slots since they were last looked through for pages to release. */
+    /* Pages that got slots since they were last looked at: whether they can be released. */
     size_t dirty_begin;
     size_t dirty_end;
 };
@@ -96,16 +96,20 @@ void mbi_sorted_add(struct sorted *sorted, size_t index);
 size_t mbi_sorted_take(struct sorted *sorted, size_t count, uint32_t *out, size_t *pages);
 
 /*
- * Looks through at most `blocks_max` dirty blocks for the next run of at most `pages_max` pages that
- * can be released, and takes the slots that overlap it out of here, so that nobody uses them while
- * the caller gives the pages back; an empty run when there is none in those blocks. *blocks_max
- * becomes what is left of it.
+ * Looks through at most `blocks_max` blocks with dirty pages for the next run of at most `pages_max`
+ * pages that can be released, and takes the slots that overlap it out of here, so that nobody uses
+ * them while the caller gives the pages back; an empty run when there is none in those blocks.
+ * *blocks_max becomes what is left of it. A run is found once: pages that cannot be given back are
+ * not tried again until one of their slots has been used.
  */
 struct page_run mbi_sorted_begin_release(struct sorted *sorted, size_t *blocks_max,
                                          size_t pages_max);
 
-/* Puts those slots back; `released`: the pages are gone now. */
-void mbi_sorted_end_release(struct sorted *sorted, struct page_run run, bool released);
+/* Puts those slots back; the pages are as they were. */
+void mbi_sorted_end_release(struct sorted *sorted, struct page_run run);
+
+/* A page whose slots are here is gone now. */
+void mbi_sorted_note_released(struct sorted *sorted, size_t page);
 
 static inline bool sorted_is_dirty(const struct sorted *sorted)
 {

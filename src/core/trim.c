@@ -136,7 +136,7 @@ size_t mbi_trim_sort(struct pool *pool, size_t slots_max)
 /*
  * A page that is carved in part can go only when the rest of it is carved too: nobody could be
  * kept from carving it during the system call. So the rest becomes sorted slots, when what there
- * is of the page is.
+ * is of the page is; and some more, so that fresh runs go on beginning on a cache line.
  */
 static void complete_last_page_locked(struct pool *pool)
 {
@@ -144,59 +144,89 @@ static void complete_last_page_locked(struct pool *pool)
     size_t carved = sorted->slots != 0 ? mbi_pool_carved_locked(pool, sorted) : 0;
     size_t touched = (size_t)(pool->touched_end - sorted->first);
     size_t missing = carved != 0 ? mbi_sorted_page_rest(sorted, carved, touched) : 0;
-    if (missing == 0 || !mbi_sorted_cover(sorted, carved + missing)) {
+    if (missing == 0) {
         return;
     }
-    struct slot_run run = mbi_pool_carve_locked(pool, missing);
+    size_t end = round_up(carved + missing, size_class_line_rounds(pool->class));
+    if (end > sorted->slots_max || !mbi_sorted_cover(sorted, end)) {
+        return;
+    }
+    struct slot_run run = mbi_pool_carve_locked(pool, end - carved);
     for (size_t i = 0; i < run.rounds; i++) {
         mbi_sorted_add(sorted, carved + i);
     }
     counter_add(&pool->sorted_slots, run.rounds);
 }
 
-static struct page_run release_run(struct pool *pool, struct sorted *sorted, size_t *blocks_max,
-                                   size_t pages_max)
+/* Which pages of a run are gone. */
+struct pages_gone {
+    uint64_t bits[TRIM_PAGES_MAX / 64];
+};
+
+/*
+ * Gives the pages back: all at once, or, as the kernel refuses that where a page of them is locked
+ * in memory, one by one. Nobody else uses them meanwhile; no lock.
+ */
+static size_t release_pages(const struct sorted *sorted, struct page_run run,
+                            struct pages_gone *gone)
+{
+    char *start = sorted->first + run.begin * sorted->page_bytes;
+    size_t pages = run.end - run.begin;
+    bool all = mbi_os_release(start, pages * sorted->page_bytes);
+    size_t released = 0;
+    for (size_t i = 0; i < pages; i++) {
+        if (all || mbi_os_release(start + i * sorted->page_bytes, sorted->page_bytes)) {
+            gone->bits[i / 64] |= (uint64_t)1 << i % 64;
+            released++;
+        }
+    }
+    return released;
+}
+
+/* The next run; how many of its pages went. *found is false when there was none. */
+static size_t release_run(struct pool *pool, struct sorted *sorted, size_t *blocks_max,
+                          size_t pages_max, bool *found)
 {
     mbi_pool_lock(pool);
     complete_last_page_locked(pool);
     struct page_run run = mbi_sorted_begin_release(sorted, blocks_max, pages_max);
     mbi_pool_unlock(pool);
-    if (run.begin == run.end) {
-        return run;
+    *found = run.begin != run.end;
+    if (!*found) {
+        return 0;
     }
-    size_t bytes = (run.end - run.begin) * sorted->page_bytes;
-    bool released = mbi_os_release(sorted->first + run.begin * sorted->page_bytes, bytes);
+    struct pages_gone gone = { { 0 } };
+    size_t pages = release_pages(sorted, run, &gone);
+    size_t bytes = pages * sorted->page_bytes;
 
     mbi_pool_lock(pool);
-    mbi_sorted_end_release(sorted, run, released);
-    if (released) {
-        counter_add(&pool->committed_bytes, -(uint64_t)bytes);
-        counter_add(&pool->released_bytes, bytes);
-    }
-    mbi_pool_unlock(pool);
-    if (!released) {
-        return (struct page_run){ .begin = 0, .end = 0 };
-    }
-    mbi_limit_return(bytes);
-    probe_release(pool->slot_bytes, bytes);
-    return run;
-}
-
-bool mbi_trim_release(struct pool *pool, size_t pages_max, size_t *bytes)
-{
-    size_t blocks_max = TRIM_BLOCKS_MAX;
-    struct sorted *spans[] = { &pool->dense_sorted, &pool->wide_sorted };
-    for (size_t i = 0; i < 2; i++) {
-        while (sorted_is_dirty(spans[i]) && blocks_max != 0 && pages_max != 0) {
-            struct page_run run = release_run(pool, spans[i], &blocks_max, pages_max);
-            if (run.begin == run.end) {
-                break;
-            }
-            pages_max -= run.end - run.begin;
-            *bytes += (run.end - run.begin) * spans[i]->page_bytes;
+    mbi_sorted_end_release(sorted, run);
+    for (size_t i = 0; i < run.end - run.begin; i++) {
+        if ((gone.bits[i / 64] >> i % 64 & 1U) != 0) {
+            mbi_sorted_note_released(sorted, run.begin + i);
         }
     }
-    return blocks_max == 0 || pages_max == 0;
+    counter_add(&pool->committed_bytes, -(uint64_t)bytes);
+    counter_add(&pool->released_bytes, bytes);
+    mbi_pool_unlock(pool);
+    mbi_limit_return(bytes);
+    probe_release(pool->slot_bytes, bytes);
+    return pages;
+}
+
+bool mbi_trim_release(struct pool *pool, size_t *blocks_max, size_t pages_max, size_t *bytes)
+{
+    struct sorted *spans[] = { &pool->dense_sorted, &pool->wide_sorted };
+    pages_max = pages_max < TRIM_PAGES_MAX ? pages_max : TRIM_PAGES_MAX;
+    for (size_t i = 0; i < 2; i++) {
+        bool found = true;
+        while (found && *blocks_max != 0 && pages_max != 0) {
+            size_t pages = release_run(pool, spans[i], blocks_max, pages_max, &found);
+            pages_max -= pages;
+            *bytes += pages * spans[i]->page_bytes;
+        }
+    }
+    return *blocks_max == 0 || pages_max == 0;
 }
 
 /* What is in the centre, whatever its age, and the loose slots. */
@@ -204,6 +234,8 @@ static void sort_all(struct pool *pool)
 {
     enum { AGES = 3 }; /* surplus, aged, central */
     for (int age = 0; age < AGES; age++) {
+        /* Threads may bring loose slots all the time: so no more than there can be now. */
+        uint64_t left = counter_read(&pool->carved);
         size_t sorted;
         do {
             mbi_trim_lock();
@@ -212,7 +244,8 @@ static void sort_all(struct pool *pool)
                 (void)mbi_trim_age(pool);
             }
             mbi_trim_unlock();
-        } while (sorted != 0);
+            left -= sorted < left ? sorted : left;
+        } while (sorted != 0 && left != 0);
     }
 }
 
@@ -230,9 +263,9 @@ static size_t release_all(struct pool *pool, size_t bytes_max)
     size_t bytes = 0;
     bool more = true;
     while (more && bytes_max - bytes >= page_bytes) {
-        size_t pages = (bytes_max - bytes) / page_bytes;
+        size_t blocks_max = TRIM_BLOCKS_MAX;
         mbi_trim_lock();
-        more = mbi_trim_release(pool, pages < TRIM_PAGES_MAX ? pages : TRIM_PAGES_MAX, &bytes);
+        more = mbi_trim_release(pool, &blocks_max, (bytes_max - bytes) / page_bytes, &bytes);
         mbi_trim_unlock();
     }
     return bytes;
@@ -248,6 +281,9 @@ size_t mbi_trim_pools(size_t keep_bytes)
         }
     }
     size_t bytes_max = free_bytes > keep_bytes ? free_bytes - keep_bytes : 0;
+    if (keep_bytes == 0) {
+        bytes_max = SIZE_MAX; /* also pages that become free by being filled up */
+    }
     size_t bytes = 0;
     for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
         bytes += release_all(&mbi_pools[class], bytes_max - bytes);

@@ -4,12 +4,12 @@
  * Ladder: above pool. Callers: decay (a step at a time), the API (all of it).
  *
  * One trimmer at a time: it holds the trim lock, which stands before the pools' locks. A step takes
- * a pool's lock for as long as it moves some hundred slots, and never while it follows chains or
- * calls the kernel; an allocation waits for no more than that. fork takes the trim lock, and so
- * waits for one step.
+ * a pool's lock for as long as it moves some hundred slots or marks the pages of one run, and never
+ * while it follows chains or gives pages back; like carving, it may commit memory under it, for its
+ * bits. fork takes the trim lock, and so waits for one step.
  *
  * What one step does at most, whoever calls it:
- *   TRIM_SLOTS_MAX slots are sorted (or one magazine, where that is larger), and
+ *   TRIM_SLOTS_MAX slots are sorted, and what it takes to make whole magazines of them, and
  *   TRIM_BLOCKS_MAX blocks looked through and TRIM_PAGES_MAX pages given back.
  *
  * No slot that anybody holds is ever given back. Batches are taken out of the centre by a pop like
@@ -46,10 +46,11 @@ bool mbi_trim_age(struct pool *pool);
 size_t mbi_trim_sort(struct pool *pool, size_t slots_max);
 
 /*
- * Gives up to `pages_max` pages that only sorted slots overlap back, after looking through at most
- * TRIM_BLOCKS_MAX blocks. Adds them to *bytes. False when the pool has no more of them.
+ * Gives up to `pages_max` pages (at most TRIM_PAGES_MAX) that only sorted slots overlap back, after
+ * looking through at most *blocks_max blocks, which are subtracted there. Adds them to *bytes. False
+ * when the pool has no more of them.
  */
-bool mbi_trim_release(struct pool *pool, size_t pages_max, size_t *bytes);
+bool mbi_trim_release(struct pool *pool, size_t *blocks_max, size_t pages_max, size_t *bytes);
 
 /*
  * All of it, for all pools, step by step, without the trim lock: takes it for each step. Keeps

@@ -12,8 +12,7 @@
 #define SECOND_NS UINT64_C(1000000000)
 /* Never shorter: the thread shall not spin where MB_DECAY_MS is 0. */
 #define SLEEP_NS_MIN UINT64_C(1000000)
-
-_Atomic bool mbi_background_wanted;
+#define LOOK_NS_MIN UINT64_C(100000000)
 
 /* Starting and stopping, one at a time. */
 static struct lock control_lock = LOCK_INITIALIZER;
@@ -53,8 +52,8 @@ static void *background_run(void *argument)
     uint64_t wait_ns;
     do {
         wait_ns = mbi_decay_poll();
-        if (wait_ns > window_ns) {
-            wait_ns = window_ns; /* nothing is pending: look again */
+        if (wait_ns == UINT64_MAX) { /* nothing is pending: look again */
+            wait_ns = window_ns > LOOK_NS_MIN ? window_ns : LOOK_NS_MIN;
         }
     } while (sleep_for(wait_ns > SLEEP_NS_MIN ? wait_ns : SLEEP_NS_MIN));
     return argument;
@@ -83,18 +82,12 @@ static int create_thread(void)
     return -error;
 }
 
-void mbi_background_init(void)
-{
-    flag_set(&mbi_background_wanted, mbi_config.background && mbi_config.decay_ms >= 0);
-}
-
 int mbi_background_start(void)
 {
     if (mbi_config.decay_ms < 0) {
         return -EINVAL;
     }
     int saved_errno = errno;
-    flag_set(&mbi_background_wanted, false); /* first: pthread_create may allocate */
     mbi_lock_acquire(&control_lock);
     int error = running ? 0 : create_thread();
     running = running || error == 0;

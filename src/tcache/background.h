@@ -2,7 +2,8 @@
  * background: the one thread that the library starts when asked to, for decay in a process that
  * sleeps.
  *
- * Ladder: above core/decay. Callers: the API; the free slow path, once, under MB_BACKGROUND=1.
+ * Ladder: above core/decay. Callers: the API, and its constructor under MB_BACKGROUND=1. Never an
+ * allocation or a free: these may be the C library's own, under locks that pthread_create takes.
  *
  * It calls mbi_decay_poll, sleeps until that says, and holds none of our locks while it sleeps. It
  * sleeps for good while nothing is pending, but for a look every window: who makes something
@@ -21,12 +22,6 @@ int mbi_background_start(void);
 
 /* Ends it and waits for that; nothing without one. Not from its own thread. */
 void mbi_background_stop(void);
-
-/* True until somebody has tried to start it, when MB_BACKGROUND=1 asks for it. */
-extern MBI_HIDDEN _Atomic bool mbi_background_wanted;
-
-/* Reads the configuration. Called once, under the init lock. */
-void mbi_background_init(void);
 
 /* For fork: its lock, before all others; and the child, which has no such thread. */
 void mbi_background_lock(void);

@@ -47,6 +47,7 @@ static bool cache_widen(struct thread_cache *cache, const struct pool *pool, siz
         return false;
     }
     cache->capacity[class] = (uint16_t)rounds;
+    flag_set(&cache->idle, false);
     magazine_set_rounds_max(&cache->loaded[class], (uint16_t)rounds);
     return true;
 }
@@ -141,7 +142,7 @@ static bool cache_obtain_little(struct thread_cache *cache, struct pool *pool)
         rounds = cache->capacity[class] != 0 ? cache->capacity[class] : 1;
     }
     uint64_t chain = mbi_pool_take_little(pool, rounds);
-    if (rounds < pool->rounds) {
+    if (cache->carved[class] < RUN_SHARE * pool->rounds) { /* these count as need shown, too */
         cache->carved[class] = (uint16_t)(cache->carved[class] + rounds);
     }
     magazine_set_chain(&cache->loaded[class], chain);

@@ -58,7 +58,7 @@ static void *serve_elsewhere(size_t class, size_t alignment_bytes)
             return slot;
         }
     }
-    if (mbi_limit_get() != LIMIT_NONE) {
+    if (mbi_limit_was_reached()) {
         errno = ENOMEM;
         return NULL;
     }
@@ -68,6 +68,14 @@ static void *serve_elsewhere(size_t class, size_t alignment_bytes)
         return mbi_large_aligned_alloc(alignment_bytes, size_bytes);
     }
     return mbi_large_alloc(size_bytes);
+}
+
+/* One try with everything but the program's help. */
+static void *serve(size_t class, size_t alignment_bytes)
+{
+    mbi_limit_forget();
+    struct slot *slot = mbi_thread_cache_take(class);
+    return slot != NULL ? slot : serve_elsewhere(class, alignment_bytes);
 }
 
 static bool handler_asks_for_retry(size_t size_bytes)
@@ -95,16 +103,16 @@ MBI_COLD void *mbi_thread_cache_spill(size_t class, size_t alignment_bytes)
                    ? mbi_large_aligned_alloc(alignment_bytes, size_bytes)
                    : mbi_large_alloc(size_bytes);
     }
+    /* What the limit refused may be long ago; then only the trim below is too much. */
     void *pointer = serve_elsewhere(class, alignment_bytes);
     while (pointer == NULL) {
-        if (mbi_out_of_memory_trim(0) == 0
+        size_t given_back = mbi_out_of_memory_trim(0);
+        /* Also when that was nothing: another thread may have been quicker with it. */
+        pointer = serve(class, alignment_bytes);
+        if (pointer == NULL && given_back == 0
             && !handler_asks_for_retry(size_class_slot_bytes(class))) {
             errno = ENOMEM;
             return NULL;
-        }
-        pointer = mbi_thread_cache_take(class);
-        if (pointer == NULL) {
-            pointer = serve_elsewhere(class, alignment_bytes);
         }
     }
     return pointer;

@@ -237,21 +237,21 @@ struct registry_totals mbi_registry_totals(void)
     return copy;
 }
 
-static void ask_others(struct thread_cache *cache, void *argument)
-{
-    if (cache != argument) {
-        mbi_thread_cache_ask(cache);
-    }
-}
-
+/*
+ * Not an RCU walk: this may be called from malloc, which never enters liburcu. It writes to each
+ * cache, and so would keep threads from coming and going for a microsecond each.
+ */
 void mbi_registry_ask_all(void)
 {
-    mbi_lock_acquire(&walker_lock);
-    /* Orders this after all that was added so far, which liburcu's list does too, but in a way that
-     * ThreadSanitizer does not see. */
-    (void)mbi_registry_totals();
-    walk_once(ask_others, mbi_thread_cache);
-    mbi_lock_release(&walker_lock);
+    mbi_lock_acquire(&registry_lock);
+    struct cds_list_head *node;
+    cds_list_for_each(node, &active) {
+        struct thread_cache *cache = cds_list_entry(node, struct thread_cache, node);
+        if (cache != mbi_thread_cache) {
+            mbi_thread_cache_ask(cache);
+        }
+    }
+    mbi_lock_release(&registry_lock);
 }
 
 void mbi_registry_lock_all(void)

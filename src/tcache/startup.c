@@ -9,7 +9,6 @@
 #include "core/os.h"
 #include "core/pool.h"
 #include "core/region.h"
-#include "tcache/background.h"
 #include "tcache/budget.h"
 #include "tcache/thread_exit.h"
 
@@ -38,11 +37,11 @@ static void ask_for_huge_pages(void)
     char *dense = mbi_region_dense_span(0);
     if (dense == NULL) {
         mbi_message("MB_HUGEPAGE=1: no huge pages, as the address space has no room for them");
-        mbi_config.huge_pages = false;
+        mbi_config_no_huge_pages();
     } else if (!mbi_os_ask_for_huge_pages(dense, DENSE_TIER_BYTES)) {
         /* A number: strerror may allocate, and this may be inside the first malloc. */
         mbi_message("MB_HUGEPAGE=1: no huge pages, as the kernel refuses (errno %d)", errno);
-        mbi_config.huge_pages = false;
+        mbi_config_no_huge_pages();
     }
 }
 
@@ -55,7 +54,6 @@ static void startup_locked(void)
     ask_for_huge_pages();
     mbi_pools_init();
     mbi_decay_init();
-    mbi_background_init();
     (void)mbi_limit_set(mbi_config.memory_limit_bytes);
     mbi_thread_exit_init();
     if (mbi_config.verbose) {

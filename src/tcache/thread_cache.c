@@ -6,7 +6,6 @@
 #include "core/config.h"
 #include "core/decay.h"
 #include "core/region.h"
-#include "tcache/background.h"
 #include "tcache/budget.h"
 #include "tcache/exchange.h"
 
@@ -98,9 +97,6 @@ static MBI_COLD void thread_cache_comply(struct thread_cache *cache)
 
 static MBI_COLD void thread_cache_decay(struct thread_cache *cache)
 {
-    if (flag_is_set(&mbi_background_wanted)) {
-        (void)mbi_background_start(); /* whether it can or not: this is tried once */
-    }
     cache->undisturbed = mbi_decay_poll() == UINT64_MAX;
 }
 
@@ -175,6 +171,7 @@ MBI_COLD struct slot *mbi_thread_cache_take(size_t class)
         slot = magazine_pop(loaded);
         if (slot == NULL) {
             thread_cache_visit(cache);
+            assert(magazine_chain(loaded) == 0);
             if (mbi_exchange_refill(cache, &mbi_pools[class])) {
                 slot = magazine_pop(loaded);
             }

@@ -72,6 +72,14 @@ static struct page_run next_run(size_t pages_max)
     return mbi_sorted_begin_release(&sorted, &blocks, pages_max);
 }
 
+static void gone(struct page_run run)
+{
+    mbi_sorted_end_release(&sorted, run);
+    for (size_t page = run.begin; page < run.end; page++) {
+        mbi_sorted_note_released(&sorted, page);
+    }
+}
+
 Test(sorted, a_page_goes_when_all_slots_that_overlap_it_are_here)
 {
     begin(200); /* page 1 is bytes 4096 to 8191: slots 20 (4000) to 40 (8000) */
@@ -85,7 +93,7 @@ Test(sorted, a_page_goes_when_all_slots_that_overlap_it_are_here)
     cr_assert_eq(run.begin, 1);
     cr_assert_eq(run.end, 2);
     cr_assert_eq(sorted.slots, 0, "nobody may use them meanwhile");
-    mbi_sorted_end_release(&sorted, run, true);
+    gone(run);
     cr_assert_eq(sorted.slots, 21);
     cr_assert_eq(sorted.pages_released, 1);
     cr_assert(mbi_sorted_check(&sorted));
@@ -102,11 +110,11 @@ Test(sorted, a_run_is_as_long_as_allowed_and_goes_on_behind)
     struct page_run run = next_run(30);
     cr_assert_eq(run.begin, 0);
     cr_assert_eq(run.end, 30);
-    mbi_sorted_end_release(&sorted, run, true);
+    gone(run);
     run = next_run(30);
     cr_assert_eq(run.begin, 30);
     cr_assert_eq(run.end, 40);
-    mbi_sorted_end_release(&sorted, run, false);
+    mbi_sorted_end_release(&sorted, run);
     cr_assert_eq(sorted.pages_released, 30);
     cr_assert(mbi_sorted_check(&sorted));
 }
@@ -117,7 +125,7 @@ Test(sorted, no_more_pages_come_back_than_allowed)
     for (size_t index = 0; index < 32; index++) {
         mbi_sorted_add(&sorted, index);
     }
-    mbi_sorted_end_release(&sorted, next_run(2), true); /* pages 0 and 1 of four */
+    gone(next_run(2)); /* pages 0 and 1 of four */
     uint32_t out[32];
     size_t pages = 1;
     cr_assert_eq(mbi_sorted_take(&sorted, 32, out, &pages), 24);
@@ -197,7 +205,7 @@ ParameterizedTest(size_t *slot_bytes, sorted, agrees_with_a_plain_model)
             }
         }
         if (run.begin != run.end) {
-            mbi_sorted_end_release(&sorted, run, true);
+            gone(run);
         }
         uint32_t out[1500];
         size_t pages = SIZE_MAX;

@@ -7,6 +7,7 @@
 
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <sys/mman.h>
 
 enum { OBJECTS = 200000 };
 
@@ -82,6 +83,30 @@ Test(trim, keeps_what_it_is_asked_to)
     cr_assert_eq(mb_trim(SIZE_MAX), 0);
     cr_assert_geq(mb_trim(0), 3 << 20);
     cr_assert_eq(mb_trim(0), 0, "nothing is given back twice");
+    check_accounting(0);
+}
+
+/* madvise refuses all pages of a call when one is locked in memory. */
+Test(trim, a_locked_page_keeps_only_itself)
+{
+    allocate(64);
+    if (mlock(objects[OBJECTS / 2], 64) != 0) {
+        cr_skip_test("mlock is not permitted");
+    }
+    free_every(1, 0);
+    cr_assert_geq(mb_trim(0), OBJECTS * 64 - 3 * 4096);
+    cr_assert_leq(mb_trim(0), 4096);
+    check_accounting(0);
+}
+
+/* The limit is far: what a full span cannot serve is the system's, as without a limit. */
+Test(trim, a_limit_that_is_not_reached_refuses_nothing)
+{
+    setenv("MB_REGION_SIZE", "64M", 1);
+    setenv("MB_MEMORY_LIMIT", "1G", 1);
+    allocate(512);
+    cr_assert_lt(mbi_limit_committed(), 64 << 20);
+    free_every(1, 0);
     check_accounting(0);
 }
 
