@@ -113,7 +113,7 @@ mv "$series" "$out/memory-series"
 
 "$build/bin/memory_report" "$raw" --results "$out/memory.jsonl" --plot-data "$out"
 write_json "$out/memory.jsonl" "$out/memory.json"
-gnuplot -e "data='$out'; series='$out/memory-series'; output_dir='$out'; machine='${machine//\'/}'" \
+LC_ALL=C.UTF-8 gnuplot -e "data='$out'; series='$out/memory-series'; output_dir='$out'; machine='${machine//\'/}'" \
     bench/memory.gnuplot || die "gnuplot could not draw $out/memory-*.png and .svg"
 echo
 charts=$(cd "$out" && echo memory-*.png)

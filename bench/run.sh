@@ -29,7 +29,7 @@ rm -f "$out"/results.json "$out"/headline.*
 echo "Machine: $machine"
 
 run "$build/bin/headline" "${headline_options[@]}" --results "$rows" --plot-data "$out/headline.dat"
-gnuplot -e "data='$out/headline.dat'; output_base='$out/headline'; machine='${machine//\'/}'" bench/headline.gnuplot ||
+LC_ALL=C.UTF-8 gnuplot -e "data='$out/headline.dat'; output_base='$out/headline'; machine='${machine//\'/}'" bench/headline.gnuplot ||
     die "gnuplot could not draw $out/headline.png and .svg"
 run bench/redis.sh --mbrun "$build/bin/mbrun" --rounds "$redis_rounds" --requests "$redis_requests" --results "$rows"
 

@@ -74,7 +74,7 @@ run build/release/bin/soak --minutes "$minutes" --seed "$seed" --table "$out/soa
 sed 1d "$out/soak.log" # the seed was said
 
 if [ "$(wc -l <"$out/soak.tsv")" -gt 2 ]; then
-    run gnuplot -e "table='$out/soak.tsv'; image='$out/soak.png'; subject='$minutes minutes, seed $seed'" \
+    run env LC_ALL=C.UTF-8 gnuplot -e "table='$out/soak.tsv'; image='$out/soak.png'; subject='$minutes minutes, seed $seed'" \
         tests/soak/soak.gnuplot || die "gnuplot could not draw $PWD/$out/soak.png"
     echo "Picture: $PWD/$out/soak.png   Figures: $PWD/$out/soak.tsv"
 fi

@@ -63,7 +63,7 @@ grep -qx '"p99.9" nan nan 900 1000 nan' "$work/compare-latency.dat" || fail "com
 draw() {
     command -v gnuplot >/dev/null || return 0
     rm -f "$work"/*.png "$work"/*.svg
-    gnuplot -e "data='$work'; output_dir='$work'; machine='a test'" \
+    LC_ALL=C.UTF-8 gnuplot -e "data='$work'; output_dir='$work'; machine='a test'" \
         "$source/bench/compare.gnuplot" >"$work/log" 2>&1 || fail "gnuplot: $(cat "$work/log")"
     [ ! -s "$work/log" ] || fail "gnuplot said: $(cat "$work/log")"
     drawn=$(find "$work" -name 'compare-*.png' -size +0 -o -name 'compare-*.svg' -size +0 | wc -l)

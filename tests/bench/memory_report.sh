@@ -110,7 +110,7 @@ printf '0 66\n1 2\n' | tee "$work/series/decay-pairs-dropin.dat" "$work/series/t
 draw() {
     command -v gnuplot >/dev/null || return 0
     rm -f "$work"/*.png "$work"/*.svg
-    gnuplot -e "data='$work'; series='$work/series'; output_dir='$work'; machine='a test'" \
+    LC_ALL=C.UTF-8 gnuplot -e "data='$work'; series='$work/series'; output_dir='$work'; machine='a test'" \
         "$source/bench/memory.gnuplot" >"$work/log" 2>&1 || fail "gnuplot: $(cat "$work/log")"
     [ ! -s "$work/log" ] || fail "gnuplot said: $(cat "$work/log")"
     drawn=$(find "$work" -name 'memory-*.png' -size +0 -o -name 'memory-*.svg' -size +0 | wc -l)
