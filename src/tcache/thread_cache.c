@@ -291,7 +291,9 @@ MBI_COLD void mbi_thread_cache_free_slow(void *pointer, const struct magazine *f
 void mbi_thread_cache_flush(struct thread_cache *cache)
 {
     for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
-        mbi_exchange_flush_class(cache, class);
+        if (cache->capacity[class] != 0 || mbi_thread_cache_rounds(cache, class) != 0) {
+            mbi_exchange_flush_class(cache, class);
+        }
     }
     assert(cache->used_bytes == 0 && cache->extra_bytes == 0);
     mbi_budget_return(cache->taken_bytes);
