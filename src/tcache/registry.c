@@ -90,10 +90,17 @@ void mbi_registry_put_back(struct thread_cache *cache)
     mbi_lock_release(&registry_lock);
 }
 
+/* liburcu's publication orders what was written to the cache, and its mapping, before the link. */
+static void publish(struct thread_cache *cache)
+{
+    MBI_TSAN_PUBLISHES(&cache->node);
+    cds_list_add_rcu(&cache->node, &active);
+}
+
 uint64_t mbi_registry_add(struct thread_cache *cache)
 {
     mbi_lock_acquire(&registry_lock);
-    cds_list_add_rcu(&cache->node, &active);
+    publish(cache);
     uint64_t threads = ++totals.threads_active;
     mbi_lock_release(&registry_lock);
     return threads;
@@ -192,10 +199,10 @@ void mbi_registry_retire(struct thread_cache *cache)
 
 /*
  * Hidden from ThreadSanitizer: liburcu 0.13 reads and writes the links of its lists as volatile,
- * which the tool takes for plain accesses. What `visit` reads it does see.
+ * which the tool takes for plain accesses; it is told what they publish. What `visit` reads it sees.
  */
 MBI_UNSEEN_BY_TSAN void walk_once(void (*visit)(struct thread_cache *cache, void *argument),
-                      void *argument)
+                                  void *argument)
 {
     bool rcu = !without_rcu;
     if (rcu) {
@@ -203,6 +210,7 @@ MBI_UNSEEN_BY_TSAN void walk_once(void (*visit)(struct thread_cache *cache, void
     }
     struct cds_list_head *node;
     cds_list_for_each_rcu(node, &active) {
+        MBI_TSAN_SEES_PUBLISHED(node);
         visit(cds_list_entry(node, struct thread_cache, node), argument);
     }
     if (rcu) {
@@ -301,7 +309,7 @@ void mbi_registry_reset_in_child(struct thread_cache *survivor)
     CDS_INIT_LIST_HEAD(&active);
     totals.threads_active = 0;
     if (survivor != NULL) {
-        cds_list_add_rcu(&survivor->node, &active);
+        publish(survivor);
         totals.threads_active = 1;
     }
     while ((cache = list_pop(&retired)) != NULL) {
