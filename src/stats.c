@@ -58,7 +58,7 @@ static void stats_begin(void *argument)
     }
 }
 
-static void stats_add_cache(struct thread_cache *cache, void *argument)
+static void stats_add_cache(const struct thread_cache *cache, void *argument)
 {
     struct mb_stats *stats = argument;
     for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {

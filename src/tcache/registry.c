@@ -199,10 +199,11 @@ void mbi_registry_retire(struct thread_cache *cache)
 
 /*
  * Hidden from ThreadSanitizer: liburcu 0.13 reads and writes the links of its lists as volatile,
- * which the tool takes for plain accesses; it is told what they publish. What `visit` reads it sees.
+ * which the tool takes for plain accesses; it is told what they publish. What `visit` reads it
+ * sees.
  */
-MBI_UNSEEN_BY_TSAN void walk_once(void (*visit)(struct thread_cache *cache, void *argument),
-                                  void *argument)
+MBI_UNSEEN_BY_TSAN void walk_once(
+    void (*visit)(const struct thread_cache *cache, void *argument), void *argument)
 {
     bool rcu = !without_rcu;
     if (rcu) {
@@ -219,7 +220,7 @@ MBI_UNSEEN_BY_TSAN void walk_once(void (*visit)(struct thread_cache *cache, void
 }
 
 void mbi_registry_walk(void (*before)(void *argument),
-                       void (*visit)(struct thread_cache *cache, void *argument),
+                       void (*visit)(const struct thread_cache *cache, void *argument),
                        void *argument)
 {
     mbi_lock_acquire(&walker_lock);

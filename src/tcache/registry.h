@@ -57,7 +57,7 @@ void mbi_registry_retire(struct thread_cache *cache);
  * turns the result is taken as it is.
  */
 void mbi_registry_walk(void (*before)(void *argument),
-                       void (*visit)(struct thread_cache *cache, void *argument),
+                       void (*visit)(const struct thread_cache *cache, void *argument),
                        void *argument);
 
 /* Asks every thread but the caller for what it has cached (mbi_thread_cache_ask). */

@@ -95,7 +95,7 @@ static void begin(void *argument)
 }
 
 /* In the read-side section: until the retire list has been full for a while. */
-static void stand_still(struct thread_cache *cache, void *argument)
+static void stand_still(const struct thread_cache *cache, void *argument)
 {
     (void)cache;
     (void)argument;

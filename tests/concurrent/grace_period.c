@@ -22,7 +22,7 @@ static void begin(void *argument)
     (void)argument;
 }
 
-static void stand_still(struct thread_cache *cache, void *argument)
+static void stand_still(const struct thread_cache *cache, void *argument)
 {
     static bool stood_still;
     (void)cache;

@@ -15,7 +15,7 @@ static void begin(void *argument)
     visited = 0;
 }
 
-static void visit(struct thread_cache *cache, void *argument)
+static void visit(const struct thread_cache *cache, void *argument)
 {
     cr_assert(cache->active);
     *(const struct thread_cache **)argument = cache;
