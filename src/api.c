@@ -41,8 +41,8 @@ __attribute__((destructor)) static void api_report(void)
 int mb_init(void)
 {
     int error = mbi_startup();
-    if (mbi_config.background && mbi_config.decay_ms >= 0) {
-        (void)mbi_background_start();
+    if (mbi_config.background) {
+        (void)mbi_background_start(); /* refuses where nothing decays, of which was complained */
     }
     return error;
 }

@@ -29,11 +29,15 @@ static void stats_begin(void *argument)
 
     struct registry_totals totals = mbi_registry_totals();
     stats->reserved_bytes = mbi_region.reserved_bytes;
-    stats->memory_limit = mbi_limit_get() != LIMIT_NONE ? mbi_limit_get() : 0;
-    stats->decay_steps = mbi_decay_totals().steps;
-    stats->decay_step_ns_max = mbi_decay_totals().step_ns_max;
+    /* Each read once: another thread may change it meanwhile. */
+    size_t limit_bytes = mbi_limit_get();
+    size_t budget_bytes = mbi_budget_max();
+    struct decay_totals decay = mbi_decay_totals();
+    stats->memory_limit = limit_bytes != LIMIT_NONE ? limit_bytes : 0;
+    stats->decay_steps = decay.steps;
+    stats->decay_step_ns_max = decay.step_ns_max;
     stats->cache_bytes = mbi_budget_taken();
-    stats->cache_bytes_max = mbi_budget_max() != SIZE_MAX ? mbi_budget_max() : 0;
+    stats->cache_bytes_max = budget_bytes != SIZE_MAX ? budget_bytes : 0;
     stats->threads = totals.threads_active;
     stats->idle_caches = totals.caches_retired + totals.caches_reusable;
     stats->large_allocs =
@@ -111,12 +115,14 @@ void mb_stats_print(FILE *stream)
     }
     fprintf(stream,
             "MemoryBucket: reserved %" PRIu64 " MiB, committed %" PRIu64 " KiB, resident %" PRIu64
-            " KiB, given back %" PRIu64 " KiB; %" PRIu64 " threads, %" PRIu64 " idle caches; large: %" PRIu64
-            " allocated, %" PRIu64 " freed\n",
+            " KiB, given back %" PRIu64 " KiB; %" PRIu64 " threads, %" PRIu64
+            " idle caches; large: %" PRIu64 " allocated, %" PRIu64 " freed\n",
             stats.reserved_bytes >> 20, stats.committed_bytes >> 10, stats.resident_bytes >> 10,
-            stats.released_bytes >> 10, stats.threads, stats.idle_caches, stats.large_allocs, stats.large_frees);
+            stats.released_bytes >> 10, stats.threads, stats.idle_caches, stats.large_allocs,
+            stats.large_frees);
     fprintf(stream, "%5s %10s %10s %10s %10s %6s %10s %8s %10s %10s %8s %8s\n", "slot", "carved",
-            "live", "magazines", "central", "loose", "sorted", "orphaned", "refills", "flushes", "retries", "mutex");
+            "live", "magazines", "central", "loose", "sorted", "orphaned", "refills", "flushes",
+            "retries", "mutex");
     for (size_t class = 0; class < MB_POOL_COUNT; class++) {
         const struct mb_pool_stats *pool = &stats.pool[class];
         if (pool->carved == 0) {
@@ -124,9 +130,10 @@ void mb_stats_print(FILE *stream)
         }
         fprintf(stream,
                 "%5" PRIu64 " %10" PRIu64 " %10" PRIu64 " %10" PRIu64 " %10" PRIu64 " %6" PRIu64
-                " %10" PRIu64 " %8" PRIu64 " %10" PRIu64 " %10" PRIu64 " %8" PRIu64 " %8" PRIu64 "\n",
+                " %10" PRIu64 " %8" PRIu64 " %10" PRIu64 " %10" PRIu64 " %8" PRIu64 " %8" PRIu64
+                "\n",
                 pool->slot_bytes, pool->carved, pool->live, pool->magazines, pool->central,
-                pool->loose, pool->sorted, pool->orphaned, pool->refills, pool->flushes, pool->cas_retries,
-                pool->mutex_acquisitions);
+                pool->loose, pool->sorted, pool->orphaned, pool->refills, pool->flushes,
+                pool->cas_retries, pool->mutex_acquisitions);
     }
 }

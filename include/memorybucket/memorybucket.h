@@ -127,9 +127,9 @@ MB_API void mb_thread_flush(void);
  * it says mb_thread_busy, or allocates or frees so much that it has a cache again. Neither has to
  * be called in pairs.
  *
- * Cost: about 0.06 us when nothing is cached; beyond that one exchange for each full magazine that the
- * thread holds, and one lock for each class in which it holds others, some 0.2 us. mb_thread_busy
- * writes one word.
+ * Cost: about 0.06 us when nothing is cached; beyond that one exchange for each full magazine that
+ * the thread holds, and one lock for each class in which it holds others, some 0.2 us.
+ * mb_thread_busy writes one word.
  */
 MB_API void mb_thread_idle(void);
 MB_API void mb_thread_busy(void);
@@ -147,9 +147,9 @@ MB_API void mb_thread_busy(void);
  * What remains free in pages that are in use is handed out in address order from then on, which
  * brings new objects together.
  *
- * Several callers take turns. A thread that allocates or frees waits, if at all, for the lock of its
- * pool for a moment. Takes about 20 ns for each free slot that is in no processor's cache, and a
- * system call for each run of pages. Pages that are locked in memory (mlock) stay.
+ * Several callers take turns. A thread that allocates or frees waits, if at all, for the lock of
+ * its pool for a moment. Takes about 20 ns for each free slot that is in no processor's cache, and
+ * a system call for each run of pages. Pages that are locked in memory (mlock) stay.
  *
  * Returns the bytes given back.
  */
@@ -173,8 +173,9 @@ MB_API void mb_background_stop(void);
  * Large requests do not count: they are the system allocator's.
  *
  * A request for which memory would have to be committed beyond the limit is served from free memory
- * of any pool whose slots are larger and aligned alike; if there is none, free memory is given back as
- * by mb_trim(0), then the handler below is asked, and then the request fails with NULL and ENOMEM.
+ * of any pool whose slots are larger and aligned alike; if there is none, free memory is given back
+ * as by mb_trim(0), then the handler below is asked, and then the request fails with NULL and
+ * ENOMEM.
  * A limit below what is committed already takes nothing away from the program: free memory is
  * given back at once, and nothing more is committed until enough was.
  *
@@ -185,8 +186,8 @@ MB_API size_t mb_memory_limit_set(size_t bytes);
 /*
  * Called when a request of at most MB_SMALL_MAX bytes cannot be served, in the thread that made it
  * and with no lock held; `size` is that of its slot, the request rounded up to 8. May allocate and
- * free; what fails meanwhile in the same thread fails without another call. Must return (no longjmp,
- * no exception): non-zero to have the request tried again, 0 to let it fail.
+ * free; what fails meanwhile in the same thread fails without another call. Must return (no
+ * longjmp, no exception): non-zero to have the request tried again, 0 to let it fail.
  */
 typedef int mb_out_of_memory_handler(size_t size, void *argument);
 

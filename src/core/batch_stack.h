@@ -170,8 +170,8 @@ static inline uint64_t batch_stack_pop(struct batch_stack *stack, const struct s
 }
 
 /*
- * Takes all batches at once: the number of the first, 0 when there is none. They stay linked as they
- * are. The tag goes on, so that for a popper with an older view this is a pop like any other.
+ * Takes all batches at once: the number of the first, 0 when there is none. They stay linked as
+ * they are. The tag goes on, so that for a popper with an older view this is a pop like any other.
  */
 static inline uint64_t batch_stack_detach(struct batch_stack *stack)
 {

@@ -15,8 +15,8 @@
 enum { STEP_GAP_NS = 50000, STEP_SLOTS_MIN = 512 };
 
 /*
- * When the next step is due, on the coarse clock. relaxed [DUE]: a hint for those who pass by; the
- * trim lock decides who does it.
+ * When the next step is due, on the monotonic clock. relaxed [DUE]: a hint for those who pass by;
+ * the trim lock decides who does it.
  */
 static _Atomic uint64_t due_ns;
 
@@ -31,6 +31,8 @@ static struct {
     uint64_t threads_told_ns; /* when the threads were last told that a window ended */
 } decay;
 
+/* Written under the trim lock, read by anybody. */
+_Atomic uint32_t mbi_decay_windows;
 static _Atomic uint64_t steps;
 static _Atomic uint64_t step_ns_max;
 
@@ -39,8 +41,6 @@ void mbi_decay_init(void)
     uint64_t milliseconds = mbi_config.decay_ms >= 0 ? (uint64_t)mbi_config.decay_ms : 0;
     decay.window_ns = milliseconds * MILLISECOND_NS;
 }
-
-_Atomic uint32_t mbi_decay_windows;
 
 /* Begins the next window; what lay in the centre all through the last one is to be given back. */
 static void turn_window(uint64_t now_ns)
@@ -121,7 +121,7 @@ static void step(uint64_t now_ns)
     }
 }
 
-/* The time; only as exact as it has to be, since the exact clock costs five times the coarse one. */
+/* The time, only as exact as it has to be: the exact clock costs five times the coarse one. */
 static uint64_t clock_near(uint64_t due)
 {
     uint64_t now_ns = mbi_os_coarse_clock_ns();

@@ -53,7 +53,8 @@ size_t mbi_limit_get(void)
 
 size_t mbi_limit_set(size_t bytes_max)
 {
-    return atomic_exchange_explicit(&limit_bytes, bytes_max, memory_order_relaxed); /* [COMMITTED] */
+    return atomic_exchange_explicit(&limit_bytes, bytes_max,
+                                    memory_order_relaxed); /* [COMMITTED] */
 }
 
 size_t mbi_limit_committed(void)

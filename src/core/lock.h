@@ -5,8 +5,8 @@
  *
  * Lock order, outermost first: background -> init -> trim -> reclaim -> walker -> registry ->
  * pool[0] .. pool[63] -> handler.
- * No lock is held while the system allocator or a user's callback is called; only `background`, which
- * no allocation takes, is held while a thread is created.
+ * No lock is held while the system allocator or a user's callback is called; only `background`,
+ * which no allocation takes, is held while a thread is created.
  *
  * While a thread forks it holds every lock (see tcache/fork.c). A fork handler of somebody else
  * may run in that window, in the same thread, and allocate: for the forking thread lock and

@@ -27,16 +27,11 @@ static MBI_COLD void pool_lock_slow(struct pool *pool)
 }
 
 /* First a try, so that whoever traces the probe learns of those waits that happen. */
-static void pool_lock_uncounted(struct pool *pool)
+void mbi_pool_lock(struct pool *pool)
 {
     if (MBI_UNLIKELY(!mbi_lock_try_acquire(&pool->lock))) {
         pool_lock_slow(pool);
     }
-}
-
-void mbi_pool_lock(struct pool *pool)
-{
-    pool_lock_uncounted(pool);
     counter_add(&pool->mutex_acquisitions, 1);
 }
 
@@ -271,8 +266,7 @@ static void pool_take_sorted_of_locked(struct pool *pool, struct sorted *sorted,
     counter_add(&pool->committed_bytes, pages * sorted->page_bytes);
     counter_add(&pool->released_bytes, -(uint64_t)(pages * sorted->page_bytes));
     counter_add(&pool->sorted_slots, -(uint64_t)taken->count);
-    bool in_use = sorted == (pool->wide ? &pool->wide_sorted : &pool->dense_sorted);
-    if (taken->count != 0 && in_use) {
+    if (taken->count != 0 && sorted == pool_carved_span(pool)) {
         char *end = (char *)sorted_slot(sorted, taken->numbers[taken->count - 1] + 1);
         pool->touched_end = end > pool->touched_end ? end : pool->touched_end;
     }
@@ -291,7 +285,7 @@ static void pool_take_sorted_locked(struct pool *pool, size_t rounds_wanted,
     }
 }
 
-/* Links the slots in address order. This writes to them, and may wait for pages: no lock if many. */
+/* Links the slots in address order: writes to them, and may wait for pages. No lock if many. */
 static uint64_t sorted_slots_link(const struct sorted_slots *taken)
 {
     uint64_t chain = 0;

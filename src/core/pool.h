@@ -134,9 +134,9 @@ uint64_t mbi_pool_pop_batch(struct pool *pool, struct transfer_counts *counts);
 void mbi_pool_push_batch(struct pool *pool, uint64_t chain, struct transfer_counts *counts);
 
 /*
- * The slow source, under the pool's lock: free slots as a chain in *chain, at most a batch, if there
- * are any: loose ones, an aged batch, or sorted ones, at most `rounds_wanted`. Otherwise up to
- * `rounds_wanted` fresh ones, which start and end on a cache line. Neither when the pool is
+ * The slow source, under the pool's lock: free slots as a chain in *chain, at most a batch, if
+ * there are any: loose ones, an aged batch, or sorted ones, at most `rounds_wanted`. Otherwise up
+ * to `rounds_wanted` fresh ones, which start and end on a cache line. Neither when the pool is
  * exhausted, the limit is reached or the kernel gives no memory.
  */
 struct slot_run mbi_pool_obtain(struct pool *pool, size_t rounds_wanted, uint64_t *chain);
@@ -159,9 +159,9 @@ void mbi_pool_add_orphans(struct pool *pool, size_t slots);
 size_t mbi_pool_resident_bytes(struct pool *pool);
 
 /*
- * Up to `rounds` slots, at most a batch, as a chain, for a thread that may hold no more: loose ones,
- * from a batch of the centre, sorted ones or fresh ones. 0 as obtain does. Under the lock, and walks
- * as many slots as it takes.
+ * Up to `rounds` slots, at most a batch, as a chain, for a thread that may hold no more: loose
+ * ones, from a batch of the centre, sorted ones or fresh ones. 0 as obtain does. Under the lock,
+ * and walks as many slots as it takes.
  */
 uint64_t mbi_pool_take_little(struct pool *pool, size_t rounds);
 
@@ -180,8 +180,14 @@ void mbi_pool_unlock(struct pool *pool);
 struct slot_run mbi_pool_carve_locked(struct pool *pool, size_t rounds_wanted);
 void mbi_pool_set_loose_locked(struct pool *pool, uint64_t chain);
 
+/* The span that fresh slots are carved from. Under the lock. */
+static inline struct sorted *pool_carved_span(struct pool *pool)
+{
+    return pool->wide ? &pool->wide_sorted : &pool->dense_sorted;
+}
+
 /* Slots carved from one of the pool's spans. Under the lock. */
-size_t mbi_pool_carved_locked(const struct pool *pool, const struct sorted *sorted);
+size_t mbi_pool_carved_locked(struct pool *pool, const struct sorted *sorted);
 
 /* Adds the pool's blocks to the bins, by how full they are (core/sorted.h). */
 void mbi_pool_count_occupancy(struct pool *pool, uint64_t bins[OCCUPANCY_BINS]);

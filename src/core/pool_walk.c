@@ -25,10 +25,9 @@ size_t mbi_pool_resident_bytes(struct pool *pool)
     return resident;
 }
 
-size_t mbi_pool_carved_locked(const struct pool *pool, const struct sorted *sorted)
+size_t mbi_pool_carved_locked(struct pool *pool, const struct sorted *sorted)
 {
-    bool in_use = sorted == (pool->wide ? &pool->wide_sorted : &pool->dense_sorted);
-    if (in_use) {
+    if (sorted == pool_carved_span(pool)) {
         return (size_t)(pool->carve_next - sorted->first) / pool->slot_bytes;
     }
     return pool->wide ? sorted->slots_max : 0;

@@ -1,7 +1,8 @@
 /*
  * probes: static tracepoints (USDT) on the slow paths, for perf, bpftrace and SystemTap.
  *
- * Ladder: above base. Callers: pool, trim. docs/profiling.md is the table for users: keep the two alike.
+ * Ladder: above base. Callers: pool, trim. docs/profiling.md is the table for users: keep the two
+ * alike.
  *
  * A probe is a nop and a note in the ELF file that says where it is and in which registers its
  * arguments are. Until somebody attaches, it costs the nop and whatever it takes to have the

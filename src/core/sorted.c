@@ -50,6 +50,15 @@ static size_t page_end_slot(const struct sorted *sorted, size_t page)
     return slots_begun(sorted, (page + 1) * sorted->page_bytes);
 }
 
+/* The pages that a slot overlaps. */
+static struct page_run slot_pages(const struct sorted *sorted, size_t index)
+{
+    return (struct page_run){
+        .begin = index * sorted->slot_bytes / sorted->page_bytes,
+        .end = ((index + 1) * sorted->slot_bytes - 1) / sorted->page_bytes + 1,
+    };
+}
+
 /* Slots that begin below the end of a block, as far as there are any. */
 static size_t block_end_slot(const struct sorted *sorted, size_t block)
 {
@@ -159,14 +168,13 @@ void mbi_sorted_add(struct sorted *sorted, size_t index)
 {
     assert(index < sorted->covered);
     slots_assign(sorted, index, index + 1, true);
-    size_t first = index * sorted->slot_bytes / sorted->page_bytes;
-    size_t end = ((index + 1) * sorted->slot_bytes - 1) / sorted->page_bytes + 1;
+    struct page_run pages = slot_pages(sorted, index);
     if (!sorted_is_dirty(sorted)) {
-        sorted->dirty_begin = first;
-        sorted->dirty_end = end;
+        sorted->dirty_begin = pages.begin;
+        sorted->dirty_end = pages.end;
     }
-    sorted->dirty_begin = first < sorted->dirty_begin ? first : sorted->dirty_begin;
-    sorted->dirty_end = end > sorted->dirty_end ? end : sorted->dirty_end;
+    sorted->dirty_begin = pages.begin < sorted->dirty_begin ? pages.begin : sorted->dirty_begin;
+    sorted->dirty_end = pages.end > sorted->dirty_end ? pages.end : sorted->dirty_end;
 }
 
 static bool page_is_released(const struct sorted *sorted, size_t page)
@@ -183,20 +191,19 @@ static void page_set_released(struct sorted *sorted, size_t page, bool released)
     sorted->pages_released = released ? sorted->pages_released + 1 : sorted->pages_released - 1;
 }
 
-/* The pages that a slot overlaps become used again, if no more than *pages of them were not. */
-static bool slot_retake_pages(struct sorted *sorted, size_t index, size_t *pages)
+/* A slot's pages become used again, if no more than *pages_left of them were not. */
+static bool slot_retake_pages(struct sorted *sorted, size_t index, size_t *pages_left)
 {
-    size_t first = index * sorted->slot_bytes / sorted->page_bytes;
-    size_t last = ((index + 1) * sorted->slot_bytes - 1) / sorted->page_bytes;
+    struct page_run pages = slot_pages(sorted, index);
     size_t released = 0;
-    for (size_t page = first; page <= last; page++) {
+    for (size_t page = pages.begin; page < pages.end; page++) {
         released += page_is_released(sorted, page);
     }
-    if (released > *pages) {
+    if (released > *pages_left) {
         return false;
     }
-    *pages -= released;
-    for (size_t page = first; page <= last && released != 0; page++) {
+    *pages_left -= released;
+    for (size_t page = pages.begin; page < pages.end && released != 0; page++) {
         if (page_is_released(sorted, page)) {
             page_set_released(sorted, page, false);
         }
@@ -266,7 +273,7 @@ static bool block_is_hopeless(const struct sorted *sorted, size_t block)
     return (sorted->blocks[block].slots + 2U) * sorted->slot_bytes < sorted->page_bytes;
 }
 
-/* Moves dirty_begin to the first dirty page that can go, or past all of at most *blocks_max blocks. */
+/* Moves dirty_begin to the first dirty page that can go, or past at most *blocks_max blocks. */
 static bool find_page(struct sorted *sorted, size_t *blocks_max)
 {
     size_t per_block = pages_per_block(sorted);

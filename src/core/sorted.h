@@ -96,11 +96,11 @@ void mbi_sorted_add(struct sorted *sorted, size_t index);
 size_t mbi_sorted_take(struct sorted *sorted, size_t count, uint32_t *out, size_t *pages);
 
 /*
- * Looks through at most `blocks_max` blocks with dirty pages for the next run of at most `pages_max`
- * pages that can be released, and takes the slots that overlap it out of here, so that nobody uses
- * them while the caller gives the pages back; an empty run when there is none in those blocks.
- * *blocks_max becomes what is left of it. A run is found once: pages that cannot be given back are
- * not tried again until one of their slots has been used.
+ * Looks through at most *blocks_max blocks with dirty pages for the next run of at most
+ * `pages_max` pages that can be released, and takes the slots that overlap it out of here, so that
+ * nobody uses them while the caller gives the pages back; an empty run when there is none in those
+ * blocks. *blocks_max becomes what is left of it. A run is found once: pages that cannot be given
+ * back are not tried again until one of their slots has been used.
  */
 struct page_run mbi_sorted_begin_release(struct sorted *sorted, size_t *blocks_max,
                                          size_t pages_max);

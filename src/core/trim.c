@@ -140,7 +140,7 @@ size_t mbi_trim_sort(struct pool *pool, size_t slots_max)
  */
 static void complete_last_page_locked(struct pool *pool)
 {
-    struct sorted *sorted = pool->wide ? &pool->wide_sorted : &pool->dense_sorted;
+    struct sorted *sorted = pool_carved_span(pool);
     size_t carved = sorted->slots != 0 ? mbi_pool_carved_locked(pool, sorted) : 0;
     size_t touched = (size_t)(pool->touched_end - sorted->first);
     size_t missing = carved != 0 ? mbi_sorted_page_rest(sorted, carved, touched) : 0;

@@ -46,9 +46,9 @@ bool mbi_trim_age(struct pool *pool);
 size_t mbi_trim_sort(struct pool *pool, size_t slots_max);
 
 /*
- * Gives up to `pages_max` pages (at most TRIM_PAGES_MAX) that only sorted slots overlap back, after
- * looking through at most *blocks_max blocks, which are subtracted there. Adds them to *bytes. False
- * when the pool has no more of them.
+ * Gives up to `pages_max` pages (at most TRIM_PAGES_MAX) that only sorted slots overlap back,
+ * after looking through at most *blocks_max blocks, which are subtracted there. Adds them to
+ * *bytes. False when the pool has no more of them.
  */
 bool mbi_trim_release(struct pool *pool, size_t *blocks_max, size_t pages_max, size_t *bytes);
 

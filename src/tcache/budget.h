@@ -9,7 +9,8 @@
  * its slow paths meet at this number. When half is taken the process is crowded: from then on
  * threads take no more than they have shown need of, and when all is taken they cache no more.
  *
- * Lock-free. relaxed [BUDGET]: a number that orders nothing; the exchange keeps it within the bound.
+ * Lock-free. relaxed [BUDGET]: a number that orders nothing; the exchange keeps it within its
+ * bound.
  */
 #ifndef MEMORYBUCKET_TCACHE_BUDGET_H
 #define MEMORYBUCKET_TCACHE_BUDGET_H

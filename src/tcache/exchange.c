@@ -131,8 +131,8 @@ static bool cache_obtain(struct thread_cache *cache, struct pool *pool)
 }
 
 /*
- * The same where the process is crowded: as many slots as would be carved, of whatever is there, and
- * at least one, which the caller takes out at once.
+ * The same where the process is crowded: as many slots as would be carved, of whatever is there,
+ * and at least one, which the caller takes out at once.
  */
 static bool cache_obtain_little(struct thread_cache *cache, struct pool *pool)
 {

@@ -49,6 +49,15 @@ size_t mbi_out_of_memory_trim(size_t keep_bytes)
     return mbi_trim_pools(keep_bytes);
 }
 
+static void *serve_from_system(size_t class, size_t alignment_bytes)
+{
+    size_t size_bytes = size_class_slot_bytes(class);
+    mbi_thread_cache_count_large(1, 0);
+    return alignment_bytes > ABI_ALIGNMENT_BYTES
+               ? mbi_large_aligned_alloc(alignment_bytes, size_bytes)
+               : mbi_large_alloc(size_bytes);
+}
+
 static void *serve_elsewhere(size_t class, size_t alignment_bytes)
 {
     for (size_t next = size_class_next_aligned(class, alignment_bytes); next < SIZE_CLASS_COUNT;
@@ -62,12 +71,7 @@ static void *serve_elsewhere(size_t class, size_t alignment_bytes)
         errno = ENOMEM;
         return NULL;
     }
-    mbi_thread_cache_count_large(1, 0);
-    size_t size_bytes = size_class_slot_bytes(class);
-    if (alignment_bytes > ABI_ALIGNMENT_BYTES) {
-        return mbi_large_aligned_alloc(alignment_bytes, size_bytes);
-    }
-    return mbi_large_alloc(size_bytes);
+    return serve_from_system(class, alignment_bytes);
 }
 
 /* One try with everything but the program's help. */
@@ -97,11 +101,7 @@ MBI_COLD void *mbi_thread_cache_spill(size_t class, size_t alignment_bytes)
 {
     if (mbi_region.reserved_bytes == 0) {
         /* No pool has any slot, and no limit applies: only the system allocator is left. */
-        mbi_thread_cache_count_large(1, 0);
-        size_t size_bytes = size_class_slot_bytes(class);
-        return alignment_bytes > ABI_ALIGNMENT_BYTES
-                   ? mbi_large_aligned_alloc(alignment_bytes, size_bytes)
-                   : mbi_large_alloc(size_bytes);
+        return serve_from_system(class, alignment_bytes);
     }
     /* What the limit refused may be long ago; then only the trim below is too much. */
     void *pointer = serve_elsewhere(class, alignment_bytes);

@@ -101,9 +101,9 @@ static MBI_COLD void thread_cache_decay(struct thread_cache *cache)
 }
 
 /*
- * A number that changes, most likely, when magazines of the class are used. It is the same again when
- * objects are freed in the opposite order of their allocation; what is given up by mistake comes
- * back with one exchange.
+ * A number that changes, most likely, when magazines of the class are used. It is the same again
+ * when objects are freed in the opposite order of their allocation; what is given up by mistake
+ * comes back with one exchange.
  */
 static uint32_t thread_cache_state_of(const struct thread_cache *cache, size_t class)
 {
@@ -117,7 +117,8 @@ static MBI_COLD void thread_cache_end_window(struct thread_cache *cache)
 {
     cache->windows = decay_windows();
     for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
-        if (cache->capacity[class] != 0 && thread_cache_state_of(cache, class) == cache->state[class]) {
+        if (cache->capacity[class] != 0
+            && thread_cache_state_of(cache, class) == cache->state[class]) {
             mbi_exchange_flush_class(cache, class);
         }
         cache->state[class] = thread_cache_state_of(cache, class);

@@ -53,14 +53,16 @@ struct thread_cache {
     _Atomic uint64_t large_frees;
     /*
      * Somebody wants what is cached here: the owner gives it up at its next slow path, to which
-     * rounds_max of 0 in all magazines sends its next free. Set by any thread, cleared by the owner.
+     * rounds_max of 0 in all magazines sends its next free. Set by any thread under the registry's
+     * lock, cleared by the owner.
      */
     _Atomic bool asked;
-    _Atomic bool idle; /* between mb_thread_idle and mb_thread_busy; a statistic */
+    _Atomic bool idle; /* between mb_thread_idle and mb_thread_busy; the owner's, for statistics */
     bool active; /* false in the constant caches: nothing may be written */
     /*
      * Active, and nothing is pending that this thread has seen: otherwise requests for large
-     * objects look after decay too, as a thread may use few small ones and never exchange a magazine.
+     * objects look after decay too, as a thread may use few small ones and never exchange a
+     * magazine.
      */
     bool undisturbed;
     bool exit_seen; /* the TSD destructor has run once */

@@ -46,21 +46,18 @@ rung() {
     case $1 in
     memorybucket/*) echo 0 ;;
     core/base.*) echo 1 ;;
-    core/chain.* | core/lock.* | core/os.* | core/large.h | core/probes.h) echo 2 ;;
+    core/chain.* | core/limit.* | core/lock.* | core/os.* | core/large.h | core/probes.h) echo 2 ;;
     core/cgroup.* | core/size_class.*) echo 3 ;;
-    core/region.h) echo 4 ;;
+    core/region.h | core/sorted.*) echo 4 ;;
     core/config.*) echo 5 ;;
     core/region.c | core/batch_stack.*) echo 6 ;;
-    core/limit.*) echo 2 ;;
-    core/sorted.*) echo 4 ;;
     core/pool.* | core/pool_walk.c) echo 7 ;;
     core/trim.*) echo 8 ;;
     core/decay.*) echo 9 ;;
     tcache/background.* | tcache/budget.* | tcache/magazine.* | tcache/previous.*) echo 10 ;;
     tcache/thread_cache.* | tcache/exchange.*) echo 11 ;;
     tcache/registry.*) echo 12 ;;
-    tcache/out_of_memory.*) echo 13 ;;
-    tcache/thread_exit.h) echo 13 ;;
+    tcache/out_of_memory.* | tcache/thread_exit.h) echo 13 ;;
     tcache/startup.*) echo 14 ;;
     tcache/thread_exit.c | tcache/fork.*) echo 15 ;;
     api.* | batch.* | memory.* | stats.*) echo 16 ;;

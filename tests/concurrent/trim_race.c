@@ -2,12 +2,13 @@
  * trim_race: memory goes back while 8 threads allocate, free and hand objects over; no live slot is
  * ever given back.
  *
- * Every page that is about to go is filled with poison first (madvise is wrapped): if any slot in it
- * were somebody's, its owner would find the poison, or the zeros of the kernel, in place of his own
- * pattern; if it were on a list, the next thread to follow that would crash. ThreadSanitizer sees
- * the poison's writes too, and so whether they are ordered against the owners'.
+ * Every page that is about to go is filled with poison first (madvise is wrapped): if any slot in
+ * it were somebody's, its owner would find the poison, or the zeros of the kernel, in place of his
+ * own pattern; if it were on a list, the next thread to follow that would crash. ThreadSanitizer
+ * sees the poison's writes too, and so whether they are ordered against the owners'.
  *
- * Arguments: trim (one thread calls mb_trim all the time), decay (slow paths do it, at once), background.
+ * Arguments: trim (one thread calls mb_trim all the time), decay (slow paths do it, at once),
+ * background.
  */
 #include "testing.h"
 

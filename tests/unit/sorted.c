@@ -174,7 +174,7 @@ Test(sorted, blocks_are_counted_by_how_full_they_are)
     cr_assert_eq(bins[10], 2);
 }
 
-/* Slots come and go at random, pages are released and taken back: the walker agrees all the time. */
+/* Slots come and go at random, pages are released and taken back: the walker agrees each time. */
 ParameterizedTestParameters(sorted, agrees_with_a_plain_model)
 {
     static size_t sizes[] = { 8, 24, 64, 200, 264, 512 };

@@ -119,7 +119,7 @@ Test(thread_cache, who_is_asked_gives_everything_up)
     cr_assert_eq(mbi_pool_check(pool) + counter_read(&pool->loose_rounds), held);
 }
 
-/* Only the mailbox was seen: as when the owner has complied, and the asker's last stores come late. */
+/* Only the mailbox was seen: the owner has complied, and the asker's last stores come late. */
 Test(thread_cache, a_lowered_maximum_is_restored)
 {
     size_t rounds = pool_rounds_after_startup();

@@ -61,14 +61,13 @@ Test(trim, live_objects_keep_their_contents)
     allocate(200);
     free_every(10, 0);
     free_every(10, 5);
-    size_t back = mb_trim(0);
+    (void)mb_trim(0); /* one in five slots: no whole page is free */
     for (size_t i = 0; i < OBJECTS; i++) {
         const unsigned char *bytes = objects[i];
         if (i % 5 != 0) {
             cr_assert(bytes[0] == 0x5a && bytes[99] == 0x5a && bytes[199] == 0x5a);
         }
     }
-    (void)back; /* one in five slots: no whole page is free */
     check_accounting(OBJECTS - OBJECTS / 5);
 }
 
