@@ -3,7 +3,6 @@
 #include "compare_metrics.h"
 #include "sheet.h"
 
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -174,22 +173,12 @@ static void write_scaling(FILE *stream)
 
 void plot_write(const char *directory)
 {
-    static const struct {
-        const char *name;
-        void (*write)(FILE *);
-    } files[] = {
+    static const struct report_file files[] = {
         { "compare-setup.gnuplot", write_setup }, { "compare-time.dat", write_time },
         { "compare-memory.dat", write_memory },   { "compare-latency.dat", write_latency },
         { "compare-scaling.dat", write_scaling },
     };
     order_columns();
     choose_rows();
-    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
-        char path[PATH_MAX];
-        int length = snprintf(path, sizeof path, "%s/%s", directory, files[i].name);
-        if (length < 0 || (size_t)length >= sizeof path) {
-            report_die("%s: too long a name", directory);
-        }
-        report_to_file(path, "w", files[i].write);
-    }
+    report_to_directory(directory, files, sizeof files / sizeof files[0]);
 }

@@ -13,6 +13,7 @@
 #include "compare_metrics.h"
 #include "compare_plot.h"
 #include "compare_targets.h"
+#include "report_arguments.h"
 #include "sheet_table.h"
 
 #include <stdlib.h>
@@ -43,50 +44,19 @@ static void write_results(FILE *stream)
     sheet_write_results(stream, "compare");
 }
 
-static void usage(FILE *stream)
-{
-    fprintf(stream, "Usage: compare_report RAW_FILE [--results FILE] [--plot-data DIR]\n"
-                    "  RAW_FILE         what bench/compare.sh measured, one value a line\n"
-                    "  --results FILE   append one JSON object a line\n"
-                    "  --plot-data DIR  write what compare.gnuplot draws into this directory\n");
-}
-
 int main(int argc, char **argv)
 {
-    const char *raw = NULL;
-    const char *results = NULL;
-    const char *plot_data = NULL;
-    for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
-            usage(stdout);
-            return EXIT_SUCCESS;
-        }
-        if (i + 1 < argc && strcmp(argv[i], "--results") == 0) {
-            results = argv[++i];
-        } else if (i + 1 < argc && strcmp(argv[i], "--plot-data") == 0) {
-            plot_data = argv[++i];
-        } else if (argv[i][0] != '-' && raw == NULL) {
-            raw = argv[i];
-        } else {
-            fprintf(stderr, "compare_report: %s: no such option, or no value for it\n", argv[i]);
-            usage(stderr);
-            return 2;
-        }
-    }
-    if (raw == NULL) {
-        usage(stderr);
-        return 2;
-    }
-    sheet_read(raw);
+    const struct report_arguments arguments = report_arguments_read(argc, argv, "compare");
+    sheet_read(arguments.raw);
     for (unsigned metric = 0; metric < metric_count; metric++) {
         sheet_table_print(metric, false);
         if (metric == WALL_TIME) {
             sheet_table_print(metric, true);
         }
     }
-    report_to_file(results, "a", write_results);
-    if (plot_data != NULL) {
-        plot_write(plot_data);
+    report_to_file(arguments.results, "a", write_results);
+    if (arguments.plot_data != NULL) {
+        plot_write(arguments.plot_data);
     }
     targets_print();
     if (fflush(stdout) != 0 || ferror(stdout)) {

@@ -89,7 +89,8 @@ static void usage(void)
 {
     fprintf(stderr,
             "usage: %s --name WORKLOAD --expect LIBRARY [--threads N] [--work PERCENT] [--pin] "
-            "[ARGUMENT...]\nbench/compare.sh or bench/memory.sh runs this with the right arguments\n",
+            "[ARGUMENT...]\n"
+            "bench/compare.sh or bench/memory.sh runs this with the right arguments\n",
             program_invocation_short_name);
     exit(2);
 }
@@ -194,16 +195,21 @@ double harness_now_ns(void)
     return clock_ns(CLOCK_MONOTONIC);
 }
 
+double harness_cpu_ns(void)
+{
+    return clock_ns(CLOCK_PROCESS_CPUTIME_ID);
+}
+
 void harness_clock_start(void)
 {
-    cpu_began_ns = clock_ns(CLOCK_PROCESS_CPUTIME_ID);
-    wall_began_ns = clock_ns(CLOCK_MONOTONIC);
+    cpu_began_ns = harness_cpu_ns();
+    wall_began_ns = harness_now_ns();
 }
 
 void harness_clock_stop(uint64_t operations)
 {
-    double wall_ns = clock_ns(CLOCK_MONOTONIC) - wall_began_ns;
-    double cpu_ns = clock_ns(CLOCK_PROCESS_CPUTIME_ID) - cpu_began_ns;
+    double wall_ns = harness_now_ns() - wall_began_ns;
+    double cpu_ns = harness_cpu_ns() - cpu_began_ns;
     harness_row("wall_ns_per_op", "ns", wall_ns / (double)operations);
     harness_row("cpu_ns_per_op", "ns", cpu_ns / (double)operations);
 }

@@ -65,8 +65,9 @@ void harness_join_threads(void);
 /* For threads that a workload starts itself. */
 void harness_pin(unsigned index);
 
-/* CLOCK_MONOTONIC */
+/* CLOCK_MONOTONIC; CLOCK_PROCESS_CPUTIME_ID */
 double harness_now_ns(void);
+double harness_cpu_ns(void);
 
 /* The time of `operations` is what passes between the two. */
 void harness_clock_start(void);

@@ -18,40 +18,45 @@ struct line_fit {
     double slope_error; /* the slope's standard error */
 };
 
-/* NAN for both when there are fewer samples than stretches. */
-static inline struct line_fit line_fit(const double x[], const double y[], unsigned count)
+/* Least squares through all of at least three points, which are taken to be independent. */
+static inline struct line_fit line_through(const double x[], const double y[], unsigned count)
 {
-    struct line_fit fit = { (double)NAN, (double)NAN };
-    const unsigned length = count / LINE_FIT_STRETCHES;
-    if (length == 0) {
-        return fit;
-    }
-    double mean_x[LINE_FIT_STRETCHES] = { 0 };
-    double mean_y[LINE_FIT_STRETCHES] = { 0 };
     double centre_x = 0;
     double centre_y = 0;
-    for (unsigned stretch = 0; stretch < LINE_FIT_STRETCHES; stretch++) {
-        for (unsigned i = stretch * length; i < (stretch + 1) * length; i++) {
-            mean_x[stretch] += x[i] / length;
-            mean_y[stretch] += y[i] / length;
-        }
-        centre_x += mean_x[stretch] / LINE_FIT_STRETCHES;
-        centre_y += mean_y[stretch] / LINE_FIT_STRETCHES;
+    for (unsigned i = 0; i < count; i++) {
+        centre_x += x[i] / count;
+        centre_y += y[i] / count;
     }
     double spread = 0;
     double product = 0;
-    for (unsigned i = 0; i < LINE_FIT_STRETCHES; i++) {
-        spread += (mean_x[i] - centre_x) * (mean_x[i] - centre_x);
-        product += (mean_x[i] - centre_x) * (mean_y[i] - centre_y);
+    for (unsigned i = 0; i < count; i++) {
+        spread += (x[i] - centre_x) * (x[i] - centre_x);
+        product += (x[i] - centre_x) * (y[i] - centre_y);
     }
-    fit.slope = product / spread;
+    struct line_fit fit = { .slope = product / spread };
     double residual = 0;
-    for (unsigned i = 0; i < LINE_FIT_STRETCHES; i++) {
-        double off = mean_y[i] - centre_y - fit.slope * (mean_x[i] - centre_x);
+    for (unsigned i = 0; i < count; i++) {
+        double off = y[i] - centre_y - fit.slope * (x[i] - centre_x);
         residual += off * off;
     }
-    fit.slope_error = sqrt(residual / (LINE_FIT_STRETCHES - 2) / spread);
+    fit.slope_error = sqrt(residual / (count - 2) / spread);
     return fit;
+}
+
+/* Through the means of the stretches. NAN for both when there are fewer samples than stretches. */
+static inline struct line_fit line_fit(const double x[], const double y[], unsigned count)
+{
+    const unsigned length = count / LINE_FIT_STRETCHES;
+    if (length == 0) {
+        return (struct line_fit){ (double)NAN, (double)NAN };
+    }
+    double mean_x[LINE_FIT_STRETCHES] = { 0 };
+    double mean_y[LINE_FIT_STRETCHES] = { 0 };
+    for (unsigned i = 0; i < LINE_FIT_STRETCHES * length; i++) {
+        mean_x[i / length] += x[i] / length;
+        mean_y[i / length] += y[i] / length;
+    }
+    return line_through(mean_x, mean_y, LINE_FIT_STRETCHES);
 }
 
 #endif

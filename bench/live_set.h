@@ -10,6 +10,8 @@
 #include "harness.h"
 
 enum { LIVE_SIZE_MIN = 8, LIVE_SIZE_SMALL_MAX = 512 };
+/* Of random sizes up to 512. */
+enum { LIVE_SIZE_SMALL_MEAN = (LIVE_SIZE_MIN + LIVE_SIZE_SMALL_MAX) / 2 };
 
 /* Two threads' sets share no line. */
 struct live_set {

@@ -14,7 +14,6 @@
 #include "resident.h"
 #include "thread_exits.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <string.h>
 #include <time.h>
@@ -103,24 +102,11 @@ static void print_times(const char *path)
     if (strcmp(path, "-") == 0) {
         return;
     }
-    FILE *stream = fopen(path, "w");
-    if (stream == NULL) {
-        report_die("%s: %s", path, strerror(errno));
-    }
+    FILE *stream = report_open(path, "w");
     for (unsigned i = 0; i < harness.threads; i++) {
         fprintf(stream, "%.5f %.3f\n", (i + 1.0) / harness.threads, took_ns[i] / 1000);
     }
-    int failed = ferror(stream);
-    if (fclose(stream) != 0 || failed) {
-        report_die("%s: %s", path, strerror(errno));
-    }
-}
-
-static double process_cpu_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
-    return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
+    report_close(stream, path);
 }
 
 int main(int argc, char **argv)
@@ -135,10 +121,10 @@ int main(int argc, char **argv)
     pthread_barrier_wait(&ready);
     nanosleep(&(struct timespec){ 0, 20000000 }, NULL); /* until the last ones wait at the next */
     const double began_ns = harness_now_ns();
-    const double cpu_began_ns = process_cpu_ns();
+    const double cpu_began_ns = harness_cpu_ns();
     pthread_barrier_wait(&go);
     harness_join_threads();
-    const double cpu_ns = process_cpu_ns() - cpu_began_ns;
+    const double cpu_ns = harness_cpu_ns() - cpu_began_ns;
     const double passed_ns = harness_now_ns() - began_ns;
 
     uint64_t made = 0;

@@ -21,13 +21,10 @@ struct memory_objects {
     uint64_t unmade;
 };
 
-/* The mean of sizes from 8 to 512. */
-enum { MIXED_SIZE_MEAN = (LIVE_SIZE_MIN + LIVE_SIZE_SMALL_MAX) / 2 };
-
 /* As many objects as come to `bytes`, of `size` each; 0: 8 to 512 at random. */
 static inline struct memory_objects memory_objects_record(uint64_t bytes, size_t size)
 {
-    struct memory_objects objects = { .count = bytes / (size != 0 ? size : MIXED_SIZE_MEAN) };
+    struct memory_objects objects = { .count = bytes / (size != 0 ? size : LIVE_SIZE_SMALL_MEAN) };
     while ((UINT64_C(1) << objects.position_bits) < objects.count) {
         objects.position_bits++;
     }

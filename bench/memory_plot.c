@@ -3,7 +3,6 @@
 #include "memory_metrics.h"
 #include "sheet.h"
 
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -100,20 +99,10 @@ static void write_sleepers(FILE *stream)
 
 void memory_plot_write(const char *directory)
 {
-    static const struct {
-        const char *name;
-        void (*write)(FILE *);
-    } files[] = {
+    static const struct report_file files[] = {
         { "memory-setup.gnuplot", write_setup },
         { "memory-peak.dat", write_peak },
         { "memory-sleepers.dat", write_sleepers },
     };
-    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
-        char path[PATH_MAX];
-        int length = snprintf(path, sizeof path, "%s/%s", directory, files[i].name);
-        if (length < 0 || (size_t)length >= sizeof path) {
-            report_die("%s: too long a name", directory);
-        }
-        report_to_file(path, "w", files[i].write);
-    }
+    report_to_directory(directory, files, sizeof files / sizeof files[0]);
 }

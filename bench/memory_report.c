@@ -14,6 +14,7 @@
 #include "memory_metrics.h"
 #include "memory_plot.h"
 #include "memory_targets.h"
+#include "report_arguments.h"
 #include "sheet_table.h"
 
 #include <stdlib.h>
@@ -158,47 +159,16 @@ static void write_results(FILE *stream)
     sheet_write_results(stream, "memory");
 }
 
-static void usage(FILE *stream)
-{
-    fprintf(stream, "Usage: memory_report RAW_FILE [--results FILE] [--plot-data DIR]\n"
-                    "  RAW_FILE         what bench/memory.sh measured, one value a line\n"
-                    "  --results FILE   append one JSON object a line\n"
-                    "  --plot-data DIR  write what memory.gnuplot draws into this directory\n");
-}
-
 int main(int argc, char **argv)
 {
-    const char *raw = NULL;
-    const char *results = NULL;
-    const char *plot_data = NULL;
-    for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
-            usage(stdout);
-            return EXIT_SUCCESS;
-        }
-        if (i + 1 < argc && strcmp(argv[i], "--results") == 0) {
-            results = argv[++i];
-        } else if (i + 1 < argc && strcmp(argv[i], "--plot-data") == 0) {
-            plot_data = argv[++i];
-        } else if (argv[i][0] != '-' && raw == NULL) {
-            raw = argv[i];
-        } else {
-            fprintf(stderr, "memory_report: %s: no such option, or no value for it\n", argv[i]);
-            usage(stderr);
-            return 2;
-        }
-    }
-    if (raw == NULL) {
-        usage(stderr);
-        return 2;
-    }
-    sheet_read(raw);
+    const struct report_arguments arguments = report_arguments_read(argc, argv, "memory");
+    sheet_read(arguments.raw);
     check_same_work(OBJECTS);
     check_same_work(ASKED_BYTES);
     print_tables();
-    report_to_file(results, "a", write_results);
-    if (plot_data != NULL) {
-        memory_plot_write(plot_data);
+    report_to_file(arguments.results, "a", write_results);
+    if (arguments.plot_data != NULL) {
+        memory_plot_write(arguments.plot_data);
     }
     memory_targets_print();
     if (fflush(stdout) != 0 || ferror(stdout)) {

@@ -16,8 +16,8 @@
 #include <string.h>
 #include <time.h>
 
-enum { PEAK_BYTES = 256 << 10, MEAN_BYTES = (LIVE_SIZE_MIN + LIVE_SIZE_SMALL_MAX) / 2 };
-enum { OBJECTS = PEAK_BYTES / MEAN_BYTES, STACK_TOUCHED_BYTES = 48 << 10 };
+enum { PEAK_BYTES = 256 << 10, STACK_TOUCHED_BYTES = 48 << 10 };
+enum { OBJECTS = PEAK_BYTES / LIVE_SIZE_SMALL_MEAN };
 
 static bool calls_idle;
 static pthread_barrier_t ready;

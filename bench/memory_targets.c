@@ -9,7 +9,7 @@
 #define MIB ((double)(1 << 20))
 
 static const double START_SHARE = 0.05;
-/* src/core/sorted.h: a bit a slot, 4 bytes for 64 KiB; each in whole pages, for each pool in use. */
+/* src/core/sorted.h: a bit a slot, 4 bytes for 64 KiB; each in whole pages, for each pool used. */
 static const double METADATA_PER_OBJECT_BYTES = 0.125;
 static const double METADATA_PER_PEAK_BYTE = 4.0 / (64 << 10);
 static const double METADATA_PER_POOL_BYTES = 2 * 4096;
@@ -120,8 +120,9 @@ void memory_targets_print(void)
         printf("\nTargets, for MemoryBucket (dropin), by medians\n");
         print_section("peak-", "-ninety",
                       "After all is freed and purged: beyond the start at most 5 % of the start "
-                      "and the metadata, MiB\nworkload                    start       peak     beyond  "
-                      "% of peak     metadata      allowed\n",
+                      "and the metadata, MiB\n"
+                      "workload                    start       peak     beyond  % of peak"
+                      "     metadata      allowed\n",
                       print_back, ours);
         print_section("decay-", NULL,
                       "Below a tenth of the peak, seconds\nworkload                     time    "

@@ -1,6 +1,7 @@
 #include "report.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,19 +43,42 @@ void report_write_row(FILE *stream, const char *bench, const char *workload, con
             summary.max);
 }
 
+FILE *report_open(const char *path, const char *mode)
+{
+    FILE *stream = fopen(path, mode);
+    if (stream == NULL) {
+        report_die("%s: %s", path, strerror(errno));
+    }
+    return stream;
+}
+
+void report_close(FILE *stream, const char *path)
+{
+    int failed = ferror(stream);
+    if (fclose(stream) != 0 || failed) {
+        report_die("%s: could not be written: %s", path, strerror(errno));
+    }
+}
+
 void report_to_file(const char *path, const char *mode, void (*write)(FILE *))
 {
     if (path == NULL) {
         return;
     }
-    FILE *stream = fopen(path, mode);
-    if (stream == NULL) {
-        report_die("%s: %s", path, strerror(errno));
-    }
+    FILE *stream = report_open(path, mode);
     write(stream);
-    int failed = ferror(stream);
-    if (fclose(stream) != 0 || failed) {
-        report_die("%s: could not be written: %s", path, strerror(errno));
+    report_close(stream, path);
+}
+
+void report_to_directory(const char *directory, const struct report_file files[], size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        char path[PATH_MAX];
+        int length = snprintf(path, sizeof path, "%s/%s", directory, files[i].name);
+        if (length < 0 || (size_t)length >= sizeof path) {
+            report_die("%s: too long a name", directory);
+        }
+        report_to_file(path, "w", files[i].write);
     }
 }
 

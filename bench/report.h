@@ -22,8 +22,19 @@ void report_write_row(FILE *stream, const char *bench, const char *workload, con
                       unsigned threads, const char *metric, const char *unit, unsigned runs,
                       struct summary summary);
 
-/* Calls write on the opened file and checks that all of it arrived; path NULL: nothing. */
+/* fopen, and fclose after a look whether all of it arrived; otherwise report_die. */
+FILE *report_open(const char *path, const char *mode);
+void report_close(FILE *stream, const char *path);
+
+/* Opens the file, calls write on it, and closes it; path NULL: nothing. */
 void report_to_file(const char *path, const char *mode, void (*write)(FILE *));
+
+/* Writes each file anew, by its name in the directory. */
+struct report_file {
+    const char *name;
+    void (*write)(FILE *);
+};
+void report_to_directory(const char *directory, const struct report_file files[], size_t count);
 
 /* One line on stderr that overwrites itself on a terminal, and comes every tenth step elsewhere. */
 void report_progress(const char *what, unsigned step, unsigned steps);

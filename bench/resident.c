@@ -105,16 +105,10 @@ void series_write(const struct series *series, const char *path)
     if (strcmp(path, "-") == 0) {
         return;
     }
-    FILE *stream = fopen(path, "w");
-    if (stream == NULL) {
-        report_die("%s: %s", path, strerror(errno));
-    }
+    FILE *stream = report_open(path, "w");
     for (unsigned i = 0; i < series->count; i++) {
         fprintf(stream, "%.3f %.4f\n", series->samples[i].seconds,
                 series->samples[i].bytes / (1 << 20));
     }
-    int failed = ferror(stream);
-    if (fclose(stream) != 0 || failed) {
-        report_die("%s: %s", path, strerror(errno));
-    }
+    report_close(stream, path);
 }

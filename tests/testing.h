@@ -14,12 +14,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #if defined(MBI_THREAD_SANITIZED) || defined(__SANITIZE_ADDRESS__)
 #define TEST_IS_SANITIZED 1
 #else
 #define TEST_IS_SANITIZED 0
 #endif
+
+/* Exit status of a test that could not be made. */
+enum { SKIPPED = 77 };
 
 #define CHECK(condition, ...)                                                                      \
     do {                                                                                           \
@@ -51,6 +55,28 @@ static inline pthread_t start_thread(void *(*function)(void *), void *argument)
     int error = pthread_create(&thread, NULL, function, argument);
     CHECK(error == 0, "pthread_create: %s", strerror(error));
     return thread;
+}
+
+/* Allocates objects of 1 to size_max bytes, writes them in full, and frees them. */
+static inline void use_objects(void **objects, size_t count, size_t size_max)
+{
+    for (size_t i = 0; i < count; i++) {
+        objects[i] = mb_alloc(1 + i % size_max);
+        CHECK(objects[i] != NULL, "no memory");
+        memset(objects[i], 0x33, 1 + i % size_max);
+    }
+    mb_free_batch(count, objects);
+}
+
+/* Of the process, by the kernel's counters. */
+static inline uint64_t process_resident_bytes(void)
+{
+    FILE *file = fopen("/proc/self/statm", "r");
+    size_t total;
+    size_t resident;
+    CHECK(file != NULL && fscanf(file, "%zu %zu", &total, &resident) == 2, "/proc/self/statm");
+    fclose(file);
+    return resident * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
 /* The right side of the accounting equation without what is live. */

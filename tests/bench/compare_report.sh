@@ -3,6 +3,7 @@
 # met and missed, rows, charts; and what it says of lines it cannot use.
 # Usage: compare_report.sh COMPARE_REPORT SOURCE_DIR
 set -euo pipefail
+. "$(dirname "$0")/common.sh"
 report=$1 source=$2
 raw=$source/tests/bench/compare.tsv
 work=$(mktemp -d)
@@ -11,11 +12,6 @@ failures=0
 fail() {
     echo "compare_report: $*" >&2
     failures=1
-}
-
-# expect FILE LINE: exact but for runs of blanks, which only line the columns up.
-expect() {
-    sed -E 's/ +/ /g; s/^ | $//g' "$1" | grep -xF -- "$2" >/dev/null || fail "no line '$2' in its output"
 }
 
 "$report" "$raw" --results "$work/rows" --plot-data "$work" >"$work/out" || fail "status $?"
@@ -60,16 +56,7 @@ grep -qF '"pair\n1 thread" 1.833 1 1.1 0.55 1' "$work/compare-time.dat" || fail 
 grep -qF '"pair\n1 thread" 12 11.5 11 1 10' "$work/compare-memory.dat" || fail "compare-memory.dat"
 grep -qx '2 33.333 25 31.25 25 33.333' "$work/compare-scaling.dat" || fail "compare-scaling.dat"
 grep -qx '"p99.9" nan nan 900 1000 nan' "$work/compare-latency.dat" || fail "compare-latency.dat"
-draw() {
-    command -v gnuplot >/dev/null || return 0
-    rm -f "$work"/*.png "$work"/*.svg
-    LC_ALL=C.UTF-8 gnuplot -e "data='$work'; output_dir='$work'; machine='a test'" \
-        "$source/bench/compare.gnuplot" >"$work/log" 2>&1 || fail "gnuplot: $(cat "$work/log")"
-    [ ! -s "$work/log" ] || fail "gnuplot said: $(cat "$work/log")"
-    drawn=$(find "$work" -name 'compare-*.png' -size +0 -o -name 'compare-*.svg' -size +0 | wc -l)
-    [ "$drawn" -eq "$1" ] || fail "$drawn pictures and not $1"
-}
-draw 8
+draw compare 8 "$work"
 
 # Allocators may be left out: MemoryBucket's forms, all others, or all but an unknown one.
 grep -vE '^(dropin|called|inlined)' "$raw" >"$work/peers.tsv"
@@ -79,7 +66,7 @@ grep -E '^(dropin|inlined)' "$raw" >"$work/ours.tsv"
 "$report" "$work/ours.tsv" --plot-data "$work" >"$work/out" || fail "status $? without peers"
 expect "$work/out" "Targets: no peer was measured, so no targets can be judged."
 [ "$(tail -n 1 "$work/out")" = "0 targets met, 0 missed" ] || fail "no peers: $(tail -n 1 "$work/out")"
-draw 4
+draw compare 4 "$work"
 sed 's/^glibc/novel/' "$raw" >"$work/novel.tsv"
 "$report" "$work/novel.tsv" >"$work/out" || fail "status $? with an unknown peer"
 expect "$work/out" "server@1 wall_ns_per_op novel - 1.250 - - -"

@@ -3,6 +3,7 @@
 # plausible, the series are written, and wrong arguments are refused; memory.sh says no early.
 # Usage: memory_programs.sh BIN_DIR DROPIN_LIBRARY
 set -euo pipefail
+. "$(dirname "$0")/common.sh"
 bin=$1 dropin=$2
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -79,14 +80,6 @@ for allocator in glibc dropin; do
     fi
 done
 
-# refuses STATUS TEXT COMMAND...: it fails with that status and says so
-refuses() {
-    local status=0 wanted=$1 text=$2 output
-    shift 2
-    output=$("$@" 2>&1) || status=$?
-    [ "$status" -eq "$wanted" ] || fail "$*: status $status, not $wanted"
-    [[ $output == *"$text"* ]] || fail "$*: says '$output', nothing of '$text'"
-}
 on_libc="--name x --expect libc.so.6"
 refuses 2 'bench/memory.sh runs this' "$bin/memory_peak" $on_libc 8 fifo
 refuses 1 'and not libjemalloc' "$bin/memory_peak" --name x --expect libjemalloc 8 fifo 1

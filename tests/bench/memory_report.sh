@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # memory_report on a raw file whose medians and targets can be worked out by hand: tables, targets met,
 # missed and not judged, rows, charts; and what it says of input it cannot use.
-# Usage: memory_report.sh MEMORY_REPORT SOURCE_DIR
+# Usage: memory_report.sh MEMORY_REPORT
 set -euo pipefail
-report=$1 source=$2
+. "$(dirname "$0")/common.sh"
+report=$1
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 failures=0
@@ -55,10 +56,6 @@ mib=1048576
     raw dropin exit 200 exit_p50_ns=15000 exit_p99_ns=40000 exit_max_ns=90000 exit_cpu_ns=30000 exit_all_ns=7000000
 } >"$work/raw.tsv"
 
-# expect FILE LINE: exact but for runs of blanks, which only line the columns up.
-expect() {
-    sed -E 's/ +/ /g; s/^ | $//g' "$1" | grep -xF -- "$2" >/dev/null || fail "no line '$2' in its output"
-}
 mkdir "$work/series"
 "$report" "$work/raw.tsv" --results "$work/rows" --plot-data "$work" >"$work/out" || fail "status $?"
 while IFS= read -r line; do
@@ -107,19 +104,10 @@ grep -qxF '"512\n" 100 nan' "$work/memory-peak.dat" || fail "memory-peak.dat: no
 grep -qxF '"sleepers\nasleep" 40 80' "$work/memory-sleepers.dat" || fail "memory-sleepers.dat"
 printf '0 66\n1 2\n' | tee "$work/series/decay-pairs-dropin.dat" "$work/series/transfer-one-dropin.dat" \
     >"$work/series/exit-dropin.dat"
-draw() {
-    command -v gnuplot >/dev/null || return 0
-    rm -f "$work"/*.png "$work"/*.svg
-    LC_ALL=C.UTF-8 gnuplot -e "data='$work'; series='$work/series'; output_dir='$work'; machine='a test'" \
-        "$source/bench/memory.gnuplot" >"$work/log" 2>&1 || fail "gnuplot: $(cat "$work/log")"
-    [ ! -s "$work/log" ] || fail "gnuplot said: $(cat "$work/log")"
-    drawn=$(find "$work" -name 'memory-*.png' -size +0 -o -name 'memory-*.svg' -size +0 | wc -l)
-    [ "$drawn" -eq "$1" ] || fail "$drawn pictures and not $1"
-}
-draw 10
+draw memory 10 "$work" "series='$work/series';"
 grep '	decay-pairs	' "$work/raw.tsv" >"$work/one.tsv"
 "$report" "$work/one.tsv" --plot-data "$work" >"$work/out" || fail "status $? with one workload"
-draw 2
+draw memory 2 "$work" "series='$work/series';"
 grep '^glibc' "$work/raw.tsv" >"$work/peers.tsv"
 "$report" "$work/peers.tsv" >"$work/out" || fail "status $? without MemoryBucket"
 expect "$work/out" "Targets: MemoryBucket was not measured."

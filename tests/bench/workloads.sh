@@ -3,6 +3,7 @@
 # checks of who serves and of what the objects hold can fail.
 # Usage: workloads.sh BIN_DIR DROPIN_LIBRARY
 set -euo pipefail
+. "$(dirname "$0")/common.sh"
 bin=$1 dropin=$2
 fail() {
     echo "$*" >&2
@@ -40,14 +41,6 @@ done <<'END'
 1 latency random
 END
 
-# refuses STATUS TEXT COMMAND...: it fails with that status and says so
-refuses() {
-    local status=0 wanted=$1 text=$2 output
-    shift 2
-    output=$("$@" 2>&1) || status=$?
-    [ "$status" -eq "$wanted" ] || fail "$*: status $status, not $wanted"
-    [[ $output == *"$text"* ]] || fail "$*: says '$output', nothing of '$text'"
-}
 pair=$bin/pair-malloc
 refuses 2 usage "$pair"
 refuses 2 usage "$pair" --name x --expect libc.so.6 --frobnicate 1

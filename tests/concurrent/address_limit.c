@@ -13,12 +13,7 @@ enum { THREADS = 4, OBJECTS = 20000 };
 static void *run(void *argument)
 {
     static _Thread_local void *objects[OBJECTS];
-    for (size_t i = 0; i < OBJECTS; i++) {
-        objects[i] = mb_alloc(1 + i % 512);
-        CHECK(objects[i] != NULL, "no memory");
-        memset(objects[i], 0x33, 1 + i % 512);
-    }
-    mb_free_batch(OBJECTS, objects);
+    use_objects(objects, OBJECTS, 512);
     return argument;
 }
 

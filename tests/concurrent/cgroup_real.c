@@ -15,8 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* Exit status of a test that could not be made. */
-enum { SKIPPED = 77, PATH_BYTES = 4096 };
+enum { PATH_BYTES = 4096 };
 
 static const size_t memory_limit = (size_t)1 << 30;
 static const unsigned processors_limit = 3;

@@ -11,7 +11,7 @@
 
 #include "tcache/registry.h"
 
-enum { SKIPPED = 77, STANDSTILL_MS = 300 };
+enum { STANDSTILL_MS = 300 };
 
 static _Atomic bool walker_inside;
 static _Atomic bool retired;

@@ -10,17 +10,9 @@ enum { THREADS = 2, OBJECTS = 100000 };
 static void *run(void *argument)
 {
     static _Thread_local void *objects[OBJECTS];
-    for (size_t i = 0; i < OBJECTS; i++) {
-        objects[i] = mb_alloc(1 + i % 64);
-        CHECK(objects[i] != NULL, "no memory");
-        memset(objects[i], 0x33, 1 + i % 64);
-    }
-    mb_free_batch(OBJECTS, objects);
+    use_objects(objects, OBJECTS, 64);
     return argument;
 }
-
-/* Exit status of a test that could not be made. */
-enum { SKIPPED = 77 };
 
 static bool kernel_has_them(void)
 {

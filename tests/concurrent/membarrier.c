@@ -10,7 +10,7 @@
 
 #include "tcache/registry.h"
 
-enum { SKIPPED = 77, WALKERS = 2, AT_ONCE = 8, THREADS = 20 * RETIRE_BATCH };
+enum { WALKERS = 2, AT_ONCE = 8, THREADS = 20 * RETIRE_BATCH };
 
 static _Atomic bool refused;
 static _Atomic bool stop;

@@ -9,8 +9,6 @@
 
 #include "tcache/registry.h"
 
-#include <unistd.h>
-
 enum { THREADS = 20000, AT_ONCE = 16, OBJECTS = 64, WARM_UP = 2000 };
 
 struct heritage {
@@ -38,16 +36,6 @@ static void *run(void *argument)
     return NULL;
 }
 
-static size_t resident_bytes(void)
-{
-    FILE *file = fopen("/proc/self/statm", "r");
-    size_t total;
-    size_t resident;
-    CHECK(file != NULL && fscanf(file, "%zu %zu", &total, &resident) == 2, "/proc/self/statm");
-    fclose(file);
-    return resident * (size_t)sysconf(_SC_PAGESIZE);
-}
-
 static uint64_t carved_bytes(const struct mb_stats *stats)
 {
     uint64_t bytes = 0;
@@ -61,7 +49,7 @@ int main(void)
 {
     static struct heritage heritages[AT_ONCE];
     uint64_t carved_early = 0;
-    size_t resident_early = 0;
+    uint64_t resident_early = 0;
     mb_free(mb_alloc(1)); /* the main thread has its cache from the start */
 
     for (size_t started = 0; started < THREADS; started += AT_ONCE) {
@@ -74,7 +62,7 @@ int main(void)
         }
         if (started + AT_ONCE == WARM_UP) {
             carved_early = carved_bytes(check_accounting(AT_ONCE * OBJECTS / 2));
-            resident_early = resident_bytes();
+            resident_early = process_resident_bytes();
         }
     }
     const struct mb_stats *stats = check_accounting(AT_ONCE * OBJECTS / 2);
@@ -87,10 +75,10 @@ int main(void)
     uint64_t slack = AT_ONCE * UINT64_C(64) * 2 * 8192;
     CHECK(carved_late <= carved_early + slack, "carved %llu bytes after %d threads, %llu after %d",
           (unsigned long long)carved_early, WARM_UP, (unsigned long long)carved_late, THREADS);
-    size_t resident_late = resident_bytes();
+    uint64_t resident_late = process_resident_bytes();
     CHECK(TEST_IS_SANITIZED || resident_late <= resident_early + (8 << 20),
-          "resident %zu bytes after %d threads, %zu after %d", resident_early, WARM_UP,
-          resident_late, THREADS);
+          "resident %llu bytes after %d threads, %llu after %d",
+          (unsigned long long)resident_early, WARM_UP, (unsigned long long)resident_late, THREADS);
 
     for (size_t i = 0; i < AT_ONCE; i++) {
         mb_free_batch(OBJECTS, heritages[i].objects);

@@ -1,10 +1,11 @@
 /* record: figures twice a second and once a day, and whether the days' are flat. */
 #include "soak.h"
 
+#include "line_fit.h"
+
 #include <inttypes.h>
 #include <math.h>
 #include <time.h>
-#include <unistd.h>
 
 enum { DAYS_MAX = 10000, SAMPLE_NS = 500 * 1000 * 1000 };
 
@@ -56,16 +57,6 @@ double seconds_now(void)
     return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
 }
 
-static uint64_t resident_bytes(void)
-{
-    FILE *file = fopen("/proc/self/statm", "r");
-    size_t total;
-    size_t resident;
-    CHECK(file != NULL && fscanf(file, "%zu %zu", &total, &resident) == 2, "/proc/self/statm");
-    fclose(file);
-    return resident * (uint64_t)sysconf(_SC_PAGESIZE);
-}
-
 /* Freed before allocated: an object that comes and goes meanwhile is not counted as freed alone. */
 static uint64_t known_live_of_class(size_t class)
 {
@@ -115,7 +106,7 @@ static void take_sample(struct sample *sample)
         sample->live_bytes += pool->live * pool->slot_bytes;
         sample->known_live_bytes += known_live_of_class(class) * pool->slot_bytes;
     }
-    sample->resident_bytes = resident_bytes();
+    sample->resident_bytes = process_resident_bytes();
 }
 
 static const struct sample *sample_locked(void)
@@ -208,31 +199,17 @@ void record_end(void)
     }
 }
 
-struct line {
-    double slope; /* bytes a day */
-    double slope_error;
-};
-
-static struct line fit_line(enum figure figure, unsigned from)
+/* In bytes a day. What the days differ by has little to do with each other: each is a point. */
+static struct line_fit fit_days(enum figure figure, unsigned from)
 {
+    static double numbers[DAYS_MAX];
+    static double bytes[DAYS_MAX];
     unsigned count = day_count - from;
-    double mean_x = (double)(count - 1) / 2;
-    double mean_y = 0;
-    double xx = 0;
-    double xy = 0;
-    double squares = 0;
     for (unsigned i = 0; i < count; i++) {
-        mean_y += days[from + i].bytes[figure] / count;
+        numbers[i] = i;
+        bytes[i] = days[from + i].bytes[figure];
     }
-    for (unsigned i = 0; i < count; i++) {
-        xx += (i - mean_x) * (i - mean_x);
-        xy += (i - mean_x) * (days[from + i].bytes[figure] - mean_y);
-    }
-    for (unsigned i = 0; i < count; i++) {
-        double rest = days[from + i].bytes[figure] - mean_y - xy / xx * (i - mean_x);
-        squares += rest * rest;
-    }
-    return (struct line){ xy / xx, sqrt(squares / (count - 2) / xx) };
+    return line_through(numbers, bytes, count);
 }
 
 static double median_of_three(enum figure figure, unsigned from)
@@ -250,7 +227,7 @@ static bool figure_is_flat(enum figure figure, unsigned from)
     double first = median_of_three(figure, from);
     double last = median_of_three(figure, day_count - 3);
     double allowed = first * (1 + tolerated_share) + tolerated_bytes;
-    struct line line = fit_line(figure, from);
+    struct line_fit line = fit_days(figure, from);
     double rise = line.slope * (day_count - 1 - from);
     bool level = last <= allowed;
     bool steady = rise <= tolerated_bytes || line.slope <= slope_errors_max * line.slope_error;
