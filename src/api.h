@@ -32,7 +32,7 @@ MBI_HOT_INLINE size_t api_class_offset_of(size_t size, enum class_rule rule)
 /* `alignment` is a power of two. */
 void *mbi_api_aligned_alloc(size_t alignment, size_t size);
 
-/* Size 0, a NULL pointer, a thread without a cache, or one that has decay to look after. */
+/* Size 0, a NULL pointer, a thread without a cache, or one that looks after decay this time. */
 void *mbi_api_alloc_rare(size_t size);
 void mbi_api_free_rare(void *pointer);
 
@@ -40,7 +40,7 @@ void mbi_api_free_rare(void *pointer);
 MBI_HOT_INLINE void *api_alloc_large(size_t size)
 {
     struct thread_cache *cache = mbi_thread_cache;
-    if (MBI_UNLIKELY(size == 0 || !cache->undisturbed)) {
+    if (MBI_UNLIKELY(size == 0 || !cache->active || thread_cache_looks_around(cache))) {
         return mbi_api_alloc_rare(size);
     }
     counter_add(&cache->large_allocs, 1);
@@ -49,7 +49,7 @@ MBI_HOT_INLINE void *api_alloc_large(size_t size)
 
 MBI_HOT_INLINE void api_free_foreign(struct thread_cache *cache, void *pointer)
 {
-    if (MBI_UNLIKELY(pointer == NULL || !cache->undisturbed)) {
+    if (MBI_UNLIKELY(pointer == NULL || !cache->active)) {
         mbi_api_free_rare(pointer);
         return;
     }

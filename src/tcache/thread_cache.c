@@ -68,7 +68,6 @@ void mbi_thread_cache_init(struct thread_cache *cache)
     flag_set(&cache->asked, false);
     flag_set(&cache->idle, false);
     cache->active = true;
-    cache->undisturbed = true;
     cache->exit_seen = false;
 }
 
@@ -93,11 +92,6 @@ static MBI_COLD void thread_cache_comply(struct thread_cache *cache)
 {
     flag_set(&cache->asked, false); /* first: who asks from now on is heard next time */
     mbi_thread_cache_flush(cache);
-}
-
-static MBI_COLD void thread_cache_decay(struct thread_cache *cache)
-{
-    cache->undisturbed = mbi_decay_poll() == UINT64_MAX;
 }
 
 /*
@@ -135,7 +129,7 @@ static void thread_cache_visit(struct thread_cache *cache)
         thread_cache_comply(cache);
     }
     if (MBI_UNLIKELY(pools_pending())) {
-        thread_cache_decay(cache);
+        (void)mbi_decay_poll();
     }
 }
 
@@ -148,11 +142,11 @@ void mbi_thread_cache_count_large(uint64_t allocs, uint64_t frees)
     }
     struct thread_cache *cache = mbi_thread_cache;
     if (cache->active) {
+        if (allocs != 0 && thread_cache_looks_around(cache) && pools_pending()) {
+            (void)mbi_decay_poll();
+        }
         counter_add(&cache->large_allocs, allocs);
         counter_add(&cache->large_frees, frees);
-        if (!cache->undisturbed) {
-            thread_cache_decay(cache);
-        }
         return;
     }
     /* relaxed [COUNT-SHARED]: many writers, so read-modify-writes; a statistic orders nothing. */

@@ -59,12 +59,6 @@ struct thread_cache {
     _Atomic bool asked;
     _Atomic bool idle; /* between mb_thread_idle and mb_thread_busy; the owner's, for statistics */
     bool active; /* false in the constant caches: nothing may be written */
-    /*
-     * Active, and nothing is pending that this thread has seen: otherwise requests for large
-     * objects look after decay too, as a thread may use few small ones and never exchange a
-     * magazine.
-     */
-    bool undisturbed;
     bool exit_seen; /* the TSD destructor has run once */
 
     struct cds_list_head node;      /* in the registry; under its lock, read by RCU walkers */
@@ -112,8 +106,20 @@ struct uncached_large {
 extern MBI_HIDDEN struct uncached_large mbi_uncached_large;
 
 /*
+ * Whether the next large request of the thread looks after decay, too: it may use few small objects
+ * and never exchange a magazine. With a look at each, random sizes on both sides of 512 bytes cost
+ * 61 ns instead of 43 (bench/random.c, 100,000 live objects up to 1,000 bytes).
+ */
+enum { LARGE_PER_LOOK = 16 };
+
+MBI_HOT_INLINE bool thread_cache_looks_around(const struct thread_cache *cache)
+{
+    return counter_read(&cache->large_allocs) % LARGE_PER_LOOK == LARGE_PER_LOOK - 1;
+}
+
+/*
  * Counts large requests and frees, in the calling thread's cache if it has one, and does a step of
- * decay when that is due.
+ * decay when the request is one that looks, and a step is due.
  */
 void mbi_thread_cache_count_large(uint64_t allocs, uint64_t frees);
 

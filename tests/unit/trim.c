@@ -140,6 +140,24 @@ Test(trim, decay_at_once_needs_only_traffic)
     check_accounting(0);
 }
 
+/* No magazine is exchanged: until memory has gone; the limit tells if it never does. */
+Test(trim, large_requests_look_after_decay_too, .timeout = 60)
+{
+    setenv("MB_DECAY_MS", "0", 1);
+    mb_free(mb_alloc(8));
+    mbi_config.decay_ms = -1; /* not yet */
+    allocate(64);
+    free_every(1, 0);
+    mbi_config.decay_ms = 0;
+    cr_assert_geq(resident_bytes(64), OBJECTS * 64);
+    while (resident_bytes(64) > OBJECTS * 64 / 10) {
+        for (int i = 0; i < 1000; i++) {
+            mb_free(mb_alloc(MB_SMALL_MAX + 1));
+        }
+    }
+    check_accounting(0);
+}
+
 Test(trim, decay_waits_for_its_window)
 {
     setenv("MB_DECAY_MS", "86400000", 1);
