@@ -11,6 +11,7 @@ packages_of() {
         # clang and its sanitizer runtimes, the unit tests' runner, and the programs that the drop-in runs
         echo clang libclang-rt-14-dev libcriterion-dev binutils valgrind
         echo redis-server redis-tools python3 perl git sqlite3 bash linux-perf
+        echo spin # tests/model
         ;;
     bench)
         echo redis-server redis-tools gnuplot-nox fonts-dejavu-core linux-perf binutils
