@@ -35,7 +35,7 @@ byte owner[SLOTS + 1];         /* who has the slot */
 byte pause_pops[THREADS_MAX];  /* pops since the thread looked at the head, or NO_PAUSE */
 bool owned_once = true;        /* what is popped was in the centre */
 bool none_lost = true;         /* the stack leads to all that is in the centre, and to no more */
-hidden byte cursor;
+hidden byte cursor; /* hidden: used inside d_steps only, where it is no state */
 hidden byte found;
 hidden byte expected;
 

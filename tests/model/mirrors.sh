@@ -27,7 +27,7 @@ for model in tests/model/*.pml; do
             \[*) grep -qF -- "$name" "$file" || complain "$model mirrors $name, which $file does not have" ;;
             # Its definition: in the house style this line begins with the type and has no semicolon.
             *)
-                grep -qE "^[A-Za-z].*[ *]$name\(.*[^;]$" "$file" ||
+                grep -qE "^[A-Za-z].*[ *]$name\((.*[^;])?\$" "$file" ||
                     complain "$model mirrors $name, which $file does not define"
                 ;;
             esac
