@@ -9,9 +9,9 @@
  *
  * Shown: no cache is taken anew while a walker looks at it (not_under_a_walkers_eyes), nor does a
  * walker come upon one that could be (no_reusable_found); a walk visits every cache that was listed
- * all the time (all_visited) and comes to an end (walk_ends); never more than RETIRE_MAX caches are
- * retired (retired_bounded), so there is always one to take (some_reusable); nobody waits for ever
- * (no invalid end state). With liburcu, without it (a forked child), and where membarrier may come to
+ * all the time (all_visited), and none twice (visited_once), so it comes to an end; never more than
+ * RETIRE_MAX caches are retired (retired_bounded), so there is always one to take (some_reusable);
+ * nobody waits for ever (no invalid end state). With liburcu, without it (a forked child), and where membarrier may come to
  * be refused at any time.
  *
  * Abstracted
@@ -33,16 +33,20 @@
  * Switches: THREADS, LIVES, WALKERS, WALKS, RETIRE_BATCH, RETIRE_MAX; WITHOUT_RCU, REFUSED. These
  * break it: NO_GRACE, REUSE_AT_ONCE (no retire list), LOOK_THEN_ADD (the bound is looked at in one
  * hold of the lock and used in another), GRACE_UNDER_LOCK (the wait keeps the registry lock),
- * WALK_UNLOCKED (walkers without the walker lock, where it is all there is). ONLY_TAKEN looks at
- * not_under_a_walkers_eyes alone, to see the error go that far.
+ * WALK_UNLOCKED (walkers without the walker lock, where it is all there is), UNLINK_CUTS (a removed
+ * cache forgets what is behind it). IGNORE_TAKEN, IGNORE_REUSABLE and IGNORE_TWICE leave the checks
+ * not_under_a_walkers_eyes, no_reusable_found and visited_once out, to see an error go further.
  *
  * variant with_rcu         holds
  * variant without_rcu      holds                           -DWITHOUT_RCU
  * variant refused          holds                           -DREFUSED
- * variant no_grace         fails not_under_a_walkers_eyes  -DNO_GRACE -DONLY_TAKEN
- * variant reuse_at_once    fails not_under_a_walkers_eyes  -DREUSE_AT_ONCE -DONLY_TAKEN
- * variant no_grace_child   fails not_under_a_walkers_eyes  -DNO_GRACE -DWITHOUT_RCU -DONLY_TAKEN
- * variant walk_unlocked    fails not_under_a_walkers_eyes  -DWALK_UNLOCKED -DWITHOUT_RCU -DONLY_TAKEN
+ * variant no_grace         fails not_under_a_walkers_eyes  -DNO_GRACE -DIGNORE_REUSABLE
+ * variant reuse_at_once    fails not_under_a_walkers_eyes  -DREUSE_AT_ONCE -DIGNORE_REUSABLE
+ * variant no_grace_child   fails not_under_a_walkers_eyes  -DNO_GRACE -DWITHOUT_RCU -DIGNORE_REUSABLE
+ * variant walk_unlocked    fails not_under_a_walkers_eyes  -DWALK_UNLOCKED -DWITHOUT_RCU -DIGNORE_REUSABLE
+ * variant visited_twice    fails visited_once              -DREUSE_AT_ONCE -DIGNORE_TAKEN -DIGNORE_REUSABLE
+ * variant reusable_found   fails no_reusable_found         -DNO_GRACE -DIGNORE_TAKEN -DIGNORE_TWICE
+ * variant unlink_cuts      fails all_visited               -DUNLINK_CUTS
  * variant look_then_add    fails retired_bounded           -DLOOK_THEN_ADD
  * variant grace_under_lock fails invalid.end.state         -DGRACE_UNDER_LOCK -DWITHOUT_RCU
  * variant batches_of_two   holds                           -DRETIRE_BATCH=2
@@ -95,11 +99,12 @@ bool section_is_old;
 bool not_under_a_walkers_eyes = true;
 bool no_reusable_found = true;
 bool all_visited = true;
-bool walk_ends = true;
+bool visited_once = true;
 bool retired_bounded = true;
 bool some_reusable = true;
 byte watched = LIST_HEAD; /* the cache that the walker is at */
 bool stays[CACHES];       /* listed since the walk began, and not visited yet */
+bool visited[CACHES];     /* in this walk */
 
 #define acquire(lock) atomic { !lock -> lock = true }
 #define release(lock) lock = false
@@ -122,7 +127,9 @@ inline take_cache()
         assert(some_reusable);
         place[cache] = TAKEN;
         not_under_a_walkers_eyes = watched != cache;
+#ifndef IGNORE_TAKEN
         assert(not_under_a_walkers_eyes)
+#endif
     }
 }
 
@@ -206,6 +213,9 @@ inline unlink()
     :: else -> break
     od;
     next[before] = next[cache];
+#ifdef UNLINK_CUTS
+    next[cache] = LIST_HEAD;
+#endif
     before = 0;
     stays[cache] = false
 }
@@ -271,7 +281,7 @@ proctype thread()
 
 inline find_no_reusable()
 {
-#ifndef ONLY_TAKEN
+#ifndef IGNORE_REUSABLE
     no_reusable_found = at == LIST_HEAD || place[at] == TAKEN || place[at] == RETIRED || place[at] == BATCHED;
     assert(no_reusable_found)
 #else
@@ -284,7 +294,6 @@ proctype walker()
 {
     byte walks = WALKS;
     byte at;
-    byte steps;
     byte i;
 
     do
@@ -308,25 +317,30 @@ proctype walker()
            find_no_reusable()
        }
        do
-       :: atomic { at != LIST_HEAD -> stays[at] = false } /* visit */
+       :: atomic {
+              at != LIST_HEAD ->
+              stays[at] = false;
+              visited_once = !visited[at];
+#ifndef IGNORE_TWICE
+              assert(visited_once);
+#endif
+              visited[at] = true
+          }
           atomic {
               at = next[at];
               watched = at;
-              steps++;
-              walk_ends = steps <= THREADS * LIVES;
-              assert(walk_ends);
               find_no_reusable()
           }
        :: atomic { at == LIST_HEAD -> break }
        od;
        atomic {
            for (i : 0 .. CACHES - 1) {
-               all_visited = all_visited && !stays[i]
+               all_visited = all_visited && !stays[i];
+               visited[i] = false
            }
            assert(all_visited);
            i = 0;
-           at = 0;
-           steps = 0
+           at = 0
        }
 #ifndef WITHOUT_RCU
        atomic { section_open = false; section_is_old = false } /* urcu_bp_read_unlock */
