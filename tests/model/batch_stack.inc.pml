@@ -9,7 +9,7 @@
  */
 #define TAGS (1 << TAG_BITS)
 #ifdef ONLY_OWNERS
-#define JUNK 0 /* a number that could be right, so that the error is not noticed before two own a slot */
+#define JUNK 0 /* could be right: the error is not noticed before a slot has two owners */
 #else
 #define JUNK (SLOTS + 1) /* what an owner writes into a slot: no batch's number */
 #endif
@@ -42,11 +42,13 @@ hidden byte expected;
 #define PAUSE_HAS_ROOM(other, me) \
     ((other) == (me) || pause_pops[other] == NO_PAUSE || pause_pops[other] < POPS_IN_PAUSE_MAX)
 #define WINDOW_OPEN(me) \
-    (PAUSE_HAS_ROOM(0, me) && PAUSE_HAS_ROOM(1, me) && PAUSE_HAS_ROOM(2, me) && PAUSE_HAS_ROOM(3, me))
+    (PAUSE_HAS_ROOM(0, me) && PAUSE_HAS_ROOM(1, me) \
+     && PAUSE_HAS_ROOM(2, me) && PAUSE_HAS_ROOM(3, me))
 
 #define PAUSE_COUNT(thread) \
     if \
-    :: pause_pops[thread] != NO_PAUSE && pause_pops[thread] < POPS_IN_PAUSE_MAX -> pause_pops[thread]++ \
+    :: pause_pops[thread] != NO_PAUSE && pause_pops[thread] < POPS_IN_PAUSE_MAX -> \
+        pause_pops[thread]++ \
     :: else \
     fi
 

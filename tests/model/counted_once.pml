@@ -11,16 +11,17 @@
  * Abstracted
  *   CACHES caches with one unit each, which retire one after the other: the registry lock makes it
  *   so. Hence one process retires them all; the lock passes its view on.
- *   Totals, a cache's count and "is listed" are one relaxed location each. The walk takes the pool's
- *   and the registry's locks for some of these terms; without them there are more behaviours.
- *   The list is one bit a cache: thread_exit.pml follows its links. An address that the list gives is
- *   used after it is read; no other two reads of the walker have an order.
+ *   Totals, a cache's count and "is listed" are one relaxed location each. The walk takes the
+ *   pool's and the registry's locks for some of these terms; without them there are more
+ *   behaviours.
+ *   The list is one bit a cache: thread_exit.pml follows its links. An address that the list gives
+ *   is used after it is read; no other two reads of the walker have an order.
  *   New caches, which start with nothing: a sum is the same with and without one.
  *   A walk of WALK_TURNS_MAX turns is taken as it is; the model says nothing of that one.
  *
- * Weakened, [CHANGE-BEGIN] lets the fold's stores go before it, and [CHANGE-CHECK] lets reads of the
- * terms come after it: the two that views alone do not have (views.inc.pml), so the model makes these
- * steps in any order then.
+ * Weakened, [CHANGE-BEGIN] lets the fold's stores go before it, and [CHANGE-CHECK] lets reads of
+ * the terms come after it: the two that views alone do not have (views.inc.pml), so the model makes
+ * these steps in any order then.
  *
  * Switches: WEAK_LOAD, WEAK_CHECK, WEAK_BEGIN, WEAK_END, NO_CHECK, ODD_IS_FINE, CACHES, TURNS.
  *

@@ -5,8 +5,9 @@
  * mirrors src/dropin/next.c: next_ready next_find_all [NEXT-STORE] [NEXT-LOAD] [NEXT-RARE]
  *
  * Shown: whoever finds the library ready, or is told so by the lock, reads its constants without a
- * race (race_free), and they are made once (made_once). With -DNEXT: whoever finds `found` set reads
- * every function pointer whole (found_all), though several threads may search at the same time.
+ * race (race_free), and they are made once (made_once). With -DNEXT: whoever finds `found` set
+ * reads every function pointer whole (found_all), though several threads may search at the same
+ * time.
  *
  * Abstracted
  *   The constants are one plain location, the rare functions one relaxed one: a release orders all
@@ -55,7 +56,7 @@ inline lock_init(me)
         !locked;
         locked = true;
         for (place : 0 .. LOCATIONS - 1) {
-            VIEW(me, place) = (lock_view[place] > VIEW(me, place) -> lock_view[place] : VIEW(me, place))
+            VIEW(me, place) = LATER(lock_view[place], VIEW(me, place))
         }
         place = 0
     }

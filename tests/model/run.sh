@@ -26,10 +26,6 @@ for tool in spin gcc; do
     command -v $tool >/dev/null || { echo "run.sh: $tool is not installed; see tests/packages.sh" >&2; exit 2; }
 done
 
-# A small search takes less time than the compiler would take to make it faster.
-optimize=-O0 depth_max=500000 memory_mib=1500
-[ -z "$deep" ] || optimize=-O2 depth_max=20000000 memory_mib=6000
-
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
@@ -47,7 +43,8 @@ check_switches() { # NAME SWITCH...
     shift
     for switch in "$@"; do
         switch=${switch#-D}
-        grep -hv '^ \*' "$model" "$(dirname "$model")"/*.inc.pml | grep -w "${switch%%=*}" >/dev/null ||
+        grep -hv '^ \*' "$model" "$(dirname "$model")"/*.inc.pml |
+            grep -w "${switch%%=*}" >/dev/null ||
             { echo "$name: the model has no switch ${switch%%=*}" >&2; exit 2; }
     done
 }
@@ -58,9 +55,12 @@ whole_search() { # OUTPUT
         ! grep -qE 'max search depth too small|Search not completed|out of memory|memory limit|VECTORSZ' "$1"
 }
 
-check_variant() { # NAME holds|fails TEXT SWITCH...
-    local name=$1 verdict=$2 text=$3 states seconds begin
-    shift 3
+check_variant() { # KIND NAME holds|fails TEXT SWITCH...
+    local kind=$1 name=$2 verdict=$3 text=$4 states seconds begin error
+    # A small search takes less time than the compiler would take to make it faster.
+    local optimize=-O0 depth_max=500000 memory_mib=1500
+    [ "$kind" != deep ] || optimize=-O2 depth_max=20000000 memory_mib=6000
+    shift 4
     check_switches "$name" "$@"
     mkdir "$name"
     begin=$(date +%s%N)
@@ -116,7 +116,7 @@ while read -r _ kind name verdict rest; do
         ;;
     esac
     chosen=$((chosen + 1))
-    check_variant "$name" "$verdict" "$text" "${words[@]}"
+    check_variant "$kind" "$name" "$verdict" "$text" "${words[@]}"
 done < <(grep -E "^ \* ($kinds) " "$model")
 [ $chosen -gt 0 ] || { echo "run.sh: $model has no such variant" >&2; exit 2; }
 exit $status

@@ -17,8 +17,8 @@
  *   owner would have written there.
  *   Slot numbers: no address arithmetic; unit tests have that.
  *
- * Switches: THREADS, SLOTS, TAG_BITS, POPS_IN_PAUSE_MAX. POP_KEEPS_TAG and DETACH_KEEPS_TAG break the
- * code; ONLY_OWNERS looks at owners alone, to see the error go as far as two of them.
+ * Switches: THREADS, SLOTS, TAG_BITS, POPS_IN_PAUSE_MAX. POP_KEEPS_TAG and DETACH_KEEPS_TAG break
+ * the code; ONLY_OWNERS looks at owners alone, to see the error go as far as two of them.
  *
  * variant tag               holds                      -DTAG_BITS=2 -DTHREADS=2 -DSLOTS=3
  * variant three_threads     holds                      -DTAG_BITS=1 -DTHREADS=3

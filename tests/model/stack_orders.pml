@@ -12,7 +12,8 @@
  *
  * The acquire in batch_stack_try_pop is the exception: what it sees was seen by [HEAD-LOAD] of the
  * same message, as no two messages have the same head within the tag's window. Variant
- * pop_relaxed_after_load holds. In batch_stack_detach, which starts from a relaxed guess, it counts.
+ * pop_relaxed_after_load holds. In batch_stack_detach, which starts from a relaxed guess, it
+ * counts.
  *
  * Abstracted
  *   Two batches; a thread does up to OPERATIONS pushes, pops and detaches, in any order.

@@ -11,24 +11,24 @@
  * walker come upon one that could be (no_reusable_found); a walk visits every cache that was listed
  * all the time (all_visited), and none twice (visited_once), so it comes to an end; never more than
  * RETIRE_MAX caches are retired (retired_bounded), so there is always one to take (some_reusable);
- * nobody waits for ever (no invalid end state). With liburcu, without it (a forked child), and where membarrier may come to
- * be refused at any time.
+ * nobody waits for ever (no invalid end state). With liburcu, without it (a forked child), and
+ * where membarrier may come to be refused at any time.
  *
  * Abstracted
  *   A cache is its place on the lists; what it counts is in counted_once.pml, what it holds goes
  *   back before mbi_registry_retire and is stack.pml's.
  *   A grace period ends when every read-side section that had begun before it has ended: that is
  *   liburcu's promise. There is at most one section at a time, as the walker lock makes sure.
- *   A hold of the registry lock is one step: nobody waits inside one, and walkers, who do not take it
- *   for the list, see at most one of its stores. (A new cache's own link is the other, which nobody
- *   can see, as nobody is at a reusable cache.)
+ *   A hold of the registry lock is one step: nobody waits inside one, and walkers, who do not take
+ *   it for the list, see at most one of its stores. (A new cache's own link is the other, which
+ *   nobody can see, as nobody is at a reusable cache.)
  *   RETIRE_BATCH and RETIRE_MAX are scaled down. Instead of fresh mappings there are as many caches
  *   as can ever be needed. Of the reusable, the one that a walker looks at is taken first, if there
  *   is such a one: the worst choice. The others do not differ.
  *   Each thread lives LIVES times, each walker walks WALKS times: so that whoever waits for ever is
  *   found, also while others go on.
- *   One more thread takes all locks, as fork does. The child has one thread: nothing runs at the same
- *   time as mbi_registry_reset_in_child.
+ *   One more thread takes all locks, as fork does. The child has one thread: nothing runs at the
+ *   same time as mbi_registry_reset_in_child.
  *
  * Switches: THREADS, LIVES, WALKERS, WALKS, RETIRE_BATCH, RETIRE_MAX; WITHOUT_RCU, REFUSED. These
  * break it: NO_GRACE, REUSE_AT_ONCE (no retire list), LOOK_THEN_ADD (the bound is looked at in one
@@ -282,7 +282,8 @@ proctype thread()
 inline find_no_reusable()
 {
 #ifndef IGNORE_REUSABLE
-    no_reusable_found = at == LIST_HEAD || place[at] == TAKEN || place[at] == RETIRED || place[at] == BATCHED;
+    no_reusable_found = at == LIST_HEAD;
+    no_reusable_found = no_reusable_found || place[at] != REUSABLE;
     assert(no_reusable_found)
 #else
     skip

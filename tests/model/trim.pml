@@ -1,33 +1,37 @@
 /*
- * Trim against threads at work: batches grow old, become sorted, their page goes, and all come back.
+ * Trim against threads at work: batches grow old, become sorted, their page goes, and all come
+ * back.
  *
  * mirrors src/core/trim.c: mbi_trim_age mbi_trim_sort take_chains_locked follow_chains sort_locked
  * mirrors src/core/trim.c: mbi_trim_release release_run release_pages
  * mirrors src/core/sorted.c: mbi_sorted_add mbi_sorted_take slot_retake_pages page_can_go
- * mirrors src/core/sorted.c: mbi_sorted_begin_release mbi_sorted_end_release mbi_sorted_note_released
+ * mirrors src/core/sorted.c: mbi_sorted_begin_release mbi_sorted_end_release
+ * mirrors src/core/sorted.c: mbi_sorted_note_released
  * mirrors src/core/pool.c: mbi_pool_obtain pool_take_old_batch_locked pool_take_sorted_locked
  * mirrors src/core/pool.c: mbi_pool_pop_batch mbi_pool_push_batch
- * mirrors src/core/batch_stack.h: batch_stack_pop batch_stack_push batch_stack_detach batch_list_pop
+ * mirrors src/core/batch_stack.h: batch_stack_pop batch_stack_push batch_stack_detach
+ * mirrors src/core/batch_stack.h: batch_list_pop
  *
- * Shown: no slot has two owners (owned_once), none is lost on the stack (none_lost) or on the lists of
- * old batches (lists_whole); no page goes while one of its slots is anybody's (page_is_free), so what
- * an owner wrote stays (live_intact); a page that is noted as gone has sorted slots only
- * (released_is_sorted); nobody waits for ever for the pool's lock. Also while a popper that looked at
- * a batch long ago still reads its word, which has become 0 with its page.
+ * Shown: no slot has two owners (owned_once), none is lost on the stack (none_lost) or on the lists
+ * of old batches (lists_whole); no page goes while one of its slots is anybody's (page_is_free), so
+ * what an owner wrote stays (live_intact); a page that is noted as gone has sorted slots only
+ * (released_is_sorted); all of it never comes to a standstill. Also while a popper that looked
+ * at a batch long ago still reads its word, which has become 0 with its page.
  *
  * Abstracted
  *   A batch is one slot, and the central free list is one stack: other stacks have other slots.
  *   A page is the slots 1 and 2; slot 3 lies on another one that never goes.
- *   All slots are carved. complete_last_page_locked and carving are not here; nor is the loose list:
- *   slots move on it under the pool's lock only, as they do between the lists here.
+ *   All slots are carved. complete_last_page_locked and carving are not here; nor is the loose
+ *   list: slots move on it under the pool's lock only, as they do between the lists here.
  *   One trimmer, as the trim lock makes sure; it does its steps in any order, for ever.
  *   A page becomes zeros slot by slot, at any time during the system call; reading it later gives
  *   zeros. The kernel may refuse.
- *   One thread's access at a time, in program order: the lists are under the lock, and for the stack
- *   see stack_orders.pml.
+ *   One thread's access at a time, in program order: the lists are under the lock, and for the
+ *   stack see stack_orders.pml.
  *
- * Switches: THREADS, SLOTS, TAG_BITS, POPS_IN_PAUSE_MAX. These break it: DETACH_KEEPS_TAG; AGE_BY_STORE
- * (the stack is emptied by a store, not an exchange); AGE_OVERWRITES (also while there is surplus);
+ * Switches: THREADS, SLOTS, TAG_BITS, POPS_IN_PAUSE_MAX. These break it: DETACH_KEEPS_TAG;
+ * AGE_BY_STORE (the stack is emptied by a store, not an exchange); AGE_OVERWRITES (also while there
+ * is surplus);
  * TAKE_UNLOCKED (an old batch is taken without the lock); SORT_FIRST (slots are sorted, then the
  * chain is followed); RELEASE_KEEPS_SORTED (the page's slots can be taken during the system call);
  * RELEASE_LOOKS_AT_ONE (of the page's slots); RETAKE_FORGETS (that the page is in use again).

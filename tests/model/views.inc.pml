@@ -1,5 +1,6 @@
 /*
- * The C11 memory model as Promela steps: what stack_orders.pml, counted_once.pml and publish.pml share.
+ * The C11 memory model as Promela steps: what stack_orders.pml, counted_once.pml and publish.pml
+ * share.
  *
  * Owns the memory: for each location all values it ever had, in modification order, and for each
  * thread its view: how much of that order it must have seen. Included once, after LOCATIONS,
@@ -23,6 +24,7 @@
 #define VALUE(location, message) value[(location) * MESSAGES + (message)]
 #define VIEW(thread, location) view[(thread) * LOCATIONS + (location)]
 #define CARRIED(message, location) carried[(message) * LOCATIONS + (location)]
+#define LATER(a, b) ((a) > (b) -> (a) : (b))
 #define SEES_LAST(thread, location) (VIEW(thread, location) == latest[location])
 
 byte value[LOCATIONS * MESSAGES];
@@ -38,7 +40,7 @@ byte read_message;
 inline view_learn(me, message)
 {
     for (place : 0 .. LOCATIONS - 1) {
-        VIEW(me, place) = (CARRIED(message, place) > VIEW(me, place) -> CARRIED(message, place) : VIEW(me, place))
+        VIEW(me, place) = LATER(CARRIED(message, place), VIEW(me, place))
     }
     place = 0
 }
@@ -46,7 +48,7 @@ inline view_learn(me, message)
 inline message_learn(message, me)
 {
     for (place : 0 .. LOCATIONS - 1) {
-        CARRIED(message, place) = (VIEW(me, place) > CARRIED(message, place) -> VIEW(me, place) : CARRIED(message, place))
+        CARRIED(message, place) = LATER(CARRIED(message, place), VIEW(me, place))
     }
     place = 0
 }
