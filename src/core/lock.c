@@ -27,7 +27,8 @@ void mbi_lock_set_forking(bool forking)
 
 void mbi_lock_init(struct lock *lock)
 {
-    pthread_mutex_init(&lock->mutex, NULL); /* default attributes: cannot fail on Linux */
+    /* Not pthread_mutex_init: this cannot fail, and makes a locked mutex anew in a forked child. */
+    lock->mutex = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
 }
 
 void mbi_lock_acquire(struct lock *lock)

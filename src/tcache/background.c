@@ -125,6 +125,6 @@ void mbi_background_unlock(void)
 void mbi_background_reset_in_child(void)
 {
     mbi_lock_init(&control_lock);
-    pthread_mutex_init(&sleeping.mutex, NULL);
+    sleeping.mutex = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
     running = false;
 }
