@@ -1,0 +1,219 @@
+/* workload: what one thread does. */
+#include "workload.h"
+
+#include "objects.h"
+#include "plan.h"
+#include "testing.h"
+#include "wrapped.h"
+
+#include "core/config.h"
+#include "core/region.h"
+
+#include <errno.h>
+
+enum { SIZE_STEP = 9, SMALL_OBJECTS = (MB_SMALL_MAX / SIZE_STEP + 1) * OBJECT_HOWS };
+enum { BATCH_OBJECTS = 300 };
+
+static const size_t large_sizes[] = { 513, 1000, 5000, 200000 };
+static const size_t batch_sizes[] = { 8, 48, 200, 512, 600 };
+
+enum {
+    LARGE_OBJECTS = sizeof large_sizes / sizeof large_sizes[0] * OBJECT_HOWS,
+    BATCHES = sizeof batch_sizes / sizeof batch_sizes[0],
+};
+
+static struct object small[SMALL_OBJECTS];
+static struct object large[LARGE_OBJECTS];
+static struct object batches[BATCHES][BATCH_OBJECTS];
+
+static void resize_small(void)
+{
+    for (size_t i = 0; i < SMALL_OBJECTS; i++) {
+        size_t size = small[i].size;
+        object_resize(&small[i], 2 * size + 1);
+        object_resize(&small[i], i % 5 == 0 ? 700 : size / 2);
+        object_resize(&small[i], size);
+        if (i % 2 == 0) {
+            object_free(&small[i]);
+        }
+    }
+}
+
+static void resize_large(void)
+{
+    static const size_t sizes[] = { 6000, 900, 100, 3000, 40, 20, 0 };
+    for (size_t i = 0; i < LARGE_OBJECTS; i++) {
+        for (size_t j = 0; j < sizeof sizes / sizeof sizes[0]; j++) {
+            object_resize(&large[i], sizes[j]);
+        }
+    }
+}
+
+/* Requests that are refused with any memory, and one for nothing. */
+static void check_refusals(void)
+{
+    size_t huge = SIZE_MAX / 2;
+    __asm__ volatile("" : "+r"(huge)); /* the compiler would warn of it */
+    errno = 0;
+    CHECK(mb_calloc(huge, 3) == NULL && errno == ENOMEM, "an overflow: errno %d", errno);
+    errno = 0;
+    CHECK(mb_aligned_alloc(huge % 48 + 3, 8) == NULL && errno == EINVAL, "errno %d", errno);
+    CHECK(mb_usable_size(NULL) == 0, "NULL has a size");
+    mb_free(NULL);
+}
+
+void workload_sizes(void)
+{
+    struct object *next = small;
+    for (size_t size = 0; size <= MB_SMALL_MAX; size += SIZE_STEP) {
+        for (enum object_how how = 0; how < OBJECT_HOWS; how++) {
+            (void)object_make(next++, how, size);
+        }
+    }
+    for (size_t i = 0; i < LARGE_OBJECTS; i++) {
+        (void)object_make(&large[i], i % OBJECT_HOWS, large_sizes[i / OBJECT_HOWS]);
+    }
+    for (size_t i = 0; i < BATCHES; i++) {
+        object_make_batch(batches[i], batch_sizes[i], BATCH_OBJECTS);
+    }
+    resize_small();
+    resize_large();
+    check_refusals();
+    for (size_t i = 0; i < BATCHES; i++) { /* in holes, so that pages are used in part */
+        object_free_batch(batches[i] + 100, BATCH_OBJECTS - 120);
+    }
+}
+
+void workload_free_sizes(void)
+{
+    object_free_all(small, SMALL_OBJECTS);
+    object_free_all(large, LARGE_OBJECTS);
+    object_free_all(batches[0], BATCHES * BATCH_OBJECTS);
+}
+
+void workload_fill_narrow_pools(void)
+{
+    static const size_t sizes[] = { 496, 512 };
+    enum { SIZES = sizeof sizes / sizeof sizes[0], OBJECTS = 2200 };
+    static struct object objects[SIZES][OBJECTS];
+    for (size_t i = 0; i < SIZES; i++) {
+        for (size_t j = 0; j < OBJECTS; j += 200) {
+            object_make_batch(&objects[i][j], sizes[i], 200);
+        }
+    }
+    (void)objects_check_at_rest();
+    for (size_t i = 0; i < SIZES; i++) {
+        object_free_all(objects[i], OBJECTS);
+    }
+    (void)mb_trim(0);
+    (void)objects_check_at_rest();
+}
+
+void workload_fill_dense_pool(void)
+{
+    enum { SIZE = 512, OBJECTS = (64 << 20) / SIZE + 4000 };
+    static void *objects[OBJECTS];
+    uint64_t failed_before = fault_system_failed_here();
+    errno = 0;
+    size_t made = mb_alloc_batch(SIZE, OBJECTS, objects);
+    CHECK(made == OBJECTS || (errno == ENOMEM && fault_system_failed_here() > failed_before),
+          "%zu objects, errno %d", made, errno);
+    mb_free_batch(made, objects);
+    (void)mb_trim((size_t)1 << 20);
+    (void)objects_check_at_rest();
+    made = mb_alloc_batch(SIZE, OBJECTS, objects); /* sorted slots, in pages that are gone */
+    mb_free_batch(made, objects);
+    mb_thread_flush();
+    (void)mb_trim(0);
+    (void)objects_check_at_rest();
+}
+
+/* What the handler may free, once. */
+enum { STASHED = 50, STASHED_BYTES = 200 };
+static struct object stash[STASHED];
+static unsigned handler_calls;
+
+/* No lock is held: statistics take all that there are. */
+static int free_stash(size_t size, void *argument)
+{
+    struct object inner = { NULL, 0 };
+    CHECK(argument == stash && size <= MB_SMALL_MAX, "%zu bytes", size);
+    if (handler_calls++ == 0) {
+        (void)objects_check_at_rest();
+    }
+    (void)object_make(&inner, OBJECT_ALLOC, size);
+    object_free(&inner);
+    bool any = stash[0].pointer != NULL;
+    object_free_all(stash, STASHED);
+    return any;
+}
+
+void workload_limit(void)
+{
+    enum { OBJECTS = 10000 };
+    static struct object objects[OBJECTS];
+    object_make_batch(stash, STASHED_BYTES, STASHED);
+    mb_set_out_of_memory_handler(free_stash, stash);
+    size_t limit = objects_check_at_rest()->committed_bytes + (64 << 10);
+    uint64_t failed_before = fault_failed_here(FAULT_mprotect);
+    CHECK(mb_memory_limit_set(limit) == 0, "there was a limit");
+    objects_set_limited(true);
+    size_t made = 0;
+    while (made < OBJECTS && object_make(&objects[made], OBJECT_ALLOC, STASHED_BYTES)) {
+        made++;
+    }
+    /* Where it is the kernel that refuses, the system allocator may stand in. */
+    CHECK(made < OBJECTS || mbi_region.reserved_bytes == 0
+              || fault_failed_here(FAULT_mprotect) != failed_before,
+          "the limit of %zu does not hold", limit);
+    CHECK(objects_check_at_rest()->committed_bytes <= limit, "more is committed than the limit");
+    object_free_all(objects, made);
+    object_free_all(stash, STASHED);
+    CHECK(mb_memory_limit_set(1 << 20) == limit, "the limit was another");
+    CHECK(mb_memory_limit_set(0) == 1 << 20, "the limit was another");
+    objects_set_limited(false);
+    mb_set_out_of_memory_handler(NULL, NULL);
+    (void)objects_check_at_rest();
+}
+
+static void use_background_thread(void)
+{
+    uint64_t failed_before = fault_failed_here(FAULT_pthread_create);
+    int error = mb_background_start();
+    bool failed = fault_failed_here(FAULT_pthread_create) != failed_before;
+    int promised = mbi_config.decay_ms < 0 ? -EINVAL : failed ? -EAGAIN : 0;
+    CHECK(error == promised, "mb_background_start says %d", error);
+    if (error == 0) {
+        CHECK(mb_background_start() == 0, "it does not run");
+    }
+    mb_background_stop();
+}
+
+void workload_memory(void)
+{
+    enum { OBJECTS = 400, SIZE = 320 };
+    static struct object objects[OBJECTS];
+    struct mb_stats stats;
+    object_make_batch(objects, SIZE, OBJECTS);
+    for (size_t i = 0; i < OBJECTS; i++) {
+        if (i % 40 != 0) {
+            object_free(&objects[i]);
+        }
+    }
+    (void)mb_trim(64 << 10);
+    (void)mb_trim(0);
+    (void)objects_check_at_rest();
+    for (size_t i = 0; i < OBJECTS; i++) { /* what was sorted is used again */
+        if (objects[i].pointer == NULL) {
+            (void)object_make(&objects[i], OBJECT_ALLOC, SIZE);
+        }
+    }
+    mb_thread_idle();
+    CHECK(mb_stats_get(&stats) == 0 && stats.threads_idle <= stats.threads, "statistics");
+    CHECK(mb_stats_get(NULL) == -EINVAL, "NULL gets statistics");
+    mb_thread_busy();
+    use_background_thread();
+    object_free_all(objects, OBJECTS);
+    mb_thread_flush();
+    (void)objects_check_at_rest();
+}

@@ -1,0 +1,133 @@
+/* workload_threads: what several threads do, in turn. */
+#include "objects.h"
+#include "testing.h"
+#include "workload.h"
+#include "wrapped.h"
+
+#include <semaphore.h>
+#include <sys/wait.h>
+
+/* A mapping has 16 caches; the 64th retirement reclaims (tcache/registry.h). */
+enum { WORKERS = 20, PASSERS = 50, OWN_OBJECTS = 10, FOREIGN_OBJECTS = 40 };
+
+struct worker {
+    size_t number;
+    pthread_t thread;
+    sem_t done; /* the worker has had its turn */
+    sem_t go;   /* its next turn */
+    struct object own[OWN_OBJECTS];
+    struct object foreign[FOREIGN_OBJECTS]; /* another thread's, which this one frees */
+    bool destroyed; /* the destructor of its thread-specific data has run */
+};
+
+/* Of the workers; its destructor runs before or after the library's own. */
+static pthread_key_t key;
+
+static void use_one_object(void)
+{
+    struct object object = { NULL, 0 };
+    (void)object_make(&object, OBJECT_ALLOC, 72);
+    object_resize(&object, 600);
+    object_free(&object);
+}
+
+static void at_exit_of_thread(void *argument)
+{
+    use_one_object();
+    mb_thread_flush();
+    use_one_object();
+    ((struct worker *)argument)->destroyed = true;
+}
+
+static void make_own(struct object *own, size_t seed)
+{
+    for (size_t i = 0; i < OWN_OBJECTS; i++) {
+        (void)object_make(&own[i], i % OBJECT_HOWS, 1 + (seed * 37 + i * 71) % 700);
+    }
+}
+
+static void *work(void *argument)
+{
+    struct worker *worker = argument;
+    wrapped_setspecific(key, worker);
+    object_free_all(worker->foreign, FOREIGN_OBJECTS); /* the first thing that it does: no cache */
+    make_own(worker->own, worker->number);
+    sem_post(&worker->done);
+    sem_wait(&worker->go);
+    object_free_all(worker->own, OWN_OBJECTS / 2);
+    mb_thread_idle();
+    use_one_object();
+    return argument;
+}
+
+/* The child has one thread, and finds the others' objects as they were. */
+static void live_in_child(void)
+{
+    struct object own[OWN_OBJECTS];
+    (void)objects_check_at_rest();
+    workload_free_sizes();
+    make_own(own, 3);
+    (void)mb_trim(0);
+    object_free_all(own, OWN_OBJECTS);
+    (void)objects_check_at_rest();
+    _exit(0);
+}
+
+static void fork_and_wait(void)
+{
+    pid_t child = fork();
+    CHECK(child >= 0, "fork");
+    if (child == 0) {
+        live_in_child();
+    }
+    int status;
+    CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0,
+          "the forked child ended with status %x", (unsigned)status);
+}
+
+static void *pass(void *argument)
+{
+    use_one_object();
+    return argument;
+}
+
+static void start_worker(struct worker *worker, size_t number)
+{
+    worker->number = number;
+    object_make_batch(worker->foreign, 24, FOREIGN_OBJECTS);
+    worker->destroyed = false;
+    sem_init(&worker->done, 0, 0);
+    sem_init(&worker->go, 0, 0);
+    worker->thread = wrapped_thread_create(work, worker);
+    sem_wait(&worker->done);
+}
+
+static void end_worker(struct worker *worker)
+{
+    sem_post(&worker->go);
+    pthread_join(worker->thread, NULL);
+    CHECK(worker->destroyed, "a destructor did not run");
+    object_free_all(worker->own, OWN_OBJECTS);
+    sem_destroy(&worker->done);
+    sem_destroy(&worker->go);
+}
+
+void workload_threads(void)
+{
+    static struct worker workers[WORKERS];
+    key = wrapped_key_create(at_exit_of_thread);
+    for (size_t i = 0; i < WORKERS; i++) {
+        start_worker(&workers[i], i);
+    }
+    (void)objects_check_at_rest();
+    fork_and_wait();
+    (void)mb_trim(0);
+    for (size_t i = 0; i < WORKERS; i++) {
+        end_worker(&workers[i]);
+    }
+    for (size_t i = 0; i < PASSERS; i++) {
+        pthread_join(wrapped_thread_create(pass, NULL), NULL);
+    }
+    pthread_key_delete(key);
+    (void)objects_check_at_rest();
+}

@@ -1,0 +1,22 @@
+/*
+ * wrapped: what stands between the library and the functions that can fail.
+ *
+ * The linker puts it there (--wrap) in all that is linked into the program, the program included:
+ * so the programs themselves allocate nothing but through the library, and start their threads with
+ * wrapped_thread_create. What the C library and liburcu call inside themselves is not wrapped.
+ */
+#ifndef MEMORYBUCKET_TESTS_FAULT_WRAPPED_H
+#define MEMORYBUCKET_TESTS_FAULT_WRAPPED_H
+
+#include <pthread.h>
+#include <stdint.h>
+
+/* Objects that the system allocator gave out and that were not freed. */
+int64_t wrapped_system_objects(void);
+
+/* pthread_create and pthread_key_create that never fail on purpose. */
+pthread_t wrapped_thread_create(void *(*function)(void *), void *argument);
+pthread_key_t wrapped_key_create(void (*destructor)(void *));
+void wrapped_setspecific(pthread_key_t key, const void *value);
+
+#endif
