@@ -98,7 +98,7 @@ static void check_nothing_is_held(void)
     object_make_batch(objects, 256, OBJECTS);
     object_free_batch(objects, OBJECTS);
     mb_thread_flush();
-    size_t given_back = mb_trim(0);
+    size_t given_back = objects_trim(0);
     const struct mb_stats *stats = objects_check_at_rest();
     CHECK(given_back != 0 || mbi_region.reserved_bytes == 0, "trim gives nothing back");
     CHECK(mbi_budget_taken() == 0, "%zu bytes of the budget are taken", mbi_budget_taken());
@@ -121,6 +121,7 @@ int main(int argc, char **argv)
     int descriptor = next_descriptor();
 
     come_up();
+    CHECK(!mbi_config.huge_pages || fault_failed_here(FAULT_madvise) == 0, "huge pages, refused");
     work(configuration);
     fault_end();
     workload_free_sizes(); /* what was made while calls failed is intact */

@@ -13,6 +13,9 @@
 /* No function sets errno to this. */
 enum { ERRNO_BEFORE = 4711, BATCH_MAX = 512 };
 
+/* Thread caches are mapped so many at a time (tcache/registry.c). */
+enum { CACHES_PER_MAPPING = 16 };
+
 /* The pattern is in the first and the last bytes of an object. */
 enum { PATTERN_BYTES = 600 };
 
@@ -205,6 +208,16 @@ void object_free_batch(struct object *objects, size_t count)
     CHECK(errno == ERRNO_BEFORE, "mb_free_batch set errno to %d", errno);
 }
 
+size_t objects_trim(size_t keep_bytes)
+{
+    uint64_t before = wrapped_bytes_given_back();
+    size_t bytes = mb_trim(keep_bytes);
+    uint64_t given_back = wrapped_bytes_given_back() - before;
+    CHECK(bytes == given_back, "mb_trim says %zu bytes, and the kernel took %llu", bytes,
+          (unsigned long long)given_back);
+    return bytes;
+}
+
 const struct mb_stats *objects_check_at_rest(void)
 {
     int64_t ours = atomic_load_explicit(&pooled, memory_order_relaxed);    /* [TEST] */
@@ -216,5 +229,11 @@ const struct mb_stats *objects_check_at_rest(void)
     CHECK(stats->committed_bytes == mbi_limit_committed(),
           "%llu bytes are committed, and the limit counts %zu",
           (unsigned long long)stats->committed_bytes, mbi_limit_committed());
+    CHECK((stats->threads + stats->idle_caches) % CACHES_PER_MAPPING == 0,
+          "%llu caches are in use and %llu idle", (unsigned long long)stats->threads,
+          (unsigned long long)stats->idle_caches);
+    CHECK(stats->resident_bytes <= stats->committed_bytes,
+          "%llu bytes are in memory, and only %llu are committed: pages were not given back",
+          (unsigned long long)stats->resident_bytes, (unsigned long long)stats->committed_bytes);
     return stats;
 }

@@ -41,9 +41,12 @@ void object_free_all(struct object *objects, size_t count);
 /* Frees objects by one call of mb_free_batch. */
 void object_free_batch(struct object *objects, size_t count);
 
+/* mb_trim, while no other thread is at work: it says exactly what the kernel took. */
+size_t objects_trim(size_t keep_bytes);
+
 /*
  * With no other thread at work: the accounting equation of every pool, the objects of the pools and
- * of the system allocator that are live, and what the memory limit counts.
+ * of the system allocator that are live, what the memory limit counts, and that no cache is lost.
  */
 const struct mb_stats *objects_check_at_rest(void);
 

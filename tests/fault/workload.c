@@ -105,7 +105,7 @@ void workload_fill_narrow_pools(void)
     for (size_t i = 0; i < SIZES; i++) {
         object_free_all(objects[i], OBJECTS);
     }
-    (void)mb_trim(0);
+    (void)objects_trim(0);
     (void)objects_check_at_rest();
 }
 
@@ -119,12 +119,12 @@ void workload_fill_dense_pool(void)
     CHECK(made == OBJECTS || (errno == ENOMEM && fault_system_failed_here() > failed_before),
           "%zu objects, errno %d", made, errno);
     mb_free_batch(made, objects);
-    (void)mb_trim((size_t)1 << 20);
+    (void)objects_trim((size_t)1 << 20);
     (void)objects_check_at_rest();
     made = mb_alloc_batch(SIZE, OBJECTS, objects); /* sorted slots, in pages that are gone */
     mb_free_batch(made, objects);
     mb_thread_flush();
-    (void)mb_trim(0);
+    (void)objects_trim(0);
     (void)objects_check_at_rest();
 }
 
@@ -176,14 +176,23 @@ void workload_limit(void)
     (void)objects_check_at_rest();
 }
 
-static void use_background_thread(void)
+/* False when it could not be started, as pthread_create failed; it does not run before. */
+static bool start_background_thread(void)
 {
     uint64_t failed_before = fault_failed_here(FAULT_pthread_create);
+    uint64_t created_before = wrapped_threads_created();
     int error = mb_background_start();
     bool failed = fault_failed_here(FAULT_pthread_create) != failed_before;
     int promised = mbi_config.decay_ms < 0 ? -EINVAL : failed ? -EAGAIN : 0;
     CHECK(error == promised, "mb_background_start says %d", error);
-    if (error == 0) {
+    CHECK(wrapped_threads_created() == created_before + (error == 0), "it was not started");
+    return error == 0;
+}
+
+static void use_background_thread(void)
+{
+    /* The second time it does not remember that the first one failed. */
+    if (start_background_thread() || start_background_thread()) {
         CHECK(mb_background_start() == 0, "it does not run");
     }
     mb_background_stop();
@@ -200,8 +209,8 @@ void workload_memory(void)
             object_free(&objects[i]);
         }
     }
-    (void)mb_trim(64 << 10);
-    (void)mb_trim(0);
+    (void)objects_trim(64 << 10);
+    (void)objects_trim(0);
     (void)objects_check_at_rest();
     for (size_t i = 0; i < OBJECTS; i++) { /* what was sorted is used again */
         if (objects[i].pointer == NULL) {

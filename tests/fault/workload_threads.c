@@ -67,7 +67,7 @@ static void live_in_child(void)
     (void)objects_check_at_rest();
     workload_free_sizes();
     make_own(own, 3);
-    (void)mb_trim(0);
+    (void)objects_trim(0);
     object_free_all(own, OWN_OBJECTS);
     (void)objects_check_at_rest();
     _exit(0);
@@ -121,7 +121,7 @@ void workload_threads(void)
     }
     (void)objects_check_at_rest();
     fork_and_wait();
-    (void)mb_trim(0);
+    (void)objects_trim(0);
     for (size_t i = 0; i < WORKERS; i++) {
         end_worker(&workers[i]);
     }

@@ -13,8 +13,10 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 
-/* relaxed [TEST]: a count. */
+/* relaxed [TEST]: counts. */
 static _Atomic int64_t system_objects;
+static _Atomic uint64_t bytes_given_back;
+static _Atomic uint64_t threads_created;
 
 /* Declares the real function and the one in its place. */
 #define WRAP(result, name, ...)                                                                    \
@@ -44,6 +46,16 @@ int64_t wrapped_system_objects(void)
     return atomic_load_explicit(&system_objects, memory_order_relaxed); /* [TEST] */
 }
 
+uint64_t wrapped_bytes_given_back(void)
+{
+    return atomic_load_explicit(&bytes_given_back, memory_order_relaxed); /* [TEST] */
+}
+
+uint64_t wrapped_threads_created(void)
+{
+    return atomic_load_explicit(&threads_created, memory_order_relaxed); /* [TEST] */
+}
+
 /* The operating system's. */
 
 WRAP(void *, mmap, void *start, size_t bytes, int protection, int flags, int file, off_t offset)
@@ -60,7 +72,13 @@ WRAP(int, mprotect, void *start, size_t bytes, int protection)
 
 WRAP(int, madvise, void *start, size_t bytes, int advice)
 {
-    return fails_with(FAULT_madvise, EINVAL) ? -1 : __real_madvise(start, bytes, advice);
+    if (fails_with(FAULT_madvise, EINVAL)) {
+        return -1;
+    }
+    if (advice == MADV_DONTNEED) {
+        atomic_fetch_add_explicit(&bytes_given_back, bytes, memory_order_relaxed); /* [TEST] */
+    }
+    return __real_madvise(start, bytes, advice);
 }
 
 WRAP(int, mincore, void *start, size_t bytes, unsigned char *pages)
@@ -138,9 +156,11 @@ WRAP(int, pthread_atfork, void (*prepare)(void), void (*parent)(void), void (*ch
 WRAP(int, pthread_create, pthread_t *thread, const pthread_attr_t *attributes,
      void *(*function)(void *), void *argument)
 {
-    return fault_happens(FAULT_pthread_create)
-               ? EAGAIN
-               : __real_pthread_create(thread, attributes, function, argument);
+    if (fault_happens(FAULT_pthread_create)) {
+        return EAGAIN;
+    }
+    atomic_fetch_add_explicit(&threads_created, 1, memory_order_relaxed); /* [TEST] */
+    return __real_pthread_create(thread, attributes, function, argument);
 }
 
 pthread_t wrapped_thread_create(void *(*function)(void *), void *argument)

@@ -14,6 +14,10 @@
 /* Objects that the system allocator gave out and that were not freed. */
 int64_t wrapped_system_objects(void);
 
+/* Bytes that madvise gave back, and threads that pthread_create made for the library. */
+uint64_t wrapped_bytes_given_back(void);
+uint64_t wrapped_threads_created(void);
+
 /* pthread_create and pthread_key_create that never fail on purpose. */
 pthread_t wrapped_thread_create(void *(*function)(void *), void *argument);
 pthread_key_t wrapped_key_create(void (*destructor)(void *));
