@@ -324,6 +324,15 @@ void mbi_sorted_note_released(struct sorted *sorted, size_t page)
     page_set_released(sorted, page, true);
 }
 
+void mbi_sorted_retry_refused(struct sorted *sorted)
+{
+    if (sorted->refused) {
+        sorted->refused = false;
+        sorted->dirty_begin = 0;
+        sorted->dirty_end = slot_pages(sorted, sorted->covered - 1).end;
+    }
+}
+
 size_t mbi_sorted_page_rest(const struct sorted *sorted, size_t carved, size_t touched)
 {
     size_t page = carved * sorted->slot_bytes / sorted->page_bytes;

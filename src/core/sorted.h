@@ -52,6 +52,7 @@ struct sorted {
     /* Pages that got slots since they were last looked at: whether they can be released. */
     size_t dirty_begin;
     size_t dirty_end;
+    bool refused; /* the kernel kept a page that could have gone */
 };
 
 /* Pages, counted from `first`. */
@@ -110,6 +111,9 @@ void mbi_sorted_end_release(struct sorted *sorted, struct page_run run);
 
 /* A page whose slots are here is gone now. */
 void mbi_sorted_note_released(struct sorted *sorted, size_t page);
+
+/* Once after the kernel kept pages: all that can go are looked for again. */
+void mbi_sorted_retry_refused(struct sorted *sorted);
 
 static inline bool sorted_is_dirty(const struct sorted *sorted)
 {

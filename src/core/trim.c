@@ -201,6 +201,7 @@ static size_t release_run(struct pool *pool, struct sorted *sorted, size_t *bloc
 
     mbi_pool_lock(pool);
     mbi_sorted_end_release(sorted, run);
+    sorted->refused |= pages != run.end - run.begin;
     for (size_t i = 0; i < run.end - run.begin; i++) {
         if ((gone.bits[i / 64] >> i % 64 & 1U) != 0) {
             mbi_sorted_note_released(sorted, run.begin + i);
@@ -271,12 +272,22 @@ static size_t release_all(struct pool *pool, size_t bytes_max)
     return bytes;
 }
 
+/* Not in decay's steps: pages that are locked in memory would take a call each, every time. */
+static void retry_refused(struct pool *pool)
+{
+    mbi_pool_lock(pool);
+    mbi_sorted_retry_refused(&pool->dense_sorted);
+    mbi_sorted_retry_refused(&pool->wide_sorted);
+    mbi_pool_unlock(pool);
+}
+
 size_t mbi_trim_pools(size_t keep_bytes)
 {
     size_t free_bytes = 0;
     for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
         if (counter_read(&mbi_pools[class].carved) != 0) {
             sort_all(&mbi_pools[class]);
+            retry_refused(&mbi_pools[class]);
             free_bytes += sorted_bytes(&mbi_pools[class]);
         }
     }
