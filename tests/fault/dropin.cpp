@@ -2,8 +2,8 @@
  * dropin: a program under the drop-in, in C and C++, while a function fails, and once more
  * afterwards.
  *
- * The drop-in is preloaded, and the allocator behind it (next_allocator.c) fails as the runner says.
- * NULL and ENOMEM, or bad_alloc, may come only when it failed in the very call; so in the second
+ * The drop-in is preloaded, and the allocator behind it (next_allocator.c) fails as the runner
+ * says. NULL and ENOMEM, or bad_alloc, may come only when it failed in the very call; so in the second
  * pass, when nothing fails, never.
  */
 #include "check.h"

@@ -89,7 +89,8 @@ static void job_open(struct job *job)
     if (job->page_file < 0 || ftruncate(job->page_file, sizeof *job->page) != 0) {
         die("memfd_create");
     }
-    void *page = mmap(NULL, sizeof *job->page, PROT_READ | PROT_WRITE, MAP_SHARED, job->page_file, 0);
+    void *page = mmap(NULL, sizeof *job->page, PROT_READ | PROT_WRITE, MAP_SHARED,
+                      job->page_file, 0);
     if (page == MAP_FAILED) {
         die("mmap");
     }
