@@ -1,0 +1,128 @@
+/*
+ * orders: what one thread has written is handed to another by the library's own acquires and releases,
+ * and by nothing else.
+ *
+ * Threads tell each other that it is time by relaxed flags only, which order nothing. So in a build
+ * with ThreadSanitizer any release or acquire that is missing on the way shows as a race on what was
+ * handed over, in whatever order the threads happened to run. Other builds check the values.
+ */
+#include "core/batch_stack.h"
+
+#include "testing.h"
+
+#include "tcache/startup.h"
+
+enum { ROUNDS = 3, SLOT_BYTES = 24, PUSHERS = 2 };
+
+/* Slot 0 is none. After its link each slot has room for a plain payload. */
+static _Alignas(8) char memory[(PUSHERS * ROUNDS + 1) * SLOT_BYTES];
+static const struct slot_space space = { .dense = memory, .dense_units = sizeof memory / 8 };
+static struct batch_stack stack;
+
+static _Atomic int turn;
+
+/* relaxed [TEST]: the order of time, and none of memory. */
+static void turn_wait_for(int wanted)
+{
+    while (atomic_load_explicit(&turn, memory_order_relaxed) != wanted) { /* [TEST] */
+        usleep(100);
+    }
+}
+
+static void turn_end(void)
+{
+    atomic_fetch_add_explicit(&turn, 1, memory_order_relaxed); /* [TEST] */
+}
+
+static uint64_t *slot_payload(struct slot *slot)
+{
+    return (uint64_t *)(void *)slot + 1;
+}
+
+/* Each pusher in its turn: the second one's batch lies on the first one's. */
+static void *push(void *argument)
+{
+    int self = (int)(uintptr_t)argument;
+    turn_wait_for(self);
+    uint64_t chain = 0;
+    uint64_t retries = 0;
+    for (size_t round = 0; round < ROUNDS; round++) {
+        size_t index = (size_t)self * ROUNDS + round + 1;
+        struct slot *slot = (struct slot *)(void *)(memory + index * SLOT_BYTES);
+        *slot_payload(slot) = index;
+        chain = chain_push(chain, slot);
+    }
+    batch_stack_push(&stack, &space, chain, &retries);
+    turn_end();
+    return NULL;
+}
+
+static void check_batch(uint64_t chain, size_t pusher)
+{
+    for (size_t round = ROUNDS; round-- > 0;) {
+        struct slot *slot = chain_first(chain);
+        CHECK(slot != NULL && chain_rounds(chain) == round + 1, "a batch of %u rounds ends early",
+              (unsigned)chain_rounds(chain));
+        CHECK(*slot_payload(slot) == pusher * ROUNDS + round + 1, "slot %zu of pusher %zu has %llu",
+              round, pusher, (unsigned long long)*slot_payload(slot));
+        chain = slot->rest;
+    }
+    CHECK(chain == 0, "a batch goes on behind its end");
+}
+
+static void *pop_each(void *argument)
+{
+    uint64_t retries = 0;
+    turn_wait_for(PUSHERS);
+    for (size_t pusher = PUSHERS; pusher-- > 0;) {
+        check_batch(batch_stack_pop(&stack, &space, ROUNDS, &retries), pusher);
+    }
+    return argument;
+}
+
+static void *detach_all(void *argument)
+{
+    turn_wait_for(PUSHERS);
+    uint32_t list = (uint32_t)batch_stack_detach(&stack);
+    for (size_t pusher = PUSHERS; pusher-- > 0;) {
+        check_batch(batch_list_pop(&list, &space, ROUNDS), pusher);
+    }
+    CHECK(list == 0, "the list goes on behind its end");
+    return argument;
+}
+
+static void hand_batches_to(void *(*taker)(void *))
+{
+    pthread_t threads[PUSHERS + 1];
+    atomic_store_explicit(&turn, 0, memory_order_relaxed); /* [TEST] */
+    for (uintptr_t i = 0; i < PUSHERS; i++) {
+        threads[i] = start_thread(push, (void *)i);
+    }
+    threads[PUSHERS] = start_thread(taker, NULL);
+    for (size_t i = 0; i <= PUSHERS; i++) {
+        pthread_join(threads[i], NULL);
+    }
+}
+
+/* The first one writes the constants, the second one, which takes no lock any more, reads them. */
+static void *come_up(void *argument)
+{
+    turn_wait_for((int)(uintptr_t)argument);
+    CHECK(mbi_startup() == 0, "no reservation");
+    CHECK(mbi_pools[7].slot_bytes == 64 && mbi_pools[7].rounds >= 2, "pools of %zu bytes",
+          mbi_pools[7].slot_bytes);
+    turn_end();
+    return NULL;
+}
+
+int main(void)
+{
+    pthread_t first = start_thread(come_up, (void *)0);
+    pthread_t second = start_thread(come_up, (void *)1);
+    pthread_join(first, NULL);
+    pthread_join(second, NULL);
+
+    hand_batches_to(pop_each);
+    hand_batches_to(detach_all);
+    return 0;
+}
