@@ -2,6 +2,7 @@
 #include "tcache/thread_cache.h"
 
 #include "core/config.h"
+#include "core/decay.h"
 #include "core/region.h"
 #include "tcache/budget.h"
 #include "tcache/startup.h"
@@ -131,6 +132,36 @@ Test(thread_cache, a_lowered_maximum_is_restored)
     thread_cache_free(mbi_thread_cache, objects[30], CLASS);
     cr_assert_eq(chain_rounds(magazine_chain(loaded)), held + 1);
     cr_assert_eq(magazine_rounds_max(loaded), rounds);
+}
+
+/* A window of decay ends, and the thread takes its slow path: somebody lowered a maximum. */
+static void end_window(size_t used)
+{
+    /* relaxed [TEST]: there is one thread. */
+    atomic_fetch_add_explicit(&mbi_decay_windows, 1, memory_order_relaxed); /* [TEST] */
+    allocate(used);
+    magazine_set_rounds_max(&mbi_thread_cache->loaded[CLASS], 0);
+    release(used);
+}
+
+Test(thread_cache, what_a_window_saw_no_use_of_is_given_up)
+{
+    enum { OTHER = 3 };
+    size_t rounds = pool_rounds_after_startup();
+    allocate(3 * rounds);
+    release(3 * rounds);
+    thread_cache_free(mbi_thread_cache, thread_cache_alloc(OTHER), OTHER);
+    size_t held = mbi_thread_cache_rounds(mbi_thread_cache, CLASS);
+    size_t held_other = mbi_thread_cache_rounds(mbi_thread_cache, OTHER);
+    cr_assert_gt(held_other, 0);
+
+    end_window(1); /* both were used while it lasted */
+    cr_assert_eq(mbi_thread_cache_rounds(mbi_thread_cache, CLASS), held);
+    cr_assert_eq(mbi_thread_cache_rounds(mbi_thread_cache, OTHER), held_other);
+    end_window(2);
+    cr_assert_eq(mbi_thread_cache_rounds(mbi_thread_cache, CLASS), held, "this one was used");
+    cr_assert_eq(mbi_thread_cache_rounds(mbi_thread_cache, OTHER), 0, "that one was not");
+    cr_assert_eq(mbi_thread_cache->capacity[OTHER], 0);
 }
 
 /* Bytes of free slots that this thread holds. */

@@ -56,6 +56,24 @@ Test(trim, gives_everything_back_and_uses_it_again, .timeout = 60)
     }
 }
 
+/* It is filled up with slots that nobody has had; no other page is. */
+Test(trim, the_page_in_which_the_slots_end_goes_too)
+{
+    const size_t sizes[] = { 8, 24, 200, 504 };
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        size_t class = (sizes[i] - 1) / 8;
+        mb_free_batch(mb_alloc_batch(sizes[i], 1001, objects), objects);
+        uint64_t carved = check_accounting(0)->pool[class].carved;
+        (void)mb_trim(0);
+        cr_assert_eq(resident_bytes(sizes[i]), 0);
+        uint64_t filled = check_accounting(0)->pool[class].carved;
+        cr_assert_leq(filled, carved + 4096 / sizes[i] + 8, "%lu slots became %lu",
+                      (unsigned long)carved, (unsigned long)filled);
+        (void)mb_trim(0);
+        cr_assert_eq(check_accounting(0)->pool[class].carved, filled, "once is enough");
+    }
+}
+
 Test(trim, live_objects_keep_their_contents)
 {
     allocate(200);
