@@ -7,6 +7,7 @@
  */
 #include "testing.h"
 
+#include "core/limit.h"
 #include "tcache/thread_cache.h"
 
 #include <errno.h>
@@ -162,7 +163,9 @@ static void without_commits(void)
     mb_free(again);
     mb_free_batch(7, objects);
     mb_free(spilled);
-    check_accounting(0);
+    const struct mb_stats *stats = check_accounting(0);
+    CHECK(stats->committed_bytes == mbi_limit_committed(), "committed %llu bytes, charged %zu",
+          (unsigned long long)stats->committed_bytes, mbi_limit_committed());
 }
 
 int main(int argc, char **argv)
