@@ -174,12 +174,12 @@ run_alone() {
 
 # Test runs: run_tests PRESET LOG CTEST_OPTION...
 run_tests() {
-    run_alone ctest --test-dir "$out/$1/tree/build/$1" -j "$jobs" "${@:3}" >>"$2" 2>&1
+    run_alone ctest --test-dir "$out/$1/tree/build/$1" -j "$jobs" --output-on-failure "${@:3}" >>"$2" 2>&1
 }
 
 # "unit/pool unit/trim" as ctest's -R wants it
 pattern_of() {
-    echo "^($(tr -s ' ' '|' <<<"$1"))\$"
+    echo "^($(xargs <<<"$1" | tr ' ' '|'))\$"
 }
 
 # What has to be built for these tests: what their commands name in the build tree. The drop-in's programs are
@@ -204,9 +204,8 @@ limit_times() {
     local build=$1 file
     find "$build/tests" -name CTestTestfile.cmake | while read -r file; do
         awk '
-            NR == FNR { seconds[$1] = $3; next } # name, runs, seconds
-            match($0, /\[=\[[^]]*\]=\]/) {
-                name = substr($0, RSTART + 3, RLENGTH - 6)
+            NR == FNR { if ($2 > 0) seconds[$1] = $3; next } # name, runs, seconds
+            match($0, /\[=\[[^]]*\]=\]/) && (name = substr($0, RSTART + 3, RLENGTH - 6)) in seconds {
                 sub(/ TIMEOUT "[0-9]+"/, sprintf(" TIMEOUT \"%d\"", 20 + 10 * seconds[name]))
             }
             { print }' "$build/Testing/Temporary/CTestCostData.txt" "$file" >"$file.new"
@@ -214,12 +213,39 @@ limit_times() {
     done
 }
 
-# The tree of a preset as it is without a mutation, built, its tests passed, and put aside as PRESET/pristine.
+# The tests must pass before anything is changed; what was built and timed is put aside as PRESET/pristine.
+# keep_pristine PRESET LOG CTEST_OPTION...
+keep_pristine() {
+    local preset=$1 log=$2
+    run_tests "$@" || die "$preset: the tests fail before anything is changed; see $log"
+    limit_times "$out/$preset/tree/build/$preset"
+    rm -rf "$out/$preset/pristine"
+    cp -a "$out/$preset/tree" "$out/$preset/pristine"
+}
+
+take_pristine() {
+    rm -rf "$out/$1/tree"
+    cp -a "$out/$1/pristine" "$out/$1/tree"
+}
+
+# Files that did not change keep their times, so that only what did is built.
+copy_sources() {
+    cd "$root"
+    git -c safe.directory="$root" ls-files -z --cached --others --exclude-standard |
+        while IFS= read -r -d '' file; do
+            if [ -e "$file" ] && ! cmp -s "$file" "$1/$file"; then
+                mkdir -p "$1/$(dirname "$file")"
+                cp "$file" "$1/$file"
+            fi
+        done
+}
+
+# The tree of a preset, with the tests passed that the mutations name for it.
 declare -A prepared
 prepare() {
-    local preset=$1 tree=$out/$1/tree log=$out/logs/$1.log wanted=() pattern
+    local preset=$1 tree=$out/$1/tree log=$out/logs/$1.log name named='' known
     [ -z "${prepared[$preset]:-}" ] || return 0
-    prepared[$preset]=1
+    prepared[$preset]=named
     : >"$log"
     rm -rf "$tree"
     mkdir -p "$out/$preset"
@@ -228,28 +254,27 @@ prepare() {
     else
         mkdir "$tree"
     fi
-    (
-        cd "$root"
-        git -c safe.directory="$root" ls-files -z --cached --others --exclude-standard |
-            while IFS= read -r -d '' file; do
-                if [ -e "$file" ] && ! cmp -s "$file" "$tree/$file"; then
-                    mkdir -p "$tree/$(dirname "$file")"
-                    cp "$file" "$tree/$file"
-                fi
-            done
-    )
+    (copy_sources "$tree") || die "the sources cannot be copied"
     echo "$preset: builds and tests the sources as they are (log: $log)"
     (cd "$tree" && cmake --preset "$preset" -DMEMORYBUCKET_BENCH=OFF -DMEMORYBUCKET_WERROR=OFF) >>"$log" 2>&1 &&
         build "$preset" "$log" || die "$preset does not build as it is; see $log"
-    if [ ${#only[@]} -gt 0 ]; then # the whole suite is for whole runs
-        pattern=$(pattern_of "$(for name in "${names[@]}"; do echo "${tests[$name]}"; done | xargs)")
-        wanted=(-R "$pattern")
-    fi
-    run_tests "$preset" "$log" -L "$suites" "${wanted[@]}" ||
-        die "$preset: the tests fail before anything is changed; see $log"
-    limit_times "$tree/build/$preset"
-    rm -rf "$out/$preset/pristine"
-    cp -a "$tree" "$out/$preset/pristine"
+    for name in "${names[@]}"; do
+        [[ " ${presets[$name]} " != *" $preset "* ]] || named+=" ${tests[$name]}"
+    done
+    known=$(ctest --test-dir "$tree/build/$preset" -N | sed -n 's/^ *Test *#[0-9]*: *//p')
+    for name in $named; do
+        grep -Fqx "$name" <<<"$known" || die "$name: $preset has no such test"
+    done
+    keep_pristine "$preset" "$log" -R "$(pattern_of "$named")"
+}
+
+# The same with all tests: only a mutation that the named ones miss needs it.
+prepare_suite() {
+    local preset=$1
+    [ "${prepared[$preset]}" != suite ] || return 0
+    prepared[$preset]=suite
+    take_pristine "$preset"
+    keep_pristine "$preset" "$out/logs/$preset.log" -L "$suites"
 }
 
 mutate() {
@@ -268,13 +293,12 @@ catcher_in() {
 # Sets `catcher` to who noticed in one preset, or to nothing; false when the mutation does not build.
 try_in() {
     local name=$1 preset=$2 log=$out/logs/$1.$2.log pattern
-    prepare "$preset"
-    rm -rf "$out/$preset/tree"
-    cp -a "$out/$preset/pristine" "$out/$preset/tree"
     : >"$log"
     catcher=''
-    mutate "$name" "$out/$preset/tree"
+    prepare "$preset"
     if [ -n "${tests[$name]}" ]; then
+        take_pristine "$preset"
+        mutate "$name" "$out/$preset/tree"
         pattern=$(pattern_of "${tests[$name]}")
         # shellcheck disable=SC2046 # targets are words
         build "$preset" "$log" $(targets_of "$preset" "$pattern") || return 1
@@ -282,6 +306,9 @@ try_in() {
         catcher=$(catcher_in "$log")
         [ -z "$catcher" ] || return 0
     fi
+    prepare_suite "$preset"
+    take_pristine "$preset"
+    mutate "$name" "$out/$preset/tree"
     build "$preset" "$log" || return 1
     run_tests "$preset" "$log" -L "$suites" --stop-on-failure || true
     catcher=$(catcher_in "$log")

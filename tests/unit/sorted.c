@@ -119,6 +119,25 @@ Test(sorted, a_run_is_as_long_as_allowed_and_goes_on_behind)
     cr_assert(mbi_sorted_check(&sorted));
 }
 
+Test(sorted, pages_are_found_in_whatever_order_their_slots_came)
+{
+    static const size_t filled[] = { 50, 2, 99 };
+    static const size_t found[] = { 2, 50, 99 };
+    begin(512);
+    for (size_t i = 0; i < 3; i++) {
+        for (size_t index = 8 * filled[i]; index < 8 * (filled[i] + 1); index++) {
+            mbi_sorted_add(&sorted, index);
+        }
+    }
+    for (size_t i = 0; i < 3; i++) {
+        struct page_run run = next_run(SIZE_MAX);
+        cr_assert_eq(run.begin, found[i]);
+        cr_assert_eq(run.end, found[i] + 1);
+        gone(run);
+    }
+    cr_assert_eq(next_run(SIZE_MAX).end, 0);
+}
+
 Test(sorted, no_more_pages_come_back_than_allowed)
 {
     begin(512);
