@@ -84,6 +84,8 @@ static void *refused_cache(void *argument)
     return argument == NULL && mbi_thread_cache->active ? object : NULL;
 }
 
+enum { FREED = 100 };
+
 static pthread_barrier_t all_here;
 
 static void *hold_cache(void *argument)
@@ -92,6 +94,18 @@ static void *hold_cache(void *argument)
     pthread_barrier_wait(&all_here);
     pthread_barrier_wait(&all_here);
     return argument;
+}
+
+/* Frees so many that it would get a cache. */
+static void *free_and_keep_errno(void *argument)
+{
+    void **objects = argument;
+    for (size_t i = 0; i < FREED; i++) {
+        errno = 77;
+        mb_free(objects[i]);
+        CHECK(errno == 77, "errno %d after free %zu", errno, i);
+    }
+    return NULL;
 }
 
 /* Threads that find no memory for a cache work without one. */
@@ -104,12 +118,15 @@ static void without_caches(void)
         holders[i] = start_thread(hold_cache, NULL);
     }
     pthread_barrier_wait(&all_here);
+    void *objects[FREED];
+    CHECK(mb_alloc_batch(24, FREED, objects) == FREED, "no memory");
 
     /* pthread itself maps a stack, unwrapped: only the library's mmap fails. */
     mmap_fails = true;
     void *cached = NULL;
     pthread_join(start_thread(refused_cache, NULL), &cached);
     CHECK(cached == NULL, "a thread got a cache out of nothing");
+    pthread_join(start_thread(free_and_keep_errno, objects), NULL);
     mmap_fails = false;
 
     pthread_join(start_thread(refused_cache, NULL), &cached);
