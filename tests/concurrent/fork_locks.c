@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 /* A child that hangs is ended by its alarm. */
-enum { FORKS_PER_LOCK = 3, HOLD_MS = 20, CHILD_SECONDS = 60 };
+enum { FORKS_PER_LOCK = 3, HOLD_MS = 20, CHILD_SECONDS = 10 };
 
 /* In the order of fork's prepare; of the pools the first and the last one. */
 enum stage { BACKGROUND, INIT, TRIM, REGISTRY, FIRST_POOL, LAST_POOL, HANDLER, STAGES };
