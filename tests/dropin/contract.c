@@ -119,6 +119,8 @@ static void check_errors(void)
     CHECK((sink = malloc(opaque(SIZE_MAX))) == NULL && errno == ENOMEM);
     errno = 0;
     CHECK((sink = calloc(opaque(SIZE_MAX / 2), 3)) == NULL && errno == ENOMEM);
+    errno = 0; /* 8 bytes, but for the bits that are lost */
+    CHECK((sink = calloc(opaque(SIZE_MAX / 8 + 2), 8)) == NULL && errno == ENOMEM);
     void *small = malloc(20);
     void *large = malloc(20000);
     errno = 99;

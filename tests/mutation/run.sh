@@ -146,6 +146,7 @@ check)
     exit 0
     ;;
 esac
+check
 if [ ${#only[@]} -gt 0 ]; then
     for name in "${only[@]}"; do
         [ -n "${list_of[$name]:-}" ] || die "$name: no such mutation; see --list"
@@ -153,7 +154,6 @@ if [ ${#only[@]} -gt 0 ]; then
     names=("${only[@]}")
 fi
 
-check
 "$root/tests/packages.sh" build test
 mkdir -p "$out/logs" || die "$out cannot be made"
 exec 9>"$out/.lock" || die "$out cannot be written by $(id -un)"
@@ -188,10 +188,10 @@ pattern_of() {
 # What has to be built for these tests: what their commands name in the build tree. The drop-in's programs are
 # named in a script.
 targets_of() {
-    local build=$out/$1/tree/build/$1 pattern=$2
-    ctest --test-dir "$build" -N -V -R "$pattern" | sed -n 's/^[0-9]*: Test command: //p' | tr -d '"' | tr ' ' '\n' |
-        sed -n "s|^$build/||p" | sort -u
-    if ctest --test-dir "$build" -N -R "$pattern" | grep -q ': dropin/'; then
+    local build=$out/$1/tree/build/$1 commands
+    commands=$(ctest --test-dir "$build" -N -V -R "$2" | sed -n 's/^[0-9]*: Test command: //p' | tr -d '"' | tr ' ' '\n')
+    sed -n "s|^$build/||p" <<<"$commands" | sort -u
+    if grep -q '/dropin/programs.sh$' <<<"$commands"; then
         echo memorybucket_dropin dropin_contract dropin_operators dropin_lifecycle
     fi
 }
@@ -290,7 +290,7 @@ mutate() {
 
 # Which test noticed, from ctest's summary: "unit/pool (Failed)"
 catcher_in() {
-    sed -n '/The following tests FAILED/,$s/^\t *[0-9]* - \([^ ]*\) (\(.*\)).*/\1 (\2)/p' "$1" | head -n 1
+    sed -n '/The following tests FAILED/,${/^\t *[0-9]* - /{s/^\t *[0-9]* - \([^ ]*\) (\(.*\)).*/\1 (\2)/p;q}}' "$1"
 }
 
 # Sets `catcher` to who noticed in one preset, or to nothing; false when the mutation does not build.

@@ -2,6 +2,7 @@
 #include "memorybucket/memorybucket.h"
 
 #include "core/size_class.h"
+#include "testing.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -95,6 +96,9 @@ Test(api, calloc_zeroes_and_checks_the_product)
     errno = 0;
     cr_assert_null(mb_calloc(opaque(SIZE_MAX / 2), 3));
     cr_assert_eq(errno, ENOMEM);
+    errno = 0;
+    cr_assert_null(mb_calloc(opaque(SIZE_MAX / 8 + 2), 8), "8 bytes, but for the bits that are lost");
+    cr_assert_eq(errno, ENOMEM);
     void *empty = mb_calloc(0, 10);
     cr_assert_not_null(empty);
     mb_free(empty);
@@ -119,6 +123,7 @@ Test(api, realloc_keeps_the_contents)
             object[at] = (unsigned char)at;
         }
         old_size = sizes[i];
+        check_accounting(sizes[i] <= MB_SMALL_MAX ? 1 : 0); /* what it has left is free */
     }
     mb_free(object);
 }
