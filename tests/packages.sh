@@ -12,6 +12,7 @@ packages_of() {
         echo clang libclang-rt-14-dev libcriterion-dev binutils valgrind
         echo redis-server redis-tools python3 perl git sqlite3 bash linux-perf
         echo spin # tests/model
+        echo abigail-tools # the binary interface
         ;;
     bench)
         echo redis-server redis-tools gnuplot-nox fonts-dejavu-core linux-perf binutils
