@@ -114,6 +114,7 @@ static char *batch_base(size_t batch, uint32_t rounds)
 
 static size_t batch_of(uint64_t chain, uint32_t rounds)
 {
+    assert(rounds > 0);
     return ((size_t)((char *)chain_first(chain) - memory) / SLOT_BYTES - 1) / rounds;
 }
 

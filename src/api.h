@@ -106,6 +106,7 @@ static inline size_t api_usable_bytes(const void *pointer)
 /* Moves an object of `old_bytes` to a new place; when there is none, a smaller size may stay. */
 static inline void *api_move(void *old, size_t old_bytes, size_t size, enum class_rule rule)
 {
+    assert(old != NULL);
     void *pointer = api_alloc(size, rule);
     if (pointer == NULL) {
         return size <= old_bytes ? old : NULL;

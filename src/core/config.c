@@ -26,7 +26,8 @@ enum { DEFAULT_ROUNDS_MAX = 256, DEFAULT_DECAY_MS = 1000, DECAY_MS_MAX = 24 * 60
 #define BLOCK_BYTES_MIN (4 * KIB)
 #define BLOCK_BYTES_MAX (16 * MIB)
 
-_Static_assert(MAGAZINE_ROUNDS_MIN * SIZE_STEP_BYTES * SIZE_CLASS_COUNT * (SIZE_CLASS_COUNT + 1)
+_Static_assert((size_t)MAGAZINE_ROUNDS_MIN * SIZE_STEP_BYTES * SIZE_CLASS_COUNT
+                       * (SIZE_CLASS_COUNT + 1)
                    == THREAD_CACHE_BYTES_MIN,
                "the smallest bound holds two of the smallest magazines of every class");
 
@@ -191,7 +192,7 @@ static size_t pair_bytes(void)
 {
     size_t bytes = 0;
     for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
-        bytes += 2 * mbi_config.magazine_rounds[class] * size_class_slot_bytes(class);
+        bytes += size_class_slot_bytes(class) * 2 * mbi_config.magazine_rounds[class];
     }
     return bytes;
 }

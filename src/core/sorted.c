@@ -351,6 +351,7 @@ void mbi_sorted_count_occupancy(const struct sorted *sorted, size_t carved, size
         size_t first = slots_of_blocks(sorted, block);
         size_t last = block_end_slot(sorted, block);
         size_t slots = (last < carved ? last : carved) - first;
+        assert(slots > 0);
         size_t here = last <= sorted->covered ? sorted->blocks[block].slots : 0;
         size_t used = slots - (here < slots ? here : slots);
         size_t bin = (used * (OCCUPANCY_BINS - 1) + slots - 1) / slots;

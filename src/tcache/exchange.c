@@ -33,7 +33,7 @@ static void cache_unuse(struct thread_cache *cache, size_t bytes)
 {
     cache->used_bytes -= bytes;
     size_t spare = cache->taken_bytes - cache->used_bytes;
-    if (spare >= 4 * BUDGET_PIECE_BYTES) {
+    if (spare >= (size_t)4 * BUDGET_PIECE_BYTES) {
         cache->taken_bytes -= spare - BUDGET_PIECE_BYTES;
         mbi_budget_return(spare - BUDGET_PIECE_BYTES);
     }

@@ -263,7 +263,7 @@ bool record_is_flat(void)
     unsigned from = day_count / WARM_UP_SHARE;
     from = from > WARM_UP_DAYS_MIN ? from : WARM_UP_DAYS_MIN;
     if (day_count < from + JUDGED_DAYS_MIN) {
-        printf("%u days: flatness is judged from %u days on\n", day_count,
+        printf("%u days: flatness is judged from %d days on\n", day_count,
                WARM_UP_DAYS_MIN + JUDGED_DAYS_MIN);
         return true;
     }
