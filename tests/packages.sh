@@ -13,6 +13,7 @@ packages_of() {
         echo redis-server redis-tools python3 perl git sqlite3 bash linux-perf
         echo spin # tests/model
         echo abigail-tools # the binary interface
+        echo abigail-tools clang-tidy cppcheck # checks that run nothing
         ;;
     bench)
         echo redis-server redis-tools gnuplot-nox fonts-dejavu-core linux-perf binutils
