@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# Sources compile without a warning with gcc and clang, in C11 and C17; each header compiles alone, the public ones
-# also as C++; includes point downward.
+# Sources compile without a warning with gcc and clang, in C11 and C17, tests and benchmarks too; each header compiles
+# alone, the public ones also as C++, and all of them together in any order; includes are ordered and point downward.
 # Usage: sources.sh SOURCE_DIR
 set -euo pipefail
 cd "$1"
 status=0
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
 complain() {
     echo "$*" >&2
     status=1
@@ -12,12 +14,25 @@ complain() {
 warnings=(-Wall -Wextra -Wundef -Wshadow -Wconversion -Werror -D_GNU_SOURCE -Isrc -Iinclude)
 include_alone() { printf '#include "%s"\n' "$1"; }
 
-for header in $(cd src && find . -name '*.h' | sort) memorybucket/memorybucket.h memorybucket/inline.h; do
+headers=$(cd src && find . -name '*.h' | sed 's|^\./||' | LC_ALL=C sort)
+headers+=$'\n'memorybucket/memorybucket.h$'\n'memorybucket/inline.h
+for header in $headers; do
     for compiler in gcc clang; do
         for standard in c11 c17; do
-            include_alone "${header#./}" |
+            include_alone "$header" |
                 $compiler -std=$standard "${warnings[@]}" -fsyntax-only -x c - ||
                 complain "$header does not compile alone ($compiler, $standard)"
+        done
+    done
+done
+# Twice each, and in either order: no header counts on what another one left, or undoes it.
+for order in 'sort' 'sort -r'; do
+    for form in -UMEMORYBUCKET_DROPIN -DMEMORYBUCKET_DROPIN; do
+        ordered=$(LC_ALL=C $order <<<"$headers")
+        for header in $ordered $ordered; do include_alone "$header"; done >"$work/all.c"
+        for compiler in gcc clang; do
+            $compiler -std=c11 "${warnings[@]}" $form -fsyntax-only "$work/all.c" ||
+                complain "the headers do not compile together ($compiler, $form, $order)"
         done
     done
 done
@@ -40,6 +55,55 @@ for header in memorybucket.h inline.h memorybucket.hpp; do
             complain "$header does not compile alone ($compiler)"
     done
 done
+
+# With gcc, and as each is linked, the build compiles these.
+criterion=$(pkg-config --cflags criterion)
+in_tests=(-Itests -Ibench -DKEYS_TAKEN=40 $criterion)
+for file in tests/*/*.c tests/install/consumer/*.c; do
+    [[ $file != tests/golden/* ]] || continue # its instructions are those of gcc
+    clang -std=c11 "${warnings[@]}" "${in_tests[@]}" -fsyntax-only "$file" || complain "$file (clang)"
+done
+for file in bench/*.c; do
+    for way in MALLOC CALLED INLINED; do
+        clang -std=c11 "${warnings[@]}" -DBENCH_$way -fsyntax-only "$file" || complain "$file (clang, $way)"
+    done
+done
+for file in tests/*/*.cpp tests/install/consumer/*.cpp; do
+    clang++ -std=c++17 -fsized-deallocation "${warnings[@]}" -Itests -fsyntax-only "$file" || complain "$file (clang++)"
+done
+
+# Includes come in groups with a blank line between them, in this order, each of one kind and sorted: the file's own
+# header, which so is proved to compile alone; the public ones; the project's; the system's. A file that is the body of
+# a public header opens with that. Conditional includes are not looked at. In tests and benchmarks, whose first header
+# is that of their subject, each group is sorted and of the project or of the system.
+while IFS= read -r file; do
+    own=${file#src/}
+    own=${own%.c}.h
+    [[ $file == *.c && -e src/$own ]] || own=
+    strict=1
+    [[ $file == src/* || $file == include/* ]] || strict=
+    LC_ALL=C awk -v file="$file" -v own="$own" -v strict="$strict" '
+        function complain(text) { print file ":" NR ": " text > "/dev/stderr"; bad = 1 }
+        /^#if/ && !/^#ifndef MEMORYBUCKET_[A-Z_]*_H$/ { conditional++ }
+        /^#endif/ { conditional-- }
+        function kind_of(header, name) {
+            if (header ~ /^</) return "4 of the system"
+            if (strict && name ~ /^memorybucket\//) return "2 public"
+            return strict && name == own && !seen ? "1 its own" : "3 of the project"
+        }
+        !/^#include / || conditional > 0 { in_group = 0; next }
+        {
+            name = substr($2, 2, length($2) - 2)
+            kind = kind_of($2, name)
+            if (own != "" && !seen && kind > "2 public") complain("its own header, " own ", comes first")
+            sub(/^urcu\/urcu-/, "urcu/", name) # the flavour of liburcu, which its lists are made of
+            if (in_group && kind != last_kind) complain($2 " needs a blank line before it")
+            else if (in_group && name <= last_name) complain($2 " is not in its place in the group")
+            else if (!in_group && strict && seen && kind <= last_kind) complain($2 " belongs further up")
+            in_group = seen = 1; last_kind = kind; last_name = name
+        }
+        END { exit bad }' "$file" || status=1
+done < <(find src include tests bench -name '*.[ch]' -o -name '*.[ch]pp' | LC_ALL=C sort)
 
 # The ladder: a file includes only what stands at or below its own rung.
 rung() {
