@@ -64,16 +64,16 @@ void mbi_pool_count_occupancy(struct pool *pool, uint64_t bins[OCCUPANCY_BINS])
 /* Follows a chain; false, after a message that names it, when it leaves the spans or miscounts. */
 static bool chain_check(const struct pool *pool, uint64_t chain, const char *where)
 {
-    for (uint64_t rounds = chain_rounds(chain); chain != 0; rounds--) {
+    for (uint64_t rounds = chain_rounds(chain); chain != 0 || rounds != 0; rounds--) {
+        if (rounds == 0 || chain_rounds(chain) != rounds) {
+            mbi_message("check: pool %zu: a chain %s does not count down to its end", pool->class,
+                        where);
+            return false;
+        }
         const struct slot *slot = chain_first(chain);
         if (region_class_of(slot) != pool->class) {
             mbi_message("check: pool %zu: slot %p %s is not in its spans", pool->class,
                         (const void *)slot, where);
-            return false;
-        }
-        if (rounds == 0 || chain_rounds(chain) != rounds) {
-            mbi_message("check: pool %zu: a chain %s does not count down to its end", pool->class,
-                        where);
             return false;
         }
         chain = slot->rest;

@@ -7,6 +7,7 @@
 #include "tcache/startup.h"
 
 #include <criterion/criterion.h>
+#include <criterion/redirect.h>
 #include <sched.h>
 #include <stdlib.h>
 
@@ -210,4 +211,41 @@ Test(pool, check_finds_a_chain_that_was_tampered_with)
     cr_assert_eq(mbi_pool_check(pool), 0);
     third->rest = chain_make((struct slot *)(void *)pool, 3);
     cr_assert_eq(mbi_pool_check(pool), SIZE_MAX);
+}
+
+/* The walker that other tests end with: what it counts and follows, broken once each. */
+Test(pool, the_check_finds_what_is_wrong, .init = cr_redirect_stderr)
+{
+    struct pool *pool = pool_of(64);
+    struct transfer_counts counts = { 0 };
+    mbi_pool_push_batch(pool, obtain_chain(pool, pool->rounds), &counts);
+    mbi_pool_return_loose(pool, obtain_chain(pool, MAGAZINE_ROUNDS_STEP));
+    cr_assert_eq(mbi_pool_check(pool), pool->rounds);
+
+    counter_add(&pool->loose_rounds, 1);
+    cr_assert_eq(mbi_pool_check(pool), SIZE_MAX, "the count of loose slots");
+    counter_add(&pool->loose_rounds, UINT64_MAX);
+    counter_add(&pool->sorted_slots, 1);
+    cr_assert_eq(mbi_pool_check(pool), SIZE_MAX, "the count of sorted slots");
+    counter_add(&pool->sorted_slots, UINT64_MAX);
+    uint64_t carved = counter_read(&pool->carved);
+    counter_clear(&pool->carved);
+    cr_assert_eq(mbi_pool_check(pool), SIZE_MAX, "more in the centre than was carved");
+    counter_add(&pool->carved, carved);
+    cr_assert_eq(mbi_pool_check(pool), pool->rounds);
+
+    struct slot *loose = chain_first(pool->loose);
+    uint64_t rest = loose->rest;
+    loose->rest = chain_make(chain_first(rest), chain_rounds(rest) - 1);
+    cr_assert_eq(mbi_pool_check(pool), SIZE_MAX, "a chain that miscounts");
+    loose->rest = rest;
+    uint64_t number = pool->aged[0];
+    for (size_t i = 0; number == 0 && i < CENTRAL_STACKS; i++) {
+        /* relaxed: no other thread is at work. */
+        number = atomic_load_explicit(&pool->central[i].head, memory_order_relaxed);
+    }
+    struct slot *first = slot_space_slot(&pool->space, number & SLOT_NUMBER_MASK);
+    uint64_t second = batch_read_packed(first) & SLOT_NUMBER_MASK;
+    slot_space_slot(&pool->space, second)->rest = 0;
+    cr_assert_eq(mbi_pool_check(pool), SIZE_MAX, "a batch that ends early");
 }
