@@ -76,7 +76,8 @@ static void check_realloc(void)
     CHECK(reallocarray(NULL, opaque(SIZE_MAX / 2), 4) == NULL && errno == ENOMEM);
     object = reallocarray(NULL, 10, 10);
     CHECK(malloc_usable_size(object) >= 100);
-    free(object);
+    sink = object;
+    CHECK(reallocarray(sink, opaque(0), 10) == NULL); /* frees, too */
 }
 
 static void check_aligned(void)
@@ -104,6 +105,7 @@ static void check_aligned(void)
     object = memalign(opaque(48), 8);
     CHECK((uintptr_t)object % 64 == 0);
     free(object);
+    CHECK((sink = memalign(opaque(SIZE_MAX), 8)) == NULL && errno == EINVAL);
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
     object = valloc(10);
     CHECK((uintptr_t)object % page == 0);
@@ -111,6 +113,8 @@ static void check_aligned(void)
     object = pvalloc(10);
     CHECK((uintptr_t)object % page == 0 && malloc_usable_size(object) >= page);
     free(object);
+    errno = 0;
+    CHECK((sink = pvalloc(opaque(SIZE_MAX))) == NULL && errno == ENOMEM);
 }
 
 static void check_errors(void)

@@ -111,6 +111,11 @@ keys | detach | fork)
     expect lives
     grep -q '^MemoryBucket: reserved' "$work/stderr" || fail "printed no statistics"
     ;;
+dlsym)
+    LD_PRELOAD=$(realpath "$(dirname "$mbrun")/../lib")/libdropin_allocating_dlsym.so "$mbrun" true \
+        2>"$work/stderr" || fail "exit status $?"
+    grep -qE '^dlsym allocated [1-9]' "$work/stderr" || fail "dlsym was not asked, or did not allocate"
+    ;;
 contract | operators)
     run "$(dirname "$mbrun")/dropin_$program"
     expect "$program hold$([ $program = contract ] && echo s)"

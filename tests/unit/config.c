@@ -125,7 +125,8 @@ Test(config, bad_values_are_named_and_change_nothing, .init = cr_redirect_stderr
         { "MB_REGION_SIZE", "2053G" },       { "MB_REGION_SIZE", "99999999999999999999" },
         { "MB_REGION_SIZE", "99999999999G" }, { "MB_STATS", "yes" },
         { "MB_STATS", "" },                  { "MB_VERBOSE", "2" },
-        { "MB_HUGEPAGE", "yes" },
+        { "MB_HUGEPAGE", "yes" },            { "MB_DECAY_MS", "-2" },
+        { "MB_DECAY_MS", "1s" },             { "MB_DECAY_MS", "86400001" },
     };
     enum { COUNT = sizeof bad / sizeof bad[0] };
     unsetenv("MB_REGION_SIZE");
@@ -145,4 +146,14 @@ Test(config, bad_values_are_named_and_change_nothing, .init = cr_redirect_stderr
         cr_assert_not_null(fgets(line, sizeof line, messages), "no line for %s", expected);
         cr_assert_eq(strncmp(line, expected, strlen(expected)), 0, "%s", line);
     }
+}
+
+Test(config, background_without_decay_is_named, .init = cr_redirect_stderr)
+{
+    setenv("MB_DECAY_MS", "-1", 1);
+    read_with("MB_BACKGROUND", "1");
+    fflush(stderr);
+    char line[512];
+    cr_assert_not_null(fgets(line, sizeof line, cr_get_redirected_stderr()));
+    cr_assert_not_null(strstr(line, "MB_BACKGROUND=1 has no effect"), "%s", line);
 }

@@ -6,6 +6,7 @@
 
 #include <criterion/criterion.h>
 #include <criterion/parameterized.h>
+#include <criterion/redirect.h>
 
 enum { SPAN_BYTES = 1 << 20, PAGE = 4096 };
 
@@ -242,4 +243,49 @@ ParameterizedTest(size_t *slot_bytes, sorted, agrees_with_a_plain_model)
         cr_assert_eq(pages, retaken);
         cr_assert(mbi_sorted_check(&sorted));
     }
+}
+
+Test(sorted, nothing_is_taken_where_nothing_is)
+{
+    begin(64);
+    uint32_t out[1];
+    size_t pages = SIZE_MAX;
+    cr_assert_eq(mbi_sorted_take(&sorted, 1, out, &pages), 0);
+    cr_assert_eq(pages, 0);
+}
+
+/* The walker that other tests end with: each of its equations, broken once. */
+Test(sorted, the_check_finds_what_is_wrong, .init = cr_redirect_stderr)
+{
+    begin(64);
+    for (size_t index = 0; index < PAGE / 64; index++) {
+        mbi_sorted_add(&sorted, index);
+    }
+    cr_assert(mbi_sorted_check(&sorted));
+
+    sorted.blocks[0].slots++;
+    cr_assert_not(mbi_sorted_check(&sorted), "a block's count");
+    sorted.blocks[0].slots--;
+    sorted.slots++;
+    cr_assert_not(mbi_sorted_check(&sorted), "the count of all");
+    sorted.slots--;
+    size_t lowest = sorted.lowest;
+    sorted.lowest = 1;
+    cr_assert_not(mbi_sorted_check(&sorted), "the lowest block");
+    sorted.lowest = lowest;
+    cr_assert(mbi_sorted_check(&sorted));
+
+    size_t blocks_max = SIZE_MAX;
+    struct page_run run = mbi_sorted_begin_release(&sorted, &blocks_max, 1);
+    cr_assert_eq(run.end - run.begin, 1);
+    mbi_sorted_end_release(&sorted, run);
+    mbi_sorted_note_released(&sorted, run.begin);
+    cr_assert(mbi_sorted_check(&sorted));
+    sorted.pages_released++;
+    cr_assert_not(mbi_sorted_check(&sorted), "the count of pages");
+    sorted.pages_released--;
+    sorted.bits[0] &= ~(uint64_t)1;
+    sorted.blocks[0].slots--;
+    sorted.slots--;
+    cr_assert_not(mbi_sorted_check(&sorted), "a slot of a page that was given back");
 }

@@ -1,0 +1,70 @@
+/* startup: what the library says when it comes up, and that it does when it has no address space. */
+#include "tcache/startup.h"
+
+#include "core/config.h"
+#include "testing.h"
+
+#include <criterion/criterion.h>
+#include <criterion/redirect.h>
+#include <errno.h>
+#include <sys/resource.h>
+
+/* Each test is a process of its own, and comes up once. */
+static bool says(const char *text)
+{
+    fflush(stderr);
+    char line[512];
+    FILE *messages = cr_get_redirected_stderr();
+    while (fgets(line, sizeof line, messages) != NULL) {
+        if (strstr(line, text) != NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
+Test(startup, says_what_was_configured, .init = cr_redirect_stderr)
+{
+    setenv("MB_VERBOSE", "1", 1);
+    setenv("MB_REGION_SIZE", "16G", 1);
+    setenv("MB_BLOCK_SIZE", "128K", 1);
+    cr_assert_eq(mbi_startup(), 0);
+    cr_assert(says("memorybucket: reserved 12288 MiB, spans of 64 + 128 MiB a pool; magazines of "
+                   "256 (8 bytes) to 32 (512 bytes) rounds; blocks of 128 KiB; thread caches up to "
+                   "4096 KiB\n"));
+}
+
+Test(startup, is_silent_unless_asked, .init = cr_redirect_stderr)
+{
+    unsetenv("MB_VERBOSE");
+    cr_assert_eq(mbi_startup(), 0);
+    cr_assert_not(says("memorybucket"));
+}
+
+/* Huge pages come with decay off; without them it is as it would have been. */
+Test(startup, huge_pages_need_the_dense_tier, .init = cr_redirect_stderr)
+{
+    setenv("MB_HUGEPAGE", "1", 1);
+    setenv("MB_REGION_SIZE", "64M", 1);
+    unsetenv("MB_DECAY_MS");
+    cr_assert_eq(mbi_startup(), 0);
+    cr_assert(says("MB_HUGEPAGE=1: no huge pages, as the address space has no room for them"));
+    cr_assert_not(mbi_config.huge_pages);
+    cr_assert_eq(mbi_config.decay_ms, 1000);
+}
+
+Test(startup, without_address_space_the_system_allocator_serves, .init = cr_redirect_stderr)
+{
+    if (TEST_IS_SANITIZED) {
+        return; /* their shadows are larger than any limit */
+    }
+    setenv("MB_VERBOSE", "1", 1);
+    struct rlimit limit = { .rlim_cur = 120 << 20, .rlim_max = RLIM_INFINITY };
+    cr_assert_eq(setrlimit(RLIMIT_AS, &limit), 0);
+    cr_assert_eq(mbi_startup(), -ENOMEM);
+    void *object = mb_alloc(64);
+    cr_assert_not_null(object);
+    cr_assert_geq(mb_usable_size(object), 64);
+    mb_free(object);
+    cr_assert(says("memorybucket: no address space for the pools"));
+}
