@@ -14,6 +14,7 @@ packages_of() {
         echo spin # tests/model
         echo abigail-tools # the binary interface
         echo abigail-tools clang-tidy cppcheck # checks that run nothing
+        echo gcovr # what the tests reach
         ;;
     bench)
         echo redis-server redis-tools gnuplot-nox fonts-dejavu-core linux-perf binutils

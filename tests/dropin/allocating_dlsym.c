@@ -14,6 +14,8 @@ enum { LARGE = 1000, TOO_MUCH = 1 << 20 };
 
 static char *left; /* allocated inside dlsym, and used after */
 static unsigned calls_served;
+static char of_others[LARGE];
+static char *volatile not_ours = of_others + 16;
 
 static bool is_filled(const char *object, size_t bytes, char with)
 {
@@ -39,6 +41,7 @@ static void allocate_in_every_way(void)
     free(aligned);
     free(zeroed);
     free(object);
+    free(not_ours); /* left alone: whose it is, is not known yet */
     errno = 0;
     void *none = malloc(TOO_MUCH);
     CHECK(none == NULL && errno == ENOMEM);

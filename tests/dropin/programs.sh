@@ -137,6 +137,22 @@ mbrun)
     [ $? -eq 143 ] || fail "death by a signal is not passed on"
     preloads=$(LD_PRELOAD=libm.so.6 "$mbrun" sh -c 'echo "$LD_PRELOAD"' 2>/dev/null)
     [[ $preloads == *memorybucket-malloc.so:libm.so.6 ]] || fail "other preloads are lost"
+    mkdir -p "$work/alone" "$work/a b/bin" "$work/a b/lib"
+    cp "$mbrun" "$work/alone/mbrun"
+    "$work/alone/mbrun" true 2>"$work/stderr"
+    [ $? -eq 125 ] || fail "without the drop-in"
+    grep -q libmemorybucket-malloc.so "$work/stderr" || fail "the missing drop-in is not named"
+    cp "$mbrun" "$work/a b/bin/mbrun"
+    cp "$(dirname "$mbrun")/../lib/libmemorybucket-malloc.so" "$work/a b/lib/"
+    "$work/a b/bin/mbrun" true 2>"$work/stderr"
+    [ $? -eq 125 ] || fail "with a folder whose name LD_PRELOAD cannot hold"
+    grep -q "$work/a b/" "$work/stderr" || fail "that folder is not named"
+    ;;
+background)
+    for wanted in 0 1; do
+        tasks=$(MB_STATS=0 MB_BACKGROUND=$wanted "$mbrun" sh -c 'ls /proc/$$/task | wc -l')
+        [ "$tasks" -eq $((1 + wanted)) ] || fail "MB_BACKGROUND=$wanted: $tasks threads"
+    done
     ;;
 *)
     fail "no such test"

@@ -238,6 +238,9 @@ Test(pool, the_check_finds_what_is_wrong, .init = cr_redirect_stderr)
     uint64_t rest = loose->rest;
     loose->rest = chain_make(chain_first(rest), chain_rounds(rest) - 1);
     cr_assert_eq(mbi_pool_check(pool), SIZE_MAX, "a chain that miscounts");
+    struct slot elsewhere = { .rest = 0 };
+    loose->rest = chain_make(&elsewhere, chain_rounds(rest));
+    cr_assert_eq(mbi_pool_check(pool), SIZE_MAX, "a chain that leaves the pool");
     loose->rest = rest;
     uint64_t number = pool->aged[0];
     for (size_t i = 0; number == 0 && i < CENTRAL_STACKS; i++) {
