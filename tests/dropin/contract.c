@@ -155,8 +155,22 @@ static void check_who_serves(void)
     CHECK(dladdr(symbol, &where) != 0 && strstr(where.dli_fname, "memorybucket-malloc") != NULL);
 }
 
-int main(void)
+/* A C program, in which nobody can throw what C++ promises: the drop-in says so, and aborts. */
+static void fail_as_cpp(void)
 {
+    void *symbol = dlsym(RTLD_DEFAULT, "_Znwm");
+    void *(*operator_new)(size_t);
+    CHECK(symbol != NULL);
+    memcpy(&operator_new, &symbol, sizeof operator_new);
+    sink = operator_new(opaque(SIZE_MAX / 2));
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 1 && strcmp(argv[1], "fail-as-c++") == 0) {
+        fail_as_cpp();
+        return 1;
+    }
     check_who_serves();
     check_alignment_and_size();
     check_realloc();

@@ -148,6 +148,12 @@ mbrun)
     [ $? -eq 125 ] || fail "with a folder whose name LD_PRELOAD cannot hold"
     grep -q "$work/a b/" "$work/stderr" || fail "that folder is not named"
     ;;
+no_bad_alloc)
+    set +e
+    (ulimit -c 0 && exec "$mbrun" "$(dirname "$mbrun")/dropin_contract" fail-as-c++) 2>"$work/stderr"
+    [ $? -eq 134 ] || fail "does not abort"
+    grep -q 'out of memory, and no C++ library to throw bad_alloc' "$work/stderr" || fail "does not say why"
+    ;;
 background)
     for wanted in 0 1; do
         tasks=$(MB_STATS=0 MB_BACKGROUND=$wanted "$mbrun" sh -c 'ls /proc/$$/task | wc -l')

@@ -186,6 +186,13 @@ Test(api, bad_alignments_are_refused)
     }
 }
 
+Test(api, impossible_aligned_sizes_are_refused)
+{
+    errno = 0;
+    cr_assert_null(mb_aligned_alloc(64, opaque(SIZE_MAX / 2)));
+    cr_assert_eq(errno, ENOMEM);
+}
+
 Test(api, fresh_objects_of_one_size_do_not_overlap)
 {
     enum { COUNT = 3000 };
