@@ -22,6 +22,11 @@ void mbi_message(const char *format, ...)
     }
     size_t room = sizeof line - used - 2;
     used += (size_t)wanted < room ? (size_t)wanted : room;
+    for (size_t i = 0; i < used; i++) {
+        if ((unsigned char)line[i] < ' ' || line[i] == 0x7F) {
+            line[i] = '?'; /* what a variable holds must not make lines of its own */
+        }
+    }
     line[used++] = '\n';
 
     /* A message that stderr does not take is lost: there is nobody else to tell. */
