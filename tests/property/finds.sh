@@ -46,8 +46,8 @@ compile faulty "$source/tests/property/faults.c" $wraps
 compile sound
 attempts=20 # threads that run at once need not meet at the first attempt
 for ((attempt = 1; attempt <= attempts; attempt++)); do
-    if ! timeout 100 "$work/faulty" 2>"$work/failure"; then
-        tail -n 1 "$work/failure"
+    if ! { timeout 100 "$work/faulty"; } 2>"$work/failure"; then
+        head -n 1 "$work/failure" # the shell's word on the signal comes last
         timeout 100 "$work/sound" || die "the printed program fails without the fault, too"
         exit 0
     fi
