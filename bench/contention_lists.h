@@ -21,7 +21,9 @@ static const char *const list_names[LISTS] = { "tagged", "mutex", "spinlock", "p
 
 /* Slot number 0 is no slot, so batch 0 begins one slot in. */
 static _Alignas(ISOLATION_BYTES) char memory[(BATCHES * ROUNDS_MAX + 1) * SLOT_BYTES];
-static const struct slot_space space = { .dense = memory, .dense_units = sizeof memory / 8 };
+static const struct slot_space space = {
+    .dense = memory, .dense_units = sizeof memory / 8, .carved_end = sizeof memory / 8
+};
 
 static struct batch_stack tagged;
 
@@ -77,7 +79,7 @@ MBI_HOT_INLINE void list_unlock(enum list list)
 MBI_HOT_INLINE uint64_t list_pop(enum list list, uint32_t rounds, uint64_t *retries)
 {
     if (list == TAGGED) {
-        return batch_stack_pop(&tagged, &space, rounds, retries);
+            return batch_stack_pop(&tagged, &space, rounds, retries);
     }
     uint64_t *head = list_lock(list, retries);
     uint64_t number = *head;

@@ -47,11 +47,17 @@
 #define SLOT_NUMBER_BITS 32
 #define SLOT_NUMBER_MASK (((uint64_t)1 << SLOT_NUMBER_BITS) - 1)
 
-/* Where the slots of a pool lie; constant once the pool exists. */
+/* Where the slots of a pool lie; but for carved_end constant once the pool exists. */
 struct slot_space {
     char *dense;          /* first byte of the dense span */
     char *wide;           /* first byte of the wide span */
     uint64_t dense_units; /* 8-byte units of the dense span, 0 without one */
+    /*
+     * All slot numbers there are are below: the one where fresh slots begin. Written under the
+     * pool's lock, before anybody has the slots. relaxed [CARVED]: whoever holds a slot, or a batch
+     * that leads to one, got it by an order that brings this along.
+     */
+    _Atomic uint64_t carved_end;
 };
 
 /* The head is written by every pusher and popper of the pool: it has its lines for itself. */
@@ -78,6 +84,33 @@ MBI_HOT_INLINE struct slot *slot_space_slot(const struct slot_space *space, uint
     return (struct slot *)(void *)address;
 }
 
+/* 0 is none: it would lie in the colour, which has no slots. */
+static inline bool slot_space_has_number(const struct slot_space *space, uint64_t number)
+{
+    uint64_t end = atomic_load_explicit(&space->carved_end, memory_order_relaxed); /* [CARVED] */
+    return number != 0 && number < end;
+}
+
+/* So far into the dense span is carved. */
+static inline uint64_t slot_space_carved_dense_bytes(const struct slot_space *space)
+{
+    uint64_t end = atomic_load_explicit(&space->carved_end, memory_order_relaxed); /* [CARVED] */
+    return (end < space->dense_units ? end : space->dense_units) * SIZE_STEP_BYTES;
+}
+
+/* Whether an address lies where slots were carved. */
+static inline bool slot_space_has(const struct slot_space *space, const struct slot *slot)
+{
+    return slot_space_has_number(space, slot_space_number(space, slot));
+}
+
+/*
+ * A free slot's word is not what was written there: names the pool and what was found, and aborts.
+ * It is looked at where magazines are exchanged, so that no link leads out of the pool unnoticed
+ * from there on.
+ */
+_Noreturn void mbi_slot_space_corrupted(const struct slot_space *space, uint64_t found);
+
 /*
  * The first slot's word while the batch is in transit. Slot number 0 is no slot.
  *
@@ -97,13 +130,25 @@ MBI_HOT_INLINE void batch_write_packed(struct slot *first, uint64_t packed)
     atomic_store_explicit((_Atomic uint64_t *)(void *)first, packed, memory_order_relaxed);
 }
 
+/* The number of the second slot of a chain that is to be packed: at least 2 rounds. */
+static inline uint64_t batch_second_number(const struct slot_space *space, uint64_t chain)
+{
+    uint64_t rest = chain_first(chain)->rest;
+    uint64_t number = slot_space_number(space, chain_first(rest));
+    assert(chain_rounds(chain) >= 2);
+    if (MBI_UNLIKELY(!slot_space_has_number(space, number)
+                     || chain_rounds(rest) != chain_rounds(chain) - 1U)) {
+        mbi_slot_space_corrupted(space, rest);
+    }
+    return number;
+}
+
 /* Gives a chain the form of a batch with `next_batch` behind it; the batch's number. */
 static inline uint64_t batch_pack(const struct slot_space *space, uint64_t chain,
                                   uint64_t next_batch)
 {
     struct slot *first = chain_first(chain);
-    assert(chain_rounds(chain) >= 2);
-    uint64_t second_number = slot_space_number(space, chain_first(first->rest));
+    uint64_t second_number = batch_second_number(space, chain);
     batch_write_packed(first, next_batch << SLOT_NUMBER_BITS | second_number);
     return slot_space_number(space, first);
 }
@@ -112,7 +157,13 @@ static inline uint64_t batch_pack(const struct slot_space *space, uint64_t chain
 static inline uint64_t batch_unpack(const struct slot_space *space, struct slot *first,
                                     uint64_t packed, uint32_t rounds)
 {
-    struct slot *second = slot_space_slot(space, packed & SLOT_NUMBER_MASK);
+    uint64_t second_number = packed & SLOT_NUMBER_MASK;
+    uint64_t next_number = packed >> SLOT_NUMBER_BITS;
+    if (MBI_UNLIKELY(!slot_space_has_number(space, second_number)
+                     || (next_number != 0 && !slot_space_has_number(space, next_number)))) {
+        mbi_slot_space_corrupted(space, packed);
+    }
+    struct slot *second = slot_space_slot(space, second_number);
     first->rest = chain_make(second, rounds - 1);
     return chain_make(first, rounds);
 }
@@ -204,7 +255,7 @@ static inline void batch_stack_push(struct batch_stack *stack, const struct slot
 {
     struct slot *first = chain_first(chain);
     uint64_t first_number = slot_space_number(space, first);
-    uint64_t second_number = slot_space_number(space, chain_first(first->rest));
+    uint64_t second_number = batch_second_number(space, chain);
     /* relaxed [HEAD-GUESS]: only a guess; the exchange below checks it. */
     uint64_t head = atomic_load_explicit(&stack->head, memory_order_relaxed);
     for (;;) {

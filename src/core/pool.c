@@ -219,6 +219,10 @@ struct slot_run mbi_pool_carve_locked(struct pool *pool, size_t rounds_wanted)
     run.first = pool->carve_next;
     run.rounds = rounds;
     pool->carve_next += rounds * pool->slot_bytes;
+    const char *last = pool->carve_next - pool->slot_bytes;
+    uint64_t last_number = slot_space_number(&pool->space, (const struct slot *)(const void *)last);
+    atomic_store_explicit(&pool->space.carved_end, last_number + pool->slot_bytes / SIZE_STEP_BYTES,
+                          memory_order_relaxed); /* [CARVED] */
     counter_add(&pool->carved, rounds);
     probe_carve(pool->slot_bytes, rounds);
     return run;
@@ -325,36 +329,51 @@ uint64_t mbi_pool_link_run(const struct pool *pool, struct slot_run run)
     char *cursor = run.first;
     for (size_t behind = run.rounds - 1; behind > 0; behind--) {
         char *next = cursor + pool->slot_bytes;
+        pool_expect_fresh(pool, (struct slot *)(void *)cursor);
         ((struct slot *)(void *)cursor)->rest = chain_make((struct slot *)(void *)next, behind);
         cursor = next;
     }
+    pool_expect_fresh(pool, (struct slot *)(void *)cursor);
     ((struct slot *)(void *)cursor)->rest = 0;
     return chain_make((struct slot *)(void *)run.first, run.rounds);
 }
 
 /* Moves slots from the front of `from` to `to` until that has `rounds`; both chains have enough. */
-static void chain_move(uint64_t *to, uint64_t *from, uint32_t rounds)
+static void chain_move(const struct pool *pool, uint64_t *to, uint64_t *from, uint32_t rounds)
 {
-    while (chain_rounds(*to) < rounds) {
-        struct slot *slot = chain_first(*from);
-        *from = slot->rest;
-        *to = chain_push(*to, slot);
+    /* Quickly for most: exiting threads come through here with all that they had. */
+    const uintptr_t dense = (uintptr_t)pool->space.dense;
+    const size_t dense_bytes = slot_space_carved_dense_bytes(&pool->space);
+    uint64_t source = *from;
+    uint64_t target = *to;
+    while (chain_rounds(target) < rounds) {
+        struct slot *slot = chain_first(source);
+        if (MBI_UNLIKELY((uintptr_t)slot - dense >= dense_bytes)
+            && MBI_UNLIKELY(!slot_space_has(&pool->space, slot))) {
+            mbi_slot_space_corrupted(&pool->space, source);
+        }
+        source = slot->rest;
+        target = chain_push(target, slot);
     }
+    *from = source;
+    *to = target;
 }
 
+/* The shorter of the two chains is walked. */
 void mbi_pool_return_loose(struct pool *pool, uint64_t chain)
 {
     assert(chain != 0 && chain_rounds(chain) < pool->rounds);
     mbi_pool_lock(pool);
-    uint64_t loose = pool->loose;
-    uint32_t rounds = chain_rounds(loose) + chain_rounds(chain);
+    bool is_longer = chain_rounds(chain) > chain_rounds(pool->loose);
+    uint64_t longer = is_longer ? chain : pool->loose;
+    uint64_t shorter = is_longer ? pool->loose : chain;
+    uint32_t rounds = chain_rounds(longer) + chain_rounds(shorter);
+    chain_move(pool, &longer, &shorter, rounds < pool->rounds ? rounds : pool->rounds);
     if (rounds >= pool->rounds) {
-        chain_move(&chain, &loose, pool->rounds);
-        mbi_pool_push_batch(pool, chain, &pool->departed);
-    } else {
-        chain_move(&loose, &chain, rounds);
+        mbi_pool_push_batch(pool, longer, &pool->departed);
+        longer = shorter;
     }
-    mbi_pool_set_loose_locked(pool, loose);
+    mbi_pool_set_loose_locked(pool, longer);
     mbi_pool_unlock(pool);
 }
 
@@ -406,7 +425,7 @@ uint64_t mbi_pool_take_little(struct pool *pool, size_t rounds)
         taken = loose;
         loose = 0;
     } else {
-        chain_move(&taken, &loose, (uint32_t)rounds);
+        chain_move(pool, &taken, &loose, (uint32_t)rounds);
     }
     mbi_pool_set_loose_locked(pool, loose);
     mbi_pool_unlock(pool);

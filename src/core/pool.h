@@ -55,7 +55,7 @@ _Static_assert((CENTRAL_STACKS & (CENTRAL_STACKS - 1)) == 0, "chosen by a mask")
 struct pool {
     struct batch_stack central[CENTRAL_STACKS]; /* any thread, by atomic operations */
 
-    /* Constant once the library is initialised. */
+    /* Constant once the library is initialised, but for space.carved_end, of whoever carves. */
     struct slot_space space;
     size_t class;
     size_t slot_bytes;
@@ -141,6 +141,18 @@ void mbi_pool_push_batch(struct pool *pool, uint64_t chain, struct transfer_coun
  */
 struct slot_run mbi_pool_obtain(struct pool *pool, size_t rounds_wanted, uint64_t *chain);
 
+/*
+ * Fresh memory is zero, but for what a program wrote past its objects. When it is a link, the slot
+ * was freed before it existed, and is in some magazine.
+ */
+static inline void pool_expect_fresh(const struct pool *pool, const struct slot *slot)
+{
+    if (MBI_UNLIKELY(slot->rest != 0) && slot_space_has(&pool->space, chain_first(slot->rest))
+        && chain_rounds(slot->rest) < pool->rounds) {
+        mbi_slot_space_corrupted(&pool->space, slot->rest);
+    }
+}
+
 /* Links a run of fresh slots in address order, at least one. */
 uint64_t mbi_pool_link_run(const struct pool *pool, struct slot_run run);
 
@@ -188,6 +200,10 @@ static inline struct sorted *pool_carved_span(struct pool *pool)
 
 /* Slots carved from one of the pool's spans. Under the lock. */
 size_t mbi_pool_carved_locked(struct pool *pool, const struct sorted *sorted);
+
+/* Where an address in one of the pool's spans lies; in *into how far into its slot. Locks. */
+enum pool_location { POOL_SLOT_START, POOL_SLOT_INSIDE, POOL_NOT_CARVED };
+enum pool_location mbi_pool_locate(struct pool *pool, const void *address, size_t *into);
 
 /* Adds the pool's blocks to the bins, by how full they are (core/sorted.h). */
 void mbi_pool_count_occupancy(struct pool *pool, uint64_t bins[OCCUPANCY_BINS]);

@@ -1,7 +1,12 @@
-/* pool_walk: what statistics and tests want to know of a pool; nothing here changes one. */
+/*
+ * pool_walk: what statistics, checks and tests want to know of a pool; nothing here changes one.
+ */
 #include "core/os.h"
 #include "core/pool.h"
 #include "core/region.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
 
 size_t mbi_pool_resident_bytes(struct pool *pool)
 {
@@ -31,6 +36,36 @@ size_t mbi_pool_carved_locked(struct pool *pool, const struct sorted *sorted)
         return (size_t)(pool->carve_next - sorted->first) / pool->slot_bytes;
     }
     return pool->wide ? sorted->slots_max : 0;
+}
+
+enum pool_location mbi_pool_locate(struct pool *pool, const void *address, size_t *into)
+{
+    size_t in_dense = (size_t)((uintptr_t)address - (uintptr_t)pool->space.dense);
+    bool is_dense = in_dense < pool->space.dense_units * SIZE_STEP_BYTES;
+    const struct sorted *sorted = is_dense ? &pool->dense_sorted : &pool->wide_sorted;
+    mbi_lock_acquire(&pool->lock);
+    size_t carved = mbi_pool_carved_locked(pool, sorted);
+    mbi_lock_release(&pool->lock);
+    /* The colour is before the first slot: then the difference is huge. */
+    size_t offset = (size_t)((uintptr_t)address - (uintptr_t)sorted->first);
+    if (offset >= carved * pool->slot_bytes) {
+        return POOL_NOT_CARVED;
+    }
+    *into = offset % pool->slot_bytes;
+    return *into == 0 ? POOL_SLOT_START : POOL_SLOT_INSIDE;
+}
+
+MBI_COLD void mbi_slot_space_corrupted(const struct slot_space *space, uint64_t found)
+{
+    const struct pool *pool = mbi_pools;
+    while (pool < mbi_pools + SIZE_CLASS_COUNT - 1 && &pool->space != space) {
+        pool++;
+    }
+    mbi_message("corrupted free list: a free slot of pool %zu (%zu bytes) holds %#" PRIx64
+                ", which is no link of it: an object was written to after it was freed, or freed "
+                "twice; MB_CHECK=1 finds out where",
+                pool->class, pool->slot_bytes, found);
+    abort();
 }
 
 /* In pieces, so that nobody waits long for the lock. */

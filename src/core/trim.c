@@ -84,6 +84,11 @@ static size_t follow_chains(const struct pool *pool, uint64_t chains[], size_t c
         for (size_t i = 0; i < count; i++) {
             struct slot *slot = chain_first(chains[i]);
             if (slot != NULL) {
+                uint64_t rounds = chain_rounds(chains[i]);
+                if (MBI_UNLIKELY(!slot_space_has(&pool->space, slot)
+                                 || chain_rounds(slot->rest) != rounds - 1)) {
+                    mbi_slot_space_corrupted(&pool->space, chains[i]);
+                }
                 numbers[found++] = (uint32_t)slot_space_number(&pool->space, slot);
                 chains[i] = slot->rest;
                 __builtin_prefetch(chain_first(chains[i]));

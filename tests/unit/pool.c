@@ -10,6 +10,7 @@
 #include <criterion/redirect.h>
 #include <sched.h>
 #include <stdlib.h>
+#include <string.h>
 
 static struct pool *pool_of(size_t size_bytes)
 {
@@ -251,4 +252,20 @@ Test(pool, the_check_finds_what_is_wrong, .init = cr_redirect_stderr)
     uint64_t second = batch_read_packed(first) & SLOT_NUMBER_MASK;
     slot_space_slot(&pool->space, second)->rest = 0;
     cr_assert_eq(mbi_pool_check(pool), SIZE_MAX, "a batch that ends early");
+}
+
+/* One more makes a batch of them. */
+Test(pool, loose_slots_go_to_the_centre_when_they_are_a_batch)
+{
+    struct transfer_counts counts;
+    memset(&counts, 0, sizeof counts);
+    struct pool *pool = pool_of(64);
+    uint64_t chain = obtain_chain(pool, pool->rounds);
+    uint64_t rest = chain_first(chain)->rest;
+    cr_assert_eq(chain_rounds(rest), pool->rounds - 1);
+    mbi_pool_return_loose(pool, rest);
+    cr_assert_eq(mbi_pool_pop_batch(pool, &counts), 0);
+    mbi_pool_return_loose(pool, chain_push(0, chain_first(chain)));
+    cr_assert_eq(pool->loose, 0);
+    cr_assert_eq(chain_rounds(mbi_pool_pop_batch(pool, &counts)), pool->rounds);
 }

@@ -6,7 +6,9 @@
 enum { ROUNDS = 2, BATCHES = 64 };
 
 static _Alignas(8) char memory[(BATCHES + 1) * ROUNDS * 8];
-static const struct slot_space space = { .dense = memory, .dense_units = sizeof memory / 8 };
+static const struct slot_space space = {
+    .dense = memory, .dense_units = sizeof memory / 8, .carved_end = sizeof memory / 8
+};
 static struct previous previous;
 
 static uint64_t batch_make(size_t index)
