@@ -6,6 +6,8 @@
 #include "memorybucket/memorybucket.h"
 
 #include "api.h"
+#include "check/heap.h"
+#include "check/stacks.h"
 #include "core/config.h"
 #include "tcache/background.h"
 #include "tcache/fork.h"
@@ -24,18 +26,23 @@ __attribute__((constructor(101))) static void api_come_up(int argc, char **argv,
     if (environ == NULL) {
         environ = envp; /* as the C library will: in the drop-in this runs before it has */
     }
-    if (mbi_config_wants_background()) {
+    if (mbi_config_wants_start()) {
         (void)mb_init();
+        if (checked_is_on()) {
+            mbi_stacks_warm_up();
+        }
     }
 }
 
-__attribute__((destructor)) static void api_report(void)
+/* After the program's own, which may free. */
+__attribute__((destructor(101))) static void api_report(void)
 {
     (void)mbi_startup();
     mbi_config_read_late();
     if (mbi_config.stats_at_exit) {
         mb_stats_print(stderr);
     }
+    mbi_heap_check_at_exit();
 }
 
 int mb_init(void)
@@ -47,26 +54,78 @@ int mb_init(void)
     return error;
 }
 
+/* Whether checked mode serves a large request; the library comes up for it. */
+static bool checks_large(void)
+{
+    return mbi_thread_cache_own() == NULL && checked_is_on();
+}
+
 MBI_COLD void *mbi_api_alloc_rare(size_t size)
 {
     if (size == 0) {
-        return thread_cache_alloc(0);
+        return thread_cache_alloc(0, 0);
+    }
+    if (checks_large()) {
+        return mbi_check_alloc(size, ABI_ALIGNMENT_BYTES);
     }
     mbi_thread_cache_count_large(1, 0);
     return mbi_large_alloc(size);
 }
 
-MBI_COLD void mbi_api_free_rare(void *pointer)
+void *mbi_api_calloc_large(size_t count, size_t size)
+{
+    if (checks_large()) {
+        return mbi_check_calloc_large(count, size);
+    }
+    mbi_thread_cache_count_large(1, 0);
+    return mbi_large_calloc(count, size);
+}
+
+MBI_COLD void mbi_api_free_rare(void *pointer, size_t size)
 {
     size_t class = region_class_of(pointer);
-    if (class < SIZE_CLASS_COUNT) { /* the constant caches know no region */
-        thread_cache_free(mbi_thread_cache, pointer, class);
+    if (checked_is_on() && pointer != NULL) {
+        mbi_check_free(pointer, size);
+    } else if (class < SIZE_CLASS_COUNT) { /* the constant caches know no region */
+        thread_cache_free(mbi_thread_cache, pointer, class, size);
     } else if (pointer != NULL) {
         int saved_errno = errno; /* in the drop-in this may come to dlsym */
         mbi_thread_cache_count_large(0, 1);
         mbi_large_free(pointer);
         errno = saved_errno;
     }
+}
+
+MBI_COLD void *mbi_api_realloc_rare(void *old, size_t size, enum class_rule rule)
+{
+    if (checks_large()) {
+        bool is_whole = size != 0 && size_class_of(size) % 2 != 0;
+        bool is_aligned = rule == CLASS_ABI_ALIGNED || size > SMALL_BYTES_MAX || is_whole;
+        return mbi_check_realloc(old, size, is_aligned ? ABI_ALIGNMENT_BYTES : SIZE_STEP_BYTES);
+    }
+    size_t class = region_class_of(old);
+    if (class < SIZE_CLASS_COUNT) {
+        return api_realloc_slot(old, class, size, rule);
+    }
+    if (old == NULL) {
+        return api_alloc(size, rule);
+    }
+    if (size > SMALL_BYTES_MAX) {
+        return mbi_large_realloc(old, size);
+    }
+    return api_move(old, mbi_large_usable_bytes(old), size, rule);
+}
+
+MBI_COLD size_t mbi_api_usable_bytes_rare(const void *pointer)
+{
+    if (checked_is_on()) {
+        return mbi_check_usable_bytes(pointer);
+    }
+    size_t class = region_class_of(pointer);
+    if (class < SIZE_CLASS_COUNT) {
+        return size_class_slot_bytes(class);
+    }
+    return pointer != NULL ? mbi_large_usable_bytes(pointer) : 0;
 }
 
 /*
@@ -85,13 +144,13 @@ inline void mb_free(void *pointer)
 
 inline void mb_free_sized(void *pointer, size_t size)
 {
-    (void)size;
-    api_free(pointer);
+    api_free_sized(pointer, size);
 }
 
 /* For inline.h, whose own functions have the names above; no version, as their meaning has none. */
 MB_API void *mb_inline_call_alloc(size_t size);
 MB_API void mb_inline_call_free(void *pointer);
+MB_API void mb_inline_call_free_sized(void *pointer, size_t size);
 
 void *mb_inline_call_alloc(size_t size)
 {
@@ -101,6 +160,11 @@ void *mb_inline_call_alloc(size_t size)
 void mb_inline_call_free(void *pointer)
 {
     api_free(pointer);
+}
+
+void mb_inline_call_free_sized(void *pointer, size_t size)
+{
+    api_free_sized(pointer, size);
 }
 
 void *mb_calloc(size_t count, size_t size)
@@ -124,6 +188,9 @@ void *mb_aligned_alloc(size_t alignment, size_t size)
 
 void *mbi_api_aligned_alloc(size_t alignment, size_t size)
 {
+    if (checks_large()) {
+        return mbi_check_alloc(size, alignment > SIZE_STEP_BYTES ? alignment : SIZE_STEP_BYTES);
+    }
     size_t class = size_class_of_aligned(alignment, size);
     if (class == SIZE_CLASS_COUNT) {
         mbi_thread_cache_count_large(1, 0);

@@ -11,6 +11,7 @@
 #include "core/large.h"
 #include "core/os.h"
 #include "core/region.h"
+#include "tcache/checked.h"
 #include "tcache/registry.h"
 #include "tcache/startup.h"
 #include "tcache/thread_cache.h"
@@ -32,9 +33,16 @@ MBI_HOT_INLINE size_t api_class_offset_of(size_t size, enum class_rule rule)
 /* `alignment` is a power of two. */
 void *mbi_api_aligned_alloc(size_t alignment, size_t size);
 
+/* `count` times `size` does not overflow. */
+void *mbi_api_calloc_large(size_t count, size_t size);
+
 /* Size 0, a NULL pointer, a thread without a cache, or one that looks after decay this time. */
 void *mbi_api_alloc_rare(size_t size);
-void mbi_api_free_rare(void *pointer);
+void mbi_api_free_rare(void *pointer, size_t size);
+
+/* What does not lie in the dense tier, or is asked by a thread that has no cache. */
+void *mbi_api_realloc_rare(void *old, size_t size, enum class_rule rule);
+size_t mbi_api_usable_bytes_rare(const void *pointer);
 
 /* Large requests and foreign pointers: off the fast path, but in place, and ending in a tail call. */
 MBI_HOT_INLINE void *api_alloc_large(size_t size)
@@ -47,10 +55,10 @@ MBI_HOT_INLINE void *api_alloc_large(size_t size)
     return mbi_large_alloc(size);
 }
 
-MBI_HOT_INLINE void api_free_foreign(struct thread_cache *cache, void *pointer)
+MBI_HOT_INLINE void api_free_foreign(struct thread_cache *cache, void *pointer, size_t size)
 {
     if (MBI_UNLIKELY(pointer == NULL || !cache->active)) {
-        mbi_api_free_rare(pointer);
+        mbi_api_free_rare(pointer, size);
         return;
     }
     counter_add(&cache->large_frees, 1);
@@ -62,21 +70,27 @@ MBI_HOT_INLINE void *api_alloc(size_t size, enum class_rule rule)
     if (MBI_UNLIKELY(!size_is_small(size))) {
         return api_alloc_large(size);
     }
-    return thread_cache_alloc_at(api_class_offset_of(size, rule));
+    return thread_cache_alloc_at(api_class_offset_of(size, rule), size);
 }
 
-MBI_HOT_INLINE void api_free(void *pointer)
+/* `size` is what the caller says, or CHECKED_SIZE_UNKNOWN; only checked mode looks at it. */
+MBI_HOT_INLINE void api_free_sized(void *pointer, size_t size)
 {
     struct thread_cache *cache = mbi_thread_cache;
     size_t class = region_dense_class_of(pointer, cache->dense_base);
     if (MBI_UNLIKELY(class >= SIZE_CLASS_COUNT)) {
         class = region_wide_class_of(pointer);
         if (class >= SIZE_CLASS_COUNT) {
-            api_free_foreign(cache, pointer);
+            api_free_foreign(cache, pointer, size);
             return;
         }
     }
-    thread_cache_free(cache, pointer, class);
+    thread_cache_free(cache, pointer, class, size);
+}
+
+MBI_HOT_INLINE void api_free(void *pointer)
+{
+    api_free_sized(pointer, CHECKED_SIZE_UNKNOWN);
 }
 
 MBI_HOT_INLINE void *api_calloc(size_t count, size_t size, enum class_rule rule)
@@ -87,8 +101,7 @@ MBI_HOT_INLINE void *api_calloc(size_t count, size_t size, enum class_rule rule)
         return NULL;
     }
     if (bytes > SMALL_BYTES_MAX) {
-        mbi_thread_cache_count_large(1, 0);
-        return mbi_large_calloc(count, size);
+        return mbi_api_calloc_large(count, size);
     }
     void *pointer = api_alloc(bytes, rule);
     return pointer != NULL ? memset(pointer, 0, bytes) : NULL;
@@ -96,11 +109,9 @@ MBI_HOT_INLINE void *api_calloc(size_t count, size_t size, enum class_rule rule)
 
 static inline size_t api_usable_bytes(const void *pointer)
 {
-    size_t class = region_class_of(pointer);
-    if (MBI_LIKELY(class < SIZE_CLASS_COUNT)) {
-        return size_class_slot_bytes(class);
-    }
-    return pointer != NULL ? mbi_large_usable_bytes(pointer) : 0;
+    size_t class = region_dense_class_of(pointer, mbi_thread_cache->dense_base);
+    return MBI_LIKELY(class < SIZE_CLASS_COUNT) ? size_class_slot_bytes(class)
+                                                : mbi_api_usable_bytes_rare(pointer);
 }
 
 /* Moves an object of `old_bytes` to a new place; when there is none, a smaller size may stay. */
@@ -116,26 +127,32 @@ static inline void *api_move(void *old, size_t old_bytes, size_t size, enum clas
     return pointer;
 }
 
-/* An object stays where it is while it fits and uses more than half of its slot. */
+/* Whether a slot is aligned as a new object of this size would be: 8 or 16. */
+static inline bool api_slot_is_aligned_for(size_t class, size_t size, enum class_rule rule)
+{
+    size_t new_bytes = api_class_offset_of(size, rule) + SIZE_STEP_BYTES;
+    return new_bytes % ABI_ALIGNMENT_BYTES != 0
+           || size_class_slot_bytes(class) % ABI_ALIGNMENT_BYTES == 0;
+}
+
+/* An object stays where it is while it fits, is aligned, and uses more than half of its slot. */
+static inline void *api_realloc_slot(void *old, size_t class, size_t size, enum class_rule rule)
+{
+    size_t slot_bytes = size_class_slot_bytes(class);
+    bool stays =
+        size_is_small(size) && api_class_offset_of(size, rule) == class * SIZE_STEP_BYTES;
+    bool fits = size <= slot_bytes && size > slot_bytes / 2;
+    if (stays || (fits && api_slot_is_aligned_for(class, size, rule))) {
+        return old;
+    }
+    return api_move(old, slot_bytes, size, rule);
+}
+
 static inline void *api_realloc(void *old, size_t size, enum class_rule rule)
 {
-    size_t class = region_class_of(old);
-    if (class < SIZE_CLASS_COUNT) {
-        size_t slot_bytes = size_class_slot_bytes(class);
-        bool stays = size_is_small(size)
-                     && api_class_offset_of(size, rule) == class * SIZE_STEP_BYTES;
-        if (stays || (size <= slot_bytes && size > slot_bytes / 2)) {
-            return old;
-        }
-        return api_move(old, slot_bytes, size, rule);
-    }
-    if (old == NULL) {
-        return api_alloc(size, rule);
-    }
-    if (size > SMALL_BYTES_MAX) {
-        return mbi_large_realloc(old, size);
-    }
-    return api_move(old, mbi_large_usable_bytes(old), size, rule);
+    size_t class = region_dense_class_of(old, mbi_thread_cache->dense_base);
+    return MBI_LIKELY(class < SIZE_CLASS_COUNT) ? api_realloc_slot(old, class, size, rule)
+                                                : mbi_api_realloc_rare(old, size, rule);
 }
 
 #endif

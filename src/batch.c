@@ -22,7 +22,7 @@ size_t mb_alloc_batch(size_t size, size_t count, void **out)
         done += mbi_thread_cache_take_many(class, count - done, out + done);
         /* The magazine is empty: this refills it, or finds memory elsewhere. */
         if (done < count) {
-            out[done] = thread_cache_alloc(class);
+            out[done] = thread_cache_alloc(class, size);
             if (out[done] == NULL) {
                 break;
             }

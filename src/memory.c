@@ -5,6 +5,7 @@
  */
 #include "memorybucket/memorybucket.h"
 
+#include "check/heap.h"
 #include "core/limit.h"
 #include "tcache/background.h"
 #include "tcache/out_of_memory.h"
@@ -29,6 +30,11 @@ size_t mb_memory_limit_set(size_t bytes)
 void mb_set_out_of_memory_handler(mb_out_of_memory_handler *handler, void *argument)
 {
     mbi_out_of_memory_set_handler(handler, argument);
+}
+
+size_t mb_check_heap(void)
+{
+    return mbi_heap_check();
 }
 
 int mb_background_start(void)

@@ -10,6 +10,7 @@
 #include "core/limit.h"
 #include "core/region.h"
 #include "tcache/budget.h"
+#include "tcache/checked.h"
 #include "tcache/registry.h"
 #include "tcache/startup.h"
 
@@ -95,9 +96,10 @@ int mb_stats_get(struct mb_stats *stats)
     for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
         struct mb_pool_stats *out = &stats->pool[class];
         out->central = difference(out->flushes, out->refills) * out->magazine_rounds;
+        out->quarantined = mbi_check_quarantined(class);
         out->live = difference(out->carved,
                                out->magazines + out->central + out->loose + out->sorted
-                                   + out->orphaned);
+                                   + out->orphaned + out->quarantined);
         out->resident_bytes = mbi_pool_resident_bytes(&mbi_pools[class]);
         mbi_pool_count_occupancy(&mbi_pools[class], out->blocks);
         stats->committed_bytes += out->committed_bytes;
@@ -120,8 +122,9 @@ void mb_stats_print(FILE *stream)
             stats.reserved_bytes >> 20, stats.committed_bytes >> 10, stats.resident_bytes >> 10,
             stats.released_bytes >> 10, stats.threads, stats.idle_caches, stats.large_allocs,
             stats.large_frees);
-    fprintf(stream, "%5s %10s %10s %10s %10s %6s %10s %8s %10s %10s %8s %8s\n", "slot", "carved",
-            "live", "magazines", "central", "loose", "sorted", "orphaned", "refills", "flushes",
+    fprintf(stream, "%5s %10s %10s %10s %10s %6s %10s %8s %11s %10s %10s %8s %8s\n", "slot",
+            "carved", "live", "magazines", "central", "loose", "sorted", "orphaned", "quarantined", "refills",
+            "flushes",
             "retries", "mutex");
     for (size_t class = 0; class < MB_POOL_COUNT; class++) {
         const struct mb_pool_stats *pool = &stats.pool[class];
@@ -130,10 +133,12 @@ void mb_stats_print(FILE *stream)
         }
         fprintf(stream,
                 "%5" PRIu64 " %10" PRIu64 " %10" PRIu64 " %10" PRIu64 " %10" PRIu64 " %6" PRIu64
-                " %10" PRIu64 " %8" PRIu64 " %10" PRIu64 " %10" PRIu64 " %8" PRIu64 " %8" PRIu64
+                " %10" PRIu64 " %8" PRIu64 " %11" PRIu64 " %10" PRIu64 " %10" PRIu64 " %8" PRIu64
+                " %8" PRIu64
                 "\n",
                 pool->slot_bytes, pool->carved, pool->live, pool->magazines, pool->central,
-                pool->loose, pool->sorted, pool->orphaned, pool->refills, pool->flushes,
+                pool->loose, pool->sorted, pool->orphaned, pool->quarantined, pool->refills,
+                pool->flushes,
                 pool->cas_retries, pool->mutex_acquisitions);
     }
 }

@@ -6,13 +6,13 @@ set -euo pipefail
 
 packages_of() {
     case $1 in
-    build) echo gcc g++ cmake ninja-build pkg-config libc6-dev liburcu-dev systemtap-sdt-dev ;;
+    # valgrind and systemtap-sdt-dev for their headers: the library is built without them, too
+    build) echo gcc g++ cmake ninja-build pkg-config libc6-dev liburcu-dev systemtap-sdt-dev valgrind ;;
     test)
         # clang and its sanitizer runtimes, the unit tests' runner, and the programs that the drop-in runs
-        echo clang libclang-rt-14-dev libcriterion-dev binutils valgrind
+        echo clang libclang-rt-14-dev libcriterion-dev binutils
         echo redis-server redis-tools python3 perl git sqlite3 bash linux-perf
         echo spin # tests/model
-        echo abigail-tools # the binary interface
         echo abigail-tools clang-tidy cppcheck # checks that run nothing
         echo gcovr # what the tests reach
         ;;

@@ -82,7 +82,8 @@ static inline uint64_t process_resident_bytes(void)
 /* The right side of the accounting equation without what is live. */
 static inline uint64_t held_slots(const struct mb_pool_stats *pool)
 {
-    return pool->magazines + pool->central + pool->loose + pool->sorted + pool->orphaned;
+    return pool->magazines + pool->central + pool->loose + pool->sorted + pool->orphaned
+           + pool->quarantined;
 }
 
 /*

@@ -60,6 +60,7 @@ extern MB_API __thread struct mb_inline_cache *mb_inline_cache_v1
  */
 MB_API void *mb_inline_call_alloc(size_t size);
 MB_API void mb_inline_call_free(void *pointer);
+MB_API void mb_inline_call_free_sized(void *pointer, size_t size);
 
 /* A magazine is two words and a class eight bytes of size: so the offset takes one AND. */
 MB_INLINE_FUNCTION struct mb_inline_magazine *mb_inline_magazine_for(size_t size)
@@ -104,12 +105,18 @@ MB_INLINE_FUNCTION void *mb_alloc(size_t size)
     return mb_inline_call_alloc(size);
 }
 
-MB_INLINE_FUNCTION void mb_free(void *pointer)
+/* Frees by the address; 0 when the library has to. */
+MB_INLINE_FUNCTION int mb_inline_free(void *pointer)
 {
     struct mb_inline_cache *cache = mb_inline_cache_v1;
     uintptr_t size_class = ((uintptr_t)pointer - cache->dense_base) >> MB_INLINE_DENSE_SHIFT;
-    if (!MB_INLINE_LIKELY(size_class < MB_POOL_COUNT
-                          && mb_inline_push(&cache->loaded[size_class], pointer))) {
+    return MB_INLINE_LIKELY(size_class < MB_POOL_COUNT
+                            && mb_inline_push(&cache->loaded[size_class], pointer)) != 0;
+}
+
+MB_INLINE_FUNCTION void mb_free(void *pointer)
+{
+    if (!mb_inline_free(pointer)) {
         mb_inline_call_free(pointer);
     }
 }
@@ -124,9 +131,9 @@ MB_INLINE_FUNCTION void mb_free_sized(void *pointer, size_t size)
                              && mb_inline_push(&cache->loaded[(size - 1) / 8], pointer))) {
             return;
         }
-        mb_inline_call_free(pointer);
-    } else {
-        mb_free(pointer);
+        mb_inline_call_free_sized(pointer, size);
+    } else if (!mb_inline_free(pointer)) {
+        mb_inline_call_free_sized(pointer, size);
     }
 }
 

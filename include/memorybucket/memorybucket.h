@@ -74,7 +74,10 @@ MB_API void *mb_alloc(size_t size) MB_ALLOCATES(1);
  */
 MB_API void mb_free(void *pointer);
 
-/* As mb_free. `size` is a hint: a wrong one costs nothing and corrupts nothing. */
+/*
+ * As mb_free. `size` is a hint: a wrong one costs nothing and corrupts nothing. In checked mode
+ * (MB_CHECK) it is reported.
+ */
 MB_API void mb_free_sized(void *pointer, size_t size);
 
 /*
@@ -85,8 +88,10 @@ MB_API void *mb_calloc(size_t count, size_t size) MB_ALLOCATES(1, 2);
 
 /*
  * Gives `pointer` the new size; contents are kept up to the smaller of both sizes. The memory may
- * move; the old pointer is then freed. NULL as pointer: mb_alloc(size). Size 0: the object shrinks
- * to a unique pointer, it is not freed. On failure NULL and ENOMEM, and the old object is intact.
+ * move; the old pointer is then freed. Alignment is that of mb_alloc, unless a smaller object has
+ * to stay where it is for want of memory. NULL as pointer: mb_alloc(size). Size 0: the object
+ * shrinks to a unique pointer, it is not freed. On failure NULL and ENOMEM, and the old object is
+ * intact.
  */
 MB_API void *mb_realloc(void *pointer, size_t size) __attribute__((warn_unused_result));
 
@@ -99,7 +104,8 @@ MB_API void *mb_realloc(void *pointer, size_t size) __attribute__((warn_unused_r
 MB_API void *mb_aligned_alloc(size_t alignment, size_t size) MB_ALLOCATES(2) MB_ALIGNED_BY(1);
 
 /*
- * Bytes that may be used at `pointer`, at least as many as were asked for; 0 for NULL.
+ * Bytes that may be used at `pointer`, at least as many as were asked for, and in checked mode no
+ * more; 0 for NULL.
  */
 MB_API size_t mb_usable_size(const void *pointer);
 
@@ -197,18 +203,28 @@ typedef int mb_out_of_memory_handler(size_t size, void *argument);
  */
 MB_API void mb_set_out_of_memory_handler(mb_out_of_memory_handler *handler, void *argument);
 
+/*
+ * Checks all objects of the process, where checked mode is on (MB_CHECK): that nobody has written
+ * behind those that are live (overflow), nor into those that were freed (use_after_free). Each that
+ * is damaged is reported once, on stderr; the process then aborts unless MB_CHECK_CONTINUE is 1.
+ *
+ * Takes time for each object and keeps other threads from allocating meanwhile. Not from signal or
+ * fork handlers. Returns how many damaged objects it found; always 0 without checked mode.
+ */
+MB_API size_t mb_check_heap(void);
+
 /* Blocks by the share of their slots that is in use: none, up to 10 %, up to 20 %, ... 100 %. */
 #define MB_OCCUPANCY_BINS 11
 
 /*
- * One pool. At rest: carved = live + magazines + central + loose + sorted + orphaned.
+ * One pool. At rest: carved = live + magazines + central + loose + sorted + orphaned + quarantined.
  * While threads are at work the numbers are recent, and `live` is within a few magazines.
  */
 struct mb_pool_stats {
     uint64_t slot_bytes;      /* the pool's slot size */
     uint64_t magazine_rounds; /* slots of a full magazine */
     uint64_t carved;          /* slots ever carved from fresh memory */
-    uint64_t live;            /* slots in the program's hands */
+    uint64_t live;            /* slots in the program's hands; none on guarded pages (MB_CHECK) */
     uint64_t magazines;       /* slots in the magazines of threads */
     uint64_t central;         /* slots in the central free list */
     uint64_t loose;           /* slots that wait to make up a magazine */
@@ -226,7 +242,8 @@ struct mb_pool_stats {
      * mb_trim(0) live slots and those cached by threads are counted, and before it also free ones.
      */
     uint64_t blocks[MB_OCCUPANCY_BINS];
-    uint64_t reserved[4];     /* 0 */
+    uint64_t quarantined;     /* freed slots that checked mode keeps from being used again */
+    uint64_t reserved[3];     /* 0 */
 };
 
 struct mb_stats {
@@ -250,7 +267,8 @@ struct mb_stats {
 
 /*
  * Fills `stats`. Stops no thread; one caller at a time does the work, others wait for it.
- * Not from fork handlers. Returns 0, or -EINVAL for NULL.
+ * Not from fork handlers. Returns 0, or -EINVAL for NULL. A thread's first call needs memory of
+ * liburcu's, which ends the process when the kernel refuses it.
  */
 MB_API int mb_stats_get(struct mb_stats *stats);
 

@@ -220,10 +220,68 @@ static void read_magazine_rounds(void)
     }
 }
 
-bool mbi_config_wants_background(void)
+bool mbi_config_wants_start(void)
 {
-    const char *value = secure_getenv("MB_BACKGROUND");
-    return value != NULL && strcmp(value, "1") == 0;
+    const char *background = secure_getenv("MB_BACKGROUND");
+    return (background != NULL && strcmp(background, "1") == 0)
+           || secure_getenv("MB_CHECK") != NULL;
+}
+
+static const struct check_name {
+    const char *name;
+    unsigned kind;
+} check_names[] = {
+    { "double_free", CHECK_DOUBLE_FREE },
+    { "overflow", CHECK_OVERFLOW },
+    { "use_after_free", CHECK_USE_AFTER_FREE },
+    { "size", CHECK_SIZE },
+    { "leak", CHECK_LEAK },
+};
+
+/* The check whose name is the first `length` characters; 0 when there is none. */
+static unsigned check_of_name(const char *name, size_t length)
+{
+    for (size_t i = 0; i < sizeof check_names / sizeof check_names[0]; i++) {
+        if (strlen(check_names[i].name) == length
+            && strncmp(check_names[i].name, name, length) == 0) {
+            return check_names[i].kind;
+        }
+    }
+    return 0;
+}
+
+/* "0", "1", or names separated by commas. */
+static bool parse_check(const char *text, unsigned *check)
+{
+    unsigned parsed = 0;
+    if (strcmp(text, "0") == 0 || strcmp(text, "1") == 0) {
+        *check = text[0] == '1' ? CHECK_ALL : 0;
+        return true;
+    }
+    for (;;) {
+        size_t length = strcspn(text, ",");
+        unsigned kind = check_of_name(text, length);
+        if (kind == 0) {
+            return false;
+        }
+        parsed |= kind;
+        text += length;
+        if (*text++ == '\0') {
+            *check = parsed;
+            return true;
+        }
+    }
+}
+
+static unsigned read_check(void)
+{
+    const char *value = secure_getenv("MB_CHECK");
+    unsigned check = 0;
+    if (value != NULL && !parse_check(value, &check)) {
+        complain("MB_CHECK", value,
+                 "0, 1, or a list of double_free,overflow,use_after_free,size,leak");
+    }
+    return check;
 }
 
 void mbi_config_no_huge_pages(void)
@@ -287,4 +345,7 @@ void mbi_config_read(size_t page_bytes)
                &mbi_config.region_bytes);
     mbi_config.stats_at_exit = read_switch("MB_STATS");
     mbi_config.verbose = read_switch("MB_VERBOSE");
+    mbi_config.check = read_check();
+    mbi_config.check_continue = read_switch("MB_CHECK_CONTINUE");
+    mbi_config.sanitizer_pools = read_switch("MB_SANITIZER_POOLS");
 }

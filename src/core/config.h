@@ -20,6 +20,16 @@ enum {
 _Static_assert(MAGAZINE_ROUNDS_MAX <= CHAIN_ROUNDS_MAX, "a chain's word holds its rounds");
 _Static_assert(MAGAZINE_ROUNDS_STEP * SIZE_STEP_BYTES % LINE_BYTES == 0, "runs end on a line");
 
+/* What MB_CHECK turns on, a bit each. */
+enum {
+    CHECK_DOUBLE_FREE = 1,
+    CHECK_OVERFLOW = 2,
+    CHECK_USE_AFTER_FREE = 4,
+    CHECK_SIZE = 8,
+    CHECK_LEAK = 16,
+    CHECK_ALL = 31,
+};
+
 /* Of x86-64, and of aarch64 with pages of 4 KiB. */
 #define HUGE_PAGE_BYTES ((size_t)2 << 20)
 
@@ -36,6 +46,9 @@ struct config {
     bool huge_pages;                            /* MB_HUGEPAGE */
     bool stats_at_exit;                         /* MB_STATS */
     bool verbose;                               /* MB_VERBOSE */
+    unsigned check;                             /* MB_CHECK */
+    bool check_continue;                        /* MB_CHECK_CONTINUE */
+    bool sanitizer_pools;                       /* MB_SANITIZER_POOLS */
 };
 
 extern MBI_HIDDEN struct config mbi_config;
@@ -46,8 +59,8 @@ extern MBI_HIDDEN struct config mbi_config;
  */
 void mbi_config_read(size_t page_bytes);
 
-/* Whether MB_BACKGROUND is set, before anything else is read. */
-bool mbi_config_wants_background(void);
+/* Whether something shall run from the start (MB_BACKGROUND, MB_CHECK), before the rest is read. */
+bool mbi_config_wants_start(void);
 
 /* There are none: what they changed of the defaults is as without MB_HUGEPAGE. */
 void mbi_config_no_huge_pages(void);

@@ -82,7 +82,8 @@ static inline void *mbi_large_aligned_alloc(size_t alignment_bytes, size_t size_
 {
     void *pointer = NULL;
     size_t alignment = alignment_bytes > sizeof(void *) ? alignment_bytes : sizeof(void *);
-    int error = posix_memalign(&pointer, alignment, size_bytes);
+    /* For 0 bytes POSIX allows NULL, which is a failure here. */
+    int error = posix_memalign(&pointer, alignment, size_bytes != 0 ? size_bytes : 1);
     if (error != 0) {
         errno = error;
         return NULL;

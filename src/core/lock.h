@@ -4,7 +4,7 @@
  * Ladder: above base. Callers: config's users from region upward.
  *
  * Lock order, outermost first: background -> init -> trim -> reclaim -> walker -> registry ->
- * pool[0] .. pool[63] -> handler.
+ * pool[0] .. pool[63] -> handler -> check.
  * No lock is held while the system allocator or a user's callback is called; only `background`,
  * which no allocation takes, is held while a thread is created.
  *

@@ -10,6 +10,7 @@
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -59,6 +60,24 @@ bool mbi_os_release(void *start, size_t bytes)
 {
     /* Not MADV_FREE, whose pages count as resident until memory is short, and may hold old data. */
     return madvise(start, bytes, MADV_DONTNEED) == 0;
+}
+
+bool mbi_os_forbid(void *start, size_t bytes)
+{
+    return mprotect(start, bytes, PROT_NONE) == 0;
+}
+
+bool mbi_os_is_mapped(const void *address)
+{
+    unsigned char in_memory;
+    size_t page_bytes = mbi_os_page_bytes();
+    uintptr_t page = round_down((uintptr_t)address, page_bytes);
+    return mincore((void *)page, page_bytes, &in_memory) == 0;
+}
+
+int mbi_os_thread(void)
+{
+    return (int)syscall(SYS_gettid);
 }
 
 static uint64_t clock_ns(clockid_t clock)
@@ -129,6 +148,15 @@ size_t mbi_os_resident_bytes(const void *start, size_t bytes)
     return resident_pages * page_bytes;
 }
 
+static int open_to_read(const char *path)
+{
+    int file;
+    do {
+        file = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+    } while (file < 0 && errno == EINTR);
+    return file;
+}
+
 /* A read that a signal interrupts before it has begun is made again. */
 static long read_again(int file, char *buffer, size_t bytes)
 {
@@ -141,10 +169,7 @@ static long read_again(int file, char *buffer, size_t bytes)
 
 bool mbi_os_read_file(const char *path, char *buffer, size_t buffer_bytes)
 {
-    int file;
-    do {
-        file = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
-    } while (file < 0 && errno == EINTR);
+    int file = open_to_read(path);
     if (file < 0) {
         return false;
     }
@@ -162,4 +187,20 @@ bool mbi_os_read_file(const char *path, char *buffer, size_t buffer_bytes)
     }
     buffer[used] = '\0';
     return true;
+}
+
+const void *mbi_os_map_file(const char *path, size_t *bytes)
+{
+    struct stat status;
+    void *start = MAP_FAILED;
+    int file = open_to_read(path);
+    if (file < 0) {
+        return NULL;
+    }
+    if (fstat(file, &status) == 0 && status.st_size > 0) {
+        *bytes = (size_t)status.st_size;
+        start = mmap(NULL, *bytes, PROT_READ, MAP_PRIVATE, file, 0);
+    }
+    syscall(SYS_close, file);
+    return start != MAP_FAILED ? start : NULL;
 }

@@ -58,4 +58,16 @@ size_t mbi_os_resident_bytes(const void *start, size_t bytes);
  */
 bool mbi_os_read_file(const char *path, char *buffer, size_t buffer_bytes);
 
+/* A whole file, to be read only, or NULL; mbi_os_unreserve gives it back. Allocates nothing. */
+const void *mbi_os_map_file(const char *path, size_t *bytes);
+
+/* Whether an address lies in any mapping. */
+bool mbi_os_is_mapped(const void *address);
+
+/* Pages that may not be touched; false when the kernel refuses. */
+bool mbi_os_forbid(void *start, size_t bytes);
+
+/* The calling thread's number, as ps and gdb show it. */
+int mbi_os_thread(void);
+
 #endif

@@ -151,7 +151,7 @@ void *mbi_large_aligned_alloc(size_t alignment_bytes, size_t size_bytes)
         return boot_alloc(alignment, size_bytes);
     }
     void *pointer = NULL;
-    int error = NEXT(posix_memalign)(&pointer, alignment, size_bytes);
+    int error = NEXT(posix_memalign)(&pointer, alignment, size_bytes != 0 ? size_bytes : 1);
     if (error != 0) {
         errno = error;
         return NULL;

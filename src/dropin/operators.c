@@ -128,17 +128,17 @@ static void *new_aligned_nothrow(size_t size, size_t alignment, const void *tag)
         return new_aligned_nothrow(size, alignment, tag);                                          \
     }
 
-/* operator delete and delete[]: every form frees by the address alone. */
+/* operator delete and delete[]: every form frees by the address; the size is for checked mode. */
 #define DEFINE_DELETE(word, mangled)                                                               \
     void word(void *pointer) OPERATOR(mangled "Pv");                                               \
     void word(void *pointer)                                                                       \
     {                                                                                              \
         api_free(pointer);                                                                         \
     }                                                                                              \
-    void word##_sized(void *pointer) OPERATOR(mangled "Pvm");                                      \
-    void word##_sized(void *pointer)                                                               \
+    void word##_sized(void *pointer, size_t size) OPERATOR(mangled "Pvm");                         \
+    void word##_sized(void *pointer, size_t size)                                                  \
     {                                                                                              \
-        api_free(pointer);                                                                         \
+        api_free_sized(pointer, size);                                                             \
     }                                                                                              \
     void word##_nothrow(void *pointer) OPERATOR(mangled "PvRKSt9nothrow_t");                       \
     void word##_nothrow(void *pointer)                                                             \
@@ -150,10 +150,10 @@ static void *new_aligned_nothrow(size_t size, size_t alignment, const void *tag)
     {                                                                                              \
         api_free(pointer);                                                                         \
     }                                                                                              \
-    void word##_sized_aligned(void *pointer) OPERATOR(mangled "PvmSt11align_val_t");               \
-    void word##_sized_aligned(void *pointer)                                                       \
+    void word##_sized_aligned(void *pointer, size_t size) OPERATOR(mangled "PvmSt11align_val_t");  \
+    void word##_sized_aligned(void *pointer, size_t size)                                          \
     {                                                                                              \
-        api_free(pointer);                                                                         \
+        api_free_sized(pointer, size);                                                             \
     }                                                                                              \
     void word##_aligned_nothrow(void *pointer)                                                     \
         OPERATOR(mangled "PvSt11align_val_tRKSt9nothrow_t");                                       \

@@ -4,6 +4,7 @@
 #include "core/lock.h"
 #include "core/trim.h"
 #include "tcache/background.h"
+#include "tcache/checked.h"
 #include "tcache/out_of_memory.h"
 #include "tcache/registry.h"
 #include "tcache/startup.h"
@@ -20,12 +21,14 @@ static void fork_prepare(void)
         mbi_lock_acquire(&mbi_pools[class].lock);
     }
     mbi_out_of_memory_lock();
+    mbi_check_lock();
     mbi_lock_set_forking(true);
 }
 
 static void fork_parent(void)
 {
     mbi_lock_set_forking(false);
+    mbi_check_unlock();
     mbi_out_of_memory_unlock();
     for (size_t class = SIZE_CLASS_COUNT; class-- > 0;) {
         mbi_lock_release(&mbi_pools[class].lock);
@@ -43,6 +46,7 @@ static void fork_child(void)
     for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
         mbi_lock_init(&mbi_pools[class].lock);
     }
+    mbi_check_reset_in_child();
     mbi_out_of_memory_reset_in_child();
     mbi_trim_lock_reset();
     mbi_startup_reset_in_child();

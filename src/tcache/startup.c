@@ -10,6 +10,7 @@
 #include "core/pool.h"
 #include "core/region.h"
 #include "tcache/budget.h"
+#include "tcache/checked.h"
 #include "tcache/thread_exit.h"
 
 #include <errno.h>
@@ -17,6 +18,9 @@
 static struct lock init_lock = LOCK_INITIALIZER;
 /* Written under init_lock; set last. */
 static _Atomic bool ready;
+
+/* Written under init_lock: false where a sanitizer's malloc serves every request. */
+static bool pools_wanted;
 
 static void report(void)
 {
@@ -48,7 +52,8 @@ static void ask_for_huge_pages(void)
 static void startup_locked(void)
 {
     mbi_config_read(mbi_os_page_bytes());
-    if (mbi_region_reserve(mbi_config.region_bytes) != 0 && mbi_config.verbose) {
+    pools_wanted = mbi_check_init();
+    if (pools_wanted && mbi_region_reserve(mbi_config.region_bytes) != 0 && mbi_config.verbose) {
         mbi_message("no address space for the pools: every request goes to the system allocator");
     }
     ask_for_huge_pages();
@@ -77,7 +82,7 @@ int mbi_startup(void)
         mbi_lock_release(&init_lock);
         errno = saved_errno;
     }
-    return mbi_region.reserved_bytes != 0 ? 0 : -ENOMEM;
+    return mbi_region.reserved_bytes != 0 || !pools_wanted ? 0 : -ENOMEM;
 }
 
 /* An eighth of the memory that there is, or that the control group may have; at least 16 MiB. */

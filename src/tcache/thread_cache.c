@@ -7,9 +7,11 @@
 #include "core/decay.h"
 #include "core/region.h"
 #include "tcache/budget.h"
+#include "tcache/checked.h"
 #include "tcache/exchange.h"
 
 #include <errno.h>
+#include <stdlib.h>
 
 const struct thread_cache mbi_cache_none = { .dense_base = REGION_NOWHERE };
 const struct thread_cache mbi_cache_direct = { .dense_base = REGION_NOWHERE };
@@ -166,7 +168,10 @@ MBI_COLD struct slot *mbi_thread_cache_take(size_t class)
         slot = magazine_pop(loaded);
         if (slot == NULL) {
             thread_cache_visit(cache);
-            assert(magazine_chain(loaded) == 0);
+            if (MBI_UNLIKELY(magazine_chain(loaded) != 0)) {
+                /* It counts slots and has none. */
+                mbi_slot_space_corrupted(&mbi_pools[class].space, magazine_chain(loaded));
+            }
             if (mbi_exchange_refill(cache, &mbi_pools[class])) {
                 slot = magazine_pop(loaded);
             }
@@ -214,7 +219,9 @@ size_t mbi_thread_cache_take_many(size_t class, size_t count, void **out)
             break;
         }
         for (size_t round = 0; round < run.rounds; round++) {
-            out[done++] = run.first + round * pool->slot_bytes;
+            char *slot = run.first + round * pool->slot_bytes;
+            pool_expect_fresh(pool, (struct slot *)(void *)slot);
+            out[done++] = slot;
         }
     }
     return done;
@@ -226,19 +233,26 @@ static size_t magazine_class(const struct magazine *loaded)
     return (size_t)(loaded - mbi_thread_cache->loaded);
 }
 
-MBI_COLD void *mbi_thread_cache_alloc_slow(const struct magazine *empty)
+/* What mb_alloc and malloc promise of this class. */
+static size_t promised_alignment_bytes(size_t class)
+{
+    size_t alignment_bytes = size_class_alignment_bytes(class);
+    return alignment_bytes < ABI_ALIGNMENT_BYTES ? alignment_bytes : ABI_ALIGNMENT_BYTES;
+}
+
+MBI_COLD void *mbi_thread_cache_alloc_slow(size_t size_bytes, const struct magazine *empty)
 {
     int saved_errno = errno;
     size_t class = magazine_class(empty);
+    if (MBI_UNLIKELY(!mbi_thread_cache->active) && mbi_thread_cache_own() == NULL
+        && checked_is_on()) {
+        return mbi_check_alloc(size_bytes, promised_alignment_bytes(class));
+    }
     struct slot *slot = mbi_thread_cache_take(class);
     if (MBI_LIKELY(slot != NULL)) {
         return slot;
     }
-    size_t alignment_bytes = size_class_alignment_bytes(class);
-    if (alignment_bytes > ABI_ALIGNMENT_BYTES) {
-        alignment_bytes = ABI_ALIGNMENT_BYTES; /* as much as mb_alloc and malloc promise */
-    }
-    void *pointer = mbi_thread_cache_spill(class, alignment_bytes);
+    void *pointer = mbi_thread_cache_spill(class, promised_alignment_bytes(class));
     if (pointer != NULL) {
         errno = saved_errno;
     }
@@ -261,10 +275,25 @@ static struct thread_cache *thread_cache_own_for_free(void)
     return mbi_thread_cache_own();
 }
 
-MBI_COLD void mbi_thread_cache_free_slow(void *pointer, const struct magazine *full)
+static _Noreturn MBI_COLD void refuse_free(const struct pool *pool, const void *pointer)
 {
+    mbi_message("invalid free: %p lies in pool %zu (%zu bytes), which has not got that far",
+                pointer, pool->class, pool->slot_bytes);
+    abort();
+}
+
+MBI_COLD void mbi_thread_cache_free_slow(void *pointer, const struct magazine *full,
+                                         size_t size_bytes)
+{
+    if (!mbi_thread_cache->active && checked_is_on()) {
+        mbi_check_free(pointer, size_bytes);
+        return;
+    }
     int saved_errno = errno;
     size_t class = magazine_class(full);
+    if (MBI_UNLIKELY(!slot_space_has(&mbi_pools[class].space, pointer))) {
+        refuse_free(&mbi_pools[class], pointer);
+    }
     struct thread_cache *cache = thread_cache_own_for_free();
     if (MBI_UNLIKELY(cache == NULL)) {
         mbi_pool_free_direct(&mbi_pools[class], pointer);

@@ -74,10 +74,11 @@ extern MBI_HIDDEN _Thread_local struct thread_cache *mbi_thread_cache
 
 /*
  * The slow paths: start the thread, swap, refill or flush, then do what was asked for. They take
- * the magazine of mbi_thread_cache that was empty or full, which the fast paths have at hand.
+ * the magazine of mbi_thread_cache that was empty or full, which the fast paths have at hand, and
+ * the size: what the request or the caller of free says, which only checked mode looks at.
  */
-void *mbi_thread_cache_alloc_slow(const struct magazine *loaded);
-void mbi_thread_cache_free_slow(void *pointer, const struct magazine *loaded);
+void *mbi_thread_cache_alloc_slow(size_t size_bytes, const struct magazine *loaded);
+void mbi_thread_cache_free_slow(void *pointer, const struct magazine *loaded, size_t size_bytes);
 
 /*
  * A slot of exactly this class, or NULL with errno ENOMEM when the pool is exhausted: for callers
@@ -157,23 +158,24 @@ MBI_HOT_INLINE struct magazine *thread_cache_loaded_at(struct thread_cache *cach
                                        + offset * (sizeof(struct magazine) / SIZE_STEP_BYTES));
 }
 
-MBI_HOT_INLINE void *thread_cache_alloc_at(size_t offset)
+MBI_HOT_INLINE void *thread_cache_alloc_at(size_t offset, size_t size_bytes)
 {
     struct magazine *loaded = thread_cache_loaded_at(mbi_thread_cache, offset);
     void *pointer = magazine_pop(loaded);
-    return MBI_LIKELY(pointer != NULL) ? pointer : mbi_thread_cache_alloc_slow(loaded);
+    return MBI_LIKELY(pointer != NULL) ? pointer : mbi_thread_cache_alloc_slow(size_bytes, loaded);
 }
 
-MBI_HOT_INLINE void *thread_cache_alloc(size_t class)
+MBI_HOT_INLINE void *thread_cache_alloc(size_t class, size_t size_bytes)
 {
-    return thread_cache_alloc_at(class * SIZE_STEP_BYTES);
+    return thread_cache_alloc_at(class * SIZE_STEP_BYTES, size_bytes);
 }
 
-MBI_HOT_INLINE void thread_cache_free(struct thread_cache *cache, void *pointer, size_t class)
+MBI_HOT_INLINE void thread_cache_free(struct thread_cache *cache, void *pointer, size_t class,
+                                      size_t size_bytes)
 {
     struct magazine *loaded = &cache->loaded[class];
     if (MBI_UNLIKELY(!magazine_push(loaded, pointer))) {
-        mbi_thread_cache_free_slow(pointer, loaded);
+        mbi_thread_cache_free_slow(pointer, loaded, size_bytes);
     }
 }
 

@@ -1,6 +1,7 @@
 /* thread_exit: giving a thread its cache, and taking it back. */
 #include "tcache/thread_exit.h"
 
+#include "tcache/checked.h"
 #include "tcache/startup.h"
 
 #include <pthread.h>
@@ -45,7 +46,7 @@ void mbi_thread_start(void)
     /* What follows may allocate (pthread_setspecific does for the 33rd key and beyond), and must
      * not come back here. */
     thread_use_constant(&mbi_cache_direct);
-    if (!exit_key_exists) {
+    if (!exit_key_exists || checked_is_on()) {
         return;
     }
     struct thread_cache *cache = mbi_registry_take_cache();

@@ -58,7 +58,7 @@ done
 
 # With gcc, and as each is linked, the build compiles these.
 criterion=$(pkg-config --cflags criterion)
-in_tests=(-Itests -Ibench -DKEYS_TAKEN=40 $criterion)
+in_tests=(-Itests -Ibench -DKEYS_TAKEN=40 $criterion -DPROPERTY_DIR=\"tests/property\")
 for file in tests/*/*.c tests/install/consumer/*.c; do
     [[ $file != tests/golden/* ]] || continue # its instructions are those of gcc
     clang -std=c11 "${warnings[@]}" "${in_tests[@]}" -fsyntax-only "$file" || complain "$file (clang)"
@@ -119,14 +119,19 @@ rung() {
     core/trim.*) echo 8 ;;
     core/decay.*) echo 9 ;;
     tcache/background.* | tcache/budget.* | tcache/magazine.* | tcache/previous.*) echo 10 ;;
-    tcache/thread_cache.* | tcache/exchange.*) echo 11 ;;
+    tcache/checked.h | tcache/thread_cache.* | tcache/exchange.*) echo 11 ;;
     tcache/registry.*) echo 12 ;;
     tcache/out_of_memory.* | tcache/thread_exit.h) echo 13 ;;
     tcache/startup.*) echo 14 ;;
     tcache/thread_exit.c | tcache/fork.*) echo 15 ;;
-    api.* | batch.* | memory.* | stats.*) echo 16 ;;
-    dropin/*) echo 17 ;;
-    cli/*) echo 18 ;;
+    check/annotate.h | check/ledger.* | check/stacks.* | check/symbols.*) echo 16 ;;
+    check/quarantine.h | check/report.*) echo 17 ;;
+    check/guarded.*) echo 18 ;;
+    check/faults.*) echo 19 ;;
+    check/heap.* | check/check.c) echo 20 ;;
+    api.* | batch.* | memory.* | stats.*) echo 21 ;;
+    dropin/*) echo 22 ;;
+    cli/*) echo 23 ;;
     *) echo "$1 has no rung in tests/checks/sources.sh" >&2; exit 1 ;;
     esac
 }

@@ -1,9 +1,12 @@
 /*
  * early_alloc: the first allocation comes before main, and before any constructor.
  *
- * .preinit_array runs before the constructor that would bring the library up.
+ * .preinit_array runs before the constructor that would bring the library up, and before there is
+ * an environment: so a sanitizer's malloc serves all, as nothing says that the pools shall.
  */
 #include "testing.h"
+
+#include "core/region.h"
 
 static void *from_preinit[MB_POOL_COUNT];
 static void *from_constructor;
@@ -31,9 +34,11 @@ __attribute__((destructor)) static void free_last(void)
 
 int main(void)
 {
-    check_accounting(MB_POOL_COUNT + 1);
+    bool pools = mbi_region.reserved_bytes != 0;
+    CHECK(pools || TEST_IS_SANITIZED, "no pools");
+    check_accounting(pools ? MB_POOL_COUNT + 1 : 0);
     mb_free_batch(MB_POOL_COUNT, from_preinit);
-    check_accounting(1);
+    check_accounting(pools ? 1 : 0);
     CHECK(mb_init() == 0 && mb_init() == 0, "mb_init");
     return 0;
 }

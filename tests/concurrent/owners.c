@@ -11,6 +11,9 @@
 enum { THREADS = 8, EXCHANGE_PLACES = 512, OWN_PLACES = 256, BATCH = 40 };
 enum { OPERATIONS = TEST_IS_SANITIZED ? 40000 : 300000 };
 
+/* Of each thread; fewer when the program is told so. */
+static uint64_t operations = OPERATIONS;
+
 struct object {
     unsigned char *memory;
     size_t size;
@@ -118,7 +121,7 @@ static void *run(void *argument)
     uint64_t random = owner * UINT64_C(0x9E3779B97F4A7C15);
     struct object *own[OWN_PLACES] = { NULL };
 
-    for (uint64_t serial = 0; serial < OPERATIONS; serial++) {
+    for (uint64_t serial = 0; serial < operations; serial++) {
         struct object *object = object_make(&random, owner, serial);
         if (random_below(&random, 2) == 0) {
             struct object **place = &own[random_below(&random, OWN_PLACES)];
@@ -149,8 +152,11 @@ static void *run(void *argument)
     return NULL;
 }
 
-int main(void)
+int main(int count, char **words)
 {
+    if (count > 1) {
+        operations = strtoull(words[1], NULL, 10);
+    }
     pthread_t threads[THREADS];
     uint64_t random = 42;
     for (uintptr_t i = 0; i < THREADS; i++) {

@@ -62,7 +62,7 @@ git)
     ;;
 gcc)
     objects=0
-    for file in "$source"/src/*.c "$source"/src/core/*.c "$source"/src/tcache/*.c; do
+    for file in "$source"/src/*.c "$source"/src/core/*.c "$source"/src/tcache/*.c "$source"/src/check/*.c; do
         flags=(-O2 -std=c11 -D_GNU_SOURCE -I"$source/src" -I"$source/include" -c "$file")
         gcc "${flags[@]}" -o "$work/plain.o"
         run gcc "${flags[@]}" -o "$work/dropin.o"

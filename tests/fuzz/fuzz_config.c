@@ -15,11 +15,11 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { VARIABLES = 11, VALUE_BYTES_MAX = 4096, SAID_BYTES_MAX = 1 << 14, PAGE_BYTES = 4096 };
+enum { VARIABLES = 14, VALUE_BYTES_MAX = 4096, SAID_BYTES_MAX = 1 << 14, PAGE_BYTES = 4096 };
 
 enum variable {
     MAGAZINE_SIZE, THREAD_CACHE_MAX, CACHE_MAX, BLOCK_SIZE, DECAY_MS, BACKGROUND,
-    MEMORY_LIMIT, REGION_SIZE, HUGEPAGE, STATS, VERBOSE,
+    MEMORY_LIMIT, REGION_SIZE, HUGEPAGE, STATS, VERBOSE, CHECK, CHECK_CONTINUE, SANITIZER_POOLS,
 };
 
 /* In the order of the enumeration; sizes with their range. */
@@ -39,6 +39,9 @@ static const struct {
     { "MB_HUGEPAGE", 0, 1 },
     { "MB_STATS", 0, 1 },
     { "MB_VERBOSE", 0, 1 },
+    { "MB_CHECK", 0, CHECK_ALL },
+    { "MB_CHECK_CONTINUE", 0, 1 },
+    { "MB_SANITIZER_POOLS", 0, 1 },
 };
 
 /* What the library wrote to stderr while it read. */
@@ -266,6 +269,45 @@ static void check_block(void)
            "%zu for %zu", bytes, asked);
 }
 
+/* Names separated by commas; false when one is unknown, empty ones included. */
+static bool checks_read(const char *value, unsigned *checks)
+{
+    static const char *const names[] = { "double_free", "overflow", "use_after_free", "size",
+                                         "leak" };
+    enum { NAMES = sizeof names / sizeof names[0] };
+    *checks = 0;
+    if (strcmp(value, "0") == 0 || strcmp(value, "1") == 0) {
+        *checks = value[0] == '1' ? CHECK_ALL : 0;
+        return true;
+    }
+    for (;;) {
+        size_t i = 0;
+        size_t length = strcspn(value, ",");
+        while (i < NAMES && (strlen(names[i]) != length || !starts_with(value, names[i]))) {
+            i++;
+        }
+        if (i == NAMES) {
+            return false;
+        }
+        *checks |= 1U << i;
+        if (value[length] == '\0') {
+            return true;
+        }
+        value += length + 1;
+    }
+}
+
+static void check_checks(void)
+{
+    unsigned expected = 0;
+    const char *value = getenv("MB_CHECK");
+    bool good = value == NULL || checks_read(value, &expected);
+    expect_complaint(CHECK, !good);
+    EXPECT(mbi_config.check == (good ? expected : 0), "%u, not %u", mbi_config.check, expected);
+    EXPECT(mbi_config.check_continue == switch_expected(CHECK_CONTINUE), "MB_CHECK_CONTINUE");
+    EXPECT(mbi_config.sanitizer_pools == switch_expected(SANITIZER_POOLS), "MB_SANITIZER_POOLS");
+}
+
 static void check_config(const uint32_t standard_rounds[])
 {
     size_t pair_bytes = check_magazines(standard_rounds);
@@ -283,11 +325,12 @@ static void check_config(const uint32_t standard_rounds[])
     check_block();
     check_decay();
     EXPECT(mbi_config.background == switch_expected(BACKGROUND), "MB_BACKGROUND");
-    EXPECT(mbi_config_wants_background() == mbi_config.background, "MB_BACKGROUND, read early");
+    EXPECT(mbi_config_wants_start() == (mbi_config.background || is_set(CHECK)), "read early");
     EXPECT(mbi_config.memory_limit_bytes == size_expected(MEMORY_LIMIT, SIZE_MAX), "limit");
     EXPECT(mbi_config.region_bytes == size_expected(REGION_SIZE, REGION_BYTES_MAX), "region");
     EXPECT(mbi_config.stats_at_exit == switch_expected(STATS), "MB_STATS");
     EXPECT(mbi_config.verbose == switch_expected(VERBOSE), "MB_VERBOSE");
+    check_checks();
 }
 
 /* Each message is one line: a value with line breaks in it must not make more. */

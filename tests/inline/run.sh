@@ -57,7 +57,7 @@ for form in "-L$library -lmemorybucket" "$library/libmemorybucket.a ${urcu[*]}";
 done
 # A program that was linked to a library of that version does not start with this one.
 printf '__thread void *mb_inline_cache_v999; %s' "$(printf 'void %s(void); void %s(void) {}\n' \
-    {mb_alloc,mb_free,mb_inline_call_alloc,mb_inline_call_free,mb_usable_size,mb_stats_get}{,} | sort -u)" >"$work/stub.c"
+    {mb_alloc,mb_free,mb_inline_call_alloc,mb_inline_call_free,mb_inline_call_free_sized,mb_usable_size,mb_stats_get}{,} | sort -u)" >"$work/stub.c"
 mkdir "$work/lib"
 gcc -shared -fPIC "$work/stub.c" -o "$work/lib/libmemorybucket.so.0" -Wl,-soname,libmemorybucket.so.0
 gcc "$work/other.o" -o "$work/other" "$work/lib/libmemorybucket.so.0" -pthread
@@ -69,7 +69,7 @@ out=$(<"$work/out")
 
 # Link-time optimisation: the archive as the lto preset builds it, and no inline.h.
 lto=(-std=c11 -O2 -flto -fvisibility=hidden -D_GNU_SOURCE -I"$source/src" -I"$source/include")
-for file in "$source"/src/*.c "$source"/src/core/*.c "$source"/src/tcache/*.c; do
+for file in "$source"/src/*.c "$source"/src/core/*.c "$source"/src/tcache/*.c "$source"/src/check/*.c; do
     gcc "${lto[@]}" -DNDEBUG -c "$file" -o "$work/$(basename "$file" .c).lto.o"
 done
 gcc-ar rcs "$work/libmemorybucket.a" "$work"/*.lto.o

@@ -227,8 +227,8 @@ static inline void object_resized(size_t place, void *memory, size_t size)
     bool stayed = memory == old.memory;
     object_check(&old, memory, size < old.size ? size : old.size);
     own->at[place].memory = NULL;
-    /* In place, an object keeps its slot, and with it the alignment that it had. */
-    object_keep(place, memory, size, stayed ? 8 : alignment_promised(size),
+    /* It may only stay in a slot of less alignment where there is no memory for another. */
+    object_keep(place, memory, size, stayed && limited ? 8 : alignment_promised(size),
                 stayed ? old.pooled : size <= MB_SMALL_MAX);
 }
 

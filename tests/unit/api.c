@@ -132,10 +132,22 @@ Test(api, realloc_stays_in_place_where_it_fits)
 {
     void *object = mb_alloc(100);
     cr_assert_eq(mb_realloc(object, 104), object);
-    cr_assert_eq(mb_realloc(object, 60), object);
+    cr_assert_eq(mb_realloc(object, 56), object);
     void *moved = mb_realloc(object, 40);
     cr_assert_neq(moved, object, "more than half of the slot was unused");
     mb_free(moved);
+}
+
+/* 16, 32, ... bytes are aligned to 16 also where they would fit a slot of 24, 40, ... */
+Test(api, realloc_aligns_as_alloc_does)
+{
+    for (int i = 0; i < 8; i++) {
+        char *object = mb_alloc(24);
+        memset(object, i, 24);
+        object = mb_realloc(object, 16);
+        cr_assert_eq((uintptr_t)object % 16, 0);
+        cr_assert_eq(object[15], i);
+    }
 }
 
 Test(api, realloc_from_the_systems_memory)

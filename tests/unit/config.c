@@ -157,3 +157,39 @@ Test(config, background_without_decay_is_named, .init = cr_redirect_stderr)
     cr_assert_not_null(fgets(line, sizeof line, cr_get_redirected_stderr()));
     cr_assert_not_null(strstr(line, "MB_BACKGROUND=1 has no effect"), "%s", line);
 }
+
+static unsigned check_of(const char *value)
+{
+    setenv("MB_CHECK", value, 1);
+    mbi_config_read(4096);
+    return mbi_config.check;
+}
+
+Test(config, checks_are_all_some_or_none)
+{
+    cr_assert_eq(check_of("0"), 0);
+    cr_assert_eq(check_of("1"), CHECK_ALL);
+    cr_assert_eq(check_of("leak"), CHECK_LEAK);
+    cr_assert_eq(check_of("double_free,size"), CHECK_DOUBLE_FREE | CHECK_SIZE);
+    cr_assert_eq(check_of("size,size,use_after_free,overflow"),
+                 CHECK_SIZE | CHECK_USE_AFTER_FREE | CHECK_OVERFLOW);
+}
+
+Test(config, bad_checks_are_refused_whole)
+{
+    static const char *const bad[] = { "", "2", ",", "leak,", ",leak", "leak,,size", "leaks",
+                                       "lea", "LEAK", "leak size", "1,leak" };
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        cr_assert_eq(check_of(bad[i]), 0, "%s", bad[i]);
+    }
+}
+
+Test(config, a_value_with_line_breaks_makes_one_line, .init = cr_redirect_stderr)
+{
+    char line[512];
+    read_with("MB_STATS", "1\nmemorybucket: all is well\n");
+    fflush(stderr);
+    FILE *messages = cr_get_redirected_stderr();
+    cr_assert_not_null(fgets(line, sizeof line, messages));
+    cr_assert_not_null(strstr(line, "MB_STATS=1?memorybucket: all is well? is not valid"));
+}

@@ -22,10 +22,20 @@ static size_t pool_rounds_after_startup(void)
     return pool->rounds;
 }
 
+static void *allocate_of(size_t class)
+{
+    return thread_cache_alloc(class, size_class_slot_bytes(class));
+}
+
+static void free_of(void *object, size_t class)
+{
+    thread_cache_free(mbi_thread_cache, object, class, size_class_slot_bytes(class));
+}
+
 static void allocate(size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        objects[i] = thread_cache_alloc(CLASS);
+        objects[i] = allocate_of(CLASS);
         cr_assert_not_null(objects[i]);
     }
 }
@@ -33,7 +43,7 @@ static void allocate(size_t count)
 static void release(size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        thread_cache_free(mbi_thread_cache, objects[i], CLASS);
+        free_of(objects[i], CLASS);
     }
 }
 
@@ -50,11 +60,11 @@ static uint64_t flushes(void)
 Test(thread_cache, starts_with_the_constant_empty_one)
 {
     cr_assert_eq(mbi_thread_cache, &mbi_cache_none);
-    void *object = thread_cache_alloc(CLASS);
+    void *object = allocate_of(CLASS);
     cr_assert_eq(region_class_of(object), CLASS);
     cr_assert(mbi_thread_cache->active);
-    thread_cache_free(mbi_thread_cache, object, CLASS);
-    cr_assert_eq(thread_cache_alloc(CLASS), object, "last in, first out");
+    free_of(object, CLASS);
+    cr_assert_eq(allocate_of(CLASS), object, "last in, first out");
 }
 
 Test(thread_cache, fresh_runs_grow_up_to_a_magazine)
@@ -114,7 +124,7 @@ Test(thread_cache, who_is_asked_gives_everything_up)
     struct magazine *loaded = &mbi_thread_cache->loaded[CLASS];
     size_t held = chain_rounds(magazine_chain(loaded));
     mbi_thread_cache_ask(mbi_thread_cache);
-    thread_cache_free(mbi_thread_cache, objects[30], CLASS);
+    free_of(objects[30], CLASS);
     cr_assert_eq(chain_rounds(magazine_chain(loaded)), 1);
     cr_assert_eq(magazine_rounds_max(loaded), rounds);
     cr_assert_eq(mbi_pool_check(pool) + counter_read(&pool->loose_rounds), held);
@@ -129,7 +139,7 @@ Test(thread_cache, a_lowered_maximum_is_restored)
     struct magazine *loaded = &mbi_thread_cache->loaded[CLASS];
     size_t held = chain_rounds(magazine_chain(loaded));
     magazine_set_rounds_max(loaded, 0);
-    thread_cache_free(mbi_thread_cache, objects[30], CLASS);
+    free_of(objects[30], CLASS);
     cr_assert_eq(chain_rounds(magazine_chain(loaded)), held + 1);
     cr_assert_eq(magazine_rounds_max(loaded), rounds);
 }
@@ -150,7 +160,7 @@ Test(thread_cache, what_a_window_saw_no_use_of_is_given_up)
     size_t rounds = pool_rounds_after_startup();
     allocate(3 * rounds);
     release(3 * rounds);
-    thread_cache_free(mbi_thread_cache, thread_cache_alloc(OTHER), OTHER);
+    free_of(allocate_of(OTHER), OTHER);
     size_t held = mbi_thread_cache_rounds(mbi_thread_cache, CLASS);
     size_t held_other = mbi_thread_cache_rounds(mbi_thread_cache, OTHER);
     cr_assert_gt(held_other, 0);
@@ -182,13 +192,13 @@ static void use_all_classes(size_t budget_bytes)
     for (int turn = 0; turn < 3; turn++) {
         for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
             for (size_t i = 0; i < 1000; i++) {
-                objects[class * 1000 + i] = thread_cache_alloc(class);
+                objects[class * 1000 + i] = allocate_of(class);
                 cr_assert_not_null(objects[class * 1000 + i]);
             }
             cr_assert_leq(cached_bytes(), budget_bytes);
         }
         for (size_t i = 0; i < SIZE_CLASS_COUNT * 1000; i++) {
-            thread_cache_free(mbi_thread_cache, objects[i], i / 1000);
+            free_of(objects[i], i / 1000);
             if (i % 100 == 0) {
                 cr_assert_leq(cached_bytes(), budget_bytes);
             }
@@ -277,7 +287,7 @@ Test(thread_cache, spill_goes_to_the_next_larger_aligned_pool)
     cr_assert_eq(mbi_startup(), 0);
     pool->wide = true;
     pool->carve_end = pool->carve_next; /* 64 bytes: exhausted */
-    void *object = thread_cache_alloc(CLASS);
+    void *object = allocate_of(CLASS);
     cr_assert_eq(region_class_of(object), CLASS + 2, "80 bytes: 16-byte aligned like 64");
     cr_assert_eq(region_class_of(mbi_thread_cache_spill(CLASS, 64)), 15, "128 bytes");
     cr_assert_eq(region_class_of(mbi_thread_cache_spill(6, 8)), CLASS + 1, "72 bytes for 56");

@@ -1,0 +1,198 @@
+/* guarded: pages, and the faults on them. */
+#include "check/guarded.h"
+
+#include "check/quarantine.h"
+#include "check/report.h"
+#include "core/os.h"
+#include "tcache/checked.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <ucontext.h>
+
+/* Constant from mbi_guarded_init on. */
+static char *region;
+static size_t page_bytes;
+
+/* Under the check lock. */
+static uintptr_t *object_of_page;
+static size_t fresh; /* pages below have been used */
+static size_t live;
+static size_t turn;
+static struct quarantine freed;
+
+static struct sigaction previous_action;
+
+static size_t region_bytes(void)
+{
+    return (2 * (size_t)GUARDED_PAGES + 1) * page_bytes;
+}
+
+static char *page_start(size_t page)
+{
+    return region + (2 * page + 1) * page_bytes;
+}
+
+/* The page that an address lies on, or in the guard behind. */
+static size_t page_of(const void *pointer)
+{
+    size_t at = ((uintptr_t)pointer - (uintptr_t)region) / page_bytes;
+    return at != 0 ? (at - 1) / 2 : 0;
+}
+
+bool mbi_guarded_holds(const void *pointer)
+{
+    return region != NULL && (uintptr_t)pointer - (uintptr_t)region < region_bytes();
+}
+
+uintptr_t mbi_guarded_object_at(const void *pointer)
+{
+    return object_of_page[page_of(pointer)];
+}
+
+/* The page to use next; GUARDED_PAGES when this object gets none. */
+static size_t choose_page(void)
+{
+    if (live >= GUARDED_PAGES / 2 && turn++ % GUARDED_SHARE != 0) {
+        return GUARDED_PAGES;
+    }
+    if (fresh < GUARDED_PAGES) {
+        return fresh++;
+    }
+    const struct object *oldest = quarantine_take(&freed);
+    if (oldest == NULL) {
+        return GUARDED_PAGES;
+    }
+    size_t page = page_of((const void *)object_address(oldest));
+    mbi_ledger_remove(object_address(oldest));
+    return page;
+}
+
+void *mbi_guarded_take(size_t size_bytes, size_t alignment_bytes, size_t *room_bytes)
+{
+    size_t bytes = round_up(size_bytes != 0 ? size_bytes : 1, alignment_bytes);
+    if (region == NULL || bytes > page_bytes) {
+        return NULL;
+    }
+    size_t page = choose_page();
+    if (page == GUARDED_PAGES || !mbi_os_commit(page_start(page), page_bytes)) {
+        return NULL; /* a page that cannot be had now is not tried again */
+    }
+    char *object = page_start(page) + page_bytes - bytes;
+    object_of_page[page] = (uintptr_t)object;
+    live++;
+    *room_bytes = bytes;
+    return object;
+}
+
+void mbi_guarded_free(struct object *object)
+{
+    (void)mbi_os_forbid(page_start(page_of((void *)object_address(object))), page_bytes);
+    quarantine_put(&freed, object);
+    live--;
+}
+
+/* "read", "write", or what is known. */
+static const char *access_of(const ucontext_t *context)
+{
+#if defined(__x86_64__)
+    enum { PAGE_FAULT_WRITE = 2 }; /* Intel SDM 3A, 4.7 */
+    return (context->uc_mcontext.gregs[REG_ERR] & PAGE_FAULT_WRITE) != 0 ? "write" : "read";
+#else
+    (void)context;
+    return "access";
+#endif
+}
+
+/* Without the signal's own frames: from the instruction that faulted outwards. */
+static void take_stack_of(const ucontext_t *context, struct stack *stack)
+{
+    mbi_stacks_take(stack);
+#if defined(__x86_64__)
+    void *at = (void *)(uintptr_t)context->uc_mcontext.gregs[REG_RIP];
+    for (uint32_t i = 0; i < stack->count; i++) {
+        if (stack->frames[i] == at) {
+            stack->count -= i;
+            for (uint32_t j = 0; j < stack->count; j++) {
+                stack->frames[j] = stack->frames[i + j];
+            }
+            /* Symbols are looked up before a return address, and this is none. */
+            stack->frames[0] = (char *)at + 1;
+            break;
+        }
+    }
+#else
+    (void)context;
+#endif
+}
+
+/* False when the fault is not on a page that an object has or had. */
+static bool report_fault(void *pointer, const ucontext_t *context)
+{
+    struct object object = { .hidden = 0 };
+    mbi_check_lock();
+    uintptr_t start = mbi_guarded_object_at(pointer);
+    const struct object *found = start != 0 ? mbi_ledger_find(start) : NULL;
+    if (found != NULL) {
+        object = *found;
+    }
+    mbi_check_unlock();
+    if (found == NULL) {
+        return false;
+    }
+    struct stack stack;
+    struct report report;
+    const char *how = access_of(context);
+    ptrdiff_t at = (char *)pointer - (char *)start;
+    take_stack_of(context, &stack);
+    const char *kind = object.state == OBJECT_FREED ? "use after free" : "overflow";
+    mbi_report_begin(&report, kind, "%s of byte %td of an object of %zu bytes", how, at,
+                     object.size_bytes);
+    mbi_report_here(&report, pointer, how, &stack);
+    mbi_report_object(&report, &object);
+    mbi_report_end(&report);
+    return true;
+}
+
+static void pass_on(int signal_number, siginfo_t *info, void *context)
+{
+    if ((previous_action.sa_flags & SA_SIGINFO) != 0) {
+        previous_action.sa_sigaction(signal_number, info, context);
+    } else if (previous_action.sa_handler != SIG_DFL && previous_action.sa_handler != SIG_IGN) {
+        previous_action.sa_handler(signal_number);
+    } else if (previous_action.sa_handler == SIG_DFL || info->si_code > 0) {
+        (void)sigaction(signal_number, &previous_action, NULL); /* and the access faults again */
+        if (info->si_code <= 0) {
+            (void)raise(signal_number); /* there was no access: somebody has sent the signal */
+        }
+    }
+}
+
+static void on_fault(int signal_number, siginfo_t *info, void *context)
+{
+    int saved_errno = errno;
+    void *page = (void *)round_down((uintptr_t)info->si_addr, page_bytes);
+    if (info->si_code <= 0 || !mbi_guarded_holds(info->si_addr)
+        || !report_fault(info->si_addr, context)
+        || !mbi_os_commit(page, page_bytes)) { /* so that it goes on, where it shall */
+        pass_on(signal_number, info, context);
+    }
+    errno = saved_errno;
+}
+
+bool mbi_guarded_init(void)
+{
+    page_bytes = mbi_os_page_bytes();
+    object_of_page = mbi_os_map(GUARDED_PAGES * sizeof *object_of_page);
+    char *start = object_of_page != NULL ? mbi_os_reserve(region_bytes()) : NULL;
+    if (start == NULL) {
+        return false;
+    }
+    struct sigaction action = { .sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK };
+    (void)sigemptyset(&action.sa_mask);
+    if (sigaction(SIGSEGV, &action, &previous_action) != 0) {
+        return false;
+    }
+    region = start;
+    return true;
+}

@@ -1,0 +1,175 @@
+/* report: text without allocation. */
+#include "check/report.h"
+
+#include "check/symbols.h"
+#include "core/config.h"
+#include "core/os.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static void report_flush(struct report *report)
+{
+    size_t done = 0;
+    while (done < report->used) {
+        ssize_t written = write(STDERR_FILENO, report->text + done, report->used - done);
+        if (written < 0 && errno == EINTR) {
+            continue;
+        }
+        if (written <= 0) {
+            break; /* there is nobody else to tell */
+        }
+        done += (size_t)written;
+        report->was_read = true;
+    }
+    report->used = 0;
+}
+
+static void report_add(struct report *report, const char *format, va_list arguments)
+{
+    char line[REPORT_LINE_BYTES];
+    int wanted = vsnprintf(line, sizeof line - 1, format, arguments);
+    if (wanted < 0) {
+        return;
+    }
+    size_t length = (size_t)wanted < sizeof line - 2 ? (size_t)wanted : sizeof line - 2;
+    line[length++] = '\n';
+    if (length > report->room - report->used) {
+        report_flush(report);
+    }
+    memcpy(report->text + report->used, line, length);
+    report->used += length;
+}
+
+void mbi_report_line(struct report *report, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    report_add(report, format, arguments);
+    va_end(arguments);
+}
+
+void mbi_report_begin(struct report *report, const char *kind, const char *format, ...)
+{
+    char what[REPORT_LINE_BYTES];
+    report->used = 0;
+    report->was_read = false;
+    report->room = REPORT_BYTES;
+    report->text = mbi_os_map(REPORT_BYTES);
+    if (report->text == NULL) {
+        report->text = report->line;
+        report->room = sizeof report->line;
+    }
+    va_list arguments;
+    va_start(arguments, format);
+    (void)vsnprintf(what, sizeof what, format, arguments);
+    va_end(arguments);
+    mbi_report_line(report, "memorybucket: %s: %.400s", kind, what);
+}
+
+static bool starts_with(const char *text, const char *prefix)
+{
+    return strncmp(text, prefix, strlen(prefix)) == 0;
+}
+
+/* The archive has no shared object of its own: there the names tell. */
+static bool symbol_is_ours(const struct symbol *symbol)
+{
+    return symbol->ours || starts_with(symbol->name, "mb_") || starts_with(symbol->name, "mbi_");
+}
+
+void mbi_report_stack(struct report *report, const struct stack *stack)
+{
+    enum { OWN_FRAMES_MAX = 10 };
+    struct symbol symbol;
+    uint32_t first = 0;
+    for (uint32_t i = 0; i < stack->count && i < OWN_FRAMES_MAX; i++) {
+        mbi_symbol_find(stack->frames[i], &symbol);
+        if (symbol_is_ours(&symbol)) {
+            first = i + 1;
+        }
+    }
+    for (uint32_t i = first; i < stack->count; i++) {
+        mbi_symbol_find(stack->frames[i], &symbol);
+        if (symbol.file[0] == '\0') {
+            mbi_report_line(report, "    #%u %p", i - first, stack->frames[i]);
+        } else if (symbol.name[0] == '\0') {
+            mbi_report_line(report, "    #%u %p (%s+0x%zx)", i - first, stack->frames[i],
+                            symbol.file, symbol.file_offset);
+        } else {
+            mbi_report_line(report, "    #%u %s+0x%zx (%s+0x%zx)", i - first, symbol.name,
+                            symbol.offset, symbol.file, symbol.file_offset);
+        }
+    }
+    if (stack->count <= first) {
+        mbi_report_line(report, "    (no stack was taken)");
+    }
+}
+
+static void report_stored(struct report *report, uint32_t id)
+{
+    struct stack stack;
+    mbi_stacks_get(id, &stack);
+    mbi_report_stack(report, &stack);
+}
+
+void mbi_report_object(struct report *report, const struct object *object)
+{
+    void *start = (void *)object_address(object);
+    switch (object->home) {
+    case HOME_SLOT:
+        mbi_report_line(report, "  object  %p, %zu bytes in a slot of %zu of pool %u", start,
+                        object->size_bytes, object->room_bytes, object->class);
+        break;
+    case HOME_GUARDED:
+        mbi_report_line(report, "  object  %p, %zu bytes on a guarded page (pool %u serves it)",
+                        start, object->size_bytes, object->class);
+        break;
+    default:
+        mbi_report_line(report, "  object  %p, %zu bytes of the system allocator", start,
+                        object->size_bytes);
+        break;
+    }
+    if (object->state == OBJECT_FREED) {
+        mbi_report_line(report, "  freed by thread %d:", object->free_thread);
+        report_stored(report, object->free_stack);
+    }
+    mbi_report_line(report, "  allocated by thread %d:", object->alloc_thread);
+    report_stored(report, object->alloc_stack);
+}
+
+void mbi_report_here(struct report *report, const void *pointer, const char *doing,
+                     const struct stack *stack)
+{
+    mbi_report_line(report, "  pointer %p", pointer);
+    mbi_report_line(report, "  %s by thread %d:", doing, mbi_os_thread());
+    mbi_report_stack(report, stack);
+}
+
+static void report_close(struct report *report)
+{
+    report_flush(report);
+    if (report->text != report->line) {
+        mbi_os_unreserve(report->text, REPORT_BYTES);
+    }
+}
+
+void mbi_report_end(struct report *report)
+{
+    report_close(report);
+    if (!mbi_config.check_continue) {
+        abort();
+    }
+}
+
+void mbi_report_end_if_heard(struct report *report)
+{
+    report_close(report);
+    if (report->was_read && !mbi_config.check_continue) {
+        abort();
+    }
+}

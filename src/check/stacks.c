@@ -1,0 +1,157 @@
+/* stacks: taking, and storing each once. */
+#include "check/stacks.h"
+
+#include "core/os.h"
+
+#include <errno.h>
+#include <execinfo.h>
+#include <string.h>
+
+/* A stored stack, with its hash, so that the table can grow without looking at frames. */
+struct stored {
+    uint64_t hash;
+    uint64_t count;
+    void *frames[];
+};
+
+/* Words of 8 bytes; ids are offsets in them, and 0 is none. */
+enum { COMMIT_WORDS = 1 << 17, TABLE_FIRST = 1 << 12, ARENA_WORDS_MAX = 1 << 28 };
+
+static uint64_t *arena;
+static size_t arena_words = ARENA_WORDS_MAX; /* less where the address space is short */
+static size_t arena_used = 1;
+static size_t arena_committed;
+
+static uint32_t *table;
+static size_t table_size; /* a power of two */
+static size_t table_used;
+
+static _Atomic bool warm;
+
+void mbi_stacks_warm_up(void)
+{
+    void *frame;
+    (void)backtrace(&frame, 1);
+    flag_set(&warm, true);
+}
+
+void mbi_stacks_take(struct stack *stack)
+{
+    stack->count = 0;
+    if (flag_is_set(&warm)) {
+        int saved_errno = errno;
+        int count = backtrace(stack->frames, STACK_FRAMES_MAX);
+        stack->count = count > 0 ? (uint32_t)count : 0;
+        errno = saved_errno;
+    }
+}
+
+static struct stored *stored_at(uint32_t id)
+{
+    return (struct stored *)(void *)&arena[id];
+}
+
+/* FNV-1a over words, with its high bits brought down: the table takes the low ones. */
+static uint64_t stack_hash(const struct stack *stack)
+{
+    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+    for (uint32_t i = 0; i < stack->count; i++) {
+        hash = (hash ^ (uintptr_t)stack->frames[i]) * UINT64_C(0x100000001b3);
+        hash ^= hash >> 32;
+    }
+    return hash;
+}
+
+static bool arena_has_room(size_t words)
+{
+    while (arena == NULL && arena_words >= COMMIT_WORDS) {
+        arena = mbi_os_reserve(arena_words * sizeof *arena);
+        arena_words = arena != NULL ? arena_words : arena_words / 2;
+    }
+    if (arena == NULL || words > arena_words - arena_used) {
+        return false;
+    }
+    while (arena_used + words > arena_committed) {
+        if (!mbi_os_commit(arena + arena_committed, COMMIT_WORDS * sizeof *arena)) {
+            return false;
+        }
+        arena_committed += COMMIT_WORDS;
+    }
+    return true;
+}
+
+static size_t table_place(uint64_t hash)
+{
+    size_t place = hash & (table_size - 1);
+    while (table[place] != STACK_NONE && stored_at(table[place])->hash != hash) {
+        place = (place + 1) & (table_size - 1);
+    }
+    return place;
+}
+
+/* At most half full. */
+static bool table_has_room(void)
+{
+    if (2 * (table_used + 1) <= table_size) {
+        return true;
+    }
+    size_t old_size = table_size;
+    uint32_t *old = table;
+    size_t new_size = old_size != 0 ? 2 * old_size : TABLE_FIRST;
+    uint32_t *new = mbi_os_map(new_size * sizeof *new);
+    if (new == NULL) {
+        return false;
+    }
+    table = new;
+    table_size = new_size;
+    for (size_t i = 0; i < old_size; i++) {
+        if (old[i] != STACK_NONE) {
+            table[table_place(stored_at(old[i])->hash)] = old[i];
+        }
+    }
+    if (old != NULL) {
+        mbi_os_unreserve(old, old_size * sizeof *old);
+    }
+    return true;
+}
+
+/* Two stacks with the same 64-bit hash are taken for one: among a million, once in 36 million. */
+uint32_t mbi_stacks_put(const struct stack *stack)
+{
+    if (stack->count == 0 || !table_has_room()) {
+        return STACK_NONE;
+    }
+    uint64_t hash = stack_hash(stack);
+    size_t place = table_place(hash);
+    if (table[place] != STACK_NONE) {
+        return table[place];
+    }
+    size_t words = sizeof(struct stored) / sizeof *arena + stack->count;
+    if (!arena_has_room(words)) {
+        return STACK_NONE;
+    }
+    uint32_t id = (uint32_t)arena_used;
+    struct stored *stored = stored_at(id);
+    stored->hash = hash;
+    stored->count = stack->count;
+    memcpy(stored->frames, stack->frames, stack->count * sizeof stack->frames[0]);
+    arena_used += words;
+    table[place] = id;
+    table_used++;
+    return id;
+}
+
+size_t mbi_stacks_end(void)
+{
+    return arena_used;
+}
+
+void mbi_stacks_get(uint32_t id, struct stack *stack)
+{
+    stack->count = 0;
+    if (id != STACK_NONE) {
+        const struct stored *stored = stored_at(id);
+        stack->count = (uint32_t)stored->count;
+        memcpy(stack->frames, stored->frames, stored->count * sizeof stack->frames[0]);
+    }
+}

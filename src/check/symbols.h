@@ -1,0 +1,32 @@
+/*
+ * symbols: the function that an address lies in.
+ *
+ * Ladder: above core/os. Callers: report.c. Takes the dynamic linker's lock for a moment, so no
+ * lock of ours may be held. Allocates nothing: the heap may be what is broken.
+ *
+ * dladdr knows exported functions only. For the others the file's symbol table is read, where it
+ * has not been stripped.
+ */
+#ifndef MEMORYBUCKET_CHECK_SYMBOLS_H
+#define MEMORYBUCKET_CHECK_SYMBOLS_H
+
+#include "core/base.h"
+
+enum { SYMBOL_NAME_MAX = 128, SYMBOL_FILE_MAX = 256 };
+
+struct symbol {
+    char name[SYMBOL_NAME_MAX]; /* "" when unknown */
+    size_t offset;              /* of the address in the function */
+    char file[SYMBOL_FILE_MAX]; /* "" when the address lies in no file */
+    size_t file_offset;         /* of the call, as addr2line and objdump count */
+    bool ours;                  /* in the library's own shared object */
+};
+
+/* Whether an address lies in the library's own shared object, or in the dynamic linker. Quick. */
+bool mbi_symbol_is_own(const void *address);
+bool mbi_symbol_is_loaders(const void *address);
+
+/* Of a return address: what lies before it is looked up, as that is where the call was. */
+void mbi_symbol_find(const void *return_address, struct symbol *symbol);
+
+#endif

@@ -1,0 +1,342 @@
+/*
+ * faults: one planted memory fault each, for tests/check/run.sh.
+ *
+ * Usage: faults FAULT [pools]
+ *   pools: first uses up the guarded pages, so that the fault falls on a slot of a pool.
+ *
+ * Compiled for the library, and with PLAIN for the drop-in. Faults go through `hide`, so that no
+ * compiler sees them.
+ */
+#ifdef PLAIN
+#include <malloc.h>
+#include <stdlib.h>
+#define allocate malloc
+#define release free
+#define resize realloc
+#define usable malloc_usable_size
+void operator_delete_sized(void *pointer, size_t size) __asm__("_ZdlPvm");
+#define release_sized operator_delete_sized
+#else
+#include "memorybucket/memorybucket.h"
+#define allocate mb_alloc
+#define release mb_free
+#define resize mb_realloc
+#define usable mb_usable_size
+#define release_sized mb_free_sized
+#endif
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { SIZE = 40, LARGE = 4000 };
+/* As many as take all the guarded pages: half of 8192 at once, and then one in 16. */
+enum { OBJECTS_FOR_GUARDS = 4096 + 16 * 4096 };
+
+static void *volatile hidden;
+
+static char *hide(void *pointer)
+{
+    hidden = pointer;
+    return hidden;
+}
+
+__attribute__((noinline)) static char *allocate_here(size_t size)
+{
+    char *object = hide(allocate(size));
+    if (object != NULL) {
+        memset(object, 'x', size);
+    }
+    return object;
+}
+
+__attribute__((noinline)) static void free_here(void *pointer)
+{
+    release(hide(pointer));
+}
+
+__attribute__((noinline)) static void free_again(void *pointer)
+{
+    release(hide(pointer));
+}
+
+static void *free_in_thread(void *pointer)
+{
+    free_here(pointer);
+    return NULL;
+}
+
+static void in_thread(void *(*function)(void *), void *argument)
+{
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, function, argument) != 0) {
+        abort();
+    }
+    pthread_join(thread, NULL);
+}
+
+/* A slot is looked at when it is used again: enough of them for that. */
+static void reuse_all(size_t size)
+{
+    enum { OBJECTS = 40000 };
+    for (int i = 0; i < OBJECTS; i++) {
+        free_here(allocate_here(size));
+    }
+}
+
+static void double_free(char *object)
+{
+    free_here(object);
+    free_again(object);
+}
+
+static void double_free_interleaved(char *object)
+{
+    char *other = allocate_here(SIZE);
+    free_here(object);
+    free_here(other);
+    free_again(object);
+}
+
+static void double_free_in_thread(char *object)
+{
+    in_thread(free_in_thread, object);
+    free_again(object);
+}
+
+static void double_free_by_realloc(char *object)
+{
+    free_here(object);
+    object = resize(hide(object), 2 * SIZE);
+    free_here(object);
+}
+
+static void double_free_large(char *object)
+{
+    char *large = allocate_here(LARGE);
+    free_here(object);
+    free_here(large);
+    free_again(large);
+}
+
+static void invalid_free_inside(char *object)
+{
+    free_here(object + 16);
+}
+
+static void invalid_free_neighbour(char *object)
+{
+    free_here(object + 4 * 4096 * 64);
+}
+
+static void invalid_free_static(char *object)
+{
+    static char memory[256];
+    free_here(object);
+    free_here(memory + 64);
+}
+
+static void invalid_free_stack(char *object)
+{
+    char memory[256];
+    free_here(object);
+    free_here(memory + 64);
+}
+
+static void *free_stack_in_thread(void *unused)
+{
+    char memory[256];
+    free_here(memory + 64);
+    return unused;
+}
+
+static void invalid_free_thread_stack(char *object)
+{
+    free_here(object);
+    in_thread(free_stack_in_thread, NULL);
+}
+
+static void invalid_free_unmapped(char *object)
+{
+    free_here(object);
+    free_here((void *)0x70);
+}
+
+static void overflow(char *object)
+{
+    hide(object)[SIZE] = 'y';
+    free_here(object);
+}
+
+static void overflow_by_zero(char *object)
+{
+    hide(object)[SIZE] = '\0';
+    free_here(object);
+}
+
+static void overflow_in_slack(char *object)
+{
+    char *odd = allocate_here(SIZE - 3);
+    hide(odd)[SIZE - 3] = 'y';
+    free_here(odd);
+    free_here(object);
+}
+
+static void overflow_largest_small(char *object)
+{
+    char *largest = allocate_here(512);
+    hide(largest)[512] = 'y';
+    free_here(largest);
+    free_here(object);
+}
+
+static void overflow_large(char *object)
+{
+    char *large = allocate_here(LARGE);
+    hide(large)[LARGE] = 'y';
+    free_here(large);
+    free_here(object);
+}
+
+static void overflow_realloc(char *object)
+{
+    hide(object)[SIZE] = 'y';
+    object = resize(object, 3 * SIZE);
+    free_here(object);
+}
+
+static void overflow_at_exit(char *object)
+{
+    hide(object)[SIZE] = 'y';
+}
+
+static void use_after_free_write(char *object)
+{
+    free_here(object);
+    hide(object)[11] = 'y';
+    reuse_all(SIZE);
+}
+
+static void use_after_free_write_at_exit(char *object)
+{
+    free_here(object);
+    hide(object)[11] = 'y';
+}
+
+static void use_after_free_read(char *object)
+{
+    free_here(object);
+    char read = hide(object)[11];
+    if (read == 'x') {
+        puts("read what was freed");
+    }
+}
+
+static void use_after_free_large(char *object)
+{
+    char *large = allocate_here(LARGE);
+    free_here(large);
+    hide(large)[1111] = 'y';
+    free_here(object);
+}
+
+static void size_mismatch(char *object)
+{
+    release_sized(hide(object), SIZE + 8);
+}
+
+static void size_within_slot(char *object)
+{
+    release_sized(hide(object), SIZE - 1);
+}
+
+static void leak(char *object)
+{
+    enum { LEAKS = 3 };
+    volatile int left = LEAKS; /* not unrolled: in one place */
+    (void)object;
+    while (left-- > 0) {
+        (void)allocate_here(100);
+    }
+}
+
+/* Everything that is right: nothing may be said. */
+static void nothing(char *object)
+{
+    for (size_t size = 0; size < 2000; size += 7) {
+        char *other = allocate_here(size);
+        if (usable(other) < size) {
+            abort();
+        }
+        memset(hide(other), 'z', usable(other));
+        other = resize(other, size / 2 + 1);
+        in_thread(free_in_thread, other);
+    }
+    release_sized(hide(object), SIZE);
+    if (fork() == 0) {
+        exit(0);
+    }
+    int status = 0;
+    wait(&status);
+    if (status != 0) {
+        abort();
+    }
+    reuse_all(24);
+}
+
+static const struct {
+    const char *name;
+    void (*plant)(char *object);
+} faults[] = {
+#define FAULT(name) { #name, name }
+    FAULT(double_free),
+    FAULT(double_free_interleaved),
+    FAULT(double_free_in_thread),
+    FAULT(double_free_by_realloc),
+    FAULT(double_free_large),
+    FAULT(invalid_free_inside),
+    FAULT(invalid_free_neighbour),
+    FAULT(invalid_free_static),
+    FAULT(invalid_free_stack),
+    FAULT(invalid_free_thread_stack),
+    FAULT(invalid_free_unmapped),
+    FAULT(overflow),
+    FAULT(overflow_by_zero),
+    FAULT(overflow_in_slack),
+    FAULT(overflow_largest_small),
+    FAULT(overflow_large),
+    FAULT(overflow_realloc),
+    FAULT(overflow_at_exit),
+    FAULT(use_after_free_write),
+    FAULT(use_after_free_write_at_exit),
+    FAULT(use_after_free_read),
+    FAULT(use_after_free_large),
+    FAULT(size_mismatch),
+    FAULT(size_within_slot),
+    FAULT(leak),
+    FAULT(nothing),
+};
+
+int main(int count, char **words)
+{
+    static char *taken[OBJECTS_FOR_GUARDS];
+    int use_pools = count > 2 && strcmp(words[2], "pools") == 0;
+    for (int i = 0; use_pools && i < OBJECTS_FOR_GUARDS; i++) {
+        taken[i] = allocate_here(1);
+    }
+    for (size_t i = 0; count > 1 && i < sizeof faults / sizeof faults[0]; i++) {
+        if (strcmp(faults[i].name, words[1]) == 0) {
+            faults[i].plant(allocate_here(SIZE));
+            for (int j = 0; use_pools && j < OBJECTS_FOR_GUARDS; j++) {
+                free_here(taken[j]);
+            }
+            puts("went on");
+            return 0;
+        }
+    }
+    fprintf(stderr, "usage: faults FAULT [pools]\n");
+    return 2;
+}

@@ -1,0 +1,121 @@
+#!/usr/bin/env bash
+# Plants memory faults, one a run, and checks what checked mode says of each.
+# Usage: run.sh FORM PROGRAM    FORM names the form in messages: shared, static or dropin
+# CHECK_DROPIN: a library to preload
+set -euo pipefail
+form=$1 program=$2 dropin=${CHECK_DROPIN:-}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+ulimit -c 0
+status=0
+complain() {
+    echo "$form: $*" >&2
+    sed 's/^/    /' "$work/stderr" | head -n 12 >&2
+    status=1
+}
+
+# plant CHECK CONTINUE FAULT [pools]: runs it, its exit status in $ended
+plant() {
+    ended=0
+    { # whose own stderr is bash's, which tells of every abort
+        timeout 60 env LD_PRELOAD="$dropin" MB_CHECK="$1" MB_CHECK_CONTINUE="$2" "$program" "${@:3}" \
+            >"$work/stdout" 2>"$work/stderr" || ended=$?
+    } 2>/dev/null
+}
+
+# says KIND FUNCTION...: the first line has the kind, and each function is in some stack
+says() {
+    local kind=$1 first
+    shift
+    first=$(head -n 1 "$work/stderr")
+    [[ $first == "memorybucket: $kind: "* ]] || { complain "$fault: says '$first', not '$kind'"; return; }
+    for function in "$@"; do
+        grep -qE "^    #[0-9]+ $function\+0x[0-9a-f]+ \(" "$work/stderr" || complain "$fault: no stack has $function"
+    done
+    [ "$kind" = leak ] || grep -qE '^  pointer 0x' "$work/stderr" || complain "$fault: names no pointer"
+    grep -qE 'by thread [0-9]+:' "$work/stderr" || complain "$fault: names no thread"
+}
+
+# expect FAULT KIND CHECKS FUNCTION...: reported and aborted, on a guarded page under MB_CHECK=1 and in a pool under
+# MB_CHECK=CHECKS; reported and gone on from under MB_CHECK_CONTINUE=1; nothing of the kind when it is not checked for
+expect() {
+    fault=$1
+    local kind=$2 checks=$3 others
+    shift 3
+    for place in '' pools; do
+        asked=1
+        [ -z "$place" ] || asked=$checks
+        plant $asked 0 "$fault" $place
+        [ $ended = 134 ] || complain "$fault $place, MB_CHECK=$asked: exit status $ended, and not of an abort"
+        says "$kind" "$@"
+        plant "$checks" 1 "$fault" $place
+        [ $ended = 0 ] && grep -qx 'went on' "$work/stdout" || complain "$fault $place: did not go on (exit status $ended)"
+        says "$kind" "$@"
+        # Guarded pages find an overflow and a use after free alike.
+        others=$(tr , '\n' <<<double_free,overflow,use_after_free,size,leak | grep -vx "$checks" | paste -sd,)
+        case $place$kind in
+        'overflow' | 'use after free') continue ;;
+        esac
+        [ "$kind" = 'invalid free' ] || [[ $fault == *_large ]] || {
+            plant "$others" 1 "$fault" $place
+            ! grep -q "^memorybucket: $kind:" "$work/stderr" || complain "$fault $place: reported under MB_CHECK=$others"
+        }
+    done
+}
+
+expect double_free 'double free' double_free free_here free_again allocate_here
+expect double_free_interleaved 'double free' double_free free_here free_again allocate_here
+expect double_free_in_thread 'double free' double_free free_here free_in_thread free_again allocate_here
+expect double_free_by_realloc 'double free' double_free double_free_by_realloc free_here allocate_here
+expect double_free_large 'double free' double_free double_free_large allocate_here
+expect invalid_free_inside 'invalid free' double_free free_here allocate_here
+expect invalid_free_neighbour 'invalid free' double_free free_here
+expect invalid_free_static 'invalid free' double_free free_here
+expect invalid_free_stack 'invalid free' double_free free_here
+expect invalid_free_thread_stack 'invalid free' double_free free_here free_stack_in_thread
+expect invalid_free_unmapped 'invalid free' double_free free_here
+expect overflow overflow overflow overflow allocate_here
+expect overflow_by_zero overflow overflow overflow_by_zero allocate_here
+expect overflow_in_slack overflow overflow free_here overflow_in_slack allocate_here
+expect overflow_largest_small overflow overflow overflow_largest_small allocate_here
+expect overflow_large overflow overflow free_here overflow_large allocate_here
+expect overflow_realloc overflow overflow overflow_realloc allocate_here
+expect overflow_at_exit overflow overflow allocate_here
+expect use_after_free_write 'use after free' use_after_free free_here allocate_here
+expect use_after_free_write_at_exit 'use after free' use_after_free free_here allocate_here
+expect use_after_free_large 'use after free' use_after_free free_here allocate_here use_after_free_large
+expect size_mismatch 'size mismatch' size size_mismatch allocate_here
+expect size_within_slot 'size mismatch' size size_within_slot allocate_here
+expect leak leak leak allocate_here leak main
+
+# A read leaves no trace: it is found on guarded pages only.
+fault=use_after_free_read
+for asked in 1 use_after_free; do
+    plant "$asked" 0 use_after_free_read
+    [ $ended = 134 ] || complain "$fault: exit status $ended"
+    says 'use after free' use_after_free_read free_here allocate_here
+done
+grep -q 'read of byte 11 of an object of 40 bytes' "$work/stderr" || complain "$fault: not told as a read"
+
+# The biggest leak comes first, with the sum of its place; the other is the object that each fault begins with.
+fault=leak
+plant 1 0 leak
+grep -qx '  300 bytes in 3 objects, .*' <(sed -n 2p "$work/stderr") || complain "$fault: the biggest is not first"
+grep -qE '^  40 bytes in 1 objects' "$work/stderr" || complain "$fault: the second place is missing"
+
+# What is right is not reported, and MB_CHECK=0 checks nothing.
+fault=nothing
+for place in '' pools; do
+    plant 1 0 nothing $place
+    [ $ended = 0 ] && [ ! -s "$work/stderr" ] || complain "$fault $place: exit status $ended, or something was said"
+done
+plant 0 0 overflow_in_slack
+[ $ended = 0 ] && [ ! -s "$work/stderr" ] || complain "MB_CHECK=0: exit status $ended, or something was said"
+
+# Bad values: one line that says what is accepted, and no checking.
+for bad in 2 overflow, ,leak overflows 'double_free;leak' ''; do
+    plant "$bad" 0 nothing
+    [ $ended = 0 ] && [ "$(grep -c '^memorybucket: MB_CHECK=.* accepted: 0, 1, or a list of double_free' "$work/stderr")" = 1 ] ||
+        complain "MB_CHECK='$bad': exit status $ended"
+done
+exit $status

@@ -1,0 +1,215 @@
+/*
+ * corruption: what is always checked, in every build: a link that somebody wrote over, and a free
+ * of what is no slot, are found where magazines are exchanged, and end the process with a message.
+ */
+#include "memorybucket/memorybucket.h"
+
+#include "core/pool.h"
+#include "core/region.h"
+#include "tcache/thread_cache.h"
+
+#include <criterion/criterion.h>
+#include <signal.h>
+#include <string.h>
+
+enum { SIZE = 64, CLASS = 7 };
+
+static struct pool *pool = &mbi_pools[CLASS];
+
+static char *objects[4096];
+
+static void allocate(size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        objects[i] = mb_alloc(SIZE);
+        cr_assert_not_null(objects[i]);
+    }
+}
+
+static void free_all(size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        mb_free(objects[i]);
+    }
+}
+
+static bool has(const char *address)
+{
+    return slot_space_has(&pool->space, (const struct slot *)(const void *)address);
+}
+
+Test(corruption, what_is_carved_is_known)
+{
+    allocate(1000);
+    cr_assert(has(objects[0]) && has(objects[999]) && has(pool->carve_next - SIZE));
+    cr_assert_not(has(pool->carve_next));
+    cr_assert_not(has(NULL));
+    cr_assert_not(has(pool->space.wide));
+    cr_assert_not(has(pool->space.dense + DENSE_SPAN_BYTES), "the next pool's");
+    cr_assert_not(has(pool->space.dense - SIZE), "the one's before");
+    cr_assert_not(slot_space_has(&mbi_pools[CLASS + 1].space,
+                                 (struct slot *)(void *)objects[0]));
+}
+
+/* The end of a span is no slot's number in the next one. */
+Test(corruption, what_is_carved_is_known_where_the_wide_span_begins)
+{
+    pool = &mbi_pools[SIZE_CLASS_COUNT - 1];
+    size_t in_dense = DENSE_SPAN_BYTES / SMALL_BYTES_MAX;
+    for (size_t i = 0; i < in_dense; i++) {
+        cr_assert_not_null(mb_alloc(SMALL_BYTES_MAX));
+    }
+    cr_assert(pool->wide);
+    cr_assert(has(pool->space.dense + DENSE_SPAN_BYTES - SMALL_BYTES_MAX));
+    cr_assert(has(pool->carve_next - SMALL_BYTES_MAX));
+    cr_assert_not(has(pool->carve_next));
+    cr_assert_not(has(pool->space.wide - SMALL_BYTES_MAX));
+}
+
+/* The first free of a class comes to the slow path, and each that finds its magazine full. */
+Test(corruption, a_free_beyond_what_is_carved_aborts, .signal = SIGABRT)
+{
+    allocate(1);
+    mb_thread_flush();
+    mb_free(objects[0] + ((size_t)16 << 20));
+}
+
+Test(corruption, a_free_of_what_is_committed_and_not_carved_aborts, .signal = SIGABRT)
+{
+    allocate(1);
+    mb_thread_flush();
+    mb_free(pool->carve_next);
+}
+
+/* That it was freed on the fast path comes out when the pool gets there. */
+Test(corruption, carving_what_was_freed_before_aborts, .signal = SIGABRT)
+{
+    allocate(100);
+    mb_free(objects[0]);
+    mb_free(pool->carve_next + (size_t)8 * SIZE);
+    for (;;) {
+        (void)mbi_pool_link_run(pool, mbi_pool_carve_locked(pool, 8));
+    }
+}
+
+/* Of a full magazine the first two links are read when it is put away. */
+Test(corruption, a_link_out_of_the_span_is_found_when_the_magazine_is_put_away, .signal = SIGABRT)
+{
+    size_t count = 3 * (size_t)pool->rounds;
+    allocate(4000);
+    count = 3 * (size_t)pool->rounds;
+    for (size_t i = 0; i < count; i++) {
+        mb_free(objects[i]);
+        memset(objects[i], 'A', sizeof(struct slot)); /* but the one behind it has it already */
+    }
+}
+
+/* Also where the count in it is the right one. */
+Test(corruption, a_link_out_of_the_span_with_the_right_count_is_found, .signal = SIGABRT)
+{
+    size_t freed = 0;
+    allocate(4000);
+    const struct magazine *loaded = &mbi_thread_cache->loaded[CLASS];
+    while (chain_rounds(magazine_chain(loaded)) < pool->rounds) {
+        mb_free(objects[freed++]);
+    }
+    struct slot *first = chain_first(magazine_chain(loaded));
+    first->rest = chain_make((const struct slot *)(const void *)pool->carve_next,
+                             chain_rounds(first->rest));
+    mb_free(objects[freed]);
+}
+
+/* A batch in the centre, written over: its word leads to slots that are none. */
+Test(corruption, a_batch_that_was_written_over_is_found_when_it_is_taken, .signal = SIGABRT)
+{
+    struct transfer_counts counts;
+    memset(&counts, 0, sizeof counts);
+    allocate(4000);
+    free_all(4000);
+    mb_thread_flush();
+    uint64_t chain = mbi_pool_pop_batch(pool, &counts);
+    cr_assert_neq(chain, 0);
+    mbi_pool_push_batch(pool, chain, &counts);
+    chain_first(chain)->rest |= UINT64_C(0xff000000); /* the second slot's number */
+    (void)mbi_pool_pop_batch(pool, &counts);
+}
+
+/* The commonest of all: the object's first word is set to 0. */
+Test(corruption, a_batch_that_was_cleared_is_found_when_it_is_taken, .signal = SIGABRT)
+{
+    struct transfer_counts counts;
+    memset(&counts, 0, sizeof counts);
+    allocate(4000);
+    free_all(4000);
+    mb_thread_flush();
+    uint64_t chain = mbi_pool_pop_batch(pool, &counts);
+    cr_assert_neq(chain, 0);
+    mbi_pool_push_batch(pool, chain, &counts);
+    chain_first(chain)->rest = 0;
+    (void)mbi_pool_pop_batch(pool, &counts);
+}
+
+Test(corruption, a_pool_that_was_never_used_has_no_slots)
+{
+    allocate(1);
+    const struct pool *other = &mbi_pools[CLASS + 1];
+    cr_assert_not(slot_space_has(&other->space, (struct slot *)(void *)other->carve_next));
+    cr_assert_not(slot_space_has(&other->space, (struct slot *)(void *)other->space.dense));
+}
+
+/* Freed twice, a slot leads to itself. */
+Test(corruption, a_chain_without_end_is_found_by_trim, .signal = SIGABRT)
+{
+    allocate(100);
+    free_all(10);
+    mb_thread_flush();
+    cr_assert_neq(pool->loose, 0);
+    chain_first(pool->loose)->rest = pool->loose;
+    (void)mb_trim(0);
+}
+
+Test(corruption, a_batch_behind_another_is_looked_at_too, .signal = SIGABRT)
+{
+    struct transfer_counts counts;
+    memset(&counts, 0, sizeof counts);
+    allocate(4000);
+    free_all(4000);
+    mb_thread_flush();
+    uint64_t chain = mbi_pool_pop_batch(pool, &counts);
+    cr_assert_neq(chain, 0);
+    mbi_pool_push_batch(pool, chain, &counts);
+    struct slot *first = chain_first(chain);
+    first->rest = (first->rest & SLOT_NUMBER_MASK) | UINT64_C(0x00ffffff) << SLOT_NUMBER_BITS;
+    (void)mbi_pool_pop_batch(pool, &counts);
+}
+
+Test(corruption, a_link_on_the_loose_list_is_found_by_trim, .signal = SIGABRT)
+{
+    allocate(100);
+    free_all(10);
+    mb_thread_flush();
+    cr_assert_neq(pool->loose, 0);
+    memset(chain_first(pool->loose), 'A', sizeof(struct slot));
+    (void)mb_trim(0);
+}
+
+Test(corruption, a_link_on_the_loose_list_is_found_when_more_come, .signal = SIGABRT)
+{
+    allocate(100);
+    free_all(10);
+    mb_thread_flush();
+    cr_assert_neq(pool->loose, 0);
+    memset(chain_first(pool->loose), 'A', sizeof(struct slot));
+    for (size_t i = 10; i < 100; i++) {
+        mb_free(objects[i]);
+    }
+    mb_thread_flush();
+}
+
+Test(corruption, a_magazine_that_counts_slots_and_has_none_is_found, .signal = SIGABRT)
+{
+    allocate(10);
+    mb_free(objects[0]);
+    *(uint64_t *)(void *)objects[0] = 5; /* an address of 0, and 5 rounds */
+    allocate(2);
+}
