@@ -23,7 +23,7 @@ set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
 folder=$root/tests/mutation
 out=$root/build/mutation
-suites='^(unit|concurrent|dropin)$'
+suites='^(unit|concurrent|dropin|check)$'
 
 die() {
     echo "tests/mutation/run.sh: $*" >&2
@@ -185,12 +185,12 @@ pattern_of() {
     echo "^($(xargs <<<"$1" | tr ' ' '|'))\$"
 }
 
-# What has to be built for these tests: what their commands name in the build tree. The drop-in's programs are
-# named in a script.
+# What has to be built for these tests: what their commands name in the build tree, where the folder of libraries
+# stands for the shared one. The drop-in's programs are named in a script.
 targets_of() {
     local build=$out/$1/tree/build/$1 commands
     commands=$(ctest --test-dir "$build" -N -V -R "$2" | sed -n 's/^[0-9]*: Test command: //p' | tr -d '"' | tr ' ' '\n')
-    sed -n "s|^$build/||p" <<<"$commands" | sort -u
+    sed -n "s|^$build/||p" <<<"$commands" | sed 's|^lib$|memorybucket|' | sort -u
     if grep -q '/dropin/programs.sh$' <<<"$commands"; then
         echo memorybucket_dropin dropin_contract dropin_operators dropin_lifecycle
     fi

@@ -1,0 +1,63 @@
+#!/usr/bin/env bash
+# What takes longer than tests/run.sh may: larger models, every fault at every call, every mutation, long random runs,
+# fuzzing, coverage, and static analysis of the tests. Says how long each took. About two hours on two cores.
+# Usage: tests/deep.sh [PART...]    PART is models, faults, mutations, random, fuzz, coverage, analysis or soak; default: all
+set -euo pipefail
+cd "$(dirname "$0")/.."
+all=(analysis models random coverage faults fuzz mutations soak)
+parts=("$@")
+[ ${#parts[@]} -gt 0 ] || parts=("${all[@]}")
+for part in "${parts[@]}"; do
+    case " ${all[*]} " in
+    *" $part "*) ;;
+    *)
+        [ "$part" = -h ] || [ "$part" = --help ] || echo "tests/deep.sh: $part: no such part" >&2
+        sed -n '2,4s/^# //p' "$0"
+        [ "$part" = -h ] || [ "$part" = --help ] || exit 2
+        exit 0
+        ;;
+    esac
+done
+
+tests/packages.sh build test
+cmake --preset release >/dev/null
+cmake --build --preset release >/dev/null
+
+run_part() {
+    case $1 in
+    analysis) tests/analysis/run.sh . --all ;;
+    models)
+        for model in stack stack_orders counted_once publish thread_exit trim; do
+            tests/model/run.sh --deep tests/model/$model.pml || return
+        done
+        ;;
+    random)
+        seed=$(date +%s)
+        build/release/bin/property --seed "$seed" --programs 20000 &&
+            MB_MAGAZINE_SIZE=8 MB_BLOCK_SIZE=4K MB_DECAY_MS=0 build/release/bin/property --seed "$seed" --programs 5000 &&
+            build/release/bin/property --seed "$seed" --programs 2000 --threads 8 --at-once
+        ;;
+    coverage) tests/coverage/run.sh ;;
+    faults) tests/fault/run.sh --all ;;
+    fuzz) tests/fuzz/run.sh --seconds 600 ;;
+    mutations) tests/mutation/run.sh ;;
+    soak) tests/soak.sh ;;
+    esac
+}
+
+failed=()
+summary=()
+for part in "${parts[@]}"; do
+    echo "== $part"
+    began=$SECONDS
+    result=passed
+    run_part "$part" || result=FAILED
+    [ $result = passed ] || failed+=("$part")
+    summary+=("$(printf '%-10s %s in %d min %02d s' "$part" $result $(((SECONDS - began) / 60)) $(((SECONDS - began) % 60)))")
+done
+printf '%s\n' "${summary[@]}"
+if [ ${#failed[@]} -gt 0 ]; then
+    echo "Failed: ${failed[*]}"
+    exit 1
+fi
+echo "All of it passed: ${parts[*]}"
