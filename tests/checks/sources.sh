@@ -128,7 +128,7 @@ rung() {
     check/quarantine.h | check/report.*) echo 17 ;;
     check/guarded.*) echo 18 ;;
     check/faults.*) echo 19 ;;
-    check/heap.* | check/check.c) echo 20 ;;
+    check/heap.* | check/place.* | check/check.c) echo 20 ;;
     api.* | batch.* | memory.* | stats.*) echo 21 ;;
     dropin/*) echo 22 ;;
     cli/*) echo 23 ;;
