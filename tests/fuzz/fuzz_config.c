@@ -146,7 +146,7 @@ static bool starts_with(const char *text, const char *start)
 static unsigned complaints_about(enum variable variable)
 {
     static const char no_effect[] =
-        "memorybucket: MB_BACKGROUND=1 has no effect, as nothing decays";
+        "memorybucket: MB_BACKGROUND=1 has no effect, as nothing decays (MB_DECAY_MS=-1)\n";
     char start[80];
     unsigned count = 0;
     snprintf(start, sizeof start, "memorybucket: %s=", variables[variable].name);

@@ -61,7 +61,7 @@ if [ $mode = print ]; then
 fi
 
 # Impossible sizes are asked for on purpose, and ASan says so each time.
-quiet() { grep -vE 'WARNING: AddressSanitizer failed to allocate|requested allocation size' || true; }
+quiet() { grep -avE 'WARNING: AddressSanitizer failed to allocate|requested allocation size' || true; }
 length_of() { [ "$1" = api ] && echo 360 || echo 160; }
 
 found=()
@@ -90,7 +90,7 @@ for target in "${targets[@]}"; do
         status=0
         wait "${running[job - 1]}" || status=$?
         executions=$(sed -nE 's/^stat::number_of_executed_units: *//p' "$log.$job")
-        coverage=$(grep -oE 'cov: [0-9]+ ft: [0-9]+' "$log.$job" | tail -n 1 || true)
+        coverage=$(grep -aoE 'cov: [0-9]+ ft: [0-9]+' "$log.$job" | tail -n 1 || true)
         echo "$target: ${executions:-?} executions; coverage: ${coverage:-?} (edges, features); log: $PWD/$log.$job"
         if [ "$status" -ne 0 ]; then
             quiet <"$log.$job" | tail -n 40
