@@ -53,15 +53,6 @@ void next_allocator_end_faults(void)
     fault_end();
 }
 
-static bool fails_with(enum fault_function function, int error)
-{
-    if (!fault_happens(function)) {
-        return false;
-    }
-    errno = error;
-    return true;
-}
-
 static void *counted(void *pointer)
 {
     if (pointer != NULL) {
@@ -75,18 +66,18 @@ enum { FAILING_BYTES_MAX = 65536 };
 
 PROVIDE(void *, malloc, size_t size)
 {
-    bool fails = size <= FAILING_BYTES_MAX && fails_with(FAULT_malloc, ENOMEM);
+    bool fails = size <= FAILING_BYTES_MAX && fault_fails_with(FAULT_malloc, ENOMEM);
     return fails ? NULL : counted(__libc_malloc(size));
 }
 
 PROVIDE(void *, calloc, size_t count, size_t size)
 {
-    return fails_with(FAULT_calloc, ENOMEM) ? NULL : counted(__libc_calloc(count, size));
+    return fault_fails_with(FAULT_calloc, ENOMEM) ? NULL : counted(__libc_calloc(count, size));
 }
 
 PROVIDE(void *, realloc, void *pointer, size_t size)
 {
-    if (fails_with(FAULT_realloc, ENOMEM)) {
+    if (fault_fails_with(FAULT_realloc, ENOMEM)) {
         return NULL;
     }
     void *moved = __libc_realloc(pointer, size);
@@ -133,14 +124,14 @@ PROVIDE(void *, mmap, void *start, size_t bytes, int protection, int flags, int 
 
 PROVIDE(int, mprotect, void *start, size_t bytes, int protection)
 {
-    return fails_with(FAULT_mprotect, ENOMEM)
+    return fault_fails_with(FAULT_mprotect, ENOMEM)
                ? -1
                : (int)syscall(SYS_mprotect, start, bytes, protection);
 }
 
 PROVIDE(int, madvise, void *start, size_t bytes, int advice)
 {
-    return fails_with(FAULT_madvise, EINVAL) ? -1
+    return fault_fails_with(FAULT_madvise, EINVAL) ? -1
                                              : (int)syscall(SYS_madvise, start, bytes, advice);
 }
 

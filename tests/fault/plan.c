@@ -1,6 +1,7 @@
 /* plan: one page, shared with the runner. */
 #include "plan.h"
 
+#include <errno.h>
 #include <stddef.h>
 #include <sys/mman.h>
 
@@ -48,6 +49,15 @@ bool fault_happens(enum fault_function function)
         failed_here[function]++;
     }
     return fails;
+}
+
+bool fault_fails_with(enum fault_function function, int error)
+{
+    if (!fault_happens(function)) {
+        return false;
+    }
+    errno = error;
+    return true;
 }
 
 void fault_end(void)

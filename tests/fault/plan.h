@@ -69,6 +69,9 @@ struct fault_page {
 /* Counts a call; true when it shall fail. */
 bool fault_happens(enum fault_function function);
 
+/* The same for functions that tell by errno, which is set. */
+bool fault_fails_with(enum fault_function function, int error);
+
 /* From now on nothing fails. */
 void fault_end(void);
 

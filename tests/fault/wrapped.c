@@ -24,15 +24,6 @@ static _Atomic uint64_t threads_created;
     result __wrap_##name(__VA_ARGS__);                                                             \
     result __wrap_##name(__VA_ARGS__)
 
-static bool fails_with(enum fault_function function, int error)
-{
-    if (!fault_happens(function)) {
-        return false;
-    }
-    errno = error;
-    return true;
-}
-
 static void *counted(void *pointer)
 {
     if (pointer != NULL) {
@@ -60,19 +51,19 @@ uint64_t wrapped_threads_created(void)
 
 WRAP(void *, mmap, void *start, size_t bytes, int protection, int flags, int file, off_t offset)
 {
-    return fails_with(FAULT_mmap, ENOMEM)
+    return fault_fails_with(FAULT_mmap, ENOMEM)
                ? MAP_FAILED
                : __real_mmap(start, bytes, protection, flags, file, offset);
 }
 
 WRAP(int, mprotect, void *start, size_t bytes, int protection)
 {
-    return fails_with(FAULT_mprotect, ENOMEM) ? -1 : __real_mprotect(start, bytes, protection);
+    return fault_fails_with(FAULT_mprotect, ENOMEM) ? -1 : __real_mprotect(start, bytes, protection);
 }
 
 WRAP(int, madvise, void *start, size_t bytes, int advice)
 {
-    if (fails_with(FAULT_madvise, EINVAL)) {
+    if (fault_fails_with(FAULT_madvise, EINVAL)) {
         return -1;
     }
     if (advice == MADV_DONTNEED) {
@@ -83,17 +74,17 @@ WRAP(int, madvise, void *start, size_t bytes, int advice)
 
 WRAP(int, mincore, void *start, size_t bytes, unsigned char *pages)
 {
-    return fails_with(FAULT_mincore, EAGAIN) ? -1 : __real_mincore(start, bytes, pages);
+    return fault_fails_with(FAULT_mincore, EAGAIN) ? -1 : __real_mincore(start, bytes, pages);
 }
 
 WRAP(int, getrlimit, int resource, struct rlimit *limit)
 {
-    return fails_with(FAULT_getrlimit, EPERM) ? -1 : __real_getrlimit(resource, limit);
+    return fault_fails_with(FAULT_getrlimit, EPERM) ? -1 : __real_getrlimit(resource, limit);
 }
 
 WRAP(int, sched_getaffinity, pid_t process, size_t bytes, cpu_set_t *set)
 {
-    return fails_with(FAULT_sched_getaffinity, EINVAL)
+    return fault_fails_with(FAULT_sched_getaffinity, EINVAL)
                ? -1
                : __real_sched_getaffinity(process, bytes, set);
 }
@@ -103,11 +94,11 @@ static bool system_call_fails(long number)
 {
     switch (number) {
     case SYS_membarrier:
-        return fails_with(FAULT_membarrier, EPERM);
+        return fault_fails_with(FAULT_membarrier, EPERM);
     case SYS_openat:
-        return fails_with(FAULT_openat, EMFILE);
+        return fault_fails_with(FAULT_openat, EMFILE);
     case SYS_read:
-        return fails_with(FAULT_read, EIO);
+        return fault_fails_with(FAULT_read, EIO);
     default:
         return false;
     }
@@ -189,17 +180,17 @@ void wrapped_setspecific(pthread_key_t key, const void *value)
 
 WRAP(void *, malloc, size_t size)
 {
-    return fails_with(FAULT_malloc, ENOMEM) ? NULL : counted(__real_malloc(size));
+    return fault_fails_with(FAULT_malloc, ENOMEM) ? NULL : counted(__real_malloc(size));
 }
 
 WRAP(void *, calloc, size_t count, size_t size)
 {
-    return fails_with(FAULT_calloc, ENOMEM) ? NULL : counted(__real_calloc(count, size));
+    return fault_fails_with(FAULT_calloc, ENOMEM) ? NULL : counted(__real_calloc(count, size));
 }
 
 WRAP(void *, realloc, void *pointer, size_t size)
 {
-    if (fails_with(FAULT_realloc, ENOMEM)) {
+    if (fault_fails_with(FAULT_realloc, ENOMEM)) {
         return NULL;
     }
     void *moved = __real_realloc(pointer, size);

@@ -33,6 +33,29 @@ static void free_all(size_t count)
     }
 }
 
+static struct transfer_counts counts;
+
+/* The first slot of the batch that the next pop takes; there are others below it. */
+static struct slot *batch_on_top(void)
+{
+    allocate(4000);
+    free_all(4000);
+    mb_thread_flush();
+    uint64_t chain = mbi_pool_pop_batch(pool, &counts);
+    cr_assert_neq(chain, 0);
+    mbi_pool_push_batch(pool, chain, &counts);
+    return chain_first(chain);
+}
+
+/* Of a hundred objects ten are freed: objects[10] and up stay. */
+static void leave_loose_slots(void)
+{
+    allocate(100);
+    free_all(10);
+    mb_thread_flush();
+    cr_assert_neq(pool->loose, 0);
+}
+
 static bool has(const char *address)
 {
     return slot_space_has(&pool->space, (const struct slot *)(const void *)address);
@@ -95,9 +118,8 @@ Test(corruption, carving_what_was_freed_before_aborts, .signal = SIGABRT)
 /* Of a full magazine the first two links are read when it is put away. */
 Test(corruption, a_link_out_of_the_span_is_found_when_the_magazine_is_put_away, .signal = SIGABRT)
 {
-    size_t count = 3 * (size_t)pool->rounds;
     allocate(4000);
-    count = 3 * (size_t)pool->rounds;
+    size_t count = 3 * (size_t)pool->rounds;
     for (size_t i = 0; i < count; i++) {
         mb_free(objects[i]);
         memset(objects[i], 'A', sizeof(struct slot)); /* but the one behind it has it already */
@@ -122,30 +144,14 @@ Test(corruption, a_link_out_of_the_span_with_the_right_count_is_found, .signal =
 /* A batch in the centre, written over: its word leads to slots that are none. */
 Test(corruption, a_batch_that_was_written_over_is_found_when_it_is_taken, .signal = SIGABRT)
 {
-    struct transfer_counts counts;
-    memset(&counts, 0, sizeof counts);
-    allocate(4000);
-    free_all(4000);
-    mb_thread_flush();
-    uint64_t chain = mbi_pool_pop_batch(pool, &counts);
-    cr_assert_neq(chain, 0);
-    mbi_pool_push_batch(pool, chain, &counts);
-    chain_first(chain)->rest |= UINT64_C(0xff000000); /* the second slot's number */
+    batch_on_top()->rest |= UINT64_C(0xff000000); /* the second slot's number */
     (void)mbi_pool_pop_batch(pool, &counts);
 }
 
 /* The commonest of all: the object's first word is set to 0. */
 Test(corruption, a_batch_that_was_cleared_is_found_when_it_is_taken, .signal = SIGABRT)
 {
-    struct transfer_counts counts;
-    memset(&counts, 0, sizeof counts);
-    allocate(4000);
-    free_all(4000);
-    mb_thread_flush();
-    uint64_t chain = mbi_pool_pop_batch(pool, &counts);
-    cr_assert_neq(chain, 0);
-    mbi_pool_push_batch(pool, chain, &counts);
-    chain_first(chain)->rest = 0;
+    batch_on_top()->rest = 0;
     (void)mbi_pool_pop_batch(pool, &counts);
 }
 
@@ -160,45 +166,28 @@ Test(corruption, a_pool_that_was_never_used_has_no_slots)
 /* Freed twice, a slot leads to itself. */
 Test(corruption, a_chain_without_end_is_found_by_trim, .signal = SIGABRT)
 {
-    allocate(100);
-    free_all(10);
-    mb_thread_flush();
-    cr_assert_neq(pool->loose, 0);
+    leave_loose_slots();
     chain_first(pool->loose)->rest = pool->loose;
     (void)mb_trim(0);
 }
 
 Test(corruption, a_batch_behind_another_is_looked_at_too, .signal = SIGABRT)
 {
-    struct transfer_counts counts;
-    memset(&counts, 0, sizeof counts);
-    allocate(4000);
-    free_all(4000);
-    mb_thread_flush();
-    uint64_t chain = mbi_pool_pop_batch(pool, &counts);
-    cr_assert_neq(chain, 0);
-    mbi_pool_push_batch(pool, chain, &counts);
-    struct slot *first = chain_first(chain);
+    struct slot *first = batch_on_top();
     first->rest = (first->rest & SLOT_NUMBER_MASK) | UINT64_C(0x00ffffff) << SLOT_NUMBER_BITS;
     (void)mbi_pool_pop_batch(pool, &counts);
 }
 
 Test(corruption, a_link_on_the_loose_list_is_found_by_trim, .signal = SIGABRT)
 {
-    allocate(100);
-    free_all(10);
-    mb_thread_flush();
-    cr_assert_neq(pool->loose, 0);
+    leave_loose_slots();
     memset(chain_first(pool->loose), 'A', sizeof(struct slot));
     (void)mb_trim(0);
 }
 
 Test(corruption, a_link_on_the_loose_list_is_found_when_more_come, .signal = SIGABRT)
 {
-    allocate(100);
-    free_all(10);
-    mb_thread_flush();
-    cr_assert_neq(pool->loose, 0);
+    leave_loose_slots();
     memset(chain_first(pool->loose), 'A', sizeof(struct slot));
     for (size_t i = 10; i < 100; i++) {
         mb_free(objects[i]);
