@@ -99,9 +99,11 @@ MBI_COLD void mbi_api_free_rare(void *pointer, size_t size)
 MBI_COLD void *mbi_api_realloc_rare(void *old, size_t size, enum class_rule rule)
 {
     if (checks_large()) {
-        bool is_whole = size != 0 && size_class_of(size) % 2 != 0;
-        bool is_aligned = rule == CLASS_ABI_ALIGNED || size > SMALL_BYTES_MAX || is_whole;
-        return mbi_check_realloc(old, size, is_aligned ? ABI_ALIGNMENT_BYTES : SIZE_STEP_BYTES);
+        size_t standard = size != 0 || rule == CLASS_ABI_ALIGNED ? ABI_ALIGNMENT_BYTES
+                                                                 : SIZE_STEP_BYTES;
+        return mbi_check_realloc(old, size, size_is_small(size)
+                                                ? api_alignment_of_small(size, rule)
+                                                : standard);
     }
     size_t class = region_class_of(old);
     if (class < SIZE_CLASS_COUNT) {

@@ -127,12 +127,10 @@ static inline void *api_move(void *old, size_t old_bytes, size_t size, enum clas
     return pointer;
 }
 
-/* Whether a slot is aligned as a new object of this size would be: 8 or 16. */
-static inline bool api_slot_is_aligned_for(size_t class, size_t size, enum class_rule rule)
+/* How an object of 1 to 512 bytes is aligned: to 8 or 16. */
+static inline size_t api_alignment_of_small(size_t size, enum class_rule rule)
 {
-    size_t new_bytes = api_class_offset_of(size, rule) + SIZE_STEP_BYTES;
-    return new_bytes % ABI_ALIGNMENT_BYTES != 0
-           || size_class_slot_bytes(class) % ABI_ALIGNMENT_BYTES == 0;
+    return size_class_promised_alignment_bytes(api_class_offset_of(size, rule) / SIZE_STEP_BYTES);
 }
 
 /* An object stays where it is while it fits, is aligned, and uses more than half of its slot. */
@@ -142,7 +140,7 @@ static inline void *api_realloc_slot(void *old, size_t class, size_t size, enum 
     bool stays =
         size_is_small(size) && api_class_offset_of(size, rule) == class * SIZE_STEP_BYTES;
     bool fits = size <= slot_bytes && size > slot_bytes / 2;
-    if (stays || (fits && api_slot_is_aligned_for(class, size, rule))) {
+    if (stays || (fits && slot_bytes % api_alignment_of_small(size, rule) == 0)) {
         return old;
     }
     return api_move(old, slot_bytes, size, rule);

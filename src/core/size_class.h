@@ -65,6 +65,13 @@ MBI_HOT_INLINE size_t size_class_alignment_bytes(size_t class)
     return slot_bytes & (~slot_bytes + 1);
 }
 
+/* What mb_alloc and malloc promise of a slot of this class. */
+MBI_HOT_INLINE size_t size_class_promised_alignment_bytes(size_t class)
+{
+    size_t alignment_bytes = size_class_alignment_bytes(class);
+    return alignment_bytes < ABI_ALIGNMENT_BYTES ? alignment_bytes : ABI_ALIGNMENT_BYTES;
+}
+
 /* The fewest slots that fill whole cache lines: runs of them share no line with other runs. */
 static inline size_t size_class_line_rounds(size_t class)
 {

@@ -233,26 +233,19 @@ static size_t magazine_class(const struct magazine *loaded)
     return (size_t)(loaded - mbi_thread_cache->loaded);
 }
 
-/* What mb_alloc and malloc promise of this class. */
-static size_t promised_alignment_bytes(size_t class)
-{
-    size_t alignment_bytes = size_class_alignment_bytes(class);
-    return alignment_bytes < ABI_ALIGNMENT_BYTES ? alignment_bytes : ABI_ALIGNMENT_BYTES;
-}
-
 MBI_COLD void *mbi_thread_cache_alloc_slow(size_t size_bytes, const struct magazine *empty)
 {
     int saved_errno = errno;
     size_t class = magazine_class(empty);
     if (MBI_UNLIKELY(!mbi_thread_cache->active) && mbi_thread_cache_own() == NULL
         && checked_is_on()) {
-        return mbi_check_alloc(size_bytes, promised_alignment_bytes(class));
+        return mbi_check_alloc(size_bytes, size_class_promised_alignment_bytes(class));
     }
     struct slot *slot = mbi_thread_cache_take(class);
     if (MBI_LIKELY(slot != NULL)) {
         return slot;
     }
-    void *pointer = mbi_thread_cache_spill(class, promised_alignment_bytes(class));
+    void *pointer = mbi_thread_cache_spill(class, size_class_promised_alignment_bytes(class));
     if (pointer != NULL) {
         errno = saved_errno;
     }
