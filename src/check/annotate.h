@@ -40,7 +40,6 @@ static inline bool annotate_sanitizer_is_here(void)
 static inline bool annotate_memcheck_is_here(void)
 {
     char any = 0;
-
     return VALGRIND_MAKE_MEM_DEFINED(&any, sizeof any) != 0;
 }
 

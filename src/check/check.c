@@ -36,11 +36,6 @@ static bool forwards; /* a sanitizer has its own malloc, and watches that */
 /* Under check_lock. */
 static uint32_t generation;
 
-static bool asks_for(unsigned kind)
-{
-    return (mbi_config.check & kind) != 0;
-}
-
 bool mbi_check_init(void)
 {
     forwards = annotate_sanitizer_is_here() && mbi_config.check == 0
@@ -79,7 +74,6 @@ bool mbi_check_is_of_this_process(const struct object *object)
     return object->generation == generation;
 }
 
-
 /* False when there is no memory for the entry. */
 static bool enter(struct object *object, const struct stack *now)
 {
@@ -110,7 +104,7 @@ static void *allocate(size_t size_bytes, size_t alignment_bytes)
     if (object.home != HOME_LARGE) {
         annotate_open(start, object.room_bytes);
     }
-    if (asks_for(CHECK_OVERFLOW)) {
+    if (config_checks(CHECK_OVERFLOW)) {
         mbi_faults_set_canary(&object);
     }
     if (!enter(&object, &now)) {
@@ -147,6 +141,18 @@ void *mbi_check_alloc(size_t size_bytes, size_t alignment_bytes)
     return allocate(size_bytes, alignment_bytes);
 }
 
+/* A copy of what is known of an object; false when nothing is. */
+static bool look_up(const void *pointer, struct object *out)
+{
+    mbi_check_lock();
+    const struct object *object = mbi_ledger_find((uintptr_t)pointer);
+    if (object != NULL) {
+        *out = *object;
+    }
+    mbi_check_unlock();
+    return object != NULL;
+}
+
 /* The object that a pointer lies in; false when there is none. */
 static bool find_around(const void *pointer, struct object *out)
 {
@@ -158,16 +164,12 @@ static bool find_around(const void *pointer, struct object *out)
             start = (uintptr_t)pointer - into;
         }
     }
-    mbi_check_lock();
     if (mbi_guarded_holds(pointer)) {
+        mbi_check_lock();
         start = mbi_guarded_object_at(pointer);
+        mbi_check_unlock();
     }
-    const struct object *object = start != 0 ? mbi_ledger_find(start) : NULL;
-    if (object != NULL) {
-        *out = *object;
-    }
-    mbi_check_unlock();
-    return object != NULL;
+    return start != 0 && look_up((const void *)start, out);
 }
 
 /* False when it may be an object that the system allocator gave to somebody else. */
@@ -177,7 +179,6 @@ static bool report_unknown(void *pointer, const struct stack *now)
     bool found = find_around(pointer, &around);
     return mbi_faults_report_invalid(pointer, found ? &around : NULL, now);
 }
-
 
 static void release(void *pointer, size_t said_bytes)
 {
@@ -205,7 +206,7 @@ static void release(void *pointer, size_t said_bytes)
         return;
     }
     if (!was_live) {
-        if (asks_for(CHECK_DOUBLE_FREE)) {
+        if (config_checks(CHECK_DOUBLE_FREE)) {
             mbi_faults_report_double_free(&object, &now);
         } else if (mbi_place_is_watched()) {
             annotate_freed(pointer, 0); /* which memcheck reports */
@@ -213,7 +214,7 @@ static void release(void *pointer, size_t said_bytes)
         return; /* the first free stands */
     }
     object.state = OBJECT_LIVE; /* until now: the reports say where it was allocated */
-    if (asks_for(CHECK_SIZE) && said_bytes != CHECKED_SIZE_UNKNOWN
+    if (config_checks(CHECK_SIZE) && said_bytes != CHECKED_SIZE_UNKNOWN
         && said_bytes != object.size_bytes) {
         mbi_faults_report_size(&object, said_bytes, &now);
     }
@@ -233,18 +234,6 @@ void mbi_check_free(void *pointer, size_t size_bytes)
         release(pointer, size_bytes);
     }
     errno = saved_errno;
-}
-
-/* A copy of what is known of an object; false when nothing is. */
-static bool look_up(const void *pointer, struct object *out)
-{
-    mbi_check_lock();
-    const struct object *object = mbi_ledger_find((uintptr_t)pointer);
-    if (object != NULL) {
-        *out = *object;
-    }
-    mbi_check_unlock();
-    return object != NULL;
 }
 
 /* Always to another place: who keeps the old address is found out. */

@@ -43,7 +43,7 @@ bool mbi_faults_find_overflow(const struct object *object, struct damage *damage
     unsigned char *slack = object_start(object) + object->size_bytes;
     size_t bytes = object->room_bytes - object->size_bytes;
     size_t at = 0;
-    if ((mbi_config.check & CHECK_OVERFLOW) == 0 || object->reported) {
+    if (!config_checks(CHECK_OVERFLOW) || object->reported) {
         return false;
     }
     annotate_open(slack, bytes);

@@ -17,10 +17,11 @@ static size_t page_bytes;
 /* Under the check lock. */
 static uintptr_t *object_of_page;
 static size_t fresh; /* pages below have been used */
-static size_t live;
-static size_t turn;
+static size_t live; /* objects on pages */
+static size_t turn; /* objects that came when the pages were short */
 static struct quarantine freed;
 
+/* Constant from mbi_guarded_init on; read by the handler. */
 static struct sigaction previous_action;
 
 static size_t region_bytes(void)

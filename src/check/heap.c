@@ -169,11 +169,11 @@ static void check_leaks(void)
 
 void mbi_heap_check_at_exit(void)
 {
-    if (!checked_is_on() || mbi_config.check == 0) {
+    if (!checked_is_on() || !config_checks(CHECK_ALL)) {
         return;
     }
     (void)mbi_heap_check();
-    if ((mbi_config.check & CHECK_LEAK) != 0) {
+    if (config_checks(CHECK_LEAK)) {
         check_leaks();
     }
 }

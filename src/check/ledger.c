@@ -5,6 +5,7 @@
 
 enum { PLACES_FIRST = 1 << 10 };
 
+/* Under the check lock. */
 static struct object *entries;
 static size_t places; /* a power of two */
 static size_t used;

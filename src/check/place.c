@@ -27,21 +27,16 @@ static bool is_watched;
 static struct quarantine of_pools[SIZE_CLASS_COUNT];
 static struct quarantine of_large;
 
-static bool checks(unsigned kinds)
-{
-    return (mbi_config.check & kinds) != 0;
-}
-
 /* An object that is used again at once is freed a second time without anybody noticing. */
 static bool keeps_freed(void)
 {
-    return checks(CHECK_USE_AFTER_FREE | CHECK_DOUBLE_FREE);
+    return config_checks(CHECK_USE_AFTER_FREE | CHECK_DOUBLE_FREE);
 }
 
 void mbi_place_init(void)
 {
     is_watched = annotate_memcheck_is_here() || annotate_sanitizer_is_here();
-    if (checks(CHECK_USE_AFTER_FREE | CHECK_OVERFLOW) && !is_watched) {
+    if (config_checks(CHECK_USE_AFTER_FREE | CHECK_OVERFLOW) && !is_watched) {
         guards = mbi_guarded_init();
     }
 }
@@ -122,7 +117,7 @@ static bool place_in_pool(struct object *object, size_t class, size_t alignment_
 
 static bool place_large(struct object *object, size_t alignment_bytes)
 {
-    size_t canary = checks(CHECK_OVERFLOW) ? LARGE_CANARY_BYTES : 0;
+    size_t canary = config_checks(CHECK_OVERFLOW) ? LARGE_CANARY_BYTES : 0;
     size_t bytes;
     if (__builtin_add_overflow(object->size_bytes, canary, &bytes)) {
         bytes = SIZE_MAX; /* which it will refuse */
@@ -139,7 +134,7 @@ static bool place_large(struct object *object, size_t alignment_bytes)
 
 bool mbi_place_object(struct object *object, size_t alignment_bytes, const struct stack *now)
 {
-    size_t canary = checks(CHECK_OVERFLOW) || is_watched ? SLOT_CANARY_BYTES : 0;
+    size_t canary = config_checks(CHECK_OVERFLOW) || is_watched ? SLOT_CANARY_BYTES : 0;
     if (object->size_bytes > SMALL_BYTES_MAX) {
         return place_large(object, alignment_bytes);
     }
@@ -165,7 +160,7 @@ void mbi_place_undo(const struct object *object)
 static void put_in_quarantine(struct quarantine *quarantine, uintptr_t address)
 {
     struct object *object = mbi_ledger_find(address);
-    object->filled = checks(CHECK_USE_AFTER_FREE);
+    object->filled = config_checks(CHECK_USE_AFTER_FREE);
     quarantine_put(quarantine, object);
 }
 
@@ -187,7 +182,7 @@ static void keep_large(const struct object *object, const struct stack *now)
     struct object oldest;
     bool keeps =
         keeps_freed() && !is_watched && object->room_bytes <= LARGE_OBJECT_BYTES_MAX;
-    if (keeps && checks(CHECK_USE_AFTER_FREE)) {
+    if (keeps && config_checks(CHECK_USE_AFTER_FREE)) {
         mbi_faults_poison(object);
     }
     mbi_check_lock();
@@ -214,7 +209,7 @@ void mbi_place_keep(const struct object *object, const struct stack *now)
         keep_large(object, now);
         return;
     case HOME_SLOT:
-        if (checks(CHECK_USE_AFTER_FREE)) {
+        if (config_checks(CHECK_USE_AFTER_FREE)) {
             mbi_faults_poison(object);
         }
         annotate_freed((void *)object_address(object), object->room_bytes);

@@ -17,6 +17,10 @@ struct stored {
 /* Words of 8 bytes; ids are offsets in them, and 0 is none. */
 enum { COMMIT_WORDS = 1 << 17, TABLE_FIRST = 1 << 12, ARENA_WORDS_MAX = 1 << 28 };
 
+/*
+ * Under the check lock. What is stored never changes, and the arena never moves: who has a number
+ * got it under the lock, and reads its stack without.
+ */
 static uint64_t *arena;
 static size_t arena_words = ARENA_WORDS_MAX; /* less where the address space is short */
 static size_t arena_used = 1;
@@ -26,7 +30,7 @@ static uint32_t *table;
 static size_t table_size; /* a power of two */
 static size_t table_used;
 
-static _Atomic bool warm;
+static _Atomic bool warm; /* set once; until somebody sees it he takes no stacks */
 
 void mbi_stacks_warm_up(void)
 {

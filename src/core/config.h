@@ -53,6 +53,12 @@ struct config {
 
 extern MBI_HIDDEN struct config mbi_config;
 
+/* Whether MB_CHECK asks for any of these. */
+static inline bool config_checks(unsigned kinds)
+{
+    return (mbi_config.check & kinds) != 0;
+}
+
 /*
  * Fills mbi_config from the defaults and the environment (secure_getenv). A bad value gets one
  * line on stderr (name, value, what is accepted) and the default. Allocates nothing.
