@@ -90,6 +90,17 @@ static bool place_guarded(struct object *object, size_t alignment_bytes)
     return start != NULL;
 }
 
+/* Cuts the time short of a slot of the class, or of a larger one that is aligned alike. */
+static uintptr_t reuse_needed(size_t class, size_t alignment_bytes, const struct stack *now)
+{
+    uintptr_t start = 0;
+    while (start == 0 && class < SIZE_CLASS_COUNT) {
+        start = reuse_slot(class, true, now);
+        class = size_class_next_aligned(class, alignment_bytes);
+    }
+    return start;
+}
+
 /* A slot, the oldest first; or what serves the class when it has none. */
 static bool place_in_pool(struct object *object, size_t class, size_t alignment_bytes,
                           const struct stack *now)
@@ -99,10 +110,13 @@ static bool place_in_pool(struct object *object, size_t class, size_t alignment_
         start = (uintptr_t)mbi_thread_cache_take(class);
     }
     if (start == 0) {
-        start = reuse_slot(class, true, now);
+        start = reuse_needed(class, alignment_bytes, now);
     }
     if (start == 0) {
         start = (uintptr_t)mbi_thread_cache_spill(class, alignment_bytes);
+    }
+    if (start == 0) {
+        start = reuse_needed(class, alignment_bytes, now); /* what the program's handler freed */
     }
     object->hidden = object_hide(start);
     object->room_bytes = size_class_slot_bytes(class);

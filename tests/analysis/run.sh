@@ -20,7 +20,7 @@ tidy() {
     case $1 in
     src/cli/*) flags+=(-DMBRUN_LIBRARY_FROM_BIN='"../lib"') ;;
     src/dropin/*) flags+=(-DMEMORYBUCKET_DROPIN) ;;
-    tests/*) flags+=(-Itests -Ibench -DKEYS_TAKEN=40) ;;
+    tests/*) flags+=(-Itests -Ibench -DKEYS_TAKEN=40 '-DPROPERTY_DIR="tests/property"') ;;
     bench/*) flags+=(-DBENCH_CALLED) ;;
     esac
     output=$(nice clang-tidy --quiet "$1" -- "${flags[@]}" 2>&1) || {

@@ -38,6 +38,14 @@ static const struct configuration configurations[] = {
       false,
       { workload_sizes, workload_threads, workload_memory } },
     { "wide", { { "MB_BLOCK_SIZE", "16M" } }, false, { workload_fill_dense_pool } },
+    { "checked",
+      { { "MB_CHECK", "1" } },
+      false,
+      { workload_sizes, workload_threads, workload_limit, workload_memory } },
+    { "guarded", /* nothing that was freed is kept, so all can be counted */
+      { { "MB_CHECK", "overflow,size,leak" } },
+      false,
+      { workload_sizes, workload_threads, workload_memory } },
     { "huge", { { "MB_HUGEPAGE", "1" } }, false, { workload_memory } },
 };
 
@@ -94,17 +102,18 @@ static void come_up(void)
 static void check_nothing_is_held(void)
 {
     enum { OBJECTS = 500 };
-    static struct object objects[OBJECTS];
+    static struct test_object objects[OBJECTS];
     object_make_batch(objects, 256, OBJECTS);
     object_free_batch(objects, OBJECTS);
     mb_thread_flush();
     size_t given_back = objects_trim(0);
     const struct mb_stats *stats = objects_check_at_rest();
-    CHECK(given_back != 0 || mbi_region.reserved_bytes == 0, "trim gives nothing back");
+    CHECK(given_back != 0 || mbi_region.reserved_bytes == 0 || mbi_config.check != 0,
+          "trim gives nothing back");
     CHECK(mbi_budget_taken() == 0, "%zu bytes of the budget are taken", mbi_budget_taken());
     for (size_t class = 0; class < MB_POOL_COUNT; class++) {
         const struct mb_pool_stats *pool = &stats->pool[class];
-        CHECK(pool->sorted + pool->orphaned == pool->carved,
+        CHECK(pool->sorted + pool->orphaned + pool->quarantined == pool->carved,
               "pool %zu: %llu of %llu slots are sorted", class, (unsigned long long)pool->sorted,
               (unsigned long long)pool->carved);
     }
@@ -118,7 +127,7 @@ static void check_nothing_is_resident(void)
     const struct mb_stats *stats = objects_check_at_rest();
     /* The last page of a span that is used up goes on to where no slot is: two are filled. */
     uint64_t kept_bytes = 2 * (uint64_t)sysconf(_SC_PAGESIZE);
-    CHECK(stats->resident_bytes <= kept_bytes || mbi_config.huge_pages,
+    CHECK(stats->resident_bytes <= kept_bytes || mbi_config.huge_pages || mbi_config.check != 0,
           "%llu bytes were not given back", (unsigned long long)stats->resident_bytes);
 }
 

@@ -104,6 +104,7 @@ static void job_exec(const struct job *job)
         || (!options.only && (dup2(job->output, 1) < 0 || dup2(job->output, 2) < 0))) {
         die("dup2");
     }
+    /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): parse has set it */
     execvp(options.command[0], options.command);
     die(options.command[0]);
 }

@@ -15,8 +15,8 @@ struct worker {
     pthread_t thread;
     sem_t done; /* the worker has had its turn */
     sem_t go;   /* its next turn */
-    struct object own[OWN_OBJECTS];
-    struct object foreign[FOREIGN_OBJECTS]; /* another thread's, which this one frees */
+    struct test_object own[OWN_OBJECTS];
+    struct test_object foreign[FOREIGN_OBJECTS]; /* another thread's, which this one frees */
     bool destroyed; /* the destructor of its thread-specific data has run */
 };
 
@@ -25,7 +25,7 @@ static pthread_key_t key;
 
 static void use_one_object(void)
 {
-    struct object object = { NULL, 0 };
+    struct test_object object = { NULL, 0 };
     (void)object_make(&object, OBJECT_ALLOC, 72);
     object_resize(&object, 600);
     object_free(&object);
@@ -39,7 +39,7 @@ static void at_exit_of_thread(void *argument)
     ((struct worker *)argument)->destroyed = true;
 }
 
-static void make_own(struct object *own, size_t seed)
+static void make_own(struct test_object *own, size_t seed)
 {
     for (size_t i = 0; i < OWN_OBJECTS; i++) {
         (void)object_make(&own[i], i % OBJECT_HOWS, 1 + (seed * 37 + i * 71) % 700);
@@ -63,7 +63,7 @@ static void *work(void *argument)
 /* The child has one thread, and finds the others' objects as they were. */
 static void live_in_child(void)
 {
-    struct object own[OWN_OBJECTS];
+    struct test_object own[OWN_OBJECTS];
     (void)objects_check_at_rest();
     workload_free_sizes();
     make_own(own, 3);

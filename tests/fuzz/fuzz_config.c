@@ -112,7 +112,7 @@ static size_t digits_read(const char *text, size_t *number)
 static bool number_read(enum variable variable, bool is_size, size_t *number)
 {
     const char *value = getenv(variables[variable].name);
-    size_t length = digits_read(value, number);
+    size_t length = value != NULL ? digits_read(value, number) : 0;
     unsigned shift = 0;
     if (length == 0) {
         return false;
@@ -167,7 +167,7 @@ static void expect_complaint(enum variable variable, bool expected)
 static size_t size_expected(enum variable variable, size_t standard)
 {
     size_t number;
-    bool good = is_set(variable) && number_read(variable, true, &number);
+    bool good = number_read(variable, true, &number);
     expect_complaint(variable, is_set(variable) && !good);
     return good ? number : standard;
 }
@@ -183,7 +183,7 @@ static bool switch_expected(enum variable variable)
 static void check_decay(void)
 {
     int64_t expected = mbi_config.huge_pages ? -1 : 1000;
-    size_t number;
+    size_t number = 0;
     const char *value = getenv("MB_DECAY_MS");
     bool good = value == NULL || strcmp(value, "-1") == 0 || number_read(DECAY_MS, false, &number);
     if (good && value != NULL) {
@@ -313,7 +313,7 @@ static void check_config(const uint32_t standard_rounds[])
     size_t pair_bytes = check_magazines(standard_rounds);
     size_t bound = size_expected(THREAD_CACHE_MAX, 4 << 20);
     size_t number;
-    if (!is_set(THREAD_CACHE_MAX) || !number_read(THREAD_CACHE_MAX, true, &number)) {
+    if (!number_read(THREAD_CACHE_MAX, true, &number)) {
         bound = 2 * pair_bytes > bound ? 2 * pair_bytes : bound;
     }
     EXPECT(mbi_config.thread_cache_bytes_max == bound, "%zu, not %zu",

@@ -12,7 +12,7 @@
 #define EMBED(name, file)                                                                          \
     __asm__(".pushsection .rodata\n" #name ":\n.incbin \"" PROPERTY_DIR "/" file "\"\n.byte 0\n"   \
             ".popsection\n");                                                                      \
-    extern const char name[] __attribute__((visibility("hidden")))
+    extern const char(name)[] __attribute__((visibility("hidden")))
 
 EMBED(print_model_text, "model.h");
 EMBED(print_rest_text, "rest.h");

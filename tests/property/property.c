@@ -170,12 +170,12 @@ static void report_failure(const struct options *options, uint64_t first, uint64
     if (!fails_in_any(&program, attempts, false)) {
         program_clear(&program);
         program = programs_joined(options, first, seed);
+        unsigned long long count = seed - first + 1;
         snprintf(remark, sizeof remark,
                  "property --seed %llu --programs %llu --length %zu --threads %u%s",
-                 (unsigned long long)first, (unsigned long long)(seed - first + 1),
-                 options->length, options->threads, options->at_once ? " --at-once" : "");
-        fprintf(stderr, "It does not fail alone; with the %llu before it:\n",
-                (unsigned long long)(seed - first));
+                 (unsigned long long)first, count, options->length, options->threads,
+                 options->at_once ? " --at-once" : "");
+        fprintf(stderr, "It does not fail alone; with the %llu before it:\n", count - 1);
         if (!fails_in_any(&program, attempts, false)) {
             fprintf(stderr, "Nor do these in %u attempts: no shortest program\nTo repeat: %s\n",
                     attempts, remark);
