@@ -201,26 +201,57 @@ Test(check, slots_of_the_wide_tier, .init = cr_redirect_stderr)
     expect_said("invalid free");
 }
 
+/* Objects of 500 bytes until there is no more memory. */
+enum { OBJECTS_FOR_LIMIT = 20000 };
+static char *for_limit[OBJECTS_FOR_LIMIT];
+static size_t limited_count;
+
+static void reach_limit(void)
+{
+    (void)mb_memory_limit_set((size_t)8 << 20);
+    while (limited_count < OBJECTS_FOR_LIMIT
+           && (for_limit[limited_count] = mb_alloc(500)) != NULL) {
+        limited_count++;
+    }
+    cr_assert(limited_count > 1000 && limited_count < OBJECTS_FOR_LIMIT, "%zu", limited_count);
+}
+
 /* Nothing can be had beyond the limit: what waits in quarantine is used before a request fails. */
 Test(check, memory_that_waits_is_used_where_there_is_a_limit)
 {
-    enum { OBJECTS = 20000 };
-    static char *objects[OBJECTS];
     start_in_pools("1");
-    (void)mb_memory_limit_set((size_t)8 << 20);
-    size_t count = 0;
-    while (count < OBJECTS && (objects[count] = mb_alloc(500)) != NULL) {
-        count++;
-    }
-    cr_assert(count > 1000 && count < OBJECTS, "%zu", count);
+    reach_limit();
     for (size_t i = 0; i < 100; i++) {
-        mb_free(objects[i]);
+        mb_free(for_limit[i]);
     }
     for (size_t i = 0; i < 100; i++) {
-        objects[i] = mb_alloc(500);
-        cr_assert_not_null(objects[i]);
+        for_limit[i] = mb_alloc(i % 2 == 0 ? 500 : 100); /* small ones, too */
+        cr_assert_not_null(for_limit[i]);
     }
+    cr_assert_null(mb_alloc(100));
     cr_assert_eq(mb_check_heap(), 0);
+}
+
+static int free_one(size_t size, void *argument)
+{
+    (void)size;
+    size_t *calls = argument;
+    ++*calls;
+    if (limited_count != 0) {
+        mb_free(for_limit[--limited_count]);
+    }
+    return *calls == 1;
+}
+
+Test(check, the_handler_of_a_limit_helps)
+{
+    size_t calls = 0;
+    start_in_pools("1");
+    reach_limit();
+    mb_set_out_of_memory_handler(free_one, &calls);
+    cr_assert_not_null(mb_alloc(100));
+    cr_assert(calls == 1 || calls == 2, "%zu", calls);
+    mb_set_out_of_memory_handler(NULL, NULL);
 }
 
 Test(check, large_objects_wait_too_and_then_go, .init = cr_redirect_stderr)
