@@ -145,12 +145,9 @@ void *mbi_check_alloc(size_t size_bytes, size_t alignment_bytes)
 static bool look_up(const void *pointer, struct object *out)
 {
     mbi_check_lock();
-    const struct object *object = mbi_ledger_find((uintptr_t)pointer);
-    if (object != NULL) {
-        *out = *object;
-    }
+    bool found = mbi_ledger_copy((uintptr_t)pointer, out);
     mbi_check_unlock();
-    return object != NULL;
+    return found;
 }
 
 /* The object that a pointer lies in; false when there is none. */

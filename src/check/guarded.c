@@ -133,12 +133,9 @@ static bool report_fault(void *pointer, const ucontext_t *context)
     struct object object = { .hidden = 0 };
     mbi_check_lock();
     uintptr_t start = mbi_guarded_object_at(pointer);
-    const struct object *found = start != 0 ? mbi_ledger_find(start) : NULL;
-    if (found != NULL) {
-        object = *found;
-    }
+    bool found = start != 0 && mbi_ledger_copy(start, &object);
     mbi_check_unlock();
-    if (found == NULL) {
+    if (!found) {
         return false;
     }
     struct stack stack;

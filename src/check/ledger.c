@@ -36,6 +36,15 @@ struct object *mbi_ledger_find(uintptr_t address)
     return object->hidden != 0 ? object : NULL;
 }
 
+bool mbi_ledger_copy(uintptr_t address, struct object *out)
+{
+    const struct object *object = mbi_ledger_find(address);
+    if (object != NULL) {
+        *out = *object;
+    }
+    return object != NULL;
+}
+
 static bool ledger_grow(void)
 {
     struct object *old = entries;
@@ -107,9 +116,4 @@ struct object *mbi_ledger_next(size_t *place)
         }
     }
     return NULL;
-}
-
-size_t mbi_ledger_count(void)
-{
-    return used;
 }

@@ -52,6 +52,9 @@ static inline uintptr_t object_address(const struct object *object)
 /* NULL when there is none. */
 struct object *mbi_ledger_find(uintptr_t address);
 
+/* The same as a copy, for after the lock; false when there is none. */
+bool mbi_ledger_copy(uintptr_t address, struct object *out);
+
 /* The entry for this address, new (all 0 but where it is) or not; NULL without memory. */
 struct object *mbi_ledger_enter(uintptr_t address);
 
@@ -59,8 +62,5 @@ void mbi_ledger_remove(uintptr_t address);
 
 /* The next entry at or behind *place, which moves behind it; NULL at the end. */
 struct object *mbi_ledger_next(size_t *place);
-
-/* How many entries there are. */
-size_t mbi_ledger_count(void);
 
 #endif

@@ -34,7 +34,6 @@ Test(ledger, keeps_what_a_plain_table_keeps)
             count += !is_there[index];
             is_there[index] = true;
         }
-        cr_assert_eq(mbi_ledger_count(), count);
     }
     size_t place = 0;
     const struct object *object;
@@ -53,5 +52,7 @@ Test(ledger, removing_what_is_not_there_changes_nothing)
     cr_assert_not_null(mbi_ledger_enter(16));
     mbi_ledger_remove(8);
     cr_assert_not_null(mbi_ledger_find(16));
-    cr_assert_eq(mbi_ledger_count(), 1);
+    size_t place = 0;
+    cr_assert_not_null(mbi_ledger_next(&place));
+    cr_assert_null(mbi_ledger_next(&place));
 }
