@@ -1,23 +1,14 @@
-/* pool: carving, loose slots, and the way to the centre. */
+/* pool: loose slots, and the way to the centre. */
 #include "core/pool.h"
 
 #include "core/config.h"
 #include "core/limit.h"
 #include "core/os.h"
 #include "core/probes.h"
-#include "core/region.h"
 
 struct pool mbi_pools[SIZE_CLASS_COUNT];
 _Atomic bool mbi_pools_pending;
 _Atomic unsigned mbi_central_mask;
-
-/*
- * Colour: class c starts (1 + c * COLOUR_PAGES) pages into its span. Without it the spans, which
- * are a power of two apart, compete for the same cache and TLB sets. The first page is never
- * used, so that slot number 0 is free to mean "none"; without huge pages it is never committed
- * either, and a run-off from the span below faults.
- */
-enum { COLOUR_PAGES = 1, SPAN_PER_COLOURS = 8 /* a span gives at most an eighth to its colour */ };
 
 /* Out of line, like all that has a probe of its own: one place each is what tools like best. */
 static MBI_COLD void pool_lock_slow(struct pool *pool)
@@ -48,44 +39,6 @@ void mbi_pool_set_loose_locked(struct pool *pool, uint64_t chain)
                           memory_order_relaxed); /* [COUNT] */
 }
 
-/* Where the slots of a span lie; there may be no such span, and then it has none. */
-static void pool_lay_out(const struct pool *pool, char *span, size_t span_bytes,
-                         struct sorted *sorted)
-{
-    size_t page_bytes = mbi_os_page_bytes();
-    if (span == NULL) {
-        mbi_sorted_init(sorted, NULL, pool->slot_bytes, 0, page_bytes);
-        return;
-    }
-    size_t colours = span_bytes / page_bytes / SPAN_PER_COLOURS;
-    size_t colour = (1 + pool->class * COLOUR_PAGES % colours) * page_bytes;
-    size_t slots = (span_bytes - colour) / pool->slot_bytes;
-    mbi_sorted_init(sorted, span + colour, pool->slot_bytes, slots, page_bytes);
-}
-
-/* Starts carving at the beginning of a span; leaves the pool exhausted when there is none. */
-static void pool_enter_span(struct pool *pool, char *span, const struct sorted *sorted)
-{
-    pool->carve_next = sorted->first;
-    /* A huge page begins with the span: then the colour is committed too. */
-    pool->commit_end = mbi_config.huge_pages ? span : sorted->first;
-    pool->carve_end = sorted->first + sorted->slots_max * pool->slot_bytes;
-}
-
-static void pool_enter_wide_span(struct pool *pool)
-{
-    pool->wide = true;
-    pool_enter_span(pool, pool->space.wide, &pool->wide_sorted);
-}
-
-/* Slot numbers end the pool: dense and wide units together must fit 32 bits. */
-static size_t pool_wide_bytes(const struct pool *pool)
-{
-    size_t units_max = SLOT_NUMBER_MASK - pool->space.dense_units;
-    size_t span_bytes = mbi_region.wide_span_bytes;
-    return span_bytes / SIZE_STEP_BYTES > units_max ? units_max * SIZE_STEP_BYTES : span_bytes;
-}
-
 void mbi_pools_spread(unsigned processors)
 {
     unsigned stacks = central_mask() + 1;
@@ -103,16 +56,7 @@ void mbi_pools_init(void)
         pool->class = class;
         pool->slot_bytes = size_class_slot_bytes(class);
         pool->rounds = mbi_config.magazine_rounds[class];
-        pool->space.dense = mbi_region_dense_span(class);
-        pool->space.wide = mbi_region_wide_span(class);
-        pool->space.dense_units = mbi_region.dense_span_bytes / SIZE_STEP_BYTES;
-        pool_lay_out(pool, pool->space.dense, mbi_region.dense_span_bytes, &pool->dense_sorted);
-        pool_lay_out(pool, pool->space.wide, pool_wide_bytes(pool), &pool->wide_sorted);
-        if (pool->space.dense != NULL) {
-            pool_enter_span(pool, pool->space.dense, &pool->dense_sorted);
-        } else {
-            pool_enter_wide_span(pool);
-        }
+        mbi_pool_lay_out(pool);
     }
 }
 
@@ -161,71 +105,6 @@ void mbi_pool_push_batch(struct pool *pool, uint64_t chain, struct transfer_coun
     if (MBI_UNLIKELY(retries != 0)) {
         pool_note_retries(pool, counts, PROBE_FLUSH, retries);
     }
-}
-
-static bool pool_commit_bytes_locked(struct pool *pool, size_t bytes)
-{
-    if (!mbi_limit_charge(bytes)) {
-        return false;
-    }
-    if (!mbi_os_commit(pool->commit_end, bytes)) {
-        mbi_limit_return(bytes);
-        return false;
-    }
-    pool->commit_end += bytes;
-    counter_add(&pool->committed_bytes, bytes);
-    probe_commit(pool->slot_bytes, bytes);
-    return true;
-}
-
-/*
- * Commits the next block when fewer than `bytes` are left, or only as many pages as that takes when
- * the limit or the kernel allows no more; false when not even that.
- */
-static bool pool_commit_locked(struct pool *pool, size_t bytes)
-{
-    char *wanted_end = pool->carve_next + bytes;
-    if (wanted_end <= pool->commit_end) {
-        return true;
-    }
-    size_t page_bytes = mbi_os_page_bytes();
-    char *limit = (char *)round_up((uintptr_t)pool->carve_end, page_bytes);
-    size_t needed_bytes = round_up((size_t)(wanted_end - pool->commit_end), page_bytes);
-    size_t block_bytes = round_up(needed_bytes, mbi_config.block_bytes);
-    if (block_bytes > (size_t)(limit - pool->commit_end)) {
-        block_bytes = (size_t)(limit - pool->commit_end);
-    }
-    return pool_commit_bytes_locked(pool, block_bytes)
-           || (needed_bytes < block_bytes && pool_commit_bytes_locked(pool, needed_bytes));
-}
-
-struct slot_run mbi_pool_carve_locked(struct pool *pool, size_t rounds_wanted)
-{
-    struct slot_run run = { .first = NULL, .rounds = 0 };
-    if (pool->carve_next == pool->carve_end && !pool->wide) {
-        pool_enter_wide_span(pool);
-    }
-    size_t rounds = (size_t)(pool->carve_end - pool->carve_next) / pool->slot_bytes;
-    if (rounds > rounds_wanted) {
-        rounds = rounds_wanted;
-    }
-    if (!pool_commit_locked(pool, rounds * pool->slot_bytes)) {
-        bool any = pool->commit_end > pool->carve_next;
-        rounds = any ? (size_t)(pool->commit_end - pool->carve_next) / pool->slot_bytes : 0;
-    }
-    if (rounds == 0) {
-        return run;
-    }
-    run.first = pool->carve_next;
-    run.rounds = rounds;
-    pool->carve_next += rounds * pool->slot_bytes;
-    const char *last = pool->carve_next - pool->slot_bytes;
-    uint64_t last_number = slot_space_number(&pool->space, (const struct slot *)(const void *)last);
-    atomic_store_explicit(&pool->space.carved_end, last_number + pool->slot_bytes / SIZE_STEP_BYTES,
-                          memory_order_relaxed); /* [CARVED] */
-    counter_add(&pool->carved, rounds);
-    probe_carve(pool->slot_bytes, rounds);
-    return run;
 }
 
 static struct slot_run pool_carve_for_use_locked(struct pool *pool, size_t rounds_wanted)

@@ -114,8 +114,9 @@ static inline void pools_set_pending(bool pending)
     }
 }
 
-/* Lays the pools out in the region. Called once, under the init lock. */
+/* Lays the pools out in the region, each by lay_out. Called once, under the init lock. */
 void mbi_pools_init(void);
+void mbi_pool_lay_out(struct pool *pool);
 
 /*
  * From now on threads run on so many processors. relaxed [SPREAD]: the number of stacks in use only

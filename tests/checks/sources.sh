@@ -115,7 +115,7 @@ rung() {
     core/region.h | core/sorted.*) echo 4 ;;
     core/config.*) echo 5 ;;
     core/region.c | core/batch_stack.*) echo 6 ;;
-    core/pool.* | core/pool_walk.c) echo 7 ;;
+    core/pool.* | core/pool_carve.c | core/pool_walk.c) echo 7 ;;
     core/trim.*) echo 8 ;;
     core/decay.*) echo 9 ;;
     tcache/background.* | tcache/budget.* | tcache/magazine.* | tcache/previous.*) echo 10 ;;
