@@ -8,6 +8,7 @@
 #include "api.h"
 #include "check/heap.h"
 #include "check/stacks.h"
+#include "check/symbols.h"
 #include "core/config.h"
 #include "tcache/background.h"
 #include "tcache/fork.h"
@@ -30,7 +31,17 @@ __attribute__((constructor(101))) static void api_come_up(int argc, char **argv,
         (void)mb_init();
         if (checked_is_on()) {
             mbi_stacks_warm_up();
+            mbi_symbols_warm_up();
         }
+    }
+}
+
+/* A report at exit may abort before the C library does this. Nobody may wait for a lock any more. */
+static void api_flush_stdout(void)
+{
+    if (ftrylockfile(stdout) == 0) {
+        (void)fflush_unlocked(stdout);
+        funlockfile(stdout);
     }
 }
 
@@ -42,7 +53,10 @@ __attribute__((destructor(101))) static void api_report(void)
     if (mbi_config.stats_at_exit) {
         mb_stats_print(stderr);
     }
-    mbi_heap_check_at_exit();
+    if (checked_is_on()) {
+        api_flush_stdout();
+        mbi_heap_check_at_exit();
+    }
 }
 
 int mb_init(void)

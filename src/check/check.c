@@ -88,14 +88,15 @@ static bool enter(struct object *object, const struct stack *now)
     return entry != NULL;
 }
 
-static void *allocate(size_t size_bytes, size_t alignment_bytes)
+/* `caller`: the return address in who called the allocator, where the calls between are jumps. */
+static void *allocate(size_t size_bytes, size_t alignment_bytes, const void *caller)
 {
     int saved_errno = errno;
     struct stack now;
     struct object object = {
         .size_bytes = size_bytes, .state = OBJECT_LIVE, .alloc_thread = mbi_os_thread()
     };
-    mbi_stacks_take(&now);
+    mbi_stacks_take(caller, &now);
     if (!mbi_place_object(&object, alignment_bytes, &now)) {
         errno = ENOMEM;
         return NULL;
@@ -127,7 +128,7 @@ void *mbi_check_calloc_large(size_t count, size_t size_bytes)
     if (forwards) {
         return mbi_large_calloc(count, size_bytes);
     }
-    void *pointer = allocate(count * size_bytes, ABI_ALIGNMENT_BYTES);
+    void *pointer = allocate(count * size_bytes, ABI_ALIGNMENT_BYTES, NULL);
     return pointer != NULL ? memset(pointer, 0, count * size_bytes) : NULL;
 }
 
@@ -138,7 +139,7 @@ void *mbi_check_alloc(size_t size_bytes, size_t alignment_bytes)
                    ? mbi_large_aligned_alloc(alignment_bytes, size_bytes)
                    : mbi_large_alloc(size_bytes);
     }
-    return allocate(size_bytes, alignment_bytes);
+    return allocate(size_bytes, alignment_bytes, __builtin_return_address(0));
 }
 
 /* A copy of what is known of an object; false when nothing is. */
@@ -177,11 +178,11 @@ static bool report_unknown(void *pointer, const struct stack *now)
     return mbi_faults_report_invalid(pointer, found ? &around : NULL, now);
 }
 
-static void release(void *pointer, size_t said_bytes)
+static void release(void *pointer, size_t said_bytes, const void *caller)
 {
     struct stack now;
     struct object object = { .hidden = 0 };
-    mbi_stacks_take(&now);
+    mbi_stacks_take(caller, &now);
     mbi_check_lock();
     struct object *entry = mbi_ledger_find((uintptr_t)pointer);
     bool was_live = entry != NULL && entry->state == OBJECT_LIVE;
@@ -228,7 +229,7 @@ void mbi_check_free(void *pointer, size_t size_bytes)
     if (forwards) {
         mbi_large_free(pointer);
     } else {
-        release(pointer, size_bytes);
+        release(pointer, size_bytes, __builtin_return_address(0));
     }
     errno = saved_errno;
 }
@@ -236,7 +237,7 @@ void mbi_check_free(void *pointer, size_t size_bytes)
 /* Always to another place: who keeps the old address is found out. */
 static void *move(void *old, size_t old_bytes, size_t size_bytes, size_t alignment_bytes)
 {
-    void *moved = allocate(size_bytes, alignment_bytes);
+    void *moved = allocate(size_bytes, alignment_bytes, NULL);
     if (moved != NULL) {
         memcpy(moved, old, old_bytes < size_bytes ? old_bytes : size_bytes);
         mbi_check_free(old, CHECKED_SIZE_UNKNOWN);
@@ -255,12 +256,12 @@ void *mbi_check_realloc(void *pointer, size_t size_bytes, size_t alignment_bytes
             return move(pointer, object.size_bytes, size_bytes, alignment_bytes);
         }
         mbi_check_free(pointer, CHECKED_SIZE_UNKNOWN); /* says that it was freed before */
-        return allocate(size_bytes, alignment_bytes);
+        return allocate(size_bytes, alignment_bytes, NULL);
     }
     struct stack now;
-    mbi_stacks_take(&now);
+    mbi_stacks_take(NULL, &now);
     if (!forwards && report_unknown(pointer, &now)) {
-        return allocate(size_bytes, alignment_bytes);
+        return allocate(size_bytes, alignment_bytes, NULL);
     }
     return mbi_large_realloc(pointer, size_bytes != 0 ? size_bytes : 1);
 }

@@ -6,6 +6,7 @@
 #include "check/report.h"
 #include "check/symbols.h"
 #include "core/config.h"
+#include "core/large.h"
 #include "core/os.h"
 #include "core/pool.h"
 #include "core/region.h"
@@ -160,17 +161,27 @@ static void describe_in_pool(const void *pointer, size_t class, char *out, size_
     }
 }
 
-bool mbi_faults_report_invalid(void *pointer, const struct object *inside,
-                               const struct stack *now)
+/* What is wrong with a pointer near an object. */
+static void describe_near(const void *pointer, const struct object *near, char *out, size_t room)
+{
+    uintptr_t start = object_address(near);
+    uintptr_t end = start + near->size_bytes;
+    uintptr_t at = (uintptr_t)pointer;
+    const char *where = at < start ? "before" : at < end ? "into" : "behind the end of";
+    uintptr_t bytes = at < start ? start - at : at < end ? at - start : at - end;
+    (void)snprintf(out, room, "it points %zu bytes %s an object of %zu", (size_t)bytes, where,
+                   near->size_bytes);
+}
+
+bool mbi_faults_report_invalid(void *pointer, const struct object *near, const struct stack *now)
 {
     enum { POINTERS_ALIGNED_BYTES = 16 }; /* of what the system allocator gives */
     char what[256];
     struct symbol symbol;
     size_t class = region_class_of(pointer);
     mbi_symbol_find((const char *)pointer + 1, &symbol);
-    if (inside != NULL) {
-        (void)snprintf(what, sizeof what, "it points %zu bytes into an object of %zu",
-                       (size_t)((uintptr_t)pointer - object_address(inside)), inside->size_bytes);
+    if (near != NULL) {
+        describe_near(pointer, near, what, sizeof what);
     } else if (class < SIZE_CLASS_COUNT) {
         describe_in_pool(pointer, class, what, sizeof what);
     } else if (mbi_guarded_holds(pointer)) {
@@ -183,14 +194,16 @@ bool mbi_faults_report_invalid(void *pointer, const struct object *inside,
         (void)snprintf(what, sizeof what, "no allocator gives such an address");
     } else if (!mbi_os_is_mapped(pointer)) {
         (void)snprintf(what, sizeof what, "no memory is mapped there");
+    } else if (large_is_all_ours()) {
+        (void)snprintf(what, sizeof what, "no object begins there");
     } else {
         return false;
     }
     struct report report;
     mbi_report_begin(&report, "invalid free", "%s", what);
     mbi_report_here(&report, pointer, "freed", now);
-    if (inside != NULL) {
-        mbi_report_object(&report, inside);
+    if (near != NULL) {
+        mbi_report_object(&report, near);
     }
     mbi_report_end(&report);
     return true;

@@ -38,10 +38,9 @@ void mbi_faults_report_size(const struct object *object, size_t said_bytes,
 
 /*
  * A pointer that the ledger does not know: reports why it cannot be freed, and returns true where
- * the program goes on; false when it may be the system allocator's. `inside`: an object that it
- * lies in, or NULL.
+ * the program goes on; false when it may be the system allocator's. `near`: an object that it
+ * lies in or beside, or NULL.
  */
-bool mbi_faults_report_invalid(void *pointer, const struct object *inside,
-                               const struct stack *now);
+bool mbi_faults_report_invalid(void *pointer, const struct object *near, const struct stack *now);
 
 #endif

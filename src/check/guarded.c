@@ -108,7 +108,7 @@ static const char *access_of(const ucontext_t *context)
 /* Without the signal's own frames: from the instruction that faulted outwards. */
 static void take_stack_of(const ucontext_t *context, struct stack *stack)
 {
-    mbi_stacks_take(stack);
+    mbi_stacks_take(NULL, stack);
 #if defined(__x86_64__)
     void *at = (void *)(uintptr_t)context->uc_mcontext.gregs[REG_RIP];
     for (uint32_t i = 0; i < stack->count; i++) {
@@ -128,16 +128,36 @@ static void take_stack_of(const ucontext_t *context, struct stack *stack)
 }
 
 /* False when the fault is not on a page that an object has or had. */
+static bool find_object(size_t page, struct object *out)
+{
+    mbi_check_lock();
+    uintptr_t start = page < GUARDED_PAGES ? object_of_page[page] : 0;
+    bool found = start != 0 && mbi_ledger_copy(start, out);
+    mbi_check_unlock();
+    return found;
+}
+
+/* Nearer to the next page than to the one before: it may have been meant for the object there. */
+static void report_behind_guard(struct report *report, const char *pointer)
+{
+    struct object object;
+    size_t into = (size_t)(pointer - region);
+    bool is_guard = into / page_bytes % 2 == 0;
+    if (is_guard && into % page_bytes >= page_bytes / 2
+        && find_object(into / page_bytes / 2, &object)) {
+        mbi_report_line(report, "  or %zu bytes before another object:",
+                        (size_t)((const char *)object_address(&object) - pointer));
+        mbi_report_object(report, &object);
+    }
+}
+
 static bool report_fault(void *pointer, const ucontext_t *context)
 {
     struct object object = { .hidden = 0 };
-    mbi_check_lock();
-    uintptr_t start = mbi_guarded_object_at(pointer);
-    bool found = start != 0 && mbi_ledger_copy(start, &object);
-    mbi_check_unlock();
-    if (!found) {
+    if (!find_object(page_of(pointer), &object)) {
         return false;
     }
+    uintptr_t start = object_address(&object);
     struct stack stack;
     struct report report;
     const char *how = access_of(context);
@@ -148,6 +168,7 @@ static bool report_fault(void *pointer, const ucontext_t *context)
                      object.size_bytes);
     mbi_report_here(&report, pointer, how, &stack);
     mbi_report_object(&report, &object);
+    report_behind_guard(&report, pointer);
     mbi_report_end(&report);
     return true;
 }

@@ -40,7 +40,7 @@ size_t mbi_heap_check(void)
     struct object object;
     struct damage damage;
     size_t count = 0;
-    mbi_stacks_take(&now);
+    mbi_stacks_take(NULL, &now);
     while (find_damaged(&object, &damage)) {
         count++;
         if (object.state == OBJECT_LIVE) {
@@ -90,6 +90,9 @@ static void add_up(struct leak *leaks, size_t stacks_end)
 static bool is_the_systems(uint32_t stack_id)
 {
     struct stack stack;
+    if (stack_id == STACK_LOST) {
+        return false;
+    }
     mbi_stacks_get(stack_id, &stack);
     uint32_t i = 0;
     while (i < stack.count && mbi_symbol_is_own(stack.frames[i])) {

@@ -9,7 +9,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 static void report_flush(struct report *report)
@@ -29,20 +28,30 @@ static void report_flush(struct report *report)
     report->used = 0;
 }
 
+/* Formats in place, as what handles a fault may have little stack; leaves room for a line's end. */
 static void report_add(struct report *report, const char *format, va_list arguments)
 {
-    char line[REPORT_LINE_BYTES];
-    int wanted = vsnprintf(line, sizeof line - 1, format, arguments);
-    if (wanted < 0) {
-        return;
-    }
-    size_t length = (size_t)wanted < sizeof line - 2 ? (size_t)wanted : sizeof line - 2;
-    line[length++] = '\n';
-    if (length > report->room - report->used) {
+    if (report->room - report->used < REPORT_LINE_BYTES) {
         report_flush(report);
     }
-    memcpy(report->text + report->used, line, length);
-    report->used += length;
+    int wanted = vsnprintf(report->text + report->used, REPORT_LINE_BYTES, format, arguments);
+    if (wanted > 0) {
+        report->used += (size_t)wanted < REPORT_LINE_BYTES ? (size_t)wanted : REPORT_LINE_BYTES - 1;
+    }
+}
+
+__attribute__((format(printf, 2, 3))) static void report_words(struct report *report,
+                                                               const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    report_add(report, format, arguments);
+    va_end(arguments);
+}
+
+static void report_end_line(struct report *report)
+{
+    report->text[report->used++] = '\n';
 }
 
 void mbi_report_line(struct report *report, const char *format, ...)
@@ -51,11 +60,11 @@ void mbi_report_line(struct report *report, const char *format, ...)
     va_start(arguments, format);
     report_add(report, format, arguments);
     va_end(arguments);
+    report_end_line(report);
 }
 
 void mbi_report_begin(struct report *report, const char *kind, const char *format, ...)
 {
-    char what[REPORT_LINE_BYTES];
     report->used = 0;
     report->was_read = false;
     report->room = REPORT_BYTES;
@@ -64,22 +73,12 @@ void mbi_report_begin(struct report *report, const char *kind, const char *forma
         report->text = report->line;
         report->room = sizeof report->line;
     }
+    report_words(report, "memorybucket: %s: ", kind);
     va_list arguments;
     va_start(arguments, format);
-    (void)vsnprintf(what, sizeof what, format, arguments);
+    report_add(report, format, arguments);
     va_end(arguments);
-    mbi_report_line(report, "memorybucket: %s: %.400s", kind, what);
-}
-
-static bool starts_with(const char *text, const char *prefix)
-{
-    return strncmp(text, prefix, strlen(prefix)) == 0;
-}
-
-/* The archive has no shared object of its own: there the names tell. */
-static bool symbol_is_ours(const struct symbol *symbol)
-{
-    return symbol->ours || starts_with(symbol->name, "mb_") || starts_with(symbol->name, "mbi_");
+    report_end_line(report);
 }
 
 void mbi_report_stack(struct report *report, const struct stack *stack)
@@ -89,7 +88,7 @@ void mbi_report_stack(struct report *report, const struct stack *stack)
     uint32_t first = 0;
     for (uint32_t i = 0; i < stack->count && i < OWN_FRAMES_MAX; i++) {
         mbi_symbol_find(stack->frames[i], &symbol);
-        if (symbol_is_ours(&symbol)) {
+        if (symbol.ours) {
             first = i + 1;
         }
     }

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <execinfo.h>
+#include <link.h>
 #include <string.h>
 
 /* A stored stack, with its hash, so that the table can grow without looking at frames. */
@@ -23,7 +24,7 @@ enum { COMMIT_WORDS = 1 << 17, TABLE_FIRST = 1 << 12, ARENA_WORDS_MAX = 1 << 28 
  */
 static uint64_t *arena;
 static size_t arena_words = ARENA_WORDS_MAX; /* less where the address space is short */
-static size_t arena_used = 1;
+static size_t arena_used = STACK_LOST + 1;
 static size_t arena_committed;
 
 static uint32_t *table;
@@ -32,19 +33,52 @@ static size_t table_used;
 
 static _Atomic bool warm; /* set once; until somebody sees it he takes no stacks */
 
+static _Thread_local bool taking __attribute__((tls_model("initial-exec")));
+
+/* The unwinder's code, constant once `warm` is set; no bytes where it was not found. */
+static uintptr_t unwinder_start;
+static size_t unwinder_bytes;
+
+/* For dl_iterate_phdr; 1 ends its walk. */
+static int note_unwinder(struct dl_phdr_info *object, size_t info_bytes, void *argument)
+{
+    (void)info_bytes;
+    (void)argument;
+    const char *name = object->dlpi_name != NULL ? strrchr(object->dlpi_name, '/') : NULL;
+    if (name == NULL || strcmp(name, "/libgcc_s.so.1") != 0) {
+        return 0;
+    }
+    for (size_t i = 0; i < object->dlpi_phnum; i++) {
+        const ElfW(Phdr) *segment = &object->dlpi_phdr[i];
+        if (segment->p_type == PT_LOAD && (segment->p_flags & PF_X) != 0) {
+            unwinder_start = object->dlpi_addr + segment->p_vaddr;
+            unwinder_bytes = segment->p_memsz;
+        }
+    }
+    return 1;
+}
+
 void mbi_stacks_warm_up(void)
 {
     void *frame;
-    (void)backtrace(&frame, 1);
+    (void)backtrace(&frame, 1); /* loads the unwinder */
+    (void)dl_iterate_phdr(note_unwinder, NULL);
     flag_set(&warm, true);
 }
 
-void mbi_stacks_take(struct stack *stack)
+static bool is_unwinder(const void *caller)
+{
+    return (uintptr_t)caller - unwinder_start < unwinder_bytes;
+}
+
+void mbi_stacks_take(const void *caller, struct stack *stack)
 {
     stack->count = 0;
-    if (flag_is_set(&warm)) {
+    if (flag_is_set(&warm) && !taking && !is_unwinder(caller)) {
         int saved_errno = errno;
+        taking = true;
         int count = backtrace(stack->frames, STACK_FRAMES_MAX);
+        taking = false;
         stack->count = count > 0 ? (uint32_t)count : 0;
         errno = saved_errno;
     }
@@ -122,8 +156,11 @@ static bool table_has_room(void)
 /* Two stacks with the same 64-bit hash are taken for one: among a million, once in 36 million. */
 uint32_t mbi_stacks_put(const struct stack *stack)
 {
-    if (stack->count == 0 || !table_has_room()) {
+    if (stack->count == 0) {
         return STACK_NONE;
+    }
+    if (!table_has_room()) {
+        return STACK_LOST;
     }
     uint64_t hash = stack_hash(stack);
     size_t place = table_place(hash);
@@ -132,7 +169,7 @@ uint32_t mbi_stacks_put(const struct stack *stack)
     }
     size_t words = sizeof(struct stored) / sizeof *arena + stack->count;
     if (!arena_has_room(words)) {
-        return STACK_NONE;
+        return STACK_LOST;
     }
     uint32_t id = (uint32_t)arena_used;
     struct stored *stored = stored_at(id);
@@ -153,7 +190,7 @@ size_t mbi_stacks_end(void)
 void mbi_stacks_get(uint32_t id, struct stack *stack)
 {
     stack->count = 0;
-    if (id != STACK_NONE) {
+    if (id > STACK_LOST) {
         const struct stored *stored = stored_at(id);
         stack->count = (uint32_t)stored->count;
         memcpy(stack->frames, stored->frames, stored->count * sizeof stack->frames[0]);

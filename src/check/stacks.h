@@ -20,8 +20,8 @@ struct stack {
     void *frames[STACK_FRAMES_MAX]; /* return addresses, innermost first */
 };
 
-/* No stack: taken before stacks_warm_up, or memory for it was short. */
-enum { STACK_NONE = 0 };
+/* No stack: taken before stacks_warm_up, or by the unwinder itself; or memory for it was short. */
+enum { STACK_NONE = 0, STACK_LOST = 1 };
 
 /*
  * Loads what the C library's unwinder needs, which allocates: from a constructor, where that is
@@ -29,8 +29,14 @@ enum { STACK_NONE = 0 };
  */
 void mbi_stacks_warm_up(void);
 
-/* The caller's stack. Takes no lock and allocates nothing. Async-signal-safe. */
-void mbi_stacks_take(struct stack *stack);
+/*
+ * The stack of the calling thread. `caller`: who called the allocator, or NULL.
+ *
+ * The unwinder has a lock for tables that a process registers (__register_frame, as programs do
+ * that compile while they run), and allocates and frees under it. What it asks for itself, and what
+ * it asks for on our behalf, gets no stack. Otherwise it takes no lock and allocates nothing.
+ */
+void mbi_stacks_take(const void *caller, struct stack *stack);
 
 /* The stack's number. Under the check lock. */
 uint32_t mbi_stacks_put(const struct stack *stack);
@@ -38,7 +44,7 @@ uint32_t mbi_stacks_put(const struct stack *stack);
 /* All numbers are smaller. Under the check lock. */
 size_t mbi_stacks_end(void);
 
-/* The frames of a number, for ever; count 0 for STACK_NONE. Without any lock. */
+/* The frames of a number, for ever; count 0 for STACK_NONE and STACK_LOST. Without any lock. */
 void mbi_stacks_get(uint32_t id, struct stack *stack);
 
 #endif

@@ -105,13 +105,34 @@ static const void *load_base(const void *address)
     return dladdr(address, &found) != 0 ? found.dli_fbase : NULL;
 }
 
-bool mbi_symbol_is_own(const void *address)
+/* Where the library's own shared object was loaded; NULL when it is part of the program. */
+static const void *own_base(void)
 {
     Dl_info found;
     struct link_map *map = NULL;
     bool is_shared = dladdr1(&load_base, &found, (void **)&map, RTLD_DL_LINKMAP) != 0
                      && map != NULL && map->l_name != NULL && map->l_name[0] != '\0';
-    return is_shared && load_base(address) == found.dli_fbase;
+    return is_shared ? found.dli_fbase : NULL;
+}
+
+void mbi_symbols_warm_up(void)
+{
+    (void)own_base();
+}
+
+bool mbi_symbol_is_own(const void *address)
+{
+    const void *base = own_base();
+    return base != NULL && load_base(address) == base;
+}
+
+/* The archive has no shared object of its own: there the names tell. */
+static bool symbol_is_ours(const struct symbol *symbol, const void *address)
+{
+    const void *base = own_base();
+    return base != NULL ? load_base(address) == base
+                        : strncmp(symbol->name, "mb_", 3) == 0
+                              || strncmp(symbol->name, "mbi_", 4) == 0;
 }
 
 bool mbi_symbol_is_loaders(const void *address)
@@ -134,7 +155,6 @@ void mbi_symbol_find(const void *return_address, struct symbol *symbol)
     const char *file = is_program ? "/proc/self/exe" : map->l_name;
     copy_name(symbol->file, sizeof symbol->file, is_program ? found.dli_fname : file);
     symbol->file_offset = (uintptr_t)address - map->l_addr;
-    symbol->ours = mbi_symbol_is_own(address);
     if (found.dli_sname != NULL) {
         copy_name(symbol->name, sizeof symbol->name, found.dli_sname);
         symbol->offset = (uintptr_t)address + 1 - (uintptr_t)found.dli_saddr;
@@ -142,4 +162,5 @@ void mbi_symbol_find(const void *return_address, struct symbol *symbol)
         file_find(file, (uintptr_t)address - map->l_addr, symbol);
         symbol->offset += symbol->name[0] != '\0';
     }
+    symbol->ours = symbol_is_ours(symbol, address);
 }

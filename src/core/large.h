@@ -51,6 +51,12 @@ MBI_HOT_INLINE void mbi_large_free(void *pointer)
     }
 }
 
+/* Whether all that is freed comes from us; else it may be the program's, by its own malloc. */
+static inline bool large_is_all_ours(void)
+{
+    return true;
+}
+
 void *mbi_large_calloc(size_t count, size_t size_bytes);
 void *mbi_large_realloc(void *pointer, size_t size_bytes);
 /* alignment_bytes: any power of two. */
@@ -62,6 +68,11 @@ size_t mbi_large_usable_bytes(const void *pointer);
 #include <errno.h>
 #include <malloc.h>
 #include <stdlib.h>
+
+static inline bool large_is_all_ours(void)
+{
+    return false;
+}
 
 static inline void *mbi_large_alloc(size_t size_bytes)
 {

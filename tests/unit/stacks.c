@@ -36,10 +36,10 @@ Test(stacks, come_back_by_their_number)
 Test(stacks, none_is_taken_before_the_unwinder_is_loaded)
 {
     struct stack stack;
-    mbi_stacks_take(&stack);
+    mbi_stacks_take(NULL, &stack);
     cr_assert_eq(stack.count, 0);
     cr_assert_eq(mbi_stacks_put(&stack), STACK_NONE);
     mbi_stacks_warm_up();
-    mbi_stacks_take(&stack);
+    mbi_stacks_take(NULL, &stack);
     cr_assert_gt(stack.count, 2);
 }
