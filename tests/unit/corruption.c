@@ -9,14 +9,62 @@
 #include "tcache/thread_cache.h"
 
 #include <criterion/criterion.h>
+#include <criterion/redirect.h>
+#include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { SIZE = 64, CLASS = 7 };
 
 static struct pool *pool = &mbi_pools[CLASS];
 
 static char *objects[4096];
+
+/*
+ * What stderr must begin with when the process aborts: a failing assertion does that, too. While it
+ * is empty, as before the free that is to be refused, nothing may abort.
+ */
+static char meant[256];
+static int said_file;
+
+static void on_abort(int signal_number)
+{
+    static char said[1024];
+    (void)signal_number;
+    ssize_t bytes = read(said_file, said, sizeof said - 1);
+    if (bytes < 0 || meant[0] == '\0' || strncmp(said, meant, strlen(meant)) != 0) {
+        dprintf(STDOUT_FILENO, "said '%s', not '%s'\n", said, meant);
+        _exit(1);
+    }
+}
+
+static void expect_abort(void)
+{
+    cr_redirect_stderr();
+    said_file = fileno(cr_get_redirected_stderr());
+    fcntl(said_file, F_SETFL, O_NONBLOCK); /* it may be that nothing was said */
+    signal(SIGABRT, on_abort);
+}
+
+static void expect_corrupted_list(void)
+{
+    expect_abort();
+    snprintf(meant, sizeof meant,
+             "memorybucket: corrupted free list: a free slot of pool %d (%d bytes) holds ", CLASS,
+             SIZE);
+}
+
+/* Frees it in a test that expects an abort. */
+static void free_to_be_refused(char *address)
+{
+    snprintf(meant, sizeof meant,
+             "memorybucket: invalid free: %p lies in pool %d (%d bytes), which has not got that "
+             "far\n",
+             (void *)address, CLASS, SIZE);
+    mb_free(address);
+}
 
 static void allocate(size_t count)
 {
@@ -90,22 +138,24 @@ Test(corruption, what_is_carved_is_known_where_the_wide_span_begins)
 }
 
 /* The first free of a class comes to the slow path, and each that finds its magazine full. */
-Test(corruption, a_free_beyond_what_is_carved_aborts, .signal = SIGABRT)
+Test(corruption, a_free_beyond_what_is_carved_aborts, .init = expect_abort, .signal = SIGABRT)
 {
     allocate(1);
     mb_thread_flush();
-    mb_free(objects[0] + ((size_t)16 << 20));
+    free_to_be_refused(objects[0] + ((size_t)16 << 20));
 }
 
-Test(corruption, a_free_of_what_is_committed_and_not_carved_aborts, .signal = SIGABRT)
+Test(corruption, a_free_of_what_is_committed_and_not_carved_aborts, .init = expect_abort,
+     .signal = SIGABRT)
 {
     allocate(1);
     mb_thread_flush();
-    mb_free(pool->carve_next);
+    free_to_be_refused(pool->carve_next);
 }
 
 /* That it was freed on the fast path comes out when the pool gets there. */
-Test(corruption, carving_what_was_freed_before_aborts, .signal = SIGABRT)
+Test(corruption, carving_what_was_freed_before_aborts, .init = expect_corrupted_list,
+     .signal = SIGABRT)
 {
     allocate(100);
     mb_free(objects[0]);
@@ -116,7 +166,8 @@ Test(corruption, carving_what_was_freed_before_aborts, .signal = SIGABRT)
 }
 
 /* Of a full magazine the first two links are read when it is put away. */
-Test(corruption, a_link_out_of_the_span_is_found_when_the_magazine_is_put_away, .signal = SIGABRT)
+Test(corruption, a_link_out_of_the_span_is_found_when_the_magazine_is_put_away,
+     .init = expect_corrupted_list, .signal = SIGABRT)
 {
     allocate(4000);
     size_t count = 3 * (size_t)pool->rounds;
@@ -127,7 +178,8 @@ Test(corruption, a_link_out_of_the_span_is_found_when_the_magazine_is_put_away, 
 }
 
 /* Also where the count in it is the right one. */
-Test(corruption, a_link_out_of_the_span_with_the_right_count_is_found, .signal = SIGABRT)
+Test(corruption, a_link_out_of_the_span_with_the_right_count_is_found,
+     .init = expect_corrupted_list, .signal = SIGABRT)
 {
     size_t freed = 0;
     allocate(4000);
@@ -142,14 +194,16 @@ Test(corruption, a_link_out_of_the_span_with_the_right_count_is_found, .signal =
 }
 
 /* A batch in the centre, written over: its word leads to slots that are none. */
-Test(corruption, a_batch_that_was_written_over_is_found_when_it_is_taken, .signal = SIGABRT)
+Test(corruption, a_batch_that_was_written_over_is_found_when_it_is_taken,
+     .init = expect_corrupted_list, .signal = SIGABRT)
 {
     batch_on_top()->rest |= UINT64_C(0xff000000); /* the second slot's number */
     (void)mbi_pool_pop_batch(pool, &counts);
 }
 
 /* The commonest of all: the object's first word is set to 0. */
-Test(corruption, a_batch_that_was_cleared_is_found_when_it_is_taken, .signal = SIGABRT)
+Test(corruption, a_batch_that_was_cleared_is_found_when_it_is_taken, .init = expect_corrupted_list,
+     .signal = SIGABRT)
 {
     batch_on_top()->rest = 0;
     (void)mbi_pool_pop_batch(pool, &counts);
@@ -164,28 +218,32 @@ Test(corruption, a_pool_that_was_never_used_has_no_slots)
 }
 
 /* Freed twice, a slot leads to itself. */
-Test(corruption, a_chain_without_end_is_found_by_trim, .signal = SIGABRT)
+Test(corruption, a_chain_without_end_is_found_by_trim, .init = expect_corrupted_list,
+     .signal = SIGABRT)
 {
     leave_loose_slots();
     chain_first(pool->loose)->rest = pool->loose;
     (void)mb_trim(0);
 }
 
-Test(corruption, a_batch_behind_another_is_looked_at_too, .signal = SIGABRT)
+Test(corruption, a_batch_behind_another_is_looked_at_too, .init = expect_corrupted_list,
+     .signal = SIGABRT)
 {
     struct slot *first = batch_on_top();
     first->rest = (first->rest & SLOT_NUMBER_MASK) | UINT64_C(0x00ffffff) << SLOT_NUMBER_BITS;
     (void)mbi_pool_pop_batch(pool, &counts);
 }
 
-Test(corruption, a_link_on_the_loose_list_is_found_by_trim, .signal = SIGABRT)
+Test(corruption, a_link_on_the_loose_list_is_found_by_trim, .init = expect_corrupted_list,
+     .signal = SIGABRT)
 {
     leave_loose_slots();
     memset(chain_first(pool->loose), 'A', sizeof(struct slot));
     (void)mb_trim(0);
 }
 
-Test(corruption, a_link_on_the_loose_list_is_found_when_more_come, .signal = SIGABRT)
+Test(corruption, a_link_on_the_loose_list_is_found_when_more_come, .init = expect_corrupted_list,
+     .signal = SIGABRT)
 {
     leave_loose_slots();
     memset(chain_first(pool->loose), 'A', sizeof(struct slot));
@@ -195,7 +253,8 @@ Test(corruption, a_link_on_the_loose_list_is_found_when_more_come, .signal = SIG
     mb_thread_flush();
 }
 
-Test(corruption, a_magazine_that_counts_slots_and_has_none_is_found, .signal = SIGABRT)
+Test(corruption, a_magazine_that_counts_slots_and_has_none_is_found, .init = expect_corrupted_list,
+     .signal = SIGABRT)
 {
     allocate(10);
     mb_free(objects[0]);
