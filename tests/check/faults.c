@@ -4,6 +4,8 @@
  * Usage: faults FAULT [pools]
  *   pools: first uses up the guarded pages, so that the fault falls on a slot of a pool.
  *
+ * On stdout it tells what the report must name. That goes past stdio, whose buffer an abort loses.
+ *
  * Compiled for the library, and with PLAIN for the drop-in. Faults go through `hide`, so that no
  * compiler sees them.
  */
@@ -63,9 +65,34 @@ __attribute__((noinline)) static void free_again(void *pointer)
     release(hide(pointer));
 }
 
+/* By the thread that allocates it, or has. */
+static void tell_object(const void *object, size_t size)
+{
+    dprintf(STDOUT_FILENO, "object %p, %zu bytes\nallocated %d\n", object, size, gettid());
+}
+
+static void tell_freed(void)
+{
+    dprintf(STDOUT_FILENO, "freed %d\n", gettid());
+}
+
+/* By the thread that is at fault; `says` is a part of the report's first line. */
+static void tell_fault(const void *pointer, const char *says)
+{
+    dprintf(STDOUT_FILENO, "pointer %p\nfault %d\nsays %s\n", pointer, gettid(), says);
+}
+
 static void *free_in_thread(void *pointer)
 {
+    tell_freed();
     free_here(pointer);
+    return NULL;
+}
+
+static void *free_again_in_thread(void *pointer)
+{
+    tell_fault(pointer, "an object of 40 bytes was freed before");
+    free_again(pointer);
     return NULL;
 }
 
@@ -89,6 +116,9 @@ static void reuse_all(size_t size)
 
 static void double_free(char *object)
 {
+    tell_object(object, SIZE);
+    tell_freed();
+    tell_fault(object, "an object of 40 bytes was freed before");
     free_here(object);
     free_again(object);
 }
@@ -96,19 +126,27 @@ static void double_free(char *object)
 static void double_free_interleaved(char *object)
 {
     char *other = allocate_here(SIZE);
+    tell_object(object, SIZE);
+    tell_freed();
+    tell_fault(object, "an object of 40 bytes was freed before");
     free_here(object);
     free_here(other);
     free_again(object);
 }
 
+/* Three threads: which is which can be told from the report. */
 static void double_free_in_thread(char *object)
 {
+    tell_object(object, SIZE);
     in_thread(free_in_thread, object);
-    free_again(object);
+    in_thread(free_again_in_thread, object);
 }
 
 static void double_free_by_realloc(char *object)
 {
+    tell_object(object, SIZE);
+    tell_freed();
+    tell_fault(object, "an object of 40 bytes was freed before");
     free_here(object);
     object = resize(hide(object), 2 * SIZE);
     free_here(object);
@@ -117,6 +155,9 @@ static void double_free_by_realloc(char *object)
 static void double_free_large(char *object)
 {
     char *large = allocate_here(LARGE);
+    tell_object(large, LARGE);
+    tell_freed();
+    tell_fault(large, "an object of 4000 bytes was freed before");
     free_here(object);
     free_here(large);
     free_again(large);
@@ -124,31 +165,38 @@ static void double_free_large(char *object)
 
 static void invalid_free_inside(char *object)
 {
+    tell_object(object, SIZE);
+    tell_fault(object + 16, "it points 16 bytes into an object of 40");
     free_here(object + 16);
 }
 
 static void invalid_free_neighbour(char *object)
 {
-    free_here(object + 4 * 4096 * 64);
+    char *neighbour = object + 4 * 4096 * 64;
+    tell_fault(neighbour, ""); /* there are two texts, for pools and for guarded pages */
+    free_here(neighbour);
 }
 
 static void invalid_free_static(char *object)
 {
     static char memory[256];
     free_here(object);
+    tell_fault(memory + 64, "it points into ");
     free_here(memory + 64);
 }
 
 static void invalid_free_stack(char *object)
 {
-    char memory[256];
+    char memory[256] = { 0 };
     free_here(object);
+    tell_fault(memory + 64, "it points to the thread's stack");
     free_here(memory + 64);
 }
 
 static void *free_stack_in_thread(void *unused)
 {
-    char memory[256];
+    char memory[256] = { 0 };
+    tell_fault(memory + 64, "it points to the thread's stack");
     free_here(memory + 64);
     return unused;
 }
@@ -162,17 +210,22 @@ static void invalid_free_thread_stack(char *object)
 static void invalid_free_unmapped(char *object)
 {
     free_here(object);
+    tell_fault((void *)0x70, "no memory is mapped there");
     free_here((void *)0x70);
 }
 
 static void overflow(char *object)
 {
+    tell_object(object, SIZE);
+    tell_fault(object + SIZE, "byte 40 of an object of 40 bytes");
     hide(object)[SIZE] = 'y';
     free_here(object);
 }
 
 static void overflow_by_zero(char *object)
 {
+    tell_object(object, SIZE);
+    tell_fault(object + SIZE, "byte 40 of an object of 40 bytes");
     hide(object)[SIZE] = '\0';
     free_here(object);
 }
@@ -180,6 +233,8 @@ static void overflow_by_zero(char *object)
 static void overflow_in_slack(char *object)
 {
     char *odd = allocate_here(SIZE - 3);
+    tell_object(odd, SIZE - 3);
+    tell_fault(odd + SIZE - 3, "byte 37 of an object of 37 bytes");
     hide(odd)[SIZE - 3] = 'y';
     free_here(odd);
     free_here(object);
@@ -188,6 +243,8 @@ static void overflow_in_slack(char *object)
 static void overflow_largest_small(char *object)
 {
     char *largest = allocate_here(512);
+    tell_object(largest, 512);
+    tell_fault(largest + 512, "byte 512 of an object of 512 bytes");
     hide(largest)[512] = 'y';
     free_here(largest);
     free_here(object);
@@ -196,6 +253,8 @@ static void overflow_largest_small(char *object)
 static void overflow_large(char *object)
 {
     char *large = allocate_here(LARGE);
+    tell_object(large, LARGE);
+    tell_fault(large + LARGE, "byte 4000 of an object of 4000 bytes");
     hide(large)[LARGE] = 'y';
     free_here(large);
     free_here(object);
@@ -203,6 +262,8 @@ static void overflow_large(char *object)
 
 static void overflow_realloc(char *object)
 {
+    tell_object(object, SIZE);
+    tell_fault(object + SIZE, "byte 40 of an object of 40 bytes");
     hide(object)[SIZE] = 'y';
     object = resize(object, 3 * SIZE);
     free_here(object);
@@ -210,11 +271,16 @@ static void overflow_realloc(char *object)
 
 static void overflow_at_exit(char *object)
 {
+    tell_object(object, SIZE);
+    tell_fault(object + SIZE, "byte 40 of an object of 40 bytes");
     hide(object)[SIZE] = 'y';
 }
 
 static void use_after_free_write(char *object)
 {
+    tell_object(object, SIZE);
+    tell_freed();
+    tell_fault(object + 11, "byte 11 of an object of 40 bytes");
     free_here(object);
     hide(object)[11] = 'y';
     reuse_all(SIZE);
@@ -222,12 +288,18 @@ static void use_after_free_write(char *object)
 
 static void use_after_free_write_at_exit(char *object)
 {
+    tell_object(object, SIZE);
+    tell_freed();
+    tell_fault(object + 11, "byte 11 of an object of 40 bytes");
     free_here(object);
     hide(object)[11] = 'y';
 }
 
 static void use_after_free_read(char *object)
 {
+    tell_object(object, SIZE);
+    tell_freed();
+    tell_fault(object + 11, "byte 11 of an object of 40 bytes");
     free_here(object);
     char read = hide(object)[11];
     if (read == 'x') {
@@ -238,6 +310,9 @@ static void use_after_free_read(char *object)
 static void use_after_free_large(char *object)
 {
     char *large = allocate_here(LARGE);
+    tell_object(large, LARGE);
+    tell_freed();
+    tell_fault(large + 1111, "byte 1111 of an object of 4000 bytes");
     free_here(large);
     hide(large)[1111] = 'y';
     free_here(object);
@@ -245,11 +320,15 @@ static void use_after_free_large(char *object)
 
 static void size_mismatch(char *object)
 {
+    tell_object(object, SIZE);
+    tell_fault(object, "freed as 48 bytes, allocated as 40");
     release_sized(hide(object), SIZE + 8);
 }
 
 static void size_within_slot(char *object)
 {
+    tell_object(object, SIZE);
+    tell_fault(object, "freed as 39 bytes, allocated as 40");
     release_sized(hide(object), SIZE - 1);
 }
 
@@ -257,9 +336,9 @@ static void leak(char *object)
 {
     enum { LEAKS = 3 };
     volatile int left = LEAKS; /* not unrolled: in one place */
-    (void)object;
+    tell_object(object, SIZE);
     while (left-- > 0) {
-        (void)allocate_here(100);
+        tell_object(allocate_here(100), 100);
     }
 }
 

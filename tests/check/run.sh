@@ -8,6 +8,8 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 ulimit -c 0
 status=0
+first='' where=''
+declare -A told=()
 complain() {
     echo "$form: $*" >&2
     sed 's/^/    /' "$work/stderr" | head -n 12 >&2
@@ -25,15 +27,49 @@ plant() {
 
 # says KIND FUNCTION...: the first line has the kind, and each function is in some stack
 says() {
-    local kind=$1 first
+    local kind=$1
     shift
     first=$(head -n 1 "$work/stderr")
     [[ $first == "memorybucket: $kind: "* ]] || { complain "$fault: says '$first', not '$kind'"; return; }
     for function in "$@"; do
         grep -qE "^    #[0-9]+ $function\+0x[0-9a-f]+ \(" "$work/stderr" || complain "$fault: no stack has $function"
     done
-    [ "$kind" = leak ] || grep -qE '^  pointer 0x' "$work/stderr" || complain "$fault: names no pointer"
-    grep -qE 'by thread [0-9]+:' "$work/stderr" || complain "$fault: names no thread"
+}
+
+# home CHECKS PLACE SIZE: where such an object is, in the report's words, in $where
+home() {
+    local checks=$1 place=$2 size=$3 step=8 slot behind=0
+    [ "$form" != dropin ] || step=16 # malloc aligns more
+    case ,$checks, in
+    *,1,* | *,overflow,*) behind=1 ;; # a byte to be looked at
+    esac
+    where='of the system allocator'
+    case $place,$checks, in
+    ,1,* | ,*overflow,* | ,*use_after_free,*)
+        slot=$(((size + step - 1) / step * step))
+        [ "$size" -gt 512 ] || where="on a guarded page (pool $((slot / 8 - 1)) serves it)"
+        return ;;
+    esac
+    slot=$(((size + behind + step - 1) / step * step))
+    [ $slot -gt 512 ] || where="in a slot of $slot of pool $((slot / 8 - 1))"
+}
+
+# names CHECKS PLACE: the first report names what the program told, in this order, and no more
+names() {
+    local checks=$1 place=$2 key value expected reported
+    told=()
+    while read -r key value; do told[$key]=$value; done <"$work/stdout"
+    expected="  pointer ${told[pointer]-}"$'\n'"  done by thread ${told[fault]-}:"
+    if [[ ${told[object]-} =~ ,\ ([0-9]+)\ bytes ]]; then
+        home "$checks" "$place" "${BASH_REMATCH[1]}"
+        expected+=$'\n'"  object  ${told[object]} $where"
+        [ -z "${told[freed]-}" ] || expected+=$'\n'"  freed by thread ${told[freed]}:"
+        expected+=$'\n'"  allocated by thread ${told[allocated]}:"
+    fi
+    # Without the frames; by line 3 the pointer was freed, written, found: that depends on the place.
+    reported=$(sed -E -e 1d -e '/^memorybucket:/,$d' -e '/^    /d' -e '3s/^  [a-z ]+ by/  done by/' "$work/stderr")
+    [[ $reported == "$expected" && $first == *": "*"${told[says]-}"* ]] ||
+        complain "$fault $place, MB_CHECK=$checks: expected, with '${told[says]-}' above:"$'\n'"$expected"
 }
 
 # expect FAULT KIND CHECKS FUNCTION...: reported and aborted, on a guarded page under MB_CHECK=1 and in a pool under
@@ -48,9 +84,11 @@ expect() {
         plant $asked 0 "$fault" $place
         [ $ended = 134 ] || complain "$fault $place, MB_CHECK=$asked: exit status $ended, and not of an abort"
         says "$kind" "$@"
+        [ "$kind" = leak ] || names $asked "$place"
         plant "$checks" 1 "$fault" $place
         [ $ended = 0 ] && grep -qx 'went on' "$work/stdout" || complain "$fault $place: did not go on (exit status $ended)"
         says "$kind" "$@"
+        [ "$kind" = leak ] || names "$checks" "$place"
         # Guarded pages find an overflow and a use after free alike.
         others=$(tr , '\n' <<<double_free,overflow,use_after_free,size,leak | grep -vx "$checks" | paste -sd,)
         case $place$kind in
@@ -66,6 +104,8 @@ expect() {
 expect double_free 'double free' double_free free_here free_again allocate_here
 expect double_free_interleaved 'double free' double_free free_here free_again allocate_here
 expect double_free_in_thread 'double free' double_free free_here free_in_thread free_again allocate_here
+[ "$(printf '%s\n' "${told[allocated]-}" "${told[freed]-}" "${told[fault]-}" | sort -u | wc -l)" = 3 ] ||
+    complain "$fault: not three threads"
 expect double_free_by_realloc 'double free' double_free double_free_by_realloc free_here allocate_here
 expect double_free_large 'double free' double_free double_free_large allocate_here
 expect invalid_free_inside 'invalid free' double_free free_here allocate_here
@@ -94,6 +134,7 @@ for asked in 1 use_after_free; do
     plant "$asked" 0 use_after_free_read
     [ $ended = 134 ] || complain "$fault: exit status $ended"
     says 'use after free' use_after_free_read free_here allocate_here
+    names "$asked" ''
 done
 grep -q 'read of byte 11 of an object of 40 bytes' "$work/stderr" || complain "$fault: not told as a read"
 
@@ -102,6 +143,19 @@ fault=leak
 plant 1 0 leak
 grep -qx '  300 bytes in 3 objects, .*' <(sed -n 2p "$work/stderr") || complain "$fault: the biggest is not first"
 grep -qE '^  40 bytes in 1 objects' "$work/stderr" || complain "$fault: the second place is missing"
+# leaked SIZE: the object that stands for its place is one of those that the program told
+leaked() {
+    local named
+    home 1 '' "$1"
+    named=$(sed -nE "s/^  .* objects, such as (0x[0-9a-f]+) of $1 \((pool [0-9]+)\)$/\1 \2/p" "$work/stderr")
+    [[ $where == *"(${named#* } serves it)" ]] &&
+        grep -qx "object ${named%% *}, $1 bytes" "$work/stdout" ||
+        complain "$fault: of $1 bytes names '$named'"
+}
+leaked 100
+leaked 40
+thread=$(sed -n 's/^allocated //p' "$work/stdout" | sort -u)
+[ "$(grep -c "^  allocated by thread $thread:" "$work/stderr")" = 2 ] || complain "$fault: names another thread"
 
 # What is right is not reported, and MB_CHECK=0 checks nothing.
 fault=nothing
