@@ -7,8 +7,8 @@
 
 #include "api.h"
 #include "check/heap.h"
+#include "check/report.h"
 #include "check/stacks.h"
-#include "check/symbols.h"
 #include "core/config.h"
 #include "tcache/background.h"
 #include "tcache/fork.h"
@@ -31,7 +31,7 @@ __attribute__((constructor(101))) static void api_come_up(int argc, char **argv,
         (void)mb_init();
         if (checked_is_on()) {
             mbi_stacks_warm_up();
-            mbi_symbols_warm_up();
+            mbi_report_warm_up();
         }
     }
 }

@@ -157,6 +157,17 @@ static void report_close(struct report *report)
     }
 }
 
+void mbi_report_warm_up(void)
+{
+    struct report report;
+    struct stack stack;
+    mbi_stacks_take(NULL, &stack);
+    mbi_report_begin(&report, "", "%s", "");
+    mbi_report_stack(&report, &stack);
+    report.used = 0;
+    report_close(&report);
+}
+
 void mbi_report_end(struct report *report)
 {
     report_close(report);

@@ -23,6 +23,12 @@ struct report {
     char line[REPORT_LINE_BYTES];
 };
 
+/*
+ * Makes a report and throws it away. Functions are bound when they are first called, which takes
+ * 3 KiB of stack for the registers; a fault may be reported from a signal stack of 8 KiB.
+ */
+void mbi_report_warm_up(void);
+
 /* "memorybucket: KIND: " and the rest of the first line. Text beyond a line's bytes is cut. */
 void mbi_report_begin(struct report *report, const char *kind, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

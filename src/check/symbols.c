@@ -115,11 +115,6 @@ static const void *own_base(void)
     return is_shared ? found.dli_fbase : NULL;
 }
 
-void mbi_symbols_warm_up(void)
-{
-    (void)own_base();
-}
-
 bool mbi_symbol_is_own(const void *address)
 {
     const void *base = own_base();

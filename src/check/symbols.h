@@ -22,12 +22,6 @@ struct symbol {
     bool ours;                  /* in the library; by its name where that is part of the program */
 };
 
-/*
- * Looks one symbol up: the C library binds what that takes at its first use, with 3 KiB of stack
- * for the registers, and a fault may be reported from a signal stack of 8 KiB.
- */
-void mbi_symbols_warm_up(void);
-
 /* Whether an address lies in the library's own shared object, or in the dynamic linker. Quick. */
 bool mbi_symbol_is_own(const void *address);
 bool mbi_symbol_is_loaders(const void *address);

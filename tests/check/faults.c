@@ -28,9 +28,12 @@ void operator_delete_sized(void *pointer, size_t size) __asm__("_ZdlPvm");
 #endif
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -177,6 +180,20 @@ static void invalid_free_neighbour(char *object)
     free_here(neighbour);
 }
 
+static void invalid_free_before(char *object)
+{
+    tell_object(object, SIZE);
+    tell_fault(object - 8, "it points 8 bytes before an object of 40");
+    free_here(object - 8);
+}
+
+static void invalid_free_behind(char *object)
+{
+    tell_object(object, SIZE);
+    tell_fault(object + SIZE + 16, "it points 16 bytes behind the end of an object of 40");
+    free_here(object + SIZE + 16);
+}
+
 static void invalid_free_static(char *object)
 {
     static char memory[256];
@@ -212,6 +229,29 @@ static void invalid_free_unmapped(char *object)
     free_here(object);
     tell_fault((void *)0x70, "no memory is mapped there");
     free_here((void *)0x70);
+}
+
+/* As where a server has its own memory. */
+static void invalid_free_mapped(char *object)
+{
+    char *memory = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    free_here(object);
+    tell_fault(memory, "no object begins there");
+    free_here(memory);
+}
+
+static void *free_stack_of_main(void *memory)
+{
+    tell_fault(memory, "no object begins there");
+    free_here(memory);
+    return NULL;
+}
+
+static void invalid_free_other_stack(char *object)
+{
+    _Alignas(16) char memory[256] = { 0 };
+    free_here(object);
+    in_thread(free_stack_of_main, memory + 64);
 }
 
 static void overflow(char *object)
@@ -307,6 +347,20 @@ static void use_after_free_read(char *object)
     }
 }
 
+/* On a signal stack with 4 KiB beyond what the kernel itself puts there, and none behind. */
+static void use_after_free_on_signal_stack(char *object)
+{
+    enum { OWN_BYTES = 4 << 10, GUARD_BYTES = 64 << 10 };
+    size_t bytes = getauxval(AT_MINSIGSTKSZ) + OWN_BYTES;
+    char *memory =
+        mmap(NULL, GUARD_BYTES + bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    stack_t stack = { .ss_sp = memory + GUARD_BYTES, .ss_size = bytes };
+    if (mprotect(stack.ss_sp, bytes, PROT_READ | PROT_WRITE) != 0 || sigaltstack(&stack, NULL) != 0) {
+        abort();
+    }
+    use_after_free_read(object);
+}
+
 static void use_after_free_large(char *object)
 {
     char *large = allocate_here(LARGE);
@@ -342,6 +396,24 @@ static void leak(char *object)
     }
 }
 
+extern void __register_frame(void *tables);
+extern void __deregister_frame(void *tables);
+
+/* As a program that compiles functions does: the unwinder allocates and frees under its lock. */
+static void unwind_tables(void)
+{
+    /* A CIE with the augmentation zR and an FDE of 16 bytes of code: System V ABI, AMD64, 4.2.4. */
+    static unsigned char tables[] = {
+        0x14, 0, 0, 0, 0,    0, 0, 0, 1, 'z', 'R', 0, 1,    0x78, 0x10, 1,
+        0x1b, 0, 7, 8, 0x90, 1, 0, 0, 0x14, 0, 0, 0,  0x1c, 0,    0,    0,
+        0,    1, 0, 0, 0x10, 0, 0, 0, 0, 0,   0,   0, 0,    0,    0,    0,
+        0,    0, 0, 0,
+    };
+    __register_frame(tables);
+    free_here(allocate_here(SIZE));
+    __deregister_frame(tables);
+}
+
 /* Everything that is right: nothing may be said. */
 static void nothing(char *object)
 {
@@ -363,6 +435,7 @@ static void nothing(char *object)
     if (status != 0) {
         abort();
     }
+    unwind_tables();
     reuse_all(24);
 }
 
@@ -378,10 +451,14 @@ static const struct {
     FAULT(double_free_large),
     FAULT(invalid_free_inside),
     FAULT(invalid_free_neighbour),
+    FAULT(invalid_free_before),
+    FAULT(invalid_free_behind),
     FAULT(invalid_free_static),
     FAULT(invalid_free_stack),
     FAULT(invalid_free_thread_stack),
     FAULT(invalid_free_unmapped),
+    FAULT(invalid_free_mapped),
+    FAULT(invalid_free_other_stack),
     FAULT(overflow),
     FAULT(overflow_by_zero),
     FAULT(overflow_in_slack),
@@ -392,6 +469,7 @@ static const struct {
     FAULT(use_after_free_write),
     FAULT(use_after_free_write_at_exit),
     FAULT(use_after_free_read),
+    FAULT(use_after_free_on_signal_stack),
     FAULT(use_after_free_large),
     FAULT(size_mismatch),
     FAULT(size_within_slot),

@@ -114,6 +114,10 @@ expect invalid_free_static 'invalid free' double_free free_here
 expect invalid_free_stack 'invalid free' double_free free_here
 expect invalid_free_thread_stack 'invalid free' double_free free_here free_stack_in_thread
 expect invalid_free_unmapped 'invalid free' double_free free_here
+if [ "$form" = dropin ]; then # the library's may be the system allocator's
+    expect invalid_free_mapped 'invalid free' double_free free_here
+    expect invalid_free_other_stack 'invalid free' double_free free_here free_stack_of_main
+fi
 expect overflow overflow overflow overflow allocate_here
 expect overflow_by_zero overflow overflow overflow_by_zero allocate_here
 expect overflow_in_slack overflow overflow free_here overflow_in_slack allocate_here
@@ -138,9 +142,22 @@ for asked in 1 use_after_free; do
 done
 grep -q 'read of byte 11 of an object of 40 bytes' "$work/stderr" || complain "$fault: not told as a read"
 
+fault=use_after_free_on_signal_stack
+plant 1 1 $fault
+[ $ended = 0 ] && grep -qx 'went on' "$work/stdout" || complain "$fault: did not go on (exit status $ended)"
+says 'use after free' use_after_free_read free_here allocate_here
+# What lies beside an object is a slot of its own in a pool.
+for fault in invalid_free_before invalid_free_behind; do
+    plant 1 0 $fault
+    [ $ended = 134 ] || complain "$fault: exit status $ended"
+    says 'invalid free' $fault free_here allocate_here
+    names 1 ''
+done
+
 # The biggest leak comes first, with the sum of its place; the other is the object that each fault begins with.
 fault=leak
 plant 1 0 leak
+grep -qx 'went on' "$work/stdout" || complain "$fault: what stdout held is lost"
 grep -qx '  300 bytes in 3 objects, .*' <(sed -n 2p "$work/stderr") || complain "$fault: the biggest is not first"
 grep -qE '^  40 bytes in 1 objects' "$work/stderr" || complain "$fault: the second place is missing"
 # leaked SIZE: the object that stands for its place is one of those that the program told
