@@ -36,7 +36,7 @@ __attribute__((constructor(101))) static void api_come_up(int argc, char **argv,
     }
 }
 
-/* A report at exit may abort before the C library does this. Nobody may wait for a lock any more. */
+/* A report at exit may abort before the C library does this. Waits for nobody who has the lock. */
 static void api_flush_stdout(void)
 {
     if (ftrylockfile(stdout) == 0) {

@@ -123,9 +123,8 @@ void mb_stats_print(FILE *stream)
             stats.released_bytes >> 10, stats.threads, stats.idle_caches, stats.large_allocs,
             stats.large_frees);
     fprintf(stream, "%5s %10s %10s %10s %10s %6s %10s %8s %11s %10s %10s %8s %8s\n", "slot",
-            "carved", "live", "magazines", "central", "loose", "sorted", "orphaned", "quarantined", "refills",
-            "flushes",
-            "retries", "mutex");
+            "carved", "live", "magazines", "central", "loose", "sorted", "orphaned",
+            "quarantined", "refills", "flushes", "retries", "mutex");
     for (size_t class = 0; class < MB_POOL_COUNT; class++) {
         const struct mb_pool_stats *pool = &stats.pool[class];
         if (pool->carved == 0) {
@@ -134,11 +133,9 @@ void mb_stats_print(FILE *stream)
         fprintf(stream,
                 "%5" PRIu64 " %10" PRIu64 " %10" PRIu64 " %10" PRIu64 " %10" PRIu64 " %6" PRIu64
                 " %10" PRIu64 " %8" PRIu64 " %11" PRIu64 " %10" PRIu64 " %10" PRIu64 " %8" PRIu64
-                " %8" PRIu64
-                "\n",
+                " %8" PRIu64 "\n",
                 pool->slot_bytes, pool->carved, pool->live, pool->magazines, pool->central,
                 pool->loose, pool->sorted, pool->orphaned, pool->quarantined, pool->refills,
-                pool->flushes,
-                pool->cas_retries, pool->mutex_acquisitions);
+                pool->flushes, pool->cas_retries, pool->mutex_acquisitions);
     }
 }

@@ -2,7 +2,8 @@
  * annotate: what other tools are told of each object: valgrind's memcheck by client requests, and
  * AddressSanitizer through its interface, where it is in the process.
  *
- * Ladder: above base. Callers: check.c and faults.c, which see every object while either watches.
+ * Ladder: above base. Callers: check.c, place.c and faults.c, which see every object while
+ * either watches.
  *
  * The requests are a few instructions that do nothing outside valgrind. The sanitizer's functions
  * are weak: without it they are not there.

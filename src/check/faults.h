@@ -1,8 +1,8 @@
 /*
  * faults: what checked mode writes into memory, finds changed in it, and says about it.
  *
- * Ladder: above report and annotate. Callers: check.c and heap.c. Reports are written without any
- * lock, from copies of the ledger's entries.
+ * Ladder: above report and annotate. Callers: check.c, place.c and heap.c. Reports are written
+ * without any lock, from copies of the ledger's entries.
  */
 #ifndef MEMORYBUCKET_CHECK_FAULTS_H
 #define MEMORYBUCKET_CHECK_FAULTS_H

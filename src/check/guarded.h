@@ -2,7 +2,8 @@
  * guarded: objects on pages of their own, so that the processor itself reports a read or a write
  * behind them, or after they were freed.
  *
- * Ladder: above quarantine and report. Callers: check.c, under the check lock where it says so.
+ * Ladder: above quarantine and report. Callers: place.c, check.c and
+ * faults.c, under the check lock where it says so.
  *
  *   | never | page 0 | never | page 1 | never | ...       never: no access, until one was reported
  *                ^object, at the end of its page but for its alignment

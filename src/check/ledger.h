@@ -33,7 +33,7 @@ struct object {
     uint32_t generation; /* of the process that allocated it: forks before it */
     uint8_t home;
     uint8_t state;
-    uint8_t class; /* HOME_SLOT: the slot's pool */
+    uint8_t class; /* the slot's pool; elsewhere the pool that would serve it */
     bool filled;   /* freed, and every byte of it is FREED_BYTE */
     bool reported; /* something is wrong with it, and was said */
 };

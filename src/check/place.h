@@ -1,5 +1,6 @@
 /*
- * place: where the objects of checked mode lie, and how long their memory waits once they are freed.
+ * place: where the objects of checked mode lie, and how long their memory waits once they are
+ * freed.
  *
  * Ladder: above faults and guarded. Callers: check.c, without any lock.
  *

@@ -1,7 +1,7 @@
 /*
  * quarantine: freed objects, oldest first, that are kept from being used again.
  *
- * Ladder: above ledger. Callers: check.c and guarded.c, under the check lock.
+ * Ladder: above ledger. Callers: place.c and guarded.c, under the check lock.
  *
  *   oldest ─> ... ─> newest      linked through the objects' ledger entries
  */

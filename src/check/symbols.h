@@ -1,8 +1,8 @@
 /*
  * symbols: the function that an address lies in.
  *
- * Ladder: above core/os. Callers: report.c. Takes the dynamic linker's lock for a moment, so no
- * lock of ours may be held. Allocates nothing: the heap may be what is broken.
+ * Ladder: above core/os. Callers: report.c, faults.c, heap.c. Takes the dynamic linker's lock
+ * for a moment, so no lock of ours may be held. Allocates nothing: the heap may be what is broken.
  *
  * dladdr knows exported functions only. For the others the file's symbol table is read, where it
  * has not been stripped.

@@ -7,7 +7,7 @@
  *          ^span    ^first slot           ^carve_next             ^commit_end             ^carve_end
  *
  * For every pool, at rest:
- *   carved = live + in magazines + in the centre + loose + sorted + orphaned
+ *   carved = live + in magazines + in the centre + loose + sorted + orphaned + quarantined
  *
  * A batch and a full magazine of the pool have the same number of rounds, fixed for the process.
  * Slots that do not make up a batch (a thread's last ones) wait on the loose list, at most one

@@ -355,7 +355,8 @@ static void use_after_free_on_signal_stack(char *object)
     char *memory =
         mmap(NULL, GUARD_BYTES + bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     stack_t stack = { .ss_sp = memory + GUARD_BYTES, .ss_size = bytes };
-    if (mprotect(stack.ss_sp, bytes, PROT_READ | PROT_WRITE) != 0 || sigaltstack(&stack, NULL) != 0) {
+    if (mprotect(stack.ss_sp, bytes, PROT_READ | PROT_WRITE) != 0
+        || sigaltstack(&stack, NULL) != 0) {
         abort();
     }
     use_after_free_read(object);

@@ -58,7 +58,8 @@ WRAP(void *, mmap, void *start, size_t bytes, int protection, int flags, int fil
 
 WRAP(int, mprotect, void *start, size_t bytes, int protection)
 {
-    return fault_fails_with(FAULT_mprotect, ENOMEM) ? -1 : __real_mprotect(start, bytes, protection);
+    return fault_fails_with(FAULT_mprotect, ENOMEM) ? -1
+                                                    : __real_mprotect(start, bytes, protection);
 }
 
 WRAP(int, madvise, void *start, size_t bytes, int advice)

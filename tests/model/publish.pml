@@ -2,12 +2,15 @@
  * What is made once and then used by all threads: the library's constants, and the next allocator.
  *
  * mirrors src/tcache/startup.c: mbi_startup startup_locked [READY-STORE] [READY-LOAD] [READY-AGAIN]
+ * mirrors src/check/check.c: mbi_check_init [CHECKED-STORE]
+ * mirrors src/tcache/checked.h: checked_is_on [CHECKED-LOAD]
  * mirrors src/dropin/next.c: next_ready next_find_all [NEXT-STORE] [NEXT-LOAD] [NEXT-RARE]
  *
  * Shown: whoever finds the library ready, or is told so by the lock, reads its constants without a
  * race (race_free), and they are made once (made_once). With -DNEXT: whoever finds `found` set
  * reads every function pointer whole (found_all), though several threads may search at the same
- * time.
+ * time. Checked mode is published as the library is, but within its publication: whoever finds it on
+ * without having asked for the library's constants reads its own without a race, by the same steps.
  *
  * Abstracted
  *   The constants are one plain location, the rare functions one relaxed one: a release orders all

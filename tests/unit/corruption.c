@@ -242,6 +242,19 @@ Test(corruption, a_link_on_the_loose_list_is_found_by_trim, .init = expect_corru
     (void)mb_trim(0);
 }
 
+/* Also where all counts are right: fresh memory, which is 0, in place of the chain's last slot. */
+Test(corruption, a_link_out_of_the_span_is_found_by_trim, .init = expect_corrupted_list,
+     .signal = SIGABRT)
+{
+    leave_loose_slots();
+    struct slot *slot = chain_first(pool->loose);
+    while (chain_rounds(slot->rest) > 1) {
+        slot = chain_first(slot->rest);
+    }
+    slot->rest = chain_make((const struct slot *)(const void *)pool->carve_next, 1);
+    (void)mb_trim(0);
+}
+
 Test(corruption, a_link_on_the_loose_list_is_found_when_more_come, .init = expect_corrupted_list,
      .signal = SIGABRT)
 {
