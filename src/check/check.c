@@ -88,7 +88,7 @@ static bool enter(struct object *object, const struct stack *now)
     return entry != NULL;
 }
 
-/* `caller`: the return address in who called the allocator, where the calls between are jumps. */
+/* `caller`: a return address in who called the allocator (check/stacks.h). */
 static void *allocate(size_t size_bytes, size_t alignment_bytes, const void *caller)
 {
     int saved_errno = errno;

@@ -35,6 +35,9 @@ void mbi_stacks_warm_up(void);
  * The unwinder has a lock for tables that a process registers (__register_frame, as programs do
  * that compile while they run), and allocates and frees under it. What it asks for itself, and what
  * it asks for on our behalf, gets no stack. Otherwise it takes no lock and allocates nothing.
+ *
+ * The caller is known where the slow paths are reached by jumps: a library that was compiled
+ * without optimisation hangs when such a process takes a table away again.
  */
 void mbi_stacks_take(const void *caller, struct stack *stack);
 
