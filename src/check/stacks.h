@@ -37,7 +37,7 @@ void mbi_stacks_warm_up(void);
  * it asks for on our behalf, gets no stack. Otherwise it takes no lock and allocates nothing.
  *
  * The caller is known where the slow paths are reached by jumps: a library that was compiled
- * without optimisation hangs when such a process takes a table away again.
+ * with less than -O2 hangs when such a process takes a table away again.
  */
 void mbi_stacks_take(const void *caller, struct stack *stack);
 

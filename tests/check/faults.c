@@ -436,7 +436,7 @@ static void nothing(char *object)
     if (status != 0) {
         abort();
     }
-#ifdef __OPTIMIZE__ /* else the library does not know who called it (check/stacks.h) */
+#ifdef JUMPS_TO_SLOW_PATHS /* else the library does not know who called it (check/stacks.h) */
     unwind_tables();
 #endif
     reuse_all(24);

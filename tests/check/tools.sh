@@ -33,6 +33,9 @@ expect 'memcheck, double free' 'Invalid free()' "${memcheck[@]}" double_free
 expect 'memcheck, leak' 'are definitely lost in loss record' "${memcheck[@]}" leak
 expect 'memcheck, nothing' '' "${memcheck[@]}" nothing
 
+# Where clang's own symbolizer is not installed.
+ASAN_SYMBOLIZER_PATH=$(command -v llvm-symbolizer || command -v addr2line)
+export ASAN_SYMBOLIZER_PATH
 for compiler in gcc clang; do
     build $compiler sanitized -fsanitize=address
     expect "ASan ($compiler), use after free" 'heap-use-after-free' "$work/sanitized" use_after_free
