@@ -401,7 +401,7 @@ extern void __register_frame(void *tables);
 extern void __deregister_frame(void *tables);
 
 /* As a program that compiles functions does: the unwinder allocates and frees under its lock. */
-static void unwind_tables(void)
+static void unwind_tables(char *object)
 {
     /* A CIE with the augmentation zR and an FDE of 16 bytes of code: System V ABI, AMD64, 4.2.4. */
     static unsigned char tables[] = {
@@ -411,6 +411,7 @@ static void unwind_tables(void)
         0,    0, 0, 0,
     };
     __register_frame(tables);
+    free_here(object);
     free_here(allocate_here(SIZE));
     __deregister_frame(tables);
 }
@@ -436,9 +437,6 @@ static void nothing(char *object)
     if (status != 0) {
         abort();
     }
-#ifdef JUMPS_TO_SLOW_PATHS /* else the library does not know who called it (check/stacks.h) */
-    unwind_tables();
-#endif
     reuse_all(24);
 }
 
@@ -477,6 +475,7 @@ static const struct {
     FAULT(size_mismatch),
     FAULT(size_within_slot),
     FAULT(leak),
+    FAULT(unwind_tables),
     FAULT(nothing),
 };
 

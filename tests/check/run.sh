@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Plants memory faults, one a run, and checks what checked mode says of each.
 # Usage: run.sh FORM PROGRAM    FORM names the form in messages: shared, static or dropin
-# CHECK_DROPIN: a library to preload
+# CHECK_DROPIN: a library to preload; CHECK_BUILD: how it was built
 set -euo pipefail
 form=$1 program=$2 dropin=${CHECK_DROPIN:-}
 work=$(mktemp -d)
@@ -180,6 +180,12 @@ for place in '' pools; do
     plant 1 0 nothing $place
     [ $ended = 0 ] && [ ! -s "$work/stderr" ] || complain "$fault $place: exit status $ended, or something was said"
 done
+# Where the library is compiled with -O2 (src/check/stacks.h).
+[ "${CHECK_BUILD:-}" != Release ] || {
+    fault=unwind_tables
+    plant 1 0 $fault
+    [ $ended = 0 ] && [ ! -s "$work/stderr" ] || complain "$fault: exit status $ended, or something was said"
+}
 plant 0 0 overflow_in_slack
 [ $ended = 0 ] && [ ! -s "$work/stderr" ] || complain "MB_CHECK=0: exit status $ended, or something was said"
 
