@@ -194,7 +194,7 @@ bool mbi_faults_report_invalid(void *pointer, const struct object *near, const s
         (void)snprintf(what, sizeof what, "no allocator gives such an address");
     } else if (!mbi_os_is_mapped(pointer)) {
         (void)snprintf(what, sizeof what, "no memory is mapped there");
-    } else if (large_is_all_ours()) {
+    } else if (LARGE_IS_ALL_OURS != 0) {
         (void)snprintf(what, sizeof what, "no object begins there");
     } else {
         return false;

@@ -52,10 +52,7 @@ MBI_HOT_INLINE void mbi_large_free(void *pointer)
 }
 
 /* Whether all that is freed comes from us; else it may be the program's, by its own malloc. */
-static inline bool large_is_all_ours(void)
-{
-    return true;
-}
+enum { LARGE_IS_ALL_OURS = 1 };
 
 void *mbi_large_calloc(size_t count, size_t size_bytes);
 void *mbi_large_realloc(void *pointer, size_t size_bytes);
@@ -69,10 +66,7 @@ size_t mbi_large_usable_bytes(const void *pointer);
 #include <malloc.h>
 #include <stdlib.h>
 
-static inline bool large_is_all_ours(void)
-{
-    return false;
-}
+enum { LARGE_IS_ALL_OURS = 0 };
 
 static inline void *mbi_large_alloc(size_t size_bytes)
 {
