@@ -3,6 +3,7 @@
 
 #include "check/annotate.h"
 #include "core/config.h"
+#include "core/os.h"
 #include "core/pool.h"
 #include "core/region.h"
 #include "tcache/checked.h"
@@ -53,19 +54,24 @@ static bool is_sanitized(void)
     return annotate_sanitizer_is_here();
 }
 
-/* What was said since the start, one report's first line. */
-static void expect_said(const char *kind)
+/* What was said since the start: a line that begins so; one report's first line. */
+static void expect_line(const char *expected)
 {
-    char expected[64];
     char line[512];
-    snprintf(expected, sizeof expected, "memorybucket: %s: ", kind);
     FILE *said = cr_get_redirected_stderr();
     bool found = false;
     fcntl(fileno(said), F_SETFL, O_NONBLOCK);
     while (!found && fgets(line, sizeof line, said) != NULL) {
         found = strncmp(line, expected, strlen(expected)) == 0;
     }
-    cr_assert(found, "nothing was said of a %s", kind);
+    cr_assert(found, "no line begins with '%s'", expected);
+}
+
+static void expect_said(const char *kind)
+{
+    char expected[64];
+    snprintf(expected, sizeof expected, "memorybucket: %s: ", kind);
+    expect_line(expected);
 }
 
 Test(check, the_heap_is_checked_on_demand_and_each_damage_reported_once,
@@ -314,4 +320,22 @@ Test(check, an_access_to_a_guard_is_reported_and_goes_on, .init = cr_redirect_st
     mb_free((void *)(uintptr_t)object);
     object[hide(0)] = 1;
     expect_said("use after free");
+}
+
+/* The guard between two objects: each may have been meant. */
+Test(check, far_in_front_of_an_object_both_neighbours_are_named, .init = cr_redirect_stderr)
+{
+    if (is_sanitized()) {
+        return;
+    }
+    start("1");
+    char *behind = mb_alloc(64);
+    volatile char *object = mb_alloc(64);
+    size_t page_bytes = mbi_os_page_bytes();
+    cr_assert_eq((char *)(uintptr_t)object - behind, 2 * page_bytes, "on the next page");
+    cr_assert_neq(object[-(ptrdiff_t)hide(page_bytes)], 1);
+    expect_said("overflow");
+    expect_line("  or ");
+    mb_free((void *)(uintptr_t)object);
+    mb_free(behind);
 }
