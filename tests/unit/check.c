@@ -332,7 +332,7 @@ Test(check, far_in_front_of_an_object_both_neighbours_are_named, .init = cr_redi
     char *behind = mb_alloc(64);
     volatile char *object = mb_alloc(64);
     size_t page_bytes = mbi_os_page_bytes();
-    cr_assert_eq((char *)(uintptr_t)object - behind, 2 * page_bytes, "on the next page");
+    cr_assert_eq((uintptr_t)object - (uintptr_t)behind, 2 * page_bytes, "on the next page");
     cr_assert_neq(object[-(ptrdiff_t)hide(page_bytes)], 1);
     expect_said("overflow");
     expect_line("  or ");
