@@ -31,11 +31,12 @@ static uint32_t *table;
 static size_t table_size; /* a power of two */
 static size_t table_used;
 
-static _Atomic bool warm; /* set once; until somebody sees it he takes no stacks */
+/* Set once, by the warm-up; until somebody sees it he takes no stacks. */
+static _Atomic bool warm;
 
 static _Thread_local bool taking __attribute__((tls_model("initial-exec")));
 
-/* The unwinder's code, constant once `warm` is set; no bytes where it was not found. */
+/* The unwinder's code. Written by the warm-up, read by who sees `warm`; no bytes: not found. */
 static uintptr_t unwinder_start;
 static size_t unwinder_bytes;
 
@@ -63,7 +64,8 @@ void mbi_stacks_warm_up(void)
     void *frame;
     (void)backtrace(&frame, 1); /* loads the unwinder */
     (void)dl_iterate_phdr(note_unwinder, NULL);
-    flag_set(&warm, true);
+    /* release [WARM-STORE]: pairs with [WARM-LOAD]: where the unwinder lies is seen, too. */
+    atomic_store_explicit(&warm, true, memory_order_release);
 }
 
 static bool is_unwinder(const void *caller)
@@ -74,7 +76,9 @@ static bool is_unwinder(const void *caller)
 void mbi_stacks_take(const void *caller, struct stack *stack)
 {
     stack->count = 0;
-    if (flag_is_set(&warm) && !taking && !is_unwinder(caller)) {
+    /* acquire [WARM-LOAD]: pairs with [WARM-STORE]. */
+    bool is_warm = atomic_load_explicit(&warm, memory_order_acquire);
+    if (is_warm && !taking && !is_unwinder(caller)) {
         int saved_errno = errno;
         taking = true;
         int count = backtrace(stack->frames, STACK_FRAMES_MAX);

@@ -4,6 +4,7 @@
  * mirrors src/tcache/startup.c: mbi_startup startup_locked [READY-STORE] [READY-LOAD] [READY-AGAIN]
  * mirrors src/check/check.c: mbi_check_init [CHECKED-STORE]
  * mirrors src/tcache/checked.h: checked_is_on [CHECKED-LOAD]
+ * mirrors src/check/stacks.c: mbi_stacks_warm_up mbi_stacks_take [WARM-STORE] [WARM-LOAD]
  * mirrors src/dropin/next.c: next_ready next_find_all [NEXT-STORE] [NEXT-LOAD] [NEXT-RARE]
  *
  * Shown: whoever finds the library ready, or is told so by the lock, reads its constants without a
