@@ -151,31 +151,25 @@ static bool look_up(const void *pointer, struct object *out)
     return found;
 }
 
-/* The object that a pointer lies in; false when there is none. */
-static bool find_around(const void *pointer, struct object *out)
+/* The object that a pointer lies in or beside; false when there is none. */
+static bool find_near(const void *pointer, struct object *out)
 {
-    uintptr_t start = 0;
     size_t class = region_class_of(pointer);
-    if (class < SIZE_CLASS_COUNT) {
-        size_t into;
-        if (mbi_pool_locate(&mbi_pools[class], pointer, &into) == POOL_SLOT_INSIDE) {
-            start = (uintptr_t)pointer - into;
-        }
-    }
+    size_t into;
     if (mbi_guarded_holds(pointer)) {
-        mbi_check_lock();
-        start = mbi_guarded_object_at(pointer);
-        mbi_check_unlock();
+        return mbi_guarded_find(pointer, out);
     }
-    return start != 0 && look_up((const void *)start, out);
+    return class < SIZE_CLASS_COUNT
+           && mbi_pool_locate(&mbi_pools[class], pointer, &into) == POOL_SLOT_INSIDE
+           && look_up((const char *)pointer - into, out);
 }
 
 /* False when it may be an object that the system allocator gave to somebody else. */
 static bool report_unknown(void *pointer, const struct stack *now)
 {
-    struct object around;
-    bool found = find_around(pointer, &around);
-    return mbi_faults_report_invalid(pointer, found ? &around : NULL, now);
+    struct object near;
+    bool found = find_near(pointer, &near);
+    return mbi_faults_report_invalid(pointer, found ? &near : NULL, now);
 }
 
 static void release(void *pointer, size_t said_bytes, const void *caller)

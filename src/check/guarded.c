@@ -46,11 +46,6 @@ bool mbi_guarded_holds(const void *pointer)
     return region != NULL && (uintptr_t)pointer - (uintptr_t)region < region_bytes();
 }
 
-uintptr_t mbi_guarded_object_at(const void *pointer)
-{
-    return object_of_page[page_of(pointer)];
-}
-
 /* The page to use next; GUARDED_PAGES when this object gets none. */
 static size_t choose_page(void)
 {
@@ -127,7 +122,6 @@ static void take_stack_of(const ucontext_t *context, struct stack *stack)
 #endif
 }
 
-/* False when the fault is not on a page that an object has or had. */
 static bool find_object(size_t page, struct object *out)
 {
     mbi_check_lock();
@@ -135,6 +129,11 @@ static bool find_object(size_t page, struct object *out)
     bool found = start != 0 && mbi_ledger_copy(start, out);
     mbi_check_unlock();
     return found;
+}
+
+bool mbi_guarded_find(const void *pointer, struct object *out)
+{
+    return find_object(page_of(pointer), out);
 }
 
 /* Nearer to the next page than to the one before: it may have been meant for the object there. */
@@ -151,17 +150,17 @@ static void report_behind_guard(struct report *report, const char *pointer)
     }
 }
 
+/* False when the fault is not on a page that an object has or had. */
 static bool report_fault(void *pointer, const ucontext_t *context)
 {
-    struct object object = { .hidden = 0 };
-    if (!find_object(page_of(pointer), &object)) {
+    struct object object;
+    if (!mbi_guarded_find(pointer, &object)) {
         return false;
     }
-    uintptr_t start = object_address(&object);
     struct stack stack;
     struct report report;
     const char *how = access_of(context);
-    ptrdiff_t at = (char *)pointer - (char *)start;
+    ptrdiff_t at = (char *)pointer - (char *)object_address(&object);
     take_stack_of(context, &stack);
     const char *kind = object.state == OBJECT_FREED ? "use after free" : "overflow";
     mbi_report_begin(&report, kind, "%s of byte %td of an object of %zu bytes", how, at,

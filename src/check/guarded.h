@@ -34,7 +34,8 @@ void *mbi_guarded_take(size_t size_bytes, size_t alignment_bytes, size_t *room_b
 /* The object is freed: from now on nobody reads or writes there. Locked. */
 void mbi_guarded_free(struct object *object);
 
-/* The start of the object whose page, or guard, an address lies in; 0 without one. Locked. */
-uintptr_t mbi_guarded_object_at(const void *pointer);
+/* A copy of the object whose page, or guard behind it, an address among the pages lies in; false
+ * when none has been there. Takes the check lock. */
+bool mbi_guarded_find(const void *pointer, struct object *out);
 
 #endif
