@@ -117,11 +117,17 @@ static void reuse_all(size_t size)
     }
 }
 
-static void double_free(char *object)
+/* By one thread, which does both. */
+static void tell_double_free(const char *object)
 {
     tell_object(object, SIZE);
     tell_freed();
     tell_fault(object, "an object of 40 bytes was freed before");
+}
+
+static void double_free(char *object)
+{
+    tell_double_free(object);
     free_here(object);
     free_again(object);
 }
@@ -129,9 +135,7 @@ static void double_free(char *object)
 static void double_free_interleaved(char *object)
 {
     char *other = allocate_here(SIZE);
-    tell_object(object, SIZE);
-    tell_freed();
-    tell_fault(object, "an object of 40 bytes was freed before");
+    tell_double_free(object);
     free_here(object);
     free_here(other);
     free_again(object);
@@ -147,9 +151,7 @@ static void double_free_in_thread(char *object)
 
 static void double_free_by_realloc(char *object)
 {
-    tell_object(object, SIZE);
-    tell_freed();
-    tell_fault(object, "an object of 40 bytes was freed before");
+    tell_double_free(object);
     free_here(object);
     object = resize(hide(object), 2 * SIZE);
     free_here(object);
@@ -254,18 +256,23 @@ static void invalid_free_other_stack(char *object)
     in_thread(free_stack_of_main, memory + 64);
 }
 
-static void overflow(char *object)
+/* The byte behind it is going to be written. */
+static void tell_overflow(const char *object)
 {
     tell_object(object, SIZE);
     tell_fault(object + SIZE, "byte 40 of an object of 40 bytes");
+}
+
+static void overflow(char *object)
+{
+    tell_overflow(object);
     hide(object)[SIZE] = 'y';
     free_here(object);
 }
 
 static void overflow_by_zero(char *object)
 {
-    tell_object(object, SIZE);
-    tell_fault(object + SIZE, "byte 40 of an object of 40 bytes");
+    tell_overflow(object);
     hide(object)[SIZE] = '\0';
     free_here(object);
 }
@@ -302,8 +309,7 @@ static void overflow_large(char *object)
 
 static void overflow_realloc(char *object)
 {
-    tell_object(object, SIZE);
-    tell_fault(object + SIZE, "byte 40 of an object of 40 bytes");
+    tell_overflow(object);
     hide(object)[SIZE] = 'y';
     object = resize(object, 3 * SIZE);
     free_here(object);
@@ -311,36 +317,35 @@ static void overflow_realloc(char *object)
 
 static void overflow_at_exit(char *object)
 {
-    tell_object(object, SIZE);
-    tell_fault(object + SIZE, "byte 40 of an object of 40 bytes");
+    tell_overflow(object);
     hide(object)[SIZE] = 'y';
 }
 
-static void use_after_free_write(char *object)
+/* Its byte 11 is going to be used. */
+static void free_before_use(char *object)
 {
     tell_object(object, SIZE);
     tell_freed();
     tell_fault(object + 11, "byte 11 of an object of 40 bytes");
     free_here(object);
+}
+
+static void use_after_free_write(char *object)
+{
+    free_before_use(object);
     hide(object)[11] = 'y';
     reuse_all(SIZE);
 }
 
 static void use_after_free_write_at_exit(char *object)
 {
-    tell_object(object, SIZE);
-    tell_freed();
-    tell_fault(object + 11, "byte 11 of an object of 40 bytes");
-    free_here(object);
+    free_before_use(object);
     hide(object)[11] = 'y';
 }
 
 static void use_after_free_read(char *object)
 {
-    tell_object(object, SIZE);
-    tell_freed();
-    tell_fault(object + 11, "byte 11 of an object of 40 bytes");
-    free_here(object);
+    free_before_use(object);
     char read = hide(object)[11];
     if (read == 'x') {
         puts("read what was freed");
