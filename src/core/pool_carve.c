@@ -82,6 +82,21 @@ static bool pool_commit_bytes_locked(struct pool *pool, size_t bytes)
 }
 
 /*
+ * What is committed at a time: a block. Under a limit every size in use keeps the rest of its last
+ * block from the others, so that it is at most one part of BLOCKS_IN_LIMIT then, or one page.
+ */
+static size_t pool_block_bytes(void)
+{
+    enum { BLOCKS_IN_LIMIT = 4 * SIZE_CLASS_COUNT };
+    size_t bytes = mbi_config.block_bytes;
+    size_t bytes_max = mbi_limit_get() / BLOCKS_IN_LIMIT;
+    while (bytes > bytes_max && bytes > mbi_os_page_bytes() && !mbi_config.huge_pages) {
+        bytes /= 2;
+    }
+    return bytes;
+}
+
+/*
  * Commits the next block when fewer than `bytes` are left, or only as many pages as that takes when
  * the limit or the kernel allows no more; false when not even that.
  */
@@ -94,7 +109,7 @@ static bool pool_commit_locked(struct pool *pool, size_t bytes)
     size_t page_bytes = mbi_os_page_bytes();
     char *limit = (char *)round_up((uintptr_t)pool->carve_end, page_bytes);
     size_t needed_bytes = round_up((size_t)(wanted_end - pool->commit_end), page_bytes);
-    size_t block_bytes = round_up(needed_bytes, mbi_config.block_bytes);
+    size_t block_bytes = round_up(needed_bytes, pool_block_bytes());
     if (block_bytes > (size_t)(limit - pool->commit_end)) {
         block_bytes = (size_t)(limit - pool->commit_end);
     }

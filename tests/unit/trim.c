@@ -127,6 +127,25 @@ Test(trim, a_limit_that_is_not_reached_refuses_nothing)
     check_accounting(0);
 }
 
+/* Each keeps the rest of its last block, of which most sizes have used little. */
+Test(trim, sizes_that_are_hardly_used_leave_a_small_limit_to_others)
+{
+    const size_t limits[] = { 1 << 20, 4 << 20, 16 << 20 };
+    for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++) {
+        (void)mb_memory_limit_set(limits[i]);
+        for (size_t size = 8; size <= 512; size += 8) {
+            mb_free(mb_alloc(size));
+        }
+        size_t count = 0;
+        while (count < OBJECTS && (objects[count] = mb_alloc(512)) != NULL) {
+            count++;
+        }
+        cr_assert_geq(count * 512, limits[i] / 8 * 5, "%zu of %zu", count * 512, limits[i]);
+        mb_free_batch(count, objects);
+    }
+    check_accounting(0);
+}
+
 Test(trim, says_how_full_blocks_are)
 {
     allocate(64);
