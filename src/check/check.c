@@ -88,8 +88,13 @@ static bool enter(struct object *object, const struct stack *now)
     return entry != NULL;
 }
 
-/* `caller`: a return address in who called the allocator (check/stacks.h). */
-static void *allocate(size_t size_bytes, size_t alignment_bytes, const void *caller)
+/*
+ * `caller`: a return address in who called the allocator (check/stacks.h).
+ *
+ * Named like what other files use, as it is what stays of the library in a stack: it is called last
+ * and in place of its callers, and reports leave out what is the library's by its name (symbols.c).
+ */
+static void *mbi_check_allocate(size_t size_bytes, size_t alignment_bytes, const void *caller)
 {
     int saved_errno = errno;
     struct stack now;
@@ -128,7 +133,7 @@ void *mbi_check_calloc_large(size_t count, size_t size_bytes)
     if (forwards) {
         return mbi_large_calloc(count, size_bytes);
     }
-    void *pointer = allocate(count * size_bytes, ABI_ALIGNMENT_BYTES, NULL);
+    void *pointer = mbi_check_allocate(count * size_bytes, ABI_ALIGNMENT_BYTES, NULL);
     return pointer != NULL ? memset(pointer, 0, count * size_bytes) : NULL;
 }
 
@@ -139,7 +144,7 @@ void *mbi_check_alloc(size_t size_bytes, size_t alignment_bytes)
                    ? mbi_large_aligned_alloc(alignment_bytes, size_bytes)
                    : mbi_large_alloc(size_bytes);
     }
-    return allocate(size_bytes, alignment_bytes, __builtin_return_address(0));
+    return mbi_check_allocate(size_bytes, alignment_bytes, __builtin_return_address(0));
 }
 
 /* A copy of what is known of an object; false when nothing is. */
@@ -147,6 +152,24 @@ static bool look_up(const void *pointer, struct object *out)
 {
     mbi_check_lock();
     bool found = mbi_ledger_copy((uintptr_t)pointer, out);
+    mbi_check_unlock();
+    return found;
+}
+
+/*
+ * The system allocator's object that a pointer lies in, within its first 512 bytes: these are all
+ * of one that is small and was placed there for its canary. What the ledger has is nobody else's.
+ */
+static bool find_large_around(const void *pointer, struct object *out)
+{
+    uintptr_t address = (uintptr_t)pointer;
+    size_t into = address % ABI_ALIGNMENT_BYTES;
+    bool found = false;
+    mbi_check_lock();
+    while (!found && into < SMALL_BYTES_MAX) {
+        found = mbi_ledger_copy(address - into, out) && into < out->room_bytes;
+        into += ABI_ALIGNMENT_BYTES;
+    }
     mbi_check_unlock();
     return found;
 }
@@ -159,8 +182,10 @@ static bool find_near(const void *pointer, struct object *out)
     if (mbi_guarded_holds(pointer)) {
         return mbi_guarded_find(pointer, out);
     }
-    return class < SIZE_CLASS_COUNT
-           && mbi_pool_locate(&mbi_pools[class], pointer, &into) == POOL_SLOT_INSIDE
+    if (class >= SIZE_CLASS_COUNT) {
+        return find_large_around(pointer, out);
+    }
+    return mbi_pool_locate(&mbi_pools[class], pointer, &into) == POOL_SLOT_INSIDE
            && look_up((const char *)pointer - into, out);
 }
 
@@ -228,10 +253,10 @@ void mbi_check_free(void *pointer, size_t size_bytes)
     errno = saved_errno;
 }
 
-/* Always to another place: who keeps the old address is found out. */
-static void *move(void *old, size_t old_bytes, size_t size_bytes, size_t alignment_bytes)
+/* Always to another place: who keeps the old address is found out. Named as above. */
+static void *mbi_check_move(void *old, size_t old_bytes, size_t size_bytes, size_t alignment_bytes)
 {
-    void *moved = allocate(size_bytes, alignment_bytes, NULL);
+    void *moved = mbi_check_allocate(size_bytes, alignment_bytes, NULL);
     if (moved != NULL) {
         memcpy(moved, old, old_bytes < size_bytes ? old_bytes : size_bytes);
         mbi_check_free(old, CHECKED_SIZE_UNKNOWN);
@@ -247,15 +272,15 @@ void *mbi_check_realloc(void *pointer, size_t size_bytes, size_t alignment_bytes
     }
     if (!forwards && look_up(pointer, &object)) {
         if (object.state == OBJECT_LIVE) {
-            return move(pointer, object.size_bytes, size_bytes, alignment_bytes);
+            return mbi_check_move(pointer, object.size_bytes, size_bytes, alignment_bytes);
         }
         mbi_check_free(pointer, CHECKED_SIZE_UNKNOWN); /* says that it was freed before */
-        return allocate(size_bytes, alignment_bytes, NULL);
+        return mbi_check_allocate(size_bytes, alignment_bytes, NULL);
     }
     struct stack now;
     mbi_stacks_take(NULL, &now);
     if (!forwards && report_unknown(pointer, &now)) {
-        return allocate(size_bytes, alignment_bytes, NULL);
+        return mbi_check_allocate(size_bytes, alignment_bytes, NULL);
     }
     return mbi_large_realloc(pointer, size_bytes != 0 ? size_bytes : 1);
 }

@@ -149,7 +149,7 @@ static void report_leaks(struct leak *leaks, size_t stacks_end, struct leak all)
     if (left != 0) {
         mbi_report_line(&report, "  and %zu objects of other places, which have less each", left);
     }
-    mbi_report_end_if_heard(&report);
+    mbi_report_end_if_open(&report);
 }
 
 static void check_leaks(void)

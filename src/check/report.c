@@ -20,10 +20,10 @@ static void report_flush(struct report *report)
             continue;
         }
         if (written <= 0) {
+            report->nobody_reads = written < 0 && errno == EBADF;
             break; /* there is nobody else to tell */
         }
         done += (size_t)written;
-        report->was_read = true;
     }
     report->used = 0;
 }
@@ -66,7 +66,7 @@ void mbi_report_line(struct report *report, const char *format, ...)
 void mbi_report_begin(struct report *report, const char *kind, const char *format, ...)
 {
     report->used = 0;
-    report->was_read = false;
+    report->nobody_reads = false;
     report->room = REPORT_BYTES;
     report->text = mbi_os_map(REPORT_BYTES);
     if (report->text == NULL) {
@@ -176,10 +176,10 @@ void mbi_report_end(struct report *report)
     }
 }
 
-void mbi_report_end_if_heard(struct report *report)
+void mbi_report_end_if_open(struct report *report)
 {
     report_close(report);
-    if (report->was_read && !mbi_config.check_continue) {
+    if (!report->nobody_reads && !mbi_config.check_continue) {
         abort();
     }
 }

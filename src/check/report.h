@@ -19,7 +19,7 @@ struct report {
     char *text; /* mapped, or `line` where there is no memory */
     size_t room;
     size_t used;
-    bool was_read; /* stderr took some of it */
+    bool nobody_reads; /* the program has closed stderr */
     char line[REPORT_LINE_BYTES];
 };
 
@@ -52,8 +52,9 @@ void mbi_report_end(struct report *report);
 
 /*
  * The same where nothing goes wrong by going on: when the program has closed stderr, as the tools
- * of coreutils do before they exit, nobody would know what it was aborted for.
+ * of coreutils do before they exit, nobody would know what it was aborted for. A full disk is no
+ * reason to say nothing.
  */
-void mbi_report_end_if_heard(struct report *report);
+void mbi_report_end_if_open(struct report *report);
 
 #endif

@@ -175,6 +175,24 @@ static void invalid_free_inside(char *object)
     free_here(object + 16);
 }
 
+static void invalid_free_inside_largest_small(char *object)
+{
+    char *largest = allocate_here(512);
+    tell_object(largest, 512);
+    tell_fault(largest + 504, "it points 504 bytes into an object of 512");
+    free_here(largest + 504);
+    free_here(object);
+}
+
+static void invalid_free_inside_large(char *object)
+{
+    char *large = allocate_here(LARGE);
+    tell_object(large, LARGE);
+    tell_fault(large + 511, "it points 511 bytes into an object of 4000");
+    free_here(large + 511);
+    free_here(object);
+}
+
 static void invalid_free_neighbour(char *object)
 {
     char *neighbour = object + 4 * 4096 * 64;
@@ -456,6 +474,8 @@ static const struct {
     FAULT(double_free_by_realloc),
     FAULT(double_free_large),
     FAULT(invalid_free_inside),
+    FAULT(invalid_free_inside_largest_small),
+    FAULT(invalid_free_inside_large),
     FAULT(invalid_free_neighbour),
     FAULT(invalid_free_before),
     FAULT(invalid_free_behind),

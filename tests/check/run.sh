@@ -3,6 +3,7 @@
 # Usage: run.sh FORM PROGRAM    FORM names the form in messages: shared, static or dropin
 # CHECK_DROPIN: a library to preload; CHECK_BUILD: how it was built
 set -euo pipefail
+[ $# = 2 ] || { sed -n '2,4s/^# //p' "$0" >&2; exit 2; }
 form=$1 program=$2 dropin=${CHECK_DROPIN:-}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -25,7 +26,7 @@ plant() {
     } 2>/dev/null
 }
 
-# says KIND FUNCTION...: the first line has the kind, and each function is in some stack
+# says KIND FUNCTION...: the first line has the kind, each function is in some stack, and objects have theirs from the program
 says() {
     local kind=$1
     shift
@@ -34,6 +35,9 @@ says() {
     for function in "$@"; do
         grep -qE "^    #[0-9]+ $function\+0x[0-9a-f]+ \(" "$work/stderr" || complain "$fault: no stack has $function"
     done
+    ! grep -A 1 -E '^  (allocated|freed) by thread' "$work/stderr" | grep '^    #0 ' |
+        grep -vE " (allocate_here|free_here|free_again|$fault)\+" >"$work/others" ||
+        complain "$fault: an object has its stack from $(head -n 1 "$work/others")"
 }
 
 # home CHECKS PLACE SIZE: where such an object is, in the report's words, in $where
@@ -109,6 +113,11 @@ expect double_free_in_thread 'double free' double_free free_here free_in_thread 
 expect double_free_by_realloc 'double free' double_free double_free_by_realloc free_here allocate_here
 expect double_free_large 'double free' double_free double_free_large allocate_here
 expect invalid_free_inside 'invalid free' double_free free_here allocate_here
+# With a canary it is the system allocator's.
+for checks in double_free overflow; do
+    expect invalid_free_inside_largest_small 'invalid free' $checks free_here allocate_here
+done
+expect invalid_free_inside_large 'invalid free' double_free free_here allocate_here
 expect invalid_free_neighbour 'invalid free' double_free free_here
 expect invalid_free_static 'invalid free' double_free free_here
 expect invalid_free_stack 'invalid free' double_free free_here
@@ -160,6 +169,18 @@ plant 1 0 leak
 grep -qx 'went on' "$work/stdout" || complain "$fault: what stdout held is lost"
 grep -qx '  300 bytes in 3 objects, .*' <(sed -n 2p "$work/stderr") || complain "$fault: the biggest is not first"
 grep -qE '^  40 bytes in 1 objects' "$work/stderr" || complain "$fault: the second place is missing"
+# Whoever closes stderr wants no more of it; a full disk is another matter.
+leak_to() { # STDERR: - closes it; the exit status in $ended
+    ended=0
+    { (
+        [ "$1" = - ] && exec 2>&- || exec 2>"$1"
+        timeout 60 env LD_PRELOAD="$dropin" MB_CHECK=leak "$program" leak >/dev/null
+    ) || ended=$?; } 2>/dev/null
+}
+leak_to -
+[ $ended = 0 ] || complain "$fault: exit status $ended with stderr closed"
+leak_to /dev/full
+[ $ended = 134 ] || complain "$fault: exit status $ended with stderr on a full disk"
 # leaked SIZE: the object that stands for its place is one of those that the program told
 leaked() {
     local named
