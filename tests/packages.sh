@@ -28,6 +28,12 @@ packages_of() {
     esac
 }
 
+case ${1:-} in
+-h | --help)
+    sed -n '2,4s/^# //p' "$0"
+    exit 0
+    ;;
+esac
 list_only=
 if [ "${1:-}" = --list ]; then
     list_only=1

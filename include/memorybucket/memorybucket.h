@@ -256,7 +256,7 @@ struct mb_stats {
     uint64_t cache_bytes_max; /* MB_CACHE_MAX; 0: no bound yet, as there was one thread only */
     uint64_t threads;         /* with a cache of their own now */
     uint64_t threads_idle;    /* of them, those that said mb_thread_idle */
-    uint64_t idle_caches;     /* of threads that exited, kept for new ones */
+    uint64_t idle_caches;     /* of no thread: made ahead, or left by one that exited */
     uint64_t large_allocs;    /* requests that went to the system allocator */
     uint64_t large_frees;     /* pointers passed on to the system allocator's free */
     uint64_t decay_steps;     /* pieces of work that slow paths did to give memory back */

@@ -10,8 +10,12 @@ for argument in "$@"; do
     case $argument in
     --branches) branches=--branches ;;
     --report) report=1 ;;
-    *)
+    -h | --help)
         sed -n '2,4s/^# //p' "$0"
+        exit 0
+        ;;
+    *)
+        echo "tests/coverage/run.sh: $argument: no such option; there are --branches and --report" >&2
         exit 2
         ;;
     esac

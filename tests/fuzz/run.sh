@@ -27,6 +27,7 @@ while [ $# -gt 0 ]; do
     --build) mode=build ;;
     --merge) mode=merge ;;
     --print)
+        [ -n "${2:-}" ] || die "--print wants a file"
         mode=print input=$(cd "$called_from" && realpath -e -- "${2:-}") || die "--print wants a file"
         shift
         ;;

@@ -18,7 +18,13 @@ if [ "${1:-}" = --deep ]; then
     deep=1
     shift
 fi
-[ $# -ge 1 ] && [ "${1#-}" = "$1" ] || usage
+case ${1:-} in
+-h | --help)
+    sed -n '2,4s/^# //p' "$0"
+    exit 0
+    ;;
+'' | -*) usage ;;
+esac
 model=$(realpath -- "$1")
 shift
 [ -r "$model" ] || { echo "run.sh: $model cannot be read" >&2; exit 2; }
