@@ -183,7 +183,9 @@ MB_API void mb_background_stop(void);
  * as by mb_trim(0), then the handler below is asked, and then the request fails with NULL and
  * ENOMEM.
  * A limit below what is committed already takes nothing away from the program: free memory is
- * given back at once, and nothing more is committed until enough was.
+ * given back at once, and nothing more is committed until enough was. Each size in use keeps the
+ * rest of its last block from the others; blocks are smaller under a limit, but not those that were
+ * committed before: set it early.
  *
  * Returns the limit that was in force, 0 for none.
  */

@@ -131,15 +131,16 @@ static void report_leaks(struct leak *leaks, size_t stacks_end, struct leak all)
     enum { GROUPS_MAX = 100 };
     struct report report;
     struct stack stack;
+    char pool[POOL_NAME_BYTES];
     size_t left = all.count;
     mbi_report_begin(&report, "leak", "%zu bytes in %zu small objects were never freed", all.bytes,
                      all.count);
     for (int i = 0; i < GROUPS_MAX && left != 0; i++) {
         uint32_t id = biggest(leaks, stacks_end);
         struct leak *leak = &leaks[id];
-        mbi_report_line(&report, "  %zu bytes in %zu objects, such as %p of %zu (pool %u)",
-                        leak->bytes, leak->count, (void *)leak->example, leak->example_bytes,
-                        leak->class);
+        mbi_report_line(&report, "  %zu bytes in %zu objects, such as %p of %zu (%s)", leak->bytes,
+                        leak->count, (void *)leak->example, leak->example_bytes,
+                        mbi_report_pool(leak->class, pool));
         mbi_report_line(&report, "  allocated by thread %d:", leak->thread);
         mbi_stacks_get(id, &stack);
         mbi_report_stack(&report, &stack);

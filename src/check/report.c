@@ -4,6 +4,7 @@
 #include "check/symbols.h"
 #include "core/config.h"
 #include "core/os.h"
+#include "core/size_class.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -116,17 +117,27 @@ static void report_stored(struct report *report, uint32_t id)
     mbi_report_stack(report, &stack);
 }
 
+const char *mbi_report_pool(unsigned class, char name[POOL_NAME_BYTES])
+{
+    if (class < SIZE_CLASS_COUNT) {
+        (void)snprintf(name, POOL_NAME_BYTES, "pool %u", class);
+        return name;
+    }
+    return "no pool";
+}
+
 void mbi_report_object(struct report *report, const struct object *object)
 {
     void *start = (void *)object_address(object);
+    char pool[POOL_NAME_BYTES];
     switch (object->home) {
     case HOME_SLOT:
         mbi_report_line(report, "  object  %p, %zu bytes in a slot of %zu of pool %u", start,
                         object->size_bytes, object->room_bytes, object->class);
         break;
     case HOME_GUARDED:
-        mbi_report_line(report, "  object  %p, %zu bytes on a guarded page (pool %u serves it)",
-                        start, object->size_bytes, object->class);
+        mbi_report_line(report, "  object  %p, %zu bytes on a guarded page (%s serves it)", start,
+                        object->size_bytes, mbi_report_pool(object->class, pool));
         break;
     default:
         mbi_report_line(report, "  object  %p, %zu bytes of the system allocator", start,

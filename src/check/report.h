@@ -40,6 +40,10 @@ void mbi_report_line(struct report *report, const char *format, ...)
 /* The functions of a stack, without those of the library at its inner end. */
 void mbi_report_stack(struct report *report, const struct stack *stack);
 
+/* "pool N", or "no pool" for SIZE_CLASS_COUNT: of such alignment that none serves it. */
+enum { POOL_NAME_BYTES = 16 };
+const char *mbi_report_pool(unsigned class, char name[POOL_NAME_BYTES]);
+
 /* The object: its size, its slot, its pool; who allocated it, and who freed it if it was freed. */
 void mbi_report_object(struct report *report, const struct object *object);
 

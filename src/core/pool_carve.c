@@ -83,7 +83,7 @@ static bool pool_commit_bytes_locked(struct pool *pool, size_t bytes)
 
 /*
  * What is committed at a time: a block. Under a limit every size in use keeps the rest of its last
- * block from the others, so that it is at most one part of BLOCKS_IN_LIMIT then, or one page.
+ * block from the others, so blocks are smaller then, but not huge pages.
  */
 static size_t pool_block_bytes(void)
 {

@@ -13,6 +13,7 @@
 #include <malloc.h>
 #include <stdlib.h>
 #define allocate malloc
+#define allocate_aligned aligned_alloc
 #define release free
 #define resize realloc
 #define usable malloc_usable_size
@@ -21,6 +22,7 @@ void operator_delete_sized(void *pointer, size_t size) __asm__("_ZdlPvm");
 #else
 #include "memorybucket/memorybucket.h"
 #define allocate mb_alloc
+#define allocate_aligned mb_aligned_alloc
 #define release mb_free
 #define resize mb_realloc
 #define usable mb_usable_size
@@ -188,8 +190,8 @@ static void invalid_free_inside_large(char *object)
 {
     char *large = allocate_here(LARGE);
     tell_object(large, LARGE);
-    tell_fault(large + 511, "it points 511 bytes into an object of 4000");
-    free_here(large + 511);
+    tell_fault(large + 496, "it points 496 bytes into an object of 4000");
+    free_here(large + 496); /* where the system allocator might begin one, too */
     free_here(object);
 }
 
@@ -322,6 +324,15 @@ static void overflow_large(char *object)
     tell_fault(large + LARGE, "byte 4000 of an object of 4000 bytes");
     hide(large)[LARGE] = 'y';
     free_here(large);
+    free_here(object);
+}
+
+static void overflow_aligned(char *object)
+{
+    char *aligned = hide(allocate_aligned(4096, SIZE));
+    tell_overflow(aligned);
+    aligned[SIZE] = 'y';
+    free_here(aligned);
     free_here(object);
 }
 
@@ -490,6 +501,7 @@ static const struct {
     FAULT(overflow_in_slack),
     FAULT(overflow_largest_small),
     FAULT(overflow_large),
+    FAULT(overflow_aligned),
     FAULT(overflow_realloc),
     FAULT(overflow_at_exit),
     FAULT(use_after_free_write),

@@ -113,7 +113,7 @@ expect double_free_in_thread 'double free' double_free free_here free_in_thread 
 expect double_free_by_realloc 'double free' double_free double_free_by_realloc free_here allocate_here
 expect double_free_large 'double free' double_free double_free_large allocate_here
 expect invalid_free_inside 'invalid free' double_free free_here allocate_here
-# With a canary it is the system allocator's.
+# With a canary, and no guarded page, it is the system allocator's.
 for checks in double_free overflow; do
     expect invalid_free_inside_largest_small 'invalid free' $checks free_here allocate_here
 done
@@ -155,6 +155,12 @@ fault=use_after_free_on_signal_stack
 plant 1 1 $fault
 [ $ended = 0 ] && grep -qx 'went on' "$work/stdout" || complain "$fault: did not go on (exit status $ended)"
 says 'use after free' use_after_free_read free_here allocate_here
+fault=overflow_aligned
+plant 1 0 $fault
+[ $ended = 134 ] || complain "$fault: exit status $ended"
+says overflow $fault free_here
+grep -q '^  object  0x[0-9a-f]*000, 40 bytes on a guarded page (no pool serves it)$' "$work/stderr" ||
+    complain "$fault: not told as what no pool serves"
 # What lies beside an object is a slot of its own in a pool.
 for fault in invalid_free_before invalid_free_behind; do
     plant 1 0 $fault

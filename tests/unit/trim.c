@@ -128,22 +128,29 @@ Test(trim, a_limit_that_is_not_reached_refuses_nothing)
 }
 
 /* Each keeps the rest of its last block, of which most sizes have used little. */
-Test(trim, sizes_that_are_hardly_used_leave_a_small_limit_to_others)
+static void use_all_sizes_and_then_one(size_t limit_bytes)
 {
-    const size_t limits[] = { 1 << 20, 4 << 20, 16 << 20 };
-    for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++) {
-        (void)mb_memory_limit_set(limits[i]);
-        for (size_t size = 8; size <= 512; size += 8) {
-            mb_free(mb_alloc(size));
-        }
-        size_t count = 0;
-        while (count < OBJECTS && (objects[count] = mb_alloc(512)) != NULL) {
-            count++;
-        }
-        cr_assert_geq(count * 512, limits[i] / 8 * 5, "%zu of %zu", count * 512, limits[i]);
-        mb_free_batch(count, objects);
+    size_t count = 0;
+    (void)mb_memory_limit_set(limit_bytes);
+    for (size_t size = 8; size <= 512; size += 8) {
+        mb_free(mb_alloc(size));
     }
+    while (count < OBJECTS && (objects[count] = mb_alloc(512)) != NULL) {
+        count++;
+    }
+    cr_assert_geq(count * 512, limit_bytes / 8 * 5, "%zu of %zu", count * 512, limit_bytes);
+    mb_free_batch(count, objects);
     check_accounting(0);
+}
+
+Test(trim, sizes_that_are_hardly_used_keep_a_page_of_the_smallest_limit)
+{
+    use_all_sizes_and_then_one(1 << 20);
+}
+
+Test(trim, sizes_that_are_hardly_used_keep_little_of_a_small_limit)
+{
+    use_all_sizes_and_then_one(4 << 20);
 }
 
 Test(trim, says_how_full_blocks_are)
