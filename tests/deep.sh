@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What takes longer than tests/run.sh may: larger models, every fault at every call, every mutation, long random runs,
-# fuzzing, coverage, and static analysis of the tests. An hour and a half on two processors; says how long each took.
+# fuzzing, coverage, and static analysis of the tests. An hour and a quarter on two processors; says how long each took.
 # Usage: tests/deep.sh [PART...]    PART is models, faults, mutations, random, fuzz, coverage, analysis or soak; default: all
 set -euo pipefail
 cd "$(dirname "$0")/.."
