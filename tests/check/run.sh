@@ -26,7 +26,8 @@ plant() {
     } 2>/dev/null
 }
 
-# says KIND FUNCTION...: the first line has the kind, each function is in some stack, and objects have theirs from the program
+# says KIND FUNCTION...: the first line has the kind, each function is in some stack; who allocated and freed is no
+# function of the library
 says() {
     local kind=$1
     shift
