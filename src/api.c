@@ -48,7 +48,7 @@ static void api_flush_stdout(void)
 /* After the program's own, which may free. */
 __attribute__((destructor(101))) static void api_report(void)
 {
-    (void)mbi_startup();
+    (void)mbi_startup_patiently();
     mbi_config_read_late();
     if (mbi_config.stats_at_exit) {
         mb_stats_print(stderr);
@@ -61,7 +61,7 @@ __attribute__((destructor(101))) static void api_report(void)
 
 int mb_init(void)
 {
-    int error = mbi_startup();
+    int error = mbi_startup_patiently();
     if (mbi_config.background) {
         (void)mbi_background_start(); /* refuses where nothing decays, of which was complained */
     }

@@ -8,20 +8,22 @@
 #include "check/heap.h"
 #include "core/limit.h"
 #include "tcache/background.h"
+#include "tcache/checked.h"
 #include "tcache/out_of_memory.h"
 #include "tcache/startup.h"
 
+#include <errno.h>
+
 size_t mb_trim(size_t keep_bytes)
 {
-    (void)mbi_startup();
-    return mbi_out_of_memory_trim(keep_bytes);
+    return mbi_startup_patiently() != -EAGAIN ? mbi_out_of_memory_trim(keep_bytes) : 0;
 }
 
 size_t mb_memory_limit_set(size_t bytes)
 {
-    (void)mbi_startup(); /* which sets MB_MEMORY_LIMIT */
+    (void)mbi_startup_patiently(); /* which sets MB_MEMORY_LIMIT */
     size_t before = mbi_limit_set(bytes != 0 ? bytes : LIMIT_NONE);
-    if (mbi_limit_committed() > mbi_limit_get()) {
+    if (mbi_limit_committed() > mbi_limit_get()) { /* and so the library is up */
         (void)mbi_out_of_memory_trim(0);
     }
     return before != LIMIT_NONE ? before : 0;
@@ -34,12 +36,12 @@ void mb_set_out_of_memory_handler(mb_out_of_memory_handler *handler, void *argum
 
 size_t mb_check_heap(void)
 {
-    return mbi_heap_check();
+    return checked_is_on() ? mbi_heap_check() : 0;
 }
 
 int mb_background_start(void)
 {
-    (void)mbi_startup();
+    (void)mbi_startup_patiently();
     return mbi_background_start();
 }
 
@@ -50,15 +52,13 @@ void mb_background_stop(void)
 
 void mb_thread_flush(void)
 {
-    if (mbi_thread_cache->active) {
-        mbi_thread_cache_flush(mbi_thread_cache);
-    }
+    mbi_thread_cache_flush_own();
 }
 
 void mb_thread_idle(void)
 {
     if (mbi_thread_cache->active) {
-        mbi_thread_cache_flush(mbi_thread_cache);
+        mbi_thread_cache_flush_own();
         flag_set(&mbi_thread_cache->idle, true);
     }
 }

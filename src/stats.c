@@ -90,7 +90,11 @@ int mb_stats_get(struct mb_stats *stats)
     if (stats == NULL) {
         return -EINVAL;
     }
-    (void)mbi_startup();
+    if (mbi_startup_patiently() == -EAGAIN) { /* a signal handler interrupted it */
+        memset(stats, 0, sizeof *stats);
+        return 0;
+    }
+    mbi_pools_free_deferred();
     mbi_registry_walk(stats_begin, stats_add_cache, stats);
 
     for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
@@ -115,6 +119,7 @@ void mb_stats_print(FILE *stream)
     if (stream == NULL || mb_stats_get(&stats) != 0) {
         return;
     }
+    int cancel_state = mbi_lock_forbid_cancel(); /* writing to a stream is a cancellation point */
     fprintf(stream,
             "MemoryBucket: reserved %" PRIu64 " MiB, committed %" PRIu64 " KiB, resident %" PRIu64
             " KiB, given back %" PRIu64 " KiB; %" PRIu64 " threads, %" PRIu64
@@ -138,4 +143,5 @@ void mb_stats_print(FILE *stream)
                 pool->loose, pool->sorted, pool->orphaned, pool->quarantined, pool->refills,
                 pool->flushes, pool->cas_retries, pool->mutex_acquisitions);
     }
+    mbi_lock_allow_cancel(cancel_state);
 }

@@ -24,16 +24,15 @@
 #include "tcache/thread_cache.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 _Atomic bool mbi_checked;
 
-static struct lock check_lock = LOCK_INITIALIZER;
-
 /* Constant from mbi_check_init on. */
 static bool forwards; /* a sanitizer has its own malloc, and watches that */
 
-/* Under check_lock. */
+/* Under LOCK_CHECK. */
 static uint32_t generation;
 
 bool mbi_check_init(void)
@@ -50,18 +49,25 @@ bool mbi_check_init(void)
 
 void mbi_check_lock(void)
 {
-    mbi_lock_acquire(&check_lock);
+    mbi_lock_set_patient(true);
+    if (!mbi_lock_acquire(LOCK_CHECK)) {
+        mbi_message("checked mode: a signal handler allocates or frees in the middle of another "
+                    "call, which is not allowed");
+        abort();
+    }
 }
 
 void mbi_check_unlock(void)
 {
-    mbi_lock_release(&check_lock);
+    mbi_lock_release(LOCK_CHECK);
+    mbi_lock_set_patient(false);
 }
 
-void mbi_check_reset_in_child(void)
+void mbi_check_note_child(void)
 {
-    mbi_lock_init(&check_lock);
-    generation++;
+    if (checked_is_on()) {
+        generation++;
+    }
 }
 
 size_t mbi_check_quarantined(size_t class)

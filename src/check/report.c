@@ -16,7 +16,7 @@ static void report_flush(struct report *report)
 {
     size_t done = 0;
     while (done < report->used) {
-        ssize_t written = write(STDERR_FILENO, report->text + done, report->used - done);
+        long written = mbi_os_write(STDERR_FILENO, report->text + done, report->used - done);
         if (written < 0 && errno == EINTR) {
             continue;
         }

@@ -1,52 +1,245 @@
-/* lock: mutexes that the forking thread passes through. */
+/* lock: words to sleep on, the gate, and what each thread holds. */
 #include "core/lock.h"
 
-#include <stdlib.h>
+#include <errno.h>
+#include <pthread.h>
+
+struct lock mbi_locks[LOCK_COUNT];
+
+enum { WORD_FREE, WORD_TAKEN, WORD_AWAITED };
 
 /*
- * The thread that holds every lock for a fork, or 0.
- * Written by that thread only, while it holds every lock; read by every locker.
- * relaxed [FORKING]: the only value a thread acts upon is its own id, which it has written itself;
- * any other value, stale or not, sends it to the mutex, which orders everything.
+ * The gate. Written by threads that fork, at either end of it; read by every slow path. `closed`
+ * is 0, 1, or 2 when somebody may sleep until it is open. `closer` names the thread that closed it:
+ * relaxed [CLOSER], as the only value a thread acts upon is its own, which it wrote itself.
  */
-static _Atomic uintptr_t forking_thread;
+static struct {
+    _Alignas(ISOLATION_BYTES) _Atomic uint32_t closed;
+    _Atomic uintptr_t closer;
+    int cancel_state; /* of the closer */
+} gate;
 
-_Static_assert(sizeof(pthread_t) == sizeof(uintptr_t), "a thread id fits a word");
+/*
+ * The locks that this thread has or is about to take, and their number, in an order that a signal
+ * handler finds consistent at any instruction: hence volatile. 8 bytes of static TLS.
+ */
+enum { HELD_MAX = 5 };
+static _Thread_local struct {
+    volatile uint8_t names[HELD_MAX];
+    volatile uint8_t count;
+    volatile uint8_t patient;
+    volatile uint8_t cancel_state;
+} held __attribute__((tls_model("initial-exec")));
+_Static_assert(LOCK_COUNT <= UINT8_MAX, "a lock's name fits a byte");
 
-static bool lock_is_ours_by_fork(void)
+static uintptr_t self(void)
 {
-    uintptr_t forking = atomic_load_explicit(&forking_thread, memory_order_relaxed); /* [FORKING] */
-    return MBI_UNLIKELY(forking != 0) && forking == (uintptr_t)pthread_self();
+    return (uintptr_t)&held;
 }
 
-void mbi_lock_set_forking(bool forking)
+static bool is_held(unsigned name)
 {
-    uintptr_t self = forking ? (uintptr_t)pthread_self() : 0;
-    atomic_store_explicit(&forking_thread, self, memory_order_relaxed); /* [FORKING] */
+    for (unsigned i = 0; i < held.count; i++) {
+        if (held.names[i] == name) {
+            return true;
+        }
+    }
+    return false;
 }
 
-void mbi_lock_init(struct lock *lock)
+int mbi_lock_forbid_cancel(void)
 {
-    /* Not pthread_mutex_init: this cannot fail, and makes a locked mutex anew in a forked child. */
-    lock->mutex = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+    int before;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
+    return before;
 }
 
-void mbi_lock_acquire(struct lock *lock)
+void mbi_lock_allow_cancel(int before)
 {
-    if (!lock_is_ours_by_fork() && pthread_mutex_lock(&lock->mutex) != 0) {
-        mbi_message("internal error: a mutex cannot be locked");
-        abort();
+    pthread_setcancelstate(before, NULL);
+}
+
+/* Before the word is taken: a handler that forks must not wait for a word that this thread has. */
+static void held_push(unsigned name)
+{
+    if (held.count == 0) {
+        held.cancel_state = (uint8_t)mbi_lock_forbid_cancel();
+    }
+    held.names[held.count] = (uint8_t)name;
+    held.count++;
+}
+
+static void held_pop(void)
+{
+    assert(held.count != 0);
+    held.count--;
+    if (held.count == 0) {
+        mbi_lock_allow_cancel(held.cancel_state);
     }
 }
 
-bool mbi_lock_try_acquire(struct lock *lock)
+static bool word_try_take(struct lock *lock)
 {
-    return lock_is_ours_by_fork() || pthread_mutex_trylock(&lock->mutex) == 0;
+    uint32_t expected = WORD_FREE;
+    /* seq_cst [LOCK-TAKE]: pairs with [LOCK-GIVE], and with [LOCK-LOOK] as lock.h says; on failure
+     * nothing is taken. */
+    return atomic_compare_exchange_strong_explicit(&lock->word, &expected, WORD_TAKEN,
+                                                   memory_order_seq_cst, memory_order_relaxed);
 }
 
-void mbi_lock_release(struct lock *lock)
+/* Drepper, "Futexes are tricky" (2004), third mutex: who has slept leaves the word at 2. */
+static void word_take(struct lock *lock)
 {
-    if (!lock_is_ours_by_fork()) {
-        pthread_mutex_unlock(&lock->mutex);
+    if (MBI_LIKELY(word_try_take(lock))) {
+        return;
+    }
+    /* seq_cst [LOCK-TAKE]: as above. */
+    while (atomic_exchange_explicit(&lock->word, WORD_AWAITED, memory_order_seq_cst)
+           != WORD_FREE) {
+        mbi_os_wait(&lock->word, WORD_AWAITED);
+    }
+}
+
+static void word_give(struct lock *lock)
+{
+    /* release [LOCK-GIVE]: pairs with [LOCK-TAKE] and [LOCK-LOOK]. */
+    if (atomic_exchange_explicit(&lock->word, WORD_FREE, memory_order_release) == WORD_AWAITED) {
+        mbi_os_wake(&lock->word, 1);
+    }
+}
+
+/* This thread forks: every lock is its own, and words may stay taken by threads that are refused. */
+static bool is_closer(void)
+{
+    return MBI_UNLIKELY(atomic_load_explicit(&gate.closer, memory_order_relaxed) /* [CLOSER] */
+                        == self());
+}
+
+bool mbi_lock_is_closed(void)
+{
+    /* seq_cst [GATE-LOOK]: pairs with [GATE-CLOSE] as lock.h says, and with [GATE-OPEN]. */
+    return MBI_UNLIKELY(atomic_load_explicit(&gate.closed, memory_order_seq_cst) != 0)
+           && !is_closer();
+}
+
+/* Sleeps while another thread forks. */
+static void gate_wait(void)
+{
+    uint32_t closed = 1;
+    /* seq_cst [GATE-CLOSE]: it stays closed; who opens it learns that somebody sleeps. */
+    while (atomic_compare_exchange_strong_explicit(&gate.closed, &closed, 2, memory_order_seq_cst,
+                                                   memory_order_seq_cst)
+           || closed == 2) {
+        mbi_os_wait(&gate.closed, 2);
+        closed = 1;
+    }
+}
+
+static bool lock_take(unsigned name, bool waits)
+{
+    struct lock *lock = &mbi_locks[name];
+    if (MBI_UNLIKELY(held.count != 0) && (is_held(name) || held.count == HELD_MAX)) {
+        return false;
+    }
+    bool first = held.count == 0;
+    held_push(name);
+    if (is_closer()) {
+        return true;
+    }
+    for (;;) {
+        if (waits) {
+            word_take(lock);
+        } else if (!word_try_take(lock)) {
+            break;
+        }
+        if (!first || MBI_LIKELY(!mbi_lock_is_closed())) {
+            return true;
+        }
+        word_give(lock);
+        if (!waits || held.patient == 0) {
+            break;
+        }
+        gate_wait();
+    }
+    held_pop();
+    return false;
+}
+
+bool mbi_lock_acquire(unsigned name)
+{
+    return lock_take(name, true);
+}
+
+bool mbi_lock_try_acquire(unsigned name)
+{
+    return lock_take(name, false);
+}
+
+void mbi_lock_release(unsigned name)
+{
+    assert(is_held(name));
+    if (!is_closer()) {
+        word_give(&mbi_locks[name]);
+    }
+    held_pop();
+}
+
+void mbi_lock_set_patient(bool patient)
+{
+    held.patient = patient;
+}
+
+static void gate_close(void)
+{
+    for (;;) {
+        uint32_t open = 0;
+        /* seq_cst [GATE-CLOSE]: pairs with [GATE-LOOK] as lock.h says; on failure it is waited. */
+        if (atomic_compare_exchange_strong_explicit(&gate.closed, &open, 1, memory_order_seq_cst,
+                                                    memory_order_relaxed)) {
+            break;
+        }
+        gate_wait();
+    }
+    atomic_store_explicit(&gate.closer, self(), memory_order_relaxed); /* [CLOSER] */
+}
+
+void mbi_lock_close_gate(void)
+{
+    int cancel_state = mbi_lock_forbid_cancel(); /* until it is open again */
+    gate_close();
+    gate.cancel_state = cancel_state;
+    for (unsigned name = 0; name < LOCK_COUNT; name++) {
+        struct lock *lock = &mbi_locks[name];
+        /* seq_cst [LOCK-LOOK]: pairs with [LOCK-TAKE] as lock.h says, and acquires what [LOCK-GIVE]
+         * releases. Only read, so that the child need not copy the table. */
+        if (atomic_load_explicit(&lock->word, memory_order_seq_cst) != WORD_FREE
+            && !is_held(name)) {
+            word_take(lock);
+            word_give(lock);
+        }
+    }
+}
+
+void mbi_lock_open_gate(void)
+{
+    int cancel_state = gate.cancel_state;
+    atomic_store_explicit(&gate.closer, 0, memory_order_relaxed); /* [CLOSER] */
+    /* seq_cst [GATE-OPEN]: pairs with [GATE-LOOK]; what was deferred while it was closed is looked
+     * for after it. */
+    if (atomic_exchange_explicit(&gate.closed, 0, memory_order_seq_cst) == 2) {
+        mbi_os_wake(&gate.closed, INT32_MAX);
+    }
+    mbi_lock_allow_cancel(cancel_state);
+}
+
+void mbi_lock_free_in_child(void)
+{
+    for (unsigned name = 0; name < LOCK_COUNT; name++) {
+        _Atomic uint32_t *word = &mbi_locks[name].word;
+        /* relaxed [LOCK-ALONE]: there is no other thread; what it left behind is an instant's hold
+         * of one that was refused. */
+        if (atomic_load_explicit(word, memory_order_relaxed) != WORD_FREE && !is_held(name)) {
+            atomic_store_explicit(word, WORD_FREE, memory_order_relaxed); /* [LOCK-ALONE] */
+        }
     }
 }

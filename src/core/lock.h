@@ -1,36 +1,86 @@
 /*
- * lock: the mutexes of the library, and what fork does to them.
+ * lock: the library's mutexes, all in one table, and what fork does to them.
  *
- * Ladder: above base. Callers: config's users from region upward.
+ * Ladder: above os. Callers: config's users from region upward.
  *
- * Lock order, outermost first: background -> init -> trim -> reclaim -> walker -> registry ->
- * pool[0] .. pool[63] -> handler -> check.
- * No lock is held while the system allocator or a user's callback is called; only `background`,
- * which no allocation takes, is held while a thread is created.
+ * The table is in lock order, outermost first: init, trim, registry, the pools' 64, handler, check.
+ * No lock is held while the system allocator, liburcu or a user's callback is called.
  *
- * While a thread forks it holds every lock (see tcache/fork.c). A fork handler of somebody else
- * may run in that window, in the same thread, and allocate: for the forking thread lock and
- * unlock are then no-ops, since it owns them all already.
+ * Fork. The C library's fork takes locks of its own after every fork handler has run (stdio's list,
+ * the name services'), and their owners may be inside malloc. So a thread that forks holds no lock
+ * meanwhile, and nobody waits for it: it closes a gate, waits until every lock has been given back
+ * once, and goes on. Who comes to a lock while the gate is closed is refused, and does without:
+ *
+ *   thread      [LOCK-TAKE] takes the word   then [GATE-LOOK]  closed? gives it back, is refused
+ *   who forks   [GATE-CLOSE] closes the gate then [LOCK-LOOK]  taken? waits until it is given back
+ *
+ * All four are sequentially consistent, so one of the two sees the other (Dekker): a thread that got
+ * past its look had the word before the fork looked there, and is waited for. Only the first lock
+ * of a thread is so refused: who has one is waited for, gets further ones, and gives the first back
+ * last. Looked at outermost first, no lock is held when the fork has looked at all; what is refused
+ * may still hold a word for an instant, and changes nothing under it. tests/model/fork_gate.pml.
+ *
+ * While a thread has a lock it cannot be cancelled, neither deferred nor asynchronously.
+ *
+ * Signals. A handler that interrupts the holder of a lock and comes to the same lock is refused,
+ * too; and a fork from there waits for every lock but those of the interrupted thread itself.
  */
 #ifndef MEMORYBUCKET_CORE_LOCK_H
 #define MEMORYBUCKET_CORE_LOCK_H
 
-#include "core/base.h"
+#include "core/os.h"
 
-#include <pthread.h>
-
-struct lock {
-    pthread_mutex_t mutex;
+enum lock_name {
+    LOCK_INIT,
+    LOCK_TRIM,
+    LOCK_REGISTRY,
+    LOCK_POOLS, /* one each */
+    LOCK_HANDLER = LOCK_POOLS + 64,
+    LOCK_CHECK,
+    LOCK_COUNT,
 };
 
-#define LOCK_INITIALIZER { PTHREAD_MUTEX_INITIALIZER }
+/* 0: free; 1: taken; 2: taken, and somebody may sleep until it is given back. */
+struct lock {
+    _Alignas(LINE_BYTES) _Atomic uint32_t word;
+};
 
-void mbi_lock_init(struct lock *lock);
-void mbi_lock_acquire(struct lock *lock);
-bool mbi_lock_try_acquire(struct lock *lock);
-void mbi_lock_release(struct lock *lock);
+/* All free from the start: there is nothing to initialise. */
+extern MBI_HIDDEN struct lock mbi_locks[LOCK_COUNT];
 
-/* The calling thread has taken every lock (true), or is about to give them up (false). */
-void mbi_lock_set_forking(bool forking);
+/*
+ * Takes a lock, and waits while another thread has it. False, and nothing is taken, when another
+ * thread forks (not for a patient thread, nor for one that has a lock already), or when the calling
+ * thread itself has this lock: a signal handler interrupted it. Preserves errno.
+ */
+bool mbi_lock_acquire(unsigned name);
+
+/* The same without waiting: false also when somebody has it. */
+bool mbi_lock_try_acquire(unsigned name);
+
+void mbi_lock_release(unsigned name);
+
+/*
+ * From now on (true) the calling thread waits for forks to end, too. For those who cannot do
+ * without, and whom nobody that forks can wait for: at a thread's end.
+ */
+void mbi_lock_set_patient(bool patient);
+
+/* Whether another thread forks right now: a hint, to spare vain attempts. */
+bool mbi_lock_is_closed(void);
+
+/*
+ * Around a fork, in the thread that forks. Close returns when no other thread holds a lock; until
+ * the gate is open again only this thread gets any, and leaves their words alone. The child frees
+ * what the others had taken for an instant.
+ */
+void mbi_lock_close_gate(void);
+void mbi_lock_free_in_child(void);
+void mbi_lock_open_gate(void);
+
+/* Disables cancellation of the calling thread; enables it again as it was. For calls that may be
+ * cancellation points, and hold no lock. */
+int mbi_lock_forbid_cancel(void);
+void mbi_lock_allow_cancel(int before);
 
 #endif

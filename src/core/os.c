@@ -1,11 +1,12 @@
 /*
- * os: mmap, mprotect, madvise, mincore, getrlimit, sysconf, clocks, files, membarrier, and where we
- * run.
+ * os: mmap, mprotect, madvise, mincore, getrlimit, sysconf, clocks, files, membarrier, futex, and
+ * where we run.
  */
 #include "core/os.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/futex.h>
 #include <linux/membarrier.h>
 #include <sched.h>
 #include <sys/mman.h>
@@ -97,6 +98,15 @@ uint64_t mbi_os_coarse_clock_ns(void)
     return clock_ns(CLOCK_MONOTONIC_COARSE);
 }
 
+void mbi_os_sleep_ms(unsigned milliseconds)
+{
+    int saved_errno = errno;
+    struct timespec time = { .tv_sec = milliseconds / 1000,
+                             .tv_nsec = (long)(milliseconds % 1000) * 1000000 };
+    syscall(SYS_nanosleep, &time, NULL);
+    errno = saved_errno;
+}
+
 size_t mbi_os_memory_bytes(void)
 {
     long pages = sysconf(_SC_PHYS_PAGES);
@@ -121,6 +131,25 @@ size_t mbi_os_address_space_limit(void)
 bool mbi_os_membarrier(void)
 {
     return syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) == 0;
+}
+
+long mbi_os_write(int file, const void *bytes, size_t count)
+{
+    return syscall(SYS_write, file, bytes, count);
+}
+
+void mbi_os_wait(_Atomic uint32_t *word, uint32_t value)
+{
+    int saved_errno = errno;
+    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL);
+    errno = saved_errno;
+}
+
+void mbi_os_wake(_Atomic uint32_t *word, int count)
+{
+    int saved_errno = errno;
+    syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, count);
+    errno = saved_errno;
 }
 
 size_t mbi_os_resident_bytes(const void *start, size_t bytes)

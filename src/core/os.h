@@ -36,6 +36,9 @@ bool mbi_os_release(void *start, size_t bytes);
 uint64_t mbi_os_clock_ns(void);
 uint64_t mbi_os_coarse_clock_ns(void);
 
+/* No cancellation point; a signal may end it early. */
+void mbi_os_sleep_ms(unsigned milliseconds);
+
 /* The machine's memory; SIZE_MAX when unknown. */
 size_t mbi_os_memory_bytes(void);
 
@@ -47,6 +50,16 @@ size_t mbi_os_address_space_limit(void);
 
 /* Orders memory between all threads of the process, by membarrier(2); false where that fails. */
 bool mbi_os_membarrier(void);
+
+/*
+ * Sleeps while *word is `value`, until woken; also returns for no reason. Wakes up to `count` who
+ * sleep there. Neither is a cancellation point; both preserve errno.
+ */
+void mbi_os_wait(_Atomic uint32_t *word, uint32_t value);
+void mbi_os_wake(_Atomic uint32_t *word, int count);
+
+/* write(2), but no cancellation point. */
+long mbi_os_write(int file, const void *bytes, size_t count);
 
 /* Bytes of [start, start + bytes) that are in memory; whole pages, both page aligned. */
 size_t mbi_os_resident_bytes(const void *start, size_t bytes);

@@ -5,30 +5,32 @@
 #include "core/limit.h"
 #include "core/os.h"
 #include "core/probes.h"
+#include "core/region.h"
 
 struct pool mbi_pools[SIZE_CLASS_COUNT];
 _Atomic bool mbi_pools_pending;
 _Atomic unsigned mbi_central_mask;
 
 /* Out of line, like all that has a probe of its own: one place each is what tools like best. */
-static MBI_COLD void pool_lock_slow(struct pool *pool)
+static MBI_COLD bool pool_lock_slow(struct pool *pool)
 {
     probe_mutex_wait(pool->slot_bytes);
-    mbi_lock_acquire(&pool->lock);
+    return mbi_lock_acquire(pool_lock_name(pool));
 }
 
 /* First a try, so that whoever traces the probe learns of those waits that happen. */
-void mbi_pool_lock(struct pool *pool)
+bool mbi_pool_lock(struct pool *pool)
 {
-    if (MBI_UNLIKELY(!mbi_lock_try_acquire(&pool->lock))) {
-        pool_lock_slow(pool);
+    if (MBI_UNLIKELY(!mbi_lock_try_acquire(pool_lock_name(pool))) && !pool_lock_slow(pool)) {
+        return false;
     }
     counter_add(&pool->mutex_acquisitions, 1);
+    return true;
 }
 
 void mbi_pool_unlock(struct pool *pool)
 {
-    mbi_lock_release(&pool->lock);
+    mbi_lock_release(pool_lock_name(pool));
 }
 
 /* Under the lock; the rounds are kept apart for those who read them without it. */
@@ -52,7 +54,6 @@ void mbi_pools_init(void)
 {
     for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
         struct pool *pool = &mbi_pools[class];
-        mbi_lock_init(&pool->lock);
         pool->class = class;
         pool->slot_bytes = size_class_slot_bytes(class);
         pool->rounds = mbi_config.magazine_rounds[class];
@@ -183,7 +184,10 @@ struct slot_run mbi_pool_obtain(struct pool *pool, size_t rounds_wanted, uint64_
     struct slot_run run = { .first = NULL, .rounds = 0 };
     struct sorted_slots taken;
     taken.count = 0;
-    mbi_pool_lock(pool);
+    *chain = 0;
+    if (!mbi_pool_lock(pool)) {
+        return run;
+    }
     *chain = pool->loose;
     if (*chain != 0) {
         mbi_pool_set_loose_locked(pool, 0);
@@ -239,10 +243,12 @@ static void chain_move(const struct pool *pool, uint64_t *to, uint64_t *from, ui
 }
 
 /* The shorter of the two chains is walked. */
-void mbi_pool_return_loose(struct pool *pool, uint64_t chain)
+bool mbi_pool_return_loose(struct pool *pool, uint64_t chain)
 {
     assert(chain != 0 && chain_rounds(chain) < pool->rounds);
-    mbi_pool_lock(pool);
+    if (!mbi_pool_lock(pool)) {
+        return false;
+    }
     bool is_longer = chain_rounds(chain) > chain_rounds(pool->loose);
     uint64_t longer = is_longer ? chain : pool->loose;
     uint64_t shorter = is_longer ? pool->loose : chain;
@@ -254,12 +260,16 @@ void mbi_pool_return_loose(struct pool *pool, uint64_t chain)
     }
     mbi_pool_set_loose_locked(pool, longer);
     mbi_pool_unlock(pool);
+    return true;
 }
 
 void mbi_pool_fold_counts(struct pool *pool, const struct transfer_counts *counts)
 {
     struct transfer_counts *departed = &pool->departed;
-    mbi_pool_lock(pool);
+    if (!mbi_pool_lock(pool)) {
+        assert(false); /* who has the registry's lock is not refused */
+        return;
+    }
     counter_add(&departed->refills, counter_read(&counts->refills));
     counter_add(&departed->flushes, counter_read(&counts->flushes));
     counter_add(&departed->cas_retries, counter_read(&counts->cas_retries));
@@ -268,9 +278,10 @@ void mbi_pool_fold_counts(struct pool *pool, const struct transfer_counts *count
 
 void mbi_pool_add_orphans(struct pool *pool, size_t slots)
 {
-    mbi_pool_lock(pool);
-    counter_add(&pool->orphaned, slots);
-    mbi_pool_unlock(pool);
+    if (mbi_pool_lock(pool)) { /* refused only if a handler forked under it and did not return */
+        counter_add(&pool->orphaned, slots);
+        mbi_pool_unlock(pool);
+    }
 }
 
 /* A chain of any free slots, at most a batch; what is fresh comes in the smallest runs. */
@@ -298,7 +309,9 @@ static uint64_t pool_find_any_locked(struct pool *pool)
 uint64_t mbi_pool_take_little(struct pool *pool, size_t rounds)
 {
     uint64_t taken = 0;
-    mbi_pool_lock(pool);
+    if (!mbi_pool_lock(pool)) {
+        return 0;
+    }
     uint64_t loose = pool_find_any_locked(pool);
     if (chain_rounds(loose) <= rounds) {
         taken = loose;
@@ -316,7 +329,40 @@ struct slot *mbi_pool_alloc_direct(struct pool *pool)
     return chain_first(mbi_pool_take_little(pool, 1));
 }
 
+_Atomic(struct slot *) mbi_pools_deferred;
+
+static void defer_free(struct slot *slot)
+{
+    struct slot *head = atomic_load_explicit(&mbi_pools_deferred,
+                                             memory_order_relaxed); /* [DEFER-HINT] */
+    do {
+        slot->rest = (uintptr_t)head;
+        /* seq_cst [DEFER-PUSH]: pairs with [DEFER-TAKE], and stands before [GATE-LOOK]. */
+    } while (!atomic_compare_exchange_weak_explicit(&mbi_pools_deferred, &head, slot,
+                                                    memory_order_seq_cst, memory_order_relaxed));
+}
+
+/* What is refused again is deferred again, and found by who refused it. */
+void mbi_pools_free_deferred(void)
+{
+    /* seq_cst [DEFER-TAKE]: pairs with [DEFER-PUSH], and stands after [GATE-OPEN]. */
+    struct slot *slot = atomic_exchange_explicit(&mbi_pools_deferred, NULL, memory_order_seq_cst);
+    while (slot != NULL) {
+        struct slot *next = (struct slot *)(uintptr_t)slot->rest;
+        struct pool *pool = &mbi_pools[region_class_of(slot)];
+        if (!mbi_pool_return_loose(pool, chain_push(0, slot))) {
+            defer_free(slot);
+        }
+        slot = next;
+    }
+}
+
 void mbi_pool_free_direct(struct pool *pool, struct slot *slot)
 {
-    mbi_pool_return_loose(pool, chain_push(0, slot));
+    if (MBI_UNLIKELY(!mbi_pool_return_loose(pool, chain_push(0, slot)))) {
+        defer_free(slot);
+        if (!mbi_lock_is_closed()) { /* any more: who opened the gate may have looked before */
+            mbi_pools_free_deferred();
+        }
+    }
 }

@@ -28,6 +28,8 @@
 #include "core/lock.h"
 #include "core/sorted.h"
 
+_Static_assert(LOCK_HANDLER == LOCK_POOLS + SIZE_CLASS_COUNT, "a lock for each pool");
+
 /* Transfers between threads and the centre, one record per thread cache and pool. */
 struct transfer_counts {
     _Atomic uint64_t refills; /* batches popped */
@@ -62,11 +64,11 @@ struct pool {
     uint32_t rounds; /* per magazine and batch */
 
     /*
-     * Written under the lock, by whoever carves, leaves loose slots or exits; the atomic ones are
-     * read without. In lines of its own: refills elsewhere read only the constants above.
+     * Written under the pool's lock (core/lock.h), by whoever carves, leaves loose slots or exits;
+     * the atomic ones are read without. In lines of its own: refills elsewhere read only the
+     * constants above.
      */
-    _Alignas(ISOLATION_BYTES) struct lock lock;
-    char *carve_next;
+    _Alignas(ISOLATION_BYTES) char *carve_next;
     char *touched_end; /* what was carved for use ends here; the rest only to fill a page up */
     char *commit_end;
     char *carve_end; /* end of the last whole slot of the tier in use */
@@ -138,7 +140,7 @@ void mbi_pool_push_batch(struct pool *pool, uint64_t chain, struct transfer_coun
  * The slow source, under the pool's lock: free slots as a chain in *chain, at most a batch, if
  * there are any: loose ones, an aged batch, or sorted ones, at most `rounds_wanted`. Otherwise up
  * to `rounds_wanted` fresh ones, which start and end on a cache line. Neither when the pool is
- * exhausted, the limit is reached or the kernel gives no memory.
+ * exhausted, the limit is reached, the kernel gives no memory, or the lock is refused.
  */
 struct slot_run mbi_pool_obtain(struct pool *pool, size_t rounds_wanted, uint64_t *chain);
 
@@ -159,11 +161,15 @@ uint64_t mbi_pool_link_run(const struct pool *pool, struct slot_run run);
 
 /*
  * Takes a chain of fewer rounds than a batch; when the loose slots make up a whole batch it goes
- * to the centre. Under the lock, and walks at most a batch.
+ * to the centre. Under the lock, and walks at most a batch. False, and nothing done, when the lock
+ * is refused.
  */
-void mbi_pool_return_loose(struct pool *pool, uint64_t chain);
+bool mbi_pool_return_loose(struct pool *pool, uint64_t chain);
 
-/* Adds the counts of a cache that is going away, or the slots lost in one, to the pool's. */
+/*
+ * Adds the counts of a cache that is going away, or the slots lost in one, to the pool's. Under the
+ * registry's lock, or alone in a child.
+ */
 void mbi_pool_fold_counts(struct pool *pool, const struct transfer_counts *counts);
 void mbi_pool_add_orphans(struct pool *pool, size_t slots);
 
@@ -180,18 +186,42 @@ uint64_t mbi_pool_take_little(struct pool *pool, size_t rounds);
 
 /*
  * One slot for a thread that has no cache. Both take the lock. Alloc returns NULL as obtain does.
+ * Free never fails: where the lock is refused the slot waits on the list of deferred frees.
  */
 struct slot *mbi_pool_alloc_direct(struct pool *pool);
 void mbi_pool_free_direct(struct pool *pool, struct slot *slot);
 
 /*
- * For trim: the lock, and what may be done under it. Carve gives up to `rounds_wanted` fresh slots;
- * set_loose replaces the loose chain.
+ * Slots that were freed while a fork kept their pools' locks closed, or by a signal handler that
+ * interrupted the lock's holder: a lock-free stack of all pools together, pushed to one at a time
+ * and taken as a whole, so that there is no ABA. Until it is taken they count as live. The thread
+ * that forked takes it when the gate is open again, and so does who deferred one that late
+ * ([DEFER-PUSH], [DEFER-TAKE]: sequentially consistent with the gate's words, so that one of the
+ * two sees the slot); slow paths and statistics take what handlers left.
  */
-void mbi_pool_lock(struct pool *pool);
+void mbi_pools_free_deferred(void);
+extern MBI_HIDDEN _Atomic(struct slot *) mbi_pools_deferred;
+
+MBI_HOT_INLINE bool pools_have_deferred(void)
+{
+    /* relaxed [DEFER-HINT]: who misses one finds it at the next slow path. */
+    return atomic_load_explicit(&mbi_pools_deferred, memory_order_relaxed) != NULL;
+}
+
+/*
+ * For trim: the lock, and what may be done under it. Carve gives up to `rounds_wanted` fresh slots;
+ * set_loose replaces the loose chain. The lock is refused as core/lock.h says, so never under the
+ * trim lock, but to a signal handler.
+ */
+bool mbi_pool_lock(struct pool *pool);
 void mbi_pool_unlock(struct pool *pool);
 struct slot_run mbi_pool_carve_locked(struct pool *pool, size_t rounds_wanted);
 void mbi_pool_set_loose_locked(struct pool *pool, uint64_t chain);
+
+static inline unsigned pool_lock_name(const struct pool *pool)
+{
+    return LOCK_POOLS + (unsigned)pool->class;
+}
 
 /* The span that fresh slots are carved from. Under the lock. */
 static inline struct sorted *pool_carved_span(struct pool *pool)

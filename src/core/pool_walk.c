@@ -10,10 +10,13 @@
 
 size_t mbi_pool_resident_bytes(struct pool *pool)
 {
-    mbi_lock_acquire(&pool->lock); /* not counted: statistics do not change what they show */
+    /* Not counted: statistics do not change what they show. */
+    if (!mbi_lock_acquire(pool_lock_name(pool))) {
+        return counter_read(&pool->committed_bytes); /* a fork is under way: no more than this */
+    }
     bool wide = pool->wide;
     char *end = pool->commit_end;
-    mbi_lock_release(&pool->lock);
+    mbi_lock_release(pool_lock_name(pool));
 
     char *dense = pool->space.dense;
     if (!wide) {
@@ -43,9 +46,11 @@ enum pool_location mbi_pool_locate(struct pool *pool, const void *address, size_
     size_t in_dense = (size_t)((uintptr_t)address - (uintptr_t)pool->space.dense);
     bool is_dense = in_dense < pool->space.dense_units * SIZE_STEP_BYTES;
     const struct sorted *sorted = is_dense ? &pool->dense_sorted : &pool->wide_sorted;
-    mbi_lock_acquire(&pool->lock);
+    if (!mbi_lock_acquire(pool_lock_name(pool))) {
+        return POOL_NOT_CARVED;
+    }
     size_t carved = mbi_pool_carved_locked(pool, sorted);
-    mbi_lock_release(&pool->lock);
+    mbi_lock_release(pool_lock_name(pool));
     /* The colour is before the first slot: then the difference is huge. */
     size_t offset = (size_t)((uintptr_t)address - (uintptr_t)sorted->first);
     if (offset >= carved * pool->slot_bytes) {
@@ -76,12 +81,14 @@ static void count_occupancy(struct pool *pool, const struct sorted *sorted,
     size_t begin = 0;
     size_t blocks;
     do {
-        mbi_lock_acquire(&pool->lock);
+        if (!mbi_lock_acquire(pool_lock_name(pool))) {
+            return; /* a fork is under way: these blocks are in no bin */
+        }
         size_t carved = mbi_pool_carved_locked(pool, sorted);
         blocks = mbi_sorted_blocks(sorted, carved);
         size_t end = blocks - begin > BLOCKS_AT_ONCE ? begin + BLOCKS_AT_ONCE : blocks;
         mbi_sorted_count_occupancy(sorted, carved, begin, end, bins);
-        mbi_lock_release(&pool->lock);
+        mbi_lock_release(pool_lock_name(pool));
         begin = end;
     } while (begin < blocks);
 }

@@ -5,8 +5,6 @@
 #include "core/os.h"
 #include "core/probes.h"
 
-static struct lock trim_lock = LOCK_INITIALIZER;
-
 /* The slots that are being sorted, by number. Under the trim lock. */
 enum { NUMBERS_MAX = 8192 };
 static uint32_t numbers[NUMBERS_MAX];
@@ -14,24 +12,19 @@ static uint32_t numbers[NUMBERS_MAX];
 /* Slots are followed along several batches at once, as each step waits for memory. */
 enum { BATCHES_AT_ONCE = 32, SLOTS_PER_LOCK = 512 };
 
-void mbi_trim_lock(void)
+bool mbi_trim_lock(void)
 {
-    mbi_lock_acquire(&trim_lock);
+    return mbi_lock_acquire(LOCK_TRIM);
 }
 
 bool mbi_trim_try_lock(void)
 {
-    return mbi_lock_try_acquire(&trim_lock);
+    return mbi_lock_try_acquire(LOCK_TRIM);
 }
 
 void mbi_trim_unlock(void)
 {
-    mbi_lock_release(&trim_lock);
-}
-
-void mbi_trim_lock_reset(void)
-{
-    mbi_lock_init(&trim_lock);
+    mbi_lock_release(LOCK_TRIM);
 }
 
 bool mbi_trim_age(struct pool *pool)
@@ -41,7 +34,9 @@ bool mbi_trim_age(struct pool *pool)
     }
     bool any = false;
     bool surplus = false;
-    mbi_pool_lock(pool);
+    if (!mbi_pool_lock(pool)) {
+        return true; /* not known */
+    }
     for (size_t i = 0; i < CENTRAL_STACKS; i++) {
         surplus |= pool->surplus[i] != 0;
     }
@@ -124,14 +119,16 @@ size_t mbi_trim_sort(struct pool *pool, size_t slots_max)
     if (count > BATCHES_AT_ONCE) {
         count = BATCHES_AT_ONCE;
     }
-    mbi_pool_lock(pool);
+    if (!mbi_pool_lock(pool)) {
+        return 0;
+    }
     count = cover_locked(pool) ? take_chains_locked(pool, count != 0 ? count : 1, chains) : 0;
     mbi_pool_unlock(pool);
 
     size_t found = follow_chains(pool, chains, count);
     for (size_t done = 0; done < found; done += SLOTS_PER_LOCK) {
         size_t left = found - done;
-        mbi_pool_lock(pool);
+        (void)mbi_pool_lock(pool); /* not refused, as above */
         sort_locked(pool, numbers + done, left < SLOTS_PER_LOCK ? left : SLOTS_PER_LOCK);
         mbi_pool_unlock(pool);
     }
@@ -192,10 +189,12 @@ static size_t release_pages(const struct sorted *sorted, struct page_run run,
 static size_t release_run(struct pool *pool, struct sorted *sorted, size_t *blocks_max,
                           size_t pages_max, bool *found)
 {
-    mbi_pool_lock(pool);
-    complete_last_page_locked(pool);
-    struct page_run run = mbi_sorted_begin_release(sorted, blocks_max, pages_max);
-    mbi_pool_unlock(pool);
+    struct page_run run = { .begin = 0, .end = 0 };
+    if (mbi_pool_lock(pool)) {
+        complete_last_page_locked(pool);
+        run = mbi_sorted_begin_release(sorted, blocks_max, pages_max);
+        mbi_pool_unlock(pool);
+    }
     *found = run.begin != run.end;
     if (!*found) {
         return 0;
@@ -204,7 +203,7 @@ static size_t release_run(struct pool *pool, struct sorted *sorted, size_t *bloc
     size_t pages = release_pages(sorted, run, &gone);
     size_t bytes = pages * sorted->page_bytes;
 
-    mbi_pool_lock(pool);
+    (void)mbi_pool_lock(pool); /* not refused, as above */
     mbi_sorted_end_release(sorted, run);
     sorted->refused |= pages != run.end - run.begin;
     for (size_t i = 0; i < run.end - run.begin; i++) {
@@ -244,7 +243,9 @@ static void sort_all(struct pool *pool)
         uint64_t left = counter_read(&pool->carved);
         size_t sorted;
         do {
-            mbi_trim_lock();
+            if (!mbi_trim_lock()) {
+                return;
+            }
             sorted = mbi_trim_sort(pool, NUMBERS_MAX);
             if (sorted == 0) {
                 (void)mbi_trim_age(pool);
@@ -270,7 +271,9 @@ static size_t release_all(struct pool *pool, size_t bytes_max)
     bool more = true;
     while (more && bytes_max - bytes >= page_bytes) {
         size_t blocks_max = TRIM_BLOCKS_MAX;
-        mbi_trim_lock();
+        if (!mbi_trim_lock()) {
+            break;
+        }
         more = mbi_trim_release(pool, &blocks_max, (bytes_max - bytes) / page_bytes, &bytes);
         mbi_trim_unlock();
     }
@@ -280,10 +283,11 @@ static size_t release_all(struct pool *pool, size_t bytes_max)
 /* Not in decay's steps: pages that are locked in memory would take a call each, every time. */
 static void retry_refused(struct pool *pool)
 {
-    mbi_pool_lock(pool);
-    mbi_sorted_retry_refused(&pool->dense_sorted);
-    mbi_sorted_retry_refused(&pool->wide_sorted);
-    mbi_pool_unlock(pool);
+    if (mbi_pool_lock(pool)) {
+        mbi_sorted_retry_refused(&pool->dense_sorted);
+        mbi_sorted_retry_refused(&pool->wide_sorted);
+        mbi_pool_unlock(pool);
+    }
 }
 
 size_t mbi_trim_pools(size_t keep_bytes)

@@ -25,11 +25,10 @@
 
 enum { TRIM_SLOTS_MAX = 16384, TRIM_BLOCKS_MAX = 256, TRIM_PAGES_MAX = 1024 };
 
-void mbi_trim_lock(void);
+/* Both false where the lock is refused, as core/lock.h says; the second one does not wait. */
+bool mbi_trim_lock(void);
 bool mbi_trim_try_lock(void);
 void mbi_trim_unlock(void);
-/* For a forked child. */
-void mbi_trim_lock_reset(void);
 
 /* The steps: with the trim lock. */
 
@@ -54,7 +53,7 @@ bool mbi_trim_release(struct pool *pool, size_t *blocks_max, size_t pages_max, s
 
 /*
  * All of it, for all pools, step by step, without the trim lock: takes it for each step. Keeps
- * `keep_bytes` of free memory. Returns the bytes given back.
+ * `keep_bytes` of free memory. Returns the bytes given back. A fork by another thread ends it.
  */
 size_t mbi_trim_pools(size_t keep_bytes);
 

@@ -6,6 +6,7 @@
 #include "core/lock.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <time.h>
 
@@ -14,13 +15,18 @@
 #define SLEEP_NS_MIN UINT64_C(1000000)
 #define LOOK_NS_MIN UINT64_C(100000000)
 
-/* Starting and stopping, one at a time. */
-static struct lock control_lock = LOCK_INITIALIZER;
-/* Under control_lock. */
+/*
+ * Starting and stopping, one at a time. Not one of the library's locks: it is held while a thread is
+ * created or waited for, and fork does not wait for it. Neither that thread nor any allocation takes
+ * it. Who has it cannot be cancelled.
+ */
+static pthread_mutex_t control = PTHREAD_MUTEX_INITIALIZER;
+/* Under `control`; in a child there is nobody else. */
 static bool running;
+static bool started_ever; /* else the child of a fork has nothing to make anew */
 static pthread_t thread;
 
-/* The sleep, which stop ends. Not a struct lock: nobody holds it for longer than a flag takes. */
+/* The sleep, which stop ends. Nobody holds its mutex for longer than a flag takes. */
 static struct {
     pthread_mutex_t mutex;
     pthread_cond_t wake;
@@ -88,17 +94,21 @@ int mbi_background_start(void)
         return -EINVAL;
     }
     int saved_errno = errno;
-    mbi_lock_acquire(&control_lock);
+    int cancel_state = mbi_lock_forbid_cancel();
+    pthread_mutex_lock(&control);
+    started_ever = true;
     int error = running ? 0 : create_thread();
     running = running || error == 0;
-    mbi_lock_release(&control_lock);
+    pthread_mutex_unlock(&control);
+    mbi_lock_allow_cancel(cancel_state);
     errno = saved_errno;
     return error;
 }
 
 void mbi_background_stop(void)
 {
-    mbi_lock_acquire(&control_lock);
+    int cancel_state = mbi_lock_forbid_cancel();
+    pthread_mutex_lock(&control);
     if (running) {
         pthread_mutex_lock(&sleeping.mutex);
         sleeping.stop = true;
@@ -107,24 +117,15 @@ void mbi_background_stop(void)
         pthread_join(thread, NULL);
         running = false;
     }
-    mbi_lock_release(&control_lock);
-}
-
-void mbi_background_lock(void)
-{
-    mbi_lock_acquire(&control_lock);
-    pthread_mutex_lock(&sleeping.mutex);
-}
-
-void mbi_background_unlock(void)
-{
-    pthread_mutex_unlock(&sleeping.mutex);
-    mbi_lock_release(&control_lock);
+    pthread_mutex_unlock(&control);
+    mbi_lock_allow_cancel(cancel_state);
 }
 
 void mbi_background_reset_in_child(void)
 {
-    mbi_lock_init(&control_lock);
-    sleeping.mutex = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
-    running = false;
+    if (started_ever) {
+        control = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+        sleeping.mutex = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+        running = false;
+    }
 }

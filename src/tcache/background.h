@@ -9,8 +9,8 @@
  * sleeps for good while nothing is pending, but for a look every window: who makes something
  * pending does not wake it, which would cost every flush.
  *
- * fork: prepare takes all locks, so the thread stands still, with nothing in its hands, while the
- * process is copied. The parent's goes on; the child has none, and may start one.
+ * fork: the gate of the library's locks is closed (core/lock.h), so the thread has none of them
+ * while the process is copied. The parent's goes on; the child has none, and may start one.
  */
 #ifndef MEMORYBUCKET_TCACHE_BACKGROUND_H
 #define MEMORYBUCKET_TCACHE_BACKGROUND_H
@@ -20,12 +20,10 @@
 /* 0, also when it runs already; -EINVAL without decay; or pthread_create's error, negative. */
 int mbi_background_start(void);
 
-/* Ends it and waits for that; nothing without one. Not from its own thread. */
+/* Ends it and waits for that; nothing without one. Not from its own thread. No cancellation point. */
 void mbi_background_stop(void);
 
-/* For fork: its lock, before all others; and the child, which has no such thread. */
-void mbi_background_lock(void);
-void mbi_background_unlock(void);
+/* For the child of a fork, which has no such thread. */
 void mbi_background_reset_in_child(void);
 
 #endif

@@ -50,9 +50,11 @@ size_t mbi_check_quarantined(size_t class);
  */
 bool mbi_check_init(void);
 
-/* For fork. */
+/* The lock of checked mode, which waits for forks to end: nothing can do without it. */
 void mbi_check_lock(void);
 void mbi_check_unlock(void);
-void mbi_check_reset_in_child(void);
+
+/* In the child of a fork: what its parent allocated is no leak of it. */
+void mbi_check_note_child(void);
 
 #endif

@@ -234,8 +234,10 @@ bool mbi_exchange_make_room(struct thread_cache *cache, struct pool *pool)
     uint64_t chain = magazine_unload(loaded);
     if (chain_rounds(chain) == pool->rounds) {
         cache_put_away(cache, pool, chain);
-    } else if (chain != 0) {
-        mbi_pool_return_loose(pool, chain);
+    } else if (chain != 0 && !mbi_pool_return_loose(pool, chain)) {
+        /* Another thread forks. What the magazine holds too many is no batch yet: it may stay. */
+        magazine_set_chain(loaded, chain);
+        return true;
     }
     return capacity != 0;
 }
@@ -250,8 +252,10 @@ void mbi_exchange_flush_class(struct thread_cache *cache, size_t class)
     uint64_t chain = magazine_unload(&cache->loaded[class]);
     if (chain_rounds(chain) == pool->rounds) {
         mbi_pool_push_batch(pool, chain, &cache->transfers[class]);
-    } else if (chain != 0) {
-        mbi_pool_return_loose(pool, chain);
+    } else if (chain != 0 && !mbi_pool_return_loose(pool, chain)) {
+        magazine_set_chain(&cache->loaded[class], chain);
+        magazine_set_rounds_max(&cache->loaded[class], cache->capacity[class]);
+        return;
     }
     magazine_set_rounds_max(&cache->loaded[class], 0);
     cache_unuse(cache, cache->capacity[class] * pool->slot_bytes);

@@ -1,57 +1,44 @@
-/* fork: every lock, in order, and what the child makes of the others' caches. */
+/* fork: the gate, and what the child makes of the others' caches. */
 #include "tcache/fork.h"
 
 #include "core/lock.h"
-#include "core/trim.h"
+#include "core/pool.h"
 #include "tcache/background.h"
 #include "tcache/checked.h"
-#include "tcache/out_of_memory.h"
 #include "tcache/registry.h"
-#include "tcache/startup.h"
 
 #include <pthread.h>
 
+/* The C library's own, of which only glibc has one: its lock of the list of streams, recursive. */
+void _IO_list_lock(void) __attribute__((weak));
+void _IO_list_unlock(void) __attribute__((weak));
+
 static void fork_prepare(void)
 {
-    mbi_background_lock();
-    mbi_startup_lock();
-    mbi_trim_lock();
-    mbi_registry_lock_all();
-    for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
-        mbi_lock_acquire(&mbi_pools[class].lock);
+    if (checked_is_on() && _IO_list_lock != NULL) {
+        _IO_list_lock();
     }
-    mbi_out_of_memory_lock();
-    mbi_check_lock();
-    mbi_lock_set_forking(true);
+    mbi_lock_close_gate();
 }
 
 static void fork_parent(void)
 {
-    mbi_lock_set_forking(false);
-    mbi_check_unlock();
-    mbi_out_of_memory_unlock();
-    for (size_t class = SIZE_CLASS_COUNT; class-- > 0;) {
-        mbi_lock_release(&mbi_pools[class].lock);
+    mbi_lock_open_gate();
+    mbi_pools_free_deferred();
+    if (checked_is_on() && _IO_list_unlock != NULL) {
+        _IO_list_unlock(); /* the child's has been made anew by the C library */
     }
-    mbi_registry_unlock_all();
-    mbi_trim_unlock();
-    mbi_startup_unlock();
-    mbi_background_unlock();
 }
 
 static void fork_child(void)
 {
     struct thread_cache *own = mbi_thread_cache->active ? mbi_thread_cache : NULL;
-    mbi_registry_reset_in_child(own); /* with locks that are still ours */
-    for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
-        mbi_lock_init(&mbi_pools[class].lock);
-    }
-    mbi_check_reset_in_child();
-    mbi_out_of_memory_reset_in_child();
-    mbi_trim_lock_reset();
-    mbi_startup_reset_in_child();
+    mbi_lock_free_in_child();
+    mbi_registry_reset_in_child(own);
+    mbi_check_note_child();
     mbi_background_reset_in_child();
-    mbi_lock_set_forking(false);
+    mbi_lock_open_gate();
+    mbi_pools_free_deferred();
 }
 
 void mbi_fork_register(void)

@@ -9,8 +9,7 @@
 
 #include <errno.h>
 
-static struct lock handler_lock = LOCK_INITIALIZER;
-/* Under handler_lock. */
+/* Under LOCK_HANDLER. */
 static out_of_memory_handler *handler;
 static void *handler_argument;
 
@@ -19,32 +18,18 @@ static _Thread_local bool in_handler __attribute__((tls_model("initial-exec")));
 
 void mbi_out_of_memory_set_handler(out_of_memory_handler *new_handler, void *argument)
 {
-    mbi_lock_acquire(&handler_lock);
-    handler = new_handler;
-    handler_argument = argument;
-    mbi_lock_release(&handler_lock);
-}
-
-void mbi_out_of_memory_lock(void)
-{
-    mbi_lock_acquire(&handler_lock);
-}
-
-void mbi_out_of_memory_unlock(void)
-{
-    mbi_lock_release(&handler_lock);
-}
-
-void mbi_out_of_memory_reset_in_child(void)
-{
-    mbi_lock_init(&handler_lock);
+    mbi_lock_set_patient(true);
+    if (mbi_lock_acquire(LOCK_HANDLER)) {
+        handler = new_handler;
+        handler_argument = argument;
+        mbi_lock_release(LOCK_HANDLER);
+    }
+    mbi_lock_set_patient(false);
 }
 
 size_t mbi_out_of_memory_trim(size_t keep_bytes)
 {
-    if (mbi_thread_cache->active) {
-        mbi_thread_cache_flush(mbi_thread_cache);
-    }
+    mbi_thread_cache_flush_own();
     mbi_registry_ask_all();
     return mbi_trim_pools(keep_bytes);
 }
@@ -84,11 +69,13 @@ static void *serve(size_t class, size_t alignment_bytes)
 
 static bool handler_asks_for_retry(size_t size_bytes)
 {
-    mbi_lock_acquire(&handler_lock);
+    if (in_handler || !mbi_lock_acquire(LOCK_HANDLER)) {
+        return false;
+    }
     out_of_memory_handler *function = handler;
     void *argument = handler_argument;
-    mbi_lock_release(&handler_lock);
-    if (function == NULL || in_handler) {
+    mbi_lock_release(LOCK_HANDLER);
+    if (function == NULL) {
         return false;
     }
     in_handler = true;
@@ -99,8 +86,8 @@ static bool handler_asks_for_retry(size_t size_bytes)
 
 MBI_COLD void *mbi_thread_cache_spill(size_t class, size_t alignment_bytes)
 {
-    if (mbi_region.reserved_bytes == 0) {
-        /* No pool has any slot, and no limit applies: only the system allocator is left. */
+    if (mbi_region.reserved_bytes == 0 || mbi_lock_is_closed()) {
+        /* No pool has any slot, or may be asked: only the system allocator is left. */
         return serve_from_system(class, alignment_bytes);
     }
     /* What the limit refused may be long ago; then only the trim below is too much. */

@@ -5,7 +5,8 @@
  *
  * In this order, until something serves the request:
  *   1. the next larger pools with slots aligned alike
- *   2. the system allocator; not when the memory limit was reached, which it would evade
+ *   2. the system allocator; not when the memory limit was reached, which it would evade. While
+ *      another thread forks the pools are closed (core/lock.h), and it comes first, limit or not
  *   3. free memory goes back to the kernel, and so below the limit: then 1 and 2 again
  *   4. the program's handler, as long as it asks for another try: then 1 to 3 again
  */
@@ -23,10 +24,5 @@ void mbi_out_of_memory_set_handler(out_of_memory_handler *handler, void *argumen
  * give up when asked, and the pools' own.
  */
 size_t mbi_out_of_memory_trim(size_t keep_bytes);
-
-/* For fork: the handler's lock, the innermost of all. */
-void mbi_out_of_memory_lock(void);
-void mbi_out_of_memory_unlock(void);
-void mbi_out_of_memory_reset_in_child(void);
 
 #endif

@@ -9,18 +9,35 @@
 
 enum { CACHES_PER_MAPPING = 16, WALK_TURNS_MAX = 8 };
 
-static struct lock reclaim_lock = LOCK_INITIALIZER;
-static struct lock walker_lock = LOCK_INITIALIZER;
-static struct lock registry_lock = LOCK_INITIALIZER;
-
-/* All under registry_lock; walkers read `active` through RCU. */
+/*
+ * All under LOCK_REGISTRY; walkers read `active` through RCU. The totals are written under it, and
+ * read without.
+ */
 static CDS_LIST_HEAD(active);
 static struct thread_cache *retired;
+static struct thread_cache *waiting; /* retired, and somebody waits for their grace period */
 static struct thread_cache *reusable;
-static struct registry_totals totals;
+static struct {
+    _Atomic uint64_t threads_active;
+    _Atomic uint64_t caches_retired; /* those that wait included */
+    _Atomic uint64_t caches_reusable;
+    _Atomic uint64_t departed_large_allocs;
+    _Atomic uint64_t departed_large_frees;
+} totals;
 
 /* Set in a forked child, while it has one thread. */
 static bool without_rcu;
+
+/*
+ * Walks under way.
+ *   walk    [WALK-BEGIN] adds 1, acquire; reads the list; [WALK-END] subtracts 1, release
+ *   retire  takes the cache off the list; [WALK-LOOK] adds 0, acquire and release
+ * All are read-modify-writes of one word, so they have one order. A walk that begins after the look
+ * sees the list without the cache; one that began before it is either still counted, or has read
+ * for the last time before the cache is used again.
+ */
+static _Atomic uint32_t walks;
+static _Thread_local uint8_t own_walks __attribute__((tls_model("initial-exec")));
 
 /*
  * Odd while a departing cache is both folded and listed. A sequence lock with a
@@ -48,6 +65,18 @@ static struct thread_cache *list_pop(struct thread_cache **list)
     return cache;
 }
 
+/* Moves a whole list to the reusable; how many. */
+static uint64_t list_reuse(struct thread_cache **list)
+{
+    struct thread_cache *cache;
+    uint64_t count = 0;
+    while ((cache = list_pop(list)) != NULL) {
+        list_push(&reusable, cache);
+        count++;
+    }
+    return count;
+}
+
 /* Fresh caches come sixteen to a mapping. They are mapped outside the lock. */
 static bool registry_map_caches(void)
 {
@@ -55,25 +84,54 @@ static bool registry_map_caches(void)
     if (caches == NULL) {
         return false;
     }
-    mbi_lock_acquire(&registry_lock);
+    if (!mbi_lock_acquire(LOCK_REGISTRY)) {
+        mbi_os_unreserve(caches, CACHES_PER_MAPPING * sizeof *caches);
+        return false;
+    }
     for (size_t i = CACHES_PER_MAPPING; i-- > 0;) {
         list_push(&reusable, &caches[i]);
     }
-    totals.caches_reusable += CACHES_PER_MAPPING;
-    mbi_lock_release(&registry_lock);
+    counter_add(&totals.caches_reusable, CACHES_PER_MAPPING);
+    mbi_lock_release(LOCK_REGISTRY);
     return true;
+}
+
+/* Nobody walks, and who begins from now on sees the list as it is. */
+static bool nobody_walks(void)
+{
+    /* acquire and release [WALK-LOOK]: pairs with [WALK-BEGIN] and [WALK-END]. */
+    return atomic_fetch_add_explicit(&walks, 0, memory_order_acq_rel) == 0;
+}
+
+static void note_reusable_locked(uint64_t count)
+{
+    counter_add(&totals.caches_retired, -count);
+    counter_add(&totals.caches_reusable, count);
+}
+
+/* The retired become reusable if nobody walks. */
+static void reuse_retired_locked(void)
+{
+    if (retired != NULL && nobody_walks()) {
+        note_reusable_locked(list_reuse(&retired));
+    }
 }
 
 struct thread_cache *mbi_registry_take_cache(void)
 {
     struct thread_cache *cache;
     do {
-        mbi_lock_acquire(&registry_lock);
+        if (!mbi_lock_acquire(LOCK_REGISTRY)) {
+            return NULL;
+        }
+        if (reusable == NULL) {
+            reuse_retired_locked();
+        }
         cache = list_pop(&reusable);
         if (cache != NULL) {
-            totals.caches_reusable--;
+            counter_add(&totals.caches_reusable, -(uint64_t)1);
         }
-        mbi_lock_release(&registry_lock);
+        mbi_lock_release(LOCK_REGISTRY);
     } while (cache == NULL && registry_map_caches());
 
     if (cache != NULL) {
@@ -82,12 +140,15 @@ struct thread_cache *mbi_registry_take_cache(void)
     return cache;
 }
 
-void mbi_registry_put_back(struct thread_cache *cache)
+bool mbi_registry_put_back(struct thread_cache *cache)
 {
-    mbi_lock_acquire(&registry_lock);
+    if (!mbi_lock_acquire(LOCK_REGISTRY)) {
+        return false;
+    }
     list_push(&reusable, cache);
-    totals.caches_reusable++;
-    mbi_lock_release(&registry_lock);
+    counter_add(&totals.caches_reusable, 1);
+    mbi_lock_release(LOCK_REGISTRY);
+    return true;
 }
 
 /* liburcu's publication orders what was written to the cache, and its mapping, before the link. */
@@ -99,56 +160,77 @@ static void publish(struct thread_cache *cache)
 
 uint64_t mbi_registry_add(struct thread_cache *cache)
 {
-    mbi_lock_acquire(&registry_lock);
+    if (!mbi_lock_acquire(LOCK_REGISTRY)) {
+        return 0;
+    }
     publish(cache);
-    uint64_t threads = ++totals.threads_active;
-    mbi_lock_release(&registry_lock);
+    counter_add(&totals.threads_active, 1);
+    uint64_t threads = counter_read(&totals.threads_active);
+    mbi_lock_release(LOCK_REGISTRY);
     return threads;
 }
 
 /*
- * Waits until no walker can hold a cache that has left the list.
+ * Waits until no walker can hold a cache that has left the list; false where liburcu cannot be
+ * asked. No lock is held, and poll(2) in it is no cancellation point here.
  *
  * liburcu decides for membarrier when it is loaded, and ends the process when it fails later, as
  * it does once a sandbox refuses it. So it is tried first, each time, since filters belong to
- * threads. Walkers hold the walker lock throughout: whoever gets it has waited for them too.
+ * threads.
  */
-static void grace_period(void)
+static bool grace_period(void)
 {
-    if (!without_rcu && mbi_os_membarrier()) {
-        urcu_bp_synchronize_rcu();
-        return;
+    if (without_rcu || !mbi_os_membarrier()) {
+        return false;
     }
-    mbi_lock_acquire(&walker_lock);
-    mbi_lock_release(&walker_lock);
+    int cancel_state = mbi_lock_forbid_cancel();
+    urcu_bp_synchronize_rcu();
+    mbi_lock_allow_cancel(cancel_state);
+    return true;
 }
 
-/* Under the reclaim lock. On return there was a moment with fewer than RETIRE_BATCH retired. */
-static void reclaim_retired_locked(void)
+/* Takes the retired, if there are enough of them, and nobody waits for others already. */
+static bool begin_reclaim(void)
 {
-    for (;;) {
-        mbi_lock_acquire(&registry_lock);
-        struct thread_cache *batch = NULL;
-        uint64_t count = totals.caches_retired;
-        if (count >= RETIRE_BATCH) {
-            batch = retired;
+    bool begun = false;
+    if (mbi_lock_acquire(LOCK_REGISTRY)) {
+        reuse_retired_locked();
+        if (waiting == NULL && counter_read(&totals.caches_retired) >= RETIRE_BATCH) {
+            waiting = retired;
             retired = NULL;
+            begun = true;
         }
-        mbi_lock_release(&registry_lock);
-        if (batch == NULL) {
-            break;
-        }
+        mbi_lock_release(LOCK_REGISTRY);
+    }
+    return begun;
+}
 
-        grace_period();
+/* What waited is reusable, or waits as before for the walks to end. */
+static void end_reclaim(bool reusable_now)
+{
+    if (!mbi_lock_acquire(LOCK_REGISTRY)) {
+        return; /* not refused to the patient */
+    }
+    if (reusable_now) {
+        note_reusable_locked(list_reuse(&waiting));
+    }
+    struct thread_cache *cache;
+    while ((cache = list_pop(&waiting)) != NULL) {
+        list_push(&retired, cache);
+    }
+    mbi_lock_release(LOCK_REGISTRY);
+}
 
-        mbi_lock_acquire(&registry_lock);
-        struct thread_cache *cache;
-        while ((cache = list_pop(&batch)) != NULL) {
-            list_push(&reusable, cache);
-        }
-        totals.caches_retired -= count;
-        totals.caches_reusable += count;
-        mbi_lock_release(&registry_lock);
+/* Waits until the retire list may have room: for a grace period, on behalf of all. */
+static void wait_for_room(void)
+{
+    bool begun = begin_reclaim();
+    bool ended = grace_period();
+    if (begun) {
+        end_reclaim(ended);
+    }
+    if (!ended) {
+        mbi_os_sleep_ms(1); /* walks come to an end by themselves */
     }
 }
 
@@ -161,40 +243,49 @@ static void fold_counts(struct thread_cache *cache)
             transfer_counts_clear(counts);
         }
     }
-    totals.departed_large_allocs += counter_read(&cache->large_allocs);
-    totals.departed_large_frees += counter_read(&cache->large_frees);
+    counter_add(&totals.departed_large_allocs, counter_read(&cache->large_allocs));
+    counter_add(&totals.departed_large_frees, counter_read(&cache->large_frees));
     counter_clear(&cache->large_allocs);
     counter_clear(&cache->large_frees);
 }
 
-void mbi_registry_retire(struct thread_cache *cache)
+/* Off the list; under the lock. */
+static void retire_locked(struct thread_cache *cache)
 {
-    mbi_lock_acquire(&registry_lock);
-    /* Looked at and added to under one hold of the lock: never more than RETIRE_MAX. */
-    while (totals.caches_retired >= RETIRE_MAX) {
-        mbi_lock_release(&registry_lock);
-        mbi_lock_acquire(&reclaim_lock);
-        reclaim_retired_locked();
-        mbi_lock_release(&reclaim_lock);
-        mbi_lock_acquire(&registry_lock);
-    }
     /* acquire [CHANGE-BEGIN]: pairs with [CHANGE-CHECK]. */
     atomic_fetch_add_explicit(&changes, 1, memory_order_acquire);
     fold_counts(cache);
     cds_list_del_rcu(&cache->node);
     /* release [CHANGE-END]: pairs with [CHANGE-LOAD]. */
     atomic_fetch_add_explicit(&changes, 1, memory_order_release);
-    totals.threads_active--;
+    counter_add(&totals.threads_active, -(uint64_t)1);
     list_push(&retired, cache);
-    totals.caches_retired++;
-    bool enough = totals.caches_retired >= RETIRE_BATCH;
-    mbi_lock_release(&registry_lock);
+    counter_add(&totals.caches_retired, 1);
+    reuse_retired_locked();
+}
 
-    /* If somebody is at it, what he misses the next retirement finds. */
-    if (enough && mbi_lock_try_acquire(&reclaim_lock)) {
-        reclaim_retired_locked();
-        mbi_lock_release(&reclaim_lock);
+void mbi_registry_retire(struct thread_cache *cache)
+{
+    bool retiring = true;
+    bool enough = false;
+    mbi_lock_set_patient(true);
+    while (retiring && mbi_lock_acquire(LOCK_REGISTRY)) {
+        /* Looked at and added to under one hold of the lock: never more than RETIRE_MAX. */
+        reuse_retired_locked();
+        if (counter_read(&totals.caches_retired) < RETIRE_MAX) {
+            retire_locked(cache);
+            enough = counter_read(&totals.caches_retired) >= RETIRE_BATCH;
+            retiring = false;
+        }
+        mbi_lock_release(LOCK_REGISTRY);
+        if (retiring) {
+            wait_for_room();
+        }
     }
+    if (enough && begin_reclaim()) {
+        end_reclaim(grace_period());
+    }
+    mbi_lock_set_patient(false);
 }
 
 /*
@@ -219,11 +310,31 @@ MBI_UNSEEN_BY_TSAN void walk_once(
     }
 }
 
+/* A walk that would begin while threads wait for room leaves them a moment without any. */
+static void begin_walk(void)
+{
+    while (own_walks == 0 && counter_read(&totals.caches_retired) >= RETIRE_MAX
+           && !nobody_walks()) {
+        mbi_os_sleep_ms(1);
+    }
+    own_walks++;
+    /* acquire [WALK-BEGIN]: pairs with [WALK-LOOK]. */
+    atomic_fetch_add_explicit(&walks, 1, memory_order_acquire);
+}
+
+static void end_walk(void)
+{
+    /* release [WALK-END]: pairs with [WALK-LOOK]. */
+    atomic_fetch_sub_explicit(&walks, 1, memory_order_release);
+    own_walks--;
+}
+
 void mbi_registry_walk(void (*before)(void *argument),
                        void (*visit)(const struct thread_cache *cache, void *argument),
                        void *argument)
 {
-    mbi_lock_acquire(&walker_lock);
+    int cancel_state = mbi_lock_forbid_cancel();
+    begin_walk();
     for (int turn = 0; turn < WALK_TURNS_MAX; turn++) {
         /* acquire [CHANGE-LOAD]: pairs with [CHANGE-END]. */
         uint64_t seen = atomic_load_explicit(&changes, memory_order_acquire);
@@ -235,15 +346,19 @@ void mbi_registry_walk(void (*before)(void *argument),
             break;
         }
     }
-    mbi_lock_release(&walker_lock);
+    end_walk();
+    mbi_lock_allow_cancel(cancel_state);
 }
 
 struct registry_totals mbi_registry_totals(void)
 {
-    mbi_lock_acquire(&registry_lock);
-    struct registry_totals copy = totals;
-    mbi_lock_release(&registry_lock);
-    return copy;
+    return (struct registry_totals){
+        .threads_active = counter_read(&totals.threads_active),
+        .caches_retired = counter_read(&totals.caches_retired),
+        .caches_reusable = counter_read(&totals.caches_reusable),
+        .departed_large_allocs = counter_read(&totals.departed_large_allocs),
+        .departed_large_frees = counter_read(&totals.departed_large_frees),
+    };
 }
 
 /*
@@ -252,7 +367,9 @@ struct registry_totals mbi_registry_totals(void)
  */
 void mbi_registry_ask_all(void)
 {
-    mbi_lock_acquire(&registry_lock);
+    if (!mbi_lock_acquire(LOCK_REGISTRY)) {
+        return;
+    }
     struct cds_list_head *node;
     cds_list_for_each(node, &active) {
         struct thread_cache *cache = cds_list_entry(node, struct thread_cache, node);
@@ -260,21 +377,7 @@ void mbi_registry_ask_all(void)
             mbi_thread_cache_ask(cache);
         }
     }
-    mbi_lock_release(&registry_lock);
-}
-
-void mbi_registry_lock_all(void)
-{
-    mbi_lock_acquire(&reclaim_lock);
-    mbi_lock_acquire(&walker_lock);
-    mbi_lock_acquire(&registry_lock);
-}
-
-void mbi_registry_unlock_all(void)
-{
-    mbi_lock_release(&registry_lock);
-    mbi_lock_release(&walker_lock);
-    mbi_lock_release(&reclaim_lock);
+    mbi_lock_release(LOCK_REGISTRY);
 }
 
 /*
@@ -291,35 +394,40 @@ static void abandon_cache(struct thread_cache *cache)
         }
     }
     list_push(&reusable, cache); /* initialised anew when taken */
-    totals.caches_reusable++;
+    counter_add(&totals.caches_reusable, 1);
 }
 
-void mbi_registry_reset_in_child(struct thread_cache *survivor)
+/* The list of active caches made anew, with one on it at most. */
+static void abandon_all_but(struct thread_cache *survivor)
 {
-    without_rcu = true;
-    struct thread_cache *cache;
     struct cds_list_head *node;
     struct cds_list_head *next;
     cds_list_for_each_safe(node, next, &active) {
-        cache = cds_list_entry(node, struct thread_cache, node);
+        struct thread_cache *cache = cds_list_entry(node, struct thread_cache, node);
         if (cache != survivor) {
             abandon_cache(cache);
         }
     }
-    mbi_budget_reset_in_child(survivor != NULL ? survivor->taken_bytes : 0);
     CDS_INIT_LIST_HEAD(&active);
-    totals.threads_active = 0;
     if (survivor != NULL) {
         publish(survivor);
-        totals.threads_active = 1;
     }
-    while ((cache = list_pop(&retired)) != NULL) {
-        list_push(&reusable, cache);
-    }
-    totals.caches_reusable += totals.caches_retired;
-    totals.caches_retired = 0;
+}
 
-    mbi_lock_init(&reclaim_lock);
-    mbi_lock_init(&walker_lock);
-    mbi_lock_init(&registry_lock);
+void mbi_registry_reset_in_child(struct thread_cache *survivor)
+{
+    uint64_t survivors = survivor != NULL;
+    without_rcu = true;
+    if (counter_read(&totals.threads_active) != survivors) {
+        abandon_all_but(survivor);
+        counter_add(&totals.threads_active, survivors - counter_read(&totals.threads_active));
+        mbi_budget_reset_in_child(survivor != NULL ? survivor->taken_bytes : 0);
+    }
+    if (counter_read(&totals.caches_retired) != 0) {
+        note_reusable_locked(list_reuse(&retired) + list_reuse(&waiting));
+    }
+    /* relaxed [WALK-ALONE]: the other threads' walks ended with them; there is one thread. */
+    if (atomic_load_explicit(&walks, memory_order_relaxed) != own_walks) {
+        atomic_store_explicit(&walks, own_walks, memory_order_relaxed); /* [WALK-ALONE] */
+    }
 }

@@ -15,11 +15,10 @@
 
 #include <errno.h>
 
-static struct lock init_lock = LOCK_INITIALIZER;
-/* Written under init_lock; set last. */
+/* Written under LOCK_INIT; set last. */
 static _Atomic bool ready;
 
-/* Written under init_lock: false where a sanitizer's malloc serves every request. */
+/* Written under LOCK_INIT: false where a sanitizer's malloc serves every request. */
 static bool pools_wanted;
 
 static void report(void)
@@ -72,17 +71,27 @@ int mbi_startup(void)
      * are seen. */
     if (MBI_UNLIKELY(!atomic_load_explicit(&ready, memory_order_acquire))) {
         int saved_errno = errno;
-        mbi_lock_acquire(&init_lock);
+        if (!mbi_lock_acquire(LOCK_INIT)) {
+            return -EAGAIN;
+        }
         /* relaxed [READY-AGAIN]: under the lock that its writer held. */
         if (!atomic_load_explicit(&ready, memory_order_relaxed)) {
             startup_locked();
             /* release [READY-STORE]: pairs with [READY-LOAD]. */
             atomic_store_explicit(&ready, true, memory_order_release);
         }
-        mbi_lock_release(&init_lock);
+        mbi_lock_release(LOCK_INIT);
         errno = saved_errno;
     }
     return mbi_region.reserved_bytes != 0 || !pools_wanted ? 0 : -ENOMEM;
+}
+
+int mbi_startup_patiently(void)
+{
+    mbi_lock_set_patient(true);
+    int error = mbi_startup();
+    mbi_lock_set_patient(false);
+    return error;
 }
 
 /* An eighth of the memory that there is, or that the control group may have; at least 16 MiB. */
@@ -109,19 +118,4 @@ void mbi_startup_many_threads(void)
     mbi_budget_set_max(mbi_config.cache_bytes_max != 0 ? mbi_config.cache_bytes_max
                                                        : default_cache_bytes_max());
     errno = saved_errno;
-}
-
-void mbi_startup_lock(void)
-{
-    mbi_lock_acquire(&init_lock);
-}
-
-void mbi_startup_unlock(void)
-{
-    mbi_lock_release(&init_lock);
-}
-
-void mbi_startup_reset_in_child(void)
-{
-    mbi_lock_init(&init_lock);
 }

@@ -9,10 +9,14 @@
 
 /*
  * Reads the environment, reserves the region, lays out the pools. Idempotent and thread safe;
- * allocates nothing, so that it may run inside the process's first malloc. 0, or -ENOMEM when no
- * address space could be had.
+ * allocates nothing, so that it may run inside the process's first malloc. 0; -ENOMEM when no
+ * address space could be had; or -EAGAIN when the library is not up and its lock is refused, as
+ * another thread forks (core/lock.h), or a signal handler interrupted this very function.
  */
 int mbi_startup(void);
+
+/* The same for public calls that cannot do without: waits for the fork to end. */
+int mbi_startup_patiently(void);
 
 /*
  * The process has a second thread: only now what depends on there being many is looked up, which
@@ -20,10 +24,5 @@ int mbi_startup(void);
  * next time. Allocates nothing and takes no lock.
  */
 void mbi_startup_many_threads(void);
-
-/* For fork. */
-void mbi_startup_lock(void);
-void mbi_startup_unlock(void);
-void mbi_startup_reset_in_child(void);
 
 #endif

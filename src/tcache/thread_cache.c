@@ -70,16 +70,31 @@ void mbi_thread_cache_init(struct thread_cache *cache)
     flag_set(&cache->asked, false);
     flag_set(&cache->idle, false);
     cache->active = true;
+    cache->busy = false;
     cache->exit_seen = false;
 }
 
 struct thread_cache *mbi_thread_cache_own(void)
 {
     if (MBI_UNLIKELY(mbi_thread_cache == &mbi_cache_none)) {
-        mbi_thread_start();
+        (void)mbi_thread_start();
     }
     struct thread_cache *cache = mbi_thread_cache;
     return MBI_LIKELY(cache->active) ? cache : NULL;
+}
+
+static struct thread_cache *thread_cache_enter_slow(struct thread_cache *cache)
+{
+    if (cache == NULL || cache->busy) {
+        return NULL;
+    }
+    cache->busy = true;
+    return cache;
+}
+
+struct thread_cache *mbi_thread_cache_begin_slow(void)
+{
+    return thread_cache_enter_slow(mbi_thread_cache_own());
 }
 
 void mbi_thread_cache_ask(struct thread_cache *cache)
@@ -133,6 +148,9 @@ static void thread_cache_visit(struct thread_cache *cache)
     if (MBI_UNLIKELY(pools_pending())) {
         (void)mbi_decay_poll();
     }
+    if (MBI_UNLIKELY(pools_have_deferred())) {
+        mbi_pools_free_deferred();
+    }
 }
 
 struct uncached_large mbi_uncached_large;
@@ -157,12 +175,18 @@ void mbi_thread_cache_count_large(uint64_t allocs, uint64_t frees)
                               memory_order_relaxed); /* [COUNT-SHARED] */
 }
 
+/* For a thread without a cache: it may have none because the library has not come up. */
+static bool library_is_up(void)
+{
+    return mbi_thread_cache != &mbi_cache_none || mbi_thread_start();
+}
+
 MBI_COLD struct slot *mbi_thread_cache_take(size_t class)
 {
-    struct thread_cache *cache = mbi_thread_cache_own();
-    struct slot *slot;
+    struct thread_cache *cache = mbi_thread_cache_begin_slow();
+    struct slot *slot = NULL;
     if (MBI_UNLIKELY(cache == NULL)) {
-        slot = mbi_pool_alloc_direct(&mbi_pools[class]);
+        slot = library_is_up() ? mbi_pool_alloc_direct(&mbi_pools[class]) : NULL;
     } else {
         struct magazine *loaded = &cache->loaded[class];
         slot = magazine_pop(loaded);
@@ -176,6 +200,7 @@ MBI_COLD struct slot *mbi_thread_cache_take(size_t class)
                 slot = magazine_pop(loaded);
             }
         }
+        thread_cache_end_slow(cache);
     }
     if (slot == NULL) {
         errno = ENOMEM;
@@ -199,7 +224,7 @@ static size_t thread_cache_unload_into(struct magazine *loaded, size_t count, vo
 
 size_t mbi_thread_cache_take_many(size_t class, size_t count, void **out)
 {
-    struct thread_cache *cache = mbi_thread_cache_own();
+    struct thread_cache *cache = mbi_thread_cache_begin_slow();
     if (cache == NULL) {
         return 0;
     }
@@ -224,6 +249,7 @@ size_t mbi_thread_cache_take_many(size_t class, size_t count, void **out)
             out[done++] = slot;
         }
     }
+    thread_cache_end_slow(cache);
     return done;
 }
 
@@ -259,13 +285,13 @@ MBI_COLD void *mbi_thread_cache_alloc_slow(size_t size_bytes, const struct magaz
 enum { FREES_WITHOUT_CACHE = 32 };
 static _Thread_local unsigned frees_without_cache __attribute__((tls_model("initial-exec")));
 
-static struct thread_cache *thread_cache_own_for_free(void)
+static struct thread_cache *thread_cache_begin_slow_free(void)
 {
     if (mbi_thread_cache == &mbi_cache_none && frees_without_cache < FREES_WITHOUT_CACHE) {
         frees_without_cache++;
         return NULL;
     }
-    return mbi_thread_cache_own();
+    return mbi_thread_cache_begin_slow();
 }
 
 static _Noreturn MBI_COLD void refuse_free(const struct pool *pool, const void *pointer)
@@ -287,7 +313,7 @@ MBI_COLD void mbi_thread_cache_free_slow(void *pointer, const struct magazine *f
     if (MBI_UNLIKELY(!slot_space_has(&mbi_pools[class].space, pointer))) {
         refuse_free(&mbi_pools[class], pointer);
     }
-    struct thread_cache *cache = thread_cache_own_for_free();
+    struct thread_cache *cache = thread_cache_begin_slow_free();
     if (MBI_UNLIKELY(cache == NULL)) {
         mbi_pool_free_direct(&mbi_pools[class], pointer);
     } else {
@@ -301,20 +327,34 @@ MBI_COLD void mbi_thread_cache_free_slow(void *pointer, const struct magazine *f
                 mbi_pool_free_direct(&mbi_pools[class], pointer);
             }
         }
+        thread_cache_end_slow(cache);
     }
     errno = saved_errno;
 }
 
 void mbi_thread_cache_flush(struct thread_cache *cache)
 {
+    bool was_busy = cache->busy; /* on a slow path, or cancelled there */
+    cache->busy = true;
     for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
         if (cache->capacity[class] != 0 || mbi_thread_cache_rounds(cache, class) != 0) {
             mbi_exchange_flush_class(cache, class);
         }
     }
-    assert(cache->used_bytes == 0 && cache->extra_bytes == 0);
-    mbi_budget_return(cache->taken_bytes);
-    cache->taken_bytes = 0;
+    if (cache->used_bytes == 0) { /* nothing stayed */
+        assert(cache->extra_bytes == 0);
+        mbi_budget_return(cache->taken_bytes);
+        cache->taken_bytes = 0;
+    }
+    cache->busy = was_busy;
+}
+
+void mbi_thread_cache_flush_own(void)
+{
+    struct thread_cache *cache = mbi_thread_cache;
+    if (cache->active && !cache->busy) {
+        mbi_thread_cache_flush(cache);
+    }
 }
 
 size_t mbi_thread_cache_rounds(const struct thread_cache *cache, size_t class)

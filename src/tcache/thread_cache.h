@@ -59,6 +59,11 @@ struct thread_cache {
     _Atomic bool asked;
     _Atomic bool idle; /* between mb_thread_idle and mb_thread_busy; the owner's, for statistics */
     bool active; /* false in the constant caches: nothing may be written */
+    /*
+     * The owner is on a slow path. A signal handler that interrupts it there, and allocates, finds
+     * the magazines in any state: it works straight on the pools, as if it had no cache.
+     */
+    volatile bool busy;
     bool exit_seen; /* the TSD destructor has run once */
 
     struct cds_list_head node;      /* in the registry; under its lock, read by RCU walkers */
@@ -130,20 +135,32 @@ void mbi_thread_cache_count_large(uint64_t allocs, uint64_t frees);
  */
 struct thread_cache *mbi_thread_cache_own(void);
 
+/* The same for a slow path, from begin to end; NULL also where one is under way in this thread. */
+struct thread_cache *mbi_thread_cache_begin_slow(void);
+
+static inline void thread_cache_end_slow(struct thread_cache *cache)
+{
+    cache->busy = false;
+}
+
 /*
  * Gives the calling thread a cache: sets mbi_thread_cache, or leaves it one of the constant ones.
+ * False when the library itself is not up, as another thread forks: no pool may be asked then.
  * Declared here and defined above, in thread_exit.c, beside its opposite.
  */
-void mbi_thread_start(void);
+bool mbi_thread_start(void);
 
 /* Before a cache's (next) life: empty magazines that take what the pools are configured for. */
 void mbi_thread_cache_init(struct thread_cache *cache);
 
 /*
  * Everything that the calling thread's cache holds goes back: whole magazines to the centre,
- * others to the loose lists.
+ * others to the loose lists. While another thread forks, those that would go to a loose list stay.
  */
 void mbi_thread_cache_flush(struct thread_cache *cache);
+
+/* The calling thread's, if it has one and is not interrupted on a slow path. */
+void mbi_thread_cache_flush_own(void);
 
 /* Asks another thread, whose cache is in the registry, to do that at its next slow path. */
 void mbi_thread_cache_ask(struct thread_cache *cache);

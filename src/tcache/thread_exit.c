@@ -4,11 +4,18 @@
 #include "tcache/checked.h"
 #include "tcache/startup.h"
 
+#include <errno.h>
 #include <pthread.h>
 
 /* Written under the init lock, and seen by whoever has been through mbi_startup. */
 static pthread_key_t exit_key;
 static bool exit_key_exists;
+
+/*
+ * A cache that the thread has got and could not put into the registry, as another thread forks: the
+ * thread does without until its next slow path. Its exit finds it here.
+ */
+static _Thread_local struct thread_cache *unlisted __attribute__((tls_model("initial-exec")));
 
 /* Puts the calling thread on one of the constant caches, which nobody writes. */
 static void thread_use_constant(const struct thread_cache *constant)
@@ -30,8 +37,14 @@ static void thread_exit(void *argument)
         }
     }
     thread_use_constant(&mbi_cache_direct);
-    mbi_thread_cache_flush(cache);
-    mbi_registry_retire(cache);
+    mbi_lock_set_patient(true);
+    if (cache == unlisted) {
+        (void)mbi_registry_put_back(cache);
+    } else {
+        mbi_thread_cache_flush(cache);
+        mbi_registry_retire(cache);
+    }
+    mbi_lock_set_patient(false);
 }
 
 void mbi_thread_exit_init(void)
@@ -39,27 +52,40 @@ void mbi_thread_exit_init(void)
     exit_key_exists = pthread_key_create(&exit_key, thread_exit) == 0;
 }
 
-void mbi_thread_start(void)
+/* A cache that its thread's exit will find; NULL when there is none now. */
+static struct thread_cache *thread_get_cache(void)
 {
-    (void)mbi_startup(); /* without a reservation the pools are empty, and all else works */
+    struct thread_cache *cache = unlisted != NULL ? unlisted : mbi_registry_take_cache();
+    if (cache == NULL || pthread_setspecific(exit_key, cache) == 0) {
+        return cache;
+    }
+    unlisted = mbi_registry_put_back(cache) ? NULL : cache;
+    return NULL;
+}
 
+bool mbi_thread_start(void)
+{
+    if (mbi_startup() == -EAGAIN) {
+        return false;
+    }
     /* What follows may allocate (pthread_setspecific does for the 33rd key and beyond), and must
      * not come back here. */
     thread_use_constant(&mbi_cache_direct);
     if (!exit_key_exists || checked_is_on()) {
-        return;
+        return true;
     }
-    struct thread_cache *cache = mbi_registry_take_cache();
-    if (cache != NULL && pthread_setspecific(exit_key, cache) == 0) {
-        if (mbi_registry_add(cache) == 2) {
-            mbi_startup_many_threads();
-        }
-        mbi_thread_cache = cache;
-        return;
+    struct thread_cache *cache = thread_get_cache();
+    uint64_t threads = cache != NULL ? mbi_registry_add(cache) : 0;
+    if (threads == 0) {
+        /* No memory now, or another thread forks: the next request tries again. */
+        unlisted = cache != NULL ? cache : unlisted;
+        thread_use_constant(&mbi_cache_none);
+        return true;
     }
-    if (cache != NULL) {
-        mbi_registry_put_back(cache);
+    unlisted = NULL;
+    if (threads == 2) {
+        mbi_startup_many_threads();
     }
-    /* No memory now: the next request tries again. */
-    thread_use_constant(&mbi_cache_none);
+    mbi_thread_cache = cache;
+    return true;
 }

@@ -8,11 +8,7 @@
  */
 #include "testing.h"
 
-#include "core/trim.h"
-#include "tcache/background.h"
-#include "tcache/out_of_memory.h"
-#include "tcache/registry.h"
-#include "tcache/startup.h"
+#include "core/lock.h"
 
 #include <sys/wait.h>
 #include <unistd.h>
@@ -20,45 +16,46 @@
 /* A child that hangs is ended by its alarm. */
 enum { FORKS_PER_LOCK = 3, HOLD_MS = 20, CHILD_SECONDS = 10 };
 
-/* In the order of fork's prepare; of the pools the first and the last one. */
-enum stage { BACKGROUND, INIT, TRIM, REGISTRY, FIRST_POOL, LAST_POOL, HANDLER, STAGES };
+/* Of the pools the first and the last one. */
+static const struct {
+    unsigned lock;
+    const char *name;
+} stages[] = {
+    { LOCK_INIT, "init" },
+    { LOCK_TRIM, "trim" },
+    { LOCK_REGISTRY, "registry" },
+    { LOCK_POOLS, "first pool" },
+    { LOCK_HANDLER - 1, "last pool" },
+    { LOCK_HANDLER, "handler" },
+    { LOCK_CHECK, "check" },
+};
+enum { STAGES = sizeof stages / sizeof stages[0] };
 
-static enum stage stage;                /* written while the holder does not run */
-static const char *volatile held;       /* written under the lock in question */
+static size_t stage;              /* written while the holder does not run */
+static const char *volatile held; /* written under the lock in question */
 static _Atomic bool holding, stop;
+static bool in_child; /* where the sanitizers have no threads */
 
-static void take(enum stage which)
+static void take(unsigned lock)
 {
-    switch (which) {
-    case BACKGROUND: mbi_background_lock(); break;
-    case INIT: mbi_startup_lock(); break;
-    case TRIM: mbi_trim_lock(); break;
-    case REGISTRY: mbi_registry_lock_all(); break;
-    case FIRST_POOL: mbi_lock_acquire(&mbi_pools[0].lock); break;
-    case LAST_POOL: mbi_lock_acquire(&mbi_pools[SIZE_CLASS_COUNT - 1].lock); break;
-    default: mbi_out_of_memory_lock(); break;
-    }
+    CHECK(mbi_lock_acquire(lock), "lock %u is refused", lock);
 }
 
-static void give_back(enum stage which)
+static void *try_trim_lock(void *argument)
 {
-    switch (which) {
-    case BACKGROUND: mbi_background_unlock(); break;
-    case INIT: mbi_startup_unlock(); break;
-    case TRIM: mbi_trim_unlock(); break;
-    case REGISTRY: mbi_registry_unlock_all(); break;
-    case FIRST_POOL: mbi_lock_release(&mbi_pools[0].lock); break;
-    case LAST_POOL: mbi_lock_release(&mbi_pools[SIZE_CLASS_COUNT - 1].lock); break;
-    default: mbi_out_of_memory_unlock(); break;
-    }
+    CHECK(!mbi_lock_try_acquire(LOCK_TRIM), "who forked passes through the locks for ever");
+    return argument;
 }
 
-/* Locks keep threads out again, the one that forked too. */
+/* Locks keep threads out again. */
 static void check_locks_lock(void)
 {
-    mbi_trim_lock();
-    CHECK(!mbi_trim_try_lock(), "who forked passes through the locks for ever");
-    mbi_trim_unlock();
+    take(LOCK_TRIM);
+    if (!in_child || !TEST_IS_SANITIZED) {
+        pthread_join(start_thread(try_trim_lock, NULL), NULL);
+    }
+    CHECK(!mbi_lock_try_acquire(LOCK_TRIM), "a thread takes a lock twice");
+    mbi_lock_release(LOCK_TRIM);
 }
 
 static pid_t fork_and_check_child(void)
@@ -67,10 +64,11 @@ static pid_t fork_and_check_child(void)
     CHECK(pid >= 0, "fork");
     if (pid == 0) {
         CHECK(held == NULL, "a thread held the lock: %s", held);
+        in_child = true;
         alarm(CHILD_SECONDS);
-        for (enum stage each = BACKGROUND; each < STAGES; each++) {
-            take(each);
-            give_back(each);
+        for (size_t each = 0; each < STAGES; each++) {
+            take(stages[each].lock);
+            mbi_lock_release(stages[each].lock);
         }
         check_locks_lock();
         mb_free(mb_alloc(1));
@@ -88,16 +86,14 @@ static void wait_for_child(pid_t pid)
 
 static void *hold(void *argument)
 {
-    static const char *const names[STAGES] = {
-        "background", "init", "trim", "registry", "first pool", "last pool", "handler",
-    };
+    mbi_lock_set_patient(true); /* a fork may be under way */
     while (!atomic_load_explicit(&stop, memory_order_acquire)) { /* [TEST] */
-        take(stage);
-        held = names[stage];
+        take(stages[stage].lock);
+        held = stages[stage].name;
         atomic_store_explicit(&holding, true, memory_order_release); /* [TEST] */
         usleep(HOLD_MS * 1000);
         held = NULL;
-        give_back(stage);
+        mbi_lock_release(stages[stage].lock);
         atomic_store_explicit(&holding, false, memory_order_release); /* [TEST] */
         usleep(1000);
     }
@@ -108,7 +104,7 @@ int main(void)
 {
     wait_for_child(fork_and_check_child());
     mb_free(mb_alloc(1));
-    for (stage = BACKGROUND; stage < STAGES; stage++) {
+    for (stage = 0; stage < STAGES; stage++) {
         atomic_store_explicit(&stop, false, memory_order_release); /* [TEST] */
         pthread_t holder = start_thread(hold, NULL);
         for (int forks = 0; forks < FORKS_PER_LOCK; forks++) {

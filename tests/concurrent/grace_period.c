@@ -3,9 +3,10 @@
  * left.
  *
  * A walk stands still inside its read-side section while so many caches are retired that a grace
- * period is due. Without one, the retirement returns at once, and the walker sees that; with one
- * it cannot return before the walker goes on, which it does after a while. With an argument,
- * membarrier fails so before: then liburcu cannot be asked for the grace period.
+ * period is due. Without one, the last retirement returns at once, and the walker sees that; with
+ * one it cannot return before the walker goes on, which it does after a while. With an argument,
+ * membarrier fails so before: then liburcu cannot be asked for the grace period, nobody waits for
+ * it, and the caches stay retired until the walk is over.
  */
 #include "refuse_membarrier.h"
 
@@ -16,6 +17,8 @@ enum { STANDSTILL_MS = 300 };
 static _Atomic bool walker_inside;
 static _Atomic bool retired;
 static bool retired_under_the_walker;
+static uint64_t reusable_before;
+static uint64_t reusable_under_the_walker;
 
 static void begin(void *argument)
 {
@@ -36,12 +39,21 @@ static void stand_still(const struct thread_cache *cache, void *argument)
         retired_under_the_walker = atomic_load_explicit(&retired, memory_order_acquire); /* [TEST] */
         usleep(1000);
     }
+    reusable_under_the_walker = mbi_registry_totals().caches_reusable - reusable_before;
 }
 
 static void *walk(void *argument)
 {
     mbi_registry_walk(begin, stand_still, argument);
     return NULL;
+}
+
+static void retire_one(void)
+{
+    struct thread_cache *cache = mbi_registry_take_cache();
+    CHECK(cache != NULL, "no memory");
+    mbi_registry_add(cache);
+    mbi_registry_retire(cache);
 }
 
 int main(int argc, char **argv)
@@ -57,17 +69,22 @@ int main(int argc, char **argv)
         CHECK(caches[i] != NULL, "no memory");
         mbi_registry_add(caches[i]);
     }
-    for (size_t i = 0; i < RETIRE_BATCH - 1; i++) {
-        mbi_registry_retire(caches[i]);
-    }
+    retire_one();
+    reusable_before = mbi_registry_totals().caches_reusable;
+    CHECK(mbi_registry_totals().caches_retired == 0, "a cache waits, and nobody walks");
     pthread_t walker = start_thread(walk, NULL);
     while (!atomic_load_explicit(&walker_inside, memory_order_acquire)) { /* [TEST] */
         usleep(1000);
     }
-    mbi_registry_retire(caches[RETIRE_BATCH - 1]);
+    for (size_t i = 0; i < RETIRE_BATCH; i++) {
+        mbi_registry_retire(caches[i]);
+    }
     atomic_store_explicit(&retired, true, memory_order_release); /* [TEST] */
     pthread_join(walker, NULL);
-    CHECK(!retired_under_the_walker, "caches were reused while a walker could see them");
+    CHECK(argc == 2 || !retired_under_the_walker, "nobody waited for the walker");
+    CHECK(reusable_under_the_walker == 0, "%llu caches could be reused while a walker saw them",
+          (unsigned long long)reusable_under_the_walker);
+    retire_one(); /* which finds that nobody walks any more */
     CHECK(mbi_registry_totals().caches_retired == 0, "they were not reused at all");
     check_accounting(0);
     return 0;

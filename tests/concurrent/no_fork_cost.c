@@ -2,19 +2,19 @@
  * no_fork_cost: vfork, posix_spawn, system and popen take none of the library's locks.
  *
  * They start another program, which has no use for the locks in a copy of this one, and must not
- * wait for threads of this one. The linker puts __wrap_mbi_registry_lock_all, which counts, between
- * the fork handler and the registry. fork itself runs it, once.
+ * wait for threads of this one. The linker puts __wrap_mbi_lock_close_gate, which counts, between
+ * the fork handler and the gate. fork itself runs it, once.
  */
 #include "testing.h"
 
-#include "tcache/registry.h"
+#include "core/lock.h"
 
 #include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-void __real_mbi_registry_lock_all(void);
-void __wrap_mbi_registry_lock_all(void);
+void __real_mbi_lock_close_gate(void);
+void __wrap_mbi_lock_close_gate(void);
 
 /* ThreadSanitizer makes a fork of each vfork. */
 #ifdef MBI_THREAD_SANITIZED
@@ -25,10 +25,10 @@ enum { PREPARES_OF_VFORK = 0 };
 
 static unsigned prepared;
 
-void __wrap_mbi_registry_lock_all(void)
+void __wrap_mbi_lock_close_gate(void)
 {
     prepared++;
-    __real_mbi_registry_lock_all();
+    __real_mbi_lock_close_gate();
 }
 
 static void wait_for(pid_t pid)

@@ -1,0 +1,138 @@
+/*
+ * fork_signal WHERE: a signal handler forks, as crash handlers do that start a debugger, in the middle
+ * of a call of the library. It must not wait for the thread that it interrupted, and in its child the
+ * library serves: every size, with the interrupted thread's locks as they are.
+ *
+ * The linker puts a function between two of the library's which, at the place in question, raises the
+ * signal: while a pool's lock is held (carve), the trim lock and a pool's (sort), the registry's and a
+ * pool's (retire), the one of startup (start), and in the middle of an exchange of magazines, under no
+ * lock (exchange). Parent and child go on with what was interrupted, too.
+ */
+#include "testing.h"
+
+#include "core/config.h"
+#include "core/sorted.h"
+#include "tcache/registry.h"
+
+#include <signal.h>
+#include <sys/wait.h>
+
+enum { CHILD_SECONDS = 60, FORKS_MAX = 50 };
+
+static const char *where = "";
+static volatile sig_atomic_t forks;
+static volatile bool in_handler;
+static bool is_child;
+
+static void use_every_size(void)
+{
+    for (size_t size = 1; size <= 600; size++) {
+        void *objects[10];
+        for (size_t i = 0; i < 10; i++) {
+            objects[i] = mb_alloc(size);
+            CHECK(objects[i] != NULL, "no memory for %zu bytes", size);
+            memset(objects[i], 0x44, size);
+        }
+        mb_free_batch(10, objects);
+    }
+}
+
+static void fork_in_handler(int signal)
+{
+    (void)signal;
+    in_handler = true;
+    pid_t pid = fork();
+    CHECK(pid >= 0, "fork");
+    if (pid == 0) {
+        alarm(CHILD_SECONDS);
+        is_child = true;
+        /* Every other child never returns to what was interrupted, and uses the library here. */
+        if (forks % 2 == 0) {
+            static struct mb_stats stats;
+            use_every_size();
+            mb_thread_flush();
+            (void)mb_trim(0);
+            CHECK(mb_stats_get(&stats) == 0, "no statistics");
+            _exit(0);
+        }
+        in_handler = false;
+        return;
+    }
+    int status;
+    CHECK(waitpid(pid, &status, 0) == pid && status == 0, "child %d: status %x", (int)forks,
+          (unsigned)status);
+    forks = forks + 1;
+    in_handler = false;
+}
+
+static void interrupt(const char *here)
+{
+    if (strcmp(here, where) == 0 && !in_handler && !is_child && forks < FORKS_MAX) {
+        raise(SIGUSR1);
+    }
+}
+
+struct slot_run __real_mbi_pool_carve_locked(struct pool *pool, size_t rounds_wanted);
+struct slot_run __wrap_mbi_pool_carve_locked(struct pool *pool, size_t rounds_wanted);
+struct slot_run __wrap_mbi_pool_carve_locked(struct pool *pool, size_t rounds_wanted)
+{
+    interrupt("carve");
+    return __real_mbi_pool_carve_locked(pool, rounds_wanted);
+}
+
+void __real_mbi_sorted_add(struct sorted *sorted, size_t index);
+void __wrap_mbi_sorted_add(struct sorted *sorted, size_t index);
+void __wrap_mbi_sorted_add(struct sorted *sorted, size_t index)
+{
+    interrupt("sort");
+    __real_mbi_sorted_add(sorted, index);
+}
+
+void __real_mbi_pool_fold_counts(struct pool *pool, const struct transfer_counts *counts);
+void __wrap_mbi_pool_fold_counts(struct pool *pool, const struct transfer_counts *counts);
+void __wrap_mbi_pool_fold_counts(struct pool *pool, const struct transfer_counts *counts)
+{
+    interrupt("retire");
+    __real_mbi_pool_fold_counts(pool, counts);
+}
+
+void __real_mbi_config_read(size_t page_bytes);
+void __wrap_mbi_config_read(size_t page_bytes);
+void __wrap_mbi_config_read(size_t page_bytes)
+{
+    interrupt("start");
+    __real_mbi_config_read(page_bytes);
+}
+
+void __real_mbi_pool_push_batch(struct pool *pool, uint64_t chain, struct transfer_counts *counts);
+void __wrap_mbi_pool_push_batch(struct pool *pool, uint64_t chain, struct transfer_counts *counts);
+void __wrap_mbi_pool_push_batch(struct pool *pool, uint64_t chain, struct transfer_counts *counts)
+{
+    interrupt("exchange");
+    __real_mbi_pool_push_batch(pool, chain, counts);
+}
+
+static void *allocate_and_exit(void *argument)
+{
+    static void *objects[3000];
+    use_objects(objects, 3000, 512);
+    return argument;
+}
+
+int main(int argc, char **argv)
+{
+    CHECK(argc == 2, "usage: fork_signal carve|sort|retire|start|exchange");
+    where = argv[1];
+    struct sigaction action = { .sa_handler = fork_in_handler };
+    CHECK(sigaction(SIGUSR1, &action, NULL) == 0, "sigaction");
+    use_every_size();
+    enum { MANY = 3000 };
+    static void *objects[MANY];
+    use_objects(objects, MANY, 512);
+    (void)mb_trim(0);
+    pthread_join(start_thread(allocate_and_exit, NULL), NULL);
+    use_objects(objects, MANY, 512);
+    check_accounting(0);
+    CHECK(is_child || forks > 0, "the place '%s' was never passed", where);
+    return 0;
+}
