@@ -119,7 +119,7 @@ void mb_stats_print(FILE *stream)
     if (stream == NULL || mb_stats_get(&stats) != 0) {
         return;
     }
-    int cancel_state = mbi_lock_forbid_cancel(); /* writing to a stream is a cancellation point */
+    struct cancelling cancelling = mbi_lock_forbid_cancel(); /* writing to a stream is a cancellation point */
     fprintf(stream,
             "MemoryBucket: reserved %" PRIu64 " MiB, committed %" PRIu64 " KiB, resident %" PRIu64
             " KiB, given back %" PRIu64 " KiB; %" PRIu64 " threads, %" PRIu64
@@ -143,5 +143,5 @@ void mb_stats_print(FILE *stream)
                 pool->loose, pool->sorted, pool->orphaned, pool->quarantined, pool->refills,
                 pool->flushes, pool->cas_retries, pool->mutex_acquisitions);
     }
-    mbi_lock_allow_cancel(cancel_state);
+    mbi_lock_allow_cancel(cancelling);
 }

@@ -16,7 +16,7 @@ enum { WORD_FREE, WORD_TAKEN, WORD_AWAITED };
 static struct {
     _Alignas(ISOLATION_BYTES) _Atomic uint32_t closed;
     _Atomic uintptr_t closer;
-    int cancel_state; /* of the closer */
+    int cancel_type; /* the closer's, while it is closed */
 } gate;
 
 /*
@@ -28,7 +28,7 @@ static _Thread_local struct {
     volatile uint8_t names[HELD_MAX];
     volatile uint8_t count;
     volatile uint8_t patient;
-    volatile uint8_t cancel_state;
+    volatile uint8_t cancel_type;
 } held __attribute__((tls_model("initial-exec")));
 _Static_assert(LOCK_COUNT <= UINT8_MAX, "a lock's name fits a byte");
 
@@ -47,23 +47,42 @@ static bool is_held(unsigned name)
     return false;
 }
 
-int mbi_lock_forbid_cancel(void)
+/*
+ * Always the type: a thread that disables cancellation is still cancelled by a signal that was sent
+ * before (glibc 2.36, sigcancel_handler), but not if its type is deferred when that arrives.
+ */
+static int cancel_defer(void)
 {
-    int before;
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
+    int type;
+    pthread_setcanceltype(PTHREAD_CANCEL_DEFERRED, &type);
+    return type;
+}
+
+static void cancel_restore(int type)
+{
+    if (MBI_UNLIKELY(type != PTHREAD_CANCEL_DEFERRED)) {
+        pthread_setcanceltype(type, NULL);
+    }
+}
+
+struct cancelling mbi_lock_forbid_cancel(void)
+{
+    struct cancelling before = { .type = cancel_defer() };
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before.state);
     return before;
 }
 
-void mbi_lock_allow_cancel(int before)
+void mbi_lock_allow_cancel(struct cancelling before)
 {
-    pthread_setcancelstate(before, NULL);
+    pthread_setcancelstate(before.state, NULL);
+    cancel_restore(before.type);
 }
 
 /* Before the word is taken: a handler that forks must not wait for a word that this thread has. */
 static void held_push(unsigned name)
 {
     if (held.count == 0) {
-        held.cancel_state = (uint8_t)mbi_lock_forbid_cancel();
+        held.cancel_type = (uint8_t)cancel_defer();
     }
     held.names[held.count] = (uint8_t)name;
     held.count++;
@@ -74,7 +93,7 @@ static void held_pop(void)
     assert(held.count != 0);
     held.count--;
     if (held.count == 0) {
-        mbi_lock_allow_cancel(held.cancel_state);
+        cancel_restore(held.cancel_type);
     }
 }
 
@@ -205,9 +224,9 @@ static void gate_close(void)
 
 void mbi_lock_close_gate(void)
 {
-    int cancel_state = mbi_lock_forbid_cancel(); /* until it is open again */
+    int cancel_type = cancel_defer(); /* until it is open again */
     gate_close();
-    gate.cancel_state = cancel_state;
+    gate.cancel_type = cancel_type;
     for (unsigned name = 0; name < LOCK_COUNT; name++) {
         struct lock *lock = &mbi_locks[name];
         /* seq_cst [LOCK-LOOK]: pairs with [LOCK-TAKE] as lock.h says, and acquires what [LOCK-GIVE]
@@ -222,14 +241,14 @@ void mbi_lock_close_gate(void)
 
 void mbi_lock_open_gate(void)
 {
-    int cancel_state = gate.cancel_state;
+    int cancel_type = gate.cancel_type;
     atomic_store_explicit(&gate.closer, 0, memory_order_relaxed); /* [CLOSER] */
     /* seq_cst [GATE-OPEN]: pairs with [GATE-LOOK]; what was deferred while it was closed is looked
      * for after it. */
     if (atomic_exchange_explicit(&gate.closed, 0, memory_order_seq_cst) == 2) {
         mbi_os_wake(&gate.closed, INT32_MAX);
     }
-    mbi_lock_allow_cancel(cancel_state);
+    cancel_restore(cancel_type);
 }
 
 void mbi_lock_free_in_child(void)

@@ -20,7 +20,8 @@
  * last. Looked at outermost first, no lock is held when the fork has looked at all; what is refused
  * may still hold a word for an instant, and changes nothing under it. tests/model/fork_gate.pml.
  *
- * While a thread has a lock it cannot be cancelled, neither deferred nor asynchronously.
+ * While a thread has a lock it is not cancelled asynchronously, and makes no call that is a
+ * cancellation point.
  *
  * Signals. A handler that interrupts the holder of a lock and comes to the same lock is refused,
  * too; and a fork from there waits for every lock but those of the interrupted thread itself.
@@ -78,9 +79,15 @@ void mbi_lock_close_gate(void);
 void mbi_lock_free_in_child(void);
 void mbi_lock_open_gate(void);
 
-/* Disables cancellation of the calling thread; enables it again as it was. For calls that may be
- * cancellation points, and hold no lock. */
-int mbi_lock_forbid_cancel(void);
-void mbi_lock_allow_cancel(int before);
+/*
+ * Between the two the calling thread is not cancelled, whatever it calls: for calls of others that
+ * may be cancellation points.
+ */
+struct cancelling {
+    int state;
+    int type;
+};
+struct cancelling mbi_lock_forbid_cancel(void);
+void mbi_lock_allow_cancel(struct cancelling before);
 
 #endif

@@ -94,20 +94,20 @@ int mbi_background_start(void)
         return -EINVAL;
     }
     int saved_errno = errno;
-    int cancel_state = mbi_lock_forbid_cancel();
+    struct cancelling cancelling = mbi_lock_forbid_cancel();
     pthread_mutex_lock(&control);
     started_ever = true;
     int error = running ? 0 : create_thread();
     running = running || error == 0;
     pthread_mutex_unlock(&control);
-    mbi_lock_allow_cancel(cancel_state);
+    mbi_lock_allow_cancel(cancelling);
     errno = saved_errno;
     return error;
 }
 
 void mbi_background_stop(void)
 {
-    int cancel_state = mbi_lock_forbid_cancel();
+    struct cancelling cancelling = mbi_lock_forbid_cancel();
     pthread_mutex_lock(&control);
     if (running) {
         pthread_mutex_lock(&sleeping.mutex);
@@ -118,7 +118,7 @@ void mbi_background_stop(void)
         running = false;
     }
     pthread_mutex_unlock(&control);
-    mbi_lock_allow_cancel(cancel_state);
+    mbi_lock_allow_cancel(cancelling);
 }
 
 void mbi_background_reset_in_child(void)

@@ -183,9 +183,9 @@ static bool grace_period(void)
     if (without_rcu || !mbi_os_membarrier()) {
         return false;
     }
-    int cancel_state = mbi_lock_forbid_cancel();
+    struct cancelling cancelling = mbi_lock_forbid_cancel();
     urcu_bp_synchronize_rcu();
-    mbi_lock_allow_cancel(cancel_state);
+    mbi_lock_allow_cancel(cancelling);
     return true;
 }
 
@@ -333,7 +333,7 @@ void mbi_registry_walk(void (*before)(void *argument),
                        void (*visit)(const struct thread_cache *cache, void *argument),
                        void *argument)
 {
-    int cancel_state = mbi_lock_forbid_cancel();
+    struct cancelling cancelling = mbi_lock_forbid_cancel();
     begin_walk();
     for (int turn = 0; turn < WALK_TURNS_MAX; turn++) {
         /* acquire [CHANGE-LOAD]: pairs with [CHANGE-END]. */
@@ -347,7 +347,7 @@ void mbi_registry_walk(void (*before)(void *argument),
         }
     }
     end_walk();
-    mbi_lock_allow_cancel(cancel_state);
+    mbi_lock_allow_cancel(cancelling);
 }
 
 struct registry_totals mbi_registry_totals(void)
