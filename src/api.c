@@ -24,6 +24,9 @@ __attribute__((constructor(101))) static void api_come_up(int argc, char **argv,
     (void)argc;
     (void)argv;
     mbi_fork_register();
+    /* glibc's fork takes the locks of its malloc only if that was used before: so it is, as threads
+     * may come to it for the first time while another one forks. */
+    mbi_large_free(mbi_large_alloc(SMALL_BYTES_MAX + 1));
     if (environ == NULL) {
         environ = envp; /* as the C library will: in the drop-in this runs before it has */
     }

@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
 # What takes longer than tests/run.sh may: larger models, every fault at every call, every mutation, long random runs,
-# fuzzing, coverage, and static analysis of the tests. An hour and a quarter on two processors; says how long each took.
-# Usage: tests/deep.sh [PART...]    PART is models, faults, mutations, random, fuzz, coverage, analysis or soak; default: all
+# fuzzing, coverage, static analysis of the tests, and an hour's storm of forks. Two hours and a quarter on two
+# processors; says how long each took.
+# Usage: tests/deep.sh [PART...]    PART is models, faults, mutations, random, fuzz, coverage, analysis, soak or storm;
+#                               default: all
 set -euo pipefail
 cd "$(dirname "$0")/.."
-all=(analysis models random coverage faults fuzz mutations soak)
+all=(analysis models random coverage faults fuzz mutations soak storm)
 parts=("$@")
 [ ${#parts[@]} -gt 0 ] || parts=("${all[@]}")
 for part in "${parts[@]}"; do
@@ -12,7 +14,7 @@ for part in "${parts[@]}"; do
     *" $part "*) ;;
     *)
         [ "$part" = -h ] || [ "$part" = --help ] || echo "tests/deep.sh: $part: no such part" >&2
-        sed -n '2,4s/^# //p' "$0"
+        sed -n '2,6s/^# //p' "$0"
         [ "$part" = -h ] || [ "$part" = --help ] || exit 2
         exit 0
         ;;
@@ -42,6 +44,12 @@ run_part() {
     fuzz) tests/fuzz/run.sh --seconds 600 ;;
     mutations) tests/mutation/run.sh ;;
     soak) tests/soak.sh ;;
+    storm)
+        seed=$(date +%s)
+        build/release/bin/storm --seconds 1800 --seed "$seed" --plugin build/release/lib/libstorm_plugin.so &&
+            build/release/bin/mbrun build/release/bin/storm_on_malloc --seconds 1800 --seed "$seed" \
+                --plugin build/release/lib/libstorm_plugin.so
+        ;;
     esac
 }
 

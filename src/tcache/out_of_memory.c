@@ -38,9 +38,13 @@ static void *serve_from_system(size_t class, size_t alignment_bytes)
 {
     size_t size_bytes = size_class_slot_bytes(class);
     mbi_thread_cache_count_large(1, 0);
-    return alignment_bytes > ABI_ALIGNMENT_BYTES
-               ? mbi_large_aligned_alloc(alignment_bytes, size_bytes)
-               : mbi_large_alloc(size_bytes);
+    /* A thread that is cancelled asynchronously must not die with the system allocator's locks. */
+    struct cancelling cancelling = mbi_lock_forbid_cancel();
+    void *pointer = alignment_bytes > ABI_ALIGNMENT_BYTES
+                        ? mbi_large_aligned_alloc(alignment_bytes, size_bytes)
+                        : mbi_large_alloc(size_bytes);
+    mbi_lock_allow_cancel(cancelling);
+    return pointer;
 }
 
 static void *serve_elsewhere(size_t class, size_t alignment_bytes)
