@@ -141,6 +141,11 @@ bool mbi_lock_is_closed(void)
            && !is_closer();
 }
 
+bool mbi_lock_has_any(void)
+{
+    return held.count != 0;
+}
+
 /* Sleeps while another thread forks. */
 static void gate_wait(void)
 {

@@ -70,6 +70,9 @@ void mbi_lock_set_patient(bool patient);
 /* Whether another thread forks right now: a hint, to spare vain attempts. */
 bool mbi_lock_is_closed(void);
 
+/* Whether the calling thread has a lock: what a signal handler is refused then, fork or not. */
+bool mbi_lock_has_any(void);
+
 /*
  * Around a fork, in the thread that forks. Close returns when no other thread holds a lock; until
  * the gate is open again only this thread gets any, and leaves their words alone. The child frees

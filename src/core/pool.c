@@ -342,9 +342,19 @@ static void defer_free(struct slot *slot)
                                                     memory_order_seq_cst, memory_order_relaxed));
 }
 
-/* What is refused again is deferred again, and found by who refused it. */
-void mbi_pools_free_deferred(void)
+/*
+ * For who has just deferred: whether the gate is open, so that who opened it may have looked before.
+ * Where it is closed, who opens it looks. A signal handler leaves what it may not free.
+ */
+static bool nobody_will_look(void)
 {
+    return !mbi_lock_is_closed() && !mbi_lock_has_any();
+}
+
+/* False when a slot was refused again, for another fork, and so is deferred again. */
+static bool free_all_deferred(void)
+{
+    bool all = true;
     /* seq_cst [DEFER-TAKE]: pairs with [DEFER-PUSH], and stands after [GATE-OPEN]. */
     struct slot *slot = atomic_exchange_explicit(&mbi_pools_deferred, NULL, memory_order_seq_cst);
     while (slot != NULL) {
@@ -352,16 +362,26 @@ void mbi_pools_free_deferred(void)
         struct pool *pool = &mbi_pools[region_class_of(slot)];
         if (!mbi_pool_return_loose(pool, chain_push(0, slot))) {
             defer_free(slot);
+            all = false;
         }
         slot = next;
     }
+    return all;
+}
+
+void mbi_pools_free_deferred(void)
+{
+    bool all;
+    do {
+        all = free_all_deferred();
+    } while (!all && nobody_will_look());
 }
 
 void mbi_pool_free_direct(struct pool *pool, struct slot *slot)
 {
     if (MBI_UNLIKELY(!mbi_pool_return_loose(pool, chain_push(0, slot)))) {
         defer_free(slot);
-        if (!mbi_lock_is_closed()) { /* any more: who opened the gate may have looked before */
+        if (nobody_will_look()) {
             mbi_pools_free_deferred();
         }
     }
