@@ -15,11 +15,12 @@
 int mbi_startup(void);
 
 /*
- * The process has a second thread: only now what depends on there being many is looked up, which
- * costs some 80 us (the control groups' files) that short programs need not pay. Does nothing the
- * next time. Allocates nothing and takes no lock.
+ * The process has a second thread, or one more: only now what depends on there being many is looked
+ * up, which costs some 80 us (the control groups' files) that short programs need not pay. From the
+ * next one on only the processors of the calling thread are looked at, with one system call, and
+ * none once all central stacks are in use. Allocates nothing and takes no lock.
  */
-void mbi_startup_many_threads(void);
+void mbi_startup_another_thread(void);
 
 /* For fork. */
 void mbi_startup_lock(void);

@@ -51,8 +51,8 @@ void mbi_thread_start(void)
     }
     struct thread_cache *cache = mbi_registry_take_cache();
     if (cache != NULL && pthread_setspecific(exit_key, cache) == 0) {
-        if (mbi_registry_add(cache) == 2) {
-            mbi_startup_many_threads();
+        if (mbi_registry_add(cache) >= 2) {
+            mbi_startup_another_thread();
         }
         mbi_thread_cache = cache;
         return;
