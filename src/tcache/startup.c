@@ -86,6 +86,12 @@ int mbi_startup(void)
     return mbi_region.reserved_bytes != 0 || !pools_wanted ? 0 : -ENOMEM;
 }
 
+bool mbi_startup_was_made(void)
+{
+    /* acquire [READY-LOAD]: pairs with [READY-STORE]. */
+    return atomic_load_explicit(&ready, memory_order_acquire);
+}
+
 /* An eighth of the memory that there is, or that the control group may have; at least 16 MiB. */
 static size_t default_cache_bytes_max(void)
 {

@@ -7,12 +7,17 @@
 #ifndef MEMORYBUCKET_TCACHE_STARTUP_H
 #define MEMORYBUCKET_TCACHE_STARTUP_H
 
+#include "core/base.h"
+
 /*
  * Reads the environment, reserves the region, lays out the pools. Idempotent and thread safe;
  * allocates nothing, so that it may run inside the process's first malloc. 0, or -ENOMEM when no
  * address space could be had.
  */
 int mbi_startup(void);
+
+/* Whether it has come up: a process that never asked for anything need not, just to say so. */
+bool mbi_startup_was_made(void);
 
 /*
  * The process has a second thread, or one more: only now what depends on there being many is looked
