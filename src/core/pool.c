@@ -7,7 +7,6 @@
 #include "core/probes.h"
 #include "core/processors.h"
 
-struct pool mbi_pools[SIZE_CLASS_COUNT];
 _Atomic bool mbi_pools_pending;
 _Atomic unsigned mbi_central_mask;
 
@@ -58,6 +57,7 @@ void mbi_pools_init(void)
         pool->class = class;
         pool->slot_bytes = size_class_slot_bytes(class);
         pool->rounds = mbi_config.magazine_rounds[class];
+        pool->central = mbi_pool_centrals[class];
         mbi_pool_lay_out(pool);
     }
 }
@@ -83,6 +83,9 @@ static MBI_COLD void pool_note_retries(const struct pool *pool, struct transfer_
  */
 uint64_t mbi_pool_pop_batch(struct pool *pool, struct transfer_counts *counts)
 {
+    if (!flag_is_set(&pool->pushed)) {
+        return 0;
+    }
     uint64_t retries = 0;
     uint64_t chain = 0;
     unsigned here = central_here();
@@ -106,6 +109,9 @@ void mbi_pool_push_batch(struct pool *pool, uint64_t chain, struct transfer_coun
     assert(chain_rounds(chain) == pool->rounds);
     uint64_t retries = 0;
     counter_add(&counts->flushes, 1);
+    if (MBI_UNLIKELY(!flag_is_set(&pool->pushed))) {
+        flag_set(&pool->pushed, true); /* first: whoever has reason to expect the batch looks */
+    }
     batch_stack_push(&pool->central[central_here() & central_mask()], &pool->space, chain,
                      &retries);
     pools_set_pending(true);

@@ -17,7 +17,16 @@ static struct lock registry_lock = LOCK_INITIALIZER;
 static CDS_LIST_HEAD(active);
 static struct thread_cache *retired;
 static struct thread_cache *reusable;
-static struct registry_totals totals;
+static struct registry_totals totals = { .caches_reusable = 1 };
+
+/*
+ * Caches that nobody has had yet, one after the other: those behind the next are not touched. The
+ * first thread's is there from the start, so that a process with one thread maps none.
+ */
+static struct {
+    struct thread_cache *next;
+    size_t count;
+} fresh = { .next = &mbi_first_cache, .count = 1 };
 
 /* Set in a forked child, while it has one thread. */
 static bool without_rcu;
@@ -48,7 +57,10 @@ static struct thread_cache *list_pop(struct thread_cache **list)
     return cache;
 }
 
-/* Fresh caches come sixteen to a mapping. They are mapped outside the lock. */
+/*
+ * Fresh caches come sixteen to a mapping. They are mapped outside the lock: if somebody else did so
+ * at the same time, his go on the list.
+ */
 static bool registry_map_caches(void)
 {
     struct thread_cache *caches = mbi_os_map(CACHES_PER_MAPPING * sizeof *caches);
@@ -56,12 +68,25 @@ static bool registry_map_caches(void)
         return false;
     }
     mbi_lock_acquire(&registry_lock);
-    for (size_t i = CACHES_PER_MAPPING; i-- > 0;) {
-        list_push(&reusable, &caches[i]);
+    while (fresh.count != 0) {
+        list_push(&reusable, &fresh.next[--fresh.count]);
     }
+    fresh.next = caches;
+    fresh.count = CACHES_PER_MAPPING;
     totals.caches_reusable += CACHES_PER_MAPPING;
     mbi_lock_release(&registry_lock);
     return true;
+}
+
+/* A cache that was used before, or else a fresh one; NULL when there is none. Under the lock. */
+static struct thread_cache *registry_find_cache_locked(void)
+{
+    struct thread_cache *cache = list_pop(&reusable);
+    if (cache == NULL && fresh.count != 0) {
+        fresh.count--;
+        cache = fresh.next++;
+    }
+    return cache;
 }
 
 struct thread_cache *mbi_registry_take_cache(void)
@@ -69,7 +94,7 @@ struct thread_cache *mbi_registry_take_cache(void)
     struct thread_cache *cache;
     do {
         mbi_lock_acquire(&registry_lock);
-        cache = list_pop(&reusable);
+        cache = registry_find_cache_locked();
         if (cache != NULL) {
             totals.caches_reusable--;
         }

@@ -129,7 +129,7 @@ rung() {
     check/guarded.*) echo 18 ;;
     check/faults.*) echo 19 ;;
     check/heap.* | check/place.* | check/check.c) echo 20 ;;
-    api.* | batch.* | memory.* | stats.*) echo 21 ;;
+    api.* | arrays.c | batch.* | memory.* | stats.*) echo 21 ;;
     dropin/*) echo 22 ;;
     cli/*) echo 23 ;;
     *) echo "$1 has no rung in tests/checks/sources.sh" >&2; exit 1 ;;
