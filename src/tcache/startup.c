@@ -67,11 +67,16 @@ static void startup_locked(void)
     }
 }
 
-int mbi_startup(void)
+bool mbi_startup_was_made(void)
 {
     /* acquire [READY-LOAD]: pairs with [READY-STORE], so that the constants written by startup
      * are seen. */
-    if (MBI_UNLIKELY(!atomic_load_explicit(&ready, memory_order_acquire))) {
+    return atomic_load_explicit(&ready, memory_order_acquire);
+}
+
+int mbi_startup(void)
+{
+    if (MBI_UNLIKELY(!mbi_startup_was_made())) {
         int saved_errno = errno;
         mbi_lock_acquire(&init_lock);
         /* relaxed [READY-AGAIN]: under the lock that its writer held. */
@@ -84,12 +89,6 @@ int mbi_startup(void)
         errno = saved_errno;
     }
     return mbi_region.reserved_bytes != 0 || !pools_wanted ? 0 : -ENOMEM;
-}
-
-bool mbi_startup_was_made(void)
-{
-    /* acquire [READY-LOAD]: pairs with [READY-STORE]. */
-    return atomic_load_explicit(&ready, memory_order_acquire);
 }
 
 /* An eighth of the memory that there is, or that the control group may have; at least 16 MiB. */

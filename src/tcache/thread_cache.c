@@ -269,15 +269,13 @@ MBI_COLD void *mbi_thread_cache_alloc_slow(size_t size_bytes, const struct magaz
         return mbi_check_alloc(size_bytes, size_class_promised_alignment_bytes(class));
     }
     size_t host = thread_cache_host_of(class);
-    struct slot *slot = mbi_thread_cache_take(host);
-    if (slot == NULL && host != class) {
-        slot = mbi_thread_cache_take(class);
+    void *pointer = mbi_thread_cache_take(host);
+    if (MBI_UNLIKELY(pointer == NULL) && host != class) {
+        pointer = mbi_thread_cache_take(class);
     }
-    if (MBI_LIKELY(slot != NULL)) {
-        errno = saved_errno;
-        return slot;
+    if (MBI_UNLIKELY(pointer == NULL)) {
+        pointer = mbi_thread_cache_spill(class, size_class_promised_alignment_bytes(class));
     }
-    void *pointer = mbi_thread_cache_spill(class, size_class_promised_alignment_bytes(class));
     if (pointer != NULL) {
         errno = saved_errno;
     }
