@@ -38,7 +38,7 @@ static size_t libc_bytes_in_use(void)
     return mallinfo2_of_libc().uordblks;
 }
 
-/* Slots carry no header: only from a pool does an object of 400 bytes have exactly 400. */
+/* Slots carry no header: only from a pool does an object of 512 bytes have exactly 512. */
 static bool memorybucket_has(const void *pointer)
 {
     void *symbol = dlsym(RTLD_DEFAULT, "mb_usable_size");

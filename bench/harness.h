@@ -44,7 +44,7 @@ void harness_start(int argc, char **argv, int argument_count, bool native, void 
         harness_start(argc, argv, argument_count, BENCH_NATIVE, bench_object);                     \
         bench_free(bench_object);                                                                  \
     } while (0)
-enum { HARNESS_OBJECT_BYTES = 400 };
+enum { HARNESS_OBJECT_BYTES = 512 };
 
 /* `usual` operations scaled by --work; at least `step`, and a multiple of it. */
 uint64_t harness_operations(uint64_t usual, uint64_t step);

@@ -51,6 +51,9 @@ static void api_flush_stdout(void)
 /* After the program's own, which may free. */
 __attribute__((destructor(101))) static void api_report(void)
 {
+    if (!mbi_startup_was_made() && !mbi_config_wants_report()) {
+        return; /* nothing was asked for, and nobody asks what it was */
+    }
     (void)mbi_startup_patiently();
     mbi_config_read_late();
     if (mbi_config.stats_at_exit) {

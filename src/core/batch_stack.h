@@ -91,6 +91,12 @@ static inline bool slot_space_has_number(const struct slot_space *space, uint64_
     return number != 0 && number < end;
 }
 
+/* Whether the pool has ever had a slot. */
+static inline bool slot_space_is_carved(const struct slot_space *space)
+{
+    return atomic_load_explicit(&space->carved_end, memory_order_relaxed) != 0; /* [CARVED] */
+}
+
 /* So far into the dense span is carved. */
 static inline uint64_t slot_space_carved_dense_bytes(const struct slot_space *space)
 {

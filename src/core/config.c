@@ -227,6 +227,11 @@ bool mbi_config_wants_start(void)
            || secure_getenv("MB_CHECK") != NULL;
 }
 
+bool mbi_config_wants_report(void)
+{
+    return secure_getenv("MB_STATS") != NULL;
+}
+
 static const struct check_name {
     const char *name;
     unsigned kind;

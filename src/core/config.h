@@ -68,6 +68,9 @@ void mbi_config_read(size_t page_bytes);
 /* Whether something shall run from the start (MB_BACKGROUND, MB_CHECK), before the rest is read. */
 bool mbi_config_wants_start(void);
 
+/* Whether statistics may be wanted at the exit (MB_STATS) of a process that read nothing so far. */
+bool mbi_config_wants_report(void);
+
 /* There are none: what they changed of the defaults is as without MB_HUGEPAGE. */
 void mbi_config_no_huge_pages(void);
 

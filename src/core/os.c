@@ -9,6 +9,7 @@
 #include <linux/futex.h>
 #include <linux/membarrier.h>
 #include <sched.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -22,13 +23,25 @@ size_t mbi_os_page_bytes(void)
     return bytes > 0 ? (size_t)bytes : 4096;
 }
 
-unsigned mbi_os_processors(void)
+static bool allowed_processors_of(pid_t thread, struct processor_set *allowed)
 {
-    cpu_set_t allowed;
-    if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) {
-        return CPU_SETSIZE; /* the kernel's sets are larger: there are many */
+    cpu_set_t set;
+    _Static_assert(sizeof set == sizeof *allowed, "the C library's sets are as large");
+    if (sched_getaffinity(thread, sizeof set, &set) != 0) {
+        return false; /* the kernel's sets are larger */
     }
-    return (unsigned)CPU_COUNT(&allowed);
+    memcpy(allowed, &set, sizeof set);
+    return true;
+}
+
+bool mbi_os_allowed_processors(struct processor_set *allowed)
+{
+    return allowed_processors_of(0, allowed);
+}
+
+bool mbi_os_allowed_processors_of_first(struct processor_set *allowed)
+{
+    return allowed_processors_of(getpid(), allowed);
 }
 
 unsigned mbi_os_processor(void)

@@ -13,8 +13,18 @@
 /* The page's size, read from the kernel: 4 KiB on x86-64, 4, 16 or 64 KiB on aarch64. */
 size_t mbi_os_page_bytes(void);
 
-/* How many processors this process may run on, at least 1. */
-unsigned mbi_os_processors(void);
+/* Processors by number, a bit each. */
+enum { PROCESSORS_MAX = 1024, PROCESSOR_SET_WORDS = PROCESSORS_MAX / 64 };
+struct processor_set {
+    uint64_t words[PROCESSOR_SET_WORDS];
+};
+
+/*
+ * The processors that the calling thread may run on, or the process's first one; false where the
+ * kernel knows of more than PROCESSORS_MAX.
+ */
+bool mbi_os_allowed_processors(struct processor_set *allowed);
+bool mbi_os_allowed_processors_of_first(struct processor_set *allowed);
 
 /* The processor that the caller runs on, by number, or was just a moment ago; any when unknown. */
 unsigned mbi_os_processor(void);

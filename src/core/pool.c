@@ -5,9 +5,9 @@
 #include "core/limit.h"
 #include "core/os.h"
 #include "core/probes.h"
+#include "core/processors.h"
 #include "core/region.h"
 
-struct pool mbi_pools[SIZE_CLASS_COUNT];
 _Atomic bool mbi_pools_pending;
 _Atomic unsigned mbi_central_mask;
 
@@ -43,11 +43,12 @@ void mbi_pool_set_loose_locked(struct pool *pool, uint64_t chain)
 
 void mbi_pools_spread(unsigned processors)
 {
-    unsigned stacks = central_mask() + 1;
+    unsigned stacks = 1;
     while (stacks < processors && stacks < CENTRAL_STACKS) {
         stacks *= 2;
     }
-    atomic_store_explicit(&mbi_central_mask, stacks - 1, memory_order_relaxed); /* [SPREAD] */
+    /* Whatever others do at the same time, it only grows. */
+    atomic_fetch_or_explicit(&mbi_central_mask, stacks - 1, memory_order_relaxed); /* [SPREAD] */
 }
 
 void mbi_pools_init(void)
@@ -57,8 +58,15 @@ void mbi_pools_init(void)
         pool->class = class;
         pool->slot_bytes = size_class_slot_bytes(class);
         pool->rounds = mbi_config.magazine_rounds[class];
+        pool->central = mbi_pool_centrals[class];
         mbi_pool_lay_out(pool);
     }
+}
+
+/* Where a thread begins: the stack of the processor it runs on, by its rank; to be masked. */
+static unsigned central_here(void)
+{
+    return processor_rank(mbi_os_processor());
 }
 
 /* Out of line: bpftrace 0.17 does not find a probe without a PID that is in several places. */
@@ -76,9 +84,12 @@ static MBI_COLD void pool_note_retries(const struct pool *pool, struct transfer_
  */
 uint64_t mbi_pool_pop_batch(struct pool *pool, struct transfer_counts *counts)
 {
+    if (!flag_is_set(&pool->pushed)) {
+        return 0;
+    }
     uint64_t retries = 0;
     uint64_t chain = 0;
-    unsigned here = mbi_os_processor();
+    unsigned here = central_here();
     unsigned mask = central_mask();
     for (unsigned i = 0; chain == 0 && i <= mask; i++) {
         chain = batch_stack_pop(&pool->central[(here + i) & mask], &pool->space, pool->rounds,
@@ -99,7 +110,10 @@ void mbi_pool_push_batch(struct pool *pool, uint64_t chain, struct transfer_coun
     assert(chain_rounds(chain) == pool->rounds);
     uint64_t retries = 0;
     counter_add(&counts->flushes, 1);
-    batch_stack_push(&pool->central[mbi_os_processor() & central_mask()], &pool->space, chain,
+    if (MBI_UNLIKELY(!flag_is_set(&pool->pushed))) {
+        flag_set(&pool->pushed, true); /* first: whoever has reason to expect the batch looks */
+    }
+    batch_stack_push(&pool->central[central_here() & central_mask()], &pool->space, chain,
                      &retries);
     pools_set_pending(true);
     probe_flush(pool->slot_bytes, pool->rounds);

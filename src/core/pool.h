@@ -45,8 +45,8 @@ static inline void transfer_counts_clear(struct transfer_counts *counts)
 }
 
 /*
- * The central free list is one stack of batches for each processor, up to CENTRAL_STACKS, and then
- * for each few. A thread pushes to the one of the processor it runs on, and pops there first, so
+ * The central free list is one stack of batches for each of the process's processors, up to
+ * CENTRAL_STACKS, and then for each few (core/processors.h). A thread pushes to the one of the processor it runs on, and pops there first, so
  * that memory stays near the processor whose caches hold it; an empty stack sends it to the others.
  * While the process has one thread there is one stack.
  */
@@ -55,13 +55,17 @@ _Static_assert((CENTRAL_STACKS & (CENTRAL_STACKS - 1)) == 0, "chosen by a mask")
 
 /* What is shared of one size class. */
 struct pool {
-    struct batch_stack central[CENTRAL_STACKS]; /* any thread, by atomic operations */
-
     /* Constant once the library is initialised, but for space.carved_end, of whoever carves. */
-    struct slot_space space;
+    _Alignas(ISOLATION_BYTES) struct slot_space space;
     size_t class;
     size_t slot_bytes;
     uint32_t rounds; /* per magazine and batch */
+    /*
+     * From the first batch ever pushed to the centre on: whether there is anything to look for
+     * there. So a pool that only gives fresh slots so far does not touch its stacks' pages.
+     */
+    _Atomic bool pushed;
+    struct batch_stack *central; /* CENTRAL_STACKS of them: any thread, by atomic operations */
 
     /*
      * Written under the pool's lock (core/lock.h), by whoever carves, leaves loose slots or exits;
@@ -95,7 +99,9 @@ struct slot_run {
     size_t rounds;
 };
 
+/* In arrays.c. The stacks stand apart, as most pools never use them: a page holds more pools so. */
 extern MBI_HIDDEN struct pool mbi_pools[SIZE_CLASS_COUNT];
+extern MBI_HIDDEN struct batch_stack mbi_pool_centrals[SIZE_CLASS_COUNT][CENTRAL_STACKS];
 
 /*
  * True from the moment a batch goes to the centre of a pool until all that is there has been used

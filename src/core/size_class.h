@@ -65,6 +65,16 @@ MBI_HOT_INLINE size_t size_class_alignment_bytes(size_t class)
     return slot_bytes & (~slot_bytes + 1);
 }
 
+/* The smallest power of two that holds the class's slots: less than twice as much, at most 512. */
+static inline size_t size_class_power_of_two_bytes(size_t class)
+{
+    size_t bytes = SIZE_STEP_BYTES;
+    while (bytes < size_class_slot_bytes(class)) {
+        bytes *= 2;
+    }
+    return bytes;
+}
+
 /* What mb_alloc and malloc promise of a slot of this class. */
 MBI_HOT_INLINE size_t size_class_promised_alignment_bytes(size_t class)
 {

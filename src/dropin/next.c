@@ -40,7 +40,6 @@ static _Thread_local bool searching __attribute__((tls_model("initial-exec")));
 
 /* Requests of dlsym itself: a bump arena, one object after its size. */
 enum { BOOT_HEADER_BYTES = 16 };
-_Alignas(4096) char mbi_boot_arena[BOOT_ARENA_BYTES];
 static _Atomic size_t boot_used;
 
 static void *boot_alloc(size_t alignment_bytes, size_t size_bytes)
@@ -57,7 +56,9 @@ static void *boot_alloc(size_t alignment_bytes, size_t size_bytes)
         errno = ENOMEM;
         return NULL;
     }
-    char *object = mbi_boot_arena + round_up(offset + BOOT_HEADER_BYTES, alignment);
+    uintptr_t start = (uintptr_t)mbi_boot_arena + offset + BOOT_HEADER_BYTES;
+    char *object = mbi_boot_arena + offset + BOOT_HEADER_BYTES;
+    object += round_up(start, alignment) - start;
     memcpy(object - BOOT_HEADER_BYTES, &size_bytes, sizeof size_bytes);
     return object;
 }

@@ -23,7 +23,16 @@ static struct {
     _Atomic uint64_t caches_reusable;
     _Atomic uint64_t departed_large_allocs;
     _Atomic uint64_t departed_large_frees;
-} totals;
+} totals = { .caches_reusable = 1 };
+
+/*
+ * Caches that nobody has had yet, one after the other: those behind the next are not touched. The
+ * first thread's is there from the start, so that a process with one thread maps none.
+ */
+static struct {
+    struct thread_cache *next;
+    size_t count;
+} fresh = { .next = &mbi_first_cache, .count = 1 };
 
 /* Set in a forked child, while it has one thread. */
 static bool without_rcu;
@@ -77,7 +86,10 @@ static uint64_t list_reuse(struct thread_cache **list)
     return count;
 }
 
-/* Fresh caches come sixteen to a mapping. They are mapped outside the lock. */
+/*
+ * Fresh caches come sixteen to a mapping. They are mapped outside the lock: if somebody else did so
+ * at the same time, his go on the list.
+ */
 static bool registry_map_caches(void)
 {
     struct thread_cache *caches = mbi_os_map(CACHES_PER_MAPPING * sizeof *caches);
@@ -88,9 +100,11 @@ static bool registry_map_caches(void)
         mbi_os_unreserve(caches, CACHES_PER_MAPPING * sizeof *caches);
         return false;
     }
-    for (size_t i = CACHES_PER_MAPPING; i-- > 0;) {
-        list_push(&reusable, &caches[i]);
+    while (fresh.count != 0) {
+        list_push(&reusable, &fresh.next[--fresh.count]);
     }
+    fresh.next = caches;
+    fresh.count = CACHES_PER_MAPPING;
     counter_add(&totals.caches_reusable, CACHES_PER_MAPPING);
     mbi_lock_release(LOCK_REGISTRY);
     return true;
@@ -117,6 +131,17 @@ static void reuse_retired_locked(void)
     }
 }
 
+/* A cache that was used before, or else a fresh one; NULL when there is none. Under the lock. */
+static struct thread_cache *registry_find_cache_locked(void)
+{
+    struct thread_cache *cache = list_pop(&reusable);
+    if (cache == NULL && fresh.count != 0) {
+        fresh.count--;
+        cache = fresh.next++;
+    }
+    return cache;
+}
+
 struct thread_cache *mbi_registry_take_cache(void)
 {
     struct thread_cache *cache;
@@ -127,7 +152,7 @@ struct thread_cache *mbi_registry_take_cache(void)
         if (reusable == NULL) {
             reuse_retired_locked();
         }
-        cache = list_pop(&reusable);
+        cache = registry_find_cache_locked();
         if (cache != NULL) {
             counter_add(&totals.caches_reusable, -(uint64_t)1);
         }

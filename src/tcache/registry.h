@@ -7,7 +7,7 @@
  *                 └─> retire list ─┘       while somebody walks: when no walk is left that could
  *                                          have seen the cache, or a grace period has ended
  *
- * active + retired + reusable = caches ever mapped; the memory of a cache is never unmapped and
+ * active + retired + reusable = caches ever mapped, and the first; the memory of a cache is never unmapped and
  * never becomes anything else.
  *
  * Walkers read the active list inside an RCU read-side section (liburcu, bp flavour). They take no
@@ -33,6 +33,9 @@
 #include "tcache/thread_cache.h"
 
 enum { RETIRE_BATCH = 64, RETIRE_MAX = 4 * RETIRE_BATCH };
+
+/* A cache that needs no mapping; in arrays.c. */
+extern MBI_HIDDEN struct thread_cache mbi_first_cache;
 
 struct registry_totals {
     uint64_t threads_active;

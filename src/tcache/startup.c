@@ -8,6 +8,7 @@
 #include "core/lock.h"
 #include "core/os.h"
 #include "core/pool.h"
+#include "core/processors.h"
 #include "core/region.h"
 #include "tcache/budget.h"
 #include "tcache/checked.h"
@@ -65,11 +66,16 @@ static void startup_locked(void)
     }
 }
 
-int mbi_startup(void)
+bool mbi_startup_was_made(void)
 {
     /* acquire [READY-LOAD]: pairs with [READY-STORE], so that the constants written by startup
      * are seen. */
-    if (MBI_UNLIKELY(!atomic_load_explicit(&ready, memory_order_acquire))) {
+    return atomic_load_explicit(&ready, memory_order_acquire);
+}
+
+int mbi_startup(void)
+{
+    if (MBI_UNLIKELY(!mbi_startup_was_made())) {
         int saved_errno = errno;
         if (!mbi_lock_acquire(LOCK_INIT)) {
             return -EAGAIN;
@@ -104,18 +110,54 @@ static size_t default_cache_bytes_max(void)
     return bytes > least ? bytes : least;
 }
 
-void mbi_startup_many_threads(void)
+/*
+ * As many of the process's processors run at the same time, for most of it; 0 until it was read.
+ * relaxed [RANK]: a number that says only how far threads spread.
+ */
+static _Atomic unsigned processors_quota;
+
+static unsigned smaller(unsigned a, unsigned b)
+{
+    return a < b ? a : b;
+}
+
+/* What the calling thread may run on is the process's too, from now on. */
+static void spread_over(bool known, const struct processor_set *allowed, unsigned quota)
+{
+    unsigned processors = known ? mbi_processors_add(allowed) : PROCESSORS_MAX;
+    mbi_pools_spread(smaller(quota, processors));
+}
+
+static void spread_again(void)
+{
+    unsigned quota = atomic_load_explicit(&processors_quota, memory_order_relaxed); /* [RANK] */
+    struct processor_set allowed;
+    if (central_mask() + 1 < smaller(quota, CENTRAL_STACKS)) {
+        spread_over(mbi_os_allowed_processors(&allowed), &allowed, quota);
+    }
+}
+
+/* The first thread's are looked at, too: the second may have been pinned before it came here. */
+static void spread_first(void)
+{
+    unsigned quota = mbi_cgroup_processors();
+    struct processor_set allowed;
+    spread_over(mbi_os_allowed_processors_of_first(&allowed), &allowed, quota);
+    atomic_store_explicit(&processors_quota, quota, memory_order_relaxed); /* [RANK] */
+    spread_again();
+}
+
+void mbi_startup_another_thread(void)
 {
     static _Atomic bool done; /* two threads may do it at the same time, with the same result */
-    if (flag_is_set(&done)) {
-        return;
-    }
-    flag_set(&done, true);
     int saved_errno = errno;
-    unsigned processors = mbi_os_processors();
-    unsigned quota = mbi_cgroup_processors(); /* so many run at the same time, for most of it */
-    mbi_pools_spread(quota < processors ? quota : processors);
-    mbi_budget_set_max(mbi_config.cache_bytes_max != 0 ? mbi_config.cache_bytes_max
-                                                       : default_cache_bytes_max());
+    if (flag_is_set(&done)) {
+        spread_again();
+    } else {
+        flag_set(&done, true);
+        spread_first();
+        mbi_budget_set_max(mbi_config.cache_bytes_max != 0 ? mbi_config.cache_bytes_max
+                                                           : default_cache_bytes_max());
+    }
     errno = saved_errno;
 }

@@ -7,6 +7,8 @@
 #ifndef MEMORYBUCKET_TCACHE_STARTUP_H
 #define MEMORYBUCKET_TCACHE_STARTUP_H
 
+#include "core/base.h"
+
 /*
  * Reads the environment, reserves the region, lays out the pools. Idempotent and thread safe;
  * allocates nothing, so that it may run inside the process's first malloc. 0; -ENOMEM when no
@@ -18,11 +20,15 @@ int mbi_startup(void);
 /* The same for public calls that cannot do without: waits for the fork to end. */
 int mbi_startup_patiently(void);
 
+/* Whether it has come up: a process that never asked for anything need not, just to say so. */
+bool mbi_startup_was_made(void);
+
 /*
- * The process has a second thread: only now what depends on there being many is looked up, which
- * costs some 80 us (the control groups' files) that short programs need not pay. Does nothing the
- * next time. Allocates nothing and takes no lock.
+ * The process has a second thread, or one more: only now what depends on there being many is looked
+ * up, which costs some 80 us (the control groups' files) that short programs need not pay. From the
+ * next one on only the processors of the calling thread are looked at, with one system call, and
+ * none once all central stacks are in use. Allocates nothing and takes no lock.
  */
-void mbi_startup_many_threads(void);
+void mbi_startup_another_thread(void);
 
 #endif

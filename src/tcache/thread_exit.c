@@ -83,8 +83,8 @@ bool mbi_thread_start(void)
         return true;
     }
     unlisted = NULL;
-    if (threads == 2) {
-        mbi_startup_many_threads();
+    if (threads >= 2) {
+        mbi_startup_another_thread();
     }
     mbi_thread_cache = cache;
     return true;

@@ -111,7 +111,7 @@ rung() {
     memorybucket/*) echo 0 ;;
     core/base.*) echo 1 ;;
     core/chain.* | core/limit.* | core/lock.* | core/os.* | core/large.h | core/probes.h) echo 2 ;;
-    core/cgroup.* | core/size_class.*) echo 3 ;;
+    core/cgroup.* | core/processors.* | core/size_class.*) echo 3 ;;
     core/region.h | core/sorted.*) echo 4 ;;
     core/config.*) echo 5 ;;
     core/region.c | core/batch_stack.*) echo 6 ;;
@@ -129,7 +129,7 @@ rung() {
     check/guarded.*) echo 18 ;;
     check/faults.*) echo 19 ;;
     check/heap.* | check/place.* | check/check.c) echo 20 ;;
-    api.* | batch.* | memory.* | stats.*) echo 21 ;;
+    api.* | arrays.c | batch.* | memory.* | stats.*) echo 21 ;;
     dropin/*) echo 22 ;;
     cli/*) echo 23 ;;
     *) echo "$1 has no rung in tests/checks/sources.sh" >&2; exit 1 ;;

@@ -77,7 +77,7 @@ static void without_reservation(void)
 
 static void *refused_cache(void *argument)
 {
-    /* Sixteen caches come with one mapping: use up what is there. */
+    /* One cache is there, and sixteen come with one mapping: all of them are in use. */
     void *object = mb_alloc(24);
     CHECK(object != NULL, "no memory");
     mb_free(object);
@@ -111,7 +111,7 @@ static void *free_and_keep_errno(void *argument)
 /* Threads that find no memory for a cache work without one. */
 static void without_caches(void)
 {
-    enum { HOLDERS = 15 };
+    enum { HOLDERS = 16 };
     pthread_t holders[HOLDERS];
     pthread_barrier_init(&all_here, NULL, HOLDERS + 1);
     for (size_t i = 0; i < HOLDERS; i++) {

@@ -15,8 +15,8 @@
 /* No function sets errno to this. */
 enum { ERRNO_BEFORE = 4711, BATCH_MAX = 512 };
 
-/* Thread caches are mapped so many at a time (tcache/registry.c). */
-enum { CACHES_PER_MAPPING = 16 };
+/* Thread caches are mapped so many at a time (tcache/registry.c), but for the first one. */
+enum { CACHES_PER_MAPPING = 16, CACHES_NOT_MAPPED = 1 };
 
 /* The pattern is in the first and the last bytes of an object. */
 enum { PATTERN_BYTES = 600 };
@@ -244,7 +244,7 @@ const struct mb_stats *objects_check_at_rest(void)
     CHECK(stats->committed_bytes == mbi_limit_committed(),
           "%llu bytes are committed, and the limit counts %zu",
           (unsigned long long)stats->committed_bytes, mbi_limit_committed());
-    CHECK((stats->threads + stats->idle_caches) % CACHES_PER_MAPPING == 0,
+    CHECK((stats->threads + stats->idle_caches) % CACHES_PER_MAPPING == CACHES_NOT_MAPPED,
           "%llu caches are in use and %llu idle", (unsigned long long)stats->threads,
           (unsigned long long)stats->idle_caches);
     CHECK(stats->resident_bytes <= stats->committed_bytes,

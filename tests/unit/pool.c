@@ -3,6 +3,7 @@
 
 #include "core/config.h"
 #include "core/os.h"
+#include "core/processors.h"
 #include "core/region.h"
 #include "tcache/startup.h"
 
@@ -144,6 +145,38 @@ Test(pool, batches_stay_with_the_processor_and_are_found_from_any)
     }
     cr_assert_eq(mbi_pool_pop_batch(pool, &counts), 0);
     cr_assert_eq(counter_read(&counts.refills), count);
+}
+
+static bool stack_is_empty(struct pool *pool, size_t stack)
+{
+    return (atomic_load_explicit(&pool->central[stack].head, memory_order_relaxed)
+            & SLOT_NUMBER_MASK) == 0;
+}
+
+/* Not by its number: here the processor with the higher one was seen first. */
+Test(pool, a_processor_has_the_stack_of_its_rank)
+{
+    struct pool *pool = pool_of(64);
+    struct transfer_counts counts = { 0 };
+    struct processor_set allowed;
+    cr_assert(mbi_os_allowed_processors(&allowed));
+    size_t count = 0;
+    size_t seen[CENTRAL_STACKS];
+    for (size_t i = PROCESSORS_MAX; i-- > 0 && count < CENTRAL_STACKS;) {
+        if ((allowed.words[i / 64] >> i % 64 & 1) != 0) {
+            struct processor_set one = { { 0 } };
+            one.words[i / 64] = UINT64_C(1) << i % 64;
+            seen[count++] = i;
+            cr_assert_eq(mbi_processors_add(&one), count);
+        }
+    }
+    mbi_pools_spread(CENTRAL_STACKS);
+    for (size_t rank = 0; rank < count; rank++) {
+        cr_assert(run_on(seen[rank]));
+        cr_assert(stack_is_empty(pool, rank));
+        mbi_pool_push_batch(pool, obtain_chain(pool, pool->rounds), &counts);
+        cr_assert_not(stack_is_empty(pool, rank), "processor %zu pushes elsewhere", seen[rank]);
+    }
 }
 
 Test(pool, direct_slots_are_never_lost)

@@ -1,0 +1,12 @@
+/*
+ * arrays: the memory of the pools and of the first thread's cache, and nothing else.
+ *
+ * Ladder: beside api. A file of its own that is linked last: the library's small variables then
+ * lie together, in the page that the loader writes to anyway, and what a process does not use of
+ * these arrays takes no memory.
+ */
+#include "tcache/registry.h"
+
+struct pool mbi_pools[SIZE_CLASS_COUNT];
+struct batch_stack mbi_pool_centrals[SIZE_CLASS_COUNT][CENTRAL_STACKS];
+struct thread_cache mbi_first_cache;

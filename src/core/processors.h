@@ -1,0 +1,38 @@
+/*
+ * processors: which processors the process runs on, and each one's rank among them.
+ *
+ * Ladder: above os. Callers: startup adds what it sees, pool chooses its central stacks by rank.
+ *
+ *   allowed   0  .  2  .  4  .  6        processors, by the kernel's numbers
+ *   rank      0     1     2     3        in the order in which they were seen
+ *
+ * Numbers alone would not do: of eight stacks, processors 0, 2, 4 and 6 would use half. Processors
+ * are only ever added, as each thread may have a set of its own and change it at any time: none of
+ * them is the process's.
+ *
+ * Lock-free. relaxed [RANK]: any rank at all is right, as it only says where a thread begins to
+ * look; that no two processors get the same one is the work of read-modify-writes.
+ */
+#ifndef MEMORYBUCKET_CORE_PROCESSORS_H
+#define MEMORYBUCKET_CORE_PROCESSORS_H
+
+#include "core/os.h"
+
+/*
+ * For each processor its rank, exclusive-or its number: 0, as it is at first, gives a processor
+ * that was not seen its number, and no fast path has to ask which of the two it is. Ranks count as
+ * far as a byte does.
+ */
+extern MBI_HIDDEN _Atomic uint8_t mbi_processor_twists[PROCESSORS_MAX];
+
+/* The rank of a processor; its number while it has none. The low byte of it counts. */
+MBI_HOT_INLINE unsigned processor_rank(unsigned number)
+{
+    return number ^ atomic_load_explicit(&mbi_processor_twists[number % PROCESSORS_MAX],
+                                         memory_order_relaxed); /* [RANK] */
+}
+
+/* Gives those of the set that have no rank the next ones. How many have one then. */
+unsigned mbi_processors_add(const struct processor_set *set);
+
+#endif
