@@ -8,5 +8,5 @@
 #include "tcache/registry.h"
 
 struct pool mbi_pools[SIZE_CLASS_COUNT];
-struct batch_stack mbi_pool_centrals[SIZE_CLASS_COUNT][CENTRAL_STACKS];
+struct pool_central mbi_pool_centrals[SIZE_CLASS_COUNT];
 struct thread_cache mbi_first_cache;

@@ -58,7 +58,7 @@ void mbi_pools_init(void)
         pool->class = class;
         pool->slot_bytes = size_class_slot_bytes(class);
         pool->rounds = mbi_config.magazine_rounds[class];
-        pool->central = mbi_pool_centrals[class];
+        pool->central = mbi_pool_centrals[class].stacks;
         mbi_pool_lay_out(pool);
     }
 }

@@ -101,7 +101,11 @@ struct slot_run {
 
 /* In arrays.c. The stacks stand apart, as most pools never use them: a page holds more pools so. */
 extern MBI_HIDDEN struct pool mbi_pools[SIZE_CLASS_COUNT];
-extern MBI_HIDDEN struct batch_stack mbi_pool_centrals[SIZE_CLASS_COUNT][CENTRAL_STACKS];
+struct pool_central {
+    struct batch_stack stacks[CENTRAL_STACKS];
+    char colour[ISOLATION_BYTES]; /* or all pools' first stacks would share four sets of a cache */
+};
+extern MBI_HIDDEN struct pool_central mbi_pool_centrals[SIZE_CLASS_COUNT];
 
 /*
  * True from the moment a batch goes to the centre of a pool until all that is there has been used

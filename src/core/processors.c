@@ -1,5 +1,8 @@
-/* processors: handing out ranks. */
+/* processors: handing out ranks, and counting. */
 #include "core/processors.h"
+
+/* A longer list is given up, and so is a higher number: the machine has more than enough. */
+enum { LIST_BYTES = 256, PROCESSOR_NUMBERS_MAX = 1 << 20 };
 
 _Atomic uint8_t mbi_processor_twists[PROCESSORS_MAX];
 
@@ -28,4 +31,48 @@ unsigned mbi_processors_add(const struct processor_set *set)
         }
     }
     return atomic_load_explicit(&ranks, memory_order_relaxed); /* [RANK] */
+}
+
+static bool parse_number(const char **text, unsigned *number)
+{
+    const char *cursor = *text;
+    *number = 0;
+    for (; *cursor >= '0' && *cursor <= '9' && *number < PROCESSOR_NUMBERS_MAX; cursor++) {
+        *number = *number * 10 + (unsigned)(*cursor - '0');
+    }
+    bool any = cursor != *text;
+    *text = cursor;
+    return any;
+}
+
+unsigned mbi_processors_count(const char *list)
+{
+    unsigned count = 0;
+    for (;; list++) {
+        unsigned first;
+        if (!parse_number(&list, &first)) {
+            return 0;
+        }
+        unsigned last = first;
+        if (*list == '-') {
+            list++;
+            if (!parse_number(&list, &last) || last < first) {
+                return 0;
+            }
+        }
+        count += last - first + 1;
+        if (*list != ',') {
+            return *list == '\0' || *list == '\n' ? count : 0;
+        }
+    }
+}
+
+unsigned mbi_processors_online(void)
+{
+    char list[LIST_BYTES];
+    unsigned count = 0;
+    if (mbi_os_read_file("/sys/devices/system/cpu/online", list, sizeof list)) {
+        count = mbi_processors_count(list);
+    }
+    return count != 0 ? count : PROCESSORS_MAX;
 }

@@ -35,4 +35,10 @@ MBI_HOT_INLINE unsigned processor_rank(unsigned number)
 /* Gives those of the set that have no rank the next ones. How many have one then. */
 unsigned mbi_processors_add(const struct processor_set *set);
 
+/* How many processors the machine has online; PROCESSORS_MAX when unknown. Reads a file. */
+unsigned mbi_processors_online(void);
+
+/* How many a list of the kernel's names, such as "0-3,8"; 0 when it is none. */
+unsigned mbi_processors_count(const char *list);
+
 #endif

@@ -111,8 +111,9 @@ static size_t default_cache_bytes_max(void)
 }
 
 /*
- * As many of the process's processors run at the same time, for most of it; 0 until it was read.
- * relaxed [RANK]: a number that says only how far threads spread.
+ * As many of the process's processors can run at the same time, for most of it: the control group's
+ * quota, and no more than there are; 0 until it was read. relaxed [RANK]: a number that says only
+ * how far threads spread.
  */
 static _Atomic unsigned processors_quota;
 
@@ -140,7 +141,7 @@ static void spread_again(void)
 /* The first thread's are looked at, too: the second may have been pinned before it came here. */
 static void spread_first(void)
 {
-    unsigned quota = mbi_cgroup_processors();
+    unsigned quota = smaller(mbi_cgroup_processors(), mbi_processors_online());
     struct processor_set allowed;
     spread_over(mbi_os_allowed_processors_of_first(&allowed), &allowed, quota);
     atomic_store_explicit(&processors_quota, quota, memory_order_relaxed); /* [RANK] */

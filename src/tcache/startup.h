@@ -27,7 +27,7 @@ bool mbi_startup_was_made(void);
  * The process has a second thread, or one more: only now what depends on there being many is looked
  * up, which costs some 80 us (the control groups' files) that short programs need not pay. From the
  * next one on only the processors of the calling thread are looked at, with one system call, and
- * none once all central stacks are in use. Allocates nothing and takes no lock.
+ * none once all processors are known, or all central stacks in use. Allocates nothing and takes no lock.
  */
 void mbi_startup_another_thread(void);
 

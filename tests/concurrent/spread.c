@@ -95,6 +95,12 @@ static void alone(void)
     unsigned looked = atomic_load_explicit(&looks, memory_order_relaxed);
     CHECK(looked == 0, "%u looks by a process with one thread", looked);
     one_thread(NULL);
+    cpu_set_t allowed;
+    CHECK(__real_sched_getaffinity(0, sizeof allowed, &allowed) == 0, "%s", strerror(errno));
+    if (CPU_COUNT(&allowed) == sysconf(_SC_NPROCESSORS_ONLN)) {
+        looked = one_thread(&second);
+        CHECK(looked == 0, "%u looks, though all processors are known", looked);
+    }
     mbi_pools_spread(CENTRAL_STACKS);
     looked = one_thread(NULL);
     CHECK(looked == 0, "%u looks, though all stacks are in use", looked);

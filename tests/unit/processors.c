@@ -84,6 +84,20 @@ Test(processors, no_rank_is_handed_out_twice)
     }
 }
 
+Test(processors, lists_are_counted)
+{
+    cr_assert_eq(mbi_processors_count("0"), 1);
+    cr_assert_eq(mbi_processors_count("0-1\n"), 2);
+    cr_assert_eq(mbi_processors_count("0,2,4,6\n"), 4);
+    cr_assert_eq(mbi_processors_count("0-3,8-11,127\n"), 9);
+    const char *const bad[] = { "", "\n", "x", "0-", "3-1", "0,", "0-1 2", "1,,2", "99999999999999" };
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        cr_assert_eq(mbi_processors_count(bad[i]), 0, "%s", bad[i]);
+    }
+    unsigned online = mbi_processors_online();
+    cr_assert(online >= 1 && online <= PROCESSORS_MAX);
+}
+
 Test(processors, the_number_of_stacks_only_grows)
 {
     mbi_pools_spread(3);
