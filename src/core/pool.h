@@ -143,16 +143,23 @@ void mbi_pool_push_batch(struct pool *pool, uint64_t chain, struct transfer_coun
 struct slot_run mbi_pool_obtain(struct pool *pool, size_t rounds_wanted, uint64_t *chain);
 
 /*
- * Fresh memory is zero, but for what a program wrote past its objects. When it is a link, the slot
- * was freed before it existed, and is in some magazine.
+ * A fresh slot's first word. Fresh memory is zero, but for what a program wrote past its objects.
+ * When it is a link, the slot was freed before it existed, and is in some magazine.
  */
-static inline void pool_expect_fresh(const struct pool *pool, const struct slot *slot)
+static inline void pool_expect_fresh(const struct pool *pool, uint64_t word)
 {
-    if (MBI_UNLIKELY(slot->rest != 0) && slot_space_has(&pool->space, chain_first(slot->rest))
-        && chain_rounds(slot->rest) < pool->rounds) {
-        mbi_slot_space_corrupted(&pool->space, slot->rest);
+    if (MBI_UNLIKELY(word != 0) && slot_space_has(&pool->space, chain_first(word))
+        && chain_rounds(word) < pool->rounds) {
+        mbi_slot_space_corrupted(&pool->space, word);
     }
 }
+
+/*
+ * Before anything else reads a fresh run: makes the first access to each of its pages a write, and
+ * expects fresh words there. A read first would have the kernel map its page of zeros, and the write
+ * that follows fault a second time.
+ */
+void mbi_pool_touch_run(const struct pool *pool, struct slot_run run);
 
 /* Links a run of fresh slots in address order, at least one. */
 uint64_t mbi_pool_link_run(const struct pool *pool, struct slot_run run);

@@ -218,9 +218,10 @@ size_t mbi_thread_cache_take_many(size_t class, size_t count, void **out)
         } else if (run.rounds == 0) {
             break;
         }
+        mbi_pool_touch_run(pool, run);
         for (size_t round = 0; round < run.rounds; round++) {
-            char *slot = run.first + round * pool->slot_bytes;
-            pool_expect_fresh(pool, (struct slot *)(void *)slot);
+            struct slot *slot = (struct slot *)(void *)(run.first + round * pool->slot_bytes);
+            pool_expect_fresh(pool, slot->rest);
             out[done++] = slot;
         }
     }
