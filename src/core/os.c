@@ -1,19 +1,25 @@
 /*
- * os: mmap, mprotect, madvise, mincore, getrlimit, sysconf, clocks, files, membarrier, and where we
- * run.
+ * os: mmap, mprotect, madvise, mincore, getrlimit, sysconf, clocks, files, membarrier, random numbers,
+ * and where we run.
  */
 #include "core/os.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/membarrier.h>
+#include <linux/random.h>
 #include <sched.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+
+#ifndef MAP_FIXED_NOREPLACE
+#define MAP_FIXED_NOREPLACE 0x100000 /* Linux 4.17; glibc before 2.27 does not name it */
+#endif
 
 size_t mbi_os_page_bytes(void)
 {
@@ -51,9 +57,45 @@ bool mbi_os_commit(void *start, size_t bytes)
     return mprotect(start, bytes, PROT_READ | PROT_WRITE) == 0;
 }
 
-bool mbi_os_ask_for_huge_pages(void *start, size_t bytes)
+/* Before Linux 4.17 the address is only a hint, and something else may come back. */
+static bool map_exactly(void *start, size_t bytes, int protection, int flags)
 {
-    return madvise(start, bytes, MADV_HUGEPAGE) == 0;
+    flags |= MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE;
+    void *mapped = mmap(start, bytes, protection, flags, -1, 0);
+    if (mapped != MAP_FAILED && mapped != start) {
+        munmap(mapped, bytes);
+        errno = EEXIST;
+    }
+    return mapped == start;
+}
+
+bool mbi_os_map_at(void *start, size_t bytes, enum os_pages pages)
+{
+    /* MAP_STACK: no huge pages, from Linux 6.7 on; nothing before. */
+    return map_exactly(start, bytes, PROT_READ | PROT_WRITE,
+                       pages == OS_PAGES_SMALL ? MAP_STACK : 0);
+}
+
+bool mbi_os_reserve_at(void *start, size_t bytes)
+{
+    return map_exactly(start, bytes, PROT_NONE, 0);
+}
+
+bool mbi_os_ask_for_pages(void *start, size_t bytes, enum os_pages pages)
+{
+    return pages == OS_PAGES_AS_SET
+           || madvise(start, bytes, pages == OS_PAGES_HUGE ? MADV_HUGEPAGE : MADV_NOHUGEPAGE) == 0;
+}
+
+/* The kernel puts this on the main thread's stack; the caller's own may be anywhere. */
+unsigned mbi_os_address_bits(void)
+{
+    int here;
+    uintptr_t top = getauxval(AT_RANDOM);
+    if (top == 0) {
+        top = (uintptr_t)&here;
+    }
+    return 64U - (unsigned)__builtin_clzll(top);
 }
 
 bool mbi_os_release(void *start, size_t bytes)
@@ -95,6 +137,24 @@ uint64_t mbi_os_clock_ns(void)
 uint64_t mbi_os_coarse_clock_ns(void)
 {
     return clock_ns(CLOCK_MONOTONIC_COARSE);
+}
+
+/* A finalizer of 64 bits: each bit of the result depends on all of the value (Stafford's Mix13). */
+static uint64_t mix(uint64_t value)
+{
+    value = (value ^ value >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    value = (value ^ value >> 27) * UINT64_C(0x94d049bb133111eb);
+    return value ^ value >> 31;
+}
+
+uint64_t mbi_os_random(void)
+{
+    uint64_t value = 0;
+    if (syscall(SYS_getrandom, &value, sizeof value, GRND_NONBLOCK, 0) != (long)sizeof value) {
+        value = mix(mbi_os_clock_ns()) ^ mix((uint64_t)(uintptr_t)&value)
+                ^ mix((uint64_t)syscall(SYS_getpid));
+    }
+    return value;
 }
 
 size_t mbi_os_memory_bytes(void)

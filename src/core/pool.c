@@ -110,6 +110,9 @@ void mbi_pool_push_batch(struct pool *pool, uint64_t chain, struct transfer_coun
 static struct slot_run pool_carve_for_use_locked(struct pool *pool, size_t rounds_wanted)
 {
     struct slot_run run = mbi_pool_carve_locked(pool, rounds_wanted);
+    while (run.rounds == 0 && mbi_pool_end_span_early_locked(pool)) { /* once for each span */
+        run = mbi_pool_carve_locked(pool, rounds_wanted);
+    }
     pool->touched_end = pool->carve_next;
     return run;
 }

@@ -5,6 +5,8 @@
 
 #include "core/config.h"
 #include "core/decay.h"
+#include "core/large.h"
+#include "core/os.h"
 #include "core/region.h"
 #include "tcache/budget.h"
 #include "tcache/checked.h"
@@ -269,11 +271,17 @@ static struct thread_cache *thread_cache_own_for_free(void)
     return mbi_thread_cache_own();
 }
 
-static _Noreturn MBI_COLD void refuse_free(const struct pool *pool, const void *pointer)
+/* A pointer into the pool's spans that is no slot of it: if anybody's, somebody else's. */
+static MBI_COLD void free_foreign(struct pool *pool, void *pointer)
 {
-    mbi_message("invalid free: %p lies in pool %zu (%zu bytes), which has not got that far",
-                pointer, pool->class, pool->slot_bytes);
-    abort();
+    size_t into;
+    if (mbi_pool_locate(pool, pointer, &into) != POOL_NOT_MAPPED || !mbi_os_is_mapped(pointer)) {
+        mbi_message("invalid free: %p lies in pool %zu (%zu bytes), which has not got that far",
+                    pointer, pool->class, pool->slot_bytes);
+        abort();
+    }
+    mbi_thread_cache_count_large(0, 1);
+    mbi_large_free(pointer);
 }
 
 MBI_COLD void mbi_thread_cache_free_slow(void *pointer, const struct magazine *full,
@@ -286,7 +294,9 @@ MBI_COLD void mbi_thread_cache_free_slow(void *pointer, const struct magazine *f
     int saved_errno = errno;
     size_t class = magazine_class(full);
     if (MBI_UNLIKELY(!slot_space_has(&mbi_pools[class].space, pointer))) {
-        refuse_free(&mbi_pools[class], pointer);
+        free_foreign(&mbi_pools[class], pointer);
+        errno = saved_errno;
+        return;
     }
     struct thread_cache *cache = thread_cache_own_for_free();
     if (MBI_UNLIKELY(cache == NULL)) {

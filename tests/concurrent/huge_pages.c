@@ -1,5 +1,6 @@
 /*
- * MB_HUGEPAGE=1: threads work as ever, and the kernel has been asked for huge pages.
+ * huge_pages [off]: with MB_HUGEPAGE=1 threads work as ever, and the kernel has been asked for huge
+ * pages; without, it has been asked to make none, whatever it does for the rest of the process.
  */
 #include "testing.h"
 
@@ -25,8 +26,8 @@ static bool kernel_has_them(void)
     return file != NULL && strstr(line, "[never]") == NULL;
 }
 
-/* What the kernel says of the mapping that an address lies in: was it asked for huge pages? */
-static bool asked_for(const void *address)
+/* What the kernel says of the mapping that an address lies in: has it a flag? */
+static bool has_flag(const void *address, const char *flag)
 {
     char line[512];
     bool inside = false;
@@ -39,7 +40,7 @@ static bool asked_for(const void *address)
         if (sscanf(line, "%llx-%llx ", &start, &end) == 2) {
             inside = start <= (uintptr_t)address && (uintptr_t)address < end;
         } else if (inside && strncmp(line, "VmFlags:", 8) == 0) {
-            asked = strstr(line, " hg") != NULL;
+            asked = strstr(line, flag) != NULL;
         }
     }
     fclose(file);
@@ -48,9 +49,10 @@ static bool asked_for(const void *address)
 
 int main(int argc, char **argv)
 {
+    bool off = argc == 2 && strcmp(argv[1], "off") == 0;
     if (getenv("MB_HUGEPAGE") == NULL) {
-        setenv("MB_HUGEPAGE", "1", 1);
-        CHECK(argc == 1, "no arguments");
+        setenv("MB_HUGEPAGE", off ? "0" : "1", 1);
+        CHECK(argc == 1 || off, "usage: huge_pages [off]");
         execv("/proc/self/exe", argv);
         CHECK(false, "execv");
     }
@@ -67,8 +69,10 @@ int main(int argc, char **argv)
         return SKIPPED;
     }
     void *object = mb_alloc(64);
-    CHECK(asked_for(object), "the kernel was not asked for huge pages");
-    CHECK(!asked_for(&threads), "the whole process is, and so nothing was shown");
+    CHECK(has_flag(object, " hg") == !off, "huge pages were %sasked for", off ? "" : "not ");
+    CHECK(has_flag(object, " nh") == off, "small pages were %sasked for", off ? "not " : "");
+    CHECK(!has_flag(&threads, " hg") && !has_flag(&threads, " nh"),
+          "the whole process is so, and so nothing was shown");
     mb_free(object);
     return 0;
 }

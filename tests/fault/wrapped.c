@@ -49,8 +49,19 @@ uint64_t wrapped_threads_created(void)
 
 /* The operating system's. */
 
+static bool places_refused;
+
+void wrapped_refuse_places(bool refused)
+{
+    places_refused = refused;
+}
+
 WRAP(void *, mmap, void *start, size_t bytes, int protection, int flags, int file, off_t offset)
 {
+    if (places_refused && (flags & MAP_FIXED_NOREPLACE) != 0) {
+        errno = EEXIST; /* no fault: so it is in some address spaces */
+        return MAP_FAILED;
+    }
     return fault_fails_with(FAULT_mmap, ENOMEM)
                ? MAP_FAILED
                : __real_mmap(start, bytes, protection, flags, file, offset);
