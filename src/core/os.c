@@ -1,6 +1,6 @@
 /*
- * os: mmap, mprotect, madvise, mincore, getrlimit, sysconf, clocks, files, membarrier, random numbers,
- * and where we run.
+ * os: mmap, mprotect, madvise, mincore, getrlimit, sysconf, clocks, files, membarrier, random
+ * numbers, and where we run.
  */
 #include "core/os.h"
 

@@ -3,8 +3,9 @@
  *
  * Ladder: above region and batch_stack. Callers: the thread caches; statistics.
  *
- *   span   | colour | carved ........ | committed, not carved | mapped, not committed | ......... |
- *          ^span    ^first slot       ^carve_next             ^commit_end             ^mapped_end ^carve_end
+ *   span   | colour | carved ......... | committed, not carved | mapped, not committed | ....... |
+ *          ^span    ^first slot        ^carve_next             ^commit_end             ^mapped_end
+ *                                                                                       carve_end^
  *
  * For every pool, at rest:
  *   carved = live + in magazines + in the centre + loose + sorted + orphaned + quarantined
@@ -158,8 +159,8 @@ static inline void pool_expect_fresh(const struct pool *pool, uint64_t word)
 
 /*
  * Before anything else reads a fresh run: makes the first access to each of its pages a write, and
- * expects fresh words there. A read first would have the kernel map its page of zeros, and the write
- * that follows fault a second time.
+ * expects fresh words there. A read first would have the kernel map its page of zeros, and the
+ * write that follows fault a second time.
  */
 void mbi_pool_touch_run(const struct pool *pool, struct slot_run run);
 
@@ -225,8 +226,8 @@ static inline struct extent *pool_carved_extent(struct pool *pool)
 size_t mbi_pool_carved_locked(struct pool *pool, const struct sorted *sorted);
 
 /*
- * Where an address in one of the pool's spans lies; in *into how far into its slot. What the pool has
- * not mapped there is somebody else's, if anybody's. Locks.
+ * Where an address in one of the pool's spans lies; in *into how far into its slot. What the pool
+ * has not mapped there is somebody else's, if anybody's. Locks.
  */
 enum pool_location { POOL_SLOT_START, POOL_SLOT_INSIDE, POOL_NOT_CARVED, POOL_NOT_MAPPED };
 enum pool_location mbi_pool_locate(struct pool *pool, const void *address, size_t *into);

@@ -2,12 +2,12 @@
  * region: the place of the spans in the address space, what of them is mapped, and the class of an
  * address.
  *
- * Ladder: above os. Callers: pool (spans), sorted (the memory of its bits), the fast paths (class of
- * a pointer).
+ * Ladder: above os. Callers: pool (spans), sorted (the memory of its bits), the fast paths (class
+ * of a pointer).
  *
- *   dense_base            wide_base                                           map_base
- *   | 64 spans of 64 MiB | 64 spans of 2^wide_shift bytes, 32 GiB with room  | maps of 64 + 64 spans |
- *   |0|1|2| ...       |63|   0    |   1    |   2    | ...            |   63  |0|1|2| ...          |63|
+ *   dense_base            wide_base                                       map_base
+ *   | 64 spans of 64 MiB | 64 spans of 2^wide_shift bytes, 32 GiB at most | maps of all spans  |
+ *   |0|1|2| ...       |63|   0    |   1    |   2    | ...         |   63  |0|1|2| ...       |63|
  *
  * The class of an address is a subtraction and a shift: free reads no metadata. A pool uses
  * its dense span first, since dense page tables save page walks, then its wide one.
@@ -23,23 +23,23 @@
  * The place. The kernel hands addresses out from the top of the user space down; without a limit of
  * the stack from a third (x86-64) or a quarter (aarch64) of it up; programs, and the heap behind
  * them, are at two thirds or at the bottom. It gives none between an eighth and a quarter unless
- * it is asked for that very address. In 128ths of the user space, of which AddressSanitizer's shadow
- * takes those up to 16:
+ * it is asked for that very address. In 128ths of the user space, of which AddressSanitizer's
+ * shadow takes those up to 16:
  *
- *   user space                          a 128th    places                              spans
- *   47 bits: x86-64, LA57 included        1 TiB    5 of 3 TiB from 0x1100_0000_0000    64 MiB, 32 GiB
- *   48 bits: aarch64, also with 52        2 TiB    5 of 6 TiB from 0x2200_0000_0000    64 MiB, 32 GiB
- *   42 bits: aarch64, pages of 64 KiB    32 GiB    2 of 480 GiB from 0x10_0000_0000    64 MiB, 4 GiB
- *   39 bits: aarch64                      4 GiB    2 of 60 GiB from 0x2_0000_0000      64 MiB, 512 MiB
+ *   user space                      a 128th  places                            spans
+ *   47 bits: x86-64, LA57 included    1 TiB  5 of 3 TiB from 0x1100_0000_0000  64 MiB, 32 GiB
+ *   48 bits: aarch64, also with 52    2 TiB  5 of 6 TiB from 0x2200_0000_0000  64 MiB, 32 GiB
+ *   42 bits: aarch64, 64 KiB pages   32 GiB  2 of 480 GiB from 0x10_0000_0000  64 MiB, 4 GiB
+ *   39 bits: aarch64                  4 GiB  2 of 60 GiB from 0x2_0000_0000    64 MiB, 512 MiB
  *
- * One process may have several copies of the library (in plugins, or under the drop-in), and what is
- * in one's spans must not be in the other's. So each copy takes a place for itself, by a page without
- * access at its beginning that only one of them can map, and has its spans somewhere in there, by a
- * random number.
+ * One process may have several copies of the library (in plugins, or under the drop-in), and what
+ * is in one's spans must not be in the other's. So each copy takes a place for itself, by a page
+ * without access at its beginning that only one of them can map, and has its spans somewhere in
+ * there, by a random number.
  *
  * Where no place is free, or the kernel or a tool (ThreadSanitizer, valgrind) has nothing to give
- * there, all is reserved at once, without access, wherever the kernel likes, in less and less until it
- * agrees, and at most half of RLIMIT_AS. Pieces are made accessible there instead of mapped.
+ * there, all is reserved at once, without access, wherever the kernel likes, in less and less until
+ * it agrees, and at most half of RLIMIT_AS. Pieces are made accessible there instead of mapped.
  */
 #ifndef MEMORYBUCKET_CORE_REGION_H
 #define MEMORYBUCKET_CORE_REGION_H
@@ -111,9 +111,9 @@ MBI_HOT_INLINE size_t region_class_of(const void *address)
 }
 
 /*
- * Finds a place for spans of at most `bytes_max` together. Returns 0, or -ENOMEM when there is none
- * for REGION_BYTES_MIN; the library then works on the system allocator alone. Called once, under the
- * init lock.
+ * Finds a place for spans of at most `bytes_max` together. Returns 0, or -ENOMEM when there is
+ * none for REGION_BYTES_MIN; the library then works on the system allocator alone. Called once,
+ * under the init lock.
  */
 int mbi_region_claim(size_t bytes_max);
 
@@ -157,10 +157,10 @@ static inline bool extent_has(const struct extent *extent, const void *address)
 }
 
 /*
- * Maps on, to `wanted_end` at least, which is a page's end. With `ahead` it maps some more, in order
- * to be called seldom; whoever is refused that tries again without. False when the kernel gives no
- * memory or the extent ends before; where somebody else's memory lies in the way it ends for ever.
- * Preserves errno.
+ * Maps on, to `wanted_end` at least, which is a page's end. With `ahead` it maps some more, in
+ * order to be called seldom; whoever is refused that tries again without. False when the kernel
+ * gives no memory or the extent ends before; where somebody else's memory lies in the way it ends
+ * for ever. Preserves errno.
  */
 bool mbi_extent_grow(struct extent *extent, char *wanted_end, bool ahead);
 

@@ -24,11 +24,12 @@ static bool pools_wanted;
 
 static void report(void)
 {
-    mbi_message("reserved %zu MiB, spans of %zu + %zu MiB a pool%s; magazines of %u (8 bytes) to %u "
-                "(512 bytes) rounds; blocks of %zu KiB; thread caches up to %zu KiB%s",
+    mbi_message("reserved %zu MiB, spans of %zu + %zu MiB a pool%s; magazines of %u (8 bytes) to "
+                "%u (512 bytes) rounds; blocks of %zu KiB; thread caches up to %zu KiB%s",
                 mbi_region_claimed_bytes() >> 20, mbi_region.dense_span_bytes >> 20,
                 mbi_region.wide_span_bytes >> 20,
-                mbi_region.reserved_bytes == 0 ? ", mapped as they are used" : "", mbi_config.magazine_rounds[0],
+                mbi_region.reserved_bytes == 0 ? ", mapped as they are used" : "",
+                mbi_config.magazine_rounds[0],
                 mbi_config.magazine_rounds[SIZE_CLASS_COUNT - 1], mbi_config.block_bytes >> 10,
                 mbi_config.thread_cache_bytes_max >> 10,
                 mbi_config.huge_pages ? "; huge pages asked for" : "");

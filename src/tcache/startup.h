@@ -8,8 +8,8 @@
 #define MEMORYBUCKET_TCACHE_STARTUP_H
 
 /*
- * Reads the environment, finds a place for the region, lays out the pools. Idempotent and thread safe;
- * allocates nothing, so that it may run inside the process's first malloc. 0, or -ENOMEM when no
+ * Reads the environment, finds a place for the region, lays out the pools. Idempotent, thread
+ * safe; allocates nothing, so that it may run inside the process's first malloc. 0, or -ENOMEM when no
  * address space could be had.
  */
 int mbi_startup(void);

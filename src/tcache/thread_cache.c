@@ -274,6 +274,7 @@ static struct thread_cache *thread_cache_own_for_free(void)
 /* A pointer into the pool's spans that is no slot of it: if anybody's, somebody else's. */
 static MBI_COLD void free_foreign(struct pool *pool, void *pointer)
 {
+    int saved_errno = errno;
     size_t into;
     if (mbi_pool_locate(pool, pointer, &into) != POOL_NOT_MAPPED || !mbi_os_is_mapped(pointer)) {
         mbi_message("invalid free: %p lies in pool %zu (%zu bytes), which has not got that far",
@@ -282,6 +283,7 @@ static MBI_COLD void free_foreign(struct pool *pool, void *pointer)
     }
     mbi_thread_cache_count_large(0, 1);
     mbi_large_free(pointer);
+    errno = saved_errno;
 }
 
 MBI_COLD void mbi_thread_cache_free_slow(void *pointer, const struct magazine *full,
@@ -295,7 +297,6 @@ MBI_COLD void mbi_thread_cache_free_slow(void *pointer, const struct magazine *f
     size_t class = magazine_class(full);
     if (MBI_UNLIKELY(!slot_space_has(&mbi_pools[class].space, pointer))) {
         free_foreign(&mbi_pools[class], pointer);
-        errno = saved_errno;
         return;
     }
     struct thread_cache *cache = thread_cache_own_for_free();

@@ -1,6 +1,6 @@
 /*
- * address_limit BYTES: starts and works under RLIMIT_AS, also where that is used up by objects of one
- * size.
+ * address_limit BYTES: starts and works under RLIMIT_AS, also where that is used up by objects of
+ * one size.
  *
  * The limit must stand before the library comes up: the program sets it and becomes itself again.
  */

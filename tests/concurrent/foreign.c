@@ -1,8 +1,8 @@
 /*
- * foreign beside|deep: somebody else's memory lies in a pool's spans, right behind what is mapped of
- * one, or deep in both. It is left alone, the pool goes on with what it has and then others serve,
- * the kernel is not asked for the same address again and again, and an address in that memory is the
- * system allocator's.
+ * foreign beside|deep: somebody else's memory lies in a pool's spans, right behind what is mapped
+ * of one, or deep in both. It is left alone, the pool goes on with what it has and then others
+ * serve, the kernel is not asked for the same address again and again, and an address in that
+ * memory is the system allocator's.
  */
 #include "testing.h"
 

@@ -44,8 +44,8 @@ static void check_size(size_t size, size_t at_once)
     uint64_t taken = faults() - before;
     uint64_t pages = count * size / (uint64_t)sysconf(_SC_PAGESIZE);
     /* The kernel's page tables, and what the library keeps, are a few. */
-    CHECK(taken <= pages + pages / 16, "%zu objects of %zu bytes, %zu at once: %llu faults, %llu pages",
-          count, size, at_once, (unsigned long long)taken, (unsigned long long)pages);
+    CHECK(taken <= pages + pages / 16, "%zu of %zu bytes, %zu at once: %llu faults, %llu pages", count,
+          size, at_once, (unsigned long long)taken, (unsigned long long)pages);
 }
 
 int main(void)

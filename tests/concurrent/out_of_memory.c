@@ -1,6 +1,6 @@
 /*
- * out_of_memory [no-place|reserved]: mmap, mprotect and malloc refuse, at the start and later; where
- * pools have no place at all, and where their address space is reserved at once.
+ * out_of_memory [no-place|reserved]: mmap, mprotect and malloc refuse, at the start and later;
+ * where pools have no place at all, and where their address space is reserved at once.
  *
  * The linker puts the __wrap_ functions between the library and the C library. The library comes
  * up before main, so what shall fail at that moment is said in the environment, and the program

@@ -63,7 +63,8 @@ static void serve(void)
     CHECK(limit.rlim_cur != RLIM_INFINITY
               || mbi_region.wide_span_bytes == (size_t)1 << WIDE_SHIFT_MAX,
           "spans of %zu bytes", mbi_region.wide_span_bytes);
-    CHECK(mbi_region_claimed_bytes() <= 1 << 20, "%zu bytes are claimed", mbi_region_claimed_bytes());
+    CHECK(mbi_region_claimed_bytes() <= 1 << 20, "%zu bytes are claimed",
+          mbi_region_claimed_bytes());
     for (size_t i = 0; i < THREADS; i++) {
         threads[i] = start_thread(run, NULL);
     }

@@ -97,7 +97,8 @@ static void come_up(bool places_refused)
     CHECK(error == (reserved ? 0 : -ENOMEM), "mb_init says %d", error);
     /* Less is asked for until there is no less. */
     uint64_t refusals = mbi_config.region_bytes == REGION_BYTES_MIN ? 1 : 2;
-    CHECK(!reserved || !places_refused || mbi_region.reserved_bytes != 0, "places were not refused");
+    CHECK(!reserved || !places_refused || mbi_region.reserved_bytes != 0,
+          "places were not refused");
     CHECK(reserved || fault_failed_here(FAULT_mmap) >= refusals, "one refusal took all");
     mb_background_stop(); /* MB_BACKGROUND has been obeyed; the checks want no other thread */
 }
