@@ -16,14 +16,12 @@ static size_t slots_max;
 /* A page-aligned address that nobody reads or writes. */
 static char *const span = (char *)((uintptr_t)1 << 40);
 
-/* Where nothing is mapped, for the bits. */
-static char *const map = (char *)((uintptr_t)1 << 41);
-
 static void begin(size_t slot_bytes)
 {
     slots_max = SPAN_BYTES / slot_bytes;
     mbi_sorted_init(&sorted, span, slot_bytes, slots_max, PAGE);
-    mbi_os_unreserve(map, REGION_MAP_BYTES_MIN); /* the one before */
+    char *map = mbi_os_reserve(REGION_MAP_BYTES_MIN); /* where nothing is, then */
+    mbi_os_unreserve(map, REGION_MAP_BYTES_MIN);
     mbi_sorted_place(&sorted, map, REGION_MAP_BYTES_MIN, OS_PAGES_SMALL);
     cr_assert(mbi_sorted_cover(&sorted, slots_max));
 }
