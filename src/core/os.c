@@ -57,11 +57,11 @@ bool mbi_os_commit(void *start, size_t bytes)
     return mprotect(start, bytes, PROT_READ | PROT_WRITE) == 0;
 }
 
+enum { MAP_AT_FLAGS = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE };
+
 /* Before Linux 4.17 the address is only a hint, and something else may come back. */
-static bool map_exactly(void *start, size_t bytes, int protection, int flags)
+static bool is_mapped_at(void *start, size_t bytes, void *mapped)
 {
-    flags |= MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE;
-    void *mapped = mmap(start, bytes, protection, flags, -1, 0);
     if (mapped != MAP_FAILED && mapped != start) {
         munmap(mapped, bytes);
         errno = EEXIST;
@@ -72,13 +72,15 @@ static bool map_exactly(void *start, size_t bytes, int protection, int flags)
 bool mbi_os_map_at(void *start, size_t bytes, enum os_pages pages)
 {
     /* MAP_STACK: no huge pages, from Linux 6.7 on; nothing before. */
-    return map_exactly(start, bytes, PROT_READ | PROT_WRITE,
-                       pages == OS_PAGES_SMALL ? MAP_STACK : 0);
+    int flags = MAP_AT_FLAGS | (pages == OS_PAGES_SMALL ? MAP_STACK : 0);
+    return is_mapped_at(start, bytes, mmap(start, bytes, PROT_READ | PROT_WRITE, flags, -1, 0));
 }
 
 bool mbi_os_reserve_at(void *start, size_t bytes)
 {
-    return map_exactly(start, bytes, PROT_NONE, 0);
+    /* Not mmap: ThreadSanitizer's takes the address away, where it has its shadow. */
+    long mapped = syscall(SYS_mmap, start, bytes, PROT_NONE, MAP_AT_FLAGS, -1, (off_t)0);
+    return is_mapped_at(start, bytes, (void *)mapped);
 }
 
 bool mbi_os_ask_for_pages(void *start, size_t bytes, enum os_pages pages)

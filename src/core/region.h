@@ -37,7 +37,7 @@
  * without access at its beginning that only one of them can map, and has its spans somewhere in
  * there, by a random number.
  *
- * Where no place is free, or the kernel or a tool (ThreadSanitizer, valgrind) has nothing to give
+ * Where no place is free, or the kernel or a tool (ThreadSanitizer) has nothing to give
  * there, all is reserved at once, without access, wherever the kernel likes, in less and less until
  * it agrees, and at most half of RLIMIT_AS. Pieces are made accessible there instead of mapped.
  */

@@ -15,11 +15,8 @@ enum { MIB = 1 << 20, OBJECTS = 100000, BLOCKS = 100, BLOCK_BYTES = 256 << 10 };
 
 static uint64_t virtual_bytes(void)
 {
-    FILE *file = fopen("/proc/self/statm", "r");
-    size_t pages;
-    CHECK(file != NULL && fscanf(file, "%zu", &pages) == 1, "/proc/self/statm");
-    fclose(file);
-    return pages * (uint64_t)sysconf(_SC_PAGESIZE);
+    uint64_t resident;
+    return process_virtual_bytes(&resident);
 }
 
 static void limit(enum __rlimit_resource resource, uint64_t bytes)

@@ -13,7 +13,9 @@
 #include "tcache/thread_cache.h"
 
 #include <errno.h>
+#include <stdarg.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 static bool mmap_fails;    /* but for the pools' memory */
@@ -22,16 +24,35 @@ static bool malloc_fails;
 
 void *__real_mmap(void *start, size_t bytes, int protection, int flags, int file, off_t offset);
 int __real_mprotect(void *start, size_t bytes, int protection);
+long __real_syscall(long number, ...);
+long __wrap_syscall(long number, ...);
 void *__real_malloc(size_t size);
 void *__wrap_mmap(void *start, size_t bytes, int protection, int flags, int file, off_t offset);
 int __wrap_mprotect(void *start, size_t bytes, int protection);
 void *__wrap_malloc(size_t size);
 
+/* How the library takes a place. */
+long __wrap_syscall(long number, ...)
+{
+    va_list arguments;
+    long words[6];
+    va_start(arguments, number);
+    for (size_t i = 0; i < 6; i++) {
+        words[i] = va_arg(arguments, long);
+    }
+    va_end(arguments);
+    if (number == SYS_mmap
+        && (getenv("TEST_NO_PLACE") != NULL || getenv("TEST_RESERVED") != NULL)) {
+        errno = EEXIST;
+        return -1;
+    }
+    return __real_syscall(number, words[0], words[1], words[2], words[3], words[4], words[5]);
+}
+
 void *__wrap_mmap(void *start, size_t bytes, int protection, int flags, int file, off_t offset)
 {
     bool placed = (flags & MAP_FIXED_NOREPLACE) != 0;
-    bool at_start = (protection == PROT_NONE && getenv("TEST_NO_PLACE") != NULL)
-                    || (placed && getenv("TEST_RESERVED") != NULL);
+    bool at_start = protection == PROT_NONE && getenv("TEST_NO_PLACE") != NULL;
     if ((placed ? commits_fail : mmap_fails) || at_start) {
         errno = ENOMEM;
         return MAP_FAILED;

@@ -111,6 +111,9 @@ static bool system_call_fails(long number)
         return fault_fails_with(FAULT_openat, EMFILE);
     case SYS_read:
         return fault_fails_with(FAULT_read, EIO);
+    case SYS_mmap: /* of a place */
+        errno = EEXIST;
+        return places_refused || fault_fails_with(FAULT_mmap, ENOMEM);
     default:
         return false;
     }
@@ -126,8 +129,10 @@ long __wrap_syscall(long number, ...)
     long b = va_arg(arguments, long);
     long c = va_arg(arguments, long);
     long d = va_arg(arguments, long);
+    long e = va_arg(arguments, long);
+    long f = va_arg(arguments, long);
     va_end(arguments);
-    return system_call_fails(number) ? -1 : __real_syscall(number, a, b, c, d);
+    return system_call_fails(number) ? -1 : __real_syscall(number, a, b, c, d, e, f);
 }
 
 /* The threads'. */
