@@ -60,7 +60,7 @@ bool mbi_os_commit(void *start, size_t bytes)
 enum { MAP_AT_FLAGS = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE };
 
 /* Before Linux 4.17 the address is only a hint, and something else may come back. */
-static bool is_mapped_at(void *start, size_t bytes, void *mapped)
+static bool is_mapped_at(const void *start, size_t bytes, void *mapped)
 {
     if (mapped != MAP_FAILED && mapped != start) {
         munmap(mapped, bytes);

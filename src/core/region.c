@@ -229,7 +229,7 @@ static void ask_for_pages(const struct extent *extent)
     }
 }
 
-bool mbi_extent_grow(struct extent *extent, char *wanted_end, bool ahead)
+bool mbi_extent_grow(struct extent *extent, const char *wanted_end, bool ahead)
 {
     if (wanted_end <= extent->mapped_end) {
         return true;

@@ -162,7 +162,7 @@ static inline bool extent_has(const struct extent *extent, const void *address)
  * gives no memory or the extent ends before; where somebody else's memory lies in the way it ends
  * for ever. Preserves errno.
  */
-bool mbi_extent_grow(struct extent *extent, char *wanted_end, bool ahead);
+bool mbi_extent_grow(struct extent *extent, const char *wanted_end, bool ahead);
 
 /* Nothing mapped yet of the memory for the map (core/sorted.h) of one of the class's spans. */
 enum { REGION_MAP_BYTES_MIN = 128 << 10, REGION_MAP_PER_SPAN = 32 /* a 32nd of the span */ };
