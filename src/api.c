@@ -116,6 +116,19 @@ MBI_COLD void mbi_api_free_rare(void *pointer, size_t size)
     }
 }
 
+/* A large object that becomes small. It may lie where a pool's slots could: free would not tell. */
+static void *move_from_system(void *old, size_t size, enum class_rule rule)
+{
+    size_t old_bytes = mbi_large_usable_bytes(old);
+    void *pointer = api_alloc(size, rule);
+    if (pointer == NULL) {
+        return size <= old_bytes ? old : NULL;
+    }
+    memcpy(pointer, old, size < old_bytes ? size : old_bytes);
+    api_free_foreign(mbi_thread_cache, old, CHECKED_SIZE_UNKNOWN);
+    return pointer;
+}
+
 MBI_COLD void *mbi_api_realloc_rare(void *old, size_t size, enum class_rule rule)
 {
     if (checks_large()) {
@@ -126,7 +139,7 @@ MBI_COLD void *mbi_api_realloc_rare(void *old, size_t size, enum class_rule rule
                                                 : standard);
     }
     size_t class = region_class_of(old);
-    if (class < SIZE_CLASS_COUNT) {
+    if (api_is_slot(old, class)) {
         return api_realloc_slot(old, class, size, rule);
     }
     if (old == NULL) {
@@ -135,7 +148,7 @@ MBI_COLD void *mbi_api_realloc_rare(void *old, size_t size, enum class_rule rule
     if (size > SMALL_BYTES_MAX) {
         return mbi_large_realloc(old, size);
     }
-    return api_move(old, mbi_large_usable_bytes(old), size, rule);
+    return move_from_system(old, size, rule);
 }
 
 MBI_COLD size_t mbi_api_usable_bytes_rare(const void *pointer)
@@ -144,7 +157,7 @@ MBI_COLD size_t mbi_api_usable_bytes_rare(const void *pointer)
         return mbi_check_usable_bytes(pointer);
     }
     size_t class = region_class_of(pointer);
-    if (class < SIZE_CLASS_COUNT) {
+    if (api_is_slot(pointer, class)) {
         return size_class_slot_bytes(class);
     }
     return pointer != NULL ? mbi_large_usable_bytes(pointer) : 0;

@@ -107,10 +107,16 @@ MBI_HOT_INLINE void *api_calloc(size_t count, size_t size, enum class_rule rule)
     return pointer != NULL ? memset(pointer, 0, bytes) : NULL;
 }
 
+/* Whether a pointer into a pool's spans is a slot: what was not carved there may be foreign. */
+static inline bool api_is_slot(const void *pointer, size_t class)
+{
+    return class < SIZE_CLASS_COUNT && slot_space_has(&mbi_pools[class].space, pointer);
+}
+
 static inline size_t api_usable_bytes(const void *pointer)
 {
     size_t class = region_dense_class_of(pointer, mbi_thread_cache->dense_base);
-    return MBI_LIKELY(class < SIZE_CLASS_COUNT) ? size_class_slot_bytes(class)
+    return MBI_LIKELY(api_is_slot(pointer, class)) ? size_class_slot_bytes(class)
                                                 : mbi_api_usable_bytes_rare(pointer);
 }
 
@@ -149,8 +155,8 @@ static inline void *api_realloc_slot(void *old, size_t class, size_t size, enum 
 static inline void *api_realloc(void *old, size_t size, enum class_rule rule)
 {
     size_t class = region_dense_class_of(old, mbi_thread_cache->dense_base);
-    return MBI_LIKELY(class < SIZE_CLASS_COUNT) ? api_realloc_slot(old, class, size, rule)
-                                                : mbi_api_realloc_rare(old, size, rule);
+    return MBI_LIKELY(api_is_slot(old, class)) ? api_realloc_slot(old, class, size, rule)
+                                               : mbi_api_realloc_rare(old, size, rule);
 }
 
 #endif

@@ -29,7 +29,7 @@ static void stats_begin(void *argument)
     memset(stats, 0, sizeof *stats);
 
     struct registry_totals totals = mbi_registry_totals();
-    stats->reserved_bytes = mbi_region.reserved_bytes;
+    stats->reserved_bytes = mbi_region_claimed_bytes();
     /* Each read once: another thread may change it meanwhile. */
     size_t limit_bytes = mbi_limit_get();
     size_t budget_bytes = mbi_budget_max();

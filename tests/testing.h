@@ -68,15 +68,24 @@ static inline void use_objects(void **objects, size_t count, size_t size_max)
     mb_free_batch(count, objects);
 }
 
-/* Of the process, by the kernel's counters. */
-static inline uint64_t process_resident_bytes(void)
+/* Of the process, by the kernel's counters: how large it is, and how much of that is in memory. */
+static inline uint64_t process_virtual_bytes(uint64_t *resident_bytes)
 {
     FILE *file = fopen("/proc/self/statm", "r");
+    uint64_t page_bytes = (uint64_t)sysconf(_SC_PAGESIZE);
     size_t total;
     size_t resident;
     CHECK(file != NULL && fscanf(file, "%zu %zu", &total, &resident) == 2, "/proc/self/statm");
     fclose(file);
-    return resident * (uint64_t)sysconf(_SC_PAGESIZE);
+    *resident_bytes = resident * page_bytes;
+    return total * page_bytes;
+}
+
+static inline uint64_t process_resident_bytes(void)
+{
+    uint64_t resident;
+    (void)process_virtual_bytes(&resident);
+    return resident;
 }
 
 /* The right side of the accounting equation without what is live. */

@@ -44,10 +44,10 @@ extern "C" {
 #endif
 
 /*
- * Brings the library up: reads the environment and reserves address space. Optional: the first
+ * Brings the library up: reads the environment and finds a place for the pools. Optional: the first
  * allocation does it too. Idempotent.
  *
- * Returns 0, or -ENOMEM when no address space could be reserved; all calls then still work, on
+ * Returns 0, or -ENOMEM when no address space could be had; all calls then still work, on
  * the system allocator alone.
  */
 MB_API int mb_init(void);
@@ -249,7 +249,7 @@ struct mb_pool_stats {
 };
 
 struct mb_stats {
-    uint64_t reserved_bytes;  /* address space of all pools */
+    uint64_t reserved_bytes;  /* address space that the pools take up now: it grows as they do */
     uint64_t committed_bytes; /* sum over the pools */
     uint64_t resident_bytes;  /* sum over the pools */
     uint64_t released_bytes;  /* sum over the pools */

@@ -41,7 +41,7 @@ inline void *orThrow(void *pointer)
 
 } // namespace detail
 
-/* Optional: brings the library up. False when no address space could be reserved (see mb_init). */
+/* Optional: brings the library up. False when no address space could be had (see mb_init). */
 inline bool initMemoryPool() noexcept
 {
     return mb_init() == 0;

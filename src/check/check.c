@@ -188,11 +188,13 @@ static bool find_near(const void *pointer, struct object *out)
     if (mbi_guarded_holds(pointer)) {
         return mbi_guarded_find(pointer, out);
     }
-    if (class >= SIZE_CLASS_COUNT) {
+    enum pool_location where = class < SIZE_CLASS_COUNT
+                                   ? mbi_pool_locate(&mbi_pools[class], pointer, &into)
+                                   : POOL_NOT_MAPPED;
+    if (where == POOL_NOT_MAPPED) {
         return find_large_around(pointer, out);
     }
-    return mbi_pool_locate(&mbi_pools[class], pointer, &into) == POOL_SLOT_INSIDE
-           && look_up((const char *)pointer - into, out);
+    return where == POOL_SLOT_INSIDE && look_up((const char *)pointer - into, out);
 }
 
 /* False when it may be an object that the system allocator gave to somebody else. */
@@ -301,6 +303,7 @@ size_t mbi_check_usable_bytes(const void *pointer)
         return object.size_bytes;
     }
     size_t class = region_class_of(pointer);
-    return class < SIZE_CLASS_COUNT ? size_class_slot_bytes(class)
-                                    : mbi_large_usable_bytes(pointer);
+    return class < SIZE_CLASS_COUNT && slot_space_has(&mbi_pools[class].space, pointer)
+               ? size_class_slot_bytes(class)
+               : mbi_large_usable_bytes(pointer);
 }

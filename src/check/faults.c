@@ -140,8 +140,11 @@ static bool is_on_stack(const void *pointer)
     return to - from <= stack_bytes_max && (uintptr_t)pointer - from < to - from;
 }
 
-/* What is wrong with a pointer into a pool's span that is no object's start. */
-static void describe_in_pool(const void *pointer, size_t class, char *out, size_t room)
+/*
+ * What is wrong with a pointer into a pool's span that is no object's start. False when it is
+ * somebody else's.
+ */
+static bool describe_in_pool(const void *pointer, size_t class, char *out, size_t room)
 {
     struct pool *pool = &mbi_pools[class];
     size_t into;
@@ -154,11 +157,14 @@ static void describe_in_pool(const void *pointer, size_t class, char *out, size_
         (void)snprintf(out, room, "it points %zu bytes into a slot of %zu (pool %zu)", into,
                        pool->slot_bytes, class);
         break;
-    default:
+    case POOL_NOT_CARVED:
         (void)snprintf(out, room, "pool %zu (slots of %zu bytes) has not got that far", class,
                        pool->slot_bytes);
         break;
+    default:
+        return false;
     }
+    return true;
 }
 
 /* What is wrong with a pointer near an object. */
@@ -182,8 +188,8 @@ bool mbi_faults_report_invalid(void *pointer, const struct object *near, const s
     mbi_symbol_find((const char *)pointer + 1, &symbol);
     if (near != NULL) {
         describe_near(pointer, near, what, sizeof what);
-    } else if (class < SIZE_CLASS_COUNT) {
-        describe_in_pool(pointer, class, what, sizeof what);
+    } else if (class < SIZE_CLASS_COUNT && describe_in_pool(pointer, class, what, sizeof what)) {
+        /* said */
     } else if (mbi_guarded_holds(pointer)) {
         (void)snprintf(what, sizeof what, "it points before or behind an object");
     } else if (is_on_stack(pointer)) {

@@ -47,11 +47,17 @@
 #define SLOT_NUMBER_BITS 32
 #define SLOT_NUMBER_MASK (((uint64_t)1 << SLOT_NUMBER_BITS) - 1)
 
-/* Where the slots of a pool lie; but for carved_end constant once the pool exists. */
+/* Where the slots of a pool lie; but for the atomic ones constant once the pool exists. */
 struct slot_space {
-    char *dense;          /* first byte of the dense span */
-    char *wide;           /* first byte of the wide span */
-    uint64_t dense_units; /* 8-byte units of the dense span, 0 without one */
+    char *dense; /* first byte of the dense span */
+    char *wide;  /* first byte of the wide span */
+    /*
+     * 8-byte units of the dense span, 0 without one. Lowered once, under the pool's lock, when that
+     * span ends early: before there is any slot in the wide one. relaxed [DENSE-UNITS]: the
+     * number of a dense slot is the same with both values, and whoever holds a wide slot got it by
+     * an order that brings the new one along.
+     */
+    _Atomic uint64_t dense_units;
     /*
      * All slot numbers there are are below: the one where fresh slots begin. Written under the
      * pool's lock, before anybody has the slots. relaxed [CARVED]: whoever holds a slot, or a batch
@@ -66,21 +72,27 @@ struct batch_stack {
     char isolation[ISOLATION_BYTES - sizeof(uint64_t)];
 };
 
+MBI_HOT_INLINE uint64_t slot_space_dense_units(const struct slot_space *space)
+{
+    return atomic_load_explicit(&space->dense_units, memory_order_relaxed); /* [DENSE-UNITS] */
+}
+
 MBI_HOT_INLINE uint64_t slot_space_number(const struct slot_space *space, const struct slot *slot)
 {
+    uint64_t dense_units = slot_space_dense_units(space);
     uint64_t dense_unit = (uint64_t)((uintptr_t)slot - (uintptr_t)space->dense) / SIZE_STEP_BYTES;
-    if (dense_unit < space->dense_units) {
+    if (dense_unit < dense_units) {
         return dense_unit;
     }
     uint64_t wide_unit = (uint64_t)((uintptr_t)slot - (uintptr_t)space->wide) / SIZE_STEP_BYTES;
-    return space->dense_units + wide_unit;
+    return dense_units + wide_unit;
 }
 
 MBI_HOT_INLINE struct slot *slot_space_slot(const struct slot_space *space, uint64_t number)
 {
-    char *address = number < space->dense_units
-                        ? space->dense + number * SIZE_STEP_BYTES
-                        : space->wide + (number - space->dense_units) * SIZE_STEP_BYTES;
+    uint64_t dense_units = slot_space_dense_units(space);
+    char *address = number < dense_units ? space->dense + number * SIZE_STEP_BYTES
+                                         : space->wide + (number - dense_units) * SIZE_STEP_BYTES;
     return (struct slot *)(void *)address;
 }
 
@@ -101,7 +113,8 @@ static inline bool slot_space_is_carved(const struct slot_space *space)
 static inline uint64_t slot_space_carved_dense_bytes(const struct slot_space *space)
 {
     uint64_t end = atomic_load_explicit(&space->carved_end, memory_order_relaxed); /* [CARVED] */
-    return (end < space->dense_units ? end : space->dense_units) * SIZE_STEP_BYTES;
+    uint64_t dense_units = slot_space_dense_units(space);
+    return (end < dense_units ? end : dense_units) * SIZE_STEP_BYTES;
 }
 
 /* Whether an address lies where slots were carved. */

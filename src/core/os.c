@@ -1,6 +1,6 @@
 /*
- * os: mmap, mprotect, madvise, mincore, getrlimit, sysconf, clocks, files, membarrier, futex, and
- * where we run.
+ * os: mmap, mprotect, madvise, mincore, getrlimit, sysconf, clocks, files, membarrier, futex, random
+ * numbers, and where we run.
  */
 #include "core/os.h"
 
@@ -8,14 +8,20 @@
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <linux/membarrier.h>
+#include <linux/random.h>
 #include <sched.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+
+#ifndef MAP_FIXED_NOREPLACE
+#define MAP_FIXED_NOREPLACE 0x100000 /* Linux 4.17; glibc before 2.27 does not name it */
+#endif
 
 size_t mbi_os_page_bytes(void)
 {
@@ -65,9 +71,47 @@ bool mbi_os_commit(void *start, size_t bytes)
     return mprotect(start, bytes, PROT_READ | PROT_WRITE) == 0;
 }
 
-bool mbi_os_ask_for_huge_pages(void *start, size_t bytes)
+enum { MAP_AT_FLAGS = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE };
+
+/* Before Linux 4.17 the address is only a hint, and something else may come back. */
+static bool is_mapped_at(const void *start, size_t bytes, void *mapped)
 {
-    return madvise(start, bytes, MADV_HUGEPAGE) == 0;
+    if (mapped != MAP_FAILED && mapped != start) {
+        munmap(mapped, bytes);
+        errno = EEXIST;
+    }
+    return mapped == start;
+}
+
+bool mbi_os_map_at(void *start, size_t bytes, enum os_pages pages)
+{
+    /* MAP_STACK: no huge pages, from Linux 6.7 on; nothing before. */
+    int flags = MAP_AT_FLAGS | (pages == OS_PAGES_SMALL ? MAP_STACK : 0);
+    return is_mapped_at(start, bytes, mmap(start, bytes, PROT_READ | PROT_WRITE, flags, -1, 0));
+}
+
+bool mbi_os_reserve_at(void *start, size_t bytes)
+{
+    /* Not mmap: ThreadSanitizer's takes the address away, where it has its shadow. */
+    long mapped = syscall(SYS_mmap, start, bytes, PROT_NONE, MAP_AT_FLAGS, -1, (off_t)0);
+    return is_mapped_at(start, bytes, (void *)mapped);
+}
+
+bool mbi_os_ask_for_pages(void *start, size_t bytes, enum os_pages pages)
+{
+    return pages == OS_PAGES_AS_SET
+           || madvise(start, bytes, pages == OS_PAGES_HUGE ? MADV_HUGEPAGE : MADV_NOHUGEPAGE) == 0;
+}
+
+/* The kernel puts this on the main thread's stack; the caller's own may be anywhere. */
+unsigned mbi_os_address_bits(void)
+{
+    int here;
+    uintptr_t top = getauxval(AT_RANDOM);
+    if (top == 0) {
+        top = (uintptr_t)&here;
+    }
+    return 64U - (unsigned)__builtin_clzll(top);
 }
 
 bool mbi_os_release(void *start, size_t bytes)
@@ -118,6 +162,24 @@ void mbi_os_sleep_ms(unsigned milliseconds)
                              .tv_nsec = (long)(milliseconds % 1000) * 1000000 };
     syscall(SYS_nanosleep, &time, NULL);
     errno = saved_errno;
+}
+
+/* A finalizer of 64 bits: each bit of the result depends on all of the value (Stafford's Mix13). */
+static uint64_t mix(uint64_t value)
+{
+    value = (value ^ value >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    value = (value ^ value >> 27) * UINT64_C(0x94d049bb133111eb);
+    return value ^ value >> 31;
+}
+
+uint64_t mbi_os_random(void)
+{
+    uint64_t value = 0;
+    if (syscall(SYS_getrandom, &value, sizeof value, GRND_NONBLOCK, 0) != (long)sizeof value) {
+        value = mix(mbi_os_clock_ns()) ^ mix((uint64_t)(uintptr_t)&value)
+                ^ mix((uint64_t)syscall(SYS_getpid));
+    }
+    return value;
 }
 
 size_t mbi_os_memory_bytes(void)

@@ -36,8 +36,27 @@ void mbi_os_unreserve(void *start, size_t bytes);
 /* Makes whole pages of a reservation readable and writable; they are zero when first touched. */
 bool mbi_os_commit(void *start, size_t bytes);
 
-/* Asks for transparent huge pages in a reservation; false when the kernel has none to give. */
-bool mbi_os_ask_for_huge_pages(void *start, size_t bytes);
+/* Of what size the kernel may make the pages of a mapping. */
+enum os_pages { OS_PAGES_SMALL, OS_PAGES_HUGE, OS_PAGES_AS_SET /* by the administrator */ };
+
+/*
+ * Maps fresh zeroed pages, which can be read and written, at exactly this address, and never over
+ * anything: EEXIST when something lies there. Small pages are asked for where the kernel can be
+ * asked in the same call (Linux 6.7).
+ */
+bool mbi_os_map_at(void *start, size_t bytes, enum os_pages pages);
+
+/* The same, but without access: address space that nobody else gets. */
+bool mbi_os_reserve_at(void *start, size_t bytes);
+
+/* Asks for the pages of a mapping to be so; false when the kernel knows no huge pages. */
+bool mbi_os_ask_for_pages(void *start, size_t bytes, enum os_pages pages);
+
+/* So many bits has an address at the top of the user space, where the main thread's stack is. */
+unsigned mbi_os_address_bits(void);
+
+/* Any number, hard to guess when the kernel has random numbers to give. Waits for nothing. */
+uint64_t mbi_os_random(void);
 
 /* Gives whole pages back: they stay accessible, and are zero when they are touched again. */
 bool mbi_os_release(void *start, size_t bytes);

@@ -125,6 +125,9 @@ void mbi_pool_push_batch(struct pool *pool, uint64_t chain, struct transfer_coun
 static struct slot_run pool_carve_for_use_locked(struct pool *pool, size_t rounds_wanted)
 {
     struct slot_run run = mbi_pool_carve_locked(pool, rounds_wanted);
+    while (run.rounds == 0 && mbi_pool_end_span_early_locked(pool)) { /* once for each span */
+        run = mbi_pool_carve_locked(pool, rounds_wanted);
+    }
     pool->touched_end = pool->carve_next;
     return run;
 }
@@ -221,16 +224,33 @@ struct slot_run mbi_pool_obtain(struct pool *pool, size_t rounds_wanted, uint64_
     return run;
 }
 
+void mbi_pool_touch_run(const struct pool *pool, struct slot_run run)
+{
+    enum { PAGE_BYTES_MIN = 4096 }; /* where pages are larger, some are written to twice */
+    size_t index = 0;
+    while (index < run.rounds) {
+        char *slot = run.first + index * pool->slot_bytes;
+        /* relaxed [FRESH]: nobody else has the slot. An exchange, as it reads with a write access. */
+        uint64_t word = atomic_exchange_explicit((_Atomic uint64_t *)(void *)slot, 0,
+                                                 memory_order_relaxed);
+        pool_expect_fresh(pool, word);
+        /* Any other slot that begins in the page shares it; the next one may cross its end. */
+        size_t page_rest = PAGE_BYTES_MIN - (uintptr_t)slot % PAGE_BYTES_MIN;
+        index += (page_rest + pool->slot_bytes - 1) / pool->slot_bytes;
+    }
+}
+
 uint64_t mbi_pool_link_run(const struct pool *pool, struct slot_run run)
 {
+    mbi_pool_touch_run(pool, run);
     char *cursor = run.first;
     for (size_t behind = run.rounds - 1; behind > 0; behind--) {
         char *next = cursor + pool->slot_bytes;
-        pool_expect_fresh(pool, (struct slot *)(void *)cursor);
+        pool_expect_fresh(pool, ((struct slot *)(void *)cursor)->rest);
         ((struct slot *)(void *)cursor)->rest = chain_make((struct slot *)(void *)next, behind);
         cursor = next;
     }
-    pool_expect_fresh(pool, (struct slot *)(void *)cursor);
+    pool_expect_fresh(pool, ((struct slot *)(void *)cursor)->rest);
     ((struct slot *)(void *)cursor)->rest = 0;
     return chain_make((struct slot *)(void *)run.first, run.rounds);
 }

@@ -3,8 +3,9 @@
  *
  * Ladder: above region and batch_stack. Callers: the thread caches; statistics.
  *
- *   span   | colour | carved ............ | committed, not carved | reserved ............ |
- *          ^span    ^first slot           ^carve_next             ^commit_end             ^carve_end
+ *   span   | colour | carved ......... | committed, not carved | mapped, not committed | ....... |
+ *          ^span    ^first slot        ^carve_next             ^commit_end             ^mapped_end
+ *                                                                                       carve_end^
  *
  * For every pool, at rest:
  *   carved = live + in magazines + in the centre + loose + sorted + orphaned + quarantined
@@ -76,6 +77,8 @@ struct pool {
     char *touched_end; /* what was carved for use ends here; the rest only to fill a page up */
     char *commit_end;
     char *carve_end; /* end of the last whole slot of the tier in use */
+    struct extent dense_extent;
+    struct extent wide_extent;
     bool wide;       /* carving from the wide span */
     uint64_t loose;  /* a chain, shorter than a batch */
     /* Lists of batches, from one central stack each: their first slots' numbers. */
@@ -155,16 +158,23 @@ void mbi_pool_push_batch(struct pool *pool, uint64_t chain, struct transfer_coun
 struct slot_run mbi_pool_obtain(struct pool *pool, size_t rounds_wanted, uint64_t *chain);
 
 /*
- * Fresh memory is zero, but for what a program wrote past its objects. When it is a link, the slot
- * was freed before it existed, and is in some magazine.
+ * A fresh slot's first word. Fresh memory is zero, but for what a program wrote past its objects.
+ * When it is a link, the slot was freed before it existed, and is in some magazine.
  */
-static inline void pool_expect_fresh(const struct pool *pool, const struct slot *slot)
+static inline void pool_expect_fresh(const struct pool *pool, uint64_t word)
 {
-    if (MBI_UNLIKELY(slot->rest != 0) && slot_space_has(&pool->space, chain_first(slot->rest))
-        && chain_rounds(slot->rest) < pool->rounds) {
-        mbi_slot_space_corrupted(&pool->space, slot->rest);
+    if (MBI_UNLIKELY(word != 0) && slot_space_has(&pool->space, chain_first(word))
+        && chain_rounds(word) < pool->rounds) {
+        mbi_slot_space_corrupted(&pool->space, word);
     }
 }
+
+/*
+ * Before anything else reads a fresh run: makes the first access to each of its pages a write, and
+ * expects fresh words there. A read first would have the kernel map its page of zeros, and the
+ * write that follows fault a second time.
+ */
+void mbi_pool_touch_run(const struct pool *pool, struct slot_run run);
 
 /* Links a run of fresh slots in address order, at least one. */
 uint64_t mbi_pool_link_run(const struct pool *pool, struct slot_run run);
@@ -226,6 +236,14 @@ MBI_HOT_INLINE bool pools_have_deferred(void)
 bool mbi_pool_lock(struct pool *pool);
 void mbi_pool_unlock(struct pool *pool);
 struct slot_run mbi_pool_carve_locked(struct pool *pool, size_t rounds_wanted);
+
+/*
+ * Where somebody else's memory lies in the span that is carved, and none of ours can be mapped, the
+ * span ends with the last whole slot before. True when that is news: then carve may find some.
+ */
+bool mbi_pool_end_span_early_locked(struct pool *pool);
+
+/* For trim, too. */
 void mbi_pool_set_loose_locked(struct pool *pool, uint64_t chain);
 
 static inline unsigned pool_lock_name(const struct pool *pool)
@@ -239,11 +257,19 @@ static inline struct sorted *pool_carved_span(struct pool *pool)
     return pool->wide ? &pool->wide_sorted : &pool->dense_sorted;
 }
 
+static inline struct extent *pool_carved_extent(struct pool *pool)
+{
+    return pool->wide ? &pool->wide_extent : &pool->dense_extent;
+}
+
 /* Slots carved from one of the pool's spans. Under the lock. */
 size_t mbi_pool_carved_locked(struct pool *pool, const struct sorted *sorted);
 
-/* Where an address in one of the pool's spans lies; in *into how far into its slot. Locks. */
-enum pool_location { POOL_SLOT_START, POOL_SLOT_INSIDE, POOL_NOT_CARVED };
+/*
+ * Where an address in one of the pool's spans lies; in *into how far into its slot. What the pool
+ * has not mapped there is somebody else's, if anybody's. Locks.
+ */
+enum pool_location { POOL_SLOT_START, POOL_SLOT_INSIDE, POOL_NOT_CARVED, POOL_NOT_MAPPED };
 enum pool_location mbi_pool_locate(struct pool *pool, const void *address, size_t *into);
 
 /* Adds the pool's blocks to the bins, by how full they are (core/sorted.h). */

@@ -9,16 +9,35 @@
 /*
  * Colour: class c starts (1 + c * COLOUR_PAGES) pages into its span. Without it the spans, which
  * are a power of two apart, compete for the same cache and TLB sets. The first page is never
- * used, so that slot number 0 is free to mean "none"; without huge pages it is never committed
+ * used, so that slot number 0 is free to mean "none"; without huge pages it is never mapped
  * either, and a run-off from the span below faults.
  */
 enum { COLOUR_PAGES = 1, SPAN_PER_COLOURS = 8 /* a span gives at most an eighth to its colour */ };
 
+/* Without huge pages none at all: those that the kernel makes by itself come back when they go. */
+static enum os_pages pages_of(bool dense)
+{
+    if (!mbi_config.huge_pages) {
+        return OS_PAGES_SMALL;
+    }
+    return dense ? OS_PAGES_HUGE : OS_PAGES_AS_SET;
+}
+
+/* The map of a span, which there is. */
+static void map_lay_out(const struct pool *pool, struct sorted *sorted)
+{
+    size_t bytes;
+    char *map = mbi_region_map(pool->class, sorted == &pool->wide_sorted, &bytes);
+    mbi_sorted_place(sorted, map, bytes, pages_of(false));
+}
+
 /* Where the slots of a span lie; there may be no such span, and then it has none. */
 static void span_lay_out(const struct pool *pool, char *span, size_t span_bytes,
-                         struct sorted *sorted)
+                         struct sorted *sorted, struct extent *extent)
 {
     size_t page_bytes = mbi_os_page_bytes();
+    bool dense = sorted == &pool->dense_sorted;
+    extent_init(extent, span, 0, pages_of(dense));
     if (span == NULL) {
         mbi_sorted_init(sorted, NULL, pool->slot_bytes, 0, page_bytes);
         return;
@@ -27,51 +46,73 @@ static void span_lay_out(const struct pool *pool, char *span, size_t span_bytes,
     size_t colour = (1 + pool->class * COLOUR_PAGES % colours) * page_bytes;
     size_t slots = (span_bytes - colour) / pool->slot_bytes;
     mbi_sorted_init(sorted, span + colour, pool->slot_bytes, slots, page_bytes);
+    map_lay_out(pool, sorted);
+    size_t bytes = round_up(colour + slots * pool->slot_bytes, page_bytes);
+    /* A huge page begins with the span: then the colour is mapped too. */
+    size_t unused = dense && mbi_config.huge_pages ? 0 : colour;
+    extent_init(extent, span + unused, bytes - unused, pages_of(dense));
 }
 
 /* Starts carving at the beginning of a span; leaves the pool exhausted when there is none. */
-static void pool_enter_span(struct pool *pool, char *span, const struct sorted *sorted)
+static void pool_enter_span(struct pool *pool, bool wide)
 {
+    pool->wide = wide;
+    const struct sorted *sorted = pool_carved_span(pool);
     pool->carve_next = sorted->first;
-    /* A huge page begins with the span: then the colour is committed too. */
-    pool->commit_end = mbi_config.huge_pages ? span : sorted->first;
+    pool->commit_end = pool_carved_extent(pool)->first;
     pool->carve_end = sorted->first + sorted->slots_max * pool->slot_bytes;
-}
-
-static void pool_enter_wide_span(struct pool *pool)
-{
-    pool->wide = true;
-    pool_enter_span(pool, pool->space.wide, &pool->wide_sorted);
 }
 
 /* Slot numbers end the pool: dense and wide units together must fit 32 bits. */
 static size_t pool_wide_bytes(const struct pool *pool)
 {
-    size_t units_max = SLOT_NUMBER_MASK - pool->space.dense_units;
+    size_t units_max = SLOT_NUMBER_MASK - slot_space_dense_units(&pool->space);
     size_t span_bytes = mbi_region.wide_span_bytes;
     return span_bytes / SIZE_STEP_BYTES > units_max ? units_max * SIZE_STEP_BYTES : span_bytes;
+}
+
+static void pool_set_dense_units(struct pool *pool, uint64_t units)
+{
+    atomic_store_explicit(&pool->space.dense_units, units,
+                          memory_order_relaxed); /* [DENSE-UNITS] */
 }
 
 void mbi_pool_lay_out(struct pool *pool)
 {
     pool->space.dense = mbi_region_dense_span(pool->class);
     pool->space.wide = mbi_region_wide_span(pool->class);
-    pool->space.dense_units = mbi_region.dense_span_bytes / SIZE_STEP_BYTES;
-    span_lay_out(pool, pool->space.dense, mbi_region.dense_span_bytes, &pool->dense_sorted);
-    span_lay_out(pool, pool->space.wide, pool_wide_bytes(pool), &pool->wide_sorted);
-    if (pool->space.dense != NULL) {
-        pool_enter_span(pool, pool->space.dense, &pool->dense_sorted);
-    } else {
-        pool_enter_wide_span(pool);
-    }
+    pool_set_dense_units(pool, mbi_region.dense_span_bytes / SIZE_STEP_BYTES);
+    span_lay_out(pool, pool->space.dense, mbi_region.dense_span_bytes, &pool->dense_sorted,
+                 &pool->dense_extent);
+    span_lay_out(pool, pool->space.wide, pool_wide_bytes(pool), &pool->wide_sorted,
+                 &pool->wide_extent);
+    pool_enter_span(pool, pool->space.dense == NULL);
 }
 
-static bool pool_commit_bytes_locked(struct pool *pool, size_t bytes)
+bool mbi_pool_end_span_early_locked(struct pool *pool)
+{
+    const struct extent *extent = pool_carved_extent(pool);
+    struct sorted *sorted = pool_carved_span(pool);
+    if (extent->end >= pool->carve_end) {
+        return false;
+    }
+    /* The colour's pages, which huge pages have mapped, may be all there is. */
+    size_t bytes = extent->end > sorted->first ? (size_t)(extent->end - sorted->first) : 0;
+    sorted->slots_max = bytes / pool->slot_bytes;
+    pool->carve_end = sorted->first + sorted->slots_max * pool->slot_bytes;
+    if (!pool->wide) {
+        pool_set_dense_units(pool, (size_t)(pool->carve_end - pool->space.dense) / SIZE_STEP_BYTES);
+    }
+    return true;
+}
+
+/* With `ahead` more may be mapped than is committed, in order to be called seldom. */
+static bool pool_commit_bytes_locked(struct pool *pool, size_t bytes, bool ahead)
 {
     if (!mbi_limit_charge(bytes)) {
         return false;
     }
-    if (!mbi_os_commit(pool->commit_end, bytes)) {
+    if (!mbi_extent_grow(pool_carved_extent(pool), pool->commit_end + bytes, ahead)) {
         mbi_limit_return(bytes);
         return false;
     }
@@ -113,15 +154,15 @@ static bool pool_commit_locked(struct pool *pool, size_t bytes)
     if (block_bytes > (size_t)(limit - pool->commit_end)) {
         block_bytes = (size_t)(limit - pool->commit_end);
     }
-    return pool_commit_bytes_locked(pool, block_bytes)
-           || (needed_bytes < block_bytes && pool_commit_bytes_locked(pool, needed_bytes));
+    return pool_commit_bytes_locked(pool, block_bytes, true)
+           || pool_commit_bytes_locked(pool, needed_bytes, false);
 }
 
 struct slot_run mbi_pool_carve_locked(struct pool *pool, size_t rounds_wanted)
 {
     struct slot_run run = { .first = NULL, .rounds = 0 };
     if (pool->carve_next == pool->carve_end && !pool->wide) {
-        pool_enter_wide_span(pool);
+        pool_enter_span(pool, true);
     }
     size_t rounds = (size_t)(pool->carve_end - pool->carve_next) / pool->slot_bytes;
     if (rounds > rounds_wanted) {

@@ -14,23 +14,11 @@ size_t mbi_pool_resident_bytes(struct pool *pool)
     if (!mbi_lock_acquire(pool_lock_name(pool))) {
         return counter_read(&pool->committed_bytes); /* a fork is under way: no more than this */
     }
-    bool wide = pool->wide;
-    char *end = pool->commit_end;
+    struct extent dense = pool->dense_extent;
+    struct extent wide = pool->wide_extent;
     mbi_lock_release(pool_lock_name(pool));
-
-    char *dense = pool->space.dense;
-    if (!wide) {
-        return dense != NULL ? mbi_os_resident_bytes(dense, (size_t)(end - dense)) : 0;
-    }
-    /* The dense span is used up: all of it, but perhaps its colour, is committed. */
-    size_t resident = 0;
-    if (dense != NULL) {
-        resident += mbi_os_resident_bytes(dense, mbi_region.dense_span_bytes);
-    }
-    if (pool->space.wide != NULL) {
-        resident += mbi_os_resident_bytes(pool->space.wide, (size_t)(end - pool->space.wide));
-    }
-    return resident;
+    return mbi_os_resident_bytes(dense.first, (size_t)(dense.mapped_end - dense.first))
+           + mbi_os_resident_bytes(wide.first, (size_t)(wide.mapped_end - wide.first));
 }
 
 size_t mbi_pool_carved_locked(struct pool *pool, const struct sorted *sorted)
@@ -44,17 +32,19 @@ size_t mbi_pool_carved_locked(struct pool *pool, const struct sorted *sorted)
 enum pool_location mbi_pool_locate(struct pool *pool, const void *address, size_t *into)
 {
     size_t in_dense = (size_t)((uintptr_t)address - (uintptr_t)pool->space.dense);
-    bool is_dense = in_dense < pool->space.dense_units * SIZE_STEP_BYTES;
+    bool is_dense = in_dense < slot_space_dense_units(&pool->space) * SIZE_STEP_BYTES;
     const struct sorted *sorted = is_dense ? &pool->dense_sorted : &pool->wide_sorted;
     if (!mbi_lock_acquire(pool_lock_name(pool))) {
-        return POOL_NOT_CARVED;
+        return POOL_NOT_MAPPED; /* not known: another thread forks */
     }
     size_t carved = mbi_pool_carved_locked(pool, sorted);
+    bool mapped = extent_has(&pool->dense_extent, address)
+                  || extent_has(&pool->wide_extent, address);
     mbi_lock_release(pool_lock_name(pool));
     /* The colour is before the first slot: then the difference is huge. */
     size_t offset = (size_t)((uintptr_t)address - (uintptr_t)sorted->first);
     if (offset >= carved * pool->slot_bytes) {
-        return POOL_NOT_CARVED;
+        return mapped ? POOL_NOT_CARVED : POOL_NOT_MAPPED;
     }
     *into = offset % pool->slot_bytes;
     return *into == 0 ? POOL_SLOT_START : POOL_SLOT_INSIDE;

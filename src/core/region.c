@@ -1,7 +1,5 @@
-/* region: how much address space to ask for, and where the tiers lie in it. */
+/* region: how much address space to ask for, where, and how it is mapped piece by piece. */
 #include "core/region.h"
-
-#include "core/os.h"
 
 #include <errno.h>
 
@@ -15,6 +13,8 @@ struct region mbi_region = {
     .wide_shift = 0,
 };
 
+static _Atomic size_t claimed_bytes;
+
 /*
  * One way to lay out the region; the wide tier may be absent (shift 0), and so may the dense one.
  */
@@ -23,11 +23,35 @@ struct layout {
     unsigned wide_shift;
 };
 
+static const struct layout largest = { .dense = true, .wide_shift = WIDE_SHIFT_MAX };
+
+static size_t layout_wide_span_bytes(struct layout layout)
+{
+    return layout.wide_shift != 0 ? (size_t)1 << layout.wide_shift : 0;
+}
+
+static size_t layout_dense_span_bytes(struct layout layout)
+{
+    return layout.dense ? DENSE_SPAN_BYTES : 0;
+}
+
 static size_t layout_bytes(struct layout layout)
 {
-    size_t dense = layout.dense ? DENSE_TIER_BYTES : 0;
-    size_t wide = layout.wide_shift != 0 ? ((size_t)1 << layout.wide_shift) * SIZE_CLASS_COUNT : 0;
-    return dense + wide;
+    return (layout_dense_span_bytes(layout) + layout_wide_span_bytes(layout)) * SIZE_CLASS_COUNT;
+}
+
+/* A map has two halves, for bits and for blocks: of its span a 64th is enough for both. */
+static size_t map_bytes(size_t span_bytes)
+{
+    size_t bytes = span_bytes / REGION_MAP_PER_SPAN;
+    return bytes != 0 && bytes < REGION_MAP_BYTES_MIN ? REGION_MAP_BYTES_MIN : bytes;
+}
+
+static size_t layout_bytes_with_maps(struct layout layout)
+{
+    size_t maps = map_bytes(layout_dense_span_bytes(layout))
+                  + map_bytes(layout_wide_span_bytes(layout));
+    return layout_bytes(layout) + maps * SIZE_CLASS_COUNT;
 }
 
 /* The next smaller layout; false past the last. */
@@ -49,9 +73,10 @@ static bool layout_shrink(struct layout *layout)
 
 static void region_publish(uintptr_t base, struct layout layout)
 {
-    mbi_region.reserved_bytes = layout_bytes(layout);
-    mbi_region.dense_span_bytes = layout.dense ? DENSE_SPAN_BYTES : 0;
-    mbi_region.wide_span_bytes = layout.wide_shift != 0 ? (size_t)1 << layout.wide_shift : 0;
+    mbi_region.bytes = layout_bytes(layout);
+    mbi_region.dense_span_bytes = layout_dense_span_bytes(layout);
+    mbi_region.wide_span_bytes = layout_wide_span_bytes(layout);
+    mbi_region.map_base = base + layout_bytes(layout);
     if (layout.dense) {
         atomic_store_explicit(&mbi_region.dense_base, base, memory_order_relaxed); /* [REGION] */
         base += DENSE_TIER_BYTES;
@@ -63,29 +88,85 @@ static void region_publish(uintptr_t base, struct layout layout)
     }
 }
 
-int mbi_region_reserve(size_t bytes_max)
+static void claimed_add(size_t bytes)
 {
-    size_t limit = mbi_os_address_space_limit();
-    size_t half = limit / 2; /* the rest is for the program's own mappings */
-    struct layout layout = { .dense = true, .wide_shift = WIDE_SHIFT_MAX };
+    atomic_fetch_add_explicit(&claimed_bytes, bytes, memory_order_relaxed); /* [CLAIMED] */
+}
+
+size_t mbi_region_claimed_bytes(void)
+{
+    return atomic_load_explicit(&claimed_bytes, memory_order_relaxed); /* [CLAIMED] */
+}
+
+/* Where places are, in 128ths of the user space; see the table in the header. */
+struct places {
+    unsigned first;
+    unsigned each;
+    unsigned count;
+};
+enum { PLACE_UNIT_BITS = 7, PLACES_WIDE_BITS = 47 };
+static const struct places wide_places = { .first = 17, .each = 3, .count = 5 };
+static const struct places narrow_places = { .first = 2, .each = 15, .count = 2 };
+
+/* Takes a place that no other copy of the library has, and any base in it. */
+static bool claim_place(size_t bytes_max)
+{
+    unsigned bits = mbi_os_address_bits();
+    uintptr_t unit = (uintptr_t)1 << (bits - PLACE_UNIT_BITS);
+    const struct places *places = bits >= PLACES_WIDE_BITS ? &wide_places : &narrow_places;
+    size_t place_bytes = places->each * unit;
+    size_t page_bytes = mbi_os_page_bytes();
+    struct layout layout = largest;
+    /* One step is lost to the page at the beginning. */
+    while (layout_bytes(layout) > bytes_max
+           || layout_bytes_with_maps(layout) + REGION_ALIGNMENT_BYTES > place_bytes) {
+        if (!layout_shrink(&layout)) {
+            return false;
+        }
+    }
+    size_t steps = (place_bytes - layout_bytes_with_maps(layout)) / REGION_ALIGNMENT_BYTES;
+    uint64_t random = mbi_os_random();
+    for (unsigned i = 0; i < places->count; i++) {
+        uintptr_t start = (places->first + (random + i) % places->count * places->each) * unit;
+        if (start + place_bytes <= (uintptr_t)1 << CHAIN_ADDRESS_BITS
+            && mbi_os_reserve_at((void *)start, page_bytes)) {
+            size_t step = 1 + (size_t)(random / places->count % steps);
+            region_publish(start + step * REGION_ALIGNMENT_BYTES, layout);
+            claimed_add(page_bytes);
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool reserve_all(size_t bytes_max)
+{
+    size_t half = mbi_os_address_space_limit() / 2; /* the rest is for the program's own mappings */
+    struct layout layout = largest;
     do {
-        size_t bytes = layout_bytes(layout);
-        if (bytes > bytes_max || bytes > half) {
+        size_t bytes = layout_bytes_with_maps(layout) + REGION_ALIGNMENT_BYTES;
+        if (layout_bytes(layout) > bytes_max || bytes > half) {
             continue;
         }
-        size_t reserved_bytes = bytes + REGION_ALIGNMENT_BYTES;
-        void *start = mbi_os_reserve(reserved_bytes);
+        void *start = mbi_os_reserve(bytes);
         if (start == NULL) {
             continue;
         }
-        if ((uintptr_t)start + reserved_bytes > (uintptr_t)1 << CHAIN_ADDRESS_BITS) {
-            mbi_os_unreserve(start, reserved_bytes);
+        if ((uintptr_t)start + bytes > (uintptr_t)1 << CHAIN_ADDRESS_BITS) {
+            mbi_os_unreserve(start, bytes);
             continue;
         }
         region_publish(round_up((uintptr_t)start, REGION_ALIGNMENT_BYTES), layout);
-        return 0;
+        mbi_region.reserved_bytes = bytes;
+        claimed_add(bytes);
+        return true;
     } while (layout_shrink(&layout));
-    return -ENOMEM;
+    return false;
+}
+
+int mbi_region_claim(size_t bytes_max)
+{
+    return claim_place(bytes_max) || reserve_all(bytes_max) ? 0 : -ENOMEM;
 }
 
 char *mbi_region_dense_span(size_t class)
@@ -100,4 +181,75 @@ char *mbi_region_wide_span(size_t class)
                                           memory_order_relaxed); /* [REGION] */
     size_t span_bytes = mbi_region.wide_span_bytes;
     return span_bytes != 0 ? (char *)(base + class * span_bytes) : NULL;
+}
+
+char *mbi_region_map(size_t class, bool of_wide, size_t *bytes)
+{
+    size_t dense_bytes = map_bytes(mbi_region.dense_span_bytes);
+    size_t wide_bytes = map_bytes(mbi_region.wide_span_bytes);
+    *bytes = of_wide ? wide_bytes : dense_bytes;
+    uintptr_t of_class = mbi_region.map_base + class * (dense_bytes + wide_bytes);
+    return (char *)(of_wide ? of_class + dense_bytes : of_class);
+}
+
+/*
+ * What is mapped at a time: a 16th of what there is, in order to be called seldom, and not more, as
+ * whoever writes a core file writes it all.
+ */
+static size_t piece_bytes(const struct extent *extent, size_t needed_bytes)
+{
+    const size_t piece_step_bytes = (size_t)64 << 10;
+    const size_t piece_bytes_max = (size_t)4 << 20;
+    size_t bytes = (size_t)(extent->mapped_end - extent->first) / 16;
+    size_t left = (size_t)(extent->end - extent->mapped_end);
+    if (extent->crowded || extent->pages == OS_PAGES_HUGE) {
+        return needed_bytes;
+    }
+    bytes = round_down(bytes < piece_bytes_max ? bytes : piece_bytes_max, piece_step_bytes);
+    bytes = bytes < left ? bytes : left;
+    return bytes > needed_bytes ? bytes : needed_bytes;
+}
+
+static bool map_piece(char *start, size_t bytes, enum os_pages pages)
+{
+    return mbi_region.reserved_bytes != 0 ? mbi_os_commit(start, bytes)
+                                          : mbi_os_map_at(start, bytes, pages);
+}
+
+/*
+ * Not for a mapping in which no huge page has room: that spares short processes the calls. All of
+ * the extent each time, so that the kernel makes one mapping of it.
+ */
+static void ask_for_pages(const struct extent *extent)
+{
+    const size_t huge_page_bytes_min = (size_t)2 << 20; /* there are none of less */
+    size_t bytes = (size_t)(extent->mapped_end - extent->first);
+    if (bytes >= huge_page_bytes_min) {
+        (void)mbi_os_ask_for_pages(extent->first, bytes, extent->pages);
+    }
+}
+
+bool mbi_extent_grow(struct extent *extent, const char *wanted_end, bool ahead)
+{
+    if (wanted_end <= extent->mapped_end) {
+        return true;
+    }
+    if (wanted_end > extent->end) {
+        return false;
+    }
+    int saved_errno = errno;
+    size_t bytes = (size_t)(wanted_end - extent->mapped_end);
+    bytes = ahead ? piece_bytes(extent, bytes) : bytes;
+    bool mapped = map_piece(extent->mapped_end, bytes, extent->pages);
+    if (mapped) {
+        extent->mapped_end += bytes;
+        claimed_add(mbi_region.reserved_bytes != 0 ? 0 : bytes);
+        ask_for_pages(extent);
+    } else if (errno == EEXIST && ahead) {
+        extent->crowded = true;
+    } else if (errno == EEXIST) {
+        extent->end = extent->mapped_end;
+    }
+    errno = saved_errno;
+    return mapped;
 }

@@ -1,22 +1,50 @@
 /*
- * region: the one reservation, its two tiers of 64 spans, and the class of an address.
+ * region: the place of the spans in the address space, what of them is mapped, and the class of an
+ * address.
  *
- * Ladder: above os and config. Callers: pool (spans), the fast paths (class of a pointer).
+ * Ladder: above os. Callers: pool (spans), sorted (the memory of its bits), the fast paths (class
+ * of a pointer).
  *
- *   dense_base            wide_base
- *   | 64 spans of 64 MiB | 64 spans of 2^wide_shift bytes, 32 GiB when there is room       |
- *   |0|1|2| ...       |63|   0    |   1    |   2    | ...                         |   63   |
+ *   dense_base            wide_base                                       map_base
+ *   | 64 spans of 64 MiB | 64 spans of 2^wide_shift bytes, 32 GiB at most | maps of all spans  |
+ *   |0|1|2| ...       |63|   0    |   1    |   2    | ...         |   63  |0|1|2| ...       |63|
  *
- * The class of an address is a subtraction and a shift: free reads no metadata. A pool commits
+ * The class of an address is a subtraction and a shift: free reads no metadata. A pool uses
  * its dense span first, since dense page tables save page walks, then its wide one.
  *
  * When the address space is short the wide tier shrinks by halves; when it would be no larger
  * than a dense one it goes, and below that the wide tier stands alone with spans of 32 MiB down
  * to 1 MiB. The dense tier's shift so remains a constant of the fast path.
+ *
+ * Nothing of all this is mapped before it is used. Each span, and each map, is mapped from its
+ * beginning, piece by piece (struct extent). So the process is as large as its memory: a limit on
+ * address space (RLIMIT_AS), locked memory, core files and top see what is used.
+ *
+ * The place. The kernel hands addresses out from the top of the user space down; without a limit of
+ * the stack from a third (x86-64) or a quarter (aarch64) of it up; programs, and the heap behind
+ * them, are at two thirds or at the bottom. It gives none between an eighth and a quarter unless
+ * it is asked for that very address. In 128ths of the user space, of which AddressSanitizer's
+ * shadow takes those up to 16:
+ *
+ *   user space                      a 128th  places                            spans
+ *   47 bits: x86-64, LA57 included    1 TiB  5 of 3 TiB from 0x1100_0000_0000  64 MiB, 32 GiB
+ *   48 bits: aarch64, also with 52    2 TiB  5 of 6 TiB from 0x2200_0000_0000  64 MiB, 32 GiB
+ *   42 bits: aarch64, 64 KiB pages   32 GiB  2 of 480 GiB from 0x10_0000_0000  64 MiB, 4 GiB
+ *   39 bits: aarch64                  4 GiB  2 of 60 GiB from 0x2_0000_0000    64 MiB, 512 MiB
+ *
+ * One process may have several copies of the library (in plugins, or under the drop-in), and what
+ * is in one's spans must not be in the other's. So each copy takes a place for itself, by a page
+ * without access at its beginning that only one of them can map, and has its spans somewhere in
+ * there, by a random number.
+ *
+ * Where no place is free, or the kernel or a tool (ThreadSanitizer) has nothing to give
+ * there, all is reserved at once, without access, wherever the kernel likes, in less and less until
+ * it agrees, and at most half of RLIMIT_AS. Pieces are made accessible there instead of mapped.
  */
 #ifndef MEMORYBUCKET_CORE_REGION_H
 #define MEMORYBUCKET_CORE_REGION_H
 
+#include "core/os.h"
 #include "core/size_class.h"
 
 enum { DENSE_SHIFT = 26, WIDE_SHIFT_MAX = 35, WIDE_SHIFT_MIN = 20 };
@@ -32,7 +60,7 @@ enum { DENSE_SHIFT = 26, WIDE_SHIFT_MAX = 35, WIDE_SHIFT_MIN = 20 };
 #define REGION_NOWHERE ((uintptr_t)1 << 63)
 
 /*
- * Written once, by mbi_region_reserve, before the first slot exists. Read by every free. relaxed
+ * Written once, by mbi_region_claim, before the first slot exists. Read by every free. relaxed
  * [REGION]: a thread that holds a pointer into the region got it, directly or through others,
  * from a thread that had seen these values, and whatever handed it the pointer orders it after
  * that. A thread that holds a foreign pointer gets "not ours" from the old values, the new ones
@@ -44,9 +72,11 @@ struct region {
     _Atomic uintptr_t wide_base;
     _Atomic unsigned wide_shift;
     /* The rest is written before the first slot exists and read under no lock afterwards. */
-    size_t reserved_bytes; /* 0: no reservation could be had, every request is the system's */
+    size_t bytes;            /* of all spans; 0: no place, every request is the system's */
     size_t dense_span_bytes; /* DENSE_SPAN_BYTES, or 0 without that tier */
     size_t wide_span_bytes;  /* 1 << wide_shift, or 0 without that tier */
+    uintptr_t map_base;
+    size_t reserved_bytes; /* all at once; 0: nothing, it is mapped as it is used */
 };
 
 extern MBI_HIDDEN struct region mbi_region;
@@ -81,14 +111,61 @@ MBI_HOT_INLINE size_t region_class_of(const void *address)
 }
 
 /*
- * Reserves at most `bytes_max` of address space, and at most half of RLIMIT_AS, less and less
- * until the kernel agrees. Returns 0, or -ENOMEM when not even REGION_BYTES_MIN could be had; the
- * library then works on the system allocator alone. Called once, under the init lock.
+ * Finds a place for spans of at most `bytes_max` together. Returns 0, or -ENOMEM when there is
+ * none for REGION_BYTES_MIN; the library then works on the system allocator alone. Called once,
+ * under the init lock.
  */
-int mbi_region_reserve(size_t bytes_max);
+int mbi_region_claim(size_t bytes_max);
+
+/*
+ * Address space that the region takes up now, in pieces or at once. relaxed [CLAIMED]: a statistic
+ * with many writers, which orders nothing.
+ */
+size_t mbi_region_claimed_bytes(void);
 
 /* First byte of a class's span in each tier; NULL where the tier does not exist. */
 char *mbi_region_dense_span(size_t class);
 char *mbi_region_wide_span(size_t class);
+
+/*
+ * What is mapped of a span or a map, from its beginning; under the lock of whoever owns it.
+ *
+ *   | mapped ....................... | not mapped ............... |
+ *   ^first                           ^mapped_end                  ^end
+ */
+struct extent {
+    char *first;
+    char *mapped_end;
+    char *end; /* of what there is; lower than it was when somebody else's memory lies there */
+    enum os_pages pages;
+    bool crowded; /* somebody else's memory is near: no more at a time than is needed */
+};
+
+/* Nothing of [first, first + bytes) yet; whole pages. */
+static inline void extent_init(struct extent *extent, char *first, size_t bytes,
+                               enum os_pages pages)
+{
+    *extent = (struct extent){
+        .first = first, .mapped_end = first, .end = first + bytes, .pages = pages
+    };
+}
+
+static inline bool extent_has(const struct extent *extent, const void *address)
+{
+    return (uintptr_t)address - (uintptr_t)extent->first
+           < (uintptr_t)extent->mapped_end - (uintptr_t)extent->first;
+}
+
+/*
+ * Maps on, to `wanted_end` at least, which is a page's end. With `ahead` it maps some more, in
+ * order to be called seldom; whoever is refused that tries again without. False when the kernel
+ * gives no memory or the extent ends before; where somebody else's memory lies in the way it ends
+ * for ever. Preserves errno.
+ */
+bool mbi_extent_grow(struct extent *extent, const char *wanted_end, bool ahead);
+
+/* Nothing mapped yet of the memory for the map (core/sorted.h) of one of the class's spans. */
+enum { REGION_MAP_BYTES_MIN = 128 << 10, REGION_MAP_PER_SPAN = 32 /* a 32nd of the span */ };
+char *mbi_region_map(size_t class, bool of_wide, size_t *bytes);
 
 #endif

@@ -18,6 +18,14 @@ void mbi_sorted_init(struct sorted *sorted, char *first, size_t slot_bytes, size
     };
 }
 
+void mbi_sorted_place(struct sorted *sorted, char *map, size_t bytes, enum os_pages pages)
+{
+    extent_init(&sorted->blocks_extent, map, bytes / 2, pages);
+    extent_init(&sorted->bits_extent, map + bytes / 2, bytes - bytes / 2, pages);
+    sorted->blocks = (struct sorted_block *)(void *)sorted->blocks_extent.first;
+    sorted->bits = (uint64_t *)(void *)sorted->bits_extent.first;
+}
+
 /* Slots that begin below this byte of the span. */
 static size_t slots_begun(const struct sorted *sorted, size_t byte)
 {
@@ -84,31 +92,30 @@ static size_t blocks_bytes(const struct sorted *sorted, size_t slots)
     return round_up(blocks * sizeof(struct sorted_block), mbi_os_page_bytes());
 }
 
+/* All the slots that begin in the blocks of the first `slots`. */
+static bool cover_to(struct sorted *sorted, size_t slots, bool ahead)
+{
+    size_t covered = block_end_slot(sorted, block_of(sorted, slots - 1));
+    struct extent *blocks = &sorted->blocks_extent;
+    struct extent *bits = &sorted->bits_extent;
+    if (!mbi_extent_grow(blocks, blocks->first + blocks_bytes(sorted, covered), ahead)
+        || !mbi_extent_grow(bits, bits->first + bits_bytes(covered), ahead)) {
+        return false;
+    }
+    sorted->covered = covered;
+    return true;
+}
+
 bool mbi_sorted_cover(struct sorted *sorted, size_t slots)
 {
     assert(slots <= sorted->slots_max);
     if (slots <= sorted->covered) {
         return true;
     }
-    size_t blocks_max = blocks_bytes(sorted, sorted->slots_max);
-    if (sorted->bits == NULL) {
-        char *start = mbi_os_reserve(blocks_max + bits_bytes(sorted->slots_max));
-        if (start == NULL) {
-            return false;
-        }
-        sorted->blocks = (struct sorted_block *)(void *)start;
-        sorted->bits = (uint64_t *)(void *)(start + blocks_max);
-    }
     /* Twice as much as before each time, so that growing costs a few calls in all. */
     size_t wanted = slots > 2 * sorted->covered ? slots : 2 * sorted->covered;
     wanted = wanted < sorted->slots_max ? wanted : sorted->slots_max;
-    wanted = block_end_slot(sorted, block_of(sorted, wanted - 1));
-    if (!mbi_os_commit(sorted->blocks, blocks_bytes(sorted, wanted))
-        || !mbi_os_commit(sorted->bits, bits_bytes(wanted))) {
-        return false;
-    }
-    sorted->covered = wanted;
-    return true;
+    return cover_to(sorted, wanted, true) || cover_to(sorted, slots, false);
 }
 
 static uint64_t word_mask(size_t first_bit, size_t end_bit)

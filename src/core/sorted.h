@@ -1,7 +1,7 @@
 /*
  * sorted: free slots of one span as bits in address order, and the pages that were given back.
  *
- * Ladder: above size_class and os. Callers: pool, which holds its lock.
+ * Ladder: above region. Callers: pool, which holds its lock.
  *
  *   block     64 KiB of the span:  |         0         |         1         |         2 ...
  *   pages                          |   |   |   |   |   |   |   |   |   |   |
@@ -18,13 +18,13 @@
  * Slots are taken lowest address first: that leaves the higher ones to drain and go back (the
  * first-fit rule whose fragmentation Johnstone and Wilson, ISMM 1998, found to be lowest).
  *
- * The memory of bits and blocks is reserved once for the whole span and made accessible as the
+ * The memory of bits and blocks, the map, has a place beside the spans and is mapped there as the
  * span is carved: 1 bit a slot, and 4 bytes a block.
  */
 #ifndef MEMORYBUCKET_CORE_SORTED_H
 #define MEMORYBUCKET_CORE_SORTED_H
 
-#include "core/size_class.h"
+#include "core/region.h"
 
 enum { SORTED_BLOCK_BYTES = 64 << 10, OCCUPANCY_BINS = 11 };
 
@@ -38,12 +38,14 @@ struct sorted {
     /* Constant from mbi_sorted_init on. */
     char *first;         /* slot 0; on a page */
     size_t slot_bytes;
-    size_t slots_max;    /* of the span */
+    size_t slots_max;    /* of the span; lowered once, if that ends early (pool_carve.c) */
     size_t page_bytes;
     uint64_t reciprocal; /* of the slot's units, for mbi_sorted_index */
 
-    uint64_t *bits; /* NULL at first: mbi_sorted_cover */
-    struct sorted_block *blocks;
+    uint64_t *bits;              /* both constant from mbi_sorted_place on, and mapped by */
+    struct sorted_block *blocks; /* mbi_sorted_cover */
+    struct extent bits_extent;
+    struct extent blocks_extent;
     size_t covered; /* slots that bits and blocks exist for */
 
     size_t slots;
@@ -64,6 +66,12 @@ struct page_run {
 /* Empty, for the span whose first slot is `first`, a page's first byte. */
 void mbi_sorted_init(struct sorted *sorted, char *first, size_t slot_bytes, size_t slots_max,
                      size_t page_bytes);
+
+/*
+ * Where the map goes, of which nothing is mapped yet; a 32nd of the span, and at least
+ * REGION_MAP_BYTES_MIN. Before the first cover.
+ */
+void mbi_sorted_place(struct sorted *sorted, char *map, size_t bytes, enum os_pages pages);
 
 /*
  * Makes room for the slots below `slots`. False when the kernel gives no memory. Calls it only when

@@ -98,8 +98,9 @@ static void sort_locked(struct pool *pool, const uint32_t *begin, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         struct slot *slot = slot_space_slot(&pool->space, begin[i]);
-        struct sorted *sorted =
-            begin[i] < pool->space.dense_units ? &pool->dense_sorted : &pool->wide_sorted;
+        struct sorted *sorted = begin[i] < slot_space_dense_units(&pool->space)
+                                    ? &pool->dense_sorted
+                                    : &pool->wide_sorted;
         mbi_sorted_add(sorted, sorted_index(sorted, slot));
     }
     counter_add(&pool->sorted_slots, count);

@@ -45,7 +45,7 @@ size_t mbi_check_quarantined(size_t class);
 
 /*
  * Turns checked mode on if the configuration or a tool that watches the process asks for it. Under
- * the init lock, after the configuration was read and before the region is reserved; false when
+ * the init lock, after the configuration was read and before the region has its place; false when
  * every request shall go to the system allocator, so that no region is needed.
  */
 bool mbi_check_init(void);

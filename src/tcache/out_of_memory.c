@@ -90,7 +90,7 @@ static bool handler_asks_for_retry(size_t size_bytes)
 
 MBI_COLD void *mbi_thread_cache_spill(size_t class, size_t alignment_bytes)
 {
-    if (mbi_region.reserved_bytes == 0 || mbi_lock_is_closed()) {
+    if (mbi_region.bytes == 0 || mbi_lock_is_closed()) {
         /* No pool has any slot, or may be asked: only the system allocator is left. */
         return serve_from_system(class, alignment_bytes);
     }

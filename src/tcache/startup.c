@@ -24,10 +24,12 @@ static bool pools_wanted;
 
 static void report(void)
 {
-    mbi_message("reserved %zu MiB, spans of %zu + %zu MiB a pool; magazines of %u (8 bytes) to %u "
-                "(512 bytes) rounds; blocks of %zu KiB; thread caches up to %zu KiB%s",
-                mbi_region.reserved_bytes >> 20, mbi_region.dense_span_bytes >> 20,
-                mbi_region.wide_span_bytes >> 20, mbi_config.magazine_rounds[0],
+    mbi_message("reserved %zu MiB, spans of %zu + %zu MiB a pool%s; magazines of %u (8 bytes) to "
+                "%u (512 bytes) rounds; blocks of %zu KiB; thread caches up to %zu KiB%s",
+                mbi_region_claimed_bytes() >> 20, mbi_region.dense_span_bytes >> 20,
+                mbi_region.wide_span_bytes >> 20,
+                mbi_region.reserved_bytes == 0 ? ", mapped as they are used" : "",
+                mbi_config.magazine_rounds[0],
                 mbi_config.magazine_rounds[SIZE_CLASS_COUNT - 1], mbi_config.block_bytes >> 10,
                 mbi_config.thread_cache_bytes_max >> 10,
                 mbi_config.huge_pages ? "; huge pages asked for" : "");
@@ -38,14 +40,18 @@ static void ask_for_huge_pages(void)
     if (!mbi_config.huge_pages) {
         return;
     }
-    char *dense = mbi_region_dense_span(0);
-    if (dense == NULL) {
+    void *sample = mbi_os_reserve(HUGE_PAGE_BYTES);
+    if (mbi_region_dense_span(0) == NULL) {
         mbi_message("MB_HUGEPAGE=1: no huge pages, as the address space has no room for them");
         mbi_config_no_huge_pages();
-    } else if (!mbi_os_ask_for_huge_pages(dense, DENSE_TIER_BYTES)) {
+    } else if (sample != NULL
+               && !mbi_os_ask_for_pages(sample, HUGE_PAGE_BYTES, OS_PAGES_HUGE)) {
         /* A number: strerror may allocate, and this may be inside the first malloc. */
         mbi_message("MB_HUGEPAGE=1: no huge pages, as the kernel refuses (errno %d)", errno);
         mbi_config_no_huge_pages();
+    }
+    if (sample != NULL) {
+        mbi_os_unreserve(sample, HUGE_PAGE_BYTES);
     }
 }
 
@@ -53,7 +59,7 @@ static void startup_locked(void)
 {
     mbi_config_read(mbi_os_page_bytes());
     pools_wanted = mbi_check_init();
-    if (pools_wanted && mbi_region_reserve(mbi_config.region_bytes) != 0 && mbi_config.verbose) {
+    if (pools_wanted && mbi_region_claim(mbi_config.region_bytes) != 0 && mbi_config.verbose) {
         mbi_message("no address space for the pools: every request goes to the system allocator");
     }
     ask_for_huge_pages();
@@ -89,7 +95,7 @@ int mbi_startup(void)
         mbi_lock_release(LOCK_INIT);
         errno = saved_errno;
     }
-    return mbi_region.reserved_bytes != 0 || !pools_wanted ? 0 : -ENOMEM;
+    return mbi_region.bytes != 0 || !pools_wanted ? 0 : -ENOMEM;
 }
 
 int mbi_startup_patiently(void)

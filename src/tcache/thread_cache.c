@@ -6,6 +6,7 @@
 #include "core/config.h"
 #include "core/decay.h"
 #include "core/large.h"
+#include "core/os.h"
 #include "core/region.h"
 #include "tcache/budget.h"
 #include "tcache/checked.h"
@@ -244,9 +245,10 @@ size_t mbi_thread_cache_take_many(size_t class, size_t count, void **out)
         } else if (run.rounds == 0) {
             break;
         }
+        mbi_pool_touch_run(pool, run);
         for (size_t round = 0; round < run.rounds; round++) {
-            char *slot = run.first + round * pool->slot_bytes;
-            pool_expect_fresh(pool, (struct slot *)(void *)slot);
+            struct slot *slot = (struct slot *)(void *)(run.first + round * pool->slot_bytes);
+            pool_expect_fresh(pool, slot->rest);
             out[done++] = slot;
         }
     }
@@ -324,11 +326,19 @@ static struct thread_cache *thread_cache_begin_slow_free(void)
     return mbi_thread_cache_begin_slow();
 }
 
-static _Noreturn MBI_COLD void refuse_free(const struct pool *pool, const void *pointer)
+/* A pointer into the pool's spans that is no slot of it: if anybody's, somebody else's. */
+static MBI_COLD void free_foreign(struct pool *pool, void *pointer)
 {
-    mbi_message("invalid free: %p lies in pool %zu (%zu bytes), which has not got that far",
-                pointer, pool->class, pool->slot_bytes);
-    abort();
+    int saved_errno = errno;
+    size_t into;
+    if (mbi_pool_locate(pool, pointer, &into) != POOL_NOT_MAPPED || !mbi_os_is_mapped(pointer)) {
+        mbi_message("invalid free: %p lies in pool %zu (%zu bytes), which has not got that far",
+                    pointer, pool->class, pool->slot_bytes);
+        abort();
+    }
+    mbi_thread_cache_count_large(0, 1);
+    mbi_large_free(pointer);
+    errno = saved_errno;
 }
 
 MBI_COLD void mbi_thread_cache_free_slow(void *pointer, const struct magazine *full,
@@ -341,7 +351,8 @@ MBI_COLD void mbi_thread_cache_free_slow(void *pointer, const struct magazine *f
     int saved_errno = errno;
     size_t class = magazine_class(full);
     if (MBI_UNLIKELY(!slot_space_has(&mbi_pools[class].space, pointer))) {
-        refuse_free(&mbi_pools[class], pointer);
+        free_foreign(&mbi_pools[class], pointer);
+        return;
     }
     struct thread_cache *cache = thread_cache_begin_slow_free();
     if (MBI_UNLIKELY(cache == NULL)) {

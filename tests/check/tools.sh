@@ -25,8 +25,7 @@ expect() {
 }
 
 build gcc plain
-# No room for the whole reservation under valgrind.
-memcheck=(env MB_REGION_SIZE=16G valgrind -q --leak-check=full "$work/plain")
+memcheck=(valgrind -q --leak-check=full "$work/plain")
 expect 'memcheck, use after free' 'bytes inside a block of size 40 free' "${memcheck[@]}" use_after_free
 expect 'memcheck, overflow' '0 bytes after a block of size 40 alloc' "${memcheck[@]}" overflow
 expect 'memcheck, double free' 'Invalid free()' "${memcheck[@]}" double_free
@@ -44,7 +43,7 @@ for compiler in gcc clang; do
     expect "ASan ($compiler), leak" '400 byte(s) leaked in 10 allocation(s)' "$work/sanitized" leak
     expect "ASan ($compiler), nothing" '' "$work/sanitized" nothing
     # The pools, annotated, where they are asked for.
-    pools=(env MB_CHECK=double_free,size MB_REGION_SIZE=16G "$work/sanitized")
+    pools=(env MB_CHECK=double_free,size "$work/sanitized")
     expect "ASan ($compiler) on the pools, use after free" 'use-after-poison' "${pools[@]}" use_after_free
     expect "ASan ($compiler) on the pools, overflow" 'use-after-poison' "${pools[@]}" overflow
     expect "ASan ($compiler) on the pools, nothing" '' "${pools[@]}" nothing

@@ -34,7 +34,7 @@ __attribute__((destructor)) static void free_last(void)
 
 int main(void)
 {
-    bool pools = mbi_region.reserved_bytes != 0;
+    bool pools = mbi_region.bytes != 0;
     CHECK(pools || TEST_IS_SANITIZED, "no pools");
     check_accounting(pools ? MB_POOL_COUNT + 1 : 0);
     mb_free_batch(MB_POOL_COUNT, from_preinit);

@@ -1,5 +1,6 @@
 /*
- * MB_HUGEPAGE=1: threads work as ever, and the kernel has been asked for huge pages.
+ * huge_pages [off]: with MB_HUGEPAGE=1 threads work as ever, and the kernel has been asked for huge
+ * pages; without, it has been asked to make none, whatever it does for the rest of the process.
  */
 #include "testing.h"
 
@@ -25,8 +26,8 @@ static bool kernel_has_them(void)
     return file != NULL && strstr(line, "[never]") == NULL;
 }
 
-/* What the kernel says of the mapping that an address lies in: was it asked for huge pages? */
-static bool asked_for(const void *address)
+/* What the kernel says of the mapping that an address lies in: has it a flag? */
+static bool has_flag(const void *address, const char *flag)
 {
     char line[512];
     bool inside = false;
@@ -39,7 +40,7 @@ static bool asked_for(const void *address)
         if (sscanf(line, "%llx-%llx ", &start, &end) == 2) {
             inside = start <= (uintptr_t)address && (uintptr_t)address < end;
         } else if (inside && strncmp(line, "VmFlags:", 8) == 0) {
-            asked = strstr(line, " hg") != NULL;
+            asked = strstr(line, flag) != NULL;
         }
     }
     fclose(file);
@@ -48,9 +49,10 @@ static bool asked_for(const void *address)
 
 int main(int argc, char **argv)
 {
+    bool off = argc == 2 && strcmp(argv[1], "off") == 0;
     if (getenv("MB_HUGEPAGE") == NULL) {
-        setenv("MB_HUGEPAGE", "1", 1);
-        CHECK(argc == 1, "no arguments");
+        setenv("MB_HUGEPAGE", off ? "0" : "1", 1);
+        CHECK(argc == 1 || off, "usage: huge_pages [off]");
         execv("/proc/self/exe", argv);
         CHECK(false, "execv");
     }
@@ -66,9 +68,14 @@ int main(int argc, char **argv)
         puts("this kernel has no transparent huge pages: that they are asked for was not checked");
         return SKIPPED;
     }
-    void *object = mb_alloc(64);
-    CHECK(asked_for(object), "the kernel was not asked for huge pages");
-    CHECK(!asked_for(&threads), "the whole process is, and so nothing was shown");
-    mb_free(object);
+    /* Enough that a huge page would have room: the kernel need not be told before. */
+    static void *objects[OBJECTS];
+    CHECK(mb_alloc_batch(64, OBJECTS, objects) == OBJECTS, "no memory");
+    void *object = objects[OBJECTS - 1];
+    CHECK(has_flag(object, " hg") == !off, "huge pages were %sasked for", off ? "" : "not ");
+    CHECK(has_flag(object, " nh") == off, "small pages were %sasked for", off ? "not " : "");
+    CHECK(!has_flag(&threads, " hg") && !has_flag(&threads, " nh"),
+          "the whole process is so, and so nothing was shown");
+    mb_free_batch(OBJECTS, objects);
     return 0;
 }

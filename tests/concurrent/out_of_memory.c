@@ -1,5 +1,6 @@
 /*
- * out_of_memory: mmap, mprotect and malloc refuse, at the start and later.
+ * out_of_memory [no-place|reserved]: mmap, mprotect and malloc refuse, at the start and later;
+ * where pools have no place at all, and where their address space is reserved at once.
  *
  * The linker puts the __wrap_ functions between the library and the C library. The library comes
  * up before main, so what shall fail at that moment is said in the environment, and the program
@@ -8,27 +9,51 @@
 #include "testing.h"
 
 #include "core/limit.h"
+#include "core/region.h"
 #include "tcache/thread_cache.h"
 
 #include <errno.h>
+#include <stdarg.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
-static bool mmap_fails;
-static bool mprotect_fails;
+static bool mmap_fails;    /* but for the pools' memory */
+static bool commits_fail; /* the pools' memory, mapped or made accessible */
 static bool malloc_fails;
 
 void *__real_mmap(void *start, size_t bytes, int protection, int flags, int file, off_t offset);
 int __real_mprotect(void *start, size_t bytes, int protection);
+long __real_syscall(long number, ...);
+long __wrap_syscall(long number, ...);
 void *__real_malloc(size_t size);
 void *__wrap_mmap(void *start, size_t bytes, int protection, int flags, int file, off_t offset);
 int __wrap_mprotect(void *start, size_t bytes, int protection);
 void *__wrap_malloc(size_t size);
 
+/* How the library takes a place. */
+long __wrap_syscall(long number, ...)
+{
+    va_list arguments;
+    long words[6];
+    va_start(arguments, number);
+    for (size_t i = 0; i < 6; i++) {
+        words[i] = va_arg(arguments, long);
+    }
+    va_end(arguments);
+    if (number == SYS_mmap
+        && (getenv("TEST_NO_PLACE") != NULL || getenv("TEST_RESERVED") != NULL)) {
+        errno = EEXIST;
+        return -1;
+    }
+    return __real_syscall(number, words[0], words[1], words[2], words[3], words[4], words[5]);
+}
+
 void *__wrap_mmap(void *start, size_t bytes, int protection, int flags, int file, off_t offset)
 {
-    bool at_start = protection == PROT_NONE && getenv("TEST_NO_RESERVATION") != NULL;
-    if (mmap_fails || at_start) {
+    bool placed = (flags & MAP_FIXED_NOREPLACE) != 0;
+    bool at_start = protection == PROT_NONE && getenv("TEST_NO_PLACE") != NULL;
+    if ((placed ? commits_fail : mmap_fails) || at_start) {
         errno = ENOMEM;
         return MAP_FAILED;
     }
@@ -37,7 +62,7 @@ void *__wrap_mmap(void *start, size_t bytes, int protection, int flags, int file
 
 int __wrap_mprotect(void *start, size_t bytes, int protection)
 {
-    if (mprotect_fails) {
+    if (commits_fail) {
         errno = ENOMEM;
         return -1;
     }
@@ -54,7 +79,7 @@ void *__wrap_malloc(size_t size)
 }
 
 /* Everything works on the system allocator alone. */
-static void without_reservation(void)
+static void without_place(void)
 {
     CHECK(mb_init() == -ENOMEM, "mb_init says %d", mb_init());
     for (size_t size = 0; size <= 600; size++) {
@@ -146,7 +171,7 @@ static void without_commits(void)
     void *from_larger = mb_alloc(512);
     mb_free(from_larger); /* the last pool has slots */
 
-    mprotect_fails = true;
+    commits_fail = true;
     errno = 0;
     void *object = mb_alloc(320);
     CHECK(object != NULL && mb_usable_size(object) == 512 && errno == 0,
@@ -172,7 +197,7 @@ static void without_commits(void)
     CHECK(mb_realloc(object, 600) == NULL && ((unsigned char *)object)[319] == 0x44,
           "a failed mb_realloc touched its object");
     malloc_fails = false;
-    mprotect_fails = false;
+    commits_fail = false;
 
     mb_free(object);
     void *again = mb_alloc(48);
@@ -187,19 +212,21 @@ static void without_commits(void)
 
 int main(int argc, char **argv)
 {
-    if (argc == 2 && strcmp(argv[1], "no-reservation") == 0) {
-        if (getenv("TEST_NO_RESERVATION") == NULL) {
-            setenv("TEST_NO_RESERVATION", "1", 1);
-            execv("/proc/self/exe", argv);
-        }
-        without_reservation();
-        return 0;
-    }
+    bool no_place = argc == 2 && strcmp(argv[1], "no-place") == 0;
+    bool reserved = argc == 2 && strcmp(argv[1], "reserved") == 0;
     if (getenv("MB_BLOCK_SIZE") == NULL) {
         setenv("MB_BLOCK_SIZE", "4K", 1); /* a block is just what the first run needs */
+        if (no_place || reserved) {
+            setenv(no_place ? "TEST_NO_PLACE" : "TEST_RESERVED", "1", 1);
+        }
         execv("/proc/self/exe", argv);
     }
+    if (no_place) {
+        without_place();
+        return 0;
+    }
     mb_free(mb_alloc(24));
+    CHECK(!reserved || mbi_region.reserved_bytes != 0, "nothing is reserved");
     without_caches();
     without_commits();
     return 0;

@@ -1,7 +1,6 @@
 /*
  * overcommit MODE: the library serves under each vm.overcommit_memory, 0 (heuristic), 1 (always)
- * and 2 (never): address space that is reserved without access counts in none of them, and blocks
- * count as they are committed.
+ * and 2 (never): nothing counts that is not used, as nothing else is mapped.
  *
  * Needs root, and changes the whole machine for a moment, so that no other test may run meanwhile.
  * A guard, which no signal to this program or its group reaches, puts the old mode back as soon as
@@ -63,14 +62,16 @@ static void serve(void)
     CHECK(getrlimit(RLIMIT_AS, &limit) == 0, "getrlimit");
     CHECK(limit.rlim_cur != RLIM_INFINITY
               || mbi_region.wide_span_bytes == (size_t)1 << WIDE_SHIFT_MAX,
-          "only %zu bytes are reserved", mbi_region.reserved_bytes);
+          "spans of %zu bytes", mbi_region.wide_span_bytes);
+    CHECK(mbi_region_claimed_bytes() <= 1 << 20, "%zu bytes are claimed",
+          mbi_region_claimed_bytes());
     for (size_t i = 0; i < THREADS; i++) {
         threads[i] = start_thread(run, NULL);
     }
     for (size_t i = 0; i < THREADS; i++) {
         pthread_join(threads[i], NULL);
     }
-    /* A child's copy counts too: what is committed, and not what is reserved. */
+    /* A child's copy counts too. */
     pid_t pid = fork();
     CHECK(pid >= 0, "fork");
     if (pid == 0) {

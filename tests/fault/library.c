@@ -22,28 +22,33 @@
 struct configuration {
     const char *name;
     const char *variables[3][2];
+    bool places_refused; /* so that address space is reserved at once, and made accessible */
     bool keys_taken; /* so that pthread_setspecific allocates (glibc keeps 32 in the thread) */
     void (*parts[5])(void);
 };
 
 static const struct configuration configurations[] = {
-    { "plain", { { NULL } }, false, { workload_sizes, workload_threads, workload_memory } },
-    { "limit", { { "MB_BLOCK_SIZE", "16K" } }, false, { workload_sizes, workload_limit } },
+    { "plain", { { NULL } }, false, false, { workload_sizes, workload_threads, workload_memory } },
+    { "limit", { { "MB_BLOCK_SIZE", "16K" } }, false, false, { workload_sizes, workload_limit } },
     { "narrow",
       { { "MB_REGION_SIZE", "64M" }, { "MB_BLOCK_SIZE", "4K" }, { "MB_CACHE_MAX", "1M" } },
+      false,
       true,
       { workload_sizes, workload_fill_narrow_pools, workload_threads, workload_memory } },
     { "decay",
       { { "MB_DECAY_MS", "0" } },
       false,
+      false,
       { workload_sizes, workload_threads, workload_memory } },
-    { "wide", { { "MB_BLOCK_SIZE", "16M" } }, false, { workload_fill_dense_pool } },
+    { "wide", { { "MB_BLOCK_SIZE", "16M" } }, false, false, { workload_fill_dense_pool } },
     { "checked", /* no guarded pages: too many calls; nothing is kept: all can be counted */
       { { "MB_CHECK", "size,leak" } },
       false,
+      false,
       { workload_sizes, workload_threads, workload_limit, workload_memory } },
-    { "guarded", { { "MB_CHECK", "1" } }, false, { workload_memory } },
-    { "huge", { { "MB_HUGEPAGE", "1" } }, false, { workload_memory } },
+    { "guarded", { { "MB_CHECK", "1" } }, false, false, { workload_memory } },
+    { "huge", { { "MB_HUGEPAGE", "1" } }, false, false, { workload_memory } },
+    { "reserved", { { NULL } }, true, false, { workload_sizes, workload_memory } },
 };
 
 static const struct configuration *configuration_named(const char *name)
@@ -62,6 +67,7 @@ static void configure(const struct configuration *configuration)
     for (size_t i = 0; i < 3 && configuration->variables[i][0] != NULL; i++) {
         setenv(configuration->variables[i][0], configuration->variables[i][1], 1);
     }
+    wrapped_refuse_places(configuration->places_refused);
     for (size_t i = 0; configuration->keys_taken && i < 40; i++) {
         (void)wrapped_key_create(NULL);
     }
@@ -84,13 +90,15 @@ static int next_descriptor(void)
     return file;
 }
 
-static void come_up(void)
+static void come_up(bool places_refused)
 {
     int error = mb_init();
-    bool reserved = mbi_region.reserved_bytes != 0;
+    bool reserved = mbi_region.bytes != 0;
     CHECK(error == (reserved ? 0 : -ENOMEM), "mb_init says %d", error);
     /* Less is asked for until there is no less. */
     uint64_t refusals = mbi_config.region_bytes == REGION_BYTES_MIN ? 1 : 2;
+    CHECK(!reserved || !places_refused || mbi_region.reserved_bytes != 0,
+          "places were not refused");
     CHECK(reserved || fault_failed_here(FAULT_mmap) >= refusals, "one refusal took all");
     mb_background_stop(); /* MB_BACKGROUND has been obeyed; the checks want no other thread */
 }
@@ -105,7 +113,7 @@ static void check_nothing_is_held(void)
     mb_thread_flush();
     size_t given_back = objects_trim(0);
     const struct mb_stats *stats = objects_check_at_rest();
-    CHECK(given_back != 0 || mbi_region.reserved_bytes == 0 || mbi_config.check != 0,
+    CHECK(given_back != 0 || mbi_region.bytes == 0 || mbi_config.check != 0,
           "trim gives nothing back");
     CHECK(mbi_budget_taken() == 0, "%zu bytes of the budget are taken", mbi_budget_taken());
     for (size_t class = 0; class < MB_POOL_COUNT; class++) {
@@ -138,14 +146,14 @@ int main(int argc, char **argv)
     configure(configuration);
     int descriptor = next_descriptor();
 
-    come_up();
+    come_up(configuration->places_refused);
     CHECK(!mbi_config.huge_pages || fault_failed_here(FAULT_madvise) == 0, "huge pages, refused");
     work(configuration);
     fault_end();
     workload_free_sizes(); /* what was made while calls failed is intact */
     check_nothing_is_resident();
 
-    come_up();
+    come_up(configuration->places_refused);
     work(configuration);
     workload_free_sizes();
     check_nothing_is_held();

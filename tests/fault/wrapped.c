@@ -49,8 +49,19 @@ uint64_t wrapped_threads_created(void)
 
 /* The operating system's. */
 
+static bool places_refused;
+
+void wrapped_refuse_places(bool refused)
+{
+    places_refused = refused;
+}
+
 WRAP(void *, mmap, void *start, size_t bytes, int protection, int flags, int file, off_t offset)
 {
+    if (places_refused && (flags & MAP_FIXED_NOREPLACE) != 0) {
+        errno = EEXIST; /* no fault: so it is in some address spaces */
+        return MAP_FAILED;
+    }
     return fault_fails_with(FAULT_mmap, ENOMEM)
                ? MAP_FAILED
                : __real_mmap(start, bytes, protection, flags, file, offset);
@@ -100,6 +111,9 @@ static bool system_call_fails(long number)
         return fault_fails_with(FAULT_openat, EMFILE);
     case SYS_read:
         return fault_fails_with(FAULT_read, EIO);
+    case SYS_mmap: /* of a place */
+        errno = EEXIST;
+        return places_refused || fault_fails_with(FAULT_mmap, ENOMEM);
     default:
         return false;
     }
@@ -115,8 +129,10 @@ long __wrap_syscall(long number, ...)
     long b = va_arg(arguments, long);
     long c = va_arg(arguments, long);
     long d = va_arg(arguments, long);
+    long e = va_arg(arguments, long);
+    long f = va_arg(arguments, long);
     va_end(arguments);
-    return system_call_fails(number) ? -1 : __real_syscall(number, a, b, c, d);
+    return system_call_fails(number) ? -1 : __real_syscall(number, a, b, c, d, e, f);
 }
 
 /* The threads'. */

@@ -9,7 +9,11 @@
 #define MEMORYBUCKET_TESTS_FAULT_WRAPPED_H
 
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdint.h>
+
+/* Whether mmap says that something lies wherever the library wants to have an address of its own. */
+void wrapped_refuse_places(bool refused);
 
 /* Objects that the system allocator gave out and that were not freed. */
 int64_t wrapped_system_objects(void);

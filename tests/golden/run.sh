@@ -9,7 +9,7 @@ trap 'rm -rf "$work"' EXIT
 
 # count PRELOAD: function, calls and instructions of each, from the profile's own records
 count() {
-    LD_PRELOAD=$1 MB_REGION_SIZE=16G valgrind --tool=callgrind --toggle-collect=measured --compress-strings=no \
+    LD_PRELOAD=$1 valgrind --tool=callgrind --toggle-collect=measured --compress-strings=no \
         --compress-pos=no --callgrind-out-file="$work/profile" "$program" >"$work/log" 2>&1 || {
         cat "$work/log" >&2
         exit 1

@@ -24,6 +24,37 @@ Test(os, reserve_commit_and_count_residency)
     mbi_os_unreserve(start, bytes);
 }
 
+/* At an address of ours, and never over anything. */
+Test(os, map_exactly_where_nothing_is)
+{
+    size_t page = mbi_os_page_bytes();
+    char *start = mbi_os_reserve(4 * page);
+    errno = 0;
+    cr_assert_not(mbi_os_map_at(start + page, page, OS_PAGES_SMALL));
+    cr_assert_eq(errno, EEXIST);
+    cr_assert_not(mbi_os_reserve_at(start + 2 * page, page));
+    cr_assert_eq(errno, EEXIST);
+    mbi_os_unreserve(start, 4 * page);
+
+    cr_assert(mbi_os_map_at(start + page, page, OS_PAGES_SMALL));
+    cr_assert(mbi_os_reserve_at(start + 2 * page, page));
+    cr_assert_eq(start[2 * page - 1], 0);
+    start[2 * page - 1] = 1;
+    cr_assert_not(mbi_os_map_at(start, 2 * page, OS_PAGES_HUGE), "half of it is mapped");
+    cr_assert_not(mbi_os_is_mapped(start));
+    cr_assert_eq(start[2 * page - 1], 1);
+}
+
+/* An address on the stack has as many bits as the user space. */
+Test(os, user_space_and_random_numbers)
+{
+    int here;
+    cr_assert_eq((uintptr_t)&here >> mbi_os_address_bits(), 0);
+    cr_assert_neq((uintptr_t)&here >> (mbi_os_address_bits() - 1), 0);
+    uint64_t random = mbi_os_random();
+    cr_assert(random != mbi_os_random() || random != mbi_os_random());
+}
+
 static void leave(int number)
 {
     _exit(number == SIGSEGV ? 3 : 4);

@@ -215,7 +215,7 @@ Test(pool, the_wide_span_follows_the_dense_one)
             cr_assert_eq(region_class_of(run.first), pool->class);
             struct slot *slot = (struct slot *)(void *)run.first;
             uint64_t number = slot_space_number(&pool->space, slot);
-            cr_assert(number > pool->space.dense_units);
+            cr_assert(number > slot_space_dense_units(&pool->space));
             cr_assert_eq(slot_space_slot(&pool->space, number), slot);
         }
     }

@@ -20,6 +20,9 @@ static void begin(size_t slot_bytes)
 {
     slots_max = SPAN_BYTES / slot_bytes;
     mbi_sorted_init(&sorted, span, slot_bytes, slots_max, PAGE);
+    char *map = mbi_os_reserve(REGION_MAP_BYTES_MIN); /* where nothing is, then */
+    mbi_os_unreserve(map, REGION_MAP_BYTES_MIN);
+    mbi_sorted_place(&sorted, map, REGION_MAP_BYTES_MIN, OS_PAGES_SMALL);
     cr_assert(mbi_sorted_cover(&sorted, slots_max));
 }
 
