@@ -263,7 +263,8 @@ struct mb_stats {
     uint64_t large_frees;     /* pointers passed on to the system allocator's free */
     uint64_t decay_steps;     /* pieces of work that slow paths did to give memory back */
     uint64_t decay_step_ns_max; /* the longest of them */
-    uint64_t reserved[8];     /* 0 */
+    uint64_t decay_volume_steps; /* of them, those done since too much was free, whatever the time */
+    uint64_t reserved[7];     /* 0 */
     struct mb_pool_stats pool[MB_POOL_COUNT];
 };
 

@@ -3,6 +3,7 @@
 
 #include "memorybucket/inline.h"
 
+#include "core/centre.h"
 #include "core/config.h"
 #include "core/decay.h"
 #include "core/region.h"
@@ -66,6 +67,7 @@ void mbi_thread_cache_init(struct thread_cache *cache)
     cache->extra_bytes = 0;
     cache->used_bytes = 0;
     cache->taken_bytes = 0;
+    cache->untold_bytes = 0;
     cache->windows = decay_windows();
     flag_set(&cache->asked, false);
     flag_set(&cache->idle, false);
@@ -315,6 +317,15 @@ void mbi_thread_cache_flush(struct thread_cache *cache)
     assert(cache->used_bytes == 0 && cache->extra_bytes == 0);
     mbi_budget_return(cache->taken_bytes);
     cache->taken_bytes = 0;
+    mbi_thread_cache_tell(cache);
+}
+
+void mbi_thread_cache_tell(struct thread_cache *cache)
+{
+    if (cache->untold_bytes != 0) {
+        mbi_centre_tell(cache->untold_bytes);
+        cache->untold_bytes = 0;
+    }
 }
 
 size_t mbi_thread_cache_rounds(const struct thread_cache *cache, size_t class)
