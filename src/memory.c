@@ -6,6 +6,7 @@
 #include "memorybucket/memorybucket.h"
 
 #include "check/heap.h"
+#include "core/large.h"
 #include "core/limit.h"
 #include "tcache/background.h"
 #include "tcache/out_of_memory.h"
@@ -14,7 +15,9 @@
 size_t mb_trim(size_t keep_bytes)
 {
     (void)mbi_startup();
-    return mbi_out_of_memory_trim(keep_bytes);
+    size_t bytes = mbi_out_of_memory_trim(keep_bytes);
+    mbi_large_give_back();
+    return bytes;
 }
 
 size_t mb_memory_limit_set(size_t bytes)

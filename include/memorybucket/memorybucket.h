@@ -155,9 +155,10 @@ MB_API void mb_thread_busy(void);
  *
  * Several callers take turns. A thread that allocates or frees waits, if at all, for the lock of
  * its pool for a moment. Takes about 20 ns for each free slot that is in no processor's cache, and
- * a system call for each run of pages. Pages that are locked in memory (mlock) stay.
+ * a system call for each run of pages. Pages that are locked in memory (mlock) stay. In the drop-in
+ * the C library's malloc, which serves the large requests, is then asked for its own (malloc_trim).
  *
- * Returns the bytes given back.
+ * Returns the bytes given back, without what the C library gave.
  */
 MB_API size_t mb_trim(size_t keep_bytes);
 

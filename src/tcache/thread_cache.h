@@ -52,6 +52,7 @@ struct thread_cache {
     int64_t untold_bytes; /* flushed less refilled, and not told yet (core/centre.h) */
     _Atomic uint64_t large_allocs;
     _Atomic uint64_t large_frees;
+    uint64_t large_seen; /* of both, when the thread last told that it uses them */
     /*
      * Somebody wants what is cached here: the owner gives it up at its next slow path, to which
      * rounds_max of 0 in all magazines sends its next free. Set by any thread under the registry's
