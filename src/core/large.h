@@ -24,7 +24,8 @@
  * relaxed [NEXT]: each value there ever is can be called at any time.
  */
 struct next_allocator {
-    void *(*_Atomic malloc)(size_t size_bytes);
+    /* In lines of their own: written twice in a process's life, and read by each large request. */
+    _Alignas(ISOLATION_BYTES) void *(*_Atomic malloc)(size_t size_bytes);
     void (*_Atomic free)(void *pointer);
 };
 extern MBI_HIDDEN struct next_allocator mbi_next;
