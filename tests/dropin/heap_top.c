@@ -4,10 +4,12 @@
  *
  *   faults   prints the page faults of rounds in which all large objects are freed
  *   decay    exits 0 when what such rounds left goes back while only small objects come and go
+ *   trim     exits 0 when mb_trim gives it back
  *   mallopt  prints the faults when the program has told malloc to keep little
  */
 #include "check.h"
 
+#include <dlfcn.h>
 #include <malloc.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -17,7 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { LARGE = 600, ROUNDS = 300, BYTES_MIN = 600, BYTES_MAX = 4000,
+enum { LARGE = 600, ROUNDS = 100, BYTES_MIN = 600, BYTES_MAX = 4000,
        BYTES_UNCACHED = 1100, DECAY_LARGE = 4000 };
 
 static void *large[DECAY_LARGE];
@@ -87,9 +89,22 @@ static void use_small(void)
     }
 }
 
+enum { GIVEN_BACK_KIB = 6000 };
+
+static void trim(void)
+{
+    size_t (*mb_trim)(size_t) = (size_t (*)(size_t))(uintptr_t)dlsym(RTLD_DEFAULT, "mb_trim");
+    CHECK(mb_trim != NULL);
+    use_small();
+    free(allocate_and_free_all(DECAY_LARGE)); /* 9 MB */
+    long before = resident_kib();
+    (void)mb_trim(0);
+    CHECK(resident_kib() <= before - GIVEN_BACK_KIB);
+}
+
 static void wait_for_decay(void)
 {
-    enum { TRIES = 3000, GIVEN_BACK_KIB = 6000 };
+    enum { TRIES = 3000 };
     use_small();
     free(allocate_and_free_all(DECAY_LARGE)); /* 9 MB */
     long before = resident_kib();
@@ -109,6 +124,10 @@ int main(int argc, char **argv)
     CHECK(argc == 2);
     if (strcmp(argv[1], "decay") == 0) {
         wait_for_decay();
+        return 0;
+    }
+    if (strcmp(argv[1], "trim") == 0) {
+        trim();
         return 0;
     }
     if (strcmp(argv[1], "mallopt") == 0) {
