@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # MemoryBucket's memory beside the other allocators': what goes back after a peak, by a call and by
-# itself; whether it grows while objects change threads; what sleeping threads keep; what exits cost.
+# itself; what a burst of changing sizes holds; whether it grows while objects change threads; what sleeping threads keep; what exits cost.
 # Installs what is missing, builds the release, measures, and leaves everything in build/bench/.
 # Usage: bench/memory.sh [OPTION...]
 #   --quick             an eighth of the peak, 200 threads, fewer seconds: three minutes, not 25
@@ -65,6 +65,9 @@ peak-mixed-random 1 $thrice memory_peak mixed random $peak
 peak-mixed-ninety 1 $once   memory_peak mixed ninety $peak
 decay-pairs       1 $once   memory_decay pairs $decay_peak $decay_ms SERIES
 decay-bursts      1 $once   memory_decay bursts $decay_peak $decay_ms SERIES
+burst             1 $thrice memory_burst fifo 24 400000
+burst-random      1 $thrice memory_burst random 24 400000
+burst-threads     4 $thrice memory_burst random 24 400000
 transfer-pairs    4 $once   memory_transfer 2 $transfer_ms SERIES
 transfer-one      4 $once   memory_transfer 1 $transfer_ms SERIES
 sleepers          $threads $once memory_sleepers none

@@ -73,6 +73,13 @@ const struct metric_form metric_forms[] = {
     [EXIT_MAX] = IN_NS("exit_max_ns", "Exit of a thread, maximum in us", 1e3),
     [EXIT_CPU] = IN_NS("exit_cpu_ns", "CPU time of a thread's exit, wake-up and all, in us", 1e3),
     [EXIT_ALL] = IN_NS("exit_all_ns", "Wall time until all threads are joined in ms", 1e6),
+    [KEPT_BYTES] = IN_BYTES("kept_bytes", "Kept beyond its phase in MiB", MIB),
+    [AFTER_PHASE] =
+        IN_BYTES("after_phase_bytes", "Resident after a phase, at most, in MiB", MIB),
+    [AFTER_PHASE_ANONYMOUS] =
+        IN_BYTES("after_phase_anonymous_bytes", "Anonymous after a phase, at most, in MiB", MIB),
+    [AFTER_PHASE_LAZYFREE] = IN_BYTES("after_phase_lazyfree_bytes",
+                                      "Lazily free after a phase, at most, in MiB", MIB),
     [AFTER_EXIT] = IN_BYTES("after_exit_bytes", "Resident after the exits in MiB", MIB),
     [AFTER_EXIT_ANONYMOUS] =
         IN_BYTES("after_exit_anonymous_bytes", "Anonymous after the exits in MiB", MIB),
@@ -95,6 +102,7 @@ static const struct table {
     { BELOW_TENTH, false },
     { AFTER_3S, false },
     { AFTER_1S, false },
+    { AFTER_PHASE, false },
     { END, false },
     { SLOPE, false },
     { SLOPE_ERROR, false },
@@ -165,6 +173,7 @@ int main(int argc, char **argv)
     sheet_read(arguments.raw);
     check_same_work(OBJECTS);
     check_same_work(ASKED_BYTES);
+    check_same_work(KEPT_BYTES);
     print_tables();
     report_to_file(arguments.results, "a", write_results);
     if (arguments.plot_data != NULL) {

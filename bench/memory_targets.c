@@ -82,6 +82,18 @@ static void print_decay(unsigned row, unsigned ours)
     printf("  %s\n", judge(seconds, DECAY_MAX_S));
 }
 
+/* At most what the C library's malloc holds, measured in the same run. */
+static void print_burst(unsigned row, unsigned ours)
+{
+    const unsigned glibc = sheet_find_allocator("glibc");
+    double after = sheet_median(row, ours, AFTER_PHASE);
+    double allowed = glibc != sheet.allocators ? sheet_median(row, glibc, AFTER_PHASE) : NAN;
+    printf("%-22s", sheet.row[row].workload);
+    print_number(9, 2, after / MIB);
+    print_number(9, 2, allowed / MIB);
+    printf("  %s\n", judge(after, allowed));
+}
+
 static void print_growth(unsigned row, unsigned ours)
 {
     double slope = sheet_median(row, ours, SLOPE);
@@ -128,6 +140,10 @@ void memory_targets_print(void)
                       "Below a tenth of the peak, seconds\nworkload                     time    "
                       "allowed\n",
                       print_decay, ours);
+        print_section("burst", NULL,
+                      "Resident after a phase, at most that with glibc, MiB\n"
+                      "workload                  at most    allowed\n",
+                      print_burst, ours);
         print_section("transfer-", NULL,
                       "Growth after the first second, at most two standard errors or 0.1 % of "
                       "resident a second, KiB/s\nworkload                    slope   2 errors      "

@@ -6,6 +6,7 @@
 #include "memorybucket/memorybucket.h"
 
 #include "check/heap.h"
+#include "core/large.h"
 #include "core/limit.h"
 #include "tcache/background.h"
 #include "tcache/checked.h"
@@ -16,7 +17,12 @@
 
 size_t mb_trim(size_t keep_bytes)
 {
-    return mbi_startup_patiently() != -EAGAIN ? mbi_out_of_memory_trim(keep_bytes) : 0;
+    if (mbi_startup_patiently() == -EAGAIN) {
+        return 0; /* a signal handler interrupted it */
+    }
+    size_t bytes = mbi_out_of_memory_trim(keep_bytes);
+    mbi_large_give_back();
+    return bytes;
 }
 
 size_t mb_memory_limit_set(size_t bytes)

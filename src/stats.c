@@ -37,6 +37,7 @@ static void stats_begin(void *argument)
     stats->memory_limit = limit_bytes != LIMIT_NONE ? limit_bytes : 0;
     stats->decay_steps = decay.steps;
     stats->decay_step_ns_max = decay.step_ns_max;
+    stats->decay_volume_steps = decay.volume_steps;
     stats->cache_bytes = mbi_budget_taken();
     stats->cache_bytes_max = budget_bytes != SIZE_MAX ? budget_bytes : 0;
     stats->threads = totals.threads_active;

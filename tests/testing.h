@@ -6,7 +6,9 @@
 
 #include "memorybucket/memorybucket.h"
 
+#include "core/centre.h"
 #include "core/pool.h"
+#include "tcache/registry.h"
 
 #include <pthread.h>
 #include <stdbool.h>
@@ -95,6 +97,24 @@ static inline uint64_t held_slots(const struct mb_pool_stats *pool)
            + pool->quarantined;
 }
 
+static inline void told_begin(void *sum)
+{
+    *(int64_t *)sum = mbi_centre_told();
+}
+
+static inline void told_add(const struct thread_cache *cache, void *sum)
+{
+    *(int64_t *)sum += cache->untold_bytes;
+}
+
+/* What was told, and what threads have not told yet, with no other thread at work. */
+static inline int64_t central_bytes_told(void)
+{
+    int64_t sum;
+    mbi_registry_walk(told_begin, told_add, &sum);
+    return sum;
+}
+
 /*
  * With no other thread at work: the accounting equation of every pool, checked against a walk of
  * all that it holds, and against the number of live objects that the test knows of. Returns the
@@ -104,6 +124,7 @@ static inline const struct mb_stats *check_accounting(uint64_t live_expected)
 {
     static struct mb_stats stats;
     uint64_t live = 0;
+    int64_t central_bytes = 0;
     CHECK(mb_stats_get(&stats) == 0, "no statistics");
     for (size_t class = 0; class < MB_POOL_COUNT; class++) {
         const struct mb_pool_stats *pool = &stats.pool[class];
@@ -115,7 +136,10 @@ static inline const struct mb_stats *check_accounting(uint64_t live_expected)
               class, (unsigned long long)pool->carved, (unsigned long long)pool->live,
               (unsigned long long)held);
         live += pool->live;
+        central_bytes += (int64_t)(pool->central * pool->slot_bytes);
     }
+    CHECK(central_bytes == central_bytes_told(), "%lld bytes are in the centre, %lld were told",
+          (long long)central_bytes, (long long)central_bytes_told());
     CHECK(live == live_expected, "%llu slots are live, %llu should be", (unsigned long long)live,
           (unsigned long long)live_expected);
     return &stats;

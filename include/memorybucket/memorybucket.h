@@ -155,9 +155,10 @@ MB_API void mb_thread_busy(void);
  *
  * Several callers take turns. A thread that allocates or frees waits, if at all, for the lock of
  * its pool for a moment. Takes about 20 ns for each free slot that is in no processor's cache, and
- * a system call for each run of pages. Pages that are locked in memory (mlock) stay.
+ * a system call for each run of pages. Pages that are locked in memory (mlock) stay. In the drop-in
+ * the C library's malloc, which serves the large requests, is then asked for its own (malloc_trim).
  *
- * Returns the bytes given back.
+ * Returns the bytes given back, without what the C library gave.
  */
 MB_API size_t mb_trim(size_t keep_bytes);
 
@@ -263,7 +264,8 @@ struct mb_stats {
     uint64_t large_frees;     /* pointers passed on to the system allocator's free */
     uint64_t decay_steps;     /* pieces of work that slow paths did to give memory back */
     uint64_t decay_step_ns_max; /* the longest of them */
-    uint64_t reserved[8];     /* 0 */
+    uint64_t decay_volume_steps; /* of them, those done since too much was free, whatever the time */
+    uint64_t reserved[7];     /* 0 */
     struct mb_pool_stats pool[MB_POOL_COUNT];
 };
 

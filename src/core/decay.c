@@ -2,6 +2,7 @@
 #include "core/decay.h"
 
 #include "core/config.h"
+#include "core/excess.h"
 #include "core/os.h"
 #include "core/trim.h"
 
@@ -15,14 +16,15 @@
 enum { STEP_GAP_NS = 50000, STEP_SLOTS_MIN = 512 };
 
 /*
- * When the next step is due, on the monotonic clock. relaxed [DUE]: a hint for those who pass by;
- * the trim lock decides who does it.
+ * Read by every slow path; written by steps, with the trim lock, when there is something new. The
+ * second is when the next step is due, on the monotonic clock. relaxed [DUE]: a hint for those who
+ * pass by; the trim lock decides who does it.
  */
-static _Atomic uint64_t due_ns;
+struct decay_hints mbi_decay_hints;
 
-/* Under the trim lock. */
+/* By steps, with the trim lock. Nothing here shares a line with what slow paths read. */
 static struct {
-    uint64_t window_ns;
+    _Alignas(ISOLATION_BYTES) uint64_t window_ns;
     uint64_t window_end_ns;
     bool working;           /* there was surplus at its beginning, and not all is done */
     size_t class;           /* whose turn it is */
@@ -31,10 +33,12 @@ static struct {
     uint64_t threads_told_ns; /* when the threads were last told that a window ended */
 } decay;
 
-/* Written under the trim lock, read by anybody. */
-_Atomic uint32_t mbi_decay_windows;
-static _Atomic uint64_t steps;
-static _Atomic uint64_t step_ns_max;
+/* Written by steps as well; read for statistics only. */
+static struct {
+    _Alignas(ISOLATION_BYTES) _Atomic uint64_t steps; /* by time */
+    _Atomic uint64_t volume_steps;
+    _Atomic uint64_t step_ns_max;
+} counts;
 
 void mbi_decay_init(void)
 {
@@ -49,21 +53,22 @@ static void turn_window(uint64_t now_ns)
     bool any = false;
     if (now_ns - decay.threads_told_ns >= THREADS_WINDOW_NS) {
         decay.threads_told_ns = now_ns;
-        atomic_store_explicit(&mbi_decay_windows, decay_windows() + 1,
+        atomic_store_explicit(&mbi_decay_hints.windows, decay_windows() + 1,
                               memory_order_relaxed); /* [WINDOW] */
     }
     pools_set_pending(false); /* first: a push from now on shall be seen */
     for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
         struct pool *pool = &mbi_pools[class];
-        any |= mbi_trim_age(pool);
+        any |= mbi_trim_age(pool, true);
         if (decay.window_ns == 0) {
-            (void)mbi_trim_age(pool); /* at once */
+            (void)mbi_trim_age(pool, true); /* at once */
         }
         slots += counter_read(&pool->carved) - counter_read(&pool->sorted_slots);
     }
     if (any) {
         pools_set_pending(true);
     }
+    mbi_excess_end_window();
     decay.working = any;
     decay.class = 0;
     decay.slots_per_window = 2 * slots;
@@ -104,17 +109,22 @@ static void work(uint64_t elapsed_ns)
     decay.working = false;
 }
 
+static void count_step(_Atomic uint64_t *steps, uint64_t begin_ns)
+{
+    uint64_t taken_ns = mbi_os_clock_ns() - begin_ns;
+    counter_add(steps, 1);
+    if (taken_ns > counter_read(&counts.step_ns_max)) {
+        counter_add(&counts.step_ns_max, taken_ns - counter_read(&counts.step_ns_max));
+    }
+}
+
 static void step(uint64_t now_ns)
 {
     if (decay.working) {
         uint64_t begin_ns = mbi_os_clock_ns();
         work(now_ns - decay.last_step_ns);
         decay.last_step_ns = now_ns;
-        uint64_t taken_ns = mbi_os_clock_ns() - begin_ns;
-        counter_add(&steps, 1);
-        if (taken_ns > counter_read(&step_ns_max)) {
-            counter_add(&step_ns_max, taken_ns - counter_read(&step_ns_max));
-        }
+        count_step(&counts.steps, begin_ns);
     }
     if (!decay.working && now_ns >= decay.window_end_ns) {
         turn_window(now_ns);
@@ -128,12 +138,27 @@ static uint64_t clock_near(uint64_t due)
     return due > now_ns + COARSE_NS ? now_ns : mbi_os_clock_ns();
 }
 
+static void step_by_volume(void)
+{
+    uint64_t begin_ns = mbi_os_clock_ns();
+    if (mbi_excess_step()) {
+        count_step(&counts.volume_steps, begin_ns);
+    }
+}
+
 uint64_t mbi_decay_poll(void)
 {
     if (mbi_config.decay_ms < 0 || !pools_pending()) {
         return UINT64_MAX;
     }
-    uint64_t due = atomic_load_explicit(&due_ns, memory_order_relaxed); /* [DUE] */
+    if (mbi_config.decay_ms != 0 && MBI_UNLIKELY(mbi_excess_is_due())) {
+        if (mbi_trim_try_lock()) {
+            step_by_volume();
+            mbi_trim_unlock();
+        }
+        return STEP_GAP_NS;
+    }
+    uint64_t due = atomic_load_explicit(&mbi_decay_hints.due_ns, memory_order_relaxed); /* [DUE] */
     uint64_t now_ns = clock_near(due);
     if (now_ns < due) {
         return due - now_ns;
@@ -142,12 +167,12 @@ uint64_t mbi_decay_poll(void)
         return STEP_GAP_NS;
     }
     /* Again, now that nobody else changes them: this thread may have stood still meanwhile. */
-    due = atomic_load_explicit(&due_ns, memory_order_relaxed); /* [DUE] */
+    due = atomic_load_explicit(&mbi_decay_hints.due_ns, memory_order_relaxed); /* [DUE] */
     now_ns = mbi_os_clock_ns();
     if (now_ns >= due) {
         step(now_ns);
         due = decay.working ? now_ns + STEP_GAP_NS : decay.window_end_ns;
-        atomic_store_explicit(&due_ns, due, memory_order_relaxed); /* [DUE] */
+        atomic_store_explicit(&mbi_decay_hints.due_ns, due, memory_order_relaxed); /* [DUE] */
     }
     mbi_trim_unlock();
     return due > now_ns ? due - now_ns : 0;
@@ -156,7 +181,8 @@ uint64_t mbi_decay_poll(void)
 struct decay_totals mbi_decay_totals(void)
 {
     return (struct decay_totals){
-        .steps = counter_read(&steps),
-        .step_ns_max = counter_read(&step_ns_max),
+        .steps = counter_read(&counts.steps) + counter_read(&counts.volume_steps),
+        .step_ns_max = counter_read(&counts.step_ns_max),
+        .volume_steps = counter_read(&counts.volume_steps),
     };
 }

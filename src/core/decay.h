@@ -1,7 +1,7 @@
 /*
  * decay: when free memory goes back by itself.
  *
- * Ladder: above trim and config. Callers: the thread caches' slow paths; the background thread.
+ * Ladder: above trim, excess and config. Callers: the thread caches' slow paths; the background thread.
  *
  *   0 ────── window ────── 1 ────── window ────── 2 ── at most half a window ── memory is back
  *   batches lie in         aged: what is not         surplus: sorted, and whole pages
@@ -29,18 +29,22 @@ void mbi_decay_init(void);
  */
 uint64_t mbi_decay_poll(void);
 
-/*
- * The number of windows that have ended. relaxed [WINDOW]: who is told late is late by a window.
- */
-extern MBI_HIDDEN _Atomic uint32_t mbi_decay_windows;
+/* What every slow path reads, in a line of its own; steps write it. */
+struct decay_hints {
+    _Alignas(ISOLATION_BYTES) _Atomic uint32_t windows; /* that have ended */
+    _Atomic uint64_t due_ns;                            /* decay.c's */
+};
+extern MBI_HIDDEN struct decay_hints mbi_decay_hints;
 
+/* relaxed [WINDOW]: who is told late is late by a window. */
 MBI_HOT_INLINE uint32_t decay_windows(void)
 {
-    return atomic_load_explicit(&mbi_decay_windows, memory_order_relaxed); /* [WINDOW] */
+    return atomic_load_explicit(&mbi_decay_hints.windows, memory_order_relaxed); /* [WINDOW] */
 }
 
 struct decay_totals {
-    uint64_t steps;
+    uint64_t steps;        /* by time and by volume */
+    uint64_t volume_steps; /* of them, because too much was free (core/excess.h) */
     uint64_t step_ns_max;
 };
 struct decay_totals mbi_decay_totals(void);

@@ -24,7 +24,8 @@
  * relaxed [NEXT]: each value there ever is can be called at any time.
  */
 struct next_allocator {
-    void *(*_Atomic malloc)(size_t size_bytes);
+    /* In lines of their own: written twice in a process's life, and read by each large request. */
+    _Alignas(ISOLATION_BYTES) void *(*_Atomic malloc)(size_t size_bytes);
     void (*_Atomic free)(void *pointer);
 };
 extern MBI_HIDDEN struct next_allocator mbi_next;
@@ -51,6 +52,27 @@ MBI_HOT_INLINE void mbi_large_free(void *pointer)
     }
 }
 
+/*
+ * Memory that the next allocator keeps for what comes next (dropin/next_memory.c). give_back: all
+ * of it, now. note_use: a thread has large objects come and go. decay: gives it back if no thread
+ * had for a window, and nobody else is at it. No lock, ours or the C library's, may be held; preserve
+ * errno. keeps: whether decay has anything to do.
+ */
+void mbi_large_give_back(void);
+void mbi_large_note_use(void);
+void mbi_large_decay(void);
+
+/* Read by every slow path, and written when large objects begin and cease to come and go. */
+struct large_hints {
+    _Alignas(ISOLATION_BYTES) _Atomic bool keeps;
+};
+extern MBI_HIDDEN struct large_hints mbi_large_hints;
+
+static inline bool large_keeps(void)
+{
+    return flag_is_set(&mbi_large_hints.keeps);
+}
+
 /* Whether all that is freed comes from us; else it may be the program's, by its own malloc. */
 enum { LARGE_IS_ALL_OURS = 1 };
 
@@ -67,6 +89,24 @@ size_t mbi_large_usable_bytes(const void *pointer);
 #include <stdlib.h>
 
 enum { LARGE_IS_ALL_OURS = 0 };
+
+/* The program's malloc keeps and gives back what the program lets it: none of our business. */
+static inline void mbi_large_give_back(void)
+{
+}
+
+static inline void mbi_large_note_use(void)
+{
+}
+
+static inline void mbi_large_decay(void)
+{
+}
+
+static inline bool large_keeps(void)
+{
+    return false;
+}
 
 static inline void *mbi_large_alloc(size_t size_bytes)
 {

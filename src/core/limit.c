@@ -1,8 +1,15 @@
 /* limit: two numbers. */
 #include "core/limit.h"
 
-static _Atomic size_t committed;
-static _Atomic size_t limit_bytes = LIMIT_NONE;
+/* Written with each block that is committed, and by trim. */
+static struct {
+    _Alignas(ISOLATION_BYTES) _Atomic size_t committed;
+} charged_together;
+
+/* Written by mb_memory_limit_set; read with each block and where memory runs short. */
+static struct {
+    _Alignas(ISOLATION_BYTES) _Atomic size_t bytes_max;
+} limit = { LIMIT_NONE };
 
 static _Thread_local bool reached __attribute__((tls_model("initial-exec")));
 
@@ -18,7 +25,7 @@ void mbi_limit_forget(void)
 
 size_t mbi_limit_charge_some(size_t count, size_t unit_bytes)
 {
-    size_t old = atomic_load_explicit(&committed, memory_order_relaxed); /* [COMMITTED] */
+    size_t old = atomic_load_explicit(&charged_together.committed, memory_order_relaxed); /* [COMMITTED] */
     size_t charged;
     do {
         size_t bytes_max = mbi_limit_get();
@@ -30,7 +37,7 @@ size_t mbi_limit_charge_some(size_t count, size_t unit_bytes)
         if (charged == 0) {
             return 0;
         }
-    } while (!atomic_compare_exchange_weak_explicit(&committed, &old, old + charged * unit_bytes,
+    } while (!atomic_compare_exchange_weak_explicit(&charged_together.committed, &old, old + charged * unit_bytes,
                                                     memory_order_relaxed,
                                                     memory_order_relaxed)); /* [COMMITTED] */
     return charged;
@@ -43,21 +50,21 @@ bool mbi_limit_charge(size_t bytes)
 
 void mbi_limit_return(size_t bytes)
 {
-    atomic_fetch_sub_explicit(&committed, bytes, memory_order_relaxed); /* [COMMITTED] */
+    atomic_fetch_sub_explicit(&charged_together.committed, bytes, memory_order_relaxed); /* [COMMITTED] */
 }
 
 size_t mbi_limit_get(void)
 {
-    return atomic_load_explicit(&limit_bytes, memory_order_relaxed); /* [COMMITTED] */
+    return atomic_load_explicit(&limit.bytes_max, memory_order_relaxed); /* [COMMITTED] */
 }
 
 size_t mbi_limit_set(size_t bytes_max)
 {
-    return atomic_exchange_explicit(&limit_bytes, bytes_max,
+    return atomic_exchange_explicit(&limit.bytes_max, bytes_max,
                                     memory_order_relaxed); /* [COMMITTED] */
 }
 
 size_t mbi_limit_committed(void)
 {
-    return atomic_load_explicit(&committed, memory_order_relaxed); /* [COMMITTED] */
+    return atomic_load_explicit(&charged_together.committed, memory_order_relaxed); /* [COMMITTED] */
 }

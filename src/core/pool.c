@@ -1,6 +1,7 @@
 /* pool: loose slots, and the way to the centre. */
 #include "core/pool.h"
 
+#include "core/centre.h"
 #include "core/config.h"
 #include "core/limit.h"
 #include "core/os.h"
@@ -8,8 +9,7 @@
 #include "core/processors.h"
 #include "core/region.h"
 
-_Atomic bool mbi_pools_pending;
-_Atomic unsigned mbi_central_mask;
+struct pools_hints mbi_pools_hints;
 
 /* Out of line, like all that has a probe of its own: one place each is what tools like best. */
 static MBI_COLD bool pool_lock_slow(struct pool *pool)
@@ -48,7 +48,8 @@ void mbi_pools_spread(unsigned processors)
         stacks *= 2;
     }
     /* Whatever others do at the same time, it only grows. */
-    atomic_fetch_or_explicit(&mbi_central_mask, stacks - 1, memory_order_relaxed); /* [SPREAD] */
+    atomic_fetch_or_explicit(&mbi_pools_hints.central_mask, stacks - 1,
+                             memory_order_relaxed); /* [SPREAD] */
 }
 
 void mbi_pools_init(void)
@@ -139,6 +140,7 @@ static uint64_t pool_take_old_batch_locked(struct pool *pool)
         uint32_t *list = pool->aged[i] != 0 ? &pool->aged[i] : &pool->surplus[i];
         if (*list != 0) {
             counter_add(&pool->departed.refills, 1);
+            mbi_centre_tell(-(int64_t)pool_batch_bytes(pool));
             return batch_list_pop(list, &pool->space, pool->rounds);
         }
     }
@@ -289,6 +291,7 @@ bool mbi_pool_return_loose(struct pool *pool, uint64_t chain)
     uint32_t rounds = chain_rounds(longer) + chain_rounds(shorter);
     chain_move(pool, &longer, &shorter, rounds < pool->rounds ? rounds : pool->rounds);
     if (rounds >= pool->rounds) {
+        mbi_centre_tell((int64_t)pool_batch_bytes(pool));
         mbi_pool_push_batch(pool, longer, &pool->departed);
         longer = shorter;
     }
@@ -324,6 +327,7 @@ static uint64_t pool_find_any_locked(struct pool *pool)
     uint64_t chain = pool->loose;
     if (chain == 0) {
         chain = mbi_pool_pop_batch(pool, &pool->departed);
+        mbi_centre_tell(chain != 0 ? -(int64_t)pool_batch_bytes(pool) : 0);
     }
     if (chain == 0) {
         chain = pool_take_old_batch_locked(pool);

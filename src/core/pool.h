@@ -110,22 +110,32 @@ struct pool_central {
 };
 extern MBI_HIDDEN struct pool_central mbi_pool_centrals[SIZE_CLASS_COUNT];
 
-/*
- * True from the moment a batch goes to the centre of a pool until all that is there has been used
- * or given back: whether decay has anything to look at. A hint; who misses a change sees it at the
- * next batch.
- */
-extern MBI_HIDDEN _Atomic bool mbi_pools_pending;
+static inline size_t pool_batch_bytes(const struct pool *pool)
+{
+    return pool->rounds * pool->slot_bytes;
+}
+
+/* What every slow path reads and hardly anybody writes, in a line of its own. */
+struct pools_hints {
+    /*
+     * True from the moment a batch goes to the centre of a pool until all that is there has been
+     * used or given back: whether decay has anything to look at. Who misses a change sees it at the
+     * next batch.
+     */
+    _Alignas(ISOLATION_BYTES) _Atomic bool pending;
+    _Atomic unsigned central_mask; /* the stacks in use, less one */
+};
+extern MBI_HIDDEN struct pools_hints mbi_pools_hints;
 
 MBI_HOT_INLINE bool pools_pending(void)
 {
-    return flag_is_set(&mbi_pools_pending);
+    return flag_is_set(&mbi_pools_hints.pending);
 }
 
 static inline void pools_set_pending(bool pending)
 {
     if (pending != pools_pending()) {
-        flag_set(&mbi_pools_pending, pending);
+        flag_set(&mbi_pools_hints.pending, pending);
     }
 }
 
@@ -138,14 +148,17 @@ void mbi_pool_lay_out(struct pool *pool);
  * grows, and any number at all is right: it says where to begin, and how far to look.
  */
 void mbi_pools_spread(unsigned processors);
-extern MBI_HIDDEN _Atomic unsigned mbi_central_mask; /* the stacks in use, less one */
 
 MBI_HOT_INLINE unsigned central_mask(void)
 {
-    return atomic_load_explicit(&mbi_central_mask, memory_order_relaxed); /* [SPREAD] */
+    return atomic_load_explicit(&mbi_pools_hints.central_mask,
+                                memory_order_relaxed); /* [SPREAD] */
 }
 
-/* One whole batch from or to the centre: one exchange, no lock. Pop returns 0 when empty. */
+/*
+ * One whole batch from or to the centre: one exchange, no lock. Pop returns 0 when empty. The
+ * caller counts it (core/centre.h).
+ */
 uint64_t mbi_pool_pop_batch(struct pool *pool, struct transfer_counts *counts);
 void mbi_pool_push_batch(struct pool *pool, uint64_t chain, struct transfer_counts *counts);
 

@@ -1,6 +1,7 @@
 /* trim: aging, sorting, releasing. */
 #include "core/trim.h"
 
+#include "core/centre.h"
 #include "core/limit.h"
 #include "core/os.h"
 #include "core/probes.h"
@@ -27,7 +28,7 @@ void mbi_trim_unlock(void)
     mbi_lock_release(LOCK_TRIM);
 }
 
-bool mbi_trim_age(struct pool *pool)
+bool mbi_trim_age(struct pool *pool, bool central)
 {
     if (counter_read(&pool->carved) == 0) {
         return false;
@@ -43,7 +44,7 @@ bool mbi_trim_age(struct pool *pool)
     for (size_t i = 0; i < CENTRAL_STACKS; i++) {
         if (!surplus) {
             pool->surplus[i] = pool->aged[i];
-            pool->aged[i] = (uint32_t)batch_stack_detach(&pool->central[i]);
+            pool->aged[i] = central ? (uint32_t)batch_stack_detach(&pool->central[i]) : 0;
         }
         any |= pool->surplus[i] != 0 || pool->aged[i] != 0;
     }
@@ -56,7 +57,8 @@ bool mbi_trim_age(struct pool *pool)
 static size_t take_chains_locked(struct pool *pool, size_t count, uint64_t chains[])
 {
     size_t taken = 0;
-    if (pool->loose != 0) {
+    size_t loose = pool->loose != 0;
+    if (loose != 0) {
         chains[taken++] = pool->loose;
         mbi_pool_set_loose_locked(pool, 0);
     }
@@ -66,6 +68,7 @@ static size_t take_chains_locked(struct pool *pool, size_t count, uint64_t chain
             counter_add(&pool->departed.refills, 1);
         }
     }
+    mbi_centre_tell(-(int64_t)((taken - loose) * pool_batch_bytes(pool)));
     return taken;
 }
 
@@ -249,7 +252,7 @@ static void sort_all(struct pool *pool)
             }
             sorted = mbi_trim_sort(pool, NUMBERS_MAX);
             if (sorted == 0) {
-                (void)mbi_trim_age(pool);
+                (void)mbi_trim_age(pool, true);
             }
             mbi_trim_unlock();
             left -= sorted < left ? sorted : left;
@@ -257,8 +260,7 @@ static void sort_all(struct pool *pool)
     }
 }
 
-/* Bytes of sorted slots that are in memory. */
-static size_t sorted_bytes(const struct pool *pool)
+size_t mbi_trim_sorted_bytes(const struct pool *pool)
 {
     size_t bytes = counter_read(&pool->sorted_slots) * pool->slot_bytes;
     size_t released = counter_read(&pool->released_bytes);
@@ -298,7 +300,7 @@ size_t mbi_trim_pools(size_t keep_bytes)
         if (counter_read(&mbi_pools[class].carved) != 0) {
             sort_all(&mbi_pools[class]);
             retry_refused(&mbi_pools[class]);
-            free_bytes += sorted_bytes(&mbi_pools[class]);
+            free_bytes += mbi_trim_sorted_bytes(&mbi_pools[class]);
         }
     }
     size_t bytes_max = free_bytes > keep_bytes ? free_bytes - keep_bytes : 0;

@@ -1,7 +1,7 @@
 /*
  * trim: the steps that give the pools' free memory back to the operating system.
  *
- * Ladder: above pool. Callers: decay (a step at a time), the API (all of it).
+ * Ladder: above pool. Callers: decay and excess (a step at a time), the API (all of it).
  *
  * One trimmer at a time: it holds the trim lock, which stands before the pools' locks. A step takes
  * a pool's lock for as long as it moves some hundred slots or marks the pages of one run, and never
@@ -33,10 +33,14 @@ void mbi_trim_unlock(void);
 /* The steps: with the trim lock. */
 
 /*
- * A window has ended: what was left of the pool's aged batches becomes surplus, if none is left of
- * that, and what is in the centre becomes aged. True when there is any of either.
+ * What was left of the pool's aged batches becomes surplus, if none is left of that, and then what
+ * is in the centre becomes aged if `central` says so, as when a window has ended. True when there
+ * is any of either.
  */
-bool mbi_trim_age(struct pool *pool);
+bool mbi_trim_age(struct pool *pool, bool central);
+
+/* Bytes of the pool's sorted slots that are in memory. */
+size_t mbi_trim_sorted_bytes(const struct pool *pool);
 
 /*
  * Moves up to `slots_max` slots from the surplus, and all loose ones, to the sorted. Returns how

@@ -3,6 +3,7 @@
 
 #include "core/config.h"
 #include "core/decay.h"
+#include "core/large.h"
 #include "core/lock.h"
 
 #include <errno.h>
@@ -58,6 +59,7 @@ static void *background_run(void *argument)
     uint64_t wait_ns;
     do {
         wait_ns = mbi_decay_poll();
+        mbi_large_decay();
         if (wait_ns == UINT64_MAX) { /* nothing is pending: look again */
             wait_ns = window_ns > LOOK_NS_MIN ? window_ns : LOOK_NS_MIN;
         }

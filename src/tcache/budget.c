@@ -1,22 +1,29 @@
 /* budget: one number. */
 #include "tcache/budget.h"
 
-static _Atomic size_t taken;
-static _Atomic size_t bytes_max = SIZE_MAX;
+/* Written by threads whose caches grow or shrink. */
+static struct {
+    _Alignas(ISOLATION_BYTES) _Atomic size_t bytes;
+} taken;
+
+/* Written once, with the second thread; read where caches grow. */
+static struct {
+    _Alignas(ISOLATION_BYTES) _Atomic size_t bytes;
+} most = { SIZE_MAX };
 
 void mbi_budget_set_max(size_t bytes)
 {
-    atomic_store_explicit(&bytes_max, bytes, memory_order_relaxed); /* [BUDGET] */
+    atomic_store_explicit(&most.bytes, bytes, memory_order_relaxed); /* [BUDGET] */
 }
 
 size_t mbi_budget_max(void)
 {
-    return atomic_load_explicit(&bytes_max, memory_order_relaxed); /* [BUDGET] */
+    return atomic_load_explicit(&most.bytes, memory_order_relaxed); /* [BUDGET] */
 }
 
 size_t mbi_budget_taken(void)
 {
-    return atomic_load_explicit(&taken, memory_order_relaxed); /* [BUDGET] */
+    return atomic_load_explicit(&taken.bytes, memory_order_relaxed); /* [BUDGET] */
 }
 
 bool mbi_budget_is_crowded(void)
@@ -28,11 +35,11 @@ bool mbi_budget_take(size_t bytes)
 {
     size_t old = mbi_budget_taken();
     do {
-        size_t most = mbi_budget_max();
-        if (old > most || bytes > most - old) {
+        size_t bytes_max = mbi_budget_max();
+        if (old > bytes_max || bytes > bytes_max - old) {
             return false;
         }
-    } while (!atomic_compare_exchange_weak_explicit(&taken, &old, old + bytes,
+    } while (!atomic_compare_exchange_weak_explicit(&taken.bytes, &old, old + bytes,
                                                     memory_order_relaxed,
                                                     memory_order_relaxed)); /* [BUDGET] */
     return true;
@@ -40,10 +47,10 @@ bool mbi_budget_take(size_t bytes)
 
 void mbi_budget_return(size_t bytes)
 {
-    atomic_fetch_sub_explicit(&taken, bytes, memory_order_relaxed); /* [BUDGET] */
+    atomic_fetch_sub_explicit(&taken.bytes, bytes, memory_order_relaxed); /* [BUDGET] */
 }
 
 void mbi_budget_reset_in_child(size_t taken_bytes)
 {
-    atomic_store_explicit(&taken, taken_bytes, memory_order_relaxed); /* [BUDGET] */
+    atomic_store_explicit(&taken.bytes, taken_bytes, memory_order_relaxed); /* [BUDGET] */
 }

@@ -1,12 +1,32 @@
 /* exchange: keeping, giving up, refilling; and what the budget allows. */
 #include "tcache/exchange.h"
 
+#include "core/centre.h"
 #include "core/config.h"
 #include "tcache/budget.h"
 
-static size_t magazine_bytes(const struct pool *pool)
+/* `bytes` more than so far came to the centre, or fewer. */
+static void cache_count_central(struct thread_cache *cache, int64_t bytes)
 {
-    return pool->rounds * pool->slot_bytes;
+    cache->untold_bytes += bytes;
+    if (cache->untold_bytes >= CENTRE_TELL_BYTES || cache->untold_bytes <= -CENTRE_TELL_BYTES) {
+        mbi_thread_cache_tell(cache);
+    }
+}
+
+static void cache_push_batch(struct thread_cache *cache, struct pool *pool, uint64_t chain)
+{
+    cache_count_central(cache, (int64_t)pool_batch_bytes(pool));
+    mbi_pool_push_batch(pool, chain, &cache->transfers[pool->class]);
+}
+
+static uint64_t cache_pop_batch(struct thread_cache *cache, struct pool *pool)
+{
+    uint64_t chain = mbi_pool_pop_batch(pool, &cache->transfers[pool->class]);
+    if (chain != 0) {
+        cache_count_central(cache, -(int64_t)pool_batch_bytes(pool));
+    }
+    return chain;
 }
 
 /* Counts `bytes` more as used; false when the process's budget has no more. */
@@ -64,7 +84,7 @@ static void cache_keep(struct thread_cache *cache, struct pool *pool, uint64_t c
 {
     struct previous *previous = &cache->previous[pool->class];
     if (previous_depth(previous) != 0) {
-        cache->extra_bytes += magazine_bytes(pool);
+        cache->extra_bytes += pool_batch_bytes(pool);
     }
     previous_push(previous, &pool->space, chain);
 }
@@ -75,16 +95,16 @@ static uint64_t cache_unkeep(struct thread_cache *cache, struct pool *pool)
     struct previous *previous = &cache->previous[pool->class];
     uint64_t chain = previous_pop(previous, &pool->space, pool->rounds);
     if (previous_depth(previous) != 0) {
-        cache->extra_bytes -= magazine_bytes(pool);
+        cache->extra_bytes -= pool_batch_bytes(pool);
     }
-    cache_unuse(cache, magazine_bytes(pool));
+    cache_unuse(cache, pool_batch_bytes(pool));
     return chain;
 }
 
 static void cache_flush_one_kept(struct thread_cache *cache, struct pool *pool)
 {
     uint64_t chain = cache_unkeep(cache, pool);
-    mbi_pool_push_batch(pool, chain, &cache->transfers[pool->class]);
+    cache_push_batch(cache, pool, chain);
 }
 
 /* After a magazine was kept or taken back: gives one up that turned out to be superfluous. */
@@ -158,7 +178,7 @@ bool mbi_exchange_refill_whole(struct thread_cache *cache, struct pool *pool)
         chain = cache_unkeep(cache, pool);
         cache_end_exchange(cache, pool);
     } else {
-        chain = mbi_pool_pop_batch(pool, &cache->transfers[pool->class]);
+        chain = cache_pop_batch(cache, pool);
         if (chain != 0) {
             previous_note_refill(previous);
         }
@@ -180,7 +200,7 @@ static bool cache_has_room(struct thread_cache *cache, const struct pool *pool)
 {
     const struct previous *previous = &cache->previous[pool->class];
     size_t depth = previous_depth(previous);
-    size_t bytes = magazine_bytes(pool);
+    size_t bytes = pool_batch_bytes(pool);
     if (depth != 0
         && (depth >= previous->depth_max
             || cache->extra_bytes + bytes > mbi_config.extra_bytes_max
@@ -202,14 +222,14 @@ static void cache_put_away(struct thread_cache *cache, struct pool *pool, uint64
     if (previous_depth(previous) != 0) {
         uint64_t older = cache_unkeep(cache, pool);
         /* As much as was just given up: but others may have been quicker. */
-        if (cache_use(cache, magazine_bytes(pool))) {
+        if (cache_use(cache, pool_batch_bytes(pool))) {
             cache_keep(cache, pool, chain);
             chain = older;
         } else {
-            mbi_pool_push_batch(pool, older, &cache->transfers[pool->class]);
+            cache_push_batch(cache, pool, older);
         }
     }
-    mbi_pool_push_batch(pool, chain, &cache->transfers[pool->class]);
+    cache_push_batch(cache, pool, chain);
     previous_note_flush(previous);
 }
 
@@ -251,7 +271,7 @@ void mbi_exchange_flush_class(struct thread_cache *cache, size_t class)
     previous_init(&cache->previous[class]);
     uint64_t chain = magazine_unload(&cache->loaded[class]);
     if (chain_rounds(chain) == pool->rounds) {
-        mbi_pool_push_batch(pool, chain, &cache->transfers[class]);
+        cache_push_batch(cache, pool, chain);
     } else if (chain != 0 && !mbi_pool_return_loose(pool, chain)) {
         magazine_set_chain(&cache->loaded[class], chain);
         magazine_set_rounds_max(&cache->loaded[class], cache->capacity[class]);

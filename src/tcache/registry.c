@@ -412,6 +412,7 @@ void mbi_registry_ask_all(void)
 static void abandon_cache(struct thread_cache *cache)
 {
     fold_counts(cache);
+    mbi_thread_cache_tell(cache);
     for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
         size_t slots = mbi_thread_cache_rounds(cache, class);
         if (slots != 0) {

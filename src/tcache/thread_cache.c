@@ -3,6 +3,7 @@
 
 #include "memorybucket/inline.h"
 
+#include "core/centre.h"
 #include "core/config.h"
 #include "core/decay.h"
 #include "core/large.h"
@@ -68,7 +69,9 @@ void mbi_thread_cache_init(struct thread_cache *cache)
     cache->extra_bytes = 0;
     cache->used_bytes = 0;
     cache->taken_bytes = 0;
+    cache->untold_bytes = 0;
     cache->windows = decay_windows();
+    cache->large_seen = 0;
     flag_set(&cache->asked, false);
     flag_set(&cache->idle, false);
     cache->active = true;
@@ -138,6 +141,18 @@ static MBI_COLD void thread_cache_end_window(struct thread_cache *cache)
     }
 }
 
+/* Whether this thread has large objects come and go, and what the next allocator keeps of them. */
+static void thread_cache_look_at_large(struct thread_cache *cache)
+{
+    uint64_t large = counter_read(&cache->large_allocs) + counter_read(&cache->large_frees);
+    if (large - cache->large_seen >= LARGE_PER_LOOK) {
+        cache->large_seen = large;
+        mbi_large_note_use();
+    } else if (MBI_UNLIKELY(large_keeps())) {
+        mbi_large_decay();
+    }
+}
+
 /* What a thread does for others when it is off its fast path anyway. */
 static void thread_cache_visit(struct thread_cache *cache)
 {
@@ -153,6 +168,7 @@ static void thread_cache_visit(struct thread_cache *cache)
     if (MBI_UNLIKELY(pools_have_deferred())) {
         mbi_pools_free_deferred();
     }
+    thread_cache_look_at_large(cache);
 }
 
 struct uncached_large mbi_uncached_large;
@@ -164,8 +180,11 @@ void mbi_thread_cache_count_large(uint64_t allocs, uint64_t frees)
     }
     struct thread_cache *cache = mbi_thread_cache;
     if (cache->active) {
-        if (allocs != 0 && thread_cache_looks_around(cache) && pools_pending()) {
-            (void)mbi_decay_poll();
+        if (allocs != 0 && thread_cache_looks_around(cache)) {
+            mbi_large_note_use();
+            if (pools_pending()) {
+                (void)mbi_decay_poll();
+            }
         }
         counter_add(&cache->large_allocs, allocs);
         counter_add(&cache->large_frees, frees);
@@ -387,6 +406,7 @@ void mbi_thread_cache_flush(struct thread_cache *cache)
         mbi_budget_return(cache->taken_bytes);
         cache->taken_bytes = 0;
     }
+    mbi_thread_cache_tell(cache);
     cache->busy = was_busy;
 }
 
@@ -395,6 +415,14 @@ void mbi_thread_cache_flush_own(void)
     struct thread_cache *cache = mbi_thread_cache;
     if (cache->active && !cache->busy) {
         mbi_thread_cache_flush(cache);
+    }
+}
+
+void mbi_thread_cache_tell(struct thread_cache *cache)
+{
+    if (cache->untold_bytes != 0) {
+        mbi_centre_tell(cache->untold_bytes);
+        cache->untold_bytes = 0;
     }
 }
 

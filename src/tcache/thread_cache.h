@@ -49,8 +49,10 @@ struct thread_cache {
     size_t extra_bytes; /* kept beyond one magazine a class; at most mbi_config.extra_bytes_max */
     size_t used_bytes;  /* of all capacities, and of what is kept */
     size_t taken_bytes; /* of the process's budget; at least used_bytes */
+    int64_t untold_bytes; /* flushed less refilled, and not told yet (core/centre.h) */
     _Atomic uint64_t large_allocs;
     _Atomic uint64_t large_frees;
+    uint64_t large_seen; /* of both, when the thread last told that it uses them */
     /*
      * Somebody wants what is cached here: the owner gives it up at its next slow path, to which
      * rounds_max of 0 in all magazines sends its next free. Set by any thread under the registry's
@@ -161,6 +163,12 @@ void mbi_thread_cache_flush(struct thread_cache *cache);
 
 /* The calling thread's, if it has one and is not interrupted on a slow path. */
 void mbi_thread_cache_flush_own(void);
+
+/*
+ * Tells what the cache moved to and from the centre. By the owner, or in a forked child for a
+ * thread that is not there any more.
+ */
+void mbi_thread_cache_tell(struct thread_cache *cache);
 
 /* Asks another thread, whose cache is in the registry, to do that at its next slow path. */
 void mbi_thread_cache_ask(struct thread_cache *cache);

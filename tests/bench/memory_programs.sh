@@ -59,6 +59,15 @@ for allocator in glibc dropin; do
         between "$rows" below_tenth_s 0 0.2
         [ "$(wc -l <"$work/series")" -eq 5 ] || fail "memory_decay: $(cat "$work/series")"
     done
+    for order in fifo random; do
+        for threads in 1 4; do
+            rows "objects kept_bytes $(resident start) $(resident after_phase) end_bytes objects_per_s" \
+                $threads memory_burst $order 3 20000
+            between "$rows" objects 60000 60000
+            between "$rows" kept_bytes 4000 6000
+            between "$rows" after_phase_bytes "$(value "$rows" kept_bytes)" $((32 * mib))
+        done
+    done
     for producers in 1 2; do
         rm -f "$work/series"
         rows "$(resident start) end_bytes objects_per_s" 4 memory_transfer $producers 300 "$work/series"
@@ -86,6 +95,8 @@ refuses 1 'and not libjemalloc' "$bin/memory_peak" --name x --expect libjemalloc
 refuses 2 'accepted is a number from 8 to 512' "$bin/memory_peak" $on_libc 7 fifo 1
 refuses 2 'accepted are fifo, random and ninety' "$bin/memory_peak" $on_libc 8 lifo 1
 refuses 2 'accepted are pairs and bursts' "$bin/memory_decay" $on_libc once 1 50 -
+refuses 2 'accepted are fifo and random' "$bin/memory_burst" $on_libc ninety 1 100
+refuses 2 'accepted is a number from 1 to 24' "$bin/memory_burst" $on_libc fifo 25 100
 refuses 1 'No such file' "$bin/memory_decay" $on_libc pairs 1 50 "$work/none/series"
 refuses 1 'accepted is a multiple of PRODUCERS' "$bin/memory_transfer" $on_libc --threads 3 2 100 -
 refuses 2 'accepted are none and idle' "$bin/memory_sleepers" $on_libc twice

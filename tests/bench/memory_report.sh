@@ -46,6 +46,11 @@ mib=1048576
     done
     raw dropin decay-pairs 1 start_bytes=$mib peak_bytes=$((100 * mib)) below_tenth_s=1.5 after_3s_bytes=$((3 * mib))
     raw dropin decay-bursts 1 start_bytes=$mib peak_bytes=$((100 * mib)) below_tenth_s=5 after_3s_bytes=$((90 * mib))
+    raw glibc burst 1 start_bytes=$mib kept_bytes=$mib after_phase_bytes=$((200 * mib))
+    raw dropin burst 1 start_bytes=$mib kept_bytes=$mib after_phase_bytes=$((90 * mib))
+    raw glibc burst-random 1 start_bytes=$mib kept_bytes=$mib after_phase_bytes=$((100 * mib))
+    raw dropin burst-random 1 start_bytes=$mib kept_bytes=$mib after_phase_bytes=$((101 * mib))
+    raw dropin burst-threads 4 start_bytes=$mib kept_bytes=$mib after_phase_bytes=$((90 * mib))
     # 0.1 % of 4 MiB is 4.096 KiB a second.
     raw dropin transfer-pairs 4 start_bytes=$mib end_bytes=$((4 * mib)) slope_kib_per_s=4 slope_error_kib_per_s=0.5 objects_per_s=12000000
     raw dropin transfer-one 4 start_bytes=$mib end_bytes=$((4 * mib)) slope_kib_per_s=10 slope_error_kib_per_s=4.5
@@ -80,13 +85,16 @@ peak-64-random 2.00 66.00 1.00 1.515 0.14 0.24 missed
 peak-512 2.00 66.00 - - 0.14 0.24 -
 decay-pairs 1.50 3.00 met
 decay-bursts 5.00 3.00 missed
+burst 90.00 200.00 met
+burst-random 101.00 100.00 missed
+burst-threads 90.00 - -
 transfer-pairs 4.00 1.00 4.10 met
 transfer-one 10.00 9.00 4.10 missed
 transfer-down -99.00 2.00 4.10 met
 transfer-noise 10.00 10.00 4.10 met
 LINES
-grep -q '^1 targets could not be judged' "$work/out" || fail "what could not be judged is not counted"
-[ "$(tail -n 1 "$work/out")" = "5 targets met, 3 missed" ] || fail "last line: $(tail -n 1 "$work/out")"
+grep -q '^2 targets could not be judged' "$work/out" || fail "what could not be judged is not counted"
+[ "$(tail -n 1 "$work/out")" = "6 targets met, 4 missed" ] || fail "last line: $(tail -n 1 "$work/out")"
 ! grep -q '^peak-64-ninety .*\(met\|missed\)' "$work/out" || fail "a target for objects that live on"
 
 python3 - "$work/rows" <<'PYTHON' || fail "the rows are not what they should be"
@@ -122,6 +130,7 @@ refuse() {
 }
 raw jemalloc peak-64 1 objects=5 | refuse "peak-64: objects differs between runs or allocators"
 raw dropin peak-64 1 asked_bytes=5 | refuse "peak-64: asked_bytes differs"
+raw jemalloc burst 1 kept_bytes=5 | refuse "burst: kept_bytes differs"
 raw dropin peak-64 1 start_bytes=-5 | refuse "'-5' is no value: a number of at least 0"
 raw dropin transfer-one 4 slope_kib_per_s=--5 | refuse "'--5' is no value: a number"
 raw dropin peak-64 1 peak_ns=5 | refuse "'peak_ns' is no metric"

@@ -120,6 +120,24 @@ contract | operators)
     run "$(dirname "$mbrun")/dropin_$program"
     expect "$program hold$([ $program = contract ] && echo s)"
     ;;
+heap_top)
+    # What large objects leave at the top of malloc's heap stays for the next ones, and goes back in the end; unless
+    # the user or the program has told malloc something else.
+    top=$(dirname "$mbrun")/dropin_heap_top
+    faults() { run env "$@" && cat "$work/stdout"; }
+    alone=$("$top" faults)
+    with=$(faults "$top" faults)
+    [ "$with" -le $((2 * alone)) ] || fail "$with page faults, and $alone with the C library alone"
+    for setting in MALLOC_TRIM_THRESHOLD_=131072 MALLOC_TOP_PAD_=131072 MALLOC_MMAP_THRESHOLD_=131072 \
+        MALLOC_MMAP_MAX_=65536 GLIBC_TUNABLES=glibc.malloc.trim_threshold=131072; do
+        told=$(faults "$setting" "$top" faults)
+        [ "$told" -ge $((20 * with)) ] || fail "$setting is overruled: $told page faults, $with without it"
+    done
+    told=$(faults "$top" mallopt)
+    [ "$told" -ge $((20 * with)) ] || fail "the program's mallopt is overruled: $told page faults"
+    run env MB_DECAY_MS=-1 "$top" trim
+    run env MB_DECAY_MS=100 "$top" decay
+    ;;
 mbrun)
     set +e
     "$mbrun" >/dev/null 2>"$work/stderr"

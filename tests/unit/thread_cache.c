@@ -148,7 +148,7 @@ Test(thread_cache, a_lowered_maximum_is_restored)
 static void end_window(size_t used)
 {
     /* relaxed [TEST]: there is one thread. */
-    atomic_fetch_add_explicit(&mbi_decay_windows, 1, memory_order_relaxed); /* [TEST] */
+    atomic_fetch_add_explicit(&mbi_decay_hints.windows, 1, memory_order_relaxed); /* [TEST] */
     allocate(used);
     magazine_set_rounds_max(&mbi_thread_cache->loaded[CLASS], 0);
     release(used);

@@ -1,0 +1,32 @@
+/*
+ * centre: how many bytes lie in the central free lists of all pools together.
+ *
+ * Ladder: above base. Callers: pool, trim and the thread caches tell what they move; excess reads.
+ *
+ *   told + what the thread caches have not told yet = sum of (flushes - refills) * batch bytes
+ *
+ * A thread adds up what it moves and tells it by CENTRE_TELL_BYTES, and all of it when it gives up
+ * its cache: so an exchange does not meet other threads here, and the sum is never off by more than
+ * that for each thread. What moves under a pool's lock is told at once.
+ */
+#ifndef MEMORYBUCKET_CORE_CENTRE_H
+#define MEMORYBUCKET_CORE_CENTRE_H
+
+#include "core/base.h"
+
+enum { CENTRE_TELL_BYTES = 256 << 10 };
+
+/* So many bytes more, or fewer. A flush is told before it happens, and a refill after it. */
+void mbi_centre_tell(int64_t bytes);
+
+/* What was told so far; below zero while those who flushed have told less than those who refilled. */
+int64_t mbi_centre_told(void);
+
+/* About so many bytes are there, and exactly so many when nobody has anything to tell. */
+static inline size_t centre_bytes(void)
+{
+    int64_t bytes = mbi_centre_told();
+    return bytes > 0 ? (size_t)bytes : 0;
+}
+
+#endif

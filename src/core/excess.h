@@ -1,0 +1,46 @@
+/*
+ * excess: how much may lie free, however short the time, and giving back what is beyond.
+ *
+ * Ladder: above trim. Callers: decay, which does the steps.
+ *
+ *   free   = in the centre + sorted and still in memory
+ *   in use = committed - free                     live objects, and what threads cache
+ *   wanted = sorted and soon taken again          at most EXCESS_WANTED_BYTES + in use / EXCESS_SHARE
+ *   most   = EXCESS_FLOOR_BYTES + in use / EXCESS_SHARE + wanted
+ *
+ * When more than `most` is free and a sixteenth of that lies in the centre, batches of the centre
+ * are sorted and whole pages given back, oldest first: surplus, then aged, then all. That goes on
+ * step by step (core/trim.h) until an eighth of `most` is free for what comes next, or the centre
+ * holds next to nothing: what is left then are pages that live objects hold.
+ *
+ * `wanted` is what the bound costs a program that swings by more: it grows by what was taken again
+ * since the last look, and halves with each window.
+ *
+ * The bound is checked where threads pass by, and so may be exceeded by what they free until a step
+ * has caught up. Nothing is checked where decay is off, or gives back at once anyway.
+ */
+#ifndef MEMORYBUCKET_CORE_EXCESS_H
+#define MEMORYBUCKET_CORE_EXCESS_H
+
+#include "core/base.h"
+
+/*
+ * Rounds of 10 MiB and all that a server's threads swing by together stay far below the floor.
+ * Bursts as in bench/memory_burst.c then hold at most what the C library's malloc holds.
+ */
+#define EXCESS_FLOOR_BYTES ((size_t)48 << 20)
+#define EXCESS_WANTED_BYTES ((size_t)32 << 20)
+enum { EXCESS_SHARE = 4 };
+
+/* Whether a step should be done now. A few loads; any thread, no lock. */
+bool mbi_excess_is_due(void);
+
+/* The rest with the trim lock. */
+
+/* A step, within trim's bounds; returns whether there was any work. */
+bool mbi_excess_step(void);
+
+/* Once a window: looks again at what was found to be of no use, and at how much is sorted. */
+void mbi_excess_end_window(void);
+
+#endif

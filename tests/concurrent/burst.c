@@ -1,0 +1,111 @@
+/*
+ * burst: threads whose sizes change together, so that batches are sorted and pages given back by
+ * volume while other threads take from the same pools. What stays is intact, little more than that
+ * is held between the phases, and in the end every slot is accounted for.
+ */
+#include "testing.h"
+
+#include "core/excess.h"
+#include "core/limit.h"
+
+enum { THREADS = 4, PHASES = 6, KEEP_ONE_IN = 200 };
+/* Of all threads together; 120 MB of the larger sizes either way. */
+enum { OBJECTS = TEST_IS_SANITIZED ? 240000 : 400000, SIZE_STEP = TEST_IS_SANITIZED ? 80 : 70 };
+enum { OBJECTS_OF_THREAD = OBJECTS / THREADS, KEPT = OBJECTS_OF_THREAD / KEEP_ONE_IN };
+
+static pthread_barrier_t turn;
+static size_t committed_max;
+static _Atomic uint64_t live;
+
+static unsigned char stamp(size_t thread, size_t phase)
+{
+    return (unsigned char)(1 + thread * PHASES + phase);
+}
+
+static size_t size_of(size_t phase, uint64_t *random)
+{
+    return 30 + phase % PHASES * SIZE_STEP + random_below(random, 24);
+}
+
+static void allocate(void **objects, size_t thread, size_t phase, uint64_t *random)
+{
+    for (size_t i = 0; i < OBJECTS_OF_THREAD; i++) {
+        size_t size = size_of(phase, random);
+        unsigned char *object = mb_alloc(size);
+        CHECK(object != NULL, "no memory");
+        object[0] = object[size - 1] = stamp(thread, phase);
+        objects[i] = object;
+    }
+}
+
+/* Halves in an order of their own: one as it was allocated, one at random. */
+static void shuffle_half(void **objects, uint64_t *random)
+{
+    for (size_t i = OBJECTS_OF_THREAD / 2 - 1; i > 0; i--) {
+        size_t other = random_below(random, i + 1);
+        void *object = objects[i];
+        objects[i] = objects[other];
+        objects[other] = object;
+    }
+}
+
+static void *run(void *argument)
+{
+    size_t thread = *(size_t *)argument;
+    uint64_t random = 11 + thread;
+    void **objects = malloc(OBJECTS_OF_THREAD * sizeof *objects);
+    unsigned char *kept[PHASES][KEPT];
+    CHECK(objects != NULL, "no memory");
+    for (size_t phase = 0; phase < PHASES; phase++) {
+        allocate(objects, thread, phase, &random);
+        shuffle_half(objects, &random);
+        for (size_t i = 0; i < OBJECTS_OF_THREAD; i++) {
+            CHECK(*(unsigned char *)objects[i] == stamp(thread, phase), "overwritten");
+            if (i % KEEP_ONE_IN == 0) {
+                kept[phase][i / KEEP_ONE_IN] = objects[i];
+            } else {
+                mb_free(objects[i]);
+            }
+        }
+        mb_thread_flush();
+        if (pthread_barrier_wait(&turn) == PTHREAD_BARRIER_SERIAL_THREAD
+            && mbi_limit_committed() > committed_max) {
+            committed_max = mbi_limit_committed();
+        }
+        pthread_barrier_wait(&turn);
+    }
+    for (size_t phase = 0; phase < PHASES; phase++) {
+        for (size_t i = 0; i < KEPT; i++) {
+            CHECK(*kept[phase][i] == stamp(thread, phase), "overwritten");
+            if (i % 2 == 0) {
+                mb_free(kept[phase][i]);
+            }
+        }
+        atomic_fetch_add_explicit(&live, KEPT - (KEPT + 1) / 2, memory_order_relaxed); /* [TEST] */
+    }
+    free(objects);
+    return NULL;
+}
+
+int main(void)
+{
+    setenv("MB_DECAY_MS", "86400000", 1); /* nothing happens because time passes */
+    pthread_t threads[THREADS];
+    size_t numbers[THREADS];
+    pthread_barrier_init(&turn, NULL, THREADS);
+    for (size_t i = 0; i < THREADS; i++) {
+        numbers[i] = i;
+        threads[i] = start_thread(run, &numbers[i]);
+    }
+    for (size_t i = 0; i < THREADS; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    const struct mb_stats *stats =
+        check_accounting(atomic_load_explicit(&live, memory_order_relaxed)); /* [TEST] */
+    CHECK(stats->decay_volume_steps != 0, "nothing was given back by volume");
+    /* What stays keeps two pages each at most; frees and flushes go on while steps are done. */
+    size_t most = 2 * EXCESS_FLOOR_BYTES + (size_t)THREADS * PHASES * KEPT * 8192;
+    CHECK(committed_max <= most, "%zu bytes were held after a phase", committed_max);
+    printf("at most %zu MiB after a phase, %llu steps\n", committed_max >> 20,
+           (unsigned long long)stats->decay_volume_steps);
+}

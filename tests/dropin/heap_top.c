@@ -1,0 +1,137 @@
+/*
+ * heap_top: what the C library's malloc keeps at the top of its heap, now that small objects do not
+ * hold that in place any more.
+ *
+ *   faults   prints the page faults of rounds in which all large objects are freed
+ *   decay    exits 0 when what such rounds left goes back while only small objects come and go
+ *   trim     exits 0 when mb_trim gives it back
+ *   mallopt  prints the faults when the program has told malloc to keep little
+ */
+#include "check.h"
+
+#include <dlfcn.h>
+#include <malloc.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { LARGE = 600, ROUNDS = 100, BYTES_MIN = 600, BYTES_MAX = 4000,
+       BYTES_UNCACHED = 1100, DECAY_LARGE = 4000 };
+
+static void *large[DECAY_LARGE];
+
+static uint64_t faults(void)
+{
+    struct rusage usage;
+    CHECK(getrusage(RUSAGE_SELF, &usage) == 0);
+    return (uint64_t)usage.ru_minflt;
+}
+
+/* Returns a small object that is younger than the others. */
+static void *allocate_and_free_all(size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        /* Above the first half nothing that malloc's thread cache would keep there. */
+        size_t least = i < count / 2 ? BYTES_MIN : BYTES_UNCACHED;
+        size_t size = least + i * 997 % (BYTES_MAX - least);
+        large[i] = malloc(size);
+        CHECK(large[i] != NULL);
+        memset(large[i], 1, size);
+    }
+    void *small = malloc(64);
+    CHECK(small != NULL);
+    for (size_t i = count; i-- > 0;) {
+        free(large[i]);
+    }
+    return small;
+}
+
+/* With the C library alone the small objects that the rounds leave behind hold the top in place. */
+static uint64_t rounds(void)
+{
+    static void *small[ROUNDS];
+    uint64_t before = faults();
+    for (int round = 0; round < ROUNDS; round++) {
+        small[round] = allocate_and_free_all(LARGE);
+    }
+    uint64_t after = faults();
+    for (int round = 0; round < ROUNDS; round++) {
+        free(small[round]);
+    }
+    return after - before;
+}
+
+static long resident_kib(void)
+{
+    long total;
+    long resident;
+    FILE *file = fopen("/proc/self/statm", "r");
+    CHECK(file != NULL && fscanf(file, "%ld %ld", &total, &resident) == 2);
+    fclose(file);
+    return resident * (sysconf(_SC_PAGESIZE) / 1024);
+}
+
+/* As many as make threads exchange magazines, so that decay gets its turns. */
+static void use_small(void)
+{
+    enum { SMALL = 20000 };
+    static void *small[SMALL];
+    for (int i = 0; i < SMALL; i++) {
+        small[i] = malloc(40);
+        CHECK(small[i] != NULL);
+    }
+    for (int i = 0; i < SMALL; i++) {
+        free(small[i]);
+    }
+}
+
+enum { GIVEN_BACK_KIB = 6000 };
+
+static void trim(void)
+{
+    size_t (*mb_trim)(size_t) = (size_t (*)(size_t))(uintptr_t)dlsym(RTLD_DEFAULT, "mb_trim");
+    CHECK(mb_trim != NULL);
+    use_small();
+    free(allocate_and_free_all(DECAY_LARGE)); /* 9 MB */
+    long before = resident_kib();
+    (void)mb_trim(0);
+    CHECK(resident_kib() <= before - GIVEN_BACK_KIB);
+}
+
+static void wait_for_decay(void)
+{
+    enum { TRIES = 3000 };
+    use_small();
+    free(allocate_and_free_all(DECAY_LARGE)); /* 9 MB */
+    long before = resident_kib();
+    for (int i = 0; i < TRIES; i++) {
+        use_small();
+        if (resident_kib() <= before - GIVEN_BACK_KIB) {
+            return;
+        }
+        nanosleep(&(struct timespec){ .tv_nsec = 10000000 }, NULL);
+    }
+    fprintf(stderr, "%ld KiB stay of %ld\n", resident_kib(), before);
+    exit(1);
+}
+
+int main(int argc, char **argv)
+{
+    CHECK(argc == 2);
+    if (strcmp(argv[1], "decay") == 0) {
+        wait_for_decay();
+        return 0;
+    }
+    if (strcmp(argv[1], "trim") == 0) {
+        trim();
+        return 0;
+    }
+    if (strcmp(argv[1], "mallopt") == 0) {
+        CHECK(mallopt(M_TRIM_THRESHOLD, 128 << 10) == 1 && mallopt(M_TOP_PAD, 128 << 10) == 1);
+    }
+    printf("%llu\n", (unsigned long long)rounds());
+}
