@@ -51,14 +51,14 @@ static bool is_held(unsigned name)
  * Always the type: a thread that disables cancellation is still cancelled by a signal that was sent
  * before (glibc 2.36, sigcancel_handler), but not if its type is deferred when that arrives.
  */
-static int cancel_defer(void)
+int mbi_lock_defer_cancel(void)
 {
     int type;
     pthread_setcanceltype(PTHREAD_CANCEL_DEFERRED, &type);
     return type;
 }
 
-static void cancel_restore(int type)
+void mbi_lock_restore_cancel(int type)
 {
     if (MBI_UNLIKELY(type != PTHREAD_CANCEL_DEFERRED)) {
         pthread_setcanceltype(type, NULL);
@@ -67,7 +67,7 @@ static void cancel_restore(int type)
 
 struct cancelling mbi_lock_forbid_cancel(void)
 {
-    struct cancelling before = { .type = cancel_defer() };
+    struct cancelling before = { .type = mbi_lock_defer_cancel() };
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before.state);
     return before;
 }
@@ -75,14 +75,14 @@ struct cancelling mbi_lock_forbid_cancel(void)
 void mbi_lock_allow_cancel(struct cancelling before)
 {
     pthread_setcancelstate(before.state, NULL);
-    cancel_restore(before.type);
+    mbi_lock_restore_cancel(before.type);
 }
 
 /* Before the word is taken: a handler that forks must not wait for a word that this thread has. */
 static void held_push(unsigned name)
 {
     if (held.count == 0) {
-        held.cancel_type = (uint8_t)cancel_defer();
+        held.cancel_type = (uint8_t)mbi_lock_defer_cancel();
     }
     held.names[held.count] = (uint8_t)name;
     held.count++;
@@ -93,7 +93,7 @@ static void held_pop(void)
     assert(held.count != 0);
     held.count--;
     if (held.count == 0) {
-        cancel_restore(held.cancel_type);
+        mbi_lock_restore_cancel(held.cancel_type);
     }
 }
 
@@ -229,7 +229,7 @@ static void gate_close(void)
 
 void mbi_lock_close_gate(void)
 {
-    int cancel_type = cancel_defer(); /* until it is open again */
+    int cancel_type = mbi_lock_defer_cancel(); /* until it is open again */
     gate_close();
     gate.cancel_type = cancel_type;
     for (unsigned name = 0; name < LOCK_COUNT; name++) {
@@ -253,7 +253,7 @@ void mbi_lock_open_gate(void)
     if (atomic_exchange_explicit(&gate.closed, 0, memory_order_seq_cst) == 2) {
         mbi_os_wake(&gate.closed, INT32_MAX);
     }
-    cancel_restore(cancel_type);
+    mbi_lock_restore_cancel(cancel_type);
 }
 
 void mbi_lock_free_in_child(void)

@@ -83,6 +83,13 @@ void mbi_lock_free_in_child(void);
 void mbi_lock_open_gate(void);
 
 /*
+ * Between the two the calling thread is not cancelled asynchronously, and what it has in hand is not
+ * lost: defer returns what restore takes.
+ */
+int mbi_lock_defer_cancel(void);
+void mbi_lock_restore_cancel(int type);
+
+/*
  * Between the two the calling thread is not cancelled, whatever it calls: for calls of others that
  * may be cancellation points.
  */

@@ -88,18 +88,17 @@ struct thread_cache *mbi_thread_cache_own(void)
     return MBI_LIKELY(cache->active) ? cache : NULL;
 }
 
-static struct thread_cache *thread_cache_enter_slow(struct thread_cache *cache)
-{
-    if (cache == NULL || cache->busy) {
-        return NULL;
-    }
-    cache->busy = true;
-    return cache;
-}
-
 struct thread_cache *mbi_thread_cache_begin_slow(void)
 {
-    return thread_cache_enter_slow(mbi_thread_cache_own());
+    int cancel_type = mbi_lock_defer_cancel();
+    struct thread_cache *cache = mbi_thread_cache_own();
+    if (MBI_UNLIKELY(cache == NULL || cache->busy)) {
+        mbi_lock_restore_cancel(cancel_type);
+        return NULL;
+    }
+    cache->cancel_type = cancel_type;
+    cache->busy = true;
+    return cache;
 }
 
 void mbi_thread_cache_ask(struct thread_cache *cache)
@@ -412,9 +411,10 @@ void mbi_thread_cache_flush(struct thread_cache *cache)
 
 void mbi_thread_cache_flush_own(void)
 {
-    struct thread_cache *cache = mbi_thread_cache;
-    if (cache->active && !cache->busy) {
+    struct thread_cache *cache = mbi_thread_cache->active ? mbi_thread_cache_begin_slow() : NULL;
+    if (cache != NULL) {
         mbi_thread_cache_flush(cache);
+        thread_cache_end_slow(cache);
     }
 }
 

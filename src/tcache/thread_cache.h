@@ -63,9 +63,11 @@ struct thread_cache {
     bool active; /* false in the constant caches: nothing may be written */
     /*
      * The owner is on a slow path. A signal handler that interrupts it there, and allocates, finds
-     * the magazines in any state: it works straight on the pools, as if it had no cache.
+     * the magazines in any state: it works straight on the pools, as if it had no cache. Meanwhile
+     * the owner is not cancelled asynchronously; the type goes back to what it was.
      */
     volatile bool busy;
+    int cancel_type;
     bool exit_seen; /* the TSD destructor has run once */
 
     struct cds_list_head node;      /* in the registry; under its lock, read by RCU walkers */
@@ -143,6 +145,7 @@ struct thread_cache *mbi_thread_cache_begin_slow(void);
 static inline void thread_cache_end_slow(struct thread_cache *cache)
 {
     cache->busy = false;
+    mbi_lock_restore_cancel(cache->cancel_type);
 }
 
 /*

@@ -63,7 +63,7 @@ static struct thread_cache *thread_get_cache(void)
     return NULL;
 }
 
-bool mbi_thread_start(void)
+static bool thread_start(void)
 {
     if (mbi_startup() == -EAGAIN) {
         return false;
@@ -88,4 +88,12 @@ bool mbi_thread_start(void)
     }
     mbi_thread_cache = cache;
     return true;
+}
+
+bool mbi_thread_start(void)
+{
+    int cancel_type = mbi_lock_defer_cancel();
+    bool started = thread_start();
+    mbi_lock_restore_cancel(cancel_type);
+    return started;
 }
