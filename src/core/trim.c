@@ -188,16 +188,16 @@ static size_t release_pages(const struct sorted *sorted, struct page_run run,
     return released;
 }
 
-/* The next run; how many of its pages went. *found is false when there was none. */
+/* The next run; how many pages were tried, 0 when there is none. Adds what went to *bytes_gone. */
 static size_t release_run(struct pool *pool, struct sorted *sorted, size_t *blocks_max,
-                          size_t pages_max, bool *found)
+                          size_t pages_max, size_t *bytes_gone)
 {
     mbi_pool_lock(pool);
     complete_last_page_locked(pool);
     struct page_run run = mbi_sorted_begin_release(sorted, blocks_max, pages_max);
     mbi_pool_unlock(pool);
-    *found = run.begin != run.end;
-    if (!*found) {
+    size_t tried = run.end - run.begin;
+    if (tried == 0) {
         return 0;
     }
     struct pages_gone gone = { { 0 } };
@@ -206,8 +206,8 @@ static size_t release_run(struct pool *pool, struct sorted *sorted, size_t *bloc
 
     mbi_pool_lock(pool);
     mbi_sorted_end_release(sorted, run);
-    sorted->refused |= pages != run.end - run.begin;
-    for (size_t i = 0; i < run.end - run.begin; i++) {
+    sorted->refused |= pages != tried;
+    for (size_t i = 0; i < tried; i++) {
         if ((gone.bits[i / 64] >> i % 64 & 1U) != 0) {
             mbi_sorted_note_released(sorted, run.begin + i);
         }
@@ -217,22 +217,22 @@ static size_t release_run(struct pool *pool, struct sorted *sorted, size_t *bloc
     mbi_pool_unlock(pool);
     mbi_limit_return(bytes);
     probe_release(pool->slot_bytes, bytes);
-    return pages;
+    *bytes_gone += bytes;
+    return tried;
 }
 
-bool mbi_trim_release(struct pool *pool, size_t *blocks_max, size_t pages_max, size_t *bytes)
+bool mbi_trim_release(struct pool *pool, size_t *blocks_max, size_t *pages_max, size_t *bytes)
 {
     struct sorted *spans[] = { &pool->dense_sorted, &pool->wide_sorted };
-    pages_max = pages_max < TRIM_PAGES_MAX ? pages_max : TRIM_PAGES_MAX;
+    assert(*pages_max <= TRIM_PAGES_MAX);
     for (size_t i = 0; i < 2; i++) {
-        bool found = true;
-        while (found && *blocks_max != 0 && pages_max != 0) {
-            size_t pages = release_run(pool, spans[i], blocks_max, pages_max, &found);
-            pages_max -= pages;
-            *bytes += pages * spans[i]->page_bytes;
+        size_t tried = 1;
+        while (tried != 0 && *blocks_max != 0 && *pages_max != 0) {
+            tried = release_run(pool, spans[i], blocks_max, *pages_max, bytes);
+            *pages_max -= tried;
         }
     }
-    return *blocks_max == 0 || pages_max == 0;
+    return *blocks_max == 0 || *pages_max == 0;
 }
 
 /* What is in the centre, whatever its age, and the loose slots. */
@@ -270,8 +270,10 @@ static size_t release_all(struct pool *pool, size_t bytes_max)
     bool more = true;
     while (more && bytes_max - bytes >= page_bytes) {
         size_t blocks_max = TRIM_BLOCKS_MAX;
+        size_t pages_max = (bytes_max - bytes) / page_bytes;
+        pages_max = pages_max < TRIM_PAGES_MAX ? pages_max : TRIM_PAGES_MAX;
         mbi_trim_lock();
-        more = mbi_trim_release(pool, &blocks_max, (bytes_max - bytes) / page_bytes, &bytes);
+        more = mbi_trim_release(pool, &blocks_max, &pages_max, &bytes);
         mbi_trim_unlock();
     }
     return bytes;

@@ -10,7 +10,8 @@
  *
  * What one step does at most, whoever calls it:
  *   TRIM_SLOTS_MAX slots are sorted, and what it takes to make whole magazines of them, and
- *   TRIM_BLOCKS_MAX blocks looked through and TRIM_PAGES_MAX pages given back.
+ *   TRIM_BLOCKS_MAX blocks looked through and TRIM_PAGES_MAX pages tried, with at most two system
+ *   calls each: the kernel may refuse a run of pages, and then each of its pages.
  *
  * No slot that anybody holds is ever given back. Batches are taken out of the centre by a pop like
  * any other (the whole stack at once, batch_stack_detach); a page goes only when all slots that
@@ -46,11 +47,11 @@ bool mbi_trim_age(struct pool *pool);
 size_t mbi_trim_sort(struct pool *pool, size_t slots_max);
 
 /*
- * Gives up to `pages_max` pages (at most TRIM_PAGES_MAX) that only sorted slots overlap back,
- * after looking through at most *blocks_max blocks, which are subtracted there. Adds them to
- * *bytes. False when the pool has no more of them.
+ * Tries to give back up to *pages_max pages (at most TRIM_PAGES_MAX) that only sorted slots
+ * overlap, after looking through at most *blocks_max blocks; what was tried and looked through is
+ * subtracted there. Adds what went to *bytes. False when the pool has no more of them.
  */
-bool mbi_trim_release(struct pool *pool, size_t *blocks_max, size_t pages_max, size_t *bytes);
+bool mbi_trim_release(struct pool *pool, size_t *blocks_max, size_t *pages_max, size_t *bytes);
 
 /*
  * All of it, for all pools, step by step, without the trim lock: takes it for each step. Keeps
