@@ -77,11 +77,11 @@ static size_t bits_bytes(size_t slots)
     return round_up(words * sizeof(uint64_t), mbi_os_page_bytes());
 }
 
-static size_t blocks_bytes(const struct sorted *sorted, size_t slots)
+static size_t map_bytes(const struct sorted *sorted, size_t slots)
 {
     /* Also the one that the last slot may end in. */
     size_t blocks = mbi_sorted_blocks(sorted, slots) + 1;
-    return round_up(blocks * sizeof(struct sorted_block), mbi_os_page_bytes());
+    return round_up(block_map_bytes(blocks), mbi_os_page_bytes());
 }
 
 bool mbi_sorted_cover(struct sorted *sorted, size_t slots)
@@ -90,20 +90,20 @@ bool mbi_sorted_cover(struct sorted *sorted, size_t slots)
     if (slots <= sorted->covered) {
         return true;
     }
-    size_t blocks_max = blocks_bytes(sorted, sorted->slots_max);
+    size_t map_bytes_max = map_bytes(sorted, sorted->slots_max);
     if (sorted->bits == NULL) {
-        char *start = mbi_os_reserve(blocks_max + bits_bytes(sorted->slots_max));
+        char *start = mbi_os_reserve(map_bytes_max + bits_bytes(sorted->slots_max));
         if (start == NULL) {
             return false;
         }
-        sorted->blocks = (struct sorted_block *)(void *)start;
-        sorted->bits = (uint64_t *)(void *)(start + blocks_max);
+        sorted->map = (struct block_map *)(void *)start;
+        sorted->bits = (uint64_t *)(void *)(start + map_bytes_max);
     }
     /* Twice as much as before each time, so that growing costs a few calls in all. */
     size_t wanted = slots > 2 * sorted->covered ? slots : 2 * sorted->covered;
     wanted = wanted < sorted->slots_max ? wanted : sorted->slots_max;
     wanted = block_end_slot(sorted, block_of(sorted, wanted - 1));
-    if (!mbi_os_commit(sorted->blocks, blocks_bytes(sorted, wanted))
+    if (!mbi_os_commit(sorted->map, map_bytes(sorted, wanted))
         || !mbi_os_commit(sorted->bits, bits_bytes(wanted))) {
         return false;
     }
@@ -145,21 +145,51 @@ static void bits_assign(struct sorted *sorted, size_t begin, size_t end, bool va
     }
 }
 
-/* Puts the slots [begin, end) here or takes them away, block by block. */
+static struct sorted_block *block_at(const struct sorted *sorted, size_t block)
+{
+    return block_map_at(sorted->map, block);
+}
+
+static bool page_is_released(const struct sorted *sorted, size_t page)
+{
+    const struct sorted_block *block = block_at(sorted, page / pages_per_block(sorted));
+    return (block->released >> page % pages_per_block(sorted) & 1U) != 0;
+}
+
+/* A block has got so many more slots, and so many more that are ready; fewer, if negative. */
+static void block_add(struct sorted *sorted, size_t block, ptrdiff_t slots, ptrdiff_t ready)
+{
+    struct sorted_block *it = block_at(sorted, block);
+    it->slots = (uint16_t)(it->slots + slots);
+    it->ready = (uint16_t)(it->ready + ready);
+    block_map_assign(sorted->map, BLOCKS_HERE, block, it->slots != 0);
+    block_map_assign(sorted->map, BLOCKS_READY, block, it->ready != 0);
+}
+
+static bool slot_is_ready(const struct sorted *sorted, size_t index)
+{
+    struct page_run pages = slot_pages(sorted, index);
+    return !page_is_released(sorted, pages.begin) && !page_is_released(sorted, pages.end - 1);
+}
+
+/*
+ * Puts the slots [begin, end) here or takes them away, block by block. No page that was given back
+ * lies between them: one may only overlap the first and the last.
+ */
 static void slots_assign(struct sorted *sorted, size_t begin, size_t end, bool here)
 {
+    size_t last = end - 1;
+    size_t first = begin;
     bits_assign(sorted, begin, end, here);
     sorted->slots = here ? sorted->slots + (end - begin) : sorted->slots - (end - begin);
     while (begin < end) {
         size_t block = block_of(sorted, begin);
         size_t block_end = block_end_slot(sorted, block);
         size_t stop = end < block_end ? end : block_end;
-        size_t count = stop - begin;
-        uint16_t *slots = &sorted->blocks[block].slots;
-        *slots = (uint16_t)(here ? *slots + count : *slots - count);
-        if (here && block < sorted->lowest) {
-            sorted->lowest = block;
-        }
+        ptrdiff_t count = (ptrdiff_t)(stop - begin);
+        ptrdiff_t ready = count - (begin == first && !slot_is_ready(sorted, first))
+                          - (stop == end && last != first && !slot_is_ready(sorted, last));
+        block_add(sorted, block, here ? count : -count, here ? ready : -ready);
         begin = stop;
     }
 }
@@ -177,18 +207,38 @@ void mbi_sorted_add(struct sorted *sorted, size_t index)
     sorted->dirty_end = pages.end > sorted->dirty_end ? pages.end : sorted->dirty_end;
 }
 
-static bool page_is_released(const struct sorted *sorted, size_t page)
+static bool slot_is_here(const struct sorted *sorted, size_t index)
 {
-    const struct sorted_block *block = &sorted->blocks[page / pages_per_block(sorted)];
-    return (block->released >> page % pages_per_block(sorted) & 1U) != 0;
+    return (sorted->bits[index / WORD_BITS] >> index % WORD_BITS & 1U) != 0;
 }
 
+/*
+ * The page's slots that overlap no other page that was given back become ready, or are so no longer.
+ * All of them are here; but those that also overlap a neighbour may be away with that, as it is
+ * being given back.
+ */
 static void page_set_released(struct sorted *sorted, size_t page, bool released)
 {
-    struct sorted_block *block = &sorted->blocks[page / pages_per_block(sorted)];
+    size_t block = page / pages_per_block(sorted);
+    size_t first = page_first_slot(sorted, page);
+    size_t last = page_end_slot(sorted, page) - 1;
+    bool first_crosses = slot_pages(sorted, first).begin != page;
+    bool last_crosses = slot_pages(sorted, last).end != page + 1;
+    ptrdiff_t ready = (ptrdiff_t)(last - first) + 1 - first_crosses - last_crosses;
+    ptrdiff_t sign = released ? -1 : 1;
+
     uint16_t bit = (uint16_t)(1U << page % pages_per_block(sorted));
-    block->released = (uint16_t)(released ? block->released | bit : block->released & ~bit);
+    struct sorted_block *it = block_at(sorted, block);
+    it->released = (uint16_t)(released ? it->released | bit : it->released & ~bit);
     sorted->pages_released = released ? sorted->pages_released + 1 : sorted->pages_released - 1;
+
+    if (first_crosses && slot_is_here(sorted, first) && !page_is_released(sorted, page - 1)) {
+        block_add(sorted, block_of(sorted, first), 0, sign); /* perhaps the block before */
+    }
+    if (last_crosses && slot_is_here(sorted, last) && !page_is_released(sorted, page + 1)) {
+        ready++;
+    }
+    block_add(sorted, block, 0, sign * ready);
 }
 
 /* A slot's pages become used again, if no more than *pages_left of them were not. */
@@ -211,50 +261,65 @@ static bool slot_retake_pages(struct sorted *sorted, size_t index, size_t *pages
     return true;
 }
 
-/* Takes up to `count` slots of one block. */
+/* The first slot of [begin, end) that is here; `end` when there is none. */
+static size_t next_slot(const struct sorted *sorted, size_t begin, size_t end)
+{
+    while (begin < end) {
+        size_t word_begin = round_down(begin, WORD_BITS);
+        uint64_t word = sorted->bits[begin / WORD_BITS] & (UINT64_MAX << begin % WORD_BITS);
+        if (word != 0) {
+            size_t index = word_begin + (size_t)__builtin_ctzll(word);
+            return index < end ? index : end;
+        }
+        begin = word_begin + WORD_BITS;
+    }
+    return end;
+}
+
+/*
+ * Takes up to `count` slots of one block, which has one to give. Pages that may not come back into
+ * use are passed over as a whole.
+ */
 static size_t block_take(struct sorted *sorted, size_t block, size_t count, uint32_t *out,
                          size_t *pages)
 {
-    size_t begin = slots_of_blocks(sorted, block);
     size_t end = block_end_slot(sorted, block);
+    size_t index = next_slot(sorted, slots_of_blocks(sorted, block), end);
     size_t taken = 0;
-    while (begin < end && taken < count) {
-        size_t word_begin = round_down(begin, WORD_BITS);
-        size_t stop = end < word_begin + WORD_BITS ? end : word_begin + WORD_BITS;
-        uint64_t word = sorted->bits[begin / WORD_BITS]
-                        & word_mask(begin - word_begin, stop - word_begin);
-        for (; word != 0 && taken < count; word &= word - 1) {
-            size_t index = word_begin + (size_t)__builtin_ctzll(word);
-            if (slot_retake_pages(sorted, index, pages)) {
-                sorted->bits[index / WORD_BITS] &= ~((uint64_t)1 << index % WORD_BITS);
-                out[taken++] = (uint32_t)index;
-            }
+    while (index < end && taken < count) {
+        if (slot_retake_pages(sorted, index, pages)) {
+            sorted->bits[index / WORD_BITS] &= ~((uint64_t)1 << index % WORD_BITS);
+            out[taken++] = (uint32_t)index;
+            index = next_slot(sorted, index + 1, end);
+        } else {
+            struct page_run gone = slot_pages(sorted, index);
+            size_t page = page_is_released(sorted, gone.end - 1) ? gone.end - 1 : gone.begin;
+            index = next_slot(sorted, page_end_slot(sorted, page), end);
         }
-        begin = stop;
     }
-    sorted->blocks[block].slots = (uint16_t)(sorted->blocks[block].slots - taken);
     sorted->slots -= taken;
+    block_add(sorted, block, -(ptrdiff_t)taken, -(ptrdiff_t)taken);
     return taken;
 }
 
+/*
+ * While pages may come back into use each block with slots has one to give, as also a page that was
+ * given back holds slots that overlap no other.
+ */
 size_t mbi_sorted_take(struct sorted *sorted, size_t count, uint32_t *out, size_t *pages)
 {
     size_t pages_allowed = *pages;
     size_t taken = 0;
-    if (sorted->slots == 0) {
-        *pages = 0;
-        return 0;
-    }
-    size_t blocks = mbi_sorted_blocks(sorted, sorted->covered);
-    unsigned all_pages = (1U << pages_per_block(sorted)) - 1;
-    for (size_t block = sorted->lowest; block < blocks && taken < count; block++) {
-        bool gone = sorted->blocks[block].released == all_pages;
-        if (sorted->blocks[block].slots != 0 && (*pages != 0 || !gone)) {
-            taken += block_take(sorted, block, count - taken, out + taken, pages);
+    while (sorted->slots != 0 && taken < count) {
+        size_t block = block_map_lowest(sorted->map, *pages != 0 ? BLOCKS_HERE : BLOCKS_READY);
+        size_t got = 0;
+        if (block != BLOCKS_MAX) {
+            got = block_take(sorted, block, count - taken, out + taken, pages);
         }
-        if (sorted->blocks[block].slots == 0 && block == sorted->lowest) {
-            sorted->lowest++;
+        if (got == 0) {
+            break;
         }
+        taken += got;
     }
     *pages = pages_allowed - *pages;
     return taken;
@@ -270,7 +335,7 @@ static bool page_can_go(const struct sorted *sorted, size_t page)
 /* Fewer slots than a page takes are here: no need to look closer. */
 static bool block_is_hopeless(const struct sorted *sorted, size_t block)
 {
-    return (sorted->blocks[block].slots + 2U) * sorted->slot_bytes < sorted->page_bytes;
+    return (block_at(sorted, block)->slots + 2U) * sorted->slot_bytes < sorted->page_bytes;
 }
 
 /* Moves dirty_begin to the first dirty page that can go, or past at most *blocks_max blocks. */
@@ -352,11 +417,29 @@ void mbi_sorted_count_occupancy(const struct sorted *sorted, size_t carved, size
         size_t last = block_end_slot(sorted, block);
         size_t slots = (last < carved ? last : carved) - first;
         assert(slots > 0);
-        size_t here = last <= sorted->covered ? sorted->blocks[block].slots : 0;
+        size_t here = last <= sorted->covered ? block_at(sorted, block)->slots : 0;
         size_t used = slots - (here < slots ? here : slots);
         size_t bin = (used * (OCCUPANCY_BINS - 1) + slots - 1) / slots;
         bins[bin]++;
     }
+}
+
+/* A block's counts and bits agree with its slots; adds these to *slots. */
+static bool block_check(const struct sorted *sorted, size_t block, size_t *slots)
+{
+    size_t here = 0;
+    size_t ready = 0;
+    size_t end = block_end_slot(sorted, block);
+    for (size_t index = slots_of_blocks(sorted, block); index < end; index++) {
+        if (slot_is_here(sorted, index)) {
+            here++;
+            ready += slot_is_ready(sorted, index);
+        }
+    }
+    *slots += here;
+    return here == block_at(sorted, block)->slots && ready == block_at(sorted, block)->ready
+           && block_map_has(sorted->map, BLOCKS_HERE, block) == (here != 0)
+           && block_map_has(sorted->map, BLOCKS_READY, block) == (ready != 0);
 }
 
 bool mbi_sorted_check(const struct sorted *sorted)
@@ -368,17 +451,18 @@ bool mbi_sorted_check(const struct sorted *sorted)
     }
     size_t blocks = mbi_sorted_blocks(sorted, sorted->covered);
     for (size_t block = 0; block < blocks; block++) {
-        size_t here = 0;
-        size_t end = block_end_slot(sorted, block);
-        for (size_t index = slots_of_blocks(sorted, block); index < end; index++) {
-            here += sorted->bits[index / WORD_BITS] >> index % WORD_BITS & 1U;
-        }
-        if (here != sorted->blocks[block].slots || (here != 0 && block < sorted->lowest)) {
+        if (!block_check(sorted, block, &slots)) {
             mbi_message("check: block %zu of %zu-byte slots miscounts its sorted slots", block,
                         sorted->slot_bytes);
             return false;
         }
-        slots += here;
+    }
+    for (enum block_set set = 0; set < BLOCK_SETS; set++) {
+        if (!block_map_check(sorted->map, set, blocks)) {
+            mbi_message("check: set %d of blocks of %zu-byte slots does not agree with itself",
+                        (int)set, sorted->slot_bytes);
+            return false;
+        }
     }
     for (size_t page = 0; page < blocks * pages_per_block(sorted); page++) {
         if (!page_is_released(sorted, page)) {

@@ -7,31 +7,34 @@
  *   pages                          |   |   |   |   |   |   |   |   |   |   |
  *   slots                          |.....|.....|.....|.....|.....|.....|.....    may cross both
  *   bits                              1     1     1     0     1    one a slot: it is here
- *   blocks[]                       { slots here that begin in it, its pages given back }
+ *   map                            { slots here that begin in it, those of them that lie on pages
+ *                                    in use only, its pages given back }, and sets of such blocks
  *
  * A slot that is here is free, in nobody's chain, and its memory holds nothing: so a page that only
  * such slots overlap can go back to the operating system, and reads as zeros when it is used again.
  *
- *   slots = bits that are set = sum of blocks[].slots
- *   pages_released = bits that are set in blocks[].released; only slots that are here overlap them
+ *   slots = bits that are set = sum of the blocks' slots
+ *   pages_released = bits that are set in the blocks' released; only slots overlap them that are
+ *   here, or away with the page next to it, which is being given back
+ *   a block's ready = its slots that are here and overlap none of those pages
+ *   BLOCKS_HERE = blocks with slots; BLOCKS_READY = blocks with ready ones
  *
  * Slots are taken lowest address first: that leaves the higher ones to drain and go back (the
  * first-fit rule whose fragmentation Johnstone and Wilson, ISMM 1998, found to be lowest).
  *
- * The memory of bits and blocks is reserved once for the whole span and made accessible as the
- * span is carved: 1 bit a slot, and 4 bytes a block.
+ * What a request takes is bounded whatever lies where: the lowest block that can give a slot is
+ * found in a few words, and each block that is looked at gives one, after 128 words of bits at most.
+ *
+ * The memory of bits and map is reserved once for the whole span and made accessible as the span
+ * is carved: 1 bit a slot, and 6 bytes a block.
  */
 #ifndef MEMORYBUCKET_CORE_SORTED_H
 #define MEMORYBUCKET_CORE_SORTED_H
 
+#include "core/block_map.h"
 #include "core/size_class.h"
 
 enum { SORTED_BLOCK_BYTES = 64 << 10, OCCUPANCY_BINS = 11 };
-
-struct sorted_block {
-    uint16_t slots;    /* here, and beginning in this block; 8 Ki of 8 bytes at most */
-    uint16_t released; /* a bit a page */
-};
 
 /* All of it is under the pool's lock. */
 struct sorted {
@@ -43,12 +46,11 @@ struct sorted {
     uint64_t reciprocal; /* of the slot's units, for mbi_sorted_index */
 
     uint64_t *bits; /* NULL at first: mbi_sorted_cover */
-    struct sorted_block *blocks;
-    size_t covered; /* slots that bits and blocks exist for */
+    struct block_map *map;
+    size_t covered; /* slots that bits and map exist for */
 
     size_t slots;
     size_t pages_released;
-    size_t lowest; /* no block below has slots here */
     /* Pages that got slots since they were last looked at: whether they can be released. */
     size_t dirty_begin;
     size_t dirty_end;
