@@ -235,10 +235,11 @@ bool mbi_trim_release(struct pool *pool, size_t *blocks_max, size_t *pages_max, 
     return *blocks_max == 0 || *pages_max == 0;
 }
 
+enum { AGES = 3 }; /* surplus, aged, central */
+
 /* What is in the centre, whatever its age, and the loose slots. */
 static void sort_all(struct pool *pool)
 {
-    enum { AGES = 3 }; /* surplus, aged, central */
     for (int age = 0; age < AGES; age++) {
         /* Threads may bring loose slots all the time: so no more than there can be now. */
         uint64_t left = counter_read(&pool->carved);
@@ -307,4 +308,54 @@ size_t mbi_trim_pools(size_t keep_bytes)
         bytes += release_all(&mbi_pools[class], bytes_max - bytes);
     }
     return bytes;
+}
+
+static void turn_to_class(struct trim_turn *turn, size_t class)
+{
+    *turn = (struct trim_turn){ .class = class, .ages = 0, .slots_left = 0 };
+    if (class < SIZE_CLASS_COUNT) {
+        turn->slots_left = counter_read(&mbi_pools[class].carved);
+    }
+}
+
+void mbi_trim_begin_turn(struct trim_turn *turn)
+{
+    turn_to_class(turn, 0);
+}
+
+/* Sorts some slots, or lets them age so that they can be; false when the pool has had its turn. */
+static bool sort_some(struct pool *pool, struct trim_turn *turn)
+{
+    while (turn->slots_left != 0 && turn->ages < AGES) {
+        size_t sorted = mbi_trim_sort(pool, NUMBERS_MAX);
+        turn->slots_left -= sorted < turn->slots_left ? sorted : turn->slots_left;
+        if (sorted != 0) {
+            return true;
+        }
+        (void)mbi_trim_age(pool);
+        turn->ages++;
+    }
+    return false;
+}
+
+bool mbi_trim_pending(struct trim_turn *turn, size_t *bytes)
+{
+    while (turn->class < SIZE_CLASS_COUNT) {
+        struct pool *pool = &mbi_pools[turn->class];
+        size_t blocks_max = TRIM_BLOCKS_MAX;
+        size_t pages_max = TRIM_PAGES_MAX;
+        size_t before = *bytes;
+        bool more = false;
+        if (counter_read(&pool->carved) != 0) {
+            mbi_trim_lock();
+            more = mbi_trim_release(pool, &blocks_max, &pages_max, bytes);
+            more = *bytes != before || sort_some(pool, turn) || more;
+            mbi_trim_unlock();
+        }
+        if (more) {
+            return true;
+        }
+        turn_to_class(turn, turn->class + 1);
+    }
+    return false;
 }

@@ -59,4 +59,18 @@ bool mbi_trim_release(struct pool *pool, size_t *blocks_max, size_t *pages_max, 
  */
 size_t mbi_trim_pools(size_t keep_bytes);
 
+/*
+ * For a request that nothing serves otherwise: one step of what is pending, so that it can be tried
+ * again as soon as pages have gone. Batches and loose slots are sorted, whatever their age, and pages
+ * that got slots are looked at; what the kernel refused before is not. Without the trim lock. Adds
+ * what went to *bytes. False when nothing is left that was there when the turn began.
+ */
+struct trim_turn {
+    size_t class;        /* whose turn it is */
+    unsigned ages;       /* that have ended for it meanwhile */
+    uint64_t slots_left; /* threads may bring loose slots all the time: no more than these */
+};
+void mbi_trim_begin_turn(struct trim_turn *turn);
+bool mbi_trim_pending(struct trim_turn *turn, size_t *bytes);
+
 #endif

@@ -5,6 +5,7 @@
 #include "core/limit.h"
 #include "core/region.h"
 #include "core/trim.h"
+#include "tcache/budget.h"
 #include "tcache/registry.h"
 
 #include <errno.h>
@@ -40,11 +41,16 @@ void mbi_out_of_memory_reset_in_child(void)
     mbi_lock_init(&handler_lock);
 }
 
-size_t mbi_out_of_memory_trim(size_t keep_bytes)
+static void flush_own_cache(void)
 {
     if (mbi_thread_cache->active) {
         mbi_thread_cache_flush(mbi_thread_cache);
     }
+}
+
+size_t mbi_out_of_memory_trim(size_t keep_bytes)
+{
+    flush_own_cache();
     mbi_registry_ask_all();
     return mbi_trim_pools(keep_bytes);
 }
@@ -82,6 +88,31 @@ static void *serve(size_t class, size_t alignment_bytes)
     return slot != NULL ? slot : serve_elsewhere(class, alignment_bytes);
 }
 
+/*
+ * Gives back what is pending, step by step, until that serves the request. A step that gave nothing
+ * back changes nothing for it; but at the end another thread may have been quicker with the rest.
+ */
+static void *serve_from_what_is_pending(size_t class, size_t alignment_bytes, size_t *given_back)
+{
+    struct trim_turn turn;
+    void *pointer = NULL;
+    bool more = true;
+    flush_own_cache();
+    if (mbi_budget_taken() != 0) { /* else nobody else has anything cached */
+        mbi_registry_ask_all();
+    }
+    mbi_trim_begin_turn(&turn);
+    while (pointer == NULL && more) {
+        size_t bytes = 0;
+        more = mbi_trim_pending(&turn, &bytes);
+        *given_back += bytes;
+        if (bytes != 0 || !more) {
+            pointer = serve(class, alignment_bytes);
+        }
+    }
+    return pointer;
+}
+
 static bool handler_asks_for_retry(size_t size_bytes)
 {
     mbi_lock_acquire(&handler_lock);
@@ -106,9 +137,8 @@ MBI_COLD void *mbi_thread_cache_spill(size_t class, size_t alignment_bytes)
     /* What the limit refused may be long ago; then only the trim below is too much. */
     void *pointer = serve_elsewhere(class, alignment_bytes);
     while (pointer == NULL) {
-        size_t given_back = mbi_out_of_memory_trim(0);
-        /* Also when that was nothing: another thread may have been quicker with it. */
-        pointer = serve(class, alignment_bytes);
+        size_t given_back = 0;
+        pointer = serve_from_what_is_pending(class, alignment_bytes, &given_back);
         if (pointer == NULL && given_back == 0
             && !handler_asks_for_retry(size_class_slot_bytes(class))) {
             errno = ENOMEM;

@@ -288,6 +288,30 @@ Test(trim, a_limit_holds_and_the_handler_is_asked)
     check_accounting(left + 2);
 }
 
+/* However much is free elsewhere: a request waits for as much of it to go back as serves it. */
+Test(trim, a_request_at_the_limit_gives_back_no_more_than_it_takes)
+{
+    setenv("MB_DECAY_MS", "-1", 1);
+    allocate(32);
+    mb_free(mb_alloc(64));
+    mb_thread_flush();
+    (void)mb_memory_limit_set(mbi_limit_committed());
+    while (mb_alloc(504) != NULL) { /* what is committed for this size, and the largest, is used up */
+    }
+    while (mb_alloc(64) != NULL) {
+    }
+    const struct pool *pool = &mbi_pools[3];
+    uint64_t sorted = counter_read(&pool->sorted_slots);
+    free_every(1, 0);
+    cr_assert_not_null(mb_alloc(64));
+    cr_assert_gt(counter_read(&pool->released_bytes), 0);
+    cr_assert_leq(counter_read(&pool->sorted_slots) - sorted, OBJECTS / 10);
+    /* All of it is there for those who go on. */
+    for (size_t i = 0; i < OBJECTS * 32 / 64 / 10 * 9; i++) {
+        cr_assert_not_null(mb_alloc(64), "%zu", i);
+    }
+}
+
 Test(trim, a_limit_below_what_is_committed_gives_free_memory_back)
 {
     allocate(64);
