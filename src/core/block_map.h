@@ -17,7 +17,9 @@
 
 enum block_set {
     BLOCKS_HERE,  /* that have slots here */
-    BLOCKS_READY, /* of which some lie on pages in use only */
+    BLOCKS_OPEN,  /* of these, that are not sealed */
+    BLOCKS_READY, /* of these, where some lie on pages in use only */
+    BLOCKS_GONE,  /* whose pages were all given back and are not sealed */
     BLOCK_SETS
 };
 
@@ -32,6 +34,7 @@ struct sorted_block {
     uint16_t slots;    /* here, and beginning in this block; 8 Ki of 8 bytes at most */
     uint16_t ready;    /* of these, on no page that was given back */
     uint16_t released; /* a bit a page */
+    bool sealed;       /* all of them are, and can only be read */
 };
 
 struct block_group {
@@ -95,6 +98,25 @@ static inline size_t block_map_lowest(const struct block_map *map, enum block_se
         }
     }
     return BLOCKS_MAX;
+}
+
+/* The first block of a set from `from` on, which the map has room for; BLOCKS_MAX without one. */
+static inline size_t block_map_next(const struct block_map *map, enum block_set set, size_t from)
+{
+    size_t group = from / BLOCKS_PER_GROUP;
+    uint64_t members = map->groups[group].members[set] & (UINT64_MAX << from % BLOCKS_PER_GROUP);
+    if (members == 0 && ++group / 64 < BLOCK_MIDDLE_WORDS) {
+        size_t middle = group / 64;
+        uint64_t groups = map->middle[set][middle] & (UINT64_MAX << group % 64);
+        while (groups == 0 && ++middle < BLOCK_MIDDLE_WORDS) {
+            groups = map->middle[set][middle];
+        }
+        if (groups != 0) {
+            group = middle * 64 + (size_t)__builtin_ctzll(groups);
+            members = map->groups[group].members[set];
+        }
+    }
+    return members != 0 ? group * BLOCKS_PER_GROUP + (size_t)__builtin_ctzll(members) : BLOCKS_MAX;
 }
 
 /* Checks that the levels of a set agree, for the groups of so many blocks. */

@@ -62,6 +62,26 @@ bool mbi_os_release(void *start, size_t bytes)
     return madvise(start, bytes, MADV_DONTNEED) == 0;
 }
 
+bool mbi_os_seal(void *start, size_t bytes)
+{
+    /* All flags as those of the reservation: so it is one mapping with its neighbours again later. */
+    int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED;
+    if (mmap(start, bytes, PROT_READ, flags, -1, 0) == MAP_FAILED) {
+        return false;
+    }
+    (void)madvise(start, bytes, MADV_DONTDUMP);
+    return true;
+}
+
+bool mbi_os_unseal(void *start, size_t bytes)
+{
+    if (!mbi_os_commit(start, bytes)) {
+        return false;
+    }
+    (void)madvise(start, bytes, MADV_DODUMP);
+    return true;
+}
+
 bool mbi_os_forbid(void *start, size_t bytes)
 {
     return mprotect(start, bytes, PROT_NONE) == 0;

@@ -185,6 +185,14 @@ struct slot *mbi_pool_alloc_direct(struct pool *pool);
 void mbi_pool_free_direct(struct pool *pool, struct slot *slot);
 
 /*
+ * Whether the kernel refused the calling thread to commit memory for a pool since it last forgot.
+ * Note says so.
+ */
+bool mbi_pool_commit_was_refused(void);
+void mbi_pool_forget_refused_commit(void);
+void mbi_pool_note_refused_commit(void);
+
+/*
  * For trim: the lock, and what may be done under it. Carve gives up to `rounds_wanted` fresh slots;
  * set_loose replaces the loose chain.
  */

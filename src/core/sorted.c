@@ -156,6 +156,13 @@ static bool page_is_released(const struct sorted *sorted, size_t page)
     return (block->released >> page % pages_per_block(sorted) & 1U) != 0;
 }
 
+/* All its pages were given back, and it is not sealed. */
+static bool block_is_gone(const struct sorted *sorted, size_t block)
+{
+    unsigned all_pages = (1U << pages_per_block(sorted)) - 1;
+    return block_at(sorted, block)->released == all_pages && !block_at(sorted, block)->sealed;
+}
+
 /* A block has got so many more slots, and so many more that are ready; fewer, if negative. */
 static void block_add(struct sorted *sorted, size_t block, ptrdiff_t slots, ptrdiff_t ready)
 {
@@ -163,7 +170,14 @@ static void block_add(struct sorted *sorted, size_t block, ptrdiff_t slots, ptrd
     it->slots = (uint16_t)(it->slots + slots);
     it->ready = (uint16_t)(it->ready + ready);
     block_map_assign(sorted->map, BLOCKS_HERE, block, it->slots != 0);
+    block_map_assign(sorted->map, BLOCKS_OPEN, block, it->slots != 0 && !it->sealed);
     block_map_assign(sorted->map, BLOCKS_READY, block, it->ready != 0);
+    block_map_assign(sorted->map, BLOCKS_GONE, block, block_is_gone(sorted, block));
+}
+
+static bool slot_is_here(const struct sorted *sorted, size_t index)
+{
+    return (sorted->bits[index / WORD_BITS] >> index % WORD_BITS & 1U) != 0;
 }
 
 static bool slot_is_ready(const struct sorted *sorted, size_t index)
@@ -173,10 +187,10 @@ static bool slot_is_ready(const struct sorted *sorted, size_t index)
 }
 
 /*
- * Puts the slots [begin, end) here or takes them away, block by block. No page that was given back
- * lies between them: one may only overlap the first and the last.
+ * Puts the slots [begin, end) here or takes them away, block by block. Either they all overlap pages
+ * that were given back (`gone`), or none but perhaps the first and the last does.
  */
-static void slots_assign(struct sorted *sorted, size_t begin, size_t end, bool here)
+static void slots_assign(struct sorted *sorted, size_t begin, size_t end, bool here, bool gone)
 {
     size_t last = end - 1;
     size_t first = begin;
@@ -189,6 +203,7 @@ static void slots_assign(struct sorted *sorted, size_t begin, size_t end, bool h
         ptrdiff_t count = (ptrdiff_t)(stop - begin);
         ptrdiff_t ready = count - (begin == first && !slot_is_ready(sorted, first))
                           - (stop == end && last != first && !slot_is_ready(sorted, last));
+        ready = gone ? 0 : ready;
         block_add(sorted, block, here ? count : -count, here ? ready : -ready);
         begin = stop;
     }
@@ -197,7 +212,7 @@ static void slots_assign(struct sorted *sorted, size_t begin, size_t end, bool h
 void mbi_sorted_add(struct sorted *sorted, size_t index)
 {
     assert(index < sorted->covered);
-    slots_assign(sorted, index, index + 1, true);
+    slots_assign(sorted, index, index + 1, true, false);
     struct page_run pages = slot_pages(sorted, index);
     if (!sorted_is_dirty(sorted)) {
         sorted->dirty_begin = pages.begin;
@@ -205,11 +220,6 @@ void mbi_sorted_add(struct sorted *sorted, size_t index)
     }
     sorted->dirty_begin = pages.begin < sorted->dirty_begin ? pages.begin : sorted->dirty_begin;
     sorted->dirty_end = pages.end > sorted->dirty_end ? pages.end : sorted->dirty_end;
-}
-
-static bool slot_is_here(const struct sorted *sorted, size_t index)
-{
-    return (sorted->bits[index / WORD_BITS] >> index % WORD_BITS & 1U) != 0;
 }
 
 /*
@@ -241,24 +251,80 @@ static void page_set_released(struct sorted *sorted, size_t page, bool released)
     block_add(sorted, block, 0, sign * ready);
 }
 
-/* A slot's pages become used again, if no more than *pages_left of them were not. */
-static bool slot_retake_pages(struct sorted *sorted, size_t index, size_t *pages_left)
+/* Runs of sealed blocks are one more, or fewer. relaxed [SEALS]: the number bounds mappings only. */
+static _Atomic size_t seals;
+
+static void seals_add(ptrdiff_t runs)
 {
-    struct page_run pages = slot_pages(sorted, index);
-    size_t released = 0;
-    for (size_t page = pages.begin; page < pages.end; page++) {
-        released += page_is_released(sorted, page);
-    }
-    if (released > *pages_left) {
+    atomic_fetch_add_explicit(&seals, (size_t)runs, memory_order_relaxed); /* [SEALS] */
+}
+
+size_t mbi_sorted_seals(void)
+{
+    return atomic_load_explicit(&seals, memory_order_relaxed); /* [SEALS] */
+}
+
+static bool block_is_sealed(const struct sorted *sorted, size_t block)
+{
+    return block_at(sorted, block)->sealed;
+}
+
+/* How many sealed neighbours the blocks [begin, end) have. */
+static ptrdiff_t seals_around(const struct sorted *sorted, size_t begin, size_t end)
+{
+    return (begin != 0 && block_is_sealed(sorted, begin - 1)) + block_is_sealed(sorted, end);
+}
+
+static char *block_start(const struct sorted *sorted, size_t block)
+{
+    return sorted->first + block * SORTED_BLOCK_BYTES;
+}
+
+static bool block_unseal(struct sorted *sorted, size_t block)
+{
+    if (!mbi_os_unseal(block_start(sorted, block), SORTED_BLOCK_BYTES)) {
+        sorted->unseal_refused = true;
         return false;
     }
-    *pages_left -= released;
-    for (size_t page = pages.begin; page < pages.end && released != 0; page++) {
-        if (page_is_released(sorted, page)) {
-            page_set_released(sorted, page, false);
+    block_at(sorted, block)->sealed = false;
+    seals_add(seals_around(sorted, block, block + 1) - 1);
+    return true;
+}
+
+/* What a request may still have come back into use, and what has. */
+struct retaken {
+    size_t pages_left;
+    size_t pages;
+    bool refused; /* to unseal a block: the next would be refused, too */
+};
+
+static bool page_retake(struct sorted *sorted, size_t page, struct retaken *retaken)
+{
+    size_t block = page / pages_per_block(sorted);
+    if (block_is_sealed(sorted, block)) {
+        retaken->refused = retaken->refused || !block_unseal(sorted, block);
+        if (retaken->refused) {
+            return false;
         }
     }
+    page_set_released(sorted, page, false);
+    retaken->pages_left--;
+    retaken->pages++;
     return true;
+}
+
+/* A slot's pages become used again, if no more of them were not than may, and the kernel agrees. */
+static bool slot_retake_pages(struct sorted *sorted, size_t index, struct retaken *retaken)
+{
+    struct page_run pages = slot_pages(sorted, index);
+    bool first = page_is_released(sorted, pages.begin);
+    bool last = pages.end - pages.begin == 2 && page_is_released(sorted, pages.end - 1);
+    if ((size_t)first + last > retaken->pages_left) {
+        return false;
+    }
+    /* When only the first comes back it has slots for others. */
+    return (!first || page_retake(sorted, pages.begin, retaken))
+           && (!last || page_retake(sorted, pages.end - 1, retaken));
 }
 
 /* The first slot of [begin, end) that is here; `end` when there is none. */
@@ -281,13 +347,13 @@ static size_t next_slot(const struct sorted *sorted, size_t begin, size_t end)
  * use are passed over as a whole.
  */
 static size_t block_take(struct sorted *sorted, size_t block, size_t count, uint32_t *out,
-                         size_t *pages)
+                         struct retaken *retaken)
 {
     size_t end = block_end_slot(sorted, block);
     size_t index = next_slot(sorted, slots_of_blocks(sorted, block), end);
     size_t taken = 0;
     while (index < end && taken < count) {
-        if (slot_retake_pages(sorted, index, pages)) {
+        if (slot_retake_pages(sorted, index, retaken)) {
             sorted->bits[index / WORD_BITS] &= ~((uint64_t)1 << index % WORD_BITS);
             out[taken++] = (uint32_t)index;
             index = next_slot(sorted, index + 1, end);
@@ -303,25 +369,30 @@ static size_t block_take(struct sorted *sorted, size_t block, size_t count, uint
 }
 
 /*
- * While pages may come back into use each block with slots has one to give, as also a page that was
- * given back holds slots that overlap no other.
+ * The lowest block of the widest set that there is hope for. While pages may come back into use each
+ * block with slots has one to give, as also a page that was given back holds slots that overlap no
+ * other; unless it is sealed and the kernel refuses.
  */
 size_t mbi_sorted_take(struct sorted *sorted, size_t count, uint32_t *out, size_t *pages)
 {
-    size_t pages_allowed = *pages;
+    struct retaken retaken = { .pages_left = *pages, .pages = 0, .refused = false };
+    enum block_set set = BLOCKS_HERE;
     size_t taken = 0;
     while (sorted->slots != 0 && taken < count) {
-        size_t block = block_map_lowest(sorted->map, *pages != 0 ? BLOCKS_HERE : BLOCKS_READY);
+        set = retaken.refused && set < BLOCKS_OPEN ? BLOCKS_OPEN : set;
+        set = retaken.pages_left == 0 ? BLOCKS_READY : set;
+        size_t block = block_map_lowest(sorted->map, set);
         size_t got = 0;
         if (block != BLOCKS_MAX) {
-            got = block_take(sorted, block, count - taken, out + taken, pages);
-        }
-        if (got == 0) {
-            break;
+            got = block_take(sorted, block, count - taken, out + taken, &retaken);
         }
         taken += got;
+        if (got == 0 && set == BLOCKS_READY) {
+            break;
+        }
+        set = got == 0 ? set + 1 : set;
     }
-    *pages = pages_allowed - *pages;
+    *pages = retaken.pages;
     return taken;
 }
 
@@ -359,6 +430,13 @@ static bool find_page(struct sorted *sorted, size_t *blocks_max)
     return false;
 }
 
+/* The slots that overlap a run of pages, which all were given back before, or none was. */
+static void run_assign(struct sorted *sorted, struct page_run run, bool here)
+{
+    slots_assign(sorted, page_first_slot(sorted, run.begin), page_end_slot(sorted, run.end - 1),
+                 here, page_is_released(sorted, run.begin));
+}
+
 struct page_run mbi_sorted_begin_release(struct sorted *sorted, size_t *blocks_max,
                                          size_t pages_max)
 {
@@ -373,20 +451,98 @@ struct page_run mbi_sorted_begin_release(struct sorted *sorted, size_t *blocks_m
         run.end++;
     }
     sorted->dirty_begin = run.end;
-    slots_assign(sorted, page_first_slot(sorted, run.begin), page_end_slot(sorted, run.end - 1),
-                 false);
+    run_assign(sorted, run, false);
     return run;
 }
 
 void mbi_sorted_end_release(struct sorted *sorted, struct page_run run)
 {
-    slots_assign(sorted, page_first_slot(sorted, run.begin), page_end_slot(sorted, run.end - 1),
-                 true);
+    run_assign(sorted, run, true);
 }
 
 void mbi_sorted_note_released(struct sorted *sorted, size_t page)
 {
     page_set_released(sorted, page, true);
+}
+
+/* Blocks that are looked at for one run, under the lock. */
+enum { LOOK_BLOCKS_MAX = 256, SEAL_BLOCKS_MAX = 64 };
+
+static bool page_came_back(const struct sorted *sorted, size_t page)
+{
+    return page_is_released(sorted, page)
+           && !block_is_sealed(sorted, page / pages_per_block(sorted));
+}
+
+struct page_run mbi_sorted_next_released(const struct sorted *sorted, size_t *from,
+                                         size_t pages_max)
+{
+    size_t end = mbi_sorted_blocks(sorted, sorted->covered) * pages_per_block(sorted);
+    size_t stop = *from + LOOK_BLOCKS_MAX * pages_per_block(sorted);
+    stop = stop < end ? stop : end;
+    struct page_run run = { .begin = *from, .end = *from };
+    while (run.begin < stop && !page_came_back(sorted, run.begin)) {
+        run.begin++;
+    }
+    run.end = run.begin;
+    while (run.end < end && run.end - run.begin < pages_max && page_came_back(sorted, run.end)) {
+        run.end++;
+    }
+    *from = run.end < end ? run.end : SIZE_MAX;
+    return run;
+}
+
+struct page_run mbi_sorted_begin_again(struct sorted *sorted, struct page_run run)
+{
+    struct page_run still = { .begin = run.begin, .end = run.begin };
+    while (still.end < run.end && page_came_back(sorted, still.end)) {
+        still.end++;
+    }
+    if (still.begin != still.end) {
+        run_assign(sorted, still, false);
+    }
+    return still;
+}
+
+struct page_run mbi_sorted_begin_seal(struct sorted *sorted, size_t *from, size_t blocks_min)
+{
+    struct page_run none = { .begin = 0, .end = 0 };
+    size_t blocks = mbi_sorted_blocks(sorted, sorted->covered);
+    for (size_t looks = 0; looks < LOOK_BLOCKS_MAX && *from < blocks; looks++) {
+        size_t begin = block_map_next(sorted->map, BLOCKS_GONE, *from);
+        size_t end = begin;
+        if (begin >= blocks) {
+            *from = blocks;
+            break;
+        }
+        while (end < blocks && end - begin < SEAL_BLOCKS_MAX && block_is_gone(sorted, end)) {
+            end++;
+        }
+        *from = end;
+        if (end - begin >= blocks_min || seals_around(sorted, begin, end) != 0) {
+            struct page_run run = { .begin = begin * pages_per_block(sorted),
+                                    .end = end * pages_per_block(sorted) };
+            run_assign(sorted, run, false);
+            return run;
+        }
+    }
+    *from = *from < blocks ? *from : SIZE_MAX;
+    return none;
+}
+
+void mbi_sorted_end_seal(struct sorted *sorted, struct page_run run, bool sealed)
+{
+    size_t begin = run.begin / pages_per_block(sorted);
+    size_t end = run.end / pages_per_block(sorted);
+    run_assign(sorted, run, true);
+    if (!sealed) {
+        return;
+    }
+    seals_add(1 - seals_around(sorted, begin, end));
+    for (size_t block = begin; block < end; block++) {
+        block_at(sorted, block)->sealed = true;
+        block_add(sorted, block, 0, 0);
+    }
 }
 
 void mbi_sorted_retry_refused(struct sorted *sorted)
@@ -439,7 +595,10 @@ static bool block_check(const struct sorted *sorted, size_t block, size_t *slots
     *slots += here;
     return here == block_at(sorted, block)->slots && ready == block_at(sorted, block)->ready
            && block_map_has(sorted->map, BLOCKS_HERE, block) == (here != 0)
-           && block_map_has(sorted->map, BLOCKS_READY, block) == (ready != 0);
+           && block_map_has(sorted->map, BLOCKS_OPEN, block)
+                  == (here != 0 && !block_is_sealed(sorted, block))
+           && block_map_has(sorted->map, BLOCKS_READY, block) == (ready != 0)
+           && block_map_has(sorted->map, BLOCKS_GONE, block) == block_is_gone(sorted, block);
 }
 
 bool mbi_sorted_check(const struct sorted *sorted)

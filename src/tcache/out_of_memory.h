@@ -4,6 +4,8 @@
  * Ladder: above registry. Callers: the thread caches' slow paths, through mbi_thread_cache_spill.
  *
  * In this order, until something serves the request:
+ *   0. when the kernel refused to commit memory: what was given back is uncharged, and the pool
+ *      tries again
  *   1. the next larger pools with slots aligned alike
  *   2. the system allocator; not when the memory limit was reached, which it would evade
  *   3. free memory goes back to the kernel, and so below the limit, step by step, only what is

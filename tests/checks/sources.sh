@@ -117,7 +117,7 @@ rung() {
     core/region.c | core/batch_stack.*) echo 6 ;;
     core/pool.* | core/pool_carve.c | core/pool_walk.c) echo 7 ;;
     core/trim.*) echo 8 ;;
-    core/decay.*) echo 9 ;;
+    core/decay.* | core/uncharge.*) echo 9 ;;
     tcache/background.* | tcache/budget.* | tcache/magazine.* | tcache/previous.*) echo 10 ;;
     tcache/checked.h | tcache/thread_cache.* | tcache/exchange.*) echo 11 ;;
     tcache/registry.*) echo 12 ;;

@@ -2,6 +2,7 @@
 #include "core/config.h"
 #include "core/decay.h"
 #include "core/limit.h"
+#include "core/os.h"
 #include "core/trim.h"
 #include "testing.h"
 
@@ -34,6 +35,11 @@ static uint64_t resident_bytes(size_t size)
     static struct mb_stats stats;
     mb_stats_get(&stats);
     return stats.pool[(size - 1) / 8].resident_bytes;
+}
+
+static char *page_of(void *object)
+{
+    return (char *)((uintptr_t)object & ~(uintptr_t)4095);
 }
 
 Test(trim, gives_everything_back_and_uses_it_again, .timeout = 60)
@@ -114,6 +120,33 @@ Test(trim, a_locked_page_keeps_only_itself)
     cr_assert_geq(mb_trim(0), OBJECTS * 64 - 3 * 4096);
     cr_assert_leq(mb_trim(0), 4096);
     check_accounting(0);
+}
+
+/* As khugepaged and mlockall do it; no block is free as a whole, so that none is sealed. */
+Test(trim, pages_that_came_back_without_us_go_again)
+{
+    enum { KEPT_EVERY = 512 };
+    allocate(64);
+    for (size_t i = 0; i < OBJECTS; i++) {
+        if (i % KEPT_EVERY != 0) {
+            mb_free(objects[i]);
+        }
+    }
+    (void)mb_trim(0);
+    uint64_t trimmed = resident_bytes(64);
+    size_t written = 0;
+    for (size_t i = 0; i < OBJECTS; i += 64) {
+        if (i % KEPT_EVERY != 0 && mbi_os_resident_bytes(page_of(objects[i]), 4096) == 0) {
+            *(volatile char *)page_of(objects[i]) = 1;
+            written++;
+        }
+    }
+    cr_assert_geq(written, OBJECTS / 64 / 2);
+    cr_assert_eq(resident_bytes(64), trimmed + written * 4096);
+    cr_assert_eq(mb_trim(0), written * 4096);
+    cr_assert_eq(resident_bytes(64), trimmed);
+    cr_assert_eq(mb_trim(0), 0);
+    check_accounting((OBJECTS + KEPT_EVERY - 1) / KEPT_EVERY);
 }
 
 /* The limit is far: what a full span cannot serve is the system's, as without a limit. */
