@@ -64,7 +64,7 @@ bool mbi_os_release(void *start, size_t bytes)
 
 bool mbi_os_seal(void *start, size_t bytes)
 {
-    /* All flags as those of the reservation: so it is one mapping with its neighbours again later. */
+    /* All flags as the reservation has them: later it is one mapping with its neighbours again. */
     int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED;
     if (mmap(start, bytes, PROT_READ, flags, -1, 0) == MAP_FAILED) {
         return false;

@@ -33,9 +33,9 @@ bool mbi_os_ask_for_huge_pages(void *start, size_t bytes);
 bool mbi_os_release(void *start, size_t bytes);
 
 /*
- * Puts pages in their place that can only be read, as zeros: the kernel counts them for nothing, and
- * dumps of memory leave them out. It looks whether it can before it takes the old ones away. Unseal
- * makes them writable again, and may be refused.
+ * Puts pages in their place that can only be read, as zeros: the kernel counts them for nothing,
+ * and dumps of memory leave them out. It looks whether it can before it takes the old ones away.
+ * Unseal makes them writable again, and may be refused.
  */
 bool mbi_os_seal(void *start, size_t bytes);
 bool mbi_os_unseal(void *start, size_t bytes);

@@ -67,8 +67,9 @@ void mbi_pool_lay_out(struct pool *pool)
 }
 
 /*
- * The map of what is sorted grows with the span from its first MiB on: when the kernel refuses memory
- * it would refuse that for the map too, and nothing could go back. Trim tries again what fails here.
+ * The map of what is sorted grows with the span from its first MiB on: when the kernel refuses
+ * memory it would refuse that for the map too, and nothing could go back. Trim tries again what
+ * fails here.
  */
 static void pool_cover_locked(struct pool *pool)
 {

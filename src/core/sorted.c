@@ -187,8 +187,8 @@ static bool slot_is_ready(const struct sorted *sorted, size_t index)
 }
 
 /*
- * Puts the slots [begin, end) here or takes them away, block by block. Either they all overlap pages
- * that were given back (`gone`), or none but perhaps the first and the last does.
+ * Puts the slots [begin, end) here or takes them away, block by block. Either they all overlap
+ * pages that were given back (`gone`), or none but perhaps the first and the last does.
  */
 static void slots_assign(struct sorted *sorted, size_t begin, size_t end, bool here, bool gone)
 {
@@ -223,9 +223,9 @@ void mbi_sorted_add(struct sorted *sorted, size_t index)
 }
 
 /*
- * The page's slots that overlap no other page that was given back become ready, or are so no longer.
- * All of them are here; but those that also overlap a neighbour may be away with that, as it is
- * being given back.
+ * The page's slots that overlap no other page that was given back become ready, or are so no
+ * longer. All of them are here; but those that also overlap a neighbour may be away with that, as
+ * it is being given back.
  */
 static void page_set_released(struct sorted *sorted, size_t page, bool released)
 {
@@ -251,7 +251,7 @@ static void page_set_released(struct sorted *sorted, size_t page, bool released)
     block_add(sorted, block, 0, sign * ready);
 }
 
-/* Runs of sealed blocks are one more, or fewer. relaxed [SEALS]: the number bounds mappings only. */
+/* Runs of sealed blocks, in all spans. relaxed [SEALS]: the number only bounds mappings. */
 static _Atomic size_t seals;
 
 static void seals_add(ptrdiff_t runs)
@@ -369,9 +369,9 @@ static size_t block_take(struct sorted *sorted, size_t block, size_t count, uint
 }
 
 /*
- * The lowest block of the widest set that there is hope for. While pages may come back into use each
- * block with slots has one to give, as also a page that was given back holds slots that overlap no
- * other; unless it is sealed and the kernel refuses.
+ * The lowest block of the widest set that there is hope for. While pages may come back into use
+ * each block with slots has one to give, as also a page that was given back holds slots that
+ * overlap no other; unless it is sealed and the kernel refuses.
  */
 size_t mbi_sorted_take(struct sorted *sorted, size_t count, uint32_t *out, size_t *pages)
 {

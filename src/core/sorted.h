@@ -17,8 +17,9 @@
  *   pages_released = bits that are set in the blocks' released; only slots overlap them that are
  *   here, or away with the page next to it, which is being given back
  *   a block's ready = its slots that are here and overlap none of those pages
- *   BLOCKS_HERE = blocks with slots; BLOCKS_OPEN = those of them that are not sealed; BLOCKS_READY =
- *   blocks with ready ones; BLOCKS_GONE = blocks whose pages were all given back, and not sealed
+ *   BLOCKS_HERE = blocks with slots; BLOCKS_OPEN = those of them that are not sealed
+ *   BLOCKS_READY = blocks with ready ones
+ *   BLOCKS_GONE = blocks whose pages were all given back, and that are not sealed
  *
  * A sealed block's pages can only be read, as zeros, and the kernel counts them for nothing, not
  * against RLIMIT_DATA and not as committed. It is unsealed when one of its slots is taken, which
@@ -28,7 +29,8 @@
  * first-fit rule whose fragmentation Johnstone and Wilson, ISMM 1998, found to be lowest).
  *
  * What a request takes is bounded whatever lies where: the lowest block that can give a slot is
- * found in a few words, and each block that is looked at gives one, after 128 words of bits at most.
+ * found in a few words, and each block that is looked at gives one, after 128 words of bits at
+ * most.
  *
  * The memory of bits and map is reserved once for the whole span and made accessible as the span
  * is carved: 1 bit a slot, and 8 bytes a block.

@@ -17,7 +17,8 @@
  * any other (the whole stack at once, batch_stack_detach); a page goes only when all slots that
  * overlap it are sorted, and these are taken out of the sorted, under the lock, for the time of the
  * system call. A popper that still looks at a batch of before reads its first word, which may have
- * become 0 meanwhile, and throws it away, as its exchange fails: the head's tag has gone on.
+ * become 0 meanwhile, and throws it away, as its exchange fails: the head's tag has gone on. What was
+ * given back may be sealed later, in the same way (core/uncharge.h).
  */
 #ifndef MEMORYBUCKET_CORE_TRIM_H
 #define MEMORYBUCKET_CORE_TRIM_H
@@ -61,9 +62,9 @@ size_t mbi_trim_pools(size_t keep_bytes);
 
 /*
  * For a request that nothing serves otherwise: one step of what is pending, so that it can be tried
- * again as soon as pages have gone. Batches and loose slots are sorted, whatever their age, and pages
- * that got slots are looked at; what the kernel refused before is not. Without the trim lock. Adds
- * what went to *bytes. False when nothing is left that was there when the turn began.
+ * again as soon as pages have gone. Batches and loose slots are sorted, whatever their age, and
+ * pages that got slots are looked at; what the kernel refused before is not. Without the trim lock.
+ * Adds what went to *bytes. False when nothing is left that was there when the turn began.
  */
 struct trim_turn {
     size_t class;        /* whose turn it is */

@@ -47,8 +47,8 @@ struct seal_rule {
 };
 
 /*
- * The next blocks of one span. Their pages go once more: they may have come back, and where they are
- * locked in memory they stay, as their owner wants it.
+ * The next blocks of one span. Their pages go once more: they may have come back, and where they
+ * are locked in memory they stay, as their owner wants it.
  */
 static size_t seal(struct pool *pool, struct sorted *sorted, size_t *from,
                    const struct seal_rule *rule)

@@ -6,14 +6,14 @@
  *
  * Pages that were given back can come into memory again without anybody's doing in here: khugepaged
  * makes huge pages of them, mlockall brings in all there is. And they stay charged: the kernel
- * counts what can be written against RLIMIT_DATA and, where vm.overcommit_memory is 2, as committed.
- * So whole blocks of them are sealed (core/sorted.h).
+ * counts what can be written against RLIMIT_DATA and, where vm.overcommit_memory is 2, as
+ * committed. So whole blocks of them are sealed (core/sorted.h).
  *
  * As for trim no slot that anybody holds is touched: the trim lock is held, and the slots that
- * overlap the pages are out of the sorted for the time of the system calls. A popper that still looks
- * at a batch of before reads zeros from a sealed page, as from any that was given back: its mapping
- * is replaced in one call, during which the kernel keeps the reader waiting. Nobody writes to
- * a sealed page: only who owns a slot writes to it, and it was unsealed before he got it.
+ * overlap the pages are out of the sorted for the time of the system calls. A popper that still
+ * looks at a batch of before reads zeros from a sealed page, as from any that was given back: its
+ * mapping is replaced in one call, during which the kernel keeps the reader waiting. Nobody writes
+ * to a sealed page: only who owns a slot writes to it, and it was unsealed before he got it.
  */
 #ifndef MEMORYBUCKET_CORE_UNCHARGE_H
 #define MEMORYBUCKET_CORE_UNCHARGE_H

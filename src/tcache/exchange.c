@@ -99,8 +99,8 @@ static void cache_end_exchange(struct thread_cache *cache, struct pool *pool)
  * Fresh slots come in runs of a quarter of what the thread has obtained of the class so far: one
  * which needs twenty objects touches the memory of a few more, and one which needs many soon gets
  * whole magazines. The first runs are of 8 slots, or of fewer that fill 1 KiB. Runs are whole cache
- * lines, so that none is shared by two threads' fresh slots. Sorted slots come in runs as large, and
- * whatever the pool gives under its lock counts: it shows the same need.
+ * lines, so that none is shared by two threads' fresh slots. Sorted slots come in runs as large,
+ * and whatever the pool gives under its lock counts: it shows the same need.
  */
 enum { RUN_SHARE = 4, FIRST_RUN_ROUNDS = 8, FIRST_RUN_BYTES = 1024 };
 _Static_assert((RUN_SHARE + 1) * MAGAZINE_ROUNDS_MAX <= UINT16_MAX, "obtained is counted that far");

@@ -84,8 +84,8 @@ static void *serve_elsewhere(size_t class, size_t alignment_bytes)
 }
 
 /*
- * When it is the kernel that refused the pool memory, what was given back may be charged still: once
- * more without that. So much at a time that it is done seldom.
+ * When it is the kernel that refused the pool memory, what was given back may be charged still:
+ * once more without that. So much at a time that it is done seldom.
  */
 enum { UNCHARGE_AT_ONCE_BYTES = 16 << 20 };
 

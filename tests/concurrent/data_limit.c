@@ -3,9 +3,9 @@
  * as the kernel counts it (RLIMIT_DATA; with vm.overcommit_memory 2 it counts alike).
  *
  * trim: after mb_trim. alone: nobody asks for that, and sizes grow, as what is free of larger ones
- * would serve smaller ones as it is; the system allocator helps out with what it has. holes: after mb_trim, and each 512 KiB keep an
- * object: then what is free makes up many short runs, of which nothing is uncharged before
- * the kernel refuses a commit.
+ * would serve smaller ones as it is; the system allocator helps out with what it has. holes: after
+ * mb_trim, and each 512 KiB keep an object: then what is free makes up many short runs, of which
+ * nothing is uncharged before the kernel refuses a commit.
  */
 #include "testing.h"
 

@@ -8,8 +8,8 @@
  * sees the poison's writes too, and so whether they are ordered against the owners'.
  *
  * Arguments: trim (one thread calls mb_trim all the time), seal (and seals all blocks that it can:
- * who writes to one of these without having unsealed it crashes), decay (slow paths do it, at once),
- * background.
+ * who writes to one of these without having unsealed it crashes), decay (slow paths do it, at
+ * once), background.
  */
 #include "testing.h"
 
@@ -22,7 +22,7 @@
 
 enum { THREADS = 8, LIVE = 2000, TURNS = TEST_IS_SANITIZED ? 150 : 1000, HANDED_OVER = 256 };
 /* The work goes on until so many have gone back, however slow the trimmer is. */
-enum { PAGES_WANTED = 300, SEALED_WANTED = SORTED_BLOCK_BYTES };
+enum { PAGES_WANTED = 300, SEALED_WANTED = 2 * SORTED_BLOCK_BYTES };
 
 static _Atomic uint64_t pages_given_back;
 static _Atomic bool stop;
@@ -109,8 +109,12 @@ static void *work(void *argument)
     uint64_t random = (uintptr_t)argument * UINT64_C(0x9e3779b97f4a7c15);
     struct object *objects = calloc(LIVE, sizeof *objects);
     CHECK(objects != NULL, "no memory");
-    for (int turn = 0; turn < TURNS || pages_so_far() < PAGES_WANTED || !sealed_enough(); turn++) {
-        size_t live = turn % 8 < 4 ? LIVE : LIVE / 20;
+    int turns = seals ? TURNS / 5 : TURNS;
+    for (int turn = 0; turn < turns || pages_so_far() < PAGES_WANTED || !sealed_enough();
+         turn++) {
+        /* Whole blocks are free only when next to nothing is live for a while. */
+        int period = seals ? 64 : 8;
+        size_t live = turn % period < period / 2 ? LIVE : seals ? 0 : LIVE / 20;
         for (size_t i = 0; i < LIVE; i += 1 + random_below(&random, 8)) {
             if (random_below(&random, 16) == 0) {
                 swap_with_bazaar(&objects[i], &random);
@@ -173,8 +177,10 @@ int main(int argc, char **argv)
         object_check_and_free(&bazaar.objects[i]);
     }
     check_accounting(0);
-    printf("%s: %llu pages were given back, in %llu steps\n", how,
-           (unsigned long long)pages_so_far(), (unsigned long long)mbi_decay_totals().steps);
+    printf("%s: %llu pages were given back, in %llu steps; %llu KiB sealed\n", how,
+           (unsigned long long)pages_so_far(), (unsigned long long)mbi_decay_totals().steps,
+           (unsigned long long)atomic_load_explicit(&bytes_sealed,
+                                                    memory_order_relaxed) >> 10); /* [TEST] */
 
     (void)mb_trim(0);
     const struct mb_stats *stats = check_accounting(0);

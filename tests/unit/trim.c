@@ -329,7 +329,7 @@ Test(trim, a_request_at_the_limit_gives_back_no_more_than_it_takes)
     mb_free(mb_alloc(64));
     mb_thread_flush();
     (void)mb_memory_limit_set(mbi_limit_committed());
-    while (mb_alloc(504) != NULL) { /* what is committed for this size, and the largest, is used up */
+    while (mb_alloc(504) != NULL) { /* what these sizes have */
     }
     while (mb_alloc(64) != NULL) {
     }
