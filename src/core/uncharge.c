@@ -47,8 +47,8 @@ struct seal_rule {
 };
 
 /*
- * The next blocks of one span. Their pages go once more: they may have come back, and where they
- * are locked in memory they stay, as their owner wants it.
+ * The next blocks of one span. Pages that came back go once more first; where they are locked in
+ * memory they stay, as their owner wants it.
  */
 static size_t seal(struct pool *pool, struct sorted *sorted, size_t *from,
                    const struct seal_rule *rule)
@@ -65,7 +65,8 @@ static size_t seal(struct pool *pool, struct sorted *sorted, size_t *from,
         return 0;
     }
     char *start = page_start(sorted, run.begin);
-    bool sealed = mbi_os_release(start, bytes) && mbi_os_seal(start, bytes);
+    bool gone = mbi_os_resident_bytes(start, bytes) == 0 || mbi_os_release(start, bytes);
+    bool sealed = gone && mbi_os_seal(start, bytes);
     mbi_pool_lock(pool);
     mbi_sorted_end_seal(sorted, run, sealed);
     mbi_pool_unlock(pool);

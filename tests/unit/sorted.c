@@ -328,6 +328,71 @@ Test(sorted, what_has_nothing_to_give_is_not_looked_at)
     cr_assert(mbi_sorted_check(&sorted));
 }
 
+/* In memory of our own; the blocks [0, 4) were given back, and are sealed. */
+static char *begin_sealed_blocks(void)
+{
+    char *memory = mbi_os_map(SPAN_BYTES);
+    cr_assert_not_null(memory);
+    slots_max = SPAN_BYTES / 200;
+    mbi_sorted_init(&sorted, memory, 200, slots_max, PAGE);
+    cr_assert(mbi_sorted_cover(&sorted, slots_max));
+    for (size_t index = 0; index * 200 < 4 * SORTED_BLOCK_BYTES; index++) {
+        mbi_sorted_add(&sorted, index);
+    }
+    gone(next_run(SIZE_MAX));
+    size_t from = 0;
+    struct page_run run = mbi_sorted_begin_seal(&sorted, &from, 5);
+    cr_assert_eq(run.begin, run.end, "there are four");
+    cr_assert_eq(from, SIZE_MAX);
+    from = 0;
+    run = mbi_sorted_begin_seal(&sorted, &from, 4);
+    cr_assert_eq(run.end - run.begin, 4 * SORTED_BLOCK_BYTES / PAGE);
+    cr_assert_eq(sorted.slots, 0, "nobody may use them meanwhile");
+    cr_assert(mbi_os_seal(memory, 4 * SORTED_BLOCK_BYTES));
+    mbi_sorted_end_seal(&sorted, run, true);
+    cr_assert_eq(mbi_sorted_seals(), 1);
+    cr_assert(mbi_sorted_check(&sorted));
+    return memory;
+}
+
+Test(sorted, a_sealed_block_is_writable_before_its_slots_are_taken)
+{
+    char *memory = begin_sealed_blocks();
+    uint32_t out[1400];
+    size_t all = sorted.slots;
+    for (size_t taken = 0; taken < all;) {
+        size_t pages = SIZE_MAX;
+        size_t got = mbi_sorted_take(&sorted, 100, out, &pages);
+        cr_assert_gt(got, 0);
+        cr_assert_eq(out[0], taken, "lowest first");
+        for (size_t i = 0; i < got; i++) {
+            memset(memory + out[i] * 200, 1, 200); /* also where it ends in the next block */
+        }
+        taken += got;
+        cr_assert(mbi_sorted_check(&sorted));
+    }
+    cr_assert_eq(mbi_sorted_seals(), 0);
+}
+
+/* Pages that cannot be made writable are passed over, and others serve. */
+Test(sorted, who_may_not_unseal_takes_what_is_open)
+{
+    char *memory = begin_sealed_blocks();
+    for (size_t index = 1400; index < 1500; index++) {
+        mbi_sorted_add(&sorted, index);
+    }
+    cr_assert_eq(munmap(memory, 4 * SORTED_BLOCK_BYTES), 0); /* so that mprotect fails */
+    uint32_t out[200];
+    size_t pages = SIZE_MAX;
+    cr_assert_eq(mbi_sorted_take(&sorted, 200, out, &pages), 100);
+    cr_assert_eq(out[0], 1400);
+    cr_assert_eq(pages, 0);
+    cr_assert(sorted.unseal_refused);
+    cr_assert(mbi_sorted_check(&sorted));
+    cr_assert_eq(mbi_sorted_take(&sorted, 200, out, &pages), 0);
+    cr_assert_eq(mbi_sorted_seals(), 1);
+}
+
 Test(sorted, nothing_is_taken_where_nothing_is)
 {
     begin(64);
