@@ -100,10 +100,9 @@ static void work(uint64_t elapsed_ns)
             continue;
         }
         size_t bytes = 0;
-        if (mbi_trim_release(pool, &blocks, pages, &bytes)) {
+        if (mbi_trim_release(pool, &blocks, &pages, &bytes)) {
             return;
         }
-        pages -= bytes / mbi_os_page_bytes();
         decay.class++;
     }
     decay.working = false;

@@ -155,8 +155,7 @@ static bool work_on_pool(struct allowance *left)
         return true;
     }
     size_t bytes = 0;
-    bool more = mbi_trim_release(pool, &left->blocks, left->pages, &bytes);
-    left->pages -= bytes / mbi_os_page_bytes();
+    bool more = mbi_trim_release(pool, &left->blocks, &left->pages, &bytes);
     state.sorted_bytes -= bytes < state.sorted_bytes ? bytes : state.sorted_bytes;
     if (!more) {
         next_pool();

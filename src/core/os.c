@@ -120,6 +120,26 @@ bool mbi_os_release(void *start, size_t bytes)
     return madvise(start, bytes, MADV_DONTNEED) == 0;
 }
 
+bool mbi_os_seal(void *start, size_t bytes)
+{
+    /* All flags as mbi_os_map_at has them: later it is one mapping with its neighbours again. */
+    int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED | MAP_STACK;
+    if (mmap(start, bytes, PROT_READ, flags, -1, 0) == MAP_FAILED) {
+        return false;
+    }
+    (void)madvise(start, bytes, MADV_DONTDUMP);
+    return true;
+}
+
+bool mbi_os_unseal(void *start, size_t bytes)
+{
+    if (!mbi_os_commit(start, bytes)) {
+        return false;
+    }
+    (void)madvise(start, bytes, MADV_DODUMP);
+    return true;
+}
+
 bool mbi_os_forbid(void *start, size_t bytes)
 {
     return mprotect(start, bytes, PROT_NONE) == 0;

@@ -61,6 +61,14 @@ uint64_t mbi_os_random(void);
 /* Gives whole pages back: they stay accessible, and are zero when they are touched again. */
 bool mbi_os_release(void *start, size_t bytes);
 
+/*
+ * Puts pages in their place that can only be read, as zeros: the kernel counts them for nothing,
+ * and dumps of memory leave them out. It looks whether it can before it takes the old ones away.
+ * Unseal makes them writable again, and may be refused.
+ */
+bool mbi_os_seal(void *start, size_t bytes);
+bool mbi_os_unseal(void *start, size_t bytes);
+
 /* Nanoseconds of a clock that only goes forward; the coarse one is a few milliseconds behind. */
 uint64_t mbi_os_clock_ns(void);
 uint64_t mbi_os_coarse_clock_ns(void);

@@ -33,6 +33,23 @@ void mbi_pool_unlock(struct pool *pool)
     mbi_lock_release(pool_lock_name(pool));
 }
 
+static _Thread_local bool commit_refused __attribute__((tls_model("initial-exec")));
+
+bool mbi_pool_commit_was_refused(void)
+{
+    return commit_refused;
+}
+
+void mbi_pool_forget_refused_commit(void)
+{
+    commit_refused = false;
+}
+
+void mbi_pool_note_refused_commit(void)
+{
+    commit_refused = true;
+}
+
 /* Under the lock; the rounds are kept apart for those who read them without it. */
 void mbi_pool_set_loose_locked(struct pool *pool, uint64_t chain)
 {
@@ -165,6 +182,10 @@ static void pool_take_sorted_of_locked(struct pool *pool, struct sorted *sorted,
     size_t pages = charged;
     taken->from = sorted;
     taken->count = mbi_sorted_take(sorted, rounds, taken->numbers, &pages);
+    if (MBI_UNLIKELY(sorted->unseal_refused)) {
+        sorted->unseal_refused = false;
+        mbi_pool_note_refused_commit();
+    }
     mbi_limit_return((charged - pages) * sorted->page_bytes);
     counter_add(&pool->committed_bytes, pages * sorted->page_bytes);
     counter_add(&pool->released_bytes, -(uint64_t)(pages * sorted->page_bytes));

@@ -225,6 +225,14 @@ struct slot *mbi_pool_alloc_direct(struct pool *pool);
 void mbi_pool_free_direct(struct pool *pool, struct slot *slot);
 
 /*
+ * Whether the kernel refused the calling thread to commit memory for a pool since it last forgot.
+ * Note says so.
+ */
+bool mbi_pool_commit_was_refused(void);
+void mbi_pool_forget_refused_commit(void);
+void mbi_pool_note_refused_commit(void);
+
+/*
  * Slots that were freed while a fork kept their pools' locks closed, or by a signal handler that
  * interrupted the lock's holder: a lock-free stack of all pools together, pushed to one at a time
  * and taken as a whole, so that there is no ABA. Until it is taken they count as live. The thread

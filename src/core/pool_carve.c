@@ -106,6 +106,22 @@ bool mbi_pool_end_span_early_locked(struct pool *pool)
     return true;
 }
 
+/*
+ * The map of what is sorted grows with the span from its first MiB on: when the kernel refuses
+ * memory it would refuse that for the map too, and nothing could go back. Trim tries again what
+ * fails here.
+ */
+static void pool_cover_locked(struct pool *pool)
+{
+    enum { SMALL_SPAN_BYTES = 1 << 20 };
+    struct sorted *sorted = pool_carved_span(pool);
+    size_t bytes = (size_t)(pool->commit_end - sorted->first);
+    size_t slots = bytes / pool->slot_bytes;
+    if (pool->commit_end > sorted->first && bytes >= SMALL_SPAN_BYTES) {
+        (void)mbi_sorted_cover(sorted, slots < sorted->slots_max ? slots : sorted->slots_max);
+    }
+}
+
 /* With `ahead` more may be mapped than is committed, in order to be called seldom. */
 static bool pool_commit_bytes_locked(struct pool *pool, size_t bytes, bool ahead)
 {
@@ -113,11 +129,13 @@ static bool pool_commit_bytes_locked(struct pool *pool, size_t bytes, bool ahead
         return false;
     }
     if (!mbi_extent_grow(pool_carved_extent(pool), pool->commit_end + bytes, ahead)) {
+        mbi_pool_note_refused_commit();
         mbi_limit_return(bytes);
         return false;
     }
     pool->commit_end += bytes;
     counter_add(&pool->committed_bytes, bytes);
+    pool_cover_locked(pool);
     probe_commit(pool->slot_bytes, bytes);
     return true;
 }

@@ -7,31 +7,41 @@
  *   pages                          |   |   |   |   |   |   |   |   |   |   |
  *   slots                          |.....|.....|.....|.....|.....|.....|.....    may cross both
  *   bits                              1     1     1     0     1    one a slot: it is here
- *   blocks[]                       { slots here that begin in it, its pages given back }
+ *   map                            { slots here that begin in it, those of them that lie on pages
+ *                                    in use only, its pages given back }, and sets of such blocks
  *
  * A slot that is here is free, in nobody's chain, and its memory holds nothing: so a page that only
  * such slots overlap can go back to the operating system, and reads as zeros when it is used again.
  *
- *   slots = bits that are set = sum of blocks[].slots
- *   pages_released = bits that are set in blocks[].released; only slots that are here overlap them
+ *   slots = bits that are set = sum of the blocks' slots
+ *   pages_released = bits that are set in the blocks' released; only slots overlap them that are
+ *   here, or away with the page next to it, which is being given back
+ *   a block's ready = its slots that are here and overlap none of those pages
+ *   BLOCKS_HERE = blocks with slots; BLOCKS_OPEN = those of them that are not sealed
+ *   BLOCKS_READY = blocks with ready ones
+ *   BLOCKS_GONE = blocks whose pages were all given back, and that are not sealed
+ *
+ * A sealed block's pages can only be read, as zeros, and the kernel counts them for nothing, not
+ * against RLIMIT_DATA and not as committed. It is unsealed when one of its slots is taken, which
+ * the kernel may refuse. Runs of sealed blocks are mappings, so that there is a bound on them.
  *
  * Slots are taken lowest address first: that leaves the higher ones to drain and go back (the
  * first-fit rule whose fragmentation Johnstone and Wilson, ISMM 1998, found to be lowest).
  *
- * The memory of bits and blocks, the map, has a place beside the spans and is mapped there as the
- * span is carved: 1 bit a slot, and 4 bytes a block.
+ * What a request takes is bounded whatever lies where: the lowest block that can give a slot is
+ * found in a few words, and each block that is looked at gives one, after 128 words of bits at
+ * most.
+ *
+ * The memory of bits and map has a place beside the spans and is mapped there as the span is carved:
+ * 1 bit a slot, and 8 bytes a block.
  */
 #ifndef MEMORYBUCKET_CORE_SORTED_H
 #define MEMORYBUCKET_CORE_SORTED_H
 
+#include "core/block_map.h"
 #include "core/region.h"
 
 enum { SORTED_BLOCK_BYTES = 64 << 10, OCCUPANCY_BINS = 11 };
-
-struct sorted_block {
-    uint16_t slots;    /* here, and beginning in this block; 8 Ki of 8 bytes at most */
-    uint16_t released; /* a bit a page */
-};
 
 /* All of it is under the pool's lock. */
 struct sorted {
@@ -42,19 +52,19 @@ struct sorted {
     size_t page_bytes;
     uint64_t reciprocal; /* of the slot's units, for mbi_sorted_index */
 
-    uint64_t *bits;              /* both constant from mbi_sorted_place on, and mapped by */
-    struct sorted_block *blocks; /* mbi_sorted_cover */
+    uint64_t *bits;        /* both constant from mbi_sorted_place on, and mapped by */
+    struct block_map *map; /* mbi_sorted_cover */
     struct extent bits_extent;
-    struct extent blocks_extent;
-    size_t covered; /* slots that bits and blocks exist for */
+    struct extent map_extent;
+    size_t covered; /* slots that bits and map exist for */
 
     size_t slots;
     size_t pages_released;
-    size_t lowest; /* no block below has slots here */
     /* Pages that got slots since they were last looked at: whether they can be released. */
     size_t dirty_begin;
     size_t dirty_end;
     bool refused; /* the kernel kept a page that could have gone */
+    bool unseal_refused; /* a slot was not taken for that; whoever takes some clears it */
 };
 
 /* Pages, counted from `first`. */
@@ -98,9 +108,9 @@ static inline struct slot *sorted_slot(const struct sorted *sorted, size_t index
 void mbi_sorted_add(struct sorted *sorted, size_t index);
 
 /*
- * Takes up to `count` slots, lowest first, as numbers in ascending order into `out`; of the pages
- * that were released at most *pages come back into use. Returns how many slots, and in *pages how
- * many pages.
+ * Takes up to `count` slots, lowest first, as numbers into `out`; of the pages that were released
+ * at most *pages come back into use, and none any more that are sealed once the kernel refused to
+ * unseal one: then others serve. Returns how many slots, and in *pages how many pages.
  */
 size_t mbi_sorted_take(struct sorted *sorted, size_t count, uint32_t *out, size_t *pages);
 
@@ -119,6 +129,30 @@ void mbi_sorted_end_release(struct sorted *sorted, struct page_run run);
 
 /* A page whose slots are here is gone now. */
 void mbi_sorted_note_released(struct sorted *sorted, size_t page);
+
+/*
+ * The next run of pages that were given back and are not sealed, at most `pages_max`, from page
+ * *from on, which moves behind it; empty when there is none in the next blocks, and *from is
+ * SIZE_MAX at the end.
+ */
+struct page_run mbi_sorted_next_released(const struct sorted *sorted, size_t *from,
+                                         size_t pages_max);
+
+/*
+ * Takes the slots that overlap such a run, or as much of its beginning as is still given back, out
+ * of here as for a release, and returns that; mbi_sorted_end_release puts them back.
+ */
+struct page_run mbi_sorted_begin_again(struct sorted *sorted, struct page_run run);
+
+/*
+ * The same for the next run of at least `blocks_min` whole blocks from block *from on, or of any
+ * number behind a sealed one; mbi_sorted_end_seal puts them back, sealed or not.
+ */
+struct page_run mbi_sorted_begin_seal(struct sorted *sorted, size_t *from, size_t blocks_min);
+void mbi_sorted_end_seal(struct sorted *sorted, struct page_run run, bool sealed);
+
+/* Runs of sealed blocks in all spans together. */
+size_t mbi_sorted_seals(void);
 
 /* Once after the kernel kept pages: all that can go are looked for again. */
 void mbi_sorted_retry_refused(struct sorted *sorted);

@@ -189,9 +189,9 @@ static size_t release_pages(const struct sorted *sorted, struct page_run run,
     return released;
 }
 
-/* The next run; how many of its pages went. *found is false when there was none. */
+/* The next run; how many pages were tried, 0 when there is none. Adds what went to *bytes_gone. */
 static size_t release_run(struct pool *pool, struct sorted *sorted, size_t *blocks_max,
-                          size_t pages_max, bool *found)
+                          size_t pages_max, size_t *bytes_gone)
 {
     struct page_run run = { .begin = 0, .end = 0 };
     if (mbi_pool_lock(pool)) {
@@ -199,8 +199,8 @@ static size_t release_run(struct pool *pool, struct sorted *sorted, size_t *bloc
         run = mbi_sorted_begin_release(sorted, blocks_max, pages_max);
         mbi_pool_unlock(pool);
     }
-    *found = run.begin != run.end;
-    if (!*found) {
+    size_t tried = run.end - run.begin;
+    if (tried == 0) {
         return 0;
     }
     struct pages_gone gone = { { 0 } };
@@ -209,8 +209,8 @@ static size_t release_run(struct pool *pool, struct sorted *sorted, size_t *bloc
 
     (void)mbi_pool_lock(pool); /* not refused, as above */
     mbi_sorted_end_release(sorted, run);
-    sorted->refused |= pages != run.end - run.begin;
-    for (size_t i = 0; i < run.end - run.begin; i++) {
+    sorted->refused |= pages != tried;
+    for (size_t i = 0; i < tried; i++) {
         if ((gone.bits[i / 64] >> i % 64 & 1U) != 0) {
             mbi_sorted_note_released(sorted, run.begin + i);
         }
@@ -220,28 +220,29 @@ static size_t release_run(struct pool *pool, struct sorted *sorted, size_t *bloc
     mbi_pool_unlock(pool);
     mbi_limit_return(bytes);
     probe_release(pool->slot_bytes, bytes);
-    return pages;
+    *bytes_gone += bytes;
+    return tried;
 }
 
-bool mbi_trim_release(struct pool *pool, size_t *blocks_max, size_t pages_max, size_t *bytes)
+bool mbi_trim_release(struct pool *pool, size_t *blocks_max, size_t *pages_max, size_t *bytes)
 {
     struct sorted *spans[] = { &pool->dense_sorted, &pool->wide_sorted };
-    pages_max = pages_max < TRIM_PAGES_MAX ? pages_max : TRIM_PAGES_MAX;
+    assert(*pages_max <= TRIM_PAGES_MAX);
     for (size_t i = 0; i < 2; i++) {
-        bool found = true;
-        while (found && *blocks_max != 0 && pages_max != 0) {
-            size_t pages = release_run(pool, spans[i], blocks_max, pages_max, &found);
-            pages_max -= pages;
-            *bytes += pages * spans[i]->page_bytes;
+        size_t tried = 1;
+        while (tried != 0 && *blocks_max != 0 && *pages_max != 0) {
+            tried = release_run(pool, spans[i], blocks_max, *pages_max, bytes);
+            *pages_max -= tried;
         }
     }
-    return *blocks_max == 0 || pages_max == 0;
+    return *blocks_max == 0 || *pages_max == 0;
 }
+
+enum { AGES = 3 }; /* surplus, aged, central */
 
 /* What is in the centre, whatever its age, and the loose slots. */
 static void sort_all(struct pool *pool)
 {
-    enum { AGES = 3 }; /* surplus, aged, central */
     for (int age = 0; age < AGES; age++) {
         /* Threads may bring loose slots all the time: so no more than there can be now. */
         uint64_t left = counter_read(&pool->carved);
@@ -277,7 +278,9 @@ static size_t release_all(struct pool *pool, size_t bytes_max)
         if (!mbi_trim_lock()) {
             break;
         }
-        more = mbi_trim_release(pool, &blocks_max, (bytes_max - bytes) / page_bytes, &bytes);
+        size_t pages_max = (bytes_max - bytes) / page_bytes;
+        pages_max = pages_max < TRIM_PAGES_MAX ? pages_max : TRIM_PAGES_MAX;
+        more = mbi_trim_release(pool, &blocks_max, &pages_max, &bytes);
         mbi_trim_unlock();
     }
     return bytes;
@@ -312,4 +315,56 @@ size_t mbi_trim_pools(size_t keep_bytes)
         bytes += release_all(&mbi_pools[class], bytes_max - bytes);
     }
     return bytes;
+}
+
+static void turn_to_class(struct trim_turn *turn, size_t class)
+{
+    *turn = (struct trim_turn){ .class = class, .ages = 0, .slots_left = 0 };
+    if (class < SIZE_CLASS_COUNT) {
+        turn->slots_left = counter_read(&mbi_pools[class].carved);
+    }
+}
+
+void mbi_trim_begin_turn(struct trim_turn *turn)
+{
+    turn_to_class(turn, 0);
+}
+
+/* Sorts some slots, or lets them age so that they can be; false when the pool has had its turn. */
+static bool sort_some(struct pool *pool, struct trim_turn *turn)
+{
+    while (turn->slots_left != 0 && turn->ages < AGES) {
+        size_t sorted = mbi_trim_sort(pool, NUMBERS_MAX);
+        turn->slots_left -= sorted < turn->slots_left ? sorted : turn->slots_left;
+        if (sorted != 0) {
+            return true;
+        }
+        (void)mbi_trim_age(pool, true);
+        turn->ages++;
+    }
+    return false;
+}
+
+bool mbi_trim_pending(struct trim_turn *turn, size_t *bytes)
+{
+    while (turn->class < SIZE_CLASS_COUNT) {
+        struct pool *pool = &mbi_pools[turn->class];
+        size_t blocks_max = TRIM_BLOCKS_MAX;
+        size_t pages_max = TRIM_PAGES_MAX;
+        size_t before = *bytes;
+        bool more = false;
+        if (counter_read(&pool->carved) != 0) {
+            if (!mbi_trim_lock()) {
+                return false; /* another thread forks */
+            }
+            more = mbi_trim_release(pool, &blocks_max, &pages_max, bytes);
+            more = *bytes != before || sort_some(pool, turn) || more;
+            mbi_trim_unlock();
+        }
+        if (more) {
+            return true;
+        }
+        turn_to_class(turn, turn->class + 1);
+    }
+    return false;
 }

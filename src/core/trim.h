@@ -10,13 +10,15 @@
  *
  * What one step does at most, whoever calls it:
  *   TRIM_SLOTS_MAX slots are sorted, and what it takes to make whole magazines of them, and
- *   TRIM_BLOCKS_MAX blocks looked through and TRIM_PAGES_MAX pages given back.
+ *   TRIM_BLOCKS_MAX blocks looked through and TRIM_PAGES_MAX pages tried, with at most two system
+ *   calls each: the kernel may refuse a run of pages, and then each of its pages.
  *
  * No slot that anybody holds is ever given back. Batches are taken out of the centre by a pop like
  * any other (the whole stack at once, batch_stack_detach); a page goes only when all slots that
  * overlap it are sorted, and these are taken out of the sorted, under the lock, for the time of the
  * system call. A popper that still looks at a batch of before reads its first word, which may have
- * become 0 meanwhile, and throws it away, as its exchange fails: the head's tag has gone on.
+ * become 0 meanwhile, and throws it away, as its exchange fails: the head's tag has gone on. What was
+ * given back may be sealed later, in the same way (core/uncharge.h).
  */
 #ifndef MEMORYBUCKET_CORE_TRIM_H
 #define MEMORYBUCKET_CORE_TRIM_H
@@ -49,16 +51,30 @@ size_t mbi_trim_sorted_bytes(const struct pool *pool);
 size_t mbi_trim_sort(struct pool *pool, size_t slots_max);
 
 /*
- * Gives up to `pages_max` pages (at most TRIM_PAGES_MAX) that only sorted slots overlap back,
- * after looking through at most *blocks_max blocks, which are subtracted there. Adds them to
- * *bytes. False when the pool has no more of them.
+ * Tries to give back up to *pages_max pages (at most TRIM_PAGES_MAX) that only sorted slots
+ * overlap, after looking through at most *blocks_max blocks; what was tried and looked through is
+ * subtracted there. Adds what went to *bytes. False when the pool has no more of them.
  */
-bool mbi_trim_release(struct pool *pool, size_t *blocks_max, size_t pages_max, size_t *bytes);
+bool mbi_trim_release(struct pool *pool, size_t *blocks_max, size_t *pages_max, size_t *bytes);
 
 /*
  * All of it, for all pools, step by step, without the trim lock: takes it for each step. Keeps
  * `keep_bytes` of free memory. Returns the bytes given back. A fork by another thread ends it.
  */
 size_t mbi_trim_pools(size_t keep_bytes);
+
+/*
+ * For a request that nothing serves otherwise: one step of what is pending, so that it can be tried
+ * again as soon as pages have gone. Batches and loose slots are sorted, whatever their age, and
+ * pages that got slots are looked at; what the kernel refused before is not. Without the trim lock.
+ * Adds what went to *bytes. False when nothing is left that was there when the turn began.
+ */
+struct trim_turn {
+    size_t class;        /* whose turn it is */
+    unsigned ages;       /* that have ended for it meanwhile */
+    uint64_t slots_left; /* threads may bring loose slots all the time: no more than these */
+};
+void mbi_trim_begin_turn(struct trim_turn *turn);
+bool mbi_trim_pending(struct trim_turn *turn, size_t *bytes);
 
 #endif

@@ -116,18 +116,19 @@ static void cache_end_exchange(struct thread_cache *cache, struct pool *pool)
 }
 
 /*
- * Fresh slots come in runs of a quarter of what the thread has carved of the class so far: one
+ * Fresh slots come in runs of a quarter of what the thread has obtained of the class so far: one
  * which needs twenty objects touches the memory of a few more, and one which needs many soon gets
  * whole magazines. The first runs are of 8 slots, or of fewer that fill 1 KiB. Runs are whole cache
- * lines, so that none is shared by two threads' fresh slots.
+ * lines, so that none is shared by two threads' fresh slots. Sorted slots come in runs as large,
+ * and whatever the pool gives under its lock counts: it shows the same need.
  */
 enum { RUN_SHARE = 4, FIRST_RUN_ROUNDS = 8, FIRST_RUN_BYTES = 1024 };
-_Static_assert((RUN_SHARE + 1) * MAGAZINE_ROUNDS_MAX <= UINT16_MAX, "carved is counted that far");
+_Static_assert((RUN_SHARE + 1) * MAGAZINE_ROUNDS_MAX <= UINT16_MAX, "obtained is counted that far");
 
 static size_t cache_run_rounds(const struct thread_cache *cache, const struct pool *pool)
 {
     size_t first = FIRST_RUN_BYTES / pool->slot_bytes;
-    size_t rounds = cache->carved[pool->class] / RUN_SHARE;
+    size_t rounds = cache->obtained[pool->class] / RUN_SHARE;
     if (first > FIRST_RUN_ROUNDS) {
         first = FIRST_RUN_ROUNDS;
     }
@@ -142,9 +143,10 @@ static bool cache_obtain(struct thread_cache *cache, struct pool *pool)
     struct slot_run run = mbi_pool_obtain(pool, wanted, &chain);
     if (run.rounds != 0) {
         chain = mbi_pool_link_run(pool, run);
-        if (wanted < pool->rounds) {
-            cache->carved[pool->class] = (uint16_t)(cache->carved[pool->class] + wanted);
-        }
+    }
+    if (wanted < pool->rounds) {
+        uint16_t *obtained = &cache->obtained[pool->class];
+        *obtained = (uint16_t)(*obtained + chain_rounds(chain));
     }
     magazine_set_chain(&cache->loaded[pool->class], chain);
     return chain != 0;
@@ -162,8 +164,8 @@ static bool cache_obtain_little(struct thread_cache *cache, struct pool *pool)
         rounds = cache->capacity[class] != 0 ? cache->capacity[class] : 1;
     }
     uint64_t chain = mbi_pool_take_little(pool, rounds);
-    if (cache->carved[class] < RUN_SHARE * pool->rounds) { /* these count as need shown, too */
-        cache->carved[class] = (uint16_t)(cache->carved[class] + rounds);
+    if (cache->obtained[class] < RUN_SHARE * pool->rounds) { /* these count as need shown, too */
+        cache->obtained[class] = (uint16_t)(cache->obtained[class] + rounds);
     }
     magazine_set_chain(&cache->loaded[class], chain);
     return chain != 0;
@@ -280,5 +282,5 @@ void mbi_exchange_flush_class(struct thread_cache *cache, size_t class)
     magazine_set_rounds_max(&cache->loaded[class], 0);
     cache_unuse(cache, cache->capacity[class] * pool->slot_bytes);
     cache->capacity[class] = 0;
-    cache->carved[class] = 0;
+    cache->obtained[class] = 0;
 }

@@ -4,7 +4,8 @@
 #include "core/large.h"
 #include "core/limit.h"
 #include "core/region.h"
-#include "core/trim.h"
+#include "core/uncharge.h"
+#include "tcache/budget.h"
 #include "tcache/registry.h"
 
 #include <errno.h>
@@ -27,11 +28,19 @@ void mbi_out_of_memory_set_handler(out_of_memory_handler *new_handler, void *arg
     mbi_lock_set_patient(false);
 }
 
-size_t mbi_out_of_memory_trim(size_t keep_bytes)
+static void flush_own_cache(void)
 {
     mbi_thread_cache_flush_own();
+}
+
+size_t mbi_out_of_memory_trim(size_t keep_bytes)
+{
+    flush_own_cache();
     mbi_registry_ask_all();
-    return mbi_trim_pools(keep_bytes);
+    size_t bytes = mbi_trim_pools(keep_bytes);
+    bytes += mbi_uncharge_what_came_back();
+    (void)mbi_uncharge(SEAL_LONG_BLOCKS, SEALS_MAX, SIZE_MAX);
+    return bytes;
 }
 
 static void *serve_from_system(size_t class, size_t alignment_bytes)
@@ -63,12 +72,53 @@ static void *serve_elsewhere(size_t class, size_t alignment_bytes)
     return serve_from_system(class, alignment_bytes);
 }
 
+/*
+ * When it is the kernel that refused the pool memory, what was given back may be charged still:
+ * once more without that. So much at a time that it is done seldom.
+ */
+enum { UNCHARGE_AT_ONCE_BYTES = 16 << 20 };
+
+static struct slot *take_uncharged(size_t class)
+{
+    bool refused = mbi_pool_commit_was_refused();
+    mbi_pool_forget_refused_commit();
+    return refused && mbi_uncharge(1, SEALS_REFUSED_MAX, UNCHARGE_AT_ONCE_BYTES) != 0
+               ? mbi_thread_cache_take(class)
+               : NULL;
+}
+
 /* One try with everything but the program's help. */
 static void *serve(size_t class, size_t alignment_bytes)
 {
     mbi_limit_forget();
     struct slot *slot = mbi_thread_cache_take(class);
+    slot = slot != NULL ? slot : take_uncharged(class);
     return slot != NULL ? slot : serve_elsewhere(class, alignment_bytes);
+}
+
+/*
+ * Gives back what is pending, step by step, until that serves the request. A step that gave nothing
+ * back changes nothing for it; but at the end another thread may have been quicker with the rest.
+ */
+static void *serve_from_what_is_pending(size_t class, size_t alignment_bytes, size_t *given_back)
+{
+    struct trim_turn turn;
+    void *pointer = NULL;
+    bool more = true;
+    flush_own_cache();
+    if (mbi_budget_taken() != 0) { /* else nobody else has anything cached */
+        mbi_registry_ask_all();
+    }
+    mbi_trim_begin_turn(&turn);
+    while (pointer == NULL && more) {
+        size_t bytes = 0;
+        more = mbi_trim_pending(&turn, &bytes);
+        *given_back += bytes;
+        if (bytes != 0 || !more) {
+            pointer = serve(class, alignment_bytes);
+        }
+    }
+    return pointer;
 }
 
 static bool handler_asks_for_retry(size_t size_bytes)
@@ -94,12 +144,14 @@ MBI_COLD void *mbi_thread_cache_spill(size_t class, size_t alignment_bytes)
         /* No pool has any slot, or may be asked: only the system allocator is left. */
         return serve_from_system(class, alignment_bytes);
     }
-    /* What the limit refused may be long ago; then only the trim below is too much. */
-    void *pointer = serve_elsewhere(class, alignment_bytes);
+    void *pointer = take_uncharged(class);
+    if (pointer == NULL) {
+        /* What the limit refused may be long ago; then only the trim below is too much. */
+        pointer = serve_elsewhere(class, alignment_bytes);
+    }
     while (pointer == NULL) {
-        size_t given_back = mbi_out_of_memory_trim(0);
-        /* Also when that was nothing: another thread may have been quicker with it. */
-        pointer = serve(class, alignment_bytes);
+        size_t given_back = 0;
+        pointer = serve_from_what_is_pending(class, alignment_bytes, &given_back);
         if (pointer == NULL && given_back == 0
             && !handler_asks_for_retry(size_class_slot_bytes(class))) {
             errno = ENOMEM;

@@ -4,10 +4,13 @@
  * Ladder: above registry. Callers: the thread caches' slow paths, through mbi_thread_cache_spill.
  *
  * In this order, until something serves the request:
+ *   0. when the kernel refused to commit memory: what was given back is uncharged, and the pool
+ *      tries again
  *   1. the next larger pools with slots aligned alike
  *   2. the system allocator; not when the memory limit was reached, which it would evade. While
  *      another thread forks the pools are closed (core/lock.h), and it comes first, limit or not
- *   3. free memory goes back to the kernel, and so below the limit: then 1 and 2 again
+ *   3. free memory goes back to the kernel, and so below the limit, step by step, only what is
+ *      pending, and no further than it takes: then 1 and 2 again
  *   4. the program's handler, as long as it asks for another try: then 1 to 3 again
  */
 #ifndef MEMORYBUCKET_TCACHE_OUT_OF_MEMORY_H

@@ -62,7 +62,7 @@ void mbi_thread_cache_init(struct thread_cache *cache)
         magazine_set_chain(&cache->loaded[class], 0);
         magazine_set_rounds_max(&cache->loaded[class], 0);
         previous_init(&cache->previous[class]);
-        cache->carved[class] = 0;
+        cache->obtained[class] = 0;
         cache->capacity[class] = 0;
     }
     cache->dense_base = region_dense_base();

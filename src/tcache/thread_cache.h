@@ -38,7 +38,7 @@ struct thread_cache {
     /* Slow paths only. Written by the owner; the atomic ones are read by walkers. */
     struct previous previous[SIZE_CLASS_COUNT];
     struct transfer_counts transfers[SIZE_CLASS_COUNT];
-    uint16_t carved[SIZE_CLASS_COUNT]; /* fresh slots so far, until runs are whole magazines */
+    uint16_t obtained[SIZE_CLASS_COUNT]; /* under pools' locks, until runs are whole magazines */
     /*
      * What loaded[class].rounds_max is, unless somebody asks for the magazine: 0 until the thread
      * first needs the class, then the pool's rounds, or less where the process is crowded.

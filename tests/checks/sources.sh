@@ -110,14 +110,14 @@ rung() {
     case $1 in
     memorybucket/*) echo 0 ;;
     core/base.*) echo 1 ;;
-    core/centre.* | core/chain.* | core/limit.* | core/lock.* | core/os.* | core/large.h | core/probes.h) echo 2 ;;
+    core/centre.* | core/chain.* | core/limit.* | core/lock.* | core/os.* | core/block_map.h | core/large.h | core/probes.h) echo 2 ;;
     core/cgroup.* | core/processors.* | core/size_class.*) echo 3 ;;
     core/region.h | core/sorted.*) echo 4 ;;
     core/config.*) echo 5 ;;
     core/region.c | core/batch_stack.*) echo 6 ;;
     core/pool.* | core/pool_carve.c | core/pool_walk.c) echo 7 ;;
     core/trim.*) echo 8 ;;
-    core/decay.* | core/excess.*) echo 9 ;;
+    core/decay.* | core/excess.* | core/uncharge.*) echo 9 ;;
     tcache/background.* | tcache/budget.* | tcache/magazine.* | tcache/previous.*) echo 10 ;;
     tcache/checked.h | tcache/thread_cache.* | tcache/exchange.*) echo 11 ;;
     tcache/registry.*) echo 12 ;;

@@ -7,23 +7,27 @@
  * own pattern; if it were on a list, the next thread to follow that would crash. ThreadSanitizer
  * sees the poison's writes too, and so whether they are ordered against the owners'.
  *
- * Arguments: trim (one thread calls mb_trim all the time), decay (slow paths do it, at once),
- * background.
+ * Arguments: trim (one thread calls mb_trim all the time), seal (and seals all blocks that it can:
+ * who writes to one of these without having unsealed it crashes), decay (slow paths do it, at
+ * once), background.
  */
 #include "testing.h"
 
 #include "core/config.h"
 #include "core/decay.h"
 #include "core/limit.h"
+#include "core/uncharge.h"
 
 #include <sys/mman.h>
 
 enum { THREADS = 8, LIVE = 2000, TURNS = TEST_IS_SANITIZED ? 150 : 1000, HANDED_OVER = 256 };
 /* The work goes on until so many have gone back, however slow the trimmer is. */
-enum { PAGES_WANTED = 300 };
+enum { PAGES_WANTED = 300, SEALED_WANTED = 2 * SORTED_BLOCK_BYTES };
 
 static _Atomic uint64_t pages_given_back;
 static _Atomic bool stop;
+static _Atomic uint64_t bytes_sealed;
+static bool seals;
 
 int __real_madvise(void *start, size_t bytes, int advice);
 int __wrap_madvise(void *start, size_t bytes, int advice);
@@ -92,14 +96,25 @@ static uint64_t pages_so_far(void)
     return atomic_load_explicit(&pages_given_back, memory_order_relaxed); /* [TEST] */
 }
 
+static bool sealed_enough(void)
+{
+    return !seals
+           || atomic_load_explicit(&bytes_sealed, memory_order_relaxed) /* [TEST] */
+                  >= SEALED_WANTED;
+}
+
 /* The number of live objects swings, so that whole pages become free. */
 static void *work(void *argument)
 {
     uint64_t random = (uintptr_t)argument * UINT64_C(0x9e3779b97f4a7c15);
     struct object *objects = calloc(LIVE, sizeof *objects);
     CHECK(objects != NULL, "no memory");
-    for (int turn = 0; turn < TURNS || pages_so_far() < PAGES_WANTED; turn++) {
-        size_t live = turn % 8 < 4 ? LIVE : LIVE / 20;
+    int turns = seals ? TURNS / 5 : TURNS;
+    for (int turn = 0; turn < turns || pages_so_far() < PAGES_WANTED || !sealed_enough();
+         turn++) {
+        /* Whole blocks are free only when next to nothing is live for a while. */
+        int period = seals ? 64 : 8;
+        size_t live = turn % period < period / 2 ? LIVE : seals ? 0 : LIVE / 20;
         for (size_t i = 0; i < LIVE; i += 1 + random_below(&random, 8)) {
             if (random_below(&random, 16) == 0) {
                 swap_with_bazaar(&objects[i], &random);
@@ -121,6 +136,10 @@ static void *trim_until_stopped(void *argument)
 {
     while (!atomic_load_explicit(&stop, memory_order_relaxed)) { /* [TEST] */
         (void)mb_trim(0);
+        if (seals) {
+            atomic_fetch_add_explicit(&bytes_sealed, mbi_uncharge(1, SIZE_MAX, SIZE_MAX),
+                                      memory_order_relaxed); /* [TEST] */
+        }
     }
     return argument;
 }
@@ -128,7 +147,8 @@ static void *trim_until_stopped(void *argument)
 int main(int argc, char **argv)
 {
     const char *how = argc > 1 ? argv[1] : "trim";
-    bool trims = strcmp(how, "trim") == 0;
+    seals = strcmp(how, "seal") == 0;
+    bool trims = seals || strcmp(how, "trim") == 0;
     setenv("MB_DECAY_MS", trims ? "-1" : "0", 1);
     /* Small magazines, of which a thread keeps few: nearly all passes through the centre. */
     setenv("MB_MAGAZINE_SIZE", "8", 1);
@@ -157,8 +177,10 @@ int main(int argc, char **argv)
         object_check_and_free(&bazaar.objects[i]);
     }
     check_accounting(0);
-    printf("%s: %llu pages were given back, in %llu steps\n", how,
-           (unsigned long long)pages_so_far(), (unsigned long long)mbi_decay_totals().steps);
+    printf("%s: %llu pages were given back, in %llu steps; %llu KiB sealed\n", how,
+           (unsigned long long)pages_so_far(), (unsigned long long)mbi_decay_totals().steps,
+           (unsigned long long)atomic_load_explicit(&bytes_sealed,
+                                                    memory_order_relaxed) >> 10); /* [TEST] */
 
     (void)mb_trim(0);
     const struct mb_stats *stats = check_accounting(0);

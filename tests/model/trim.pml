@@ -1,10 +1,12 @@
 /*
- * Trim against threads at work: batches grow old, become sorted, their page goes, and all come
- * back.
+ * Trim against threads at work: batches grow old, become sorted, their page goes, is sealed, and
+ * all come back.
  *
  * mirrors src/core/trim.c: mbi_trim_age mbi_trim_sort take_chains_locked follow_chains sort_locked
  * mirrors src/core/trim.c: mbi_trim_release release_run release_pages
  * mirrors src/core/sorted.c: mbi_sorted_add mbi_sorted_take slot_retake_pages page_can_go
+ * mirrors src/core/sorted.c: page_retake block_unseal mbi_sorted_begin_seal mbi_sorted_end_seal
+ * mirrors src/core/uncharge.c: seal
  * mirrors src/core/sorted.c: mbi_sorted_begin_release mbi_sorted_end_release
  * mirrors src/core/sorted.c: mbi_sorted_note_released
  * mirrors src/core/pool.c: mbi_pool_obtain pool_take_old_batch_locked pool_take_sorted_locked
@@ -14,9 +16,10 @@
  *
  * Shown: no slot has two owners (owned_once), none is lost on the stack (none_lost) or on the lists
  * of old batches (lists_whole); no page goes while one of its slots is anybody's (page_is_free), so
- * what an owner wrote stays (live_intact); a page that is noted as gone has sorted slots only
- * (released_is_sorted); all of it never comes to a standstill. Also while a popper that looked
- * at a batch long ago still reads its word, which has become 0 with its page.
+ * what an owner wrote stays (live_intact); a page that is noted as gone has sorted slots only, but
+ * while it is being sealed (released_is_sorted); nobody has a slot of a sealed page, which cannot
+ * be written to (sealed_is_unowned); all of it never comes to a standstill. Also while a popper
+ * that looked at a batch long ago still reads its word, which has become 0 with its page.
  *
  * Abstracted
  *   A batch is one slot, and the central free list is one stack: other stacks have other slots.
@@ -25,7 +28,7 @@
  *   list: slots move on it under the pool's lock only, as they do between the lists here.
  *   One trimmer, as the trim lock makes sure; it does its steps in any order, for ever.
  *   A page becomes zeros slot by slot, at any time during the system call; reading it later gives
- *   zeros. The kernel may refuse.
+ *   zeros. The kernel may refuse; but not to unseal, which would leave all as it is.
  *   One thread's access at a time, in program order: the lists are under the lock, and for the
  *   stack see stack_orders.pml.
  *
@@ -34,7 +37,8 @@
  * is surplus);
  * TAKE_UNLOCKED (an old batch is taken without the lock); SORT_FIRST (slots are sorted, then the
  * chain is followed); RELEASE_KEEPS_SORTED (the page's slots can be taken during the system call);
- * RELEASE_LOOKS_AT_ONE (of the page's slots); RETAKE_FORGETS (that the page is in use again).
+ * RELEASE_LOOKS_AT_ONE (of the page's slots); RETAKE_FORGETS (that the page is in use again);
+ * RETAKE_KEEPS_SEAL; SEAL_KEEPS_SORTED (the page's slots can be taken while it is being sealed).
  *
  * variant trim                 holds
  * variant detach_keeps_tag     fails none_lost|owned_once      -DDETACH_KEEPS_TAG
@@ -46,7 +50,9 @@
  * variant sort_first           fails follows_its_own           -DSORT_FIRST
  * variant release_keeps_sorted fails page_is_free              -DRELEASE_KEEPS_SORTED
  * variant release_looks_at_one fails page_is_free              -DRELEASE_LOOKS_AT_ONE
- * variant retake_forgets       fails released_is_sorted        -DRETAKE_FORGETS
+ * variant retake_forgets       fails released_is_sorted|page_is_free -DRETAKE_FORGETS
+ * variant retake_keeps_seal    fails sealed_is_unowned         -DRETAKE_KEEPS_SEAL
+ * variant seal_keeps_sorted    fails page_is_free|sealed_is_unowned -DSEAL_KEEPS_SORTED
  * deep    three_slots          holds                           -DSLOTS=3
  * deep    two_bits             holds                           -DTAG_BITS=2
  */
@@ -76,6 +82,7 @@ bool pool_lock;
 byte aged;
 byte surplus;
 bool page_released;
+bool page_sealed;
 
 /* Ghosts. */
 bool lists_whole = true;
@@ -83,6 +90,7 @@ bool follows_its_own = true;
 bool page_is_free = true;
 bool live_intact = true;
 bool released_is_sorted = true;
+bool sealed_is_unowned = true;
 
 #define LOCK atomic { !pool_lock -> pool_lock = true }
 #define UNLOCK pool_lock = false
@@ -137,6 +145,9 @@ inline take_sorted(me)
     if
     :: slot != 0 ->
         owner[slot] = HAND(me);
+#ifndef RETAKE_KEEPS_SEAL
+        page_sealed = page_sealed && slot > PAGE_LAST;
+#endif
 #ifndef RETAKE_FORGETS
         page_released = page_released && slot > PAGE_LAST
 #endif
@@ -188,7 +199,13 @@ proctype worker(byte me)
        :: else
        fi;
        if
-       :: slot != 0 -> atomic { word[slot] = JUNK; slot = 0 }
+       :: slot != 0 ->
+          atomic {
+              sealed_is_unowned = !page_sealed || slot > PAGE_LAST;
+              assert(sealed_is_unowned);
+              word[slot] = JUNK;
+              slot = 0
+          }
        :: else
        fi
     :: atomic {
@@ -277,8 +294,8 @@ inline sort()
 inline zero(zeroed)
 {
     d_step {
-#ifdef RELEASE_KEEPS_SORTED
-        page_is_free = owner[zeroed] == SORTED;
+#if defined(RELEASE_KEEPS_SORTED) || defined(SEAL_KEEPS_SORTED)
+        page_is_free = owner[zeroed] == SORTED || owner[zeroed] == RELEASING;
 #else
         page_is_free = owner[zeroed] == RELEASING;
 #endif
@@ -334,6 +351,41 @@ inline release()
     fi
 }
 
+/* mbi_uncharge: another mapping, whose pages are zeros, takes the page's place. */
+inline seal()
+{
+    LOCK;
+    d_step { /* mbi_sorted_begin_seal */
+        if
+        :: page_released && !page_sealed ->
+            done = true;
+#ifndef SEAL_KEEPS_SORTED
+            page_assign(SORTED, RELEASING)
+#endif
+        :: else
+        fi
+    }
+    UNLOCK;
+    if
+    :: done ->
+       if
+       :: zero(PAGE_FIRST);
+          zero(PAGE_LAST);
+          page_sealed = true
+       :: skip /* refused */
+       fi;
+       LOCK;
+       d_step { /* mbi_sorted_end_seal */
+           page_assign(RELEASING, SORTED);
+           done = false
+       }
+       UNLOCK
+    :: else
+    fi
+}
+
+#define NOBODYS(number) (owner[number] == SORTED || owner[number] == RELEASING)
+
 proctype trimmer()
 {
     STACK_LOCALS;
@@ -342,10 +394,11 @@ proctype trimmer()
     :: age()
     :: sort()
     :: release()
+    :: seal()
 #ifndef RELEASE_KEEPS_SORTED /* which shall be seen to go further than this */
     :: d_step {
            page_released && !pool_lock ->
-           released_is_sorted = owner[PAGE_FIRST] == SORTED && owner[PAGE_LAST] == SORTED;
+           released_is_sorted = NOBODYS(PAGE_FIRST) && NOBODYS(PAGE_LAST);
            assert(released_is_sorted)
        }
 #endif

@@ -7,6 +7,7 @@
 #include <criterion/criterion.h>
 #include <criterion/parameterized.h>
 #include <criterion/redirect.h>
+#include <sys/mman.h>
 
 enum { SPAN_BYTES = 1 << 20, PAGE = 4096 };
 
@@ -105,6 +106,31 @@ Test(sorted, a_page_goes_when_all_slots_that_overlap_it_are_here)
     cr_assert_eq(run.begin, run.end, "once is enough");
 }
 
+/* Slot 40 overlaps both: it is away with page 2 when the other slots of page 1 are taken. */
+Test(sorted, a_page_is_used_again_while_its_neighbour_goes)
+{
+    begin(200);
+    for (size_t index = 20; index <= 61; index++) {
+        mbi_sorted_add(&sorted, index);
+    }
+    gone(next_run(1));
+    struct page_run run = next_run(1);
+    cr_assert_eq(run.begin, 2);
+    uint32_t out[64];
+    size_t pages = 1;
+    cr_assert_eq(mbi_sorted_take(&sorted, 64, out, &pages), 20);
+    cr_assert_eq(pages, 1);
+    cr_assert_eq(out[19], 39);
+    gone(run);
+    cr_assert(mbi_sorted_check(&sorted));
+    pages = 0;
+    cr_assert_eq(mbi_sorted_take(&sorted, 64, out, &pages), 0);
+    pages = 1;
+    cr_assert_eq(mbi_sorted_take(&sorted, 64, out, &pages), 22);
+    cr_assert_eq(out[0], 40);
+    cr_assert(mbi_sorted_check(&sorted));
+}
+
 Test(sorted, a_run_is_as_long_as_allowed_and_goes_on_behind)
 {
     begin(512);
@@ -197,6 +223,18 @@ Test(sorted, blocks_are_counted_by_how_full_they_are)
     cr_assert_eq(bins[10], 2);
 }
 
+/* How many pages of a slot are released; they are in use from now on when it is taken. */
+static size_t pages_of_slot(bool released[], size_t index, size_t slot_bytes, bool taken)
+{
+    size_t count = 0;
+    for (size_t page = index * slot_bytes / PAGE; page <= ((index + 1) * slot_bytes - 1) / PAGE;
+         page++) {
+        count += released[page];
+        released[page] = released[page] && !taken;
+    }
+    return count;
+}
+
 /* Slots come and go at random, pages are released and taken back: the walker agrees each time. */
 ParameterizedTestParameters(sorted, agrees_with_a_plain_model)
 {
@@ -230,22 +268,132 @@ ParameterizedTest(size_t *slot_bytes, sorted, agrees_with_a_plain_model)
         if (run.begin != run.end) {
             gone(run);
         }
+        static const size_t allowances[] = { SIZE_MAX, SIZE_MAX, 0, 1, 3 };
+        size_t allowed = allowances[random_below(&random, 5)];
+        size_t wanted = random_below(&random, 1500);
         uint32_t out[1500];
-        size_t pages = SIZE_MAX;
+        size_t pages = allowed;
         size_t retaken = 0;
-        size_t taken = mbi_sorted_take(&sorted, random_below(&random, 1500), out, &pages);
+        size_t taken = mbi_sorted_take(&sorted, wanted, out, &pages);
         for (size_t i = 0; i < taken; i++) {
-            cr_assert(here[out[i]] && (i == 0 || out[i] > out[i - 1]));
+            cr_assert(here[out[i]]);
+            cr_assert(i == 0 || allowed != SIZE_MAX || out[i] > out[i - 1], "lowest first");
             here[out[i]] = false;
-            for (size_t page = out[i] * *slot_bytes / PAGE;
-                 page <= ((out[i] + 1) * *slot_bytes - 1) / PAGE; page++) {
-                retaken += released[page];
-                released[page] = false;
-            }
+            retaken += pages_of_slot(released, out[i], *slot_bytes, true);
         }
         cr_assert_eq(pages, retaken);
+        cr_assert_leq(pages, allowed);
+        for (size_t index = 0; index < slots_max && taken < wanted; index++) {
+            cr_assert(!here[index]
+                          || pages_of_slot(released, index, *slot_bytes, false) > allowed - pages,
+                      "slot %zu was not taken", index);
+        }
         cr_assert(mbi_sorted_check(&sorted));
     }
+}
+
+/*
+ * Under a limit that is used up, most of the heap has nothing to give: there its bits, which are
+ * made unreadable here, are not looked at, however many blocks there are.
+ */
+Test(sorted, what_has_nothing_to_give_is_not_looked_at)
+{
+    enum { BYTES = 64 << 20, SLOT = 16, PER_PAGE = PAGE / SLOT, PER_BLOCK = 16 * PER_PAGE };
+    slots_max = BYTES / SLOT;
+    mbi_sorted_init(&sorted, span, SLOT, slots_max, PAGE);
+    cr_assert(mbi_sorted_cover(&sorted, slots_max));
+    /* Each block's first page is live, but for a slot of the last block's; the others go. */
+    for (size_t index = 0; index < slots_max; index++) {
+        if (index % PER_BLOCK >= PER_PAGE) {
+            mbi_sorted_add(&sorted, index);
+        }
+    }
+    for (struct page_run run = next_run(SIZE_MAX); run.end != 0; run = next_run(SIZE_MAX)) {
+        gone(run);
+    }
+    size_t ready = slots_max - PER_BLOCK + 5;
+    mbi_sorted_add(&sorted, ready);
+    cr_assert(mbi_sorted_check(&sorted));
+
+    size_t unread_bytes = round_down(ready / 8, PAGE);
+    cr_assert_eq(mprotect(sorted.bits, unread_bytes, PROT_NONE), 0);
+    uint32_t out[8];
+    size_t pages = 0;
+    cr_assert_eq(mbi_sorted_take(&sorted, 8, out, &pages), 1);
+    cr_assert_eq(out[0], ready);
+    pages = 0;
+    cr_assert_eq(mbi_sorted_take(&sorted, 8, out, &pages), 0);
+    cr_assert_eq(mprotect(sorted.bits, unread_bytes, PROT_READ | PROT_WRITE), 0);
+    pages = 1;
+    cr_assert_eq(mbi_sorted_take(&sorted, 8, out, &pages), 8);
+    cr_assert_eq(out[0], PER_PAGE);
+    cr_assert_eq(pages, 1);
+    cr_assert(mbi_sorted_check(&sorted));
+}
+
+/* In memory of our own; the blocks [0, 4) were given back, and are sealed. */
+static char *begin_sealed_blocks(void)
+{
+    char *memory = mbi_os_map(SPAN_BYTES);
+    cr_assert_not_null(memory);
+    slots_max = SPAN_BYTES / 200;
+    mbi_sorted_init(&sorted, memory, 200, slots_max, PAGE);
+    cr_assert(mbi_sorted_cover(&sorted, slots_max));
+    for (size_t index = 0; index * 200 < 4 * SORTED_BLOCK_BYTES; index++) {
+        mbi_sorted_add(&sorted, index);
+    }
+    gone(next_run(SIZE_MAX));
+    size_t from = 0;
+    struct page_run run = mbi_sorted_begin_seal(&sorted, &from, 5);
+    cr_assert_eq(run.begin, run.end, "there are four");
+    cr_assert_eq(from, SIZE_MAX);
+    from = 0;
+    run = mbi_sorted_begin_seal(&sorted, &from, 4);
+    cr_assert_eq(run.end - run.begin, 4 * SORTED_BLOCK_BYTES / PAGE);
+    cr_assert_eq(sorted.slots, 0, "nobody may use them meanwhile");
+    cr_assert(mbi_os_seal(memory, 4 * SORTED_BLOCK_BYTES));
+    mbi_sorted_end_seal(&sorted, run, true);
+    cr_assert_eq(mbi_sorted_seals(), 1);
+    cr_assert(mbi_sorted_check(&sorted));
+    return memory;
+}
+
+Test(sorted, a_sealed_block_is_writable_before_its_slots_are_taken)
+{
+    char *memory = begin_sealed_blocks();
+    uint32_t out[1400];
+    size_t all = sorted.slots;
+    for (size_t taken = 0; taken < all;) {
+        size_t pages = SIZE_MAX;
+        size_t got = mbi_sorted_take(&sorted, 100, out, &pages);
+        cr_assert_gt(got, 0);
+        cr_assert_eq(out[0], taken, "lowest first");
+        for (size_t i = 0; i < got; i++) {
+            memset(memory + out[i] * 200, 1, 200); /* also where it ends in the next block */
+        }
+        taken += got;
+        cr_assert(mbi_sorted_check(&sorted));
+    }
+    cr_assert_eq(mbi_sorted_seals(), 0);
+}
+
+/* Pages that cannot be made writable are passed over, and others serve. */
+Test(sorted, who_may_not_unseal_takes_what_is_open)
+{
+    char *memory = begin_sealed_blocks();
+    for (size_t index = 1400; index < 1500; index++) {
+        mbi_sorted_add(&sorted, index);
+    }
+    cr_assert_eq(munmap(memory, 4 * SORTED_BLOCK_BYTES), 0); /* so that mprotect fails */
+    uint32_t out[200];
+    size_t pages = SIZE_MAX;
+    cr_assert_eq(mbi_sorted_take(&sorted, 200, out, &pages), 100);
+    cr_assert_eq(out[0], 1400);
+    cr_assert_eq(pages, 0);
+    cr_assert(sorted.unseal_refused);
+    cr_assert(mbi_sorted_check(&sorted));
+    cr_assert_eq(mbi_sorted_take(&sorted, 200, out, &pages), 0);
+    cr_assert_eq(mbi_sorted_seals(), 1);
 }
 
 Test(sorted, nothing_is_taken_where_nothing_is)
@@ -266,16 +414,25 @@ Test(sorted, the_check_finds_what_is_wrong, .init = cr_redirect_stderr)
     }
     cr_assert(mbi_sorted_check(&sorted));
 
-    sorted.blocks[0].slots++;
+    struct sorted_block *block = block_map_at(sorted.map, 0);
+    block->slots++;
     cr_assert_not(mbi_sorted_check(&sorted), "a block's count");
-    sorted.blocks[0].slots--;
+    block->slots--;
+    block->ready--;
+    cr_assert_not(mbi_sorted_check(&sorted), "a block's count of slots on pages in use");
+    block->ready++;
     sorted.slots++;
     cr_assert_not(mbi_sorted_check(&sorted), "the count of all");
     sorted.slots--;
-    size_t lowest = sorted.lowest;
-    sorted.lowest = 1;
-    cr_assert_not(mbi_sorted_check(&sorted), "the lowest block");
-    sorted.lowest = lowest;
+    for (enum block_set set = 0; set < BLOCK_SETS; set++) {
+        uint64_t *levels[] = { &sorted.map->groups[0].members[set], &sorted.map->middle[set][0],
+                               &sorted.map->top[set][0] };
+        for (size_t level = 0; level < sizeof levels / sizeof levels[0]; level++) {
+            *levels[level] ^= 1;
+            cr_assert_not(mbi_sorted_check(&sorted), "level %zu of set %d", level, (int)set);
+            *levels[level] ^= 1;
+        }
+    }
     cr_assert(mbi_sorted_check(&sorted));
 
     size_t blocks_max = SIZE_MAX;
@@ -288,7 +445,7 @@ Test(sorted, the_check_finds_what_is_wrong, .init = cr_redirect_stderr)
     cr_assert_not(mbi_sorted_check(&sorted), "the count of pages");
     sorted.pages_released--;
     sorted.bits[0] &= ~(uint64_t)1;
-    sorted.blocks[0].slots--;
+    block->slots--;
     sorted.slots--;
     cr_assert_not(mbi_sorted_check(&sorted), "a slot of a page that was given back");
 }

@@ -5,6 +5,7 @@
 #include "core/decay.h"
 #include "core/region.h"
 #include "tcache/budget.h"
+#include "tcache/out_of_memory.h"
 #include "tcache/startup.h"
 
 #include <criterion/criterion.h>
@@ -78,6 +79,44 @@ Test(thread_cache, fresh_runs_grow_up_to_a_magazine)
     uint64_t before = counter_read(&pool->mutex_acquisitions);
     allocate(10 * pool->rounds);
     cr_assert_eq(counter_read(&pool->mutex_acquisitions) - before, 10, "by whole magazines now");
+}
+
+/* Locks taken for so many objects; all go back, and what was free is sorted. */
+static uint64_t locks_for(size_t count)
+{
+    uint64_t before = counter_read(&pool->mutex_acquisitions);
+    allocate(count);
+    uint64_t locks = counter_read(&pool->mutex_acquisitions) - before;
+    release(count);
+    (void)mbi_out_of_memory_trim(0);
+    cr_assert_eq(counter_read(&pool->sorted_slots), counter_read(&pool->carved));
+    return locks;
+}
+
+Test(thread_cache, sorted_runs_grow_as_fresh_ones_do)
+{
+    size_t count = 40 * pool_rounds_after_startup();
+    uint64_t fresh = locks_for(count);
+    uint64_t carved = counter_read(&pool->carved);
+    uint64_t sorted = locks_for(count);
+    cr_assert_leq(sorted, 2 * fresh, "%lu locks, and %lu for fresh slots", sorted, fresh);
+    cr_assert_eq(counter_read(&pool->carved), carved);
+    /* But no larger than what the thread has shown need of. */
+    allocate(1);
+    cr_assert_eq(counter_read(&pool->sorted_slots), carved - 8);
+}
+
+/* Loose slots come under the lock, too. */
+Test(thread_cache, whatever_the_pool_gives_under_its_lock_counts_as_need)
+{
+    allocate(pool_rounds_after_startup() / 2);
+    release(pool->rounds / 2);
+    mbi_thread_cache_flush(mbi_thread_cache);
+    uint64_t loose = counter_read(&pool->loose_rounds);
+    uint64_t carved = counter_read(&pool->carved);
+    cr_assert_eq(loose, carved);
+    allocate(loose + 1);
+    cr_assert_eq(counter_read(&pool->carved), carved + loose / 4);
 }
 
 /*

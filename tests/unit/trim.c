@@ -2,6 +2,7 @@
 #include "core/config.h"
 #include "core/decay.h"
 #include "core/limit.h"
+#include "core/os.h"
 #include "core/trim.h"
 #include "testing.h"
 
@@ -34,6 +35,11 @@ static uint64_t resident_bytes(size_t size)
     static struct mb_stats stats;
     mb_stats_get(&stats);
     return stats.pool[(size - 1) / 8].resident_bytes;
+}
+
+static char *page_of(void *object)
+{
+    return (char *)((uintptr_t)object & ~(uintptr_t)4095);
 }
 
 Test(trim, gives_everything_back_and_uses_it_again, .timeout = 60)
@@ -115,6 +121,33 @@ Test(trim, a_locked_page_keeps_only_itself)
     cr_assert_geq(mb_trim(0), OBJECTS * 64 - 3 * 4096);
     cr_assert_leq(mb_trim(0), 4096);
     check_accounting(0);
+}
+
+/* As khugepaged and mlockall do it; no block is free as a whole, so that none is sealed. */
+Test(trim, pages_that_came_back_without_us_go_again)
+{
+    enum { KEPT_EVERY = 512 };
+    allocate(64);
+    for (size_t i = 0; i < OBJECTS; i++) {
+        if (i % KEPT_EVERY != 0) {
+            mb_free(objects[i]);
+        }
+    }
+    (void)mb_trim(0);
+    uint64_t trimmed = resident_bytes(64);
+    size_t written = 0;
+    for (size_t i = 0; i < OBJECTS; i += 64) {
+        if (i % KEPT_EVERY != 0 && mbi_os_resident_bytes(page_of(objects[i]), 4096) == 0) {
+            *(volatile char *)page_of(objects[i]) = 1;
+            written++;
+        }
+    }
+    cr_assert_geq(written, OBJECTS / 64 / 2);
+    cr_assert_eq(resident_bytes(64), trimmed + written * 4096);
+    cr_assert_eq(mb_trim(0), written * 4096);
+    cr_assert_eq(resident_bytes(64), trimmed);
+    cr_assert_eq(mb_trim(0), 0);
+    check_accounting((OBJECTS + KEPT_EVERY - 1) / KEPT_EVERY);
 }
 
 /* The limit is far: what a full span cannot serve is the system's, as without a limit. */
@@ -287,6 +320,30 @@ Test(trim, a_limit_holds_and_the_handler_is_asked)
     mb_set_out_of_memory_handler(NULL, NULL);
     cr_assert_eq(mb_memory_limit_set(0), 8 << 20);
     check_accounting(left + 2);
+}
+
+/* However much is free elsewhere: a request waits for as much of it to go back as serves it. */
+Test(trim, a_request_at_the_limit_gives_back_no_more_than_it_takes)
+{
+    setenv("MB_DECAY_MS", "-1", 1);
+    allocate(32);
+    mb_free(mb_alloc(64));
+    mb_thread_flush();
+    (void)mb_memory_limit_set(mbi_limit_committed());
+    while (mb_alloc(504) != NULL) { /* what these sizes have */
+    }
+    while (mb_alloc(64) != NULL) {
+    }
+    const struct pool *pool = &mbi_pools[3];
+    uint64_t sorted = counter_read(&pool->sorted_slots);
+    free_every(1, 0);
+    cr_assert_not_null(mb_alloc(64));
+    cr_assert_gt(counter_read(&pool->released_bytes), 0);
+    cr_assert_leq(counter_read(&pool->sorted_slots) - sorted, OBJECTS / 10);
+    /* All of it is there for those who go on. */
+    for (size_t i = 0; i < OBJECTS * 32 / 64 / 10 * 9; i++) {
+        cr_assert_not_null(mb_alloc(64), "%zu", i);
+    }
 }
 
 Test(trim, a_limit_below_what_is_committed_gives_free_memory_back)

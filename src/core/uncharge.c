@@ -1,0 +1,118 @@
+/* uncharge: pages that came back, and sealed blocks. */
+#include "core/uncharge.h"
+
+#include "core/config.h"
+#include "core/os.h"
+
+static char *page_start(const struct sorted *sorted, size_t page)
+{
+    return sorted->first + page * sorted->page_bytes;
+}
+
+static size_t run_bytes(const struct sorted *sorted, struct page_run run)
+{
+    return (run.end - run.begin) * sorted->page_bytes;
+}
+
+/* The next run of one span, if any of it is in memory; with the trim lock. */
+static size_t give_back_again(struct pool *pool, struct sorted *sorted, size_t *from)
+{
+    if (!mbi_pool_lock(pool)) {
+        *from = SIZE_MAX;
+        return 0;
+    }
+    struct page_run run = mbi_sorted_next_released(sorted, from, TRIM_PAGES_MAX);
+    mbi_pool_unlock(pool);
+    /* Most of it is not: so the slots stay here for this look. */
+    if (mbi_os_resident_bytes(page_start(sorted, run.begin), run_bytes(sorted, run)) == 0) {
+        return 0;
+    }
+    (void)mbi_pool_lock(pool); /* not refused, as above, and neither further down */
+    run = mbi_sorted_begin_again(sorted, run);
+    mbi_pool_unlock(pool);
+    if (run.begin == run.end) {
+        return 0;
+    }
+    char *start = page_start(sorted, run.begin);
+    size_t bytes = mbi_os_resident_bytes(start, run_bytes(sorted, run));
+    if (!mbi_os_release(start, run_bytes(sorted, run))) {
+        bytes = 0; /* locked in memory, or some of them */
+    }
+    (void)mbi_pool_lock(pool);
+    mbi_sorted_end_release(sorted, run);
+    mbi_pool_unlock(pool);
+    return bytes;
+}
+
+struct seal_rule {
+    size_t blocks_min;
+    size_t seals_max;
+};
+
+/*
+ * The next blocks of one span. Pages that came back go once more first; where they are locked in
+ * memory they stay, as their owner wants it.
+ */
+static size_t seal(struct pool *pool, struct sorted *sorted, size_t *from,
+                   const struct seal_rule *rule)
+{
+    if (mbi_sorted_seals() >= rule->seals_max) {
+        *from = SIZE_MAX;
+        return 0;
+    }
+    if (!mbi_pool_lock(pool)) {
+        *from = SIZE_MAX;
+        return 0;
+    }
+    struct page_run run = mbi_sorted_begin_seal(sorted, from, rule->blocks_min);
+    mbi_pool_unlock(pool);
+    size_t bytes = run_bytes(sorted, run);
+    if (bytes == 0) {
+        return 0;
+    }
+    char *start = page_start(sorted, run.begin);
+    bool gone = mbi_os_resident_bytes(start, bytes) == 0 || mbi_os_release(start, bytes);
+    bool sealed = gone && mbi_os_seal(start, bytes);
+    (void)mbi_pool_lock(pool); /* not refused, as above */
+    mbi_sorted_end_seal(sorted, run, sealed);
+    mbi_pool_unlock(pool);
+    if (!sealed) {
+        *from = SIZE_MAX; /* most likely the next ones are refused as well */
+        return 0;
+    }
+    return bytes;
+}
+
+/* Goes over all spans, step by step: seals by the rule, or gives back again without one. */
+static size_t for_all_spans(const struct seal_rule *rule, size_t bytes_wanted)
+{
+    size_t bytes = 0;
+    for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
+        struct pool *pool = &mbi_pools[class];
+        struct sorted *spans[] = { &pool->dense_sorted, &pool->wide_sorted };
+        for (size_t i = 0; i < 2 && counter_read(&pool->released_bytes) != 0; i++) {
+            size_t from = 0;
+            while (from != SIZE_MAX && bytes < bytes_wanted) {
+                if (!mbi_trim_lock()) {
+                    return bytes; /* another thread forks */
+                }
+                bytes += rule != NULL ? seal(pool, spans[i], &from, rule)
+                                      : give_back_again(pool, spans[i], &from);
+                mbi_trim_unlock();
+            }
+        }
+    }
+    return bytes;
+}
+
+size_t mbi_uncharge_what_came_back(void)
+{
+    return for_all_spans(NULL, SIZE_MAX);
+}
+
+/* Not with huge pages, which a mapping anew would not ask for. */
+size_t mbi_uncharge(size_t blocks_min, size_t seals_max, size_t bytes_wanted)
+{
+    struct seal_rule rule = { .blocks_min = blocks_min, .seals_max = seals_max };
+    return mbi_config.huge_pages ? 0 : for_all_spans(&rule, bytes_wanted);
+}

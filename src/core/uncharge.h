@@ -1,0 +1,41 @@
+/*
+ * uncharge: what was given back stays so, and is not charged.
+ *
+ * Ladder: above trim. Callers: out_of_memory, when memory is asked to go back and when the kernel
+ * refuses to commit any.
+ *
+ * Pages that were given back can come into memory again without anybody's doing in here: khugepaged
+ * makes huge pages of them, mlockall brings in all there is. And they stay charged: the kernel
+ * counts what can be written against RLIMIT_DATA and, where vm.overcommit_memory is 2, as
+ * committed. So whole blocks of them are sealed (core/sorted.h).
+ *
+ * As for trim no slot that anybody holds is touched: the trim lock is held, and the slots that
+ * overlap the pages are out of the sorted for the time of the system calls. A popper that still
+ * looks at a batch of before reads zeros from a sealed page, as from any that was given back: its
+ * mapping is replaced in one call, during which the kernel keeps the reader waiting. Nobody writes
+ * to a sealed page: only who owns a slot writes to it, and it was unsealed before he got it.
+ */
+#ifndef MEMORYBUCKET_CORE_UNCHARGE_H
+#define MEMORYBUCKET_CORE_UNCHARGE_H
+
+#include "core/trim.h"
+
+/*
+ * How many runs of sealed blocks there may be, each of which costs the process up to two mappings
+ * (vm.max_map_count is 65,530): of long ones, when somebody asks for memory to go back; of any
+ * length, when the kernel has refused a commit.
+ */
+enum { SEALS_MAX = 1024, SEALS_REFUSED_MAX = 8192, SEAL_LONG_BLOCKS = 16 };
+
+/* Both step by step, without the trim lock, which they take for each step. */
+
+/* Gives those pages back again that the kernel says are in memory. Returns their bytes. */
+size_t mbi_uncharge_what_came_back(void);
+
+/*
+ * Seals blocks, runs of at least `blocks_min` of them, as long as there are fewer than `seals_max`
+ * and until at least `bytes_wanted` are uncharged. Returns how many bytes are.
+ */
+size_t mbi_uncharge(size_t blocks_min, size_t seals_max, size_t bytes_wanted);
+
+#endif
