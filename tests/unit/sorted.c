@@ -17,14 +17,21 @@ static size_t slots_max;
 /* A page-aligned address that nobody reads or writes. */
 static char *const span = (char *)((uintptr_t)1 << 40);
 
+/* A span of so many bytes, and a map for all of it. */
+static void begin_at(char *first, size_t slot_bytes, size_t bytes)
+{
+    enum { MAP_BYTES = 4 << 20 };
+    slots_max = bytes / slot_bytes;
+    mbi_sorted_init(&sorted, first, slot_bytes, slots_max, PAGE);
+    char *map = mbi_os_reserve(MAP_BYTES); /* where nothing is, then */
+    mbi_os_unreserve(map, MAP_BYTES);
+    mbi_sorted_place(&sorted, map, MAP_BYTES, OS_PAGES_SMALL);
+    cr_assert(mbi_sorted_cover(&sorted, slots_max));
+}
+
 static void begin(size_t slot_bytes)
 {
-    slots_max = SPAN_BYTES / slot_bytes;
-    mbi_sorted_init(&sorted, span, slot_bytes, slots_max, PAGE);
-    char *map = mbi_os_reserve(REGION_MAP_BYTES_MIN); /* where nothing is, then */
-    mbi_os_unreserve(map, REGION_MAP_BYTES_MIN);
-    mbi_sorted_place(&sorted, map, REGION_MAP_BYTES_MIN, OS_PAGES_SMALL);
-    cr_assert(mbi_sorted_cover(&sorted, slots_max));
+    begin_at(span, slot_bytes, SPAN_BYTES);
 }
 
 ParameterizedTestParameters(sorted, number_and_slot_are_inverse)
@@ -299,9 +306,7 @@ ParameterizedTest(size_t *slot_bytes, sorted, agrees_with_a_plain_model)
 Test(sorted, what_has_nothing_to_give_is_not_looked_at)
 {
     enum { BYTES = 64 << 20, SLOT = 16, PER_PAGE = PAGE / SLOT, PER_BLOCK = 16 * PER_PAGE };
-    slots_max = BYTES / SLOT;
-    mbi_sorted_init(&sorted, span, SLOT, slots_max, PAGE);
-    cr_assert(mbi_sorted_cover(&sorted, slots_max));
+    begin_at(span, SLOT, BYTES);
     /* Each block's first page is live, but for a slot of the last block's; the others go. */
     for (size_t index = 0; index < slots_max; index++) {
         if (index % PER_BLOCK >= PER_PAGE) {
@@ -336,9 +341,7 @@ static char *begin_sealed_blocks(void)
 {
     char *memory = mbi_os_map(SPAN_BYTES);
     cr_assert_not_null(memory);
-    slots_max = SPAN_BYTES / 200;
-    mbi_sorted_init(&sorted, memory, 200, slots_max, PAGE);
-    cr_assert(mbi_sorted_cover(&sorted, slots_max));
+    begin_at(memory, 200, SPAN_BYTES);
     for (size_t index = 0; index * 200 < 4 * SORTED_BLOCK_BYTES; index++) {
         mbi_sorted_add(&sorted, index);
     }
