@@ -4,6 +4,7 @@
 #include "tcache/startup.h"
 
 #include <criterion/criterion.h>
+#include <pthread.h>
 
 static size_t begun;
 static size_t visited;
@@ -17,6 +18,9 @@ static void begin(void *argument)
 
 static void visit(const struct thread_cache *cache, void *argument)
 {
+    int cancel_state;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
+    cr_assert_eq(cancel_state, PTHREAD_CANCEL_DISABLE, "a walk can be cancelled");
     cr_assert(cache->active);
     *(const struct thread_cache **)argument = cache;
     visited++;

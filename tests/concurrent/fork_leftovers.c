@@ -1,0 +1,138 @@
+/*
+ * fork_leftovers: what other threads were in the middle of when a thread forked is over in the child.
+ *
+ * A word that a thread took for an instant, and would have given back as it was refused, is free (here
+ * the test takes it, when the gate is closed). Another thread's walk is not counted any more: caches
+ * that are retired can be reused. The walk that the forking thread itself is in the middle of, as a
+ * signal handler forked, is still counted until it ends.
+ */
+#include "testing.h"
+
+#include "tcache/registry.h"
+
+#include <sys/wait.h>
+
+enum { CHILD_SECONDS = 60 };
+
+static _Atomic bool walker_inside, stop;
+static bool takes_word;
+
+static void take_word(void)
+{
+    if (takes_word) {
+        atomic_store_explicit(&mbi_locks[LOCK_POOLS].word, 1, memory_order_relaxed); /* [TEST] */
+    }
+}
+
+static void give_word(void)
+{
+    if (takes_word) {
+        atomic_store_explicit(&mbi_locks[LOCK_POOLS].word, 0, memory_order_relaxed); /* [TEST] */
+    }
+}
+
+static void register_handlers(void)
+{
+    pthread_atfork(take_word, give_word, NULL);
+}
+/* Registered first: its prepare runs last, when the gate is closed. */
+__attribute__((section(".preinit_array"), used)) static void (*const preinit)(void) =
+    register_handlers;
+
+static void begin(void *argument)
+{
+    (void)argument;
+}
+
+static void stand_still(const struct thread_cache *cache, void *argument)
+{
+    (void)cache;
+    (void)argument;
+    atomic_store_explicit(&walker_inside, true, memory_order_release); /* [TEST] */
+    while (!atomic_load_explicit(&stop, memory_order_acquire)) { /* [TEST] */
+        usleep(1000);
+    }
+}
+
+static void *walk(void *argument)
+{
+    mbi_registry_walk(begin, stand_still, NULL);
+    return argument;
+}
+
+static uint64_t retired_after_one_more(void)
+{
+    struct thread_cache *cache = mbi_registry_take_cache();
+    CHECK(cache != NULL && mbi_registry_add(cache) != 0, "no cache");
+    mbi_registry_retire(cache);
+    return mbi_registry_totals().caches_retired;
+}
+
+static pid_t fork_here(void)
+{
+    pid_t pid = fork();
+    CHECK(pid >= 0, "fork");
+    if (pid == 0) {
+        alarm(CHILD_SECONDS);
+    }
+    return pid;
+}
+
+static void wait_for_child(pid_t pid)
+{
+    int status;
+    CHECK(waitpid(pid, &status, 0) == pid && status == 0, "child: status %x", (unsigned)status);
+}
+
+static void others_are_over(void)
+{
+    takes_word = true;
+    pid_t pid = fork_here();
+    if (pid == 0) {
+        CHECK(mbi_lock_acquire(LOCK_POOLS), "nobody forks");
+        mbi_lock_release(LOCK_POOLS);
+        CHECK(retired_after_one_more() == 0, "another thread's walk is still counted");
+        _exit(0);
+    }
+    takes_word = false;
+    wait_for_child(pid);
+    CHECK(retired_after_one_more() == 1, "the walk is not counted here");
+}
+
+static pid_t forked;
+
+/* As a signal handler may. The walk is repeated if the registry changes: once is enough. */
+static void fork_inside(const struct thread_cache *cache, void *argument)
+{
+    (void)cache;
+    (void)argument;
+    if (forked != 0) {
+        return;
+    }
+    forked = fork_here();
+    if (forked == 0) {
+        forked = -1;
+        CHECK(retired_after_one_more() == 1, "a walk's cache is reused under it");
+    }
+}
+
+int main(void)
+{
+    mb_free(mb_alloc(1)); /* one active cache to walk over */
+    pthread_t walker = start_thread(walk, NULL);
+    while (!atomic_load_explicit(&walker_inside, memory_order_acquire)) { /* [TEST] */
+        usleep(1000);
+    }
+    others_are_over();
+    atomic_store_explicit(&stop, true, memory_order_release); /* [TEST] */
+    pthread_join(walker, NULL);
+    CHECK(retired_after_one_more() == 0, "a walk that has ended is still counted");
+
+    mbi_registry_walk(begin, fork_inside, NULL);
+    CHECK(retired_after_one_more() == 0, "a walk that has ended is still counted");
+    if (forked > 0) {
+        wait_for_child(forked);
+    }
+    check_accounting(0);
+    return 0;
+}
