@@ -18,6 +18,7 @@ static void (*task)(void);
 
 static void *run_tasks(void *argument)
 {
+    pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, NULL);
     for (;;) {
         sem_wait(&begin);
         if (task == NULL) {
@@ -45,12 +46,13 @@ static void do_beside(void (*function)(void))
     end_beside();
 }
 
+/* Asynchronously: no call under a lock is a cancellation point. Both threads begin so. */
 static bool is_cancellable(void)
 {
-    int state;
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
-    pthread_setcancelstate(state, NULL);
-    return state == PTHREAD_CANCEL_ENABLE;
+    int type;
+    pthread_setcanceltype(PTHREAD_CANCEL_DEFERRED, &type);
+    pthread_setcanceltype(type, NULL);
+    return type == PTHREAD_CANCEL_ASYNCHRONOUS;
 }
 
 static void wait_for_sleeper(unsigned name)
@@ -172,6 +174,7 @@ static void fork_waits_for_fork(void)
 
 int main(void)
 {
+    pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, NULL);
     sem_init(&begin, 0, 0);
     sem_init(&done, 0, 0);
     pthread_t other = start_thread(run_tasks, NULL);
