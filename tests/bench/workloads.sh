@@ -47,9 +47,13 @@ refuses 2 usage "$pair" --name x --expect libc.so.6 --frobnicate 1
 refuses 2 'accepted is a number from 1 to 10000' "$pair" --name x --expect libc.so.6 --work 0
 refuses 1 'and not libjemalloc' "$pair" --name x --expect libjemalloc
 refuses 1 'and not libc.so.6' env LD_PRELOAD="$dropin" "$pair" --name x --expect libc.so.6
-# A library that is there, and passes every request on to the C library.
-refuses 1 'not from its pools' env LD_PRELOAD="$dropin" MB_REGION_SIZE=64M bash -c \
-    "ulimit -v 60000; exec $pair --name x --expect libmemorybucket-malloc"
+# A library that is there, and passes every request on to the C library, as where a sanitizer is.
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+echo 'int __lsan_do_recoverable_leak_check(void) { return 0; }' |
+    cc -x c -shared -fPIC -o "$work/sanitizer.so" -
+refuses 1 'not from its pools' env LD_PRELOAD="$work/sanitizer.so $dropin" "$pair" --name x \
+    --expect libmemorybucket-malloc
 refuses 1 'stdout: No space left' bash -c "$pair --name x --expect libc.so.6 --work 1 >/dev/full"
 refuses 1 'accepted is an even number' "$bin/xfer-malloc" --name x --expect libc.so.6 --threads 3
 
