@@ -4,7 +4,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 void mbi_message(const char *format, ...)
@@ -30,7 +29,6 @@ void mbi_message(const char *format, ...)
     }
     line[used++] = '\n';
 
-    /* A message that stderr does not take is lost: there is nobody else to tell. Not write(2)'s
-     * wrapper, which is a cancellation point. */
-    (void)syscall(SYS_write, STDERR_FILENO, line, used);
+    /* A message that stderr does not take is lost: there is nobody else to tell. */
+    (void)mbi_os_write(STDERR_FILENO, line, used);
 }

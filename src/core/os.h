@@ -1,5 +1,5 @@
 /*
- * os: the only system calls of the library, but for the output of mbi_message.
+ * os: the only system calls of the library.
  *
  * Ladder: above base. Callers: cgroup, region, pool, registry, stats. All of them are thread safe,
  * allocate nothing and hold no lock. Those that fail leave errno set by the kernel and return
@@ -94,9 +94,6 @@ bool mbi_os_membarrier(void);
  */
 void mbi_os_wait(_Atomic uint32_t *word, uint32_t value);
 void mbi_os_wake(_Atomic uint32_t *word, int count);
-
-/* write(2), but no cancellation point. */
-long mbi_os_write(int file, const void *bytes, size_t count);
 
 /* Bytes of [start, start + bytes) that are in memory; whole pages, both page aligned. */
 size_t mbi_os_resident_bytes(const void *start, size_t bytes);

@@ -50,15 +50,15 @@ static size_t said_bytes;
 static size_t said_writes;
 static bool listening;
 
-ssize_t __real_write(int file, const void *bytes, size_t count);
-ssize_t __wrap_write(int file, const void *bytes, size_t count);
+long __real_mbi_os_write(int file, const void *bytes, size_t count);
+long __wrap_mbi_os_write(int file, const void *bytes, size_t count);
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count);
 
 /* In front of the library's write only: a sanitizer's report still reaches the terminal. */
-ssize_t __wrap_write(int file, const void *bytes, size_t count)
+long __wrap_mbi_os_write(int file, const void *bytes, size_t count)
 {
     if (!listening || file != STDERR_FILENO || count >= sizeof said - said_bytes) {
-        return __real_write(file, bytes, count);
+        return __real_mbi_os_write(file, bytes, count);
     }
     memcpy(said + said_bytes, bytes, count);
     said_bytes += count;
