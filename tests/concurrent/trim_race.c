@@ -112,9 +112,7 @@ static void *work(void *argument)
     int turns = seals ? TURNS / 5 : TURNS;
     for (int turn = 0; turn < turns || pages_so_far() < PAGES_WANTED || !sealed_enough();
          turn++) {
-        /* Whole blocks are free only when next to nothing is live for a while. */
-        int period = seals ? 64 : 8;
-        size_t live = turn % period < period / 2 ? LIVE : seals ? 0 : LIVE / 20;
+        size_t live = turn % 8 < 4 ? LIVE : LIVE / 20;
         for (size_t i = 0; i < LIVE; i += 1 + random_below(&random, 8)) {
             if (random_below(&random, 16) == 0) {
                 swap_with_bazaar(&objects[i], &random);
@@ -132,9 +130,27 @@ static void *work(void *argument)
     return NULL;
 }
 
+/* Of several sizes, so that there are always whole blocks that are free, and may be sealed. */
+static void leave_free_blocks(void)
+{
+    enum { OBJECTS = 4 * SORTED_BLOCK_BYTES / 512 };
+    static void *objects[OBJECTS];
+    for (size_t size = 512; size > 480; size -= 8) {
+        for (size_t i = 0; i < OBJECTS; i++) {
+            objects[i] = mb_alloc(size);
+            CHECK(objects[i] != NULL, "no memory");
+            memset(objects[i], 0x66, size);
+        }
+        mb_free_batch(OBJECTS, objects);
+    }
+}
+
 static void *trim_until_stopped(void *argument)
 {
     while (!atomic_load_explicit(&stop, memory_order_relaxed)) { /* [TEST] */
+        if (seals) {
+            leave_free_blocks();
+        }
         (void)mb_trim(0);
         if (seals) {
             atomic_fetch_add_explicit(&bytes_sealed, mbi_uncharge(1, SIZE_MAX, SIZE_MAX),
