@@ -10,6 +10,7 @@
 
 #include "testing.h"
 
+#include "core/region.h"
 #include "tcache/startup.h"
 
 enum { ROUNDS = 3, SLOT_BYTES = 24, PUSHERS = 2 };
@@ -117,6 +118,86 @@ static void *come_up(void *argument)
     return NULL;
 }
 
+/* Plain: what stands behind locks and the gate. */
+static uint64_t handed_on;
+
+static void hand_on(uint64_t self)
+{
+    CHECK(handed_on == self, "%llu instead of %llu", (unsigned long long)handed_on,
+          (unsigned long long)self);
+    handed_on++;
+}
+
+static void *take_in_turn(void *argument)
+{
+    turn_wait_for((int)(uintptr_t)argument);
+    CHECK(mbi_lock_acquire(LOCK_HANDLER), "nobody forks");
+    hand_on((uintptr_t)argument);
+    mbi_lock_release(LOCK_HANDLER);
+    turn_end();
+    return NULL;
+}
+
+/* The second one asks while the first one has it. */
+static void *take_and_wait(void *argument)
+{
+    turn_wait_for((int)(uintptr_t)argument);
+    CHECK(mbi_lock_acquire(LOCK_HANDLER), "nobody forks");
+    hand_on((uintptr_t)argument);
+    turn_end();
+    while (argument == NULL
+           && atomic_load_explicit(&mbi_locks[LOCK_HANDLER].word,
+                                   memory_order_relaxed) != 2) { /* [TEST] */
+        usleep(100);
+    }
+    mbi_lock_release(LOCK_HANDLER);
+    return NULL;
+}
+
+static void *fork_in_turn(void *argument)
+{
+    turn_wait_for((int)(uintptr_t)argument);
+    mbi_lock_close_gate();
+    hand_on((uintptr_t)argument);
+    mbi_lock_open_gate();
+    turn_end();
+    return NULL;
+}
+
+static void *deferred_object;
+
+/* One closes the gate and opens it; meanwhile the other one frees, which is deferred. */
+static void *fork_or_free(void *argument)
+{
+    if (argument == NULL) {
+        mbi_lock_close_gate();
+        turn_end();
+        turn_wait_for(2);
+        mbi_lock_open_gate();
+        mbi_pools_free_deferred();
+        CHECK(!pools_have_deferred(), "a freed object waits");
+    } else {
+        turn_wait_for(1);
+        mbi_pool_free_direct(&mbi_pools[region_class_of(deferred_object)], deferred_object);
+        CHECK(pools_have_deferred(), "it was not deferred");
+        turn_end();
+    }
+    return NULL;
+}
+
+static void hand_between_two(void *(*function)(void *))
+{
+    pthread_t threads[2];
+    atomic_store_explicit(&turn, 0, memory_order_relaxed); /* [TEST] */
+    handed_on = 0;
+    for (uintptr_t i = 0; i < 2; i++) {
+        threads[i] = start_thread(function, (void *)i);
+    }
+    for (size_t i = 0; i < 2; i++) {
+        pthread_join(threads[i], NULL);
+    }
+}
+
 int main(void)
 {
     pthread_t first = start_thread(come_up, (void *)0);
@@ -126,5 +207,12 @@ int main(void)
 
     hand_batches_to(pop_each);
     hand_batches_to(detach_all);
+
+    hand_between_two(take_in_turn);
+    hand_between_two(take_and_wait);
+    hand_between_two(fork_in_turn);
+    deferred_object = mb_alloc(100);
+    CHECK(deferred_object != NULL, "no memory");
+    hand_between_two(fork_or_free);
     return 0;
 }

@@ -68,9 +68,9 @@
  * variant look_then_add    fails retired_bounded           -DLOOK_THEN_ADD
  * variant grace_under_lock fails invalid.end.state         -DGRACE_UNDER_LOCK
  * variant waiting_stays    fails invalid.end.state         -DWAITING_STAYS -DREFUSED
- * deep    three_threads    holds                           -DTHREADS=3 -DLIVES=1
+ * deep    three_threads    holds                           -DTHREADS=3 -DLIVES=1 -DRETIRE_MAX=1
  * deep    three_in_child   holds                           -DTHREADS=3 -DLIVES=1 -DWITHOUT_RCU
- * deep    two_walkers      holds                           -DWALKERS=2
+ * deep    two_walkers      holds                           -DWALKERS=2 -DRETIRE_MAX=1
  * deep    two_in_child     holds                           -DWALKERS=2 -DWITHOUT_RCU
  * deep    two_walks_each   holds                           -DWALKS=2 -DREFUSED
  * deep    three_lives      holds                           -DLIVES=3 -DRETIRE_BATCH=2 -DRETIRE_MAX=3
