@@ -29,7 +29,7 @@ run_part() {
     case $1 in
     analysis) tests/analysis/run.sh . --all ;;
     models)
-        for model in stack stack_orders counted_once publish thread_exit trim; do
+        for model in stack stack_orders counted_once publish thread_exit fork_gate trim; do
             tests/model/run.sh --deep tests/model/$model.pml || return
         done
         ;;

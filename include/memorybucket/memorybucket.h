@@ -8,9 +8,13 @@
  * For every function, unless it says otherwise:
  *   threads  MT-safe: may be called by any thread at any time, also from destructors of
  *            thread-specific data and after them, and from constructors before main.
- *   fork     usable in the child of a multi-threaded process at once, without exec.
+ *   fork     usable in the child of a multi-threaded process at once, without exec. While a thread
+ *            forks, nobody waits for it but ends of threads: small requests that find no free slot
+ *            at hand are the system allocator's meanwhile, also under a limit.
  *   signals  not async-signal-safe, like malloc: a handler must not call it when it may have
- *            interrupted it.
+ *            interrupted it, unless it never returns, as where it forks and the child ends or
+ *            calls exec. A handler may fork.
+ *   cancel   no cancellation point.
  *   errors   a function that returns a pointer fails with NULL and errno, one that returns an int
  *            with a negative errno value. On failure nothing has changed.
  */
@@ -165,7 +169,7 @@ MB_API size_t mb_trim(size_t keep_bytes);
 /*
  * Starts a thread that does what otherwise slow paths of other threads do, so that free memory
  * goes back also while the process sleeps (MB_DECAY_MS). MB_BACKGROUND=1 does the same when the
- * library is loaded. It stands still while the process forks and exists in the parent only.
+ * library is loaded. It does nothing while the process forks, and exists in the parent only.
  *
  * Returns 0, also when it runs already, or a negative errno value of pthread_create, or -EINVAL
  * when MB_DECAY_MS is -1. Not from fork handlers.
@@ -186,7 +190,8 @@ MB_API void mb_background_stop(void);
  * A limit below what is committed already takes nothing away from the program: free memory is
  * given back at once, and nothing more is committed until enough was. Each size in use keeps the
  * rest of its last block from the others; blocks are smaller under a limit, but not those that were
- * committed before: set it early.
+ * committed before: set it early. What a request gets of the system allocator while another thread
+ * forks does not count.
  *
  * Returns the limit that was in force, 0 for none.
  */
