@@ -70,7 +70,7 @@
  * variant waiting_stays    fails invalid.end.state         -DWAITING_STAYS -DREFUSED
  * deep    three_threads    holds                           -DTHREADS=3 -DLIVES=1 -DRETIRE_MAX=1
  * deep    three_in_child   holds                           -DTHREADS=3 -DLIVES=1 -DWITHOUT_RCU
- * deep    two_walkers      holds                           -DWALKERS=2 -DRETIRE_MAX=1
+ * deep    two_walkers      holds                           -DWALKERS=2 -DWALKS=2 -DTHREADS=1 -DREFUSED
  * deep    two_in_child     holds                           -DWALKERS=2 -DWITHOUT_RCU
  * deep    two_walks_each   holds                           -DWALKS=2 -DREFUSED
  * deep    three_lives      holds                           -DLIVES=3 -DRETIRE_BATCH=2 -DRETIRE_MAX=3
