@@ -65,6 +65,20 @@ bool __wrap_mbi_lock_acquire(unsigned name)
     return taken;
 }
 
+/* As a signal handler frees that interrupted the holder of the pool's lock: it does not try again. */
+static void free_under_the_lock(void)
+{
+    void *object = mb_alloc(100);
+    CHECK(object != NULL, "no memory");
+    struct pool *pool = &mbi_pools[region_class_of(object)];
+    CHECK(mbi_lock_acquire(pool_lock_name(pool)), "nobody forks");
+    mbi_pool_free_direct(pool, object);
+    mbi_lock_release(pool_lock_name(pool));
+    CHECK(pools_have_deferred(), "it was freed while its pool was locked");
+    mbi_pools_free_deferred();
+    CHECK(!pools_have_deferred(), "a freed object waits");
+}
+
 int main(void)
 {
     sem_init(&change_gate, 0, 0);
@@ -77,6 +91,7 @@ int main(void)
     CHECK(!pools_have_deferred(), "a freed object waits, and nobody will look for it");
     CHECK(refusals_left == 0, "it was refused %u times too few", refusals_left);
     pthread_join(other, NULL);
+    free_under_the_lock();
     check_accounting(0);
     return 0;
 }

@@ -1,25 +1,38 @@
 /*
- * fork_leftovers: what other threads were in the middle of when a thread forked is over in the child.
+ * fork_leftovers: what other threads were in the middle of when a thread forked is over in the child,
+ * and the gate is open again.
  *
  * A word that a thread took for an instant, and would have given back as it was refused, is free (here
  * the test takes it, when the gate is closed). Another thread's walk is not counted any more: caches
  * that are retired can be reused. The walk that the forking thread itself is in the middle of, as a
- * signal handler forked, is still counted until it ends.
+ * signal handler forked, is still counted until it ends; and nobody waits for liburcu there. What was
+ * freed while the gate was closed has come back on either side, and the background thread, which the
+ * child does not have, can be started there.
  */
 #include "testing.h"
 
 #include "tcache/registry.h"
 
+#include <dirent.h>
 #include <sys/wait.h>
 
 enum { CHILD_SECONDS = 60 };
 
 static _Atomic bool walker_inside, stop;
 static bool takes_word;
+static void *object;
+
+static void *free_object(void *argument)
+{
+    mb_free(object); /* a thread without a cache: to the pool */
+    CHECK(pools_have_deferred(), "it was not deferred");
+    return argument;
+}
 
 static void take_word(void)
 {
     if (takes_word) {
+        pthread_join(start_thread(free_object, NULL), NULL);
         atomic_store_explicit(&mbi_locks[LOCK_POOLS].word, 1, memory_order_relaxed); /* [TEST] */
     }
 }
@@ -84,17 +97,52 @@ static void wait_for_child(pid_t pid)
     CHECK(waitpid(pid, &status, 0) == pid && status == 0, "child: status %x", (unsigned)status);
 }
 
+static void *take_lock(void *argument)
+{
+    CHECK(mbi_lock_acquire(LOCK_POOLS), "nobody forks");
+    mbi_lock_release(LOCK_POOLS);
+    return argument;
+}
+
+static size_t threads(void)
+{
+    DIR *tasks = opendir("/proc/self/task");
+    CHECK(tasks != NULL, "/proc/self/task");
+    size_t count = 0;
+    struct dirent *entry;
+    while ((entry = readdir(tasks)) != NULL) {
+        count += entry->d_name[0] != '.';
+    }
+    closedir(tasks);
+    return count;
+}
+
+static void start_threads(void)
+{
+    pthread_join(start_thread(take_lock, NULL), NULL);
+    CHECK(threads() == 1, "%zu threads", threads());
+    CHECK(mb_background_start() == 0, "no background thread");
+    CHECK(threads() == 2, "the background thread is not there");
+    mb_background_stop();
+}
+
 static void others_are_over(void)
 {
+    object = mb_alloc(100);
+    CHECK(object != NULL && mb_background_start() == 0, "no memory or thread");
     takes_word = true;
     pid_t pid = fork_here();
+    CHECK(!pools_have_deferred(), "what was freed while a thread forked still waits");
     if (pid == 0) {
-        CHECK(mbi_lock_acquire(LOCK_POOLS), "nobody forks");
-        mbi_lock_release(LOCK_POOLS);
+        take_lock(NULL);
         CHECK(retired_after_one_more() == 0, "another thread's walk is still counted");
+        if (!TEST_IS_SANITIZED) {
+            start_threads();
+        }
         _exit(0);
     }
     takes_word = false;
+    mb_background_stop();
     wait_for_child(pid);
     CHECK(retired_after_one_more() == 1, "the walk is not counted here");
 }
@@ -112,7 +160,9 @@ static void fork_inside(const struct thread_cache *cache, void *argument)
     forked = fork_here();
     if (forked == 0) {
         forked = -1;
-        CHECK(retired_after_one_more() == 1, "a walk's cache is reused under it");
+        for (uint64_t i = 1; i <= RETIRE_BATCH; i++) {
+            CHECK(retired_after_one_more() == i, "a walk's cache is reused under it");
+        }
     }
 }
 

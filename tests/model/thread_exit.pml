@@ -39,8 +39,8 @@
  *   without a cache. The child has one thread: nothing runs at the same time as
  *   mbi_registry_reset_in_child.
  *
- * Switches: THREADS, LIVES, WALKERS, WALKS, RETIRE_BATCH, RETIRE_MAX; WITHOUT_RCU, REFUSED. These
- * break it: NO_GRACE, REFUSED_IS_OVER (where liburcu cannot be asked, that is taken for a grace
+ * Switches: THREADS, LIVES, WALKERS, WALKS, RETIRE_BATCH, RETIRE_MAX; NO_FORKER, WITHOUT_RCU, REFUSED.
+ * These break it: NO_GRACE, REFUSED_IS_OVER (where liburcu cannot be asked, that is taken for a grace
  * period), NOT_COUNTED (walks are not), NOT_LOOKED (nor is their number looked at), COUNTED_LATE,
  * LEFT_EARLY, LOOK_EARLY, TWO_RECLAIM (who reclaims does not look whether another one does),
  * LOOK_THEN_ADD (the bound is looked at in one hold of the lock and used in another),
@@ -68,9 +68,9 @@
  * variant look_then_add    fails retired_bounded           -DLOOK_THEN_ADD
  * variant grace_under_lock fails invalid.end.state         -DGRACE_UNDER_LOCK
  * variant waiting_stays    fails invalid.end.state         -DWAITING_STAYS -DREFUSED
- * deep    three_threads    holds                           -DTHREADS=3 -DLIVES=1 -DRETIRE_MAX=1
+ * deep    three_threads    holds                           -DTHREADS=3 -DLIVES=1 -DRETIRE_MAX=1 -DNO_FORKER
  * deep    three_in_child   holds                           -DTHREADS=3 -DLIVES=1 -DWITHOUT_RCU
- * deep    two_walkers      holds                           -DWALKERS=2 -DRETIRE_MAX=1
+ * deep    two_walkers      holds                           -DWALKERS=2 -DWALKS=2 -DTHREADS=1 -DREFUSED
  * deep    two_in_child     holds                           -DWALKERS=2 -DWITHOUT_RCU
  * deep    two_walks_each   holds                           -DWALKS=2 -DREFUSED
  * deep    three_lives      holds                           -DLIVES=3 -DRETIRE_BATCH=2 -DRETIRE_MAX=3
@@ -550,7 +550,9 @@ init {
         for (n : 0 .. THREADS - 1) {
             run thread(n)
         }
+#ifndef NO_FORKER
         run forker();
+#endif
         n = 0
     }
 }
