@@ -24,12 +24,13 @@ static struct {
  * handler finds consistent at any instruction: hence volatile. 8 bytes of static TLS.
  */
 enum { HELD_MAX = 5 };
-static _Thread_local struct {
+struct held_locks {
     volatile uint8_t names[HELD_MAX];
     volatile uint8_t count;
     volatile uint8_t patient;
     volatile uint8_t cancel_type;
-} held __attribute__((tls_model("initial-exec")));
+};
+static _Thread_local struct held_locks held __attribute__((tls_model("initial-exec")));
 _Static_assert(LOCK_COUNT <= UINT8_MAX, "a lock's name fits a byte");
 
 static uintptr_t self(void)

@@ -124,10 +124,11 @@ bool mbi_os_seal(void *start, size_t bytes)
 {
     /* All flags as mbi_os_map_at has them: later it is one mapping with its neighbours again. */
     int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED | MAP_STACK;
-    if (mmap(start, bytes, PROT_READ, flags, -1, 0) == MAP_FAILED) {
+    void *sealed = mmap(start, bytes, PROT_READ, flags, -1, 0);
+    if (sealed == MAP_FAILED) {
         return false;
     }
-    (void)madvise(start, bytes, MADV_DONTDUMP);
+    (void)madvise(sealed, bytes, MADV_DONTDUMP);
     return true;
 }
 

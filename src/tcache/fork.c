@@ -10,8 +10,10 @@
 #include <pthread.h>
 
 /* The C library's own, of which only glibc has one: its lock of the list of streams, recursive. */
+/* NOLINTBEGIN(bugprone-reserved-identifier): the names are the C library's */
 void _IO_list_lock(void) __attribute__((weak));
 void _IO_list_unlock(void) __attribute__((weak));
+/* NOLINTEND(bugprone-reserved-identifier) */
 
 static void fork_prepare(void)
 {
