@@ -120,7 +120,8 @@ void mb_stats_print(FILE *stream)
     if (stream == NULL || mb_stats_get(&stats) != 0) {
         return;
     }
-    struct cancelling cancelling = mbi_lock_forbid_cancel(); /* writing to a stream is a cancellation point */
+    /* Writing to a stream is a cancellation point. */
+    struct cancelling cancelling = mbi_lock_forbid_cancel();
     fprintf(stream,
             "MemoryBucket: reserved %" PRIu64 " MiB, committed %" PRIu64 " KiB, resident %" PRIu64
             " KiB, given back %" PRIu64 " KiB; %" PRIu64 " threads, %" PRIu64

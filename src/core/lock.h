@@ -24,7 +24,9 @@
  * cancellation point.
  *
  * Signals. A handler that interrupts the holder of a lock and comes to the same lock is refused,
- * too; and a fork from there waits for every lock but those of the interrupted thread itself.
+ * too; and a fork from there waits for every lock but those that the interrupted thread has or was
+ * about to take. With other threads about, one of these may be theirs: the child must then not return
+ * from the handler.
  */
 #ifndef MEMORYBUCKET_CORE_LOCK_H
 #define MEMORYBUCKET_CORE_LOCK_H

@@ -47,8 +47,9 @@ static inline void transfer_counts_clear(struct transfer_counts *counts)
 
 /*
  * The central free list is one stack of batches for each of the process's processors, up to
- * CENTRAL_STACKS, and then for each few (core/processors.h). A thread pushes to the one of the processor it runs on, and pops there first, so
- * that memory stays near the processor whose caches hold it; an empty stack sends it to the others.
+ * CENTRAL_STACKS, and then for each few (core/processors.h). A thread pushes to the one of the
+ * processor it runs on, and pops there first, so that memory stays near the processor whose caches
+ * hold it; an empty stack sends it to the others.
  * While the process has one thread there is one stack.
  */
 enum { CENTRAL_STACKS = 8 };

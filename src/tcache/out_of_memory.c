@@ -28,14 +28,9 @@ void mbi_out_of_memory_set_handler(out_of_memory_handler *new_handler, void *arg
     mbi_lock_set_patient(false);
 }
 
-static void flush_own_cache(void)
-{
-    mbi_thread_cache_flush_own();
-}
-
 size_t mbi_out_of_memory_trim(size_t keep_bytes)
 {
-    flush_own_cache();
+    mbi_thread_cache_flush_own();
     mbi_registry_ask_all();
     size_t bytes = mbi_trim_pools(keep_bytes);
     bytes += mbi_uncharge_what_came_back();
@@ -105,7 +100,7 @@ static void *serve_from_what_is_pending(size_t class, size_t alignment_bytes, si
     struct trim_turn turn;
     void *pointer = NULL;
     bool more = true;
-    flush_own_cache();
+    mbi_thread_cache_flush_own();
     if (mbi_budget_taken() != 0) { /* else nobody else has anything cached */
         mbi_registry_ask_all();
     }
