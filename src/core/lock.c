@@ -2,6 +2,7 @@
 #include "core/lock.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 
 struct lock mbi_locks[LOCK_COUNT];
@@ -66,10 +67,20 @@ void mbi_lock_restore_cancel(int type)
     }
 }
 
+/*
+ * A thread that was asynchronous may have been sent the signal already. A cancellation point is
+ * asynchronous while it waits, also where cancellation is disabled, and glibc 2.36 ends the thread then.
+ * So it passes one here, with nothing in hand: that ends it, or returns when the signal has arrived.
+ */
 struct cancelling mbi_lock_forbid_cancel(void)
 {
     struct cancelling before = { .type = mbi_lock_defer_cancel() };
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before.state);
+    if (MBI_UNLIKELY(before.type != PTHREAD_CANCEL_DEFERRED)) {
+        int saved_errno = errno;
+        poll(NULL, 0, 0);
+        errno = saved_errno;
+    }
     return before;
 }
 
