@@ -11,9 +11,7 @@
  * After each, this process forks, walks, trims and starts threads: a lock that died with its holder
  * would stop it, and the runner's time limit tells.
  */
-#include "testing.h"
-
-#include "tcache/registry.h"
+#include "standing_walker.h"
 
 #include <fcntl.h>
 #include <sys/wait.h>
@@ -151,27 +149,11 @@ static void pending(void)
     check_accounting(0);
 }
 
-static _Atomic bool walker_inside, walker_may_go;
+static _Atomic bool all_wait;
 
-static void begin(void *argument)
+static bool do_all_wait(void)
 {
-    (void)argument;
-}
-
-static void stand_still(const struct thread_cache *cache, void *argument)
-{
-    (void)cache;
-    (void)argument;
-    atomic_store_explicit(&walker_inside, true, memory_order_release); /* [TEST] */
-    while (!atomic_load_explicit(&walker_may_go, memory_order_acquire)) { /* [TEST] */
-        usleep(1000);
-    }
-}
-
-static void *walk(void *argument)
-{
-    mbi_registry_walk(begin, stand_still, argument);
-    return NULL;
+    return atomic_load_explicit(&all_wait, memory_order_acquire); /* [TEST] */
 }
 
 static void *end_cancelled(void *argument)
@@ -187,10 +169,7 @@ static void at_exit_of_threads(void)
     enum { THREADS = RETIRE_MAX + 20 };
     static pthread_t threads[THREADS];
     call_alloc();
-    pthread_t walker = start_thread(walk, NULL);
-    while (!atomic_load_explicit(&walker_inside, memory_order_acquire)) { /* [TEST] */
-        usleep(1000);
-    }
+    pthread_t walker = start_standing_walker(do_all_wait);
     for (size_t i = 0; i < THREADS; i++) {
         threads[i] = start_thread(end_cancelled, NULL);
     }
@@ -198,7 +177,7 @@ static void at_exit_of_threads(void)
         usleep(1000);
     }
     usleep(100000); /* also in poll(2), if it can: that decides how surely an error is found */
-    atomic_store_explicit(&walker_may_go, true, memory_order_release); /* [TEST] */
+    atomic_store_explicit(&all_wait, true, memory_order_release); /* [TEST] */
     for (size_t i = 0; i < THREADS; i++) {
         pthread_join(threads[i], NULL);
     }

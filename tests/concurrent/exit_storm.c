@@ -6,9 +6,7 @@
  * grace period ends before it has seen the retire list full and the other threads wait. At rest
  * after each storm the accounting adds up, and nothing that the threads did is forgotten.
  */
-#include "testing.h"
-
-#include "tcache/registry.h"
+#include "standing_walker.h"
 
 #include <unistd.h>
 
@@ -29,7 +27,6 @@ static void *left[THREADS][LEFT_PER_THREAD]; /* freed by the main thread, after 
 
 static pthread_barrier_t all_ready;
 static _Atomic bool stop;
-static _Atomic bool walker_inside;
 static bool seen_full;
 
 static void *allocate_and_exit(void *argument)
@@ -89,32 +86,18 @@ static void *walk_until_stopped(void *argument)
     return argument;
 }
 
-static void begin(void *argument)
+/* Asked by a walker in its read-side section: whether the retire list has been full for a while. */
+static bool was_full_for_long(void)
 {
-    (void)argument;
+    static int full_ms;
+    uint64_t retired = mbi_registry_totals().caches_retired;
+    CHECK(retired <= RETIRE_MAX, "%llu caches are retired", (unsigned long long)retired);
+    full_ms += retired == RETIRE_MAX ? 1 : 0;
+    seen_full = full_ms == FULL_MS;
+    return seen_full;
 }
 
-/* In the read-side section: until the retire list has been full for a while. */
-static void stand_still(const struct thread_cache *cache, void *argument)
-{
-    (void)cache;
-    (void)argument;
-    atomic_store_explicit(&walker_inside, true, memory_order_release); /* [TEST] */
-    for (int full_ms = 0; full_ms < FULL_MS && !seen_full; usleep(1000)) {
-        uint64_t retired = mbi_registry_totals().caches_retired;
-        CHECK(retired <= RETIRE_MAX, "%llu caches are retired", (unsigned long long)retired);
-        full_ms += retired == RETIRE_MAX ? 1 : 0;
-    }
-    seen_full = true; /* the walk is repeated, as the registry has changed */
-}
-
-static void *walk_and_stand_still(void *argument)
-{
-    mbi_registry_walk(begin, stand_still, argument);
-    return NULL;
-}
-
-static void storm(void *(*walk)(void *))
+static void storm(bool under_a_standing_walker)
 {
     static pthread_t threads[THREADS];
     pthread_attr_t attributes;
@@ -128,11 +111,8 @@ static void storm(void *(*walk)(void *))
 
     atomic_store_explicit(&stop, false, memory_order_relaxed); /* [TEST] */
     pthread_t sampler = start_thread(sample_until_stopped, NULL);
-    pthread_t walker = start_thread(walk, NULL);
-    while (walk == walk_and_stand_still
-           && !atomic_load_explicit(&walker_inside, memory_order_acquire)) { /* [TEST] */
-        usleep(1000);
-    }
+    pthread_t walker = under_a_standing_walker ? start_standing_walker(was_full_for_long)
+                                               : start_thread(walk_until_stopped, NULL);
     pthread_barrier_wait(&all_ready);
     for (size_t i = 0; i < THREADS; i++) {
         pthread_join(threads[i], NULL);
@@ -150,7 +130,7 @@ int main(void)
     before = *check_accounting(0);
 
     for (int round = 1; round <= STORMS; round++) {
-        storm(round < STORMS ? walk_until_stopped : walk_and_stand_still);
+        storm(round == STORMS);
         const struct mb_stats *now = check_accounting(THREADS * LEFT_PER_THREAD);
         CHECK(now->threads == 1, "%llu threads are registered", (unsigned long long)now->threads);
         CHECK(now->large_allocs == before.large_allocs + THREADS * LARGE_PER_THREAD

@@ -9,16 +9,14 @@
  * freed while the gate was closed has come back on either side, and the background thread, which the
  * child does not have, can be started there.
  */
-#include "testing.h"
-
-#include "tcache/registry.h"
+#include "standing_walker.h"
 
 #include <dirent.h>
 #include <sys/wait.h>
 
 enum { CHILD_SECONDS = 60 };
 
-static _Atomic bool walker_inside, stop;
+static _Atomic bool stop;
 static bool takes_word;
 static void *object;
 
@@ -52,25 +50,9 @@ static void register_handlers(void)
 __attribute__((section(".preinit_array"), used)) static void (*const preinit)(void) =
     register_handlers;
 
-static void begin(void *argument)
+static bool is_stopped(void)
 {
-    (void)argument;
-}
-
-static void stand_still(const struct thread_cache *cache, void *argument)
-{
-    (void)cache;
-    (void)argument;
-    atomic_store_explicit(&walker_inside, true, memory_order_release); /* [TEST] */
-    while (!atomic_load_explicit(&stop, memory_order_acquire)) { /* [TEST] */
-        usleep(1000);
-    }
-}
-
-static void *walk(void *argument)
-{
-    mbi_registry_walk(begin, stand_still, NULL);
-    return argument;
+    return atomic_load_explicit(&stop, memory_order_acquire); /* [TEST] */
 }
 
 static uint64_t retired_after_one_more(void)
@@ -169,16 +151,13 @@ static void fork_inside(const struct thread_cache *cache, void *argument)
 int main(void)
 {
     mb_free(mb_alloc(1)); /* one active cache to walk over */
-    pthread_t walker = start_thread(walk, NULL);
-    while (!atomic_load_explicit(&walker_inside, memory_order_acquire)) { /* [TEST] */
-        usleep(1000);
-    }
+    pthread_t walker = start_standing_walker(is_stopped);
     others_are_over();
     atomic_store_explicit(&stop, true, memory_order_release); /* [TEST] */
     pthread_join(walker, NULL);
     CHECK(retired_after_one_more() == 0, "a walk that has ended is still counted");
 
-    mbi_registry_walk(begin, fork_inside, NULL);
+    mbi_registry_walk(walker_begin, fork_inside, NULL);
     CHECK(retired_after_one_more() == 0, "a walk that has ended is still counted");
     if (forked > 0) {
         wait_for_child(forked);

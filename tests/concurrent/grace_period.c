@@ -9,43 +9,21 @@
  * it, and the caches stay retired until the walk is over.
  */
 #include "refuse_membarrier.h"
-
-#include "tcache/registry.h"
+#include "standing_walker.h"
 
 enum { STANDSTILL_MS = 300 };
 
-static _Atomic bool walker_inside;
 static _Atomic bool retired;
 static bool retired_under_the_walker;
 static uint64_t reusable_before;
 static uint64_t reusable_under_the_walker;
 
-static void begin(void *argument)
+static bool walker_has_seen_it(void)
 {
-    (void)argument;
-}
-
-static void stand_still(const struct thread_cache *cache, void *argument)
-{
-    static bool stood_still;
-    (void)cache;
-    (void)argument;
-    if (stood_still) {
-        return; /* the walk is repeated, as the registry has changed */
-    }
-    stood_still = true;
-    atomic_store_explicit(&walker_inside, true, memory_order_release); /* [TEST] */
-    for (int ms = 0; ms < STANDSTILL_MS && !retired_under_the_walker; ms++) {
-        retired_under_the_walker = atomic_load_explicit(&retired, memory_order_acquire); /* [TEST] */
-        usleep(1000);
-    }
+    static int milliseconds;
+    retired_under_the_walker = atomic_load_explicit(&retired, memory_order_acquire); /* [TEST] */
     reusable_under_the_walker = mbi_registry_totals().caches_reusable - reusable_before;
-}
-
-static void *walk(void *argument)
-{
-    mbi_registry_walk(begin, stand_still, argument);
-    return NULL;
+    return retired_under_the_walker || ++milliseconds == STANDSTILL_MS;
 }
 
 static void retire_one(void)
@@ -72,10 +50,7 @@ int main(int argc, char **argv)
     retire_one();
     reusable_before = mbi_registry_totals().caches_reusable;
     CHECK(mbi_registry_totals().caches_retired == 0, "a cache waits, and nobody walks");
-    pthread_t walker = start_thread(walk, NULL);
-    while (!atomic_load_explicit(&walker_inside, memory_order_acquire)) { /* [TEST] */
-        usleep(1000);
-    }
+    pthread_t walker = start_standing_walker(walker_has_seen_it);
     for (size_t i = 0; i < RETIRE_BATCH; i++) {
         mbi_registry_retire(caches[i]);
     }
