@@ -2,6 +2,7 @@
 # The one list of Debian packages, and what installs them: used by tests/run.sh and bench/run.sh.
 # Usage: packages.sh build|test|bench ...     installs what is missing of these groups
 #        packages.sh --list build|test|bench  only names them
+# A fourth group, programs, is what tests/programs/run.sh runs: 2 GB, asked for by tests/deep.sh alone.
 set -euo pipefail
 
 packages_of() {
@@ -15,14 +16,22 @@ packages_of() {
         echo spin # tests/model
         echo abigail-tools clang-tidy cppcheck # checks that run nothing
         echo gcovr # what the tests reach
+        # those of tests/programs that are small
+        echo apache2-utils gdb jq libmemcached-tools lua5.4 make memcached nginx-light openssh-client openssh-server
+        echo p7zip-full php-cli ruby xz-utils zstd
         ;;
     bench)
         echo redis-server redis-tools gnuplot-nox fonts-dejavu-core linux-perf binutils
         # the allocators to compare with
         echo libmimalloc2.0 libjemalloc2 libtcmalloc-minimal4 libtbbmalloc2
         ;;
+    programs)
+        echo chromium default-jdk-headless fonts-dejavu-core ghostscript gir1.2-gtk-3.0 golang-go imagemagick
+        echo libreoffice-writer-nogui mariadb-server nodejs postgresql postgresql-contrib python3-gi python3-pyqt5
+        echo rustc sysbench xauth xvfb
+        ;;
     *)
-        echo "packages.sh: $1: no such group; there are build, test and bench" >&2
+        echo "packages.sh: $1: no such group; there are build, test, bench and programs" >&2
         exit 2
         ;;
     esac
@@ -30,7 +39,7 @@ packages_of() {
 
 case ${1:-} in
 -h | --help)
-    sed -n '2,4s/^# //p' "$0"
+    sed -n '2,5s/^# //p' "$0"
     exit 0
     ;;
 esac
