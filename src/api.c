@@ -10,6 +10,7 @@
 #include "check/report.h"
 #include "check/stacks.h"
 #include "core/config.h"
+#include "stats_exit.h"
 #include "tcache/background.h"
 #include "tcache/fork.h"
 
@@ -30,6 +31,7 @@ __attribute__((constructor(101))) static void api_come_up(int argc, char **argv,
     if (environ == NULL) {
         environ = envp; /* as the C library will: in the drop-in this runs before it has */
     }
+    mbi_stats_exit_prepare();
     if (mbi_config_wants_start()) {
         (void)mb_init();
         if (checked_is_on()) {
@@ -56,9 +58,7 @@ __attribute__((destructor(101))) static void api_report(void)
     }
     (void)mbi_startup_patiently();
     mbi_config_read_late();
-    if (mbi_config.stats_at_exit) {
-        mb_stats_print(stderr);
-    }
+    mbi_stats_exit_report();
     if (checked_is_on()) {
         api_flush_stdout();
         mbi_heap_check_at_exit();

@@ -4,7 +4,7 @@
  * Ladder: above tcache. Live slots are not counted anywhere: they are what was carved and is held
  * by nobody else, so the fast paths count nothing.
  */
-#include "memorybucket/memorybucket.h"
+#include "stats.h"
 
 #include "core/decay.h"
 #include "core/limit.h"
@@ -114,26 +114,20 @@ int mb_stats_get(struct mb_stats *stats)
     return 0;
 }
 
-void mb_stats_print(FILE *stream)
+void mbi_stats_write(FILE *stream, const struct mb_stats *stats)
 {
-    struct mb_stats stats;
-    if (stream == NULL || mb_stats_get(&stats) != 0) {
-        return;
-    }
-    /* Writing to a stream is a cancellation point. */
-    struct cancelling cancelling = mbi_lock_forbid_cancel();
     fprintf(stream,
             "MemoryBucket: reserved %" PRIu64 " MiB, committed %" PRIu64 " KiB, resident %" PRIu64
             " KiB, given back %" PRIu64 " KiB; %" PRIu64 " threads, %" PRIu64
             " idle caches; large: %" PRIu64 " allocated, %" PRIu64 " freed\n",
-            stats.reserved_bytes >> 20, stats.committed_bytes >> 10, stats.resident_bytes >> 10,
-            stats.released_bytes >> 10, stats.threads, stats.idle_caches, stats.large_allocs,
-            stats.large_frees);
+            stats->reserved_bytes >> 20, stats->committed_bytes >> 10, stats->resident_bytes >> 10,
+            stats->released_bytes >> 10, stats->threads, stats->idle_caches, stats->large_allocs,
+            stats->large_frees);
     fprintf(stream, "%5s %10s %10s %10s %10s %6s %10s %8s %11s %10s %10s %8s %8s\n", "slot",
             "carved", "live", "magazines", "central", "loose", "sorted", "orphaned",
             "quarantined", "refills", "flushes", "retries", "mutex");
     for (size_t class = 0; class < MB_POOL_COUNT; class++) {
-        const struct mb_pool_stats *pool = &stats.pool[class];
+        const struct mb_pool_stats *pool = &stats->pool[class];
         if (pool->carved == 0) {
             continue;
         }
@@ -145,5 +139,16 @@ void mb_stats_print(FILE *stream)
                 pool->loose, pool->sorted, pool->orphaned, pool->quarantined, pool->refills,
                 pool->flushes, pool->cas_retries, pool->mutex_acquisitions);
     }
+}
+
+void mb_stats_print(FILE *stream)
+{
+    struct mb_stats stats;
+    if (stream == NULL || mb_stats_get(&stats) != 0) {
+        return;
+    }
+    /* Writing to a stream is a cancellation point. */
+    struct cancelling cancelling = mbi_lock_forbid_cancel();
+    mbi_stats_write(stream, &stats);
     mbi_lock_allow_cancel(cancelling);
 }

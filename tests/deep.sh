@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # What takes longer than tests/run.sh may: larger models, every fault at every call, every mutation, long random runs,
-# fuzzing, coverage, static analysis of the tests, and an hour's storm of forks. Two hours and a quarter on two
-# processors; says how long each took.
-# Usage: tests/deep.sh [PART...]    PART is models, faults, mutations, random, fuzz, coverage, analysis, soak or storm;
-#                               default: all
+# fuzzing, coverage, static analysis of the tests, all real programs beside other allocators (2 GB of packages), and
+# an hour's storm of forks. Three hours on two processors; says how long each took.
+# Usage: tests/deep.sh [PART...]    PART is models, faults, mutations, random, fuzz, coverage, analysis, programs,
+#                               soak or storm; default: all
 set -euo pipefail
 cd "$(dirname "$0")/.."
-all=(analysis models random coverage faults fuzz mutations soak storm)
+all=(analysis models random coverage faults fuzz mutations programs soak storm)
 parts=("$@")
 [ ${#parts[@]} -gt 0 ] || parts=("${all[@]}")
 for part in "${parts[@]}"; do
@@ -43,6 +43,7 @@ run_part() {
     faults) tests/fault/run.sh --all ;;
     fuzz) tests/fuzz/run.sh --seconds 600 ;;
     mutations) tests/mutation/run.sh ;;
+    programs) tests/packages.sh programs bench && tests/programs/run.sh --rounds 5 --peers ;;
     soak) tests/soak.sh ;;
     storm)
         seed=$(date +%s)

@@ -162,6 +162,17 @@ static bool read_switch(const char *name)
     return true;
 }
 
+/* A switch, or where to; stats_exit.c reads the path. */
+static bool read_stats(void)
+{
+    const char *value = secure_getenv("MB_STATS");
+    bool is_on = value != NULL && (strcmp(value, "1") == 0 || value[0] == '/');
+    if (value != NULL && !is_on && strcmp(value, "0") != 0) {
+        complain("MB_STATS", value, "0, 1, or a path from / on, in which %p is the process");
+    }
+    return is_on;
+}
+
 static int64_t read_decay_ms(int64_t standard)
 {
     const char *value = secure_getenv("MB_DECAY_MS");
@@ -302,7 +313,7 @@ static bool read_too_early;
 void mbi_config_read_late(void)
 {
     if (read_too_early) {
-        mbi_config.stats_at_exit = read_switch("MB_STATS");
+        mbi_config.stats_at_exit = read_stats();
     }
 }
 
@@ -348,7 +359,7 @@ void mbi_config_read(size_t page_bytes)
     mbi_config.block_bytes = block_bytes;
     read_bytes("MB_REGION_SIZE", REGION_BYTES_MIN, REGION_BYTES_MAX, "64M to 2052G",
                &mbi_config.region_bytes);
-    mbi_config.stats_at_exit = read_switch("MB_STATS");
+    mbi_config.stats_at_exit = read_stats();
     mbi_config.verbose = read_switch("MB_VERBOSE");
     mbi_config.check = read_check();
     mbi_config.check_continue = read_switch("MB_CHECK_CONTINUE");

@@ -129,8 +129,10 @@ rung() {
     check/guarded.*) echo 18 ;;
     check/faults.*) echo 19 ;;
     check/heap.* | check/place.* | check/check.c) echo 20 ;;
-    api.* | arrays.c | batch.* | memory.* | stats.*) echo 21 ;;
-    dropin/*) echo 22 ;;
+    stats.*) echo 21 ;;
+    stats_exit.*) echo 22 ;;
+    api.* | arrays.c | batch.* | memory.*) echo 23 ;;
+    dropin/*) echo 24 ;;
     cli/*) echo 23 ;;
     *) echo "$1 has no rung in tests/checks/sources.sh" >&2; exit 1 ;;
     esac

@@ -1,15 +1,10 @@
 #!/usr/bin/env bash
-# Runs one real, unmodified program on the drop-in, checks what it does, and that the pools served it.
+# Runs one program on the drop-in, checks what it does, and that the pools served it. Real programs: tests/programs.
 # Usage: programs.sh PROGRAM MBRUN SOURCE_DIR
 set -euo pipefail
 program=$1 mbrun=$2 source=$3
 work=$(mktemp -d)
-server=
-finish() {
-    if [ -n "$server" ]; then kill "$server" 2>/dev/null || true; fi
-    rm -rf "$work"
-}
-trap finish EXIT
+trap 'rm -rf "$work"' EXIT
 export MB_STATS=1
 
 fail() {
@@ -31,80 +26,6 @@ expect() {
 }
 
 case $program in
-python3)
-    run python3 -c '
-import json, threading
-def work(n, out):
-    d = {str(i): [i] * (i % 9) for i in range(20000)}
-    out[n] = len(json.loads(json.dumps(d)))
-out = [0] * 4
-threads = [threading.Thread(target=work, args=(n, out)) for n in range(4)]
-[t.start() for t in threads]
-[t.join() for t in threads]
-print(sum(out))'
-    expect 80000
-    ;;
-perl)
-    run perl -e 'my %h = map { $_ => "x" x ($_ % 300) } 1 .. 50000; delete $h{$_} for 1 .. 25000;
-        my $sum = 0; $sum += length for values %h; print scalar(keys %h), " $sum\n"'
-    expect "25000 $(perl -e 'my $s = 0; $s += $_ % 300 for 25001 .. 50000; print $s')"
-    ;;
-git)
-    export GIT_AUTHOR_NAME=t GIT_AUTHOR_EMAIL=t@t GIT_COMMITTER_NAME=t GIT_COMMITTER_EMAIL=t@t
-    run git init -q "$work/repo"
-    cp -r "$source/src" "$work/repo/"
-    run git -C "$work/repo" add .
-    run git -C "$work/repo" commit -q -m all
-    run git -C "$work/repo" repack -adq
-    run git -C "$work/repo" fsck --full
-    run git -C "$work/repo" log --format=%s
-    expect all
-    ;;
-gcc)
-    objects=0
-    for file in "$source"/src/*.c "$source"/src/core/*.c "$source"/src/tcache/*.c "$source"/src/check/*.c; do
-        flags=(-O2 -std=c11 -D_GNU_SOURCE -I"$source/src" -I"$source/include" -c "$file")
-        gcc "${flags[@]}" -o "$work/plain.o"
-        run gcc "${flags[@]}" -o "$work/dropin.o"
-        cmp "$work/plain.o" "$work/dropin.o" || fail "$file compiles to something else"
-        objects=$((objects + 1))
-    done
-    [ $objects -ge 10 ] || fail "compiled only $objects files"
-    ;;
-sqlite3)
-    run sqlite3 "$work/db" 'create table t(a integer primary key, b text);
-        with recursive c(x) as (select 1 union all select x + 1 from c where x < 50000)
-        insert into t select x, hex(x) from c; create index i on t(b);
-        select count(*), sum(length(b)) from t where b > 33; pragma integrity_check;'
-    grep -qx ok "$work/stdout" || fail "integrity"
-    ;;
-bash)
-    run bash -c 'declare -A words; for ((i = 0; i < 5000; i++)); do words[k$i]=$((i * i)); done
-        echo ${#words[@]} ${words[k4999]} $(echo from a child | tr a-z A-Z)'
-    expect "5000 24990001 FROM A CHILD"
-    set +e
-    "$mbrun" bash -c 'exit 42' 2>/dev/null
-    [ $? -eq 42 ] || fail "the exit status is not passed on"
-    ;;
-redis)
-    socket=$work/redis.sock
-    "$mbrun" redis-server --port 0 --unixsocket "$socket" --save '' --dir "$work" \
-        >"$work/stdout" 2>"$work/stderr" &
-    server=$!
-    for _ in $(seq 100); do
-        [ "$(redis-cli -s "$socket" ping 2>/dev/null)" = PONG ] && break
-        sleep 0.1
-    done
-    redis-benchmark -s "$socket" -q -n 20000 -P 8 -r 5000 -t set,get,lpush,lrange_100 >"$work/bench"
-    [ "$(redis-cli -s "$socket" set key value)" = OK ] || fail "set"
-    [ "$(redis-cli -s "$socket" get key)" = value ] || fail "get"
-    [ "$(redis-cli -s "$socket" dbsize)" -gt 1000 ] || fail "dbsize"
-    redis-cli -s "$socket" shutdown nosave || true
-    wait "$server" || fail "exit status $?"
-    server=
-    live=$(awk '$1 ~ /^[0-9]+$/ { live += $3 } END { print live + 0 }' "$work/stderr")
-    [ "$live" -gt 5000 ] || fail "the pools hold only $live of its objects"
-    ;;
 keys | detach | fork)
     MB_STATS=1 "$mbrun" "$(dirname "$mbrun")/dropin_lifecycle" "$program" >"$work/stdout" \
         2>"$work/stderr" || fail "exit status $?"
@@ -115,6 +36,10 @@ dlsym)
     LD_PRELOAD=$(realpath "$(dirname "$mbrun")/../lib")/libdropin_allocating_dlsym.so "$mbrun" true \
         2>"$work/stderr" || fail "exit status $?"
     grep -qE '^dlsym allocated [1-9]' "$work/stderr" || fail "dlsym was not asked, or did not allocate"
+    ;;
+deepbind)
+    run "$(dirname "$mbrun")/dropin_deepbind"
+    expect 'objects cross'
     ;;
 contract | operators)
     run "$(dirname "$mbrun")/dropin_$program"
@@ -153,6 +78,8 @@ mbrun)
     [[ $("$mbrun" --help) == 'Usage: mbrun PROGRAM'* ]] || fail "--help"
     "$mbrun" -- sh -c 'kill -TERM $$' 2>/dev/null
     [ $? -eq 143 ] || fail "death by a signal is not passed on"
+    "$mbrun" -- sh -c 'exit 42' 2>/dev/null
+    [ $? -eq 42 ] || fail "the exit status is not passed on"
     preloads=$(LD_PRELOAD=libm.so.6 "$mbrun" sh -c 'echo "$LD_PRELOAD"' 2>/dev/null)
     [[ $preloads == *memorybucket-malloc.so:libm.so.6 ]] || fail "other preloads are lost"
     mkdir -p "$work/alone" "$work/a b/bin" "$work/a b/lib"
@@ -165,6 +92,28 @@ mbrun)
     "$work/a b/bin/mbrun" true 2>"$work/stderr"
     [ $? -eq 125 ] || fail "with a folder whose name LD_PRELOAD cannot hold"
     grep -q "$work/a b/" "$work/stderr" || fail "that folder is not named"
+    ;;
+stats)
+    # Programs that close stderr before they end, and one that has another file by its number.
+    echo line >"$work/lines"
+    for command in 'ls -d /' "sort $work/lines" "grep line $work/lines"; do
+        run $command
+    done
+    run bash -c "exec 2>'$work/other'; echo 1"
+    [ ! -s "$work/other" ] || fail "wrote into a file that is not the stderr it was given"
+    "$mbrun" sort "$work/lines" >/dev/null 2>&- || fail "without a stderr"
+    # One file a process, one for all, and one that cannot be.
+    MB_STATS=$work/report.%p "$mbrun" bash -c 'ls / >/dev/null; exit 0'
+    [ "$(ls "$work"/report.* | wc -l)" -eq 2 ] || fail "not one file a process"
+    MB_STATS=$work/all "$mbrun" bash -c 'ls / >/dev/null; exit 0'
+    [ "$(grep -c '^MemoryBucket' "$work/all")" -eq 2 ] || fail "not all of them in one file"
+    MB_STATS=$work/none/report "$mbrun" ls -d / >/dev/null 2>"$work/stderr"
+    grep -qx "memorybucket: MB_STATS=$work/none/report: No such file or directory" "$work/stderr" ||
+        fail "a path that cannot be is not named"
+    run "$(dirname "$mbrun")/dropin_report" quick_exit
+    MB_STATS=$work/forked.%p "$mbrun" "$(dirname "$mbrun")/dropin_report" fork
+    counts=$(sed -nE 's/.*large: ([0-9]+) allocated.*/\1/p' "$work"/forked.* | sort -n | tr '\n' ' ')
+    [[ $counts =~ ^(3[0-9][0-9])\ (50[0-9][0-9])\ $ ]] || fail "parent and child count $counts"
     ;;
 no_bad_alloc)
     set +e

@@ -1,0 +1,157 @@
+/* stats_exit: where to, and since when. */
+#include "stats_exit.h"
+
+#include "core/base.h"
+#include "core/config.h"
+#include "core/lock.h"
+#include "core/os.h"
+#include "stats.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Above what shells and programs count through by hand; lower where the process may not have it. */
+enum { KEPT_FD_MIN = 500, KEPT_FD_MIN_LOW = 10 };
+
+/* What MB_STATS said at the start, when the program had not touched its environment yet. */
+enum { PATH_BYTES = 4096 };
+static struct {
+    char path[PATH_BYTES]; /* empty: to stderr */
+    bool asked;
+    int fd; /* -1 without a stderr at the start */
+    struct stat file;
+} kept;
+
+/* What a child of a fork had done when it was still its parent. */
+static struct mb_stats before;
+static struct mb_stats now;
+
+static bool is_kept_file(int fd)
+{
+    struct stat file;
+    return kept.fd >= 0 && fstat(fd, &file) == 0 && file.st_dev == kept.file.st_dev
+           && file.st_ino == kept.file.st_ino;
+}
+
+static void note_child(void)
+{
+    (void)mb_stats_get(&before);
+}
+
+static void report_quick_exit(void)
+{
+    mbi_config_read_late();
+    mbi_stats_exit_report();
+}
+
+void mbi_stats_exit_prepare(void)
+{
+    const char *value = secure_getenv("MB_STATS");
+    if (value == NULL || strcmp(value, "0") == 0) {
+        return;
+    }
+    kept.asked = true;
+    if (value[0] == '/') {
+        (void)snprintf(kept.path, sizeof kept.path, "%s", value); /* the system takes no longer one */
+    }
+    kept.fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, KEPT_FD_MIN);
+    if (kept.fd < 0) {
+        kept.fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, KEPT_FD_MIN_LOW);
+    }
+    if (kept.fd >= 0 && fstat(kept.fd, &kept.file) != 0) {
+        kept.fd = -1;
+    }
+    (void)at_quick_exit(report_quick_exit);
+    (void)pthread_atfork(NULL, NULL, note_child);
+}
+
+/* The file that was stderr at the start, or -1. */
+static int stderr_fd(void)
+{
+    if (!kept.asked || is_kept_file(STDERR_FILENO)) {
+        return STDERR_FILENO;
+    }
+    return is_kept_file(kept.fd) ? kept.fd : -1;
+}
+
+/* The path, each %p of which is the process's number; false when that is too long. */
+static bool expand_path(const char *pattern, char *path, size_t room)
+{
+    size_t used = 0;
+    while (*pattern != '\0' && used < room) {
+        bool is_number = strncmp(pattern, "%p", 2) == 0;
+        int added = is_number ? snprintf(path + used, room - used, "%ld", (long)getpid())
+                              : snprintf(path + used, room - used, "%c", *pattern);
+        used += (size_t)added;
+        pattern += is_number ? 2 : 1;
+    }
+    return used < room;
+}
+
+/* Appends: several processes may share a file. */
+static int open_path(const char *pattern)
+{
+    char path[PATH_BYTES];
+    if (!expand_path(pattern, path, sizeof path)) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    return open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0666);
+}
+
+/* -1 where there is nothing to write to. */
+static int open_place(void)
+{
+    if (kept.path[0] == '\0') {
+        return stderr_fd();
+    }
+    int fd = open_path(kept.path);
+    int error = errno;
+    int complaint_fd = fd < 0 ? stderr_fd() : -1;
+    if (complaint_fd >= 0) {
+        dprintf(complaint_fd, "memorybucket: MB_STATS=%s: %s\n", kept.path, strerror(error));
+    }
+    return fd;
+}
+
+static void subtract(uint64_t *count, uint64_t earlier)
+{
+    *count = *count > earlier ? *count - earlier : 0;
+}
+
+static void count_since_fork(void)
+{
+    subtract(&now.large_allocs, before.large_allocs);
+    subtract(&now.large_frees, before.large_frees);
+    for (size_t class = 0; class < MB_POOL_COUNT; class++) {
+        struct mb_pool_stats *pool = &now.pool[class];
+        const struct mb_pool_stats *earlier = &before.pool[class];
+        subtract(&pool->refills, earlier->refills);
+        subtract(&pool->flushes, earlier->flushes);
+        subtract(&pool->cas_retries, earlier->cas_retries);
+        subtract(&pool->mutex_acquisitions, earlier->mutex_acquisitions);
+    }
+}
+
+void mbi_stats_exit_report(void)
+{
+    if (!mbi_config.stats_at_exit || mb_stats_get(&now) != 0) {
+        return;
+    }
+    struct cancelling cancelling = mbi_lock_forbid_cancel(); /* writing is a cancellation point */
+    count_since_fork();
+    /* The whole text at once, so that those of several processes do not mix. */
+    static char text[(MB_POOL_COUNT + 2) * 256];
+    FILE *lines = fmemopen(text, sizeof text, "w");
+    int fd = open_place();
+    if (lines != NULL && fd >= 0) {
+        mbi_stats_write(lines, &now);
+        (void)mbi_os_write(fd, text, fflush(lines) == 0 ? strlen(text) : 0);
+    }
+    mbi_lock_allow_cancel(cancelling);
+}

@@ -1,0 +1,18 @@
+/*
+ * stats_exit: the statistics that MB_STATS asks for, at the end of a process.
+ *
+ * Ladder: above stats. Caller: the API's constructor and destructor.
+ *
+ * Programs close stderr before they exit (all of coreutils), or let another file get its number. So a
+ * duplicate is kept from the start, and what is written to must still be the same file.
+ */
+#ifndef MEMORYBUCKET_STATS_EXIT_H
+#define MEMORYBUCKET_STATS_EXIT_H
+
+/* Where MB_STATS is set: keeps stderr, and has quick_exit and the children of forks report as well. */
+void mbi_stats_exit_prepare(void);
+
+/* Writes them, where MB_STATS says. A child of a fork counts its transfers and requests from the fork. */
+void mbi_stats_exit_report(void);
+
+#endif
