@@ -3,8 +3,9 @@
 
 #include "core/os.h"
 #include "tcache/budget.h"
+#include "tcache/epochs.h"
 
-#include <urcu/urcu-bp.h>
+#define URCU_INLINE_SMALL_FUNCTIONS /* of the lists: no call into liburcu */
 #include <urcu/rculist.h>
 
 enum { CACHES_PER_MAPPING = 16, WALK_TURNS_MAX = 8 };
@@ -205,11 +206,11 @@ uint64_t mbi_registry_add(struct thread_cache *cache)
  */
 static bool grace_period(void)
 {
-    if (without_rcu || !mbi_os_membarrier()) {
+    if (without_rcu || !mbi_epochs_in_use() || !mbi_os_membarrier()) {
         return false;
     }
     struct cancelling cancelling = mbi_lock_forbid_cancel();
-    urcu_bp_synchronize_rcu();
+    mbi_epochs_synchronize();
     mbi_lock_allow_cancel(cancelling);
     return true;
 }
@@ -321,9 +322,9 @@ void mbi_registry_retire(struct thread_cache *cache)
 MBI_UNSEEN_BY_TSAN void walk_once(
     void (*visit)(const struct thread_cache *cache, void *argument), void *argument)
 {
-    bool rcu = !without_rcu;
+    bool rcu = !without_rcu && mbi_epochs_in_use();
     if (rcu) {
-        urcu_bp_read_lock();
+        mbi_epochs_read_lock();
     }
     struct cds_list_head *node;
     cds_list_for_each_rcu(node, &active) {
@@ -331,7 +332,7 @@ MBI_UNSEEN_BY_TSAN void walk_once(
         visit(cds_list_entry(node, struct thread_cache, node), argument);
     }
     if (rcu) {
-        urcu_bp_read_unlock();
+        mbi_epochs_read_unlock();
     }
 }
 
@@ -359,6 +360,9 @@ void mbi_registry_walk(void (*before)(void *argument),
                        void *argument)
 {
     struct cancelling cancelling = mbi_lock_forbid_cancel();
+    if (!without_rcu) {
+        (void)mbi_epochs_load(); /* first: while a walk is counted, threads may wait for its end */
+    }
     begin_walk();
     for (int turn = 0; turn < WALK_TURNS_MAX; turn++) {
         /* acquire [CHANGE-LOAD]: pairs with [CHANGE-END]. */

@@ -43,7 +43,7 @@ for compiler in "gcc -std=c11" "clang -std=c11"; do
 done
 for file in src/*.c src/*/*.c; do
     defines=(-DMBRUN_LIBRARY_FROM_BIN='"../lib"')
-    [[ $file != src/dropin/* ]] || defines+=(-DMEMORYBUCKET_DROPIN)
+    [[ $file != src/dropin/* ]] || defines+=(-DMEMORYBUCKET_DROPIN '-DMEMORYBUCKET_LIBURCU="liburcu-bp.so"')
     for compiler in "gcc -std=c17" "clang -std=c11" "clang -std=c17"; do
         $compiler "${warnings[@]}" "${defines[@]}" -fsyntax-only "$file" || complain "$file ($compiler)"
     done
@@ -120,6 +120,7 @@ rung() {
     core/decay.* | core/excess.* | core/uncharge.*) echo 9 ;;
     tcache/background.* | tcache/budget.* | tcache/magazine.* | tcache/previous.*) echo 10 ;;
     tcache/checked.h | tcache/thread_cache.* | tcache/exchange.*) echo 11 ;;
+    tcache/epochs.*) echo 11 ;;
     tcache/registry.*) echo 12 ;;
     tcache/out_of_memory.* | tcache/thread_exit.h) echo 13 ;;
     tcache/startup.*) echo 14 ;;
