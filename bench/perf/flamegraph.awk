@@ -11,8 +11,9 @@ BEGIN {
     hairline = 0.2
 }
 
+# No ranges of characters: gawk takes them by its locale, and refuses those beyond it.
 function escape(text) {
-    gsub(/[\001-\037\177-\377]/, "?", text)
+    gsub(/[^[:print:]]/, "?", text)
     gsub(/&/, "\\&amp;", text)
     gsub(/</, "\\&lt;", text)
     gsub(/>/, "\\&gt;", text)
@@ -50,7 +51,7 @@ function close_box(level, end,    x, w, y, text, label) {
     printf "<g><title>%s: %.2f %% (%s)</title>", escape(text),
         100 * (end - begin[level]) / total, amount(end - begin[level])
     printf "<rect x=\"%.1f\" y=\"%d\" width=\"%.1f\" height=\"%d\" fill=\"%s\"/>", x, y, w, box - 1,
-        level == 0 ? "#d8d8d8" : colour(text)
+        (level == 0 ? "#d8d8d8" : colour(text))
     if (label != "") printf "<text x=\"%.1f\" y=\"%d\">%s</text>", x + 2, y + 12, escape(label)
     print "</g>"
 }
