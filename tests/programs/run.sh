@@ -186,50 +186,69 @@ served() { # served PROGRAM: the pools had at least so many slots in all its pro
     [ "$(cat "$top/results/$1-dropin-1"/stats.* 2>/dev/null | awk '$1 ~ /^[0-9]+$/ { slots += $2 } END { print slots + 0 }')" -gt 100 ]
 }
 
-declare -A failed=()
-fail() { # fail PROGRAM WORDS...
-    failed[$1]=1
-    echo "$1: ${*:2}" >&2
+declare -A failed=() broken=()
+fail() { # fail PROGRAM ALLOCATOR WORDS...; where another allocator fails, only its figures are left out
+    if [ "$2" = glibc ] || [ "$2" = dropin ]; then
+        failed[$1]=1
+    else
+        broken[$1-$2]=1
+    fi
+    echo "$1: $2: ${*:3}" >&2
 }
 
+# figures_of PROGRAM ALLOCATOR: their medians, or dashes
+figures_of() {
+    local round
+    if [ -n "${broken[$1-$2]-}" ]; then
+        echo '- - -'
+        return
+    fi
+    for round in $(seq "$rounds"); do figures "$top/results/$1-$2-$round/usage"; done >"$top/rows"
+    echo "$(median 1 <"$top/rows") $(median 2 <"$top/rows") $(median 3 <"$top/rows")"
+}
+
+ratio='function ratio(value, base) { return value == "-" ? "-" : sprintf("%.2f", value / base) }
+'
 # A program that the C library cannot run here is left out; what it prints there is what is right.
 for program in ${only:-$programs}; do
     for round in $(seq "$rounds"); do
         for name in "${allocators[@]}"; do
             result=$top/results/$program-$name-$round right=$top/results/$program-glibc-1
-            [ -z "${failed[$program]-}" ] || continue
+            [ -z "${failed[$program]-}${broken[$program-$name]-}" ] || continue
             try "$program" "$name" "$round"
             if [ "$tried" -eq 77 ]; then
                 echo "$program: $(cat "$result/errors"); tests/packages.sh programs installs it" >&2
                 [ -z "$check" ] || exit 77
                 continue 3
             elif [ "$tried" -ne 0 ]; then
-                fail "$program" "fails on $name: $(tail -n 3 "$result/errors")"
+                fail "$program" "$name" "fails: $(tail -n 3 "$result/errors")"
             elif ! cmp -s "$right/output" "$result/output"; then
-                fail "$program" "prints something else on $name: $(diff "$right/output" "$result/output" | head -n 5)"
+                fail "$program" "$name" "prints something else: $(diff "$right/output" "$result/output" | head -n 5)"
             fi
         done
     done
     [ -z "${failed[$program]-}" ] || continue
     if [ -n "$check" ]; then
-        served "$program" || fail "$program" "the pools did not serve it"
+        served "$program" || fail "$program" dropin "the pools did not serve it"
         continue
     fi
     line=
     for name in "${allocators[@]}"; do
-        for round in $(seq "$rounds"); do figures "$top/results/$program-$name-$round/usage"; done >"$top/rows"
-        line+=" $(median 1 <"$top/rows") $(median 2 <"$top/rows") $(median 3 <"$top/rows")"
+        line+=" $(figures_of "$program" "$name")"
     done
-    echo "$program$line" | tee -a "$top/table" >/dev/null
-    awk '{ printf "%-12s %6.2f s CPU", $1, $2; for (i = 5; i <= NF; i += 3) printf "  x %.2f CPU %.2f faults %.2f memory", $i / $2, $(i + 1) / $3, $(i + 2) / $4; print "" }' \
-        <<<"$program$line"
+    echo "$program$line" >>"$top/table"
+    awk "$ratio"'{ printf "%-12s %6.2f s CPU", $1, $2
+        for (i = 5; i <= NF; i += 3) printf "   CPU %s faults %s memory %s", ratio($i, $2), ratio($(i + 1), $3), ratio($(i + 2), $4)
+        print "" }' <<<"$program$line"
 done
 
 if [ -z "$check" ] && [ -s "$top/table" ]; then
     echo
     echo "| program | CPU s | faults | MiB |$(printf ' %s CPU | faults | memory |' "${allocators[@]:1}")"
     echo "| --- | --- | --- | --- |$(for name in "${allocators[@]:1}"; do printf ' --- | --- | --- |'; done)"
-    awk '{ printf "| %s | %.2f | %d | %.0f |", $1, $2, $3, $4; for (i = 5; i <= NF; i += 3) printf " %.2f | %.2f | %.2f |", $i / $2, $(i + 1) / $3, $(i + 2) / $4; print "" }' "$top/table"
+    awk "$ratio"'{ printf "| %s | %.2f | %d | %.0f |", $1, $2, $3, $4
+        for (i = 5; i <= NF; i += 3) printf " %s | %s | %s |", ratio($i, $2), ratio($(i + 1), $3), ratio($(i + 2), $4)
+        print "" }' "$top/table"
 fi
 if [ ${#failed[@]} -gt 0 ]; then
     echo "Failed: ${!failed[*]}" >&2
