@@ -108,8 +108,13 @@ MB_API void *mb_realloc(void *pointer, size_t size) __attribute__((warn_unused_r
 MB_API void *mb_aligned_alloc(size_t alignment, size_t size) MB_ALLOCATES(2) MB_ALIGNED_BY(1);
 
 /*
- * Bytes that may be used at `pointer`, at least as many as were asked for, and in checked mode no
- * more; 0 for NULL.
+ * Bytes that the object at `pointer` can have without being moved, at least as many as were asked for,
+ * and in checked mode no more; 0 for NULL. To use more than was asked for, ask for them:
+ *
+ *     p = mb_realloc(p, mb_usable_size(p));
+ *
+ * which moves nothing. The compiler takes the size that was asked for as the object's: it may warn of
+ * writes beyond it, drop them, or end the process there (_FORTIFY_SOURCE).
  */
 MB_API size_t mb_usable_size(const void *pointer);
 
