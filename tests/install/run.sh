@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs to a scratch prefix and builds a consumer with CMake and with pkg-config, each on the
-# shared and on the static library; then runs all of them, and mbrun from its installed place.
+# shared and on the static library; then runs all of them, and mbrun from its installed place. The same
+# in short for folders that packagers name as absolute paths, all below one prefix or not.
 # Usage: run.sh SOURCE_DIR BUILD_DIR
 set -euo pipefail
 source=$1 build=$2
@@ -47,3 +48,25 @@ echo "mbrun: ok"
 # Nothing is exported but the API.
 exported=$(nm -D --defined-only "$library/libmemorybucket.so" | awk '{ print $3 }' | grep -v '^mb_' || true)
 [ -z "$exported" ] || { echo "exported by accident: $exported" >&2; exit 1; }
+
+# NAME ARGUMENTS...: mbrun, pkg-config and CMake find what was installed to these folders
+check_folders() {
+    local name=$1 top=$work/$1
+    cmake -S "$source" -B "$work/build" -G Ninja -DMEMORYBUCKET_TESTS=OFF -DMEMORYBUCKET_BENCH=OFF \
+        -DCMAKE_INSTALL_PREFIX="$top/prefix" "${@:2}" >/dev/null
+    cmake --build "$work/build" >/dev/null
+    cmake --install "$work/build" >/dev/null
+    local pc mbrun
+    pc=$(find "$top" -path '*/pkgconfig/memorybucket.pc') mbrun=$(find "$top" -path '*/bin/mbrun')
+    export PKG_CONFIG_PATH=${pc%/*} LD_LIBRARY_PATH=${pc%/pkgconfig/*}
+    [ "$("$mbrun" sh -c 'echo runs')" = runs ] || { echo "$name: mbrun" >&2; exit 1; }
+    gcc $(pkg-config --cflags memorybucket) "$consumer/consumer.c" -o "$top/program" $(pkg-config --libs memorybucket)
+    check "$name, pkg-config" "$top/program" shared
+    cmake -S "$consumer" -B "$top/cmake" -G Ninja \
+        -DMemoryBucket_DIR="${pc%/pkgconfig/*}/cmake/MemoryBucket" >/dev/null
+    cmake --build "$top/cmake" >/dev/null
+    check "$name, CMake" "$top/cmake/memorybucket_c" shared
+}
+check_folders absolute -DCMAKE_INSTALL_LIBDIR="$work/absolute/prefix/lib64"
+check_folders split -DCMAKE_INSTALL_LIBDIR="$work/split/out/lib" -DCMAKE_INSTALL_INCLUDEDIR="$work/split/dev/include" \
+    -DCMAKE_INSTALL_BINDIR="$work/split/programs/bin"
