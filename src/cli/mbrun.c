@@ -7,6 +7,8 @@
  * is therefore mbrun's. Statuses of its own: 127 the program is not found, 126 it cannot be run,
  * 125 mbrun itself failed, as env(1) has them.
  */
+#include "cli/reach.h"
+
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -23,7 +25,7 @@ static const char usage[] =
     "Runs PROGRAM with MemoryBucket as its malloc (through LD_PRELOAD), and with its exit status.\n"
     "\n"
     "MB_STATS=1 prints what the pools served when it exits; docs/tuning.md has the other variables.\n"
-    "Not for setuid and statically linked programs: the loader ignores LD_PRELOAD there.\n";
+    "Set-user-ID and statically linked programs run without it, and mbrun says so.\n";
 
 /* The folder of the running executable, without a trailing slash; false when unknown. */
 static int own_folder(char folder[PATH_MAX])
@@ -101,6 +103,10 @@ int main(int argc, char **argv)
     if (!preload(path)) {
         fprintf(stderr, "mbrun: LD_PRELOAD: %s\n", strerror(errno));
         return EXIT_OWN;
+    }
+    const char *why_not = reach_why_not(argv[first]);
+    if (why_not != NULL) {
+        fprintf(stderr, "mbrun: %s runs without MemoryBucket, as %s\n", argv[first], why_not);
     }
     execvp(argv[first], argv + first);
     fprintf(stderr, "mbrun: %s: %s\n", argv[first], strerror(errno));

@@ -7,7 +7,7 @@
  * malloc's does not get it (docs/dropin.md).
  *
  * dlopen searches the RUNPATH of its caller, which it knows by its return address. So the next one is
- * jumped to: this file is compiled with -O2 in each build, and tests/dropin/deepbind.c sees whose it was.
+ * jumped to: this file is compiled with -O2 in each build, and tests/dropin/plugins.c sees whose it was.
  */
 #include "core/base.h"
 

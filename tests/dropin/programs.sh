@@ -37,13 +37,14 @@ dlsym)
         2>"$work/stderr" || fail "exit status $?"
     grep -qE '^dlsym allocated [1-9]' "$work/stderr" || fail "dlsym was not asked, or did not allocate"
     ;;
-deepbind)
-    run "$(dirname "$mbrun")/dropin_deepbind"
-    expect 'objects cross'
-    ;;
 contract | operators)
     run "$(dirname "$mbrun")/dropin_$program"
     expect "$program hold$([ $program = contract ] && echo s)"
+    ;;
+plugins)
+    MB_STATS=1 "$mbrun" "$(dirname "$mbrun")/dropin_plugins" >"$work/stdout" 2>"$work/stderr" || fail "exit status $?"
+    expect "plugins hold"
+    grep -q '^MemoryBucket: reserved' "$work/stderr" || fail "printed no statistics"
     ;;
 heap_top)
     # What large objects leave at the top of malloc's heap stays for the next ones, and goes back in the end; unless
@@ -114,6 +115,47 @@ stats)
     MB_STATS=$work/forked.%p "$mbrun" "$(dirname "$mbrun")/dropin_report" fork
     counts=$(sed -nE 's/.*large: ([0-9]+) allocated.*/\1/p' "$work"/forked.* | sort -n | tr '\n' ' ')
     [[ $counts =~ ^(3[0-9][0-9])\ (50[0-9][0-9])\ $ ]] || fail "parent and child count $counts"
+    ;;
+reach)
+    # What cannot be preloaded into runs all the same, and mbrun says why it has no effect; of all else it says nothing.
+    bin=$(dirname "$mbrun")
+    unset MB_STATS
+    quietly() { "$mbrun" "$@" >"$work/stdout" 2>"$work/stderr" && [ ! -s "$work/stderr" ] || fail "complaint: $*"; }
+    complains() { # WORD COMMAND...
+        local word=$1
+        shift
+        "$@" >"$work/stdout" 2>"$work/stderr" || fail "exit status $?: $*"
+        [ "$(grep -c "runs without MemoryBucket, as it .*$word" "$work/stderr")" -eq 1 ] || fail "no word of $word: $*"
+    }
+    complains statically "$mbrun" "$bin/dropin_static"
+    expect static
+    (export PATH=$bin:$PATH && complains statically "$mbrun" dropin_static)
+    gcc -static-pie -O1 "$source/tests/dropin/static.c" -o "$work/static_pie"
+    complains statically "$mbrun" "$work/static_pie"
+    printf '#! %s with an argument\n' "$bin/dropin_static" >"$work/script"
+    printf '#!%s\n' "$work/script" >"$work/outer"
+    printf '#!/bin/sh\n' >"$work/plain"
+    chmod +x "$work/script" "$work/outer" "$work/plain"
+    complains statically "$mbrun" "$work/script"
+    complains statically "$mbrun" "$work/outer"
+    quietly "$work/plain"
+    quietly true
+    quietly "$(realpath "/proc/$$/root$(readelf -l "$bin/mbrun" | sed -n 's/.*interpreter: \(.*\)\]/\1/p')")" --version
+    [ "$(id -u)" -eq 0 ] || exit 0 # other users can make no program that has more rights than they
+    cp -r "$bin/../lib" "$work/lib"
+    mkdir "$work/bin"
+    cp "$mbrun" "$bin/dropin_static" "$work/bin"
+    chmod -R a+rX "$work"
+    as_nobody() { setpriv --reuid=65534 --regid=65534 --clear-groups "$@"; }
+    as_nobody "$work/bin/mbrun" "$work/plain" || fail "another user cannot run mbrun"
+    for mode in 4755 2755 4711; do
+        cp "$(type -P true)" "$work/bin/more"
+        chmod "$mode" "$work/bin/more"
+        quietly "$work/bin/more"
+        complains "set-$([ "$mode" = 2755 ] && echo group || echo user)-ID" as_nobody "$work/bin/mbrun" "$work/bin/more"
+        as_nobody setpriv --no-new-privs "$work/bin/mbrun" "$work/bin/more" 2>"$work/stderr"
+        [ ! -s "$work/stderr" ] || fail "a program that gets no rights"
+    done
     ;;
 no_bad_alloc)
     set +e
