@@ -114,7 +114,8 @@ static int open_place(void)
     int error = errno;
     int complaint_fd = fd < 0 ? stderr_fd() : -1;
     if (complaint_fd >= 0) {
-        dprintf(complaint_fd, "memorybucket: MB_STATS=%s: %s\n", kept.path, strerror(error));
+        errno = error;
+        dprintf(complaint_fd, "memorybucket: MB_STATS=%s: %m\n", kept.path);
     }
     return fd;
 }

@@ -19,7 +19,7 @@ tidy() {
     local flags=(-std=c11 -D_GNU_SOURCE -Isrc -Iinclude) output
     case $1 in
     src/cli/*) flags+=(-DMBRUN_LIBRARY_FROM_BIN='"../lib"') ;;
-    src/dropin/*) flags+=(-DMEMORYBUCKET_DROPIN) ;;
+    src/dropin/*) flags+=(-DMEMORYBUCKET_DROPIN '-DMEMORYBUCKET_LIBURCU="liburcu-bp.so"') ;;
     tests/*) flags+=(-Itests -Ibench -DKEYS_TAKEN=40 '-DPROPERTY_DIR="tests/property"') ;;
     bench/*) flags+=(-DBENCH_CALLED) ;;
     esac

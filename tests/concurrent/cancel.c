@@ -224,6 +224,7 @@ static _Atomic bool shooting;
 static void *call_for_ever(void *argument)
 {
     const struct call *call = argument;
+    /* NOLINTNEXTLINE(concurrency-thread-canceltype-asynchronous): the subject of this test */
     pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, NULL);
     atomic_store_explicit(&shooting, true, memory_order_release); /* [TEST] */
     while (call != NULL) {
