@@ -1,7 +1,8 @@
 /*
  * sorted: free slots of one span as bits in address order, and the pages that were given back.
  *
- * Ladder: above region. Callers: pool, which holds its lock.
+ * Ladder: above region. Callers: pool, which holds its lock. In sorted.c slots come and go, in
+ * sorted_release.c pages do.
  *
  *   block     64 KiB of the span:  |         0         |         1         |         2 ...
  *   pages                          |   |   |   |   |   |   |   |   |   |   |

@@ -4,11 +4,11 @@
  *
  * mirrors src/core/trim.c: mbi_trim_age mbi_trim_sort take_chains_locked follow_chains sort_locked
  * mirrors src/core/trim.c: mbi_trim_release release_run release_pages
- * mirrors src/core/sorted.c: mbi_sorted_add mbi_sorted_take slot_retake_pages page_can_go
- * mirrors src/core/sorted.c: page_retake block_unseal mbi_sorted_begin_seal mbi_sorted_end_seal
+ * mirrors src/core/sorted.c: mbi_sorted_add mbi_sorted_take slot_retake_pages page_retake
  * mirrors src/core/uncharge.c: seal
- * mirrors src/core/sorted.c: mbi_sorted_begin_release mbi_sorted_end_release
- * mirrors src/core/sorted.c: mbi_sorted_note_released
+ * mirrors src/core/sorted_release.c: mbi_sorted_begin_release mbi_sorted_end_release
+ * mirrors src/core/sorted_release.c: mbi_sorted_note_released page_can_go
+ * mirrors src/core/sorted_release.c: mbi_sorted_begin_seal mbi_sorted_end_seal mbi_sorted_unseal
  * mirrors src/core/pool.c: mbi_pool_obtain pool_take_old_batch_locked pool_take_sorted_locked
  * mirrors src/core/pool.c: mbi_pool_pop_batch mbi_pool_push_batch
  * mirrors src/core/batch_stack.h: batch_stack_pop batch_stack_push batch_stack_detach
