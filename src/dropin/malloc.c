@@ -7,6 +7,7 @@
  * down to realloc(p, 0), which frees.
  */
 #include "api.h"
+#include "dropin/interposed.h"
 
 #include <stdlib.h>
 
@@ -56,6 +57,9 @@ EXPORT void *reallocarray(void *pointer, size_t count, size_t size)
     if (__builtin_mul_overflow(count, size, &bytes)) {
         errno = ENOMEM;
         return NULL;
+    }
+    if (MBI_UNLIKELY(mbi_realloc_is_others())) {
+        return in_use_realloc(pointer, bytes);
     }
     return resize(pointer, bytes);
 }

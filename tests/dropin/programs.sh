@@ -143,6 +143,17 @@ assert all(pools[size] >= 8 for size in range(32, 513, 16)) and sum(pools.values
     grep -q '^Total (incl. mmap):' "$work/stderr" || fail "malloc_stats says nothing of large objects"
     [ "$(grep -c '^MemoryBucket: reserved' "$work/stderr")" -eq 2 ] || fail "malloc_stats says nothing of the pools"
     ;;
+partial)
+    unset MB_STATS
+    programs=0
+    for partial in "$(dirname "$mbrun")"/dropin_partial_*; do
+        "$partial" >"$work/stdout" 2>"$work/stderr" || fail "$partial: exit status $? on the C library"
+        "$mbrun" "$partial" >"$work/stdout" 2>"$work/stderr" || fail "$partial: exit status $?"
+        expect "parts hold"
+        programs=$((programs + 1))
+    done
+    [ $programs -eq 8 ] || fail "there are $programs programs"
+    ;;
 plugins)
     MB_STATS=1 "$mbrun" "$(dirname "$mbrun")/dropin_plugins" >"$work/stdout" 2>"$work/stderr" || fail "exit status $?"
     expect "plugins hold"
