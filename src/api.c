@@ -74,10 +74,16 @@ int mb_init(void)
     return error;
 }
 
-/* Whether checked mode serves a large request; the library comes up for it. */
+/*
+ * Whether checked mode serves a large request; the library comes up for it, and a thread that passes
+ * by gives memory back, which the kernel may refuse: success leaves errno alone.
+ */
 static bool checks_large(void)
 {
-    return mbi_thread_cache_own() == NULL && checked_is_on();
+    int saved_errno = errno;
+    bool checks = mbi_thread_cache_own() == NULL && checked_is_on();
+    errno = saved_errno;
+    return checks;
 }
 
 MBI_COLD void *mbi_api_alloc_rare(size_t size)
@@ -119,10 +125,11 @@ MBI_COLD void mbi_api_free_rare(void *pointer, size_t size)
 /* A large object that becomes small. It may lie where a pool's slots could: free would not tell. */
 static void *move_from_system(void *old, size_t size, enum class_rule rule)
 {
+    int saved_errno = errno;
     size_t old_bytes = mbi_large_usable_bytes(old);
     void *pointer = api_alloc(size, rule);
     if (pointer == NULL) {
-        return size <= old_bytes ? old : NULL;
+        return api_stay(old, old_bytes, size, saved_errno);
     }
     memcpy(pointer, old, size < old_bytes ? size : old_bytes);
     api_free_foreign(mbi_thread_cache, old, CHECKED_SIZE_UNKNOWN);
@@ -231,8 +238,15 @@ void *mbi_api_aligned_alloc(size_t alignment, size_t size)
         mbi_thread_cache_count_large(1, 0);
         return mbi_large_aligned_alloc(alignment, size);
     }
-    struct slot *slot = mbi_thread_cache_take(class);
-    return slot != NULL ? slot : mbi_thread_cache_spill(class, alignment);
+    int saved_errno = errno;
+    void *pointer = mbi_thread_cache_take(class);
+    if (pointer == NULL) {
+        pointer = mbi_thread_cache_spill(class, alignment);
+    }
+    if (pointer != NULL) {
+        errno = saved_errno;
+    }
+    return pointer;
 }
 
 size_t mb_usable_size(const void *pointer)

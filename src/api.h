@@ -120,13 +120,24 @@ static inline size_t api_usable_bytes(const void *pointer)
                                                 : mbi_api_usable_bytes_rare(pointer);
 }
 
+/* Without memory for another place a smaller size stays, and that is success. */
+static inline void *api_stay(void *old, size_t old_bytes, size_t size, int saved_errno)
+{
+    if (size > old_bytes) {
+        return NULL;
+    }
+    errno = saved_errno;
+    return old;
+}
+
 /* Moves an object of `old_bytes` to a new place; when there is none, a smaller size may stay. */
 static inline void *api_move(void *old, size_t old_bytes, size_t size, enum class_rule rule)
 {
     assert(old != NULL);
+    int saved_errno = size <= old_bytes ? errno : 0;
     void *pointer = api_alloc(size, rule);
-    if (pointer == NULL) {
-        return size <= old_bytes ? old : NULL;
+    if (MBI_UNLIKELY(pointer == NULL)) {
+        return api_stay(old, old_bytes, size, saved_errno);
     }
     memcpy(pointer, old, size < old_bytes ? size : old_bytes);
     api_free(old);

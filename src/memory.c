@@ -21,7 +21,7 @@ size_t mb_trim(size_t keep_bytes)
         return 0; /* a signal handler interrupted it */
     }
     size_t bytes = mbi_out_of_memory_trim(keep_bytes);
-    mbi_large_give_back();
+    (void)mbi_large_give_back();
     return bytes;
 }
 

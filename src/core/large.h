@@ -54,11 +54,11 @@ MBI_HOT_INLINE void mbi_large_free(void *pointer)
 
 /*
  * Memory that the next allocator keeps for what comes next (dropin/next_memory.c). give_back: all
- * of it, now. note_use: a thread has large objects come and go. decay: gives it back if no thread
+ * of it, now; whether there was any. note_use: a thread has large objects come and go. decay: gives it back if no thread
  * had for a window, and nobody else is at it. No lock, ours or the C library's, may be held; preserve
  * errno. keeps: whether decay has anything to do.
  */
-void mbi_large_give_back(void);
+bool mbi_large_give_back(void);
 void mbi_large_note_use(void);
 void mbi_large_decay(void);
 
@@ -91,8 +91,9 @@ size_t mbi_large_usable_bytes(const void *pointer);
 enum { LARGE_IS_ALL_OURS = 0 };
 
 /* The program's malloc keeps and gives back what the program lets it: none of our business. */
-static inline void mbi_large_give_back(void)
+static inline bool mbi_large_give_back(void)
 {
+    return false;
 }
 
 static inline void mbi_large_note_use(void)

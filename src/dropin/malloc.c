@@ -7,6 +7,7 @@
  * down to realloc(p, 0), which frees.
  */
 #include "api.h"
+#include "dropin/interposed.h"
 
 #include <stdlib.h>
 
@@ -18,6 +19,8 @@ EXPORT void *valloc(size_t size);
 EXPORT void *pvalloc(size_t size);
 EXPORT size_t malloc_usable_size(void *pointer);
 EXPORT void *reallocarray(void *pointer, size_t count, size_t size);
+EXPORT void free_sized(void *pointer, size_t size);
+EXPORT void free_aligned_sized(void *pointer, size_t alignment, size_t size);
 
 EXPORT void *malloc(size_t size)
 {
@@ -34,13 +37,18 @@ EXPORT void *calloc(size_t count, size_t size)
     return api_calloc(count, size, CLASS_ABI_ALIGNED);
 }
 
-EXPORT void *realloc(void *pointer, size_t size)
+static inline void *resize(void *pointer, size_t size)
 {
     if (MBI_UNLIKELY(size == 0 && pointer != NULL)) {
         api_free(pointer);
         return NULL;
     }
     return api_realloc(pointer, size, CLASS_ABI_ALIGNED);
+}
+
+EXPORT void *realloc(void *pointer, size_t size)
+{
+    return resize(pointer, size);
 }
 
 EXPORT void *reallocarray(void *pointer, size_t count, size_t size)
@@ -50,11 +58,10 @@ EXPORT void *reallocarray(void *pointer, size_t count, size_t size)
         errno = ENOMEM;
         return NULL;
     }
-    if (bytes == 0 && pointer != NULL) {
-        api_free(pointer);
-        return NULL;
+    if (MBI_UNLIKELY(mbi_realloc_is_others())) {
+        return in_use_realloc(pointer, bytes);
     }
-    return api_realloc(pointer, bytes, CLASS_ABI_ALIGNED);
+    return resize(pointer, bytes);
 }
 
 /* Small alignments still get malloc's, so that the object may be anything of its size. */
@@ -73,10 +80,11 @@ EXPORT int posix_memalign(void **out, size_t alignment, size_t size)
     }
     int saved_errno = errno;
     void *pointer = allocate_aligned(alignment, size);
-    errno = saved_errno;
     if (pointer == NULL) {
+        errno = ENOMEM; /* POSIX does not ask for it; glibc and all others do it */
         return ENOMEM;
     }
+    errno = saved_errno;
     *out = pointer;
     return 0;
 }
@@ -91,7 +99,7 @@ EXPORT void *aligned_alloc(size_t alignment, size_t size)
 }
 
 /* As glibc: an alignment that is no power of two is rounded up to one. */
-EXPORT void *memalign(size_t alignment, size_t size)
+static void *allocate_rounding(size_t alignment, size_t size)
 {
     if (alignment > SIZE_MAX / 2 + 1) {
         errno = EINVAL;
@@ -104,12 +112,17 @@ EXPORT void *memalign(size_t alignment, size_t size)
     return allocate_aligned(power, size);
 }
 
+EXPORT void *memalign(size_t alignment, size_t size)
+{
+    return allocate_rounding(alignment, size);
+}
+
 EXPORT void *valloc(size_t size)
 {
     return allocate_aligned(mbi_os_page_bytes(), size);
 }
 
-EXPORT void *pvalloc(size_t size)
+static void *allocate_pages(size_t size)
 {
     size_t page_bytes = mbi_os_page_bytes();
     if (size > SIZE_MAX - page_bytes) {
@@ -119,7 +132,73 @@ EXPORT void *pvalloc(size_t size)
     return allocate_aligned(page_bytes, round_up(size != 0 ? size : 1, page_bytes));
 }
 
+EXPORT void *pvalloc(size_t size)
+{
+    return allocate_pages(size);
+}
+
+/* C23; the sizes are for checked mode. */
+EXPORT void free_sized(void *pointer, size_t size)
+{
+    api_free_sized(pointer, size);
+}
+
+EXPORT void free_aligned_sized(void *pointer, size_t alignment, size_t size)
+{
+    (void)alignment;
+    api_free_sized(pointer, size);
+}
+
 EXPORT size_t malloc_usable_size(void *pointer)
 {
     return api_usable_bytes(pointer);
+}
+
+/*
+ * The C library's second names of its functions, which programs with a malloc of their own call: what
+ * one function gives may come to any other one.
+ */
+#define SECOND_NAME(function) __asm__("__libc_" #function) EXPORT
+
+void *second_malloc(size_t size) SECOND_NAME(malloc);
+void second_free(void *pointer) SECOND_NAME(free);
+void *second_calloc(size_t count, size_t size) SECOND_NAME(calloc);
+void *second_realloc(void *pointer, size_t size) SECOND_NAME(realloc);
+void *second_memalign(size_t alignment, size_t size) SECOND_NAME(memalign);
+void *second_valloc(size_t size) SECOND_NAME(valloc);
+void *second_pvalloc(size_t size) SECOND_NAME(pvalloc);
+
+void *second_malloc(size_t size)
+{
+    return api_alloc(size, CLASS_ABI_ALIGNED);
+}
+
+void second_free(void *pointer)
+{
+    api_free(pointer);
+}
+
+void *second_calloc(size_t count, size_t size)
+{
+    return api_calloc(count, size, CLASS_ABI_ALIGNED);
+}
+
+void *second_realloc(void *pointer, size_t size)
+{
+    return resize(pointer, size);
+}
+
+void *second_memalign(size_t alignment, size_t size)
+{
+    return allocate_rounding(alignment, size);
+}
+
+void *second_valloc(size_t size)
+{
+    return allocate_aligned(mbi_os_page_bytes(), size);
+}
+
+void *second_pvalloc(size_t size)
+{
+    return allocate_pages(size);
 }

@@ -147,22 +147,21 @@ __attribute__((constructor(103))) static void next_memory_come_up(void)
                           memory_order_relaxed); /* [NEXT-USED] */
 }
 
-static void trim_now(malloc_trim_function *trim, size_t keep_bytes)
+static bool trim_now(malloc_trim_function *trim, size_t keep_bytes)
 {
     int saved_errno = errno;
     uint64_t begin_ns = mbi_os_clock_ns();
-    (void)trim(keep_bytes);
+    bool gave = trim(keep_bytes) != 0;
     uint64_t end_ns = mbi_os_clock_ns();
     time_set(&next_memory.not_before_ns, end_ns + TIME_PARTS * (end_ns - begin_ns));
     errno = saved_errno;
+    return gave;
 }
 
-void mbi_large_give_back(void)
+bool mbi_large_give_back(void)
 {
     malloc_trim_function *trim = trim_function();
-    if (trim != NULL) {
-        trim_now(trim, 0);
-    }
+    return trim != NULL && trim_now(trim, 0);
 }
 
 void mbi_large_note_use(void)
@@ -193,6 +192,6 @@ void mbi_large_decay(void)
     /* relaxed [NEXT-USED]: of those who come here at the same time one goes on. */
     if (large_keeps() && nobody_used_it_for_a_window()
         && atomic_exchange_explicit(&mbi_large_hints.keeps, false, memory_order_relaxed)) {
-        trim_now(trim_function(), KEEP_BYTES);
+        (void)trim_now(trim_function(), KEEP_BYTES);
     }
 }

@@ -4,11 +4,15 @@
  * Ladder: above api and tcache. Only libmemorybucket-malloc.so is built from it. Written in C,
  * under the names the Itanium C++ ABI gives them, so that the drop-in needs no C++ library.
  *
+ * Where somebody else has some of them, or malloc, in front of ours, each form ends in the others as
+ * libstdc++'s does (interposed.h).
+ *
  * When there is no memory they end in a tail call of the operator next in link order
  * (libstdc++'s), which calls malloc once more, then the new-handler, and throws bad_alloc or
  * returns NULL: all from a frame that can be unwound.
  */
 #include "api.h"
+#include "dropin/interposed.h"
 
 #include <dlfcn.h>
 #include <stdlib.h>
@@ -46,37 +50,67 @@ static MBI_COLD void *new_aligned_failed(size_t size, size_t alignment, const ch
     return function(size, alignment);
 }
 
-static MBI_COLD void *new_nothrow_failed(size_t size, const void *tag)
+static MBI_COLD void *new_nothrow_failed(size_t size, const void *tag, const char *name)
 {
     new_nothrow_function *function;
-    void *symbol = next_operator("_ZnwmRKSt9nothrow_t");
+    void *symbol = next_operator(name);
     memcpy(&function, &symbol, sizeof function);
     return function(size, tag);
 }
 
-static MBI_COLD void *new_aligned_nothrow_failed(size_t size, size_t alignment, const void *tag)
+static MBI_COLD void *new_aligned_nothrow_failed(size_t size, size_t alignment, const void *tag,
+                                                 const char *name)
 {
     new_aligned_nothrow_function *function;
-    void *symbol = next_operator("_ZnwmSt11align_val_tRKSt9nothrow_t");
+    void *symbol = next_operator(name);
     memcpy(&function, &symbol, sizeof function);
     return function(size, alignment, tag);
 }
 
-static MBI_COLD void *new_slow(size_t size)
+/* Which of the two operators of a kind: the array's ends in the single object's. */
+enum form { SINGLE, ARRAY };
+
+static MBI_COLD void *new_slow(size_t size, enum form form)
 {
+    if (mbi_operators_are_others()) {
+        if (form == ARRAY) {
+            return in_use_new(size);
+        }
+        void *pointer = in_use_malloc(size != 0 ? size : 1);
+        return pointer != NULL ? pointer : new_failed(size, "_Znwm");
+    }
     void *pointer = api_alloc(size, CLASS_ABI_ALIGNED);
     return pointer != NULL ? pointer : new_failed(size, "_Znwm");
 }
 
-/* The fast path returns at once: only the slow one asks whether there was memory. */
-MBI_HOT_INLINE void *new_throwing(size_t size)
+/* NULL when a slow path has to look. */
+MBI_HOT_INLINE void *new_fast(size_t size)
 {
-    if (MBI_UNLIKELY(!size_is_small(size))) {
-        return new_slow(size);
+    if (MBI_UNLIKELY(size - 1 >= mbi_operators_serve.bytes_max)) {
+        return NULL;
     }
     size_t offset = size_class_offset_of_abi_aligned(size);
-    void *pointer = magazine_pop(thread_cache_loaded_at(mbi_thread_cache, offset));
-    return MBI_LIKELY(pointer != NULL) ? pointer : new_slow(size);
+    return magazine_pop(thread_cache_loaded_at(mbi_thread_cache, offset));
+}
+
+/* The fast path returns at once: only the slow one asks whether there was memory. */
+MBI_HOT_INLINE void *new_throwing(size_t size, enum form form)
+{
+    void *pointer = new_fast(size);
+    return MBI_LIKELY(pointer != NULL) ? pointer : new_slow(size, form);
+}
+
+/* Somebody else's operator may throw, which libstdc++'s nothrow form, the next one, catches. */
+static MBI_COLD void *new_nothrow_slow(size_t size, const void *tag, const char *name)
+{
+    void *pointer = mbi_operators_are_others() ? NULL : api_alloc(size, CLASS_ABI_ALIGNED);
+    return pointer != NULL ? pointer : new_nothrow_failed(size, tag, name);
+}
+
+MBI_HOT_INLINE void *new_nothrow(size_t size, const void *tag, const char *name)
+{
+    void *pointer = new_fast(size);
+    return MBI_LIKELY(pointer != NULL) ? pointer : new_nothrow_slow(size, tag, name);
 }
 
 static void *new_aligned(size_t size, size_t alignment)
@@ -85,84 +119,146 @@ static void *new_aligned(size_t size, size_t alignment)
         alignment > ABI_ALIGNMENT_BYTES ? alignment : ABI_ALIGNMENT_BYTES, size);
 }
 
-static void *new_aligned_throwing(size_t size, size_t alignment)
+static MBI_COLD void *new_aligned_by_others(size_t size, size_t alignment, enum form form)
 {
+    if (form == ARRAY) {
+        return in_use_new_aligned(size, alignment);
+    }
+    size_t at_least = alignment > sizeof(void *) ? alignment : sizeof(void *);
+    void *pointer = in_use_aligned_alloc(at_least, round_up(size != 0 ? size : 1, at_least));
+    return pointer != NULL ? pointer
+                           : new_aligned_failed(size, alignment, "_ZnwmSt11align_val_t");
+}
+
+static void *new_aligned_throwing(size_t size, size_t alignment, enum form form)
+{
+    if (MBI_UNLIKELY(mbi_operators_are_others())) {
+        return new_aligned_by_others(size, alignment, form);
+    }
     void *pointer = new_aligned(size, alignment);
     return pointer != NULL ? pointer
                            : new_aligned_failed(size, alignment, "_ZnwmSt11align_val_t");
 }
 
-static void *new_nothrow(size_t size, const void *tag)
+static void *new_aligned_nothrow(size_t size, size_t alignment, const void *tag, const char *name)
 {
-    void *pointer = api_alloc(size, CLASS_ABI_ALIGNED);
-    return pointer != NULL ? pointer : new_nothrow_failed(size, tag);
+    void *pointer = mbi_operators_are_others() ? NULL : new_aligned(size, alignment);
+    return pointer != NULL ? pointer : new_aligned_nothrow_failed(size, alignment, tag, name);
 }
 
-static void *new_aligned_nothrow(size_t size, size_t alignment, const void *tag)
+/* What a form of operator delete ends in, when that is not ours. */
+typedef void delete_function(void *pointer);
+typedef void delete_aligned_function(void *pointer, size_t alignment);
+
+static MBI_COLD void delete_slow(void *pointer, size_t size, delete_function *others)
 {
-    void *pointer = new_aligned(size, alignment);
-    return pointer != NULL ? pointer : new_aligned_nothrow_failed(size, alignment, tag);
+    if (mbi_operators_are_others()) {
+        others(pointer);
+    } else {
+        api_free_sized(pointer, size);
+    }
+}
+
+/* As api_free_sized, but for the constant that it compares with. */
+MBI_HOT_INLINE void delete_object(void *pointer, size_t size, delete_function *others)
+{
+    struct thread_cache *cache = mbi_thread_cache;
+    size_t class = region_dense_class_of(pointer, cache->dense_base);
+    if (MBI_UNLIKELY(class >= mbi_operators_serve.classes)) {
+        if (MBI_UNLIKELY(mbi_operators_serve.classes == 0)) {
+            delete_slow(pointer, size, others);
+            return;
+        }
+        class = region_wide_class_of(pointer);
+        if (class >= SIZE_CLASS_COUNT) {
+            api_free_foreign(cache, pointer, size);
+            return;
+        }
+    }
+    thread_cache_free(cache, pointer, class, size);
+}
+
+static void delete_aligned(void *pointer, size_t size, size_t alignment,
+                           delete_aligned_function *others)
+{
+    if (MBI_UNLIKELY(mbi_operators_are_others())) {
+        others(pointer, alignment);
+        return;
+    }
+    api_free_sized(pointer, size);
+}
+
+/* What the aligned operator delete ends in: memory of aligned_alloc. */
+static void free_aligned(void *pointer, size_t alignment)
+{
+    (void)alignment;
+    in_use_free(pointer);
 }
 
 /* operator new and new[]: plain, nothrow, aligned, aligned nothrow. */
-#define DEFINE_NEW(word, mangled)                                                                  \
+#define DEFINE_NEW(word, mangled, form)                                                            \
     void *word(size_t size) OPERATOR(mangled "m");                                                 \
     void *word(size_t size)                                                                        \
     {                                                                                              \
-        return new_throwing(size);                                                                 \
+        return new_throwing(size, form);                                                           \
     }                                                                                              \
     void *word##_nothrow(size_t size, const void *tag) OPERATOR(mangled "mRKSt9nothrow_t");        \
     void *word##_nothrow(size_t size, const void *tag)                                             \
     {                                                                                              \
-        return new_nothrow(size, tag);                                                             \
+        return new_nothrow(size, tag, mangled "mRKSt9nothrow_t");                                  \
     }                                                                                              \
     void *word##_aligned(size_t size, size_t alignment) OPERATOR(mangled "mSt11align_val_t");      \
     void *word##_aligned(size_t size, size_t alignment)                                            \
     {                                                                                              \
-        return new_aligned_throwing(size, alignment);                                              \
+        return new_aligned_throwing(size, alignment, form);                                        \
     }                                                                                              \
     void *word##_aligned_nothrow(size_t size, size_t alignment, const void *tag)                   \
         OPERATOR(mangled "mSt11align_val_tRKSt9nothrow_t");                                        \
     void *word##_aligned_nothrow(size_t size, size_t alignment, const void *tag)                   \
     {                                                                                              \
-        return new_aligned_nothrow(size, alignment, tag);                                          \
+        return new_aligned_nothrow(size, alignment, tag, mangled "mSt11align_val_tRKSt9nothrow_t"); \
     }
 
-/* operator delete and delete[]: every form frees by the address; the size is for checked mode. */
-#define DEFINE_DELETE(word, mangled)                                                               \
+/*
+ * operator delete and delete[]: every form frees by the address; the size is for checked mode. With
+ * others' operators the plain form of a kind ends in `plain`, and the other forms in the kind's own.
+ */
+#define DEFINE_DELETE(word, mangled, plain, plain_aligned, own, own_aligned)                       \
     void word(void *pointer) OPERATOR(mangled "Pv");                                               \
     void word(void *pointer)                                                                       \
     {                                                                                              \
-        api_free(pointer);                                                                         \
+        delete_object(pointer, CHECKED_SIZE_UNKNOWN, plain);                                       \
     }                                                                                              \
     void word##_sized(void *pointer, size_t size) OPERATOR(mangled "Pvm");                         \
     void word##_sized(void *pointer, size_t size)                                                  \
     {                                                                                              \
-        api_free_sized(pointer, size);                                                             \
+        delete_object(pointer, size, own);                                                         \
     }                                                                                              \
     void word##_nothrow(void *pointer) OPERATOR(mangled "PvRKSt9nothrow_t");                       \
     void word##_nothrow(void *pointer)                                                             \
     {                                                                                              \
-        api_free(pointer);                                                                         \
+        delete_object(pointer, CHECKED_SIZE_UNKNOWN, own);                                         \
     }                                                                                              \
-    void word##_aligned(void *pointer) OPERATOR(mangled "PvSt11align_val_t");                      \
-    void word##_aligned(void *pointer)                                                             \
+    void word##_aligned(void *pointer, size_t alignment) OPERATOR(mangled "PvSt11align_val_t");    \
+    void word##_aligned(void *pointer, size_t alignment)                                           \
     {                                                                                              \
-        api_free(pointer);                                                                         \
+        delete_aligned(pointer, CHECKED_SIZE_UNKNOWN, alignment, plain_aligned);                   \
     }                                                                                              \
-    void word##_sized_aligned(void *pointer, size_t size) OPERATOR(mangled "PvmSt11align_val_t");  \
-    void word##_sized_aligned(void *pointer, size_t size)                                          \
+    void word##_sized_aligned(void *pointer, size_t size, size_t alignment)                        \
+        OPERATOR(mangled "PvmSt11align_val_t");                                                    \
+    void word##_sized_aligned(void *pointer, size_t size, size_t alignment)                        \
     {                                                                                              \
-        api_free_sized(pointer, size);                                                             \
+        delete_aligned(pointer, size, alignment, own_aligned);                                     \
     }                                                                                              \
-    void word##_aligned_nothrow(void *pointer)                                                     \
+    void word##_aligned_nothrow(void *pointer, size_t alignment)                                   \
         OPERATOR(mangled "PvSt11align_val_tRKSt9nothrow_t");                                       \
-    void word##_aligned_nothrow(void *pointer)                                                     \
+    void word##_aligned_nothrow(void *pointer, size_t alignment)                                   \
     {                                                                                              \
-        api_free(pointer);                                                                         \
+        delete_aligned(pointer, CHECKED_SIZE_UNKNOWN, alignment, own_aligned);                     \
     }
 
-DEFINE_NEW(mbi_new, "_Znw")
-DEFINE_NEW(mbi_new_array, "_Zna")
-DEFINE_DELETE(mbi_delete, "_Zdl")
-DEFINE_DELETE(mbi_delete_array, "_Zda")
+DEFINE_NEW(mbi_new, "_Znw", SINGLE)
+DEFINE_NEW(mbi_new_array, "_Zna", ARRAY)
+DEFINE_DELETE(mbi_delete, "_Zdl", in_use_free, free_aligned, in_use_delete, in_use_delete_aligned)
+DEFINE_DELETE(mbi_delete_array, "_Zda", in_use_delete, in_use_delete_aligned, in_use_delete_array,
+              in_use_delete_array_aligned)

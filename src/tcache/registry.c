@@ -322,17 +322,10 @@ void mbi_registry_retire(struct thread_cache *cache)
 MBI_UNSEEN_BY_TSAN void walk_once(
     void (*visit)(const struct thread_cache *cache, void *argument), void *argument)
 {
-    bool rcu = !without_rcu && mbi_epochs_in_use();
-    if (rcu) {
-        mbi_epochs_read_lock();
-    }
     struct cds_list_head *node;
     cds_list_for_each_rcu(node, &active) {
         MBI_TSAN_SEES_PUBLISHED(node);
         visit(cds_list_entry(node, struct thread_cache, node), argument);
-    }
-    if (rcu) {
-        mbi_epochs_read_unlock();
     }
 }
 
@@ -360,10 +353,12 @@ void mbi_registry_walk(void (*before)(void *argument),
                        void *argument)
 {
     struct cancelling cancelling = mbi_lock_forbid_cancel();
-    if (!without_rcu) {
-        (void)mbi_epochs_load(); /* first: while a walk is counted, threads may wait for its end */
-    }
+    /* Loaded first: while a walk is counted, threads may wait for its end. */
+    bool rcu = !without_rcu && mbi_epochs_load();
     begin_walk();
+    if (rcu) {
+        mbi_epochs_read_lock(); /* before the sums: a thread's first may allocate */
+    }
     for (int turn = 0; turn < WALK_TURNS_MAX; turn++) {
         /* acquire [CHANGE-LOAD]: pairs with [CHANGE-END]. */
         uint64_t seen = atomic_load_explicit(&changes, memory_order_acquire);
@@ -374,6 +369,9 @@ void mbi_registry_walk(void (*before)(void *argument),
         if (now == seen && seen % 2 == 0) {
             break;
         }
+    }
+    if (rcu) {
+        mbi_epochs_read_unlock();
     }
     end_walk();
     mbi_lock_allow_cancel(cancelling);

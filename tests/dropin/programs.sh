@@ -41,6 +41,40 @@ contract | operators)
     run "$(dirname "$mbrun")/dropin_$program"
     expect "$program hold$([ $program = contract ] && echo s)"
     ;;
+answers)
+    # As the C library answers, so does the drop-in, also where the pools have no place for it.
+    answers=$(dirname "$mbrun")/dropin_answers
+    "$answers" all >"$work/expected"
+    [ "$(wc -l <"$work/expected")" -gt 80 ] || fail "asks too little"
+    for environment in MB_STATS=1 MB_CHECK=double_free; do
+        env "$environment" "$mbrun" "$answers" all >"$work/stdout" 2>"$work/stderr" || fail "exit status $?"
+        diff "$work/expected" "$work/stdout" >&2 || fail "the C library (<) and the drop-in (>) differ"
+    done
+    MB_DECAY_MS=-1 run "$answers" figures
+    expect "figures hold"
+    [ "$("$mbrun" "$answers" sized 2>/dev/null)" = "sizes hold" ] || fail "sized"
+    [ "$("$mbrun" "$answers" names 2>/dev/null)" = "names hold" ] || fail "names"
+    run "$answers" document
+    python3 -c '
+import sys, xml.etree.ElementTree as tree
+root = tree.parse(sys.argv[1]).getroot()
+assert root.tag == "malloc" and root.find("heap") is not None and root.find("system") is not None
+pools = {int(p.get("size")): int(p.get("live")) for p in root.find("pools")}
+assert all(pools[size] >= 8 for size in range(32, 513, 16)) and sum(pools.values()) >= 511, pools' "$work/stdout" || fail "malloc_info"
+    grep -q '^Total (incl. mmap):' "$work/stderr" || fail "malloc_stats says nothing of large objects"
+    [ "$(grep -c '^MemoryBucket: reserved' "$work/stderr")" -eq 2 ] || fail "malloc_stats says nothing of the pools"
+    ;;
+partial)
+    unset MB_STATS
+    programs=0
+    for partial in "$(dirname "$mbrun")"/dropin_partial_*; do
+        "$partial" >"$work/stdout" 2>"$work/stderr" || fail "$partial: exit status $? on the C library"
+        "$mbrun" "$partial" >"$work/stdout" 2>"$work/stderr" || fail "$partial: exit status $?"
+        expect "parts hold"
+        programs=$((programs + 1))
+    done
+    [ $programs -eq 8 ] || fail "there are $programs programs"
+    ;;
 plugins)
     MB_STATS=1 "$mbrun" "$(dirname "$mbrun")/dropin_plugins" >"$work/stdout" 2>"$work/stderr" || fail "exit status $?"
     expect "plugins hold"
