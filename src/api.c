@@ -231,8 +231,15 @@ void *mbi_api_aligned_alloc(size_t alignment, size_t size)
         mbi_thread_cache_count_large(1, 0);
         return mbi_large_aligned_alloc(alignment, size);
     }
-    struct slot *slot = mbi_thread_cache_take(class);
-    return slot != NULL ? slot : mbi_thread_cache_spill(class, alignment);
+    int saved_errno = errno;
+    void *pointer = mbi_thread_cache_take(class);
+    if (pointer == NULL) {
+        pointer = mbi_thread_cache_spill(class, alignment);
+    }
+    if (pointer != NULL) {
+        errno = saved_errno;
+    }
+    return pointer;
 }
 
 size_t mb_usable_size(const void *pointer)
