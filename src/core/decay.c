@@ -6,6 +6,8 @@
 #include "core/os.h"
 #include "core/trim.h"
 
+#include <errno.h>
+
 #define MILLISECOND_NS UINT64_C(1000000)
 /* The coarse clock goes in steps of a timer tick, 1 to 10 ms. */
 #define COARSE_NS (10 * MILLISECOND_NS)
@@ -145,11 +147,8 @@ static void step_by_volume(void)
     }
 }
 
-uint64_t mbi_decay_poll(void)
+static uint64_t poll_pending(void)
 {
-    if (mbi_config.decay_ms < 0 || !pools_pending()) {
-        return UINT64_MAX;
-    }
     if (mbi_config.decay_ms != 0 && MBI_UNLIKELY(mbi_excess_is_due())) {
         if (mbi_trim_try_lock()) {
             step_by_volume();
@@ -175,6 +174,18 @@ uint64_t mbi_decay_poll(void)
     }
     mbi_trim_unlock();
     return due > now_ns ? due - now_ns : 0;
+}
+
+/* The kernel refuses to give pages back that are locked in memory: not what the caller asked for. */
+uint64_t mbi_decay_poll(void)
+{
+    if (mbi_config.decay_ms < 0 || !pools_pending()) {
+        return UINT64_MAX;
+    }
+    int saved_errno = errno;
+    uint64_t wait_ns = poll_pending();
+    errno = saved_errno;
+    return wait_ns;
 }
 
 struct decay_totals mbi_decay_totals(void)

@@ -26,6 +26,7 @@ void mbi_decay_init(void);
 /*
  * Does a step if one is due and nobody else is at it. Takes locks and calls the kernel; allocates
  * nothing. Returns nanoseconds until the next step is due, UINT64_MAX when nothing is pending.
+ * Preserves errno.
  */
 uint64_t mbi_decay_poll(void);
 

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 
 struct lock mbi_locks[LOCK_COUNT];
 
@@ -18,6 +19,7 @@ static struct {
     _Alignas(ISOLATION_BYTES) _Atomic uint32_t closed;
     _Atomic uintptr_t closer;
     int cancel_type; /* the closer's, while it is closed */
+    unsigned depth;  /* the closer's forks: one more for each in a handler that interrupted another */
 } gate;
 
 /*
@@ -225,25 +227,56 @@ void mbi_lock_set_patient(bool patient)
     held.patient = patient;
 }
 
-static void gate_close(void)
+/* For a change of the gate that a signal handler, which may fork itself, finds made or not begun. */
+static sigset_t signals_block(void)
 {
-    for (;;) {
-        uint32_t open = 0;
-        /* seq_cst [GATE-CLOSE]: pairs with [GATE-LOOK] as lock.h says; on failure it is waited. */
-        if (atomic_compare_exchange_strong_explicit(&gate.closed, &open, 1, memory_order_seq_cst,
-                                                    memory_order_relaxed)) {
-            break;
-        }
-        gate_wait();
+    sigset_t all;
+    sigset_t before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    return before;
+}
+
+static void signals_restore(const sigset_t *before)
+{
+    pthread_sigmask(SIG_SETMASK, before, NULL);
+}
+
+static bool gate_try_close(int cancel_type)
+{
+    uint32_t open = 0;
+    if (is_closer()) { /* a signal interrupted this thread's fork, and its handler forks */
+        gate.depth++;
+        return true;
+    }
+    /* seq_cst [GATE-CLOSE]: pairs with [GATE-LOOK] as lock.h says; on failure it is waited. */
+    if (!atomic_compare_exchange_strong_explicit(&gate.closed, &open, 1, memory_order_seq_cst,
+                                                 memory_order_relaxed)) {
+        return false;
     }
     atomic_store_explicit(&gate.closer, self(), memory_order_relaxed); /* [CLOSER] */
+    gate.depth = 1;
+    gate.cancel_type = cancel_type;
+    return true;
+}
+
+static void gate_close(int cancel_type)
+{
+    bool closed = false;
+    while (!closed) {
+        sigset_t before = signals_block();
+        closed = gate_try_close(cancel_type);
+        signals_restore(&before);
+        if (!closed) {
+            gate_wait();
+        }
+    }
 }
 
 void mbi_lock_close_gate(void)
 {
     int cancel_type = mbi_lock_defer_cancel(); /* until it is open again */
-    gate_close();
-    gate.cancel_type = cancel_type;
+    gate_close(cancel_type);
     for (unsigned name = 0; name < LOCK_COUNT; name++) {
         struct lock *lock = &mbi_locks[name];
         /* seq_cst [LOCK-LOOK]: pairs with [LOCK-TAKE] as lock.h says, and acquires what [LOCK-GIVE]
@@ -258,14 +291,21 @@ void mbi_lock_close_gate(void)
 
 void mbi_lock_open_gate(void)
 {
+    sigset_t before = signals_block();
     int cancel_type = gate.cancel_type;
-    atomic_store_explicit(&gate.closer, 0, memory_order_relaxed); /* [CLOSER] */
-    /* seq_cst [GATE-OPEN]: pairs with [GATE-LOOK]; what was deferred while it was closed is looked
-     * for after it. */
-    if (atomic_exchange_explicit(&gate.closed, 0, memory_order_seq_cst) == 2) {
-        mbi_os_wake(&gate.closed, INT32_MAX);
+    bool opens = --gate.depth == 0;
+    if (opens) {
+        atomic_store_explicit(&gate.closer, 0, memory_order_relaxed); /* [CLOSER] */
+        /* seq_cst [GATE-OPEN]: pairs with [GATE-LOOK]; what was deferred while it was closed is
+         * looked for after it. */
+        if (atomic_exchange_explicit(&gate.closed, 0, memory_order_seq_cst) == 2) {
+            mbi_os_wake(&gate.closed, INT32_MAX);
+        }
     }
-    mbi_lock_restore_cancel(cancel_type);
+    signals_restore(&before);
+    if (opens) {
+        mbi_lock_restore_cancel(cancel_type);
+    }
 }
 
 void mbi_lock_free_in_child(void)

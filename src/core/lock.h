@@ -78,7 +78,8 @@ bool mbi_lock_has_any(void);
 /*
  * Around a fork, in the thread that forks. Close returns when no other thread holds a lock; until
  * the gate is open again only this thread gets any, and leaves their words alone. The child frees
- * what the others had taken for an instant.
+ * what the others had taken for an instant. Pairs may nest, as a signal handler may fork in the
+ * middle of a fork: the last open counts.
  */
 void mbi_lock_close_gate(void);
 void mbi_lock_free_in_child(void);

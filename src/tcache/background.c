@@ -24,7 +24,6 @@
 static pthread_mutex_t control = PTHREAD_MUTEX_INITIALIZER;
 /* Under `control`; in a child there is nobody else. */
 static bool running;
-static bool started_ever; /* else the child of a fork has nothing to make anew */
 static pthread_t thread;
 
 /* The sleep, which stop ends. Nobody holds its mutex for longer than a flag takes. */
@@ -98,7 +97,6 @@ int mbi_background_start(void)
     int saved_errno = errno;
     struct cancelling cancelling = mbi_lock_forbid_cancel();
     pthread_mutex_lock(&control);
-    started_ever = true;
     int error = running ? 0 : create_thread();
     running = running || error == 0;
     pthread_mutex_unlock(&control);
@@ -123,11 +121,13 @@ void mbi_background_stop(void)
     mbi_lock_allow_cancel(cancelling);
 }
 
+/*
+ * Another thread may have had them, `control` also in a process that never had the background
+ * thread: who stops none takes it, too. They lie beside what a child writes anyway.
+ */
 void mbi_background_reset_in_child(void)
 {
-    if (started_ever) {
-        control = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
-        sleeping.mutex = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
-        running = false;
-    }
+    control = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+    sleeping.mutex = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+    running = false;
 }

@@ -13,6 +13,7 @@
 /* NOLINTBEGIN(bugprone-reserved-identifier): the names are the C library's */
 void _IO_list_lock(void) __attribute__((weak));
 void _IO_list_unlock(void) __attribute__((weak));
+void _IO_list_resetlock(void) __attribute__((weak));
 /* NOLINTEND(bugprone-reserved-identifier) */
 
 static void fork_prepare(void)
@@ -28,7 +29,7 @@ static void fork_parent(void)
     mbi_lock_open_gate();
     mbi_pools_free_deferred();
     if (checked_is_on() && _IO_list_unlock != NULL) {
-        _IO_list_unlock(); /* the child's has been made anew by the C library */
+        _IO_list_unlock();
     }
 }
 
@@ -41,6 +42,9 @@ static void fork_child(void)
     mbi_background_reset_in_child();
     mbi_lock_open_gate();
     mbi_pools_free_deferred();
+    if (checked_is_on() && _IO_list_resetlock != NULL) {
+        _IO_list_resetlock(); /* the C library does so where it has seen a second thread only */
+    }
 }
 
 void mbi_fork_register(void)

@@ -6,7 +6,9 @@
  * The linker puts a function between two of the library's which, at the place in question, raises the
  * signal: while a pool's lock is held (carve), the trim lock and a pool's (sort), the registry's and a
  * pool's (retire), the one of startup (start), and in the middle of an exchange of magazines, under no
- * lock (exchange). Parent and child go on with what was interrupted, too.
+ * lock (exchange). Or fork handlers do, in the middle of another fork (fork): one that is registered
+ * before the library's, and so runs while the gate is closed. Parent and child go on with what was
+ * interrupted, too.
  */
 #include "testing.h"
 
@@ -112,6 +114,32 @@ void __wrap_mbi_pool_push_batch(struct pool *pool, uint64_t chain, struct transf
     __real_mbi_pool_push_batch(pool, chain, counts);
 }
 
+static void interrupt_fork(void)
+{
+    interrupt("fork");
+}
+
+static void register_handlers(void)
+{
+    pthread_atfork(interrupt_fork, NULL, NULL);
+}
+__attribute__((section(".preinit_array"), used)) static void (*const preinit)(void) =
+    register_handlers;
+
+static void fork_and_wait(void)
+{
+    pid_t pid = fork();
+    CHECK(pid >= 0, "fork");
+    if (pid == 0) {
+        alarm(CHILD_SECONDS);
+        use_every_size();
+        CHECK(!pools_have_deferred(), "the gate is still closed");
+        _exit(0);
+    }
+    int status;
+    CHECK(waitpid(pid, &status, 0) == pid && status == 0, "child: status %x", (unsigned)status);
+}
+
 static void *allocate_and_exit(void *argument)
 {
     static void *objects[3000];
@@ -121,7 +149,7 @@ static void *allocate_and_exit(void *argument)
 
 int main(int argc, char **argv)
 {
-    CHECK(argc == 2, "usage: fork_signal carve|sort|retire|start|exchange");
+    CHECK(argc == 2, "usage: fork_signal carve|sort|retire|start|exchange|fork");
     where = argv[1];
     struct sigaction action = { .sa_handler = fork_in_handler };
     CHECK(sigaction(SIGUSR1, &action, NULL) == 0, "sigaction");
@@ -130,6 +158,7 @@ int main(int argc, char **argv)
     static void *objects[MANY];
     use_objects(objects, MANY, 512);
     (void)mb_trim(0);
+    fork_and_wait();
     pthread_join(start_thread(allocate_and_exit, NULL), NULL);
     use_objects(objects, MANY, 512);
     check_accounting(0);

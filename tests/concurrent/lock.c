@@ -172,6 +172,24 @@ static void fork_waits_for_fork(void)
     do_beside(open_gate);
 }
 
+/* As when a signal handler forks in the middle of a fork: it is open when both have ended. */
+static void fork_within_fork(void)
+{
+    mbi_lock_close_gate();
+    mbi_lock_close_gate();
+    CHECK(mbi_lock_acquire(LOCK_POOLS), "who closed it gets any lock");
+    mbi_lock_release(LOCK_POOLS);
+    mbi_lock_open_gate();
+    CHECK(!is_cancellable(), "a thread that still forks can be cancelled");
+    begin_beside(take_patiently);
+    usleep(50000);
+    CHECK(sem_trywait(&done) != 0, "the inner fork opened the gate of the outer one");
+    mbi_lock_open_gate();
+    CHECK(is_cancellable(), "a thread that has forked cannot be cancelled");
+    end_beside();
+    do_beside(alone);
+}
+
 int main(void)
 {
     pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, NULL);
@@ -185,6 +203,7 @@ int main(void)
     holder_is_not_refused();
     patient_waits_for_the_gate();
     fork_waits_for_fork();
+    fork_within_fork();
     begin_beside(NULL);
     pthread_join(other, NULL);
     return 0;
