@@ -17,7 +17,7 @@
 
 enum block_set {
     BLOCKS_HERE,  /* that have slots here */
-    BLOCKS_OPEN,  /* of these, that are not sealed */
+    BLOCKS_OPEN,  /* of these, that have one that overlaps no sealed block */
     BLOCKS_READY, /* of these, where some lie on pages in use only */
     BLOCKS_GONE,  /* whose pages were all given back and are not sealed */
     BLOCK_SETS

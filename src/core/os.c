@@ -122,14 +122,14 @@ bool mbi_os_release(void *start, size_t bytes)
 
 bool mbi_os_seal(void *start, size_t bytes)
 {
-    /* All flags as the rest has them: later it is one mapping with its neighbours again. */
+    /* All as mbi_os_map_at and small pages have it: later it is one mapping with its neighbours. */
     int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED | MAP_STACK;
     void *sealed = mmap(start, bytes, PROT_READ, flags, -1, 0);
     if (sealed == MAP_FAILED) {
         return false;
     }
     (void)madvise(sealed, bytes, MADV_DONTDUMP);
-    (void)madvise(sealed, bytes, MADV_NOHUGEPAGE); /* what MAP_STACK does not say before Linux 6.7 */
+    (void)madvise(sealed, bytes, MADV_NOHUGEPAGE); /* before Linux 6.7 MAP_STACK does not say so */
     return true;
 }
 

@@ -107,17 +107,17 @@ bool mbi_pool_end_span_early_locked(struct pool *pool)
 }
 
 /*
- * The map of what is sorted grows with the span from its first MiB on: when the kernel refuses
- * memory it would refuse that for the map too, and nothing could go back. Trim tries again what
- * fails here.
+ * The map of what is sorted grows with the span, from the first MiB of all pools together on: when
+ * the kernel refuses memory it would refuse that for the map too, and nothing could go back. Trim
+ * tries again what fails here.
  */
 static void pool_cover_locked(struct pool *pool)
 {
-    enum { SMALL_SPAN_BYTES = 1 << 20 };
+    enum { SMALL_PROCESS_BYTES = 1 << 20 };
     struct sorted *sorted = pool_carved_span(pool);
     size_t bytes = (size_t)(pool->commit_end - sorted->first);
     size_t slots = bytes / pool->slot_bytes;
-    if (pool->commit_end > sorted->first && bytes >= SMALL_SPAN_BYTES) {
+    if (pool->commit_end > sorted->first && mbi_limit_committed() >= SMALL_PROCESS_BYTES) {
         (void)mbi_sorted_cover(sorted, slots < sorted->slots_max ? slots : sorted->slots_max);
     }
 }

@@ -18,7 +18,8 @@
  *   pages_released = bits that are set in the blocks' released; only slots overlap them that are
  *   here, or away with the page next to it, which is being given back
  *   a block's ready = its slots that are here and overlap none of those pages
- *   BLOCKS_HERE = blocks with slots; BLOCKS_OPEN = those of them that are not sealed
+ *   BLOCKS_HERE = blocks with slots; BLOCKS_OPEN = those of them that are not sealed,
+ *   and have a slot that does not end in a sealed one
  *   BLOCKS_READY = blocks with ready ones
  *   BLOCKS_GONE = blocks whose pages were all given back, and that are not sealed
  *

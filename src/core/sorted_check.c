@@ -17,7 +17,7 @@ static bool block_check(const struct sorted *sorted, size_t block, size_t *slots
     return here == block_at(sorted, block)->slots && ready == block_at(sorted, block)->ready
            && block_map_has(sorted->map, BLOCKS_HERE, block) == (here != 0)
            && block_map_has(sorted->map, BLOCKS_OPEN, block)
-                  == (here != 0 && !block_is_sealed(sorted, block))
+                  == block_is_open(sorted, block)
            && block_map_has(sorted->map, BLOCKS_READY, block) == (ready != 0)
            && block_map_has(sorted->map, BLOCKS_GONE, block) == block_is_gone(sorted, block);
 }

@@ -93,6 +93,11 @@ static inline void bits_assign(struct sorted *sorted, size_t begin, size_t end, 
     }
 }
 
+static inline bool slot_is_here(const struct sorted *sorted, size_t index)
+{
+    return (sorted->bits[index / WORD_BITS] >> index % WORD_BITS & 1U) != 0;
+}
+
 static inline struct sorted_block *block_at(const struct sorted *sorted, size_t block)
 {
     return block_map_at(sorted->map, block);
@@ -116,6 +121,18 @@ static inline bool block_is_gone(const struct sorted *sorted, size_t block)
     return block_at(sorted, block)->released == all_pages && !block_at(sorted, block)->sealed;
 }
 
+/* It has a slot that overlaps no sealed block: only its last one may end in the next. */
+static inline bool block_is_open(const struct sorted *sorted, size_t block)
+{
+    const struct sorted_block *it = block_at(sorted, block);
+    if (it->slots != 1 || !block_is_sealed(sorted, block + 1)) {
+        return it->slots != 0 && !it->sealed;
+    }
+    size_t last = block_end_slot(sorted, block) - 1;
+    bool crosses = slot_pages(sorted, last).end > (block + 1) * pages_per_block(sorted);
+    return !it->sealed && !(crosses && slot_is_here(sorted, last));
+}
+
 /* A block has got so many more slots, and so many more that are ready; fewer, if negative. */
 static inline void block_add(struct sorted *sorted, size_t block, ptrdiff_t slots, ptrdiff_t ready)
 {
@@ -123,14 +140,9 @@ static inline void block_add(struct sorted *sorted, size_t block, ptrdiff_t slot
     it->slots = (uint16_t)(it->slots + slots);
     it->ready = (uint16_t)(it->ready + ready);
     block_map_assign(sorted->map, BLOCKS_HERE, block, it->slots != 0);
-    block_map_assign(sorted->map, BLOCKS_OPEN, block, it->slots != 0 && !it->sealed);
+    block_map_assign(sorted->map, BLOCKS_OPEN, block, block_is_open(sorted, block));
     block_map_assign(sorted->map, BLOCKS_READY, block, it->ready != 0);
     block_map_assign(sorted->map, BLOCKS_GONE, block, block_is_gone(sorted, block));
-}
-
-static inline bool slot_is_here(const struct sorted *sorted, size_t index)
-{
-    return (sorted->bits[index / WORD_BITS] >> index % WORD_BITS & 1U) != 0;
 }
 
 static inline bool slot_is_ready(const struct sorted *sorted, size_t index)
@@ -143,7 +155,8 @@ static inline bool slot_is_ready(const struct sorted *sorted, size_t index)
  * Puts the slots [begin, end) here or takes them away, block by block. Either they all overlap
  * pages that were given back (`gone`), or none but perhaps the first and the last does.
  */
-static inline void slots_assign(struct sorted *sorted, size_t begin, size_t end, bool here, bool gone)
+static inline void slots_assign(struct sorted *sorted, size_t begin, size_t end, bool here,
+                                bool gone)
 {
     size_t last = end - 1;
     size_t first = begin;

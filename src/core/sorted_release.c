@@ -136,6 +136,14 @@ static char *block_start(const struct sorted *sorted, size_t block)
     return sorted->first + block * SORTED_BLOCK_BYTES;
 }
 
+/* Its last slot may end in a block that was sealed, or no longer is. */
+static void look_at_block_before(struct sorted *sorted, size_t block)
+{
+    if (block != 0) {
+        block_add(sorted, block - 1, 0, 0);
+    }
+}
+
 bool mbi_sorted_unseal(struct sorted *sorted, size_t block)
 {
     if (!mbi_os_unseal(block_start(sorted, block), SORTED_BLOCK_BYTES)) {
@@ -144,6 +152,7 @@ bool mbi_sorted_unseal(struct sorted *sorted, size_t block)
     }
     block_at(sorted, block)->sealed = false;
     seals_add(seals_around(sorted, block, block + 1) - 1);
+    look_at_block_before(sorted, block);
     return true;
 }
 
@@ -186,4 +195,5 @@ void mbi_sorted_end_seal(struct sorted *sorted, struct page_run run, bool sealed
         block_at(sorted, block)->sealed = true;
         block_add(sorted, block, 0, 0);
     }
+    look_at_block_before(sorted, begin);
 }

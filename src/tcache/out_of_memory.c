@@ -1,6 +1,7 @@
 /* out_of_memory: other pools, the system allocator, trimming, the handler. */
 #include "tcache/out_of_memory.h"
 
+#include "core/centre.h"
 #include "core/large.h"
 #include "core/limit.h"
 #include "core/region.h"
@@ -73,13 +74,50 @@ static void *serve_elsewhere(size_t class, size_t alignment_bytes)
  */
 enum { UNCHARGE_AT_ONCE_BYTES = 16 << 20 };
 
-static struct slot *take_uncharged(size_t class)
+static struct slot *take_if_uncharged(size_t class)
 {
-    bool refused = mbi_pool_commit_was_refused();
-    mbi_pool_forget_refused_commit();
-    return refused && mbi_uncharge(1, SEALS_REFUSED_MAX, UNCHARGE_AT_ONCE_BYTES) != 0
+    return mbi_uncharge(1, SEALS_REFUSED_MAX, UNCHARGE_AT_ONCE_BYTES) != 0
                ? mbi_thread_cache_take(class)
                : NULL;
+}
+
+/*
+ * And where that is nothing, what is pending goes back first. Larger pools would serve the request
+ * as they are, but smaller objects then use up the memory of larger ones. So many steps for a
+ * request at most; the next one goes on.
+ */
+enum { STEPS_AT_ONCE = 16 };
+static _Atomic bool steps_are_left;
+
+static struct slot *take_what_is_pending(size_t class)
+{
+    struct trim_turn turn;
+    struct slot *slot = NULL;
+    bool more = true;
+    mbi_trim_begin_turn(&turn);
+    for (int steps = 0; slot == NULL && more && steps < STEPS_AT_ONCE; steps++) {
+        size_t bytes = 0;
+        more = mbi_trim_pending(&turn, &bytes);
+        slot = bytes != 0 ? take_if_uncharged(class) : NULL;
+    }
+    flag_set(&steps_are_left, more);
+    return slot;
+}
+
+/* The centre holds more than a thread may not have told. */
+static bool much_is_pending(void)
+{
+    return flag_is_set(&steps_are_left) || centre_bytes() >= CENTRE_TELL_BYTES;
+}
+
+static struct slot *take_uncharged(size_t class)
+{
+    if (!mbi_pool_commit_was_refused()) {
+        return NULL;
+    }
+    mbi_pool_forget_refused_commit();
+    struct slot *slot = take_if_uncharged(class);
+    return slot == NULL && much_is_pending() ? take_what_is_pending(class) : slot;
 }
 
 /* One try with everything but the program's help. */

@@ -4,8 +4,8 @@
  * Ladder: above registry. Callers: the thread caches' slow paths, through mbi_thread_cache_spill.
  *
  * In this order, until something serves the request:
- *   0. when the kernel refused to commit memory: what was given back is uncharged, and the pool
- *      tries again
+ *   0. when the kernel refused to commit memory: what was given back is uncharged, or some of what
+ *      is pending given back and uncharged, and the pool tries again
  *   1. the next larger pools with slots aligned alike
  *   2. the system allocator; not when the memory limit was reached, which it would evade. While
  *      another thread forks the pools are closed (core/lock.h), and it comes first, limit or not

@@ -175,6 +175,25 @@ Test(region, an_extent_grows_in_pieces_and_is_one_mapping)
     cr_assert_not(mbi_extent_grow(&extent, extent.first + BYTES + STEP, false));
 }
 
+/* Or each that was sealed once would cost the process a mapping for ever. */
+Test(region, what_was_sealed_is_one_mapping_with_its_neighbours_again)
+{
+    enum { BYTES = 8 << 20, PART = 64 << 10 };
+    struct extent extent = new_extent(BYTES);
+    cr_assert(mbi_extent_grow(&extent, extent.first + BYTES, false));
+    memset(extent.first, 1, BYTES);
+    for (char *part = extent.first + PART; part < extent.mapped_end; part += (size_t)4 * PART) {
+        cr_assert(mbi_os_seal(part, PART));
+        cr_assert_eq(*part, 0);
+    }
+    cr_assert_gt(mappings_in(extent.first, extent.first + BYTES), BYTES / PART / 4);
+    for (char *part = extent.first + PART; part < extent.mapped_end; part += (size_t)4 * PART) {
+        cr_assert(mbi_os_unseal(part, PART));
+        *part = 1;
+    }
+    cr_assert_eq(mappings_in(extent.first, extent.first + BYTES), 1);
+}
+
 Test(region, an_extent_ends_where_somebody_elses_memory_is)
 {
     enum { PAGES = 40 };

@@ -399,6 +399,38 @@ Test(sorted, who_may_not_unseal_takes_what_is_open)
     cr_assert_eq(mbi_sorted_seals(), 1);
 }
 
+/* Also where the lowest open block has only a slot that ends in a sealed one. */
+Test(sorted, who_may_not_unseal_is_not_stopped_by_a_slot_that_ends_there)
+{
+    enum { SLOT = 200, ENDS_THERE = 2 * SORTED_BLOCK_BYTES / SLOT, SEALED = 2 };
+    enum { FURTHER = 100 * PAGE / SLOT, FURTHER_END = 101 * PAGE / SLOT + 1 };
+    char *memory = mbi_os_map(SPAN_BYTES);
+    cr_assert_not_null(memory);
+    begin_at(memory, SLOT, SPAN_BYTES);
+    for (size_t index = ENDS_THERE; index * SLOT < 4 * SORTED_BLOCK_BYTES; index++) {
+        mbi_sorted_add(&sorted, index);
+    }
+    gone(next_run(SIZE_MAX));
+    size_t from = 0;
+    struct page_run run = mbi_sorted_begin_seal(&sorted, &from, SEALED);
+    cr_assert_eq(run.end - run.begin, SEALED * SORTED_BLOCK_BYTES / PAGE);
+    mbi_sorted_end_seal(&sorted, run, true);
+    /* All of a page of an open block, which was given back and can be used. */
+    for (size_t index = FURTHER; index < FURTHER_END; index++) {
+        mbi_sorted_add(&sorted, index);
+    }
+    gone(next_run(SIZE_MAX));
+    cr_assert(mbi_sorted_check(&sorted));
+
+    cr_assert_eq(munmap(memory, 4 * SORTED_BLOCK_BYTES), 0); /* so that mprotect fails */
+    uint32_t out[1];
+    size_t pages = SIZE_MAX;
+    cr_assert_eq(mbi_sorted_take(&sorted, 1, out, &pages), 1, "of what is open");
+    cr_assert_geq(out[0], FURTHER);
+    cr_assert(sorted.unseal_refused);
+    cr_assert(mbi_sorted_check(&sorted));
+}
+
 Test(sorted, nothing_is_taken_where_nothing_is)
 {
     begin(64);
