@@ -15,6 +15,7 @@
  */
 #include "core/config.h"
 #include "core/large.h"
+#include "core/lock.h"
 #include "core/os.h"
 
 #include <dlfcn.h>
@@ -147,13 +148,16 @@ __attribute__((constructor(103))) static void next_memory_come_up(void)
                           memory_order_relaxed); /* [NEXT-USED] */
 }
 
+/* A thread must not be cancelled in there: it would die with the C library's locks. */
 static bool trim_now(malloc_trim_function *trim, size_t keep_bytes)
 {
     int saved_errno = errno;
+    int cancel_type = mbi_lock_defer_cancel();
     uint64_t begin_ns = mbi_os_clock_ns();
     bool gave = trim(keep_bytes) != 0;
     uint64_t end_ns = mbi_os_clock_ns();
     time_set(&next_memory.not_before_ns, end_ns + TIME_PARTS * (end_ns - begin_ns));
+    mbi_lock_restore_cancel(cancel_type);
     errno = saved_errno;
     return gave;
 }

@@ -5,6 +5,7 @@
  *   faults   prints the page faults of rounds in which all large objects are freed
  *   decay    exits 0 when what such rounds left goes back while only small objects come and go
  *   trim     exits 0 when mb_trim gives it back
+ *   cancel   exits 0 when threads that are cancelled in mb_trim leave malloc's locks free
  *   mallopt  prints the faults when the program has told malloc to keep little
  */
 #include "check.h"
@@ -12,6 +13,7 @@
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <malloc.h>
+#include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -106,6 +108,38 @@ static void trim(void)
     CHECK(resident_kib() <= before - GIVEN_BACK_KIB);
 }
 
+static size_t (*trim_function)(size_t);
+
+static void *trim_for_ever(void *begun)
+{
+    pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, NULL);
+    __atomic_store_n((int *)begun, 1, __ATOMIC_RELEASE);
+    while (trim_function != NULL) {
+        (void)trim_function(0);
+    }
+    return begun;
+}
+
+static void cancel_in_trim(void)
+{
+    enum { THREADS = 300, SECONDS = 60 };
+    trim_function = (size_t (*)(size_t))(uintptr_t)dlsym(RTLD_DEFAULT, "mb_trim");
+    CHECK(trim_function != NULL);
+    alarm(SECONDS);
+    free(allocate_and_free_all(DECAY_LARGE));
+    for (int i = 0; i < THREADS; i++) {
+        int begun = 0;
+        pthread_t thread;
+        CHECK(pthread_create(&thread, NULL, trim_for_ever, &begun) == 0);
+        while (__atomic_load_n(&begun, __ATOMIC_ACQUIRE) == 0) {
+        }
+        usleep((useconds_t)(i % 100));
+        CHECK(pthread_cancel(thread) == 0 && pthread_join(thread, NULL) == 0);
+        free(allocate_and_free_all(4)); /* waits for the locks of malloc's */
+        (void)trim_function(0);
+    }
+}
+
 static void wait_for_decay(void)
 {
     enum { TRIES = 3000 };
@@ -132,6 +166,10 @@ int main(int argc, char **argv)
     }
     if (strcmp(argv[1], "trim") == 0) {
         trim();
+        return 0;
+    }
+    if (strcmp(argv[1], "cancel") == 0) {
+        cancel_in_trim();
         return 0;
     }
     if (strcmp(argv[1], "mallopt") == 0) {

@@ -96,6 +96,7 @@ heap_top)
     told=$(faults "$top" mallopt)
     [ "$told" -ge $((20 * with)) ] || fail "the program's mallopt is overruled: $told page faults"
     run env MB_DECAY_MS=-1 "$top" trim
+    run env MB_DECAY_MS=-1 "$top" cancel
     run env MB_DECAY_MS=100 "$top" decay
     ;;
 mbrun)
