@@ -12,7 +12,7 @@
 #include <string.h>
 
 /* Where this library begins and its code ends; from the linker. */
-extern const char __ehdr_start[] MBI_HIDDEN;
+extern const char __ehdr_start[] MBI_HIDDEN; /* NOLINT(bugprone-reserved-identifier): its name */
 extern const char etext[] MBI_HIDDEN;
 
 struct operators_serve mbi_operators_serve;

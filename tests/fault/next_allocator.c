@@ -53,6 +53,9 @@ void next_allocator_end_faults(void)
     fault_end();
 }
 
+/* The function of this name in the libraries behind this one. */
+#define REAL(name, type) ((type)(uintptr_t)dlsym(RTLD_NEXT, #name))
+
 static void *counted(void *pointer)
 {
     if (pointer != NULL) {
@@ -67,12 +70,12 @@ enum { FAILING_BYTES_MAX = 65536 };
 PROVIDE(void *, malloc, size_t size)
 {
     bool fails = size <= FAILING_BYTES_MAX && fault_fails_with(FAULT_malloc, ENOMEM);
-    return fails ? NULL : counted(__libc_malloc(size));
+    return fails ? NULL : counted(REAL(__libc_malloc, void *(*)(size_t))(size));
 }
 
 PROVIDE(void *, calloc, size_t count, size_t size)
 {
-    return fault_fails_with(FAULT_calloc, ENOMEM) ? NULL : counted(__libc_calloc(count, size));
+    return fault_fails_with(FAULT_calloc, ENOMEM) ? NULL : counted(REAL(__libc_calloc, void *(*)(size_t, size_t))(count, size));
 }
 
 PROVIDE(void *, realloc, void *pointer, size_t size)
@@ -80,14 +83,14 @@ PROVIDE(void *, realloc, void *pointer, size_t size)
     if (fault_fails_with(FAULT_realloc, ENOMEM)) {
         return NULL;
     }
-    void *moved = __libc_realloc(pointer, size);
+    void *moved = REAL(__libc_realloc, void *(*)(void *, size_t))(pointer, size);
     return pointer == NULL ? counted(moved) : moved;
 }
 
 PROVIDE(int, posix_memalign, void **out, size_t alignment, size_t size)
 {
     int saved_errno = errno;
-    void *pointer = fault_happens(FAULT_posix_memalign) ? NULL : __libc_memalign(alignment, size);
+    void *pointer = fault_happens(FAULT_posix_memalign) ? NULL : REAL(__libc_memalign, void *(*)(size_t, size_t))(alignment, size);
     errno = saved_errno;
     if (pointer == NULL) {
         return ENOMEM;
@@ -101,7 +104,7 @@ PROVIDE(void, free, void *pointer)
     if (pointer != NULL) {
         atomic_fetch_sub_explicit(&objects, 1, memory_order_relaxed); /* [TEST] */
     }
-    __libc_free(pointer);
+    REAL(__libc_free, void (*)(void *))(pointer);
 }
 
 /* True when liburcu made the call that returns to `address`. */
@@ -134,9 +137,6 @@ PROVIDE(int, madvise, void *start, size_t bytes, int advice)
     return fault_fails_with(FAULT_madvise, EINVAL) ? -1
                                              : (int)syscall(SYS_madvise, start, bytes, advice);
 }
-
-/* The function of this name in the libraries behind this one. */
-#define REAL(name, type) ((type)(uintptr_t)dlsym(RTLD_NEXT, #name))
 
 PROVIDE(int, pthread_key_create, pthread_key_t *key, void (*destructor)(void *))
 {
