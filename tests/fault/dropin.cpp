@@ -51,7 +51,7 @@ static void giveUp()
 /* errno and a NULL from a call that reports an error by its result, having checked that errno. */
 static void *memalignFailed(int error)
 {
-    CHECK(error == ENOMEM && errno == errnoBefore);
+    CHECK(error == ENOMEM && errno == ENOMEM);
     errno = ENOMEM;
     return nullptr;
 }
