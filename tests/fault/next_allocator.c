@@ -53,6 +53,24 @@ void next_allocator_end_faults(void)
     fault_end();
 }
 
+/* While liburcu comes up in this thread, which aborts without memory (docs/trust.md), nothing fails. */
+static _Thread_local bool spared __attribute__((tls_model("initial-exec")));
+
+void next_allocator_spare(bool spare)
+{
+    spared = spare;
+}
+
+static bool happens(enum fault_function function)
+{
+    return !spared && fault_happens(function);
+}
+
+static bool fails_with(enum fault_function function, int error)
+{
+    return !spared && fault_fails_with(function, error);
+}
+
 /* The function of this name in the libraries behind this one. */
 #define REAL(name, type) ((type)(uintptr_t)dlsym(RTLD_NEXT, #name))
 
@@ -69,18 +87,18 @@ enum { FAILING_BYTES_MAX = 65536 };
 
 PROVIDE(void *, malloc, size_t size)
 {
-    bool fails = size <= FAILING_BYTES_MAX && fault_fails_with(FAULT_malloc, ENOMEM);
+    bool fails = size <= FAILING_BYTES_MAX && fails_with(FAULT_malloc, ENOMEM);
     return fails ? NULL : counted(REAL(__libc_malloc, void *(*)(size_t))(size));
 }
 
 PROVIDE(void *, calloc, size_t count, size_t size)
 {
-    return fault_fails_with(FAULT_calloc, ENOMEM) ? NULL : counted(REAL(__libc_calloc, void *(*)(size_t, size_t))(count, size));
+    return fails_with(FAULT_calloc, ENOMEM) ? NULL : counted(REAL(__libc_calloc, void *(*)(size_t, size_t))(count, size));
 }
 
 PROVIDE(void *, realloc, void *pointer, size_t size)
 {
-    if (fault_fails_with(FAULT_realloc, ENOMEM)) {
+    if (fails_with(FAULT_realloc, ENOMEM)) {
         return NULL;
     }
     void *moved = REAL(__libc_realloc, void *(*)(void *, size_t))(pointer, size);
@@ -90,7 +108,8 @@ PROVIDE(void *, realloc, void *pointer, size_t size)
 PROVIDE(int, posix_memalign, void **out, size_t alignment, size_t size)
 {
     int saved_errno = errno;
-    void *pointer = fault_happens(FAULT_posix_memalign) ? NULL : REAL(__libc_memalign, void *(*)(size_t, size_t))(alignment, size);
+    bool fails = happens(FAULT_posix_memalign);
+    void *pointer = fails ? NULL : REAL(__libc_memalign, void *(*)(size_t, size_t))(alignment, size);
     errno = saved_errno;
     if (pointer == NULL) {
         return ENOMEM;
@@ -118,7 +137,7 @@ static bool is_liburcu(const void *address)
 
 PROVIDE(void *, mmap, void *start, size_t bytes, int protection, int flags, int file, off_t offset)
 {
-    if (!CALLER_IS_LIBURCU && fault_happens(FAULT_mmap)) {
+    if (!CALLER_IS_LIBURCU && happens(FAULT_mmap)) {
         errno = ENOMEM;
         return (void *)-1;
     }
@@ -127,21 +146,21 @@ PROVIDE(void *, mmap, void *start, size_t bytes, int protection, int flags, int 
 
 PROVIDE(int, mprotect, void *start, size_t bytes, int protection)
 {
-    return fault_fails_with(FAULT_mprotect, ENOMEM)
+    return fails_with(FAULT_mprotect, ENOMEM)
                ? -1
                : (int)syscall(SYS_mprotect, start, bytes, protection);
 }
 
 PROVIDE(int, madvise, void *start, size_t bytes, int advice)
 {
-    return fault_fails_with(FAULT_madvise, EINVAL) ? -1
+    return fails_with(FAULT_madvise, EINVAL) ? -1
                                              : (int)syscall(SYS_madvise, start, bytes, advice);
 }
 
 PROVIDE(int, pthread_key_create, pthread_key_t *key, void (*destructor)(void *))
 {
     typedef int function(pthread_key_t *, void (*)(void *));
-    if (!CALLER_IS_LIBURCU && fault_happens(FAULT_pthread_key_create)) {
+    if (!CALLER_IS_LIBURCU && happens(FAULT_pthread_key_create)) {
         return EAGAIN;
     }
     return REAL(pthread_key_create, function *)(key, destructor);
@@ -150,7 +169,7 @@ PROVIDE(int, pthread_key_create, pthread_key_t *key, void (*destructor)(void *))
 PROVIDE(int, pthread_setspecific, pthread_key_t key, const void *value)
 {
     typedef int function(pthread_key_t, const void *);
-    if (!CALLER_IS_LIBURCU && fault_happens(FAULT_pthread_setspecific)) {
+    if (!CALLER_IS_LIBURCU && happens(FAULT_pthread_setspecific)) {
         return ENOMEM;
     }
     return REAL(pthread_setspecific, function *)(key, value);
@@ -160,7 +179,7 @@ PROVIDE(int, pthread_create, pthread_t *thread, const pthread_attr_t *attributes
         void *(*run)(void *), void *argument)
 {
     typedef int function(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
-    if (fault_happens(FAULT_pthread_create)) {
+    if (happens(FAULT_pthread_create)) {
         return EAGAIN;
     }
     return REAL(pthread_create, function *)(thread, attributes, run, argument);
