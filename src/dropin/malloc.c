@@ -99,7 +99,7 @@ EXPORT void *aligned_alloc(size_t alignment, size_t size)
 }
 
 /* As glibc: an alignment that is no power of two is rounded up to one. */
-static void *allocate_rounding(size_t alignment, size_t size)
+EXPORT void *memalign(size_t alignment, size_t size)
 {
     if (alignment > SIZE_MAX / 2 + 1) {
         errno = EINVAL;
@@ -112,17 +112,12 @@ static void *allocate_rounding(size_t alignment, size_t size)
     return allocate_aligned(power, size);
 }
 
-EXPORT void *memalign(size_t alignment, size_t size)
-{
-    return allocate_rounding(alignment, size);
-}
-
 EXPORT void *valloc(size_t size)
 {
     return allocate_aligned(mbi_os_page_bytes(), size);
 }
 
-static void *allocate_pages(size_t size)
+EXPORT void *pvalloc(size_t size)
 {
     size_t page_bytes = mbi_os_page_bytes();
     if (size > SIZE_MAX - page_bytes) {
@@ -130,11 +125,6 @@ static void *allocate_pages(size_t size)
         return NULL;
     }
     return allocate_aligned(page_bytes, round_up(size != 0 ? size : 1, page_bytes));
-}
-
-EXPORT void *pvalloc(size_t size)
-{
-    return allocate_pages(size);
 }
 
 /* C23; the sizes are for checked mode. */
@@ -158,47 +148,19 @@ EXPORT size_t malloc_usable_size(void *pointer)
  * The C library's second names of its functions, which programs with a malloc of their own call: what
  * one function gives may come to any other one.
  */
-#define SECOND_NAME(function) __asm__("__libc_" #function) EXPORT
+#if __has_attribute(copy) /* gcc warns where an alias says less than its target; clang has none */
+#define ATTRIBUTES_OF(function) __attribute__((copy(function)))
+#else
+#define ATTRIBUTES_OF(function)
+#endif
+#define SECOND_NAME(function)                                                                      \
+    extern __typeof__(function) second_##function __asm__("__libc_" #function)                     \
+        ATTRIBUTES_OF(function) EXPORT __attribute__((alias(#function)))
 
-void *second_malloc(size_t size) SECOND_NAME(malloc);
-void second_free(void *pointer) SECOND_NAME(free);
-void *second_calloc(size_t count, size_t size) SECOND_NAME(calloc);
-void *second_realloc(void *pointer, size_t size) SECOND_NAME(realloc);
-void *second_memalign(size_t alignment, size_t size) SECOND_NAME(memalign);
-void *second_valloc(size_t size) SECOND_NAME(valloc);
-void *second_pvalloc(size_t size) SECOND_NAME(pvalloc);
-
-void *second_malloc(size_t size)
-{
-    return api_alloc(size, CLASS_ABI_ALIGNED);
-}
-
-void second_free(void *pointer)
-{
-    api_free(pointer);
-}
-
-void *second_calloc(size_t count, size_t size)
-{
-    return api_calloc(count, size, CLASS_ABI_ALIGNED);
-}
-
-void *second_realloc(void *pointer, size_t size)
-{
-    return resize(pointer, size);
-}
-
-void *second_memalign(size_t alignment, size_t size)
-{
-    return allocate_rounding(alignment, size);
-}
-
-void *second_valloc(size_t size)
-{
-    return allocate_aligned(mbi_os_page_bytes(), size);
-}
-
-void *second_pvalloc(size_t size)
-{
-    return allocate_pages(size);
-}
+SECOND_NAME(malloc);
+SECOND_NAME(free);
+SECOND_NAME(calloc);
+SECOND_NAME(realloc);
+SECOND_NAME(memalign);
+SECOND_NAME(valloc);
+SECOND_NAME(pvalloc);
