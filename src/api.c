@@ -57,7 +57,6 @@ __attribute__((destructor(101))) static void api_report(void)
         return; /* nothing was asked for, and nobody asks what it was */
     }
     (void)mbi_startup_patiently();
-    mbi_config_read_late();
     mbi_stats_exit_report();
     if (checked_is_on()) {
         api_flush_stdout();

@@ -43,12 +43,6 @@ static void note_child(void)
     (void)mb_stats_get(&before);
 }
 
-static void report_quick_exit(void)
-{
-    mbi_config_read_late();
-    mbi_stats_exit_report();
-}
-
 void mbi_stats_exit_prepare(void)
 {
     const char *value = secure_getenv("MB_STATS");
@@ -57,7 +51,8 @@ void mbi_stats_exit_prepare(void)
     }
     kept.asked = true;
     if (value[0] == '/') {
-        (void)snprintf(kept.path, sizeof kept.path, "%s", value); /* the system takes no longer one */
+        /* One that is cut short is longer than the system takes. */
+        (void)snprintf(kept.path, sizeof kept.path, "%s", value);
     }
     kept.fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, KEPT_FD_MIN);
     if (kept.fd < 0) {
@@ -66,7 +61,7 @@ void mbi_stats_exit_prepare(void)
     if (kept.fd >= 0 && fstat(kept.fd, &kept.file) != 0) {
         kept.fd = -1;
     }
-    (void)at_quick_exit(report_quick_exit);
+    (void)at_quick_exit(mbi_stats_exit_report);
     (void)pthread_atfork(NULL, NULL, note_child);
 }
 
@@ -104,6 +99,17 @@ static int open_path(const char *pattern)
     return open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0666);
 }
 
+/* By errno. That stderr takes no more is nobody's to tell. */
+static void complain_of_path(void)
+{
+    int error = errno;
+    int fd = stderr_fd();
+    if (fd >= 0 && kept.path[0] != '\0') {
+        errno = error;
+        dprintf(fd, "memorybucket: MB_STATS=%s: %m\n", kept.path);
+    }
+}
+
 /* -1 where there is nothing to write to. */
 static int open_place(void)
 {
@@ -111,13 +117,25 @@ static int open_place(void)
         return stderr_fd();
     }
     int fd = open_path(kept.path);
-    int error = errno;
-    int complaint_fd = fd < 0 ? stderr_fd() : -1;
-    if (complaint_fd >= 0) {
-        errno = error;
-        dprintf(complaint_fd, "memorybucket: MB_STATS=%s: %m\n", kept.path);
+    if (fd < 0) {
+        complain_of_path();
     }
     return fd;
+}
+
+static void write_all(int fd, const char *text)
+{
+    size_t left = strlen(text);
+    while (left != 0) {
+        long written = mbi_os_write(fd, text, left);
+        if (written < 0 && errno != EINTR) {
+            complain_of_path();
+            return;
+        }
+        size_t taken = written > 0 ? (size_t)written : 0;
+        text += taken;
+        left -= taken;
+    }
 }
 
 static void subtract(uint64_t *count, uint64_t earlier)
@@ -141,6 +159,7 @@ static void count_since_fork(void)
 
 void mbi_stats_exit_report(void)
 {
+    mbi_config_read_late();
     if (!mbi_config.stats_at_exit || mb_stats_get(&now) != 0) {
         return;
     }
@@ -152,7 +171,8 @@ void mbi_stats_exit_report(void)
     int fd = open_place();
     if (lines != NULL && fd >= 0) {
         mbi_stats_write(lines, &now);
-        (void)mbi_os_write(fd, text, fflush(lines) == 0 ? strlen(text) : 0);
+        (void)fflush(lines);
+        write_all(fd, text);
     }
     mbi_lock_allow_cancel(cancelling);
 }

@@ -54,9 +54,9 @@ MBI_HOT_INLINE void mbi_large_free(void *pointer)
 
 /*
  * Memory that the next allocator keeps for what comes next (dropin/next_memory.c). give_back: all
- * of it, now; whether there was any. note_use: a thread has large objects come and go. decay: gives it back if no thread
- * had for a window, and nobody else is at it. No lock, ours or the C library's, may be held; preserve
- * errno. keeps: whether decay has anything to do.
+ * of it, now; whether there was any. note_use: a thread has large objects come and go. decay: gives
+ * it back if no thread had for a window, and nobody else is at it. No lock, ours or the C library's,
+ * may be held; preserve errno. keeps: whether decay has anything to do.
  */
 bool mbi_large_give_back(void);
 void mbi_large_note_use(void);

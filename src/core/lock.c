@@ -19,7 +19,7 @@ static struct {
     _Alignas(ISOLATION_BYTES) _Atomic uint32_t closed;
     _Atomic uintptr_t closer;
     int cancel_type; /* the closer's, while it is closed */
-    unsigned depth;  /* the closer's forks: one more for each in a handler that interrupted another */
+    unsigned depth;  /* the closer's: forks in handlers that interrupted a fork nest */
 } gate;
 
 /*
@@ -71,8 +71,9 @@ void mbi_lock_restore_cancel(int type)
 
 /*
  * A thread that was asynchronous may have been sent the signal already. A cancellation point is
- * asynchronous while it waits, also where cancellation is disabled, and glibc 2.36 ends the thread then.
- * So it passes one here, with nothing in hand: that ends it, or returns when the signal has arrived.
+ * asynchronous while it waits, also where cancellation is disabled, and glibc 2.36 then ends the
+ * thread. So it passes one here, with nothing in hand: that ends it, or returns when the signal has
+ * arrived.
  */
 struct cancelling mbi_lock_forbid_cancel(void)
 {

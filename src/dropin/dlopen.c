@@ -1,13 +1,16 @@
 /*
  * dropin/dlopen: plugins with RTLD_DEEPBIND get the drop-in's malloc, too.
  *
- * Ladder: beside malloc. Such a plugin looks symbols up in its own dependencies first, so its malloc would
- * be the C library's, while the program's is ours: what one allocates and the other frees would end the
- * process (php's extensions do so). The flag is cleared; a plugin that needs it for other symbols than
- * malloc's does not get it (docs/dropin.md).
+ * Ladder: beside malloc.
+ *
+ * Such a plugin looks symbols up in its own dependencies first, so its malloc would be the C library's,
+ * while the program's is ours: what one allocates and the other frees would end the process (php's
+ * extensions do so). The flag is cleared; a plugin that needs it for other symbols than malloc's does
+ * not get it (docs/dropin.md).
  *
  * dlopen searches the RUNPATH of its caller, which it knows by its return address. So the next one is
- * jumped to: this file is compiled with -O2 in each build, and tests/dropin/plugins.c sees whose it was.
+ * jumped to: this file is compiled with -O2 in each build, and tests/dropin/plugins.c sees whose it
+ * was.
  */
 #include "core/base.h"
 

@@ -87,6 +87,7 @@ static struct slot *take_if_uncharged(size_t class)
  * request at most; the next one goes on.
  */
 enum { STEPS_AT_ONCE = 16 };
+/* Written by whoever ended such steps last, read by the next request: a hint, that either may miss. */
 static _Atomic bool steps_are_left;
 
 static struct slot *take_what_is_pending(size_t class)

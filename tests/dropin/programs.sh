@@ -146,6 +146,9 @@ stats)
     MB_STATS=$work/none/report "$mbrun" ls -d / >/dev/null 2>"$work/stderr"
     grep -qx "memorybucket: MB_STATS=$work/none/report: No such file or directory" "$work/stderr" ||
         fail "a path that cannot be is not named"
+    MB_STATS=/dev/full "$mbrun" ls -d / >/dev/null 2>"$work/stderr"
+    grep -qx "memorybucket: MB_STATS=/dev/full: No space left on device" "$work/stderr" ||
+        fail "a full disk is not named"
     run "$(dirname "$mbrun")/dropin_report" quick_exit
     MB_STATS=$work/forked.%p "$mbrun" "$(dirname "$mbrun")/dropin_report" fork
     counts=$(sed -nE 's/.*large: ([0-9]+) allocated.*/\1/p' "$work"/forked.* | sort -n | tr '\n' ' ')

@@ -120,6 +120,7 @@ server=
 serve() {
     local place=$1 tries
     shift
+    # Not by measured: a function in the background is a shell of its own, which would get the signals.
     "$usage" "$work/usage" "${preload[$allocator]}" "$@" >>"$work/log" 2>&1 &
     server=$!
     for tries in $(seq 600); do
