@@ -23,19 +23,8 @@ static void thread_use_constant(const struct thread_cache *constant)
     mbi_thread_cache = (struct thread_cache *)(uintptr_t)constant;
 }
 
-/*
- * The TSD destructor. It re-arms itself once, so that destructors which run after it in the first
- * round still find a cache; pthread then calls it again in the next round.
- */
-static void thread_exit(void *argument)
+static void thread_leave(struct thread_cache *cache)
 {
-    struct thread_cache *cache = argument;
-    if (!cache->exit_seen) {
-        cache->exit_seen = true;
-        if (pthread_setspecific(exit_key, cache) == 0) {
-            return;
-        }
-    }
     thread_use_constant(&mbi_cache_direct);
     mbi_lock_set_patient(true);
     if (cache == unlisted) {
@@ -45,6 +34,25 @@ static void thread_exit(void *argument)
         mbi_registry_retire(cache);
     }
     mbi_lock_set_patient(false);
+}
+
+/*
+ * The TSD destructor. It re-arms itself once, so that destructors which run after it in the first
+ * round still find a cache; pthread then calls it again in the next round. It stays armed, too, until
+ * the thread cannot be cancelled any more: one that is asynchronously cancelled here comes again.
+ */
+static void thread_exit(void *argument)
+{
+    struct thread_cache *cache = argument;
+    bool comes_again = pthread_setspecific(exit_key, cache) == 0;
+    struct cancelling cancelling = mbi_lock_forbid_cancel();
+    if (!cache->exit_seen && comes_again) {
+        cache->exit_seen = true;
+    } else {
+        (void)pthread_setspecific(exit_key, NULL);
+        thread_leave(cache);
+    }
+    mbi_lock_allow_cancel(cancelling);
 }
 
 void mbi_thread_exit_init(void)
