@@ -65,7 +65,8 @@ void mbi_lock_release(unsigned name);
 
 /*
  * From now on (true) the calling thread waits for forks to end, too. For those who cannot do
- * without, and whom nobody that forks can wait for: at a thread's end.
+ * without, and whom nobody that forks can wait for: startup, where it is called for, the
+ * out-of-memory handler's setting, and checked mode.
  */
 void mbi_lock_set_patient(bool patient);
 

@@ -264,7 +264,7 @@ bool mbi_exchange_make_room(struct thread_cache *cache, struct pool *pool)
     return capacity != 0;
 }
 
-void mbi_exchange_flush_class(struct thread_cache *cache, size_t class)
+bool mbi_exchange_flush_class(struct thread_cache *cache, size_t class)
 {
     struct pool *pool = &mbi_pools[class];
     while (previous_depth(&cache->previous[class]) != 0) {
@@ -277,10 +277,11 @@ void mbi_exchange_flush_class(struct thread_cache *cache, size_t class)
     } else if (chain != 0 && !mbi_pool_return_loose(pool, chain)) {
         magazine_set_chain(&cache->loaded[class], chain);
         magazine_set_rounds_max(&cache->loaded[class], cache->capacity[class]);
-        return;
+        return false;
     }
     magazine_set_rounds_max(&cache->loaded[class], 0);
     cache_unuse(cache, cache->capacity[class] * pool->slot_bytes);
     cache->capacity[class] = 0;
     cache->obtained[class] = 0;
+    return true;
 }

@@ -6,6 +6,7 @@
 #include "tcache/background.h"
 #include "tcache/checked.h"
 #include "tcache/registry.h"
+#include "tcache/thread_exit.h"
 
 #include <pthread.h>
 
@@ -28,6 +29,7 @@ static void fork_parent(void)
 {
     mbi_lock_open_gate();
     mbi_pools_free_deferred();
+    mbi_thread_take_back(false);
     if (checked_is_on() && _IO_list_unlock != NULL) {
         _IO_list_unlock();
     }
@@ -37,6 +39,7 @@ static void fork_child(void)
 {
     struct thread_cache *own = mbi_thread_cache->active ? mbi_thread_cache : NULL;
     mbi_lock_free_in_child();
+    mbi_thread_forget_in_child();
     mbi_registry_reset_in_child(own);
     mbi_check_note_child();
     mbi_background_reset_in_child();

@@ -11,8 +11,8 @@
  *
  * While the gate is closed no other thread waits for the one that forks, whatever locks it holds
  * itself: allocations that find no slot in their thread or in the centre go to the system
- * allocator, frees are deferred, threads begin without a cache, trim and decay end early. Only a
- * thread's end waits, and so does another fork.
+ * allocator, frees are deferred, threads begin without a cache and leave theirs behind, trim and decay
+ * end early. Only another fork waits, and a few calls that are made once (core/lock.h).
  *
  * Parent and child open the gate again; the child writes the other threads' caches off.
  *
@@ -30,7 +30,7 @@
  * that ours runs last, and the gate is closed for as short a time as may be. The library is
  * initialised before the libraries and programs that depend on it; the drop-in, on which nothing
  * depends, is linked with -z initfirst. A handler that was registered even earlier may allocate
- * while the gate is closed, but must not wait for a thread to end.
+ * while the gate is closed, and wait for others.
  *
  * pthread_atfork may allocate; the library comes up on demand.
  */

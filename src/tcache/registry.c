@@ -17,6 +17,8 @@ enum { CACHES_PER_MAPPING = 16, WALK_TURNS_MAX = 8 };
 static CDS_LIST_HEAD(active);
 static struct thread_cache *retired;
 static struct thread_cache *waiting; /* retired, and somebody waits for their grace period */
+/* Who did was refused the lock when it was over: the next one puts them back among the retired. */
+static _Atomic bool waiting_over;
 static struct thread_cache *reusable;
 static struct {
     _Atomic uint64_t threads_active;
@@ -124,9 +126,22 @@ static void note_reusable_locked(uint64_t count)
     counter_add(&totals.caches_reusable, count);
 }
 
+/* What waited in vain, or is not known to have. */
+static void stop_waiting_locked(void)
+{
+    struct thread_cache *cache;
+    while ((cache = list_pop(&waiting)) != NULL) {
+        list_push(&retired, cache);
+    }
+    flag_set(&waiting_over, false);
+}
+
 /* The retired become reusable if nobody walks. */
 static void reuse_retired_locked(void)
 {
+    if (MBI_UNLIKELY(flag_is_set(&waiting_over))) {
+        stop_waiting_locked();
+    }
     if (retired != NULL && nobody_walks()) {
         note_reusable_locked(list_reuse(&retired));
     }
@@ -190,6 +205,7 @@ uint64_t mbi_registry_add(struct thread_cache *cache)
         return 0;
     }
     publish(cache);
+    cache->listed = true;
     counter_add(&totals.threads_active, 1);
     uint64_t threads = counter_read(&totals.threads_active);
     mbi_lock_release(LOCK_REGISTRY);
@@ -235,15 +251,13 @@ static bool begin_reclaim(void)
 static void end_reclaim(bool reusable_now)
 {
     if (!mbi_lock_acquire(LOCK_REGISTRY)) {
-        return; /* not refused to the patient */
+        flag_set(&waiting_over, true);
+        return;
     }
     if (reusable_now) {
         note_reusable_locked(list_reuse(&waiting));
     }
-    struct thread_cache *cache;
-    while ((cache = list_pop(&waiting)) != NULL) {
-        list_push(&retired, cache);
-    }
+    stop_waiting_locked();
     mbi_lock_release(LOCK_REGISTRY);
 }
 
@@ -290,28 +304,33 @@ static void retire_locked(struct thread_cache *cache)
     reuse_retired_locked();
 }
 
-void mbi_registry_retire(struct thread_cache *cache)
+enum retirement mbi_registry_try_retire(struct thread_cache *cache)
 {
-    bool retiring = true;
-    bool enough = false;
-    mbi_lock_set_patient(true);
-    while (retiring && mbi_lock_acquire(LOCK_REGISTRY)) {
-        /* Looked at and added to under one hold of the lock: never more than RETIRE_MAX. */
-        reuse_retired_locked();
-        if (counter_read(&totals.caches_retired) < RETIRE_MAX) {
-            retire_locked(cache);
-            enough = counter_read(&totals.caches_retired) >= RETIRE_BATCH;
-            retiring = false;
-        }
-        mbi_lock_release(LOCK_REGISTRY);
-        if (retiring) {
-            wait_for_room();
-        }
+    if (!mbi_lock_acquire(LOCK_REGISTRY)) {
+        return RETIRE_REFUSED;
     }
-    if (enough && begin_reclaim()) {
+    /* Looked at and added to under one hold of the lock: never more than RETIRE_MAX. */
+    reuse_retired_locked();
+    bool room = counter_read(&totals.caches_retired) < RETIRE_MAX;
+    if (room) {
+        retire_locked(cache);
+    }
+    mbi_lock_release(LOCK_REGISTRY);
+    return room ? RETIRED : RETIRE_NO_ROOM;
+}
+
+enum retirement mbi_registry_retire(struct thread_cache *cache)
+{
+    enum retirement result = mbi_registry_try_retire(cache);
+    while (result == RETIRE_NO_ROOM) {
+        wait_for_room();
+        result = mbi_registry_try_retire(cache);
+    }
+    if (result == RETIRED && counter_read(&totals.caches_retired) >= RETIRE_BATCH
+        && begin_reclaim()) {
         end_reclaim(grace_period());
     }
-    mbi_lock_set_patient(false);
+    return result;
 }
 
 /*
@@ -453,6 +472,7 @@ void mbi_registry_reset_in_child(struct thread_cache *survivor)
     }
     if (counter_read(&totals.caches_retired) != 0) {
         note_reusable_locked(list_reuse(&retired) + list_reuse(&waiting));
+        flag_set(&waiting_over, false);
     }
     /* relaxed [WALK-ALONE]: the other threads' walks ended with them; there is one thread. */
     if (atomic_load_explicit(&walks, memory_order_relaxed) != own_walks) {

@@ -58,10 +58,12 @@ uint64_t mbi_registry_add(struct thread_cache *cache);
 
 /*
  * The cache, flushed, leaves: its counts are folded into the pools and totals, and it is reused
- * when no walker can see it any more, for which this call may wait, on behalf of others or for
- * room; and for another thread's fork to end.
+ * when no walker can see it any more, for which retire may wait, on behalf of others or for room;
+ * try_retire does not. Otherwise nothing has changed: there is no room, or another thread forks.
  */
-void mbi_registry_retire(struct thread_cache *cache);
+enum retirement { RETIRED, RETIRE_NO_ROOM, RETIRE_REFUSED };
+enum retirement mbi_registry_retire(struct thread_cache *cache);
+enum retirement mbi_registry_try_retire(struct thread_cache *cache);
 
 /*
  * Calls visit(cache, argument) for every active cache, in a read-side section: visit must not

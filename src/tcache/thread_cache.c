@@ -77,6 +77,7 @@ void mbi_thread_cache_init(struct thread_cache *cache)
     cache->active = true;
     cache->busy = false;
     cache->exit_seen = false;
+    cache->listed = false;
 }
 
 struct thread_cache *mbi_thread_cache_own(void)
@@ -112,7 +113,7 @@ void mbi_thread_cache_ask(struct thread_cache *cache)
 static MBI_COLD void thread_cache_comply(struct thread_cache *cache)
 {
     flag_set(&cache->asked, false); /* first: who asks from now on is heard next time */
-    mbi_thread_cache_flush(cache);
+    (void)mbi_thread_cache_flush(cache);
 }
 
 /*
@@ -134,7 +135,7 @@ static MBI_COLD void thread_cache_end_window(struct thread_cache *cache)
     for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
         if (cache->capacity[class] != 0
             && thread_cache_state_of(cache, class) == cache->state[class]) {
-            mbi_exchange_flush_class(cache, class);
+            (void)mbi_exchange_flush_class(cache, class);
         }
         cache->state[class] = thread_cache_state_of(cache, class);
     }
@@ -391,13 +392,14 @@ MBI_COLD void mbi_thread_cache_free_slow(void *pointer, const struct magazine *f
     errno = saved_errno;
 }
 
-void mbi_thread_cache_flush(struct thread_cache *cache)
+bool mbi_thread_cache_flush(struct thread_cache *cache)
 {
+    bool all = true;
     bool was_busy = cache->busy; /* on a slow path, or cancelled there */
     cache->busy = true;
     for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
         if (cache->capacity[class] != 0 || mbi_thread_cache_rounds(cache, class) != 0) {
-            mbi_exchange_flush_class(cache, class);
+            all &= mbi_exchange_flush_class(cache, class);
         }
     }
     if (cache->used_bytes == 0) { /* nothing stayed */
@@ -407,13 +409,14 @@ void mbi_thread_cache_flush(struct thread_cache *cache)
     }
     mbi_thread_cache_tell(cache);
     cache->busy = was_busy;
+    return all;
 }
 
 void mbi_thread_cache_flush_own(void)
 {
     struct thread_cache *cache = mbi_thread_cache->active ? mbi_thread_cache_begin_slow() : NULL;
     if (cache != NULL) {
-        mbi_thread_cache_flush(cache);
+        (void)mbi_thread_cache_flush(cache);
         thread_cache_end_slow(cache);
     }
 }

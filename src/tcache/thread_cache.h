@@ -69,9 +69,11 @@ struct thread_cache {
     volatile bool busy;
     int cancel_type;
     bool exit_seen; /* the TSD destructor has run once */
+    bool listed;    /* it is, or was, in the registry */
 
     struct cds_list_head node;      /* in the registry; under its lock, read by RCU walkers */
-    struct thread_cache *next_idle; /* on the retire or the reuse list; under the registry's lock */
+    /* On the retire or the reuse list, under the registry's lock; or left behind (thread_exit.c). */
+    struct thread_cache *next_idle;
 };
 
 extern MBI_HIDDEN const struct thread_cache mbi_cache_none;
@@ -159,10 +161,11 @@ bool mbi_thread_start(void);
 void mbi_thread_cache_init(struct thread_cache *cache);
 
 /*
- * Everything that the calling thread's cache holds goes back: whole magazines to the centre,
- * others to the loose lists. While another thread forks, those that would go to a loose list stay.
+ * Everything that a cache holds, the calling thread's or one whose thread has ended, goes back: whole
+ * magazines to the centre, others to the loose lists. While another thread forks, those that would go
+ * to a loose list stay: then it returns false.
  */
-void mbi_thread_cache_flush(struct thread_cache *cache);
+bool mbi_thread_cache_flush(struct thread_cache *cache);
 
 /* The calling thread's, if it has one and is not interrupted on a slow path. */
 void mbi_thread_cache_flush_own(void);

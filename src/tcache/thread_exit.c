@@ -23,17 +23,84 @@ static void thread_use_constant(const struct thread_cache *constant)
     mbi_thread_cache = (struct thread_cache *)(uintptr_t)constant;
 }
 
+/*
+ * Caches whose threads ended while another thread forked. Whoever waits for such a thread's end may
+ * have a lock that the fork waits for: so nobody at its end waits for the fork, and the cache is left
+ * on a lock-free stack, as frees are (core/pool.h): pushed to one at a time, and taken as a whole.
+ * The thread that forked takes it when the gate is open again, and so does who left one that late.
+ * Until it is taken back a cache is listed as if its thread lived.
+ */
+static _Atomic(struct thread_cache *) left_behind;
+
+static void leave_behind(struct thread_cache *cache)
+{
+    struct thread_cache *head = atomic_load_explicit(&left_behind,
+                                                     memory_order_relaxed); /* [DEFER-HINT] */
+    do {
+        cache->next_idle = head;
+        /* seq_cst [DEFER-PUSH]: pairs with [DEFER-TAKE], and stands before [GATE-LOOK]. */
+    } while (!atomic_compare_exchange_weak_explicit(&left_behind, &head, cache,
+                                                    memory_order_seq_cst, memory_order_relaxed));
+}
+
+static enum retirement take_back(struct thread_cache *cache, bool waits)
+{
+    if (!cache->listed) {
+        return mbi_registry_put_back(cache) ? RETIRED : RETIRE_REFUSED;
+    }
+    if (!mbi_thread_cache_flush(cache)) {
+        return RETIRE_REFUSED;
+    }
+    return waits ? mbi_registry_retire(cache) : mbi_registry_try_retire(cache);
+}
+
+/* False when one was refused, for another fork; those that could not be taken back stay behind. */
+static bool take_back_all(bool waits)
+{
+    bool refused = false;
+    /* seq_cst [DEFER-TAKE]: pairs with [DEFER-PUSH], and stands after [GATE-OPEN]. */
+    struct thread_cache *cache = atomic_exchange_explicit(&left_behind, NULL, memory_order_seq_cst);
+    while (cache != NULL) {
+        struct thread_cache *next = cache->next_idle;
+        enum retirement result = take_back(cache, waits);
+        if (result != RETIRED) {
+            leave_behind(cache);
+        }
+        refused |= result == RETIRE_REFUSED;
+        cache = next;
+    }
+    return !refused;
+}
+
+void mbi_thread_take_back(bool waits)
+{
+    bool all;
+    do {
+        all = take_back_all(waits);
+    } while (!all && !mbi_lock_is_closed() && !mbi_lock_has_any());
+}
+
+static bool any_left_behind(void)
+{
+    return atomic_load_explicit(&left_behind, memory_order_relaxed) != NULL; /* [DEFER-HINT] */
+}
+
+void mbi_thread_forget_in_child(void)
+{
+    if (any_left_behind()) {
+        atomic_store_explicit(&left_behind, NULL, memory_order_relaxed); /* [LOCK-ALONE] */
+    }
+}
+
 static void thread_leave(struct thread_cache *cache)
 {
     thread_use_constant(&mbi_cache_direct);
-    mbi_lock_set_patient(true);
-    if (cache == unlisted) {
-        (void)mbi_registry_put_back(cache);
-    } else {
-        mbi_thread_cache_flush(cache);
-        mbi_registry_retire(cache);
+    if (take_back(cache, true) != RETIRED) {
+        leave_behind(cache);
     }
-    mbi_lock_set_patient(false);
+    if (any_left_behind() && !mbi_lock_is_closed()) {
+        mbi_thread_take_back(true);
+    }
 }
 
 /*

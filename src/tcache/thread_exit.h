@@ -15,6 +15,15 @@
 
 #include "tcache/registry.h"
 
+/*
+ * For the thread that forked, when the gate is open again: takes back the caches of threads that
+ * ended meanwhile, without waiting for those who walk.
+ */
+void mbi_thread_take_back(bool waits);
+
+/* For the child of a fork: these are written off like any other thread's (registry.h). */
+void mbi_thread_forget_in_child(void);
+
 /* Creates the TSD key whose destructor ends a thread's cache. Called once, under the init lock. */
 void mbi_thread_exit_init(void);
 

@@ -23,20 +23,20 @@ static void pass(int place)
     }
 }
 
-void __real_mbi_thread_cache_flush(struct thread_cache *cache);
-void __wrap_mbi_thread_cache_flush(struct thread_cache *cache);
-void __wrap_mbi_thread_cache_flush(struct thread_cache *cache)
+bool __real_mbi_thread_cache_flush(struct thread_cache *cache);
+bool __wrap_mbi_thread_cache_flush(struct thread_cache *cache);
+bool __wrap_mbi_thread_cache_flush(struct thread_cache *cache)
 {
     pass(1);
-    __real_mbi_thread_cache_flush(cache);
+    return __real_mbi_thread_cache_flush(cache);
 }
 
-void __real_mbi_registry_retire(struct thread_cache *cache);
-void __wrap_mbi_registry_retire(struct thread_cache *cache);
-void __wrap_mbi_registry_retire(struct thread_cache *cache)
+enum retirement __real_mbi_registry_retire(struct thread_cache *cache);
+enum retirement __wrap_mbi_registry_retire(struct thread_cache *cache);
+enum retirement __wrap_mbi_registry_retire(struct thread_cache *cache)
 {
     pass(2);
-    __real_mbi_registry_retire(cache);
+    return __real_mbi_registry_retire(cache);
 }
 
 static void *live(void *argument)

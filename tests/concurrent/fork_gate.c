@@ -5,7 +5,8 @@
  * the handlers' list), and their owners may be inside malloc: if these waited for the thread that
  * forks, both would wait for ever. Here that moment is a fork handler which runs last of all, when the
  * library's gate is closed, and waits until other threads have made every call: one that has a cache,
- * one that has none yet, and one that begins only then. The runner's time limit tells a wait.
+ * one that has none yet, and one that begins only then; and until some have ended, with a cache and
+ * without. The runner's time limit tells a wait.
  *
  * Afterwards, in parent and child, what was freed meanwhile has come back to the pools.
  */
@@ -84,6 +85,18 @@ static void *begin_now(void *argument)
     return argument;
 }
 
+/* Begins before the fork, and ends during it. */
+static void *end_now(void *argument)
+{
+    use_every_call();
+    CHECK(mbi_thread_cache->active, "this thread has no cache");
+    unsigned round = atomic_load_explicit(&closed_count, memory_order_acquire); /* [TEST] */
+    note(&started_count);
+    wait_for(&closed_count, round + 1);
+    return argument;
+}
+static pthread_t ender;
+
 /* In each round once before the fork and once during it. */
 static void *use_before_and_meanwhile(void *argument)
 {
@@ -116,7 +129,9 @@ static void wait_for_the_others(void)
     for (size_t i = 0; i < 2; i++) {
         pthread_join(freers[i], NULL); /* has no cache, and so no end to wait for */
     }
-    pthread_detach(beginner);
+    pthread_join(beginner, NULL);
+    pthread_join(ender, NULL); /* its cache is left behind */
+    CHECK(mbi_registry_totals().threads_active > 2, "nobody left a cache behind");
     use_every_call(); /* this thread passes */
 }
 
@@ -139,6 +154,14 @@ static uint64_t live_objects(void)
     return live;
 }
 
+/* Its end looks for caches that were left behind; in the child these are written off. */
+static void *live_in_child(void *argument)
+{
+    mb_free(mb_alloc(8));
+    CHECK(mbi_thread_cache->active, "this thread has no cache");
+    return argument;
+}
+
 static void fork_once(unsigned round)
 {
     for (size_t i = 0; i < 2; i++) {
@@ -147,7 +170,8 @@ static void fork_once(unsigned round)
             CHECK(early[round][i][object] != NULL, "no memory");
         }
     }
-    wait_for(&started_count, round + 1);
+    ender = start_thread(end_now, NULL);
+    wait_for(&started_count, 2 * (round + 1));
     pid_t pid = fork();
     CHECK(pid >= 0, "fork");
     if (pid == 0) {
@@ -156,12 +180,15 @@ static void fork_once(unsigned round)
         CHECK(!pools_have_deferred(), "freed objects still wait in the child");
         if (!TEST_IS_SANITIZED) {
             use_every_call();
+            pthread_join(start_thread(live_in_child, NULL), NULL);
+            CHECK(mbi_registry_totals().threads_active == 1, "the child has one thread");
         }
         _exit(0);
     }
     int status;
     CHECK(waitpid(pid, &status, 0) == pid && status == 0, "child: status %x", (unsigned)status);
     CHECK(!pools_have_deferred(), "freed objects still wait");
+    CHECK(mbi_registry_totals().threads_active <= 2, "a cache is still left behind");
 }
 
 int main(void)
@@ -174,9 +201,6 @@ int main(void)
         fork_once(round);
     }
     pthread_join(other, NULL);
-    while (mbi_registry_totals().threads_active > 1) { /* the beginners, on their way out */
-        usleep(1000);
-    }
     CHECK(live_objects() == 0, "%llu objects are live", (unsigned long long)live_objects());
     check_accounting(0);
     return 0;

@@ -7,6 +7,7 @@
  * mirrors src/core/lock.c: [LOCK-TAKE] [LOCK-GIVE] [LOCK-LOOK] [GATE-LOOK] [GATE-CLOSE] [GATE-OPEN]
  * mirrors src/core/pool.c: mbi_pool_free_direct defer_free mbi_pools_free_deferred
  * mirrors src/core/pool.c: [DEFER-PUSH] [DEFER-TAKE]
+ * mirrors src/tcache/thread_exit.c: leave_behind take_back_all mbi_thread_take_back [DEFER-PUSH] [DEFER-TAKE]
  * mirrors src/tcache/fork.c: fork_prepare fork_parent
  *
  * Shown: at the moment of the copy no thread is inside a critical section, that is, has a word and
@@ -19,7 +20,8 @@
  * Abstracted
  *   Two locks of the table, OUTER before INNER. A thread takes INNER in OUTER, or frees a slot, for
  *   which INNER is its pool's lock; either while it has the foreign lock or not; TURNS times. The
- *   patient thread is one at its end.
+ *   patient thread is one that starts the library or sets a handler. A cache that a thread leaves
+ *   behind at its end is a deferred slot.
  *   The foreign lock is any of the C library's: a thread that waits for it does so for ever, unless
  *   it is given back.
  *   mbi_os_wait sleeps if the word is as expected, in one step, and nobody wakes it for no reason:

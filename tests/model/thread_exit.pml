@@ -3,7 +3,7 @@
  *
  * mirrors src/tcache/thread_exit.c: thread_exit mbi_thread_start
  * mirrors src/tcache/registry.c: mbi_registry_take_cache mbi_registry_add publish
- * mirrors src/tcache/registry.c: mbi_registry_retire retire_locked reuse_retired_locked
+ * mirrors src/tcache/registry.c: mbi_registry_retire mbi_registry_try_retire retire_locked reuse_retired_locked
  * mirrors src/tcache/registry.c: begin_reclaim grace_period end_reclaim wait_for_room nobody_walks
  * mirrors src/tcache/registry.c: mbi_registry_walk begin_walk walk_once end_walk
  * mirrors src/tcache/registry.c: [WALK-BEGIN] [WALK-END] [WALK-LOOK]
@@ -35,8 +35,8 @@
  *   such a one: the worst choice. The others do not differ.
  *   Each thread lives LIVES times, each walker walks WALKS times: so that whoever waits for ever is
  *   found, also while others go on. A walk is one turn of it.
- *   Nobody is refused the lock for a fork: who exits is patient (fork_gate.pml), and who begins does
- *   without a cache. The child has one thread: nothing runs at the same time as
+ *   Nobody is refused the lock for a fork: who exits leaves its cache to who opens the gate, as frees
+ *   are left (fork_gate.pml), and who begins does without a cache. The child has one thread: nothing runs at the same time as
  *   mbi_registry_reset_in_child.
  *
  * Switches: THREADS, LIVES, WALKERS, WALKS, RETIRE_BATCH, RETIRE_MAX; NO_FORKER, WITHOUT_RCU, REFUSED.
