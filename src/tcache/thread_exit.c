@@ -87,8 +87,9 @@ static bool any_left_behind(void)
 
 void mbi_thread_forget_in_child(void)
 {
-    if (any_left_behind()) {
-        atomic_store_explicit(&left_behind, NULL, memory_order_relaxed); /* [LOCK-ALONE] */
+    if (any_left_behind()) { /* else the page need not be copied */
+        /* seq_cst [DEFER-TAKE]: as above. */
+        (void)atomic_exchange_explicit(&left_behind, NULL, memory_order_seq_cst);
     }
 }
 

@@ -107,6 +107,7 @@ static void *use_before_and_meanwhile(void *argument)
         use_every_call();
         note(&done_count);
     }
+    wait_for(&closed_count, FORKS + 1); /* till after the last, for ThreadSanitizer in the child */
     return argument;
 }
 
@@ -200,6 +201,7 @@ int main(void)
     for (unsigned round = 0; round < FORKS; round++) {
         fork_once(round);
     }
+    note(&closed_count);
     pthread_join(other, NULL);
     CHECK(live_objects() == 0, "%llu objects are live", (unsigned long long)live_objects());
     check_accounting(0);
