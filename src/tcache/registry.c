@@ -461,10 +461,13 @@ static void abandon_all_but(struct thread_cache *survivor)
     }
 }
 
-void mbi_registry_reset_in_child(struct thread_cache *survivor)
+void mbi_registry_reset_in_child(struct thread_cache *survivor, bool starting)
 {
     uint64_t survivors = survivor != NULL;
     without_rcu = true;
+    if (starting && counter_read(&totals.threads_active) <= 1) {
+        survivors = counter_read(&totals.threads_active); /* its own, listed or not yet */
+    }
     if (counter_read(&totals.threads_active) != survivors) {
         abandon_all_but(survivor);
         counter_add(&totals.threads_active, survivors - counter_read(&totals.threads_active));

@@ -17,6 +17,17 @@ static bool exit_key_exists;
  */
 static _Thread_local struct thread_cache *unlisted __attribute__((tls_model("initial-exec")));
 
+/*
+ * The thread is getting its cache: it may be listed already, and not yet be the thread's. volatile: for
+ * a signal handler that forks.
+ */
+static _Thread_local volatile bool starting __attribute__((tls_model("initial-exec")));
+
+bool mbi_thread_is_starting(void)
+{
+    return starting;
+}
+
 /* Puts the calling thread on one of the constant caches, which nobody writes. */
 static void thread_use_constant(const struct thread_cache *constant)
 {
@@ -169,7 +180,10 @@ static bool thread_start(void)
 bool mbi_thread_start(void)
 {
     int cancel_type = mbi_lock_defer_cancel();
+    bool was_starting = starting; /* a signal handler interrupted it */
+    starting = true;
     bool started = thread_start();
+    starting = was_starting;
     mbi_lock_restore_cancel(cancel_type);
     return started;
 }

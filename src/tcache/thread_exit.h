@@ -24,6 +24,9 @@ void mbi_thread_take_back(bool waits);
 /* For the child of a fork: these are written off like any other thread's (registry.h). */
 void mbi_thread_forget_in_child(void);
 
+/* For the child of a fork: a signal handler forked while the thread was getting its cache. */
+bool mbi_thread_is_starting(void);
+
 /* Creates the TSD key whose destructor ends a thread's cache. Called once, under the init lock. */
 void mbi_thread_exit_init(void);
 

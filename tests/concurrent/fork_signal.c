@@ -5,10 +5,10 @@
  *
  * The linker puts a function between two of the library's which, at the place in question, raises the
  * signal: while a pool's lock is held (carve), the trim lock and a pool's (sort), the registry's and a
- * pool's (retire), the one of startup (start), and in the middle of an exchange of magazines, under no
- * lock (exchange). Or fork handlers do, in the middle of another fork (fork): one that is registered
- * before the library's, and so runs while the gate is closed. Parent and child go on with what was
- * interrupted, too.
+ * pool's (retire), the one of startup (start), in the middle of an exchange of magazines, under no lock
+ * (exchange), and when the cache is listed and not yet the thread's (list). Or fork handlers do, in the
+ * middle of another fork (fork): one that is registered before the library's, and so runs while the gate
+ * is closed. Parent and child go on with what was interrupted, too.
  */
 #include "testing.h"
 
@@ -48,8 +48,9 @@ static void fork_in_handler(int signal)
     if (pid == 0) {
         alarm(CHILD_SECONDS);
         is_child = true;
-        /* Every other child never returns to what was interrupted, and uses the library here. */
-        if (forks % 2 == 0) {
+        /* Every other child never returns to what was interrupted, and uses the library here; that of
+         * "list", which is passed once, returns. */
+        if (forks % 2 == 0 && strcmp(where, "list") != 0) {
             static struct mb_stats stats;
             use_every_size();
             mb_thread_flush();
@@ -114,6 +115,17 @@ void __wrap_mbi_pool_push_batch(struct pool *pool, uint64_t chain, struct transf
     __real_mbi_pool_push_batch(pool, chain, counts);
 }
 
+uint64_t __real_mbi_registry_add(struct thread_cache *cache);
+uint64_t __wrap_mbi_registry_add(struct thread_cache *cache);
+uint64_t __wrap_mbi_registry_add(struct thread_cache *cache)
+{
+    uint64_t threads = __real_mbi_registry_add(cache);
+    if (threads == 1) {
+        interrupt("list");
+    }
+    return threads;
+}
+
 static void interrupt_fork(void)
 {
     interrupt("fork");
@@ -149,7 +161,7 @@ static void *allocate_and_exit(void *argument)
 
 int main(int argc, char **argv)
 {
-    CHECK(argc == 2, "usage: fork_signal carve|sort|retire|start|exchange|fork");
+    CHECK(argc == 2, "usage: fork_signal carve|sort|retire|start|exchange|list|fork");
     where = argv[1];
     struct sigaction action = { .sa_handler = fork_in_handler };
     CHECK(sigaction(SIGUSR1, &action, NULL) == 0, "sigaction");
@@ -161,7 +173,9 @@ int main(int argc, char **argv)
     fork_and_wait();
     pthread_join(start_thread(allocate_and_exit, NULL), NULL);
     use_objects(objects, MANY, 512);
-    check_accounting(0);
+    const struct mb_stats *now = check_accounting(0);
+    CHECK(strcmp(where, "list") != 0 || now->threads == 1, "%llu threads are registered",
+          (unsigned long long)now->threads);
     CHECK(is_child || forks > 0, "the place '%s' was never passed", where);
     return 0;
 }
