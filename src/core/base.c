@@ -1,34 +1,113 @@
-/* base: messages that need no allocation. */
+/* base: messages that need no allocation, and little stack. */
 #include "core/base.h"
 
 #include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-void mbi_message(const char *format, ...)
-{
-    static const char prefix[] = "memorybucket: ";
-    char line[256];
-    size_t used = sizeof prefix - 1;
-    memcpy(line, prefix, used);
+enum { LINE_BYTES_MAX = 256, DIGITS_MAX = 20 };
 
-    va_list arguments;
-    va_start(arguments, format);
-    int wanted = vsnprintf(line + used, sizeof line - used - 1, format, arguments);
-    va_end(arguments);
-    if (wanted < 0) {
-        return;
+/* What does not fit any more is left out. */
+struct line {
+    char text[LINE_BYTES_MAX];
+    size_t used; /* at most LINE_BYTES_MAX - 1: there is room for the newline */
+};
+
+/* What a variable holds must not make lines of its own. */
+static void put_character(struct line *line, char character)
+{
+    bool prints = (unsigned char)character >= ' ' && character != 0x7F;
+    if (line->used < LINE_BYTES_MAX - 1) {
+        line->text[line->used++] = prints ? character : '?';
     }
-    size_t room = sizeof line - used - 2;
-    used += (size_t)wanted < room ? (size_t)wanted : room;
-    for (size_t i = 0; i < used; i++) {
-        if ((unsigned char)line[i] < ' ' || line[i] == 0x7F) {
-            line[i] = '?'; /* what a variable holds must not make lines of its own */
+}
+
+static void put_text(struct line *line, const char *text, size_t length_max)
+{
+    for (size_t i = 0; i < length_max && text[i] != '\0'; i++) {
+        put_character(line, text[i]);
+    }
+}
+
+static void put_number(struct line *line, uint64_t number, unsigned base)
+{
+    char digits[DIGITS_MAX];
+    size_t count = 0;
+    do {
+        digits[count++] = "0123456789abcdef"[number % base];
+        number /= base;
+    } while (number != 0);
+    while (count > 0) {
+        put_character(line, digits[--count]);
+    }
+}
+
+static void put_signed(struct line *line, long number)
+{
+    if (number < 0) {
+        put_character(line, '-');
+    }
+    put_number(line, number < 0 ? -(uint64_t)number : (uint64_t)number, 10);
+}
+
+static void put_hexadecimal(struct line *line, uint64_t number)
+{
+    put_text(line, "0x", 2);
+    put_number(line, number, 16);
+}
+
+/* Digits at *format, which moves behind them. */
+static size_t read_digits(const char **format)
+{
+    size_t number = 0;
+    while (**format >= '0' && **format <= '9') {
+        number = number * 10 + (size_t)(*(*format)++ - '0');
+    }
+    return number;
+}
+
+/*
+ * What the messages need of printf(3): %s, %.<digits>s, %d, %u, %zu, %#lx and %p. printf itself takes 2 KiB
+ * of stack, which a thread may not have.
+ */
+static void put_formatted(struct line *line, const char *format, va_list arguments)
+{
+    while (*format != '\0') {
+        if (*format != '%') {
+            put_character(line, *format++);
+            continue;
+        }
+        size_t length_max = SIZE_MAX;
+        format++;
+        if (*format == '.') {
+            format++;
+            length_max = read_digits(&format);
+        }
+        format += strspn(format, "#zl");
+        bool is_long = format[-1] == 'z' || format[-1] == 'l';
+        switch (*format++) {
+        case 's': put_text(line, va_arg(arguments, const char *), length_max); break;
+        case 'd': put_signed(line, va_arg(arguments, int)); break;
+        case 'u':
+            put_number(line, is_long ? va_arg(arguments, size_t) : va_arg(arguments, unsigned), 10);
+            break;
+        case 'x': put_hexadecimal(line, va_arg(arguments, uint64_t)); break;
+        case 'p': put_hexadecimal(line, (uintptr_t)va_arg(arguments, void *)); break;
+        default: assert(false); return;
         }
     }
-    line[used++] = '\n';
+}
+
+void mbi_message(const char *format, ...)
+{
+    struct line line = { .used = 0 };
+    put_text(&line, "memorybucket: ", SIZE_MAX);
+    va_list arguments;
+    va_start(arguments, format);
+    put_formatted(&line, format, arguments);
+    va_end(arguments);
+    line.text[line.used++] = '\n';
 
     /* A message that stderr does not take is lost: there is nobody else to tell. */
-    (void)mbi_os_write(STDERR_FILENO, line, used);
+    (void)mbi_os_write(STDERR_FILENO, line.text, line.used);
 }

@@ -102,7 +102,8 @@ long mbi_os_write(int file, const void *bytes, size_t count);
 
 /*
  * Writes one line, "memorybucket: ", the text and a newline, to stderr with a single write(2).
- * Allocates nothing, so it may be called from inside malloc. Text beyond about 250 bytes is cut.
+ * Allocates nothing, so it may be called from inside malloc, and needs little stack. Text beyond about
+ * 250 bytes is cut. Of printf's conversions it knows %s, also with a precision, %d, %u, %zu, %p and %#lx.
  */
 void mbi_message(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

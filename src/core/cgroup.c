@@ -7,8 +7,8 @@
 #include <string.h>
 
 /*
- * A membership file has a line for each of at most 13 hierarchies. What is longer is given up:
- * a limit that is not seen costs less than 64 KiB of stack in somebody's smallest thread.
+ * A membership file has a line for each of at most 13 hierarchies. What is longer is given up: there a
+ * limit is not seen.
  */
 enum { MEMBERSHIP_BYTES = 4096, PATH_BYTES = 1024, VALUE_BYTES = 64 };
 
@@ -215,60 +215,80 @@ static bool path_leaves_mount(const struct membership *line)
  * Lowers *smallest to the limits of the group and its ancestors in one hierarchy, whose mount is
  * "MOUNTS/NAME", or MOUNTS itself. Returns whether there was any file of the kind.
  */
-static bool lower_to_limits(const char *mounts, const char *name, size_t name_length,
-                            const struct membership *line, limit_reader *read, uint64_t *smallest)
+static bool lower_to_limits(struct directory *directory, const char *mounts, const char *name,
+                            size_t name_length, const struct membership *line, limit_reader *read,
+                            uint64_t *smallest)
 {
-    struct directory directory = { .length = 0 };
-    if (!directory_append(&directory, mounts, strlen(mounts))
+    directory_cut(directory, 0);
+    if (!directory_append(directory, mounts, strlen(mounts))
         || (name_length > 0
-            && (!directory_append(&directory, "/", 1)
-                || !directory_append(&directory, name, name_length)))) {
+            && (!directory_append(directory, "/", 1)
+                || !directory_append(directory, name, name_length)))) {
         return false;
     }
-    size_t mount_length = directory.length;
+    size_t mount_length = directory->length;
     size_t path_length = path_leaves_mount(line) ? 0 : line->path_length;
     while (path_length > 0 && line->path[path_length - 1] == '/') {
         path_length--;
     }
-    if (!directory_append(&directory, line->path, path_length)) {
+    if (!directory_append(directory, line->path, path_length)) {
         return false;
     }
     bool found = false;
     for (;;) {
         uint64_t limit;
-        if (read(&directory, &limit)) {
+        if (read(directory, &limit)) {
             found = true;
             *smallest = limit < *smallest ? limit : *smallest;
         }
-        if (directory.length == mount_length) {
+        if (directory->length == mount_length) {
             return found;
         }
-        const char *slash = strrchr(directory.path + mount_length, '/');
-        directory_cut(&directory, (size_t)(slash - directory.path));
+        const char *slash = strrchr(directory->path + mount_length, '/');
+        directory_cut(directory, (size_t)(slash - directory->path));
     }
+}
+
+/* Mapped, as it is more than somebody's smallest thread may have of stack. */
+struct workspace {
+    char text[MEMBERSHIP_BYTES];
+    struct directory directory;
+};
+
+static uint64_t smallest_limit_with(struct workspace *work, const struct cgroup_places *places,
+                                    const char *controller, limit_reader *read_v1,
+                                    limit_reader *read_v2)
+{
+    struct membership line;
+    uint64_t smallest = NO_LIMIT;
+    struct directory *directory = &work->directory;
+    if (!mbi_os_read_file(places->membership, work->text, sizeof work->text)) {
+        return NO_LIMIT;
+    }
+    if (find_membership(work->text, controller, &line)) {
+        if (!lower_to_limits(directory, places->mounts, controller, strlen(controller), &line,
+                             read_v1, &smallest)) {
+            lower_to_limits(directory, places->mounts, line.controllers, line.controllers_length,
+                            &line, read_v1, &smallest);
+        }
+    } else if (find_membership(work->text, "", &line)) {
+        if (!lower_to_limits(directory, places->mounts, "", 0, &line, read_v2, &smallest)) {
+            lower_to_limits(directory, places->mounts, "unified", strlen("unified"), &line,
+                            read_v2, &smallest);
+        }
+    }
+    return smallest;
 }
 
 static uint64_t smallest_limit(const struct cgroup_places *places, const char *controller,
                                limit_reader *read_v1, limit_reader *read_v2)
 {
-    char text[MEMBERSHIP_BYTES];
-    struct membership line;
-    uint64_t smallest = NO_LIMIT;
-    if (!mbi_os_read_file(places->membership, text, sizeof text)) {
+    struct workspace *work = mbi_os_map(sizeof *work);
+    if (work == NULL) {
         return NO_LIMIT;
     }
-    if (find_membership(text, controller, &line)) {
-        if (!lower_to_limits(places->mounts, controller, strlen(controller), &line, read_v1,
-                             &smallest)) {
-            lower_to_limits(places->mounts, line.controllers, line.controllers_length, &line,
-                            read_v1, &smallest);
-        }
-    } else if (find_membership(text, "", &line)) {
-        if (!lower_to_limits(places->mounts, "", 0, &line, read_v2, &smallest)) {
-            lower_to_limits(places->mounts, "unified", strlen("unified"), &line, read_v2,
-                            &smallest);
-        }
-    }
+    uint64_t smallest = smallest_limit_with(work, places, controller, read_v1, read_v2);
+    mbi_os_unreserve(work, sizeof *work);
     return smallest;
 }
 

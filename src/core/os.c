@@ -251,7 +251,7 @@ void mbi_os_wake(_Atomic uint32_t *word, int count)
 
 size_t mbi_os_resident_bytes(const void *start, size_t bytes)
 {
-    enum { PAGES_PER_CALL = 1024 };
+    enum { PAGES_PER_CALL = 512 }; /* on the stack, of which there may be little */
     unsigned char in_memory[PAGES_PER_CALL];
     size_t page_bytes = mbi_os_page_bytes();
     size_t resident_pages = 0;
