@@ -174,14 +174,19 @@ MB_API size_t mb_trim(size_t keep_bytes);
 /*
  * Starts a thread that does what otherwise slow paths of other threads do, so that free memory
  * goes back also while the process sleeps (MB_DECAY_MS). MB_BACKGROUND=1 does the same when the
- * library is loaded. It does nothing while the process forks, and exists in the parent only.
+ * library is loaded. It does nothing while the process forks. The child starts its own at its first
+ * request that is not served from what its thread has at hand; one that only calls exec starts none,
+ * and one that must have a single thread, as for unshare(2), calls mb_background_stop first.
  *
  * Returns 0, also when it runs already, or a negative errno value of pthread_create, or -EINVAL
  * when MB_DECAY_MS is -1. Not from fork handlers.
  */
 MB_API int mb_background_start(void);
 
-/* Ends that thread, and waits until it has ended. Nothing happens without one. */
+/*
+ * Ends that thread, and waits until it has ended. Nothing happens without one, but that the child of a
+ * fork does not start it.
+ */
 MB_API void mb_background_stop(void);
 
 /*

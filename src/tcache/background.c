@@ -26,6 +26,13 @@ static pthread_mutex_t control = PTHREAD_MUTEX_INITIALIZER;
 static bool running;
 static pthread_t thread;
 
+/* The sanitizers' runtimes of gcc 12 cannot start threads in the child of a process with threads. */
+#if defined(MBI_THREAD_SANITIZED) || defined(__SANITIZE_ADDRESS__)
+enum { CHILD_CAN_HAVE_THREADS = false };
+#else
+enum { CHILD_CAN_HAVE_THREADS = true };
+#endif
+
 /* The sleep, which stop ends. Nobody holds its mutex for longer than a flag takes. */
 static struct {
     pthread_mutex_t mutex;
@@ -89,6 +96,17 @@ static int create_thread(void)
     return -error;
 }
 
+_Atomic bool mbi_background_lost;
+
+/* Under `control`. */
+static int start_locked(void)
+{
+    flag_set(&mbi_background_lost, false); /* first: pthread_create allocates */
+    int error = running ? 0 : create_thread();
+    running = running || error == 0;
+    return error;
+}
+
 int mbi_background_start(void)
 {
     if (mbi_config.decay_ms < 0) {
@@ -97,18 +115,35 @@ int mbi_background_start(void)
     int saved_errno = errno;
     struct cancelling cancelling = mbi_lock_forbid_cancel();
     pthread_mutex_lock(&control);
-    int error = running ? 0 : create_thread();
-    running = running || error == 0;
+    int error = start_locked();
     pthread_mutex_unlock(&control);
     mbi_lock_allow_cancel(cancelling);
     errno = saved_errno;
     return error;
 }
 
+MBI_COLD void mbi_background_come_back(void)
+{
+    if (mbi_lock_has_any()) {
+        return; /* a signal handler interrupted its holder: some other time */
+    }
+    int saved_errno = errno;
+    struct cancelling cancelling = mbi_lock_forbid_cancel();
+    if (pthread_mutex_trylock(&control) == 0) { /* otherwise somebody else starts or stops it */
+        if (background_is_lost()) {
+            (void)start_locked();
+        }
+        pthread_mutex_unlock(&control);
+    }
+    mbi_lock_allow_cancel(cancelling);
+    errno = saved_errno;
+}
+
 void mbi_background_stop(void)
 {
     struct cancelling cancelling = mbi_lock_forbid_cancel();
     pthread_mutex_lock(&control);
+    flag_set(&mbi_background_lost, false);
     if (running) {
         pthread_mutex_lock(&sleeping.mutex);
         sleeping.stop = true;
@@ -129,5 +164,8 @@ void mbi_background_reset_in_child(void)
 {
     control = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
     sleeping.mutex = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
-    running = false;
+    if (running) {
+        running = false;
+        flag_set(&mbi_background_lost, CHILD_CAN_HAVE_THREADS);
+    }
 }

@@ -9,6 +9,7 @@
 #include "core/large.h"
 #include "core/os.h"
 #include "core/region.h"
+#include "tcache/background.h"
 #include "tcache/budget.h"
 #include "tcache/checked.h"
 #include "tcache/exchange.h"
@@ -176,6 +177,9 @@ struct uncached_large mbi_uncached_large;
 void mbi_thread_cache_count_large(uint64_t allocs, uint64_t frees)
 {
     if (allocs != 0) {
+        if (background_is_lost()) {
+            mbi_background_come_back();
+        }
         (void)mbi_thread_cache_own();
     }
     struct thread_cache *cache = mbi_thread_cache;
@@ -310,7 +314,10 @@ static size_t thread_cache_host_of(size_t class)
 MBI_COLD void *mbi_thread_cache_alloc_slow(size_t size_bytes, const struct magazine *empty)
 {
     int saved_errno = errno;
-    size_t class = magazine_class(empty);
+    size_t class = magazine_class(empty); /* now: the thread may get a cache below */
+    if (background_is_lost()) {
+        mbi_background_come_back();
+    }
     if (MBI_UNLIKELY(!mbi_thread_cache->active) && mbi_thread_cache_own() == NULL
         && checked_is_on()) {
         return mbi_check_alloc(size_bytes, size_class_promised_alignment_bytes(class));

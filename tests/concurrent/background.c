@@ -1,6 +1,7 @@
 /*
  * background: a process that sleeps gets its free memory back to the operating system when, and
- * only when, it asked for the thread that does it; also after a fork, and in a child that asks.
+ * only when, it asked for the thread that does it; also after a fork, in a child that asks, and in one
+ * that does not: its first request that takes a slow path starts the thread, unless it wants none.
  *
  * Nothing here waits for a time: it waits until memory has gone, and the runner's limit tells when
  * it never does.
@@ -59,7 +60,9 @@ static void child(void)
 {
     CHECK(threads_of_this_process() == 1, "a child began with %zu threads",
           threads_of_this_process());
-    mb_background_stop(); /* there is none: nothing happens */
+    mb_background_stop(); /* there is none, and shall be none */
+    use_and_free();
+    CHECK(threads_of_this_process() == 1, "the thread came back, although it was stopped");
     if (!TEST_IS_SANITIZED) { /* those of gcc 12 have no threads in a child */
         CHECK(mb_background_start() == 0, "no background thread in a child");
         use_and_free();
@@ -67,6 +70,48 @@ static void child(void)
         mb_background_stop();
     }
     _exit(0);
+}
+
+/* The thread is there after a request's slow path, and not before: nor in a grandchild, nor by frees. */
+static void child_that_does_not_ask(void)
+{
+    CHECK(threads_of_this_process() == 1, "the fork handler started a thread");
+    pid_t grandchild = fork();
+    CHECK(grandchild >= 0, "fork");
+    if (grandchild == 0) {
+        CHECK(threads_of_this_process() == 1, "the second fork started a thread");
+        use_and_free();
+        CHECK(threads_of_this_process() == 2, "no thread in a child of the child");
+        wait_until_released();
+        _exit(0);
+    }
+    int status;
+    CHECK(waitpid(grandchild, &status, 0) == grandchild && status == 0, "status %x",
+          (unsigned)status);
+    mb_free_batch(OBJECTS, objects);
+    CHECK(threads_of_this_process() == 1, "a free brought the thread");
+    use_and_free();
+    CHECK(threads_of_this_process() == 2, "a slow path brought %zu threads",
+          threads_of_this_process());
+    wait_until_released();
+    mb_background_stop();
+    mb_background_stop();
+    _exit(0);
+}
+
+static void check_child_that_does_not_ask(void)
+{
+    for (size_t i = 0; i < OBJECTS; i++) {
+        objects[i] = mb_alloc(SIZE);
+    }
+    pid_t pid = fork();
+    CHECK(pid >= 0, "fork");
+    if (pid == 0) {
+        child_that_does_not_ask();
+    }
+    int status;
+    CHECK(waitpid(pid, &status, 0) == pid && status == 0, "child: status %x", (unsigned)status);
+    mb_free_batch(OBJECTS, objects);
 }
 
 int main(int argc, char **argv)
@@ -95,6 +140,9 @@ int main(int argc, char **argv)
     CHECK(waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0,
           "child: status %x", (unsigned)status);
 
+    if (!TEST_IS_SANITIZED) {
+        check_child_that_does_not_ask();
+    }
     use_and_free(); /* takes back what was released */
     CHECK(released_bytes() < (uint64_t)OBJECTS * SIZE, "nothing was taken back");
     wait_until_released();

@@ -205,6 +205,15 @@ background)
     for wanted in 0 1; do
         tasks=$(MB_STATS=0 MB_BACKGROUND=$wanted "$mbrun" sh -c 'ls /proc/$$/task | wc -l')
         [ "$tasks" -eq $((1 + wanted)) ] || fail "MB_BACKGROUND=$wanted: $tasks threads"
+        # And in the child of a fork, once that allocates.
+        tasks=$(MB_STATS=0 MB_BACKGROUND=$wanted PYTHONMALLOC=malloc "$mbrun" python3 -c '
+import os
+child = os.fork()
+if child == 0:
+    objects = [bytes(i) for i in range(2000)]
+    os._exit(len(os.listdir("/proc/self/task")))
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))')
+        [ "$tasks" -eq $((1 + wanted)) ] || fail "MB_BACKGROUND=$wanted: $tasks threads in a child"
     done
     ;;
 *)
