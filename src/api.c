@@ -13,6 +13,7 @@
 #include "stats_exit.h"
 #include "tcache/background.h"
 #include "tcache/fork.h"
+#include "tcache/thread_exit.h"
 
 #include <unistd.h>
 
@@ -25,6 +26,7 @@ __attribute__((constructor(101))) static void api_come_up(int argc, char **argv,
     (void)argc;
     (void)argv;
     mbi_fork_register();
+    mbi_thread_exit_look_around();
     /* glibc's fork takes the locks of its malloc only if that was used before: so it is, as threads
      * may come to it for the first time while another one forks. */
     mbi_large_free(mbi_large_alloc(SMALL_BYTES_MAX + 1));

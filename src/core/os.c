@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <link.h>
 #include <linux/futex.h>
 #include <linux/membarrier.h>
 #include <linux/random.h>
@@ -329,4 +330,19 @@ const void *mbi_os_map_file(const char *path, size_t *bytes)
     }
     syscall(SYS_close, file);
     return start != MAP_FAILED ? start : NULL;
+}
+
+/* For dl_iterate_phdr, which begins with the first object of the namespace; 1 ends its walk. */
+static int look_at_first_object(struct dl_phdr_info *object, size_t bytes, void *is_program)
+{
+    (void)bytes;
+    *(bool *)is_program = object->dlpi_name == NULL || object->dlpi_name[0] == '\0';
+    return 1;
+}
+
+bool mbi_os_is_in_first_namespace(void)
+{
+    bool is_program = true; /* which alone has no name */
+    (void)dl_iterate_phdr(look_at_first_object, &is_program);
+    return is_program;
 }

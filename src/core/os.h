@@ -114,6 +114,12 @@ bool mbi_os_is_mapped(const void *address);
 /* Pages that may not be touched; false when the kernel refuses. */
 bool mbi_os_forbid(void *start, size_t bytes);
 
+/*
+ * Whether this code is in the program's own namespace, and not in one that dlmopen made. It waits for
+ * those who load libraries, so no lock may be held.
+ */
+bool mbi_os_is_in_first_namespace(void);
+
 /* The calling thread's number, as ps and gdb show it. */
 int mbi_os_thread(void);
 

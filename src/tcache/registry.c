@@ -37,8 +37,13 @@ static struct {
     size_t count;
 } fresh = { .next = &mbi_first_cache, .count = 1 };
 
-/* Set in a forked child, while it has one thread. */
+/* Set at startup, or in a forked child while it has one thread. */
 static bool without_rcu;
+
+void mbi_registry_do_without_rcu(void)
+{
+    without_rcu = true;
+}
 
 /*
  * Walks under way.

@@ -28,6 +28,9 @@ bool mbi_thread_is_starting(void)
     return starting;
 }
 
+/* Set before anybody calls the library; see the header. */
+static bool in_other_namespace;
+
 /* Puts the calling thread on one of the constant caches, which nobody writes. */
 static void thread_use_constant(const struct thread_cache *constant)
 {
@@ -107,6 +110,7 @@ void mbi_thread_forget_in_child(void)
 static void thread_leave(struct thread_cache *cache)
 {
     thread_use_constant(&mbi_cache_direct);
+    unlisted = NULL;
     if (take_back(cache, true) != RETIRED) {
         leave_behind(cache);
     }
@@ -119,10 +123,17 @@ static void thread_leave(struct thread_cache *cache)
  * The TSD destructor. It re-arms itself once, so that destructors which run after it in the first
  * round still find a cache; pthread then calls it again in the next round. It stays armed, too, until
  * the thread cannot be cancelled any more: one that is asynchronously cancelled here comes again.
+ *
+ * The argument says nothing: each namespace of dlmopen has a C library that counts its keys from 0,
+ * and all of them keep the values in the same place. It may be what a plugin has set.
  */
 static void thread_exit(void *argument)
 {
-    struct thread_cache *cache = argument;
+    (void)argument;
+    struct thread_cache *cache = unlisted != NULL ? unlisted : mbi_thread_cache;
+    if (!cache->active) {
+        return;
+    }
     bool comes_again = pthread_setspecific(exit_key, cache) == 0;
     struct cancelling cancelling = mbi_lock_forbid_cancel();
     if (!cache->exit_seen && comes_again) {
@@ -134,9 +145,18 @@ static void thread_exit(void *argument)
     mbi_lock_allow_cancel(cancelling);
 }
 
+void mbi_thread_exit_look_around(void)
+{
+    in_other_namespace = !mbi_os_is_in_first_namespace();
+}
+
 void mbi_thread_exit_init(void)
 {
-    exit_key_exists = pthread_key_create(&exit_key, thread_exit) == 0;
+    if (in_other_namespace) {
+        mbi_registry_do_without_rcu();
+    } else {
+        exit_key_exists = pthread_key_create(&exit_key, thread_exit) == 0;
+    }
 }
 
 /* A cache that its thread's exit will find; NULL when there is none now. */

@@ -8,12 +8,17 @@
  *   dead    mbi_cache_direct  past our TSD destructor; allocation and free still work, straight on
  *                             the pools: later destructors, and glibc itself, use them
  *
- * A thread is dead from the start where the process has no TSD key left for us.
+ * A thread is dead from the start where the process has no TSD key left for us, and in a namespace
+ * that dlmopen made: the C library there is another one, whose keys' values lie where those of the
+ * program's are, and whose destructors do not run for the program's threads.
  */
 #ifndef MEMORYBUCKET_TCACHE_THREAD_EXIT_H
 #define MEMORYBUCKET_TCACHE_THREAD_EXIT_H
 
 #include "tcache/registry.h"
+
+/* Finds out about the namespace. From a constructor, before all others here; with no lock. */
+void mbi_thread_exit_look_around(void);
 
 /*
  * For the thread that forked, when the gate is open again: takes back the caches of threads that
