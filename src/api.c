@@ -17,6 +17,32 @@
 
 #include <unistd.h>
 
+/* The other copy of the library whose object it is; NULL for what is ours, or the system's. */
+static const struct copy_calls *owner_of(const void *pointer)
+{
+    if (copies_may_have(pointer)) {
+        return mbi_copies_find(pointer);
+    }
+    bool unknown = checked_is_on() && pointer != NULL && !mbi_check_holds(pointer);
+    return unknown ? mbi_copies_ask(pointer) : NULL;
+}
+
+/* What other copies of the library call; not by their public names, which may be somebody else's. */
+static void own_free(void *pointer)
+{
+    api_free(pointer);
+}
+
+static void *own_realloc(void *pointer, size_t size)
+{
+    return api_realloc(pointer, size, CLASS_TIGHT);
+}
+
+static size_t own_usable_bytes(const void *pointer)
+{
+    return api_usable_bytes(pointer);
+}
+
 /*
  * Both stand here, and not beside what they call, because every user of the archive links this
  * file: an archive member that nobody names would be left out, and its constructor with it.
@@ -27,6 +53,9 @@ __attribute__((constructor(101))) static void api_come_up(int argc, char **argv,
     (void)argv;
     mbi_fork_register();
     mbi_thread_exit_look_around();
+    static const struct copy_calls own = { own_free, own_realloc, own_usable_bytes,
+                                           mbi_check_holds };
+    mbi_copies_look_around(&own);
     /* glibc's fork takes the locks of its malloc only if that was used before: so it is, as threads
      * may come to it for the first time while another one forks. */
     mbi_large_free(mbi_large_alloc(SMALL_BYTES_MAX + 1));
@@ -111,7 +140,10 @@ void *mbi_api_calloc_large(size_t count, size_t size)
 MBI_COLD void mbi_api_free_rare(void *pointer, size_t size)
 {
     size_t class = region_class_of(pointer);
-    if (checked_is_on() && pointer != NULL) {
+    const struct copy_calls *owner = owner_of(pointer);
+    if (MBI_UNLIKELY(owner != NULL)) {
+        owner->free(pointer);
+    } else if (checked_is_on() && pointer != NULL) {
         mbi_check_free(pointer, size);
     } else if (class < SIZE_CLASS_COUNT) { /* the constant caches know no region */
         thread_cache_free(mbi_thread_cache, pointer, class, size);
@@ -139,6 +171,10 @@ static void *move_from_system(void *old, size_t size, enum class_rule rule)
 
 MBI_COLD void *mbi_api_realloc_rare(void *old, size_t size, enum class_rule rule)
 {
+    const struct copy_calls *owner = owner_of(old);
+    if (MBI_UNLIKELY(owner != NULL)) {
+        return owner->realloc(old, size);
+    }
     if (checks_large()) {
         size_t standard = size != 0 || rule == CLASS_ABI_ALIGNED ? ABI_ALIGNMENT_BYTES
                                                                  : SIZE_STEP_BYTES;
@@ -161,6 +197,10 @@ MBI_COLD void *mbi_api_realloc_rare(void *old, size_t size, enum class_rule rule
 
 MBI_COLD size_t mbi_api_usable_bytes_rare(const void *pointer)
 {
+    const struct copy_calls *owner = owner_of(pointer);
+    if (MBI_UNLIKELY(owner != NULL)) {
+        return owner->usable_bytes(pointer);
+    }
     if (checked_is_on()) {
         return mbi_check_usable_bytes(pointer);
     }

@@ -8,6 +8,7 @@
 #ifndef MEMORYBUCKET_API_H
 #define MEMORYBUCKET_API_H
 
+#include "core/copies.h"
 #include "core/large.h"
 #include "core/os.h"
 #include "core/region.h"
@@ -36,7 +37,10 @@ void *mbi_api_aligned_alloc(size_t alignment, size_t size);
 /* `count` times `size` does not overflow. */
 void *mbi_api_calloc_large(size_t count, size_t size);
 
-/* Size 0, a NULL pointer, a thread without a cache, or one that looks after decay this time. */
+/*
+ * Size 0, a NULL pointer, a thread without a cache, or one that looks after decay this time; an object of
+ * another copy of the library.
+ */
 void *mbi_api_alloc_rare(size_t size);
 void mbi_api_free_rare(void *pointer, size_t size);
 
@@ -57,7 +61,7 @@ MBI_HOT_INLINE void *api_alloc_large(size_t size)
 
 MBI_HOT_INLINE void api_free_foreign(struct thread_cache *cache, void *pointer, size_t size)
 {
-    if (MBI_UNLIKELY(pointer == NULL || !cache->active)) {
+    if (MBI_UNLIKELY(pointer == NULL || !cache->active) || copies_may_have(pointer)) {
         mbi_api_free_rare(pointer, size);
         return;
     }

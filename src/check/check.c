@@ -162,6 +162,12 @@ static bool look_up(const void *pointer, struct object *out)
     return found;
 }
 
+bool mbi_check_holds(const void *pointer)
+{
+    struct object object;
+    return checked_is_on() && !forwards && look_up(pointer, &object);
+}
+
 /*
  * The system allocator's object that a pointer lies in, within its first 512 bytes: these are all
  * of one that is small and was placed there for its canary. What the ledger has is nobody else's.

@@ -346,3 +346,14 @@ bool mbi_os_is_in_first_namespace(void)
     (void)dl_iterate_phdr(look_at_first_object, &is_program);
     return is_program;
 }
+
+bool mbi_os_is_readable(const void *address)
+{
+    /* The kernel reads the set before it looks at what shall be done with it, which is nothing. */
+    const int nothing = -1;
+    int saved_errno = errno;
+    (void)syscall(SYS_rt_sigprocmask, nothing, address, NULL, sizeof(uint64_t));
+    bool readable = errno == EINVAL;
+    errno = saved_errno;
+    return readable;
+}

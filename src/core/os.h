@@ -108,6 +108,9 @@ bool mbi_os_read_file(const char *path, char *buffer, size_t buffer_bytes);
 /* A whole file, to be read only, or NULL; mbi_os_unreserve gives it back. Allocates nothing. */
 const void *mbi_os_map_file(const char *path, size_t *bytes);
 
+/* Whether the 8 bytes at an address can be read. A call that every sandbox lets threads make. */
+bool mbi_os_is_readable(const void *address);
+
 /* Whether an address lies in any mapping. */
 bool mbi_os_is_mapped(const void *address);
 

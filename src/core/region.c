@@ -108,12 +108,48 @@ enum { PLACE_UNIT_BITS = 7, PLACES_WIDE_BITS = 47 };
 static const struct places wide_places = { .first = 17, .each = 3, .count = 5 };
 static const struct places narrow_places = { .first = 2, .each = 15, .count = 2 };
 
-/* Takes a place that no other copy of the library has, and any base in it. */
-static bool claim_place(size_t bytes_max)
+static const struct places *find_places(uintptr_t *unit)
 {
     unsigned bits = mbi_os_address_bits();
-    uintptr_t unit = (uintptr_t)1 << (bits - PLACE_UNIT_BITS);
-    const struct places *places = bits >= PLACES_WIDE_BITS ? &wide_places : &narrow_places;
+    *unit = (uintptr_t)1 << (bits - PLACE_UNIT_BITS);
+    return bits >= PLACES_WIDE_BITS ? &wide_places : &narrow_places;
+}
+
+void mbi_region_find_places(void)
+{
+    uintptr_t unit;
+    const struct places *places = find_places(&unit);
+    atomic_store_explicit(&mbi_region.places_base, places->first * unit,
+                          memory_order_relaxed); /* [PLACES] */
+    atomic_store_explicit(&mbi_region.places_bytes, places->count * places->each * unit,
+                          memory_order_relaxed); /* [PLACES] */
+}
+
+unsigned mbi_region_places(void)
+{
+    uintptr_t unit;
+    return find_places(&unit)->count;
+}
+
+char *mbi_region_place(unsigned number)
+{
+    uintptr_t unit;
+    const struct places *places = find_places(&unit);
+    return (char *)((places->first + number * places->each) * unit);
+}
+
+unsigned mbi_region_place_of(const void *address)
+{
+    uintptr_t unit;
+    const struct places *places = find_places(&unit);
+    return (unsigned)(((uintptr_t)address / unit - places->first) / places->each);
+}
+
+/* Takes the first place that no other copy of the library has, and any base in it. */
+static bool claim_place(size_t bytes_max)
+{
+    uintptr_t unit;
+    const struct places *places = find_places(&unit);
     size_t place_bytes = places->each * unit;
     size_t page_bytes = mbi_os_page_bytes();
     struct layout layout = largest;
@@ -127,12 +163,13 @@ static bool claim_place(size_t bytes_max)
     size_t steps = (place_bytes - layout_bytes_with_maps(layout)) / REGION_ALIGNMENT_BYTES;
     uint64_t random = mbi_os_random();
     for (unsigned i = 0; i < places->count; i++) {
-        uintptr_t start = (places->first + (random + i) % places->count * places->each) * unit;
+        uintptr_t start = (uintptr_t)mbi_region_place(i);
         if (start + place_bytes <= (uintptr_t)1 << CHAIN_ADDRESS_BITS
             && mbi_os_reserve_at((void *)start, page_bytes)) {
-            size_t step = 1 + (size_t)(random / places->count % steps);
+            size_t step = 1 + (size_t)(random % steps);
             region_publish(start + step * REGION_ALIGNMENT_BYTES, layout);
             claimed_add(page_bytes);
+            mbi_region.place = (char *)start;
             return true;
         }
     }

@@ -34,8 +34,9 @@
  *
  * One process may have several copies of the library (in plugins, or under the drop-in), and what
  * is in one's spans must not be in the other's. So each copy takes a place for itself, by a page
- * without access at its beginning that only one of them can map, and has its spans somewhere in
- * there, by a random number.
+ * at its beginning that only one of them can map, and has its spans somewhere in
+ * there, by a random number. It takes the first place that is free. Before the page is written to it has
+ * no access; what is written there says whose place it is (core/copies.h).
  *
  * Where no place is free, or the kernel or a tool (ThreadSanitizer) has nothing to give
  * there, all is reserved at once, without access, wherever the kernel likes, in less and less until
@@ -77,6 +78,13 @@ struct region {
     size_t wide_span_bytes;  /* 1 << wide_shift, or 0 without that tier */
     uintptr_t map_base;
     size_t reserved_bytes; /* all at once; 0: nothing, it is mapped as it is used */
+    char *place;           /* the page at its beginning; NULL without a place */
+    /*
+     * All places, whoever has them. relaxed [PLACES]: written by a constructor, before the library is
+     * called; what a call before that reads is "in none".
+     */
+    _Atomic uintptr_t places_base;
+    _Atomic size_t places_bytes;
 };
 
 extern MBI_HIDDEN struct region mbi_region;
@@ -109,6 +117,23 @@ MBI_HOT_INLINE size_t region_class_of(const void *address)
     size_t class = region_dense_class_of(address, region_dense_base());
     return MBI_LIKELY(class < SIZE_CLASS_COUNT) ? class : region_wide_class_of(address);
 }
+
+/* Whether an address lies in the places, of which one may be ours. */
+MBI_HOT_INLINE bool region_is_in_places(const void *address)
+{
+    uintptr_t base = atomic_load_explicit(&mbi_region.places_base,
+                                          memory_order_relaxed); /* [PLACES] */
+    return (uintptr_t)address - base < atomic_load_explicit(&mbi_region.places_bytes,
+                                                            memory_order_relaxed); /* [PLACES] */
+}
+
+/* Where the places are, in this process's address space. */
+void mbi_region_find_places(void);
+
+/* How many places there are; the first page of each; the number of that in which an address lies. */
+unsigned mbi_region_places(void);
+char *mbi_region_place(unsigned number);
+unsigned mbi_region_place_of(const void *address);
 
 /*
  * Finds a place for spans of at most `bytes_max` together. Returns 0, or -ENOMEM when there is

@@ -40,6 +40,9 @@ void *mbi_check_realloc(void *pointer, size_t size_bytes, size_t alignment_bytes
 /* Exactly what was asked for: what lies behind it is checked. 0 for NULL. */
 size_t mbi_check_usable_bytes(const void *pointer);
 
+/* Whether it knows the object, live or freed; false while it is off. */
+bool mbi_check_holds(const void *pointer);
+
 /* Slots of a class that were freed and are kept from being used again. */
 size_t mbi_check_quarantined(size_t class);
 

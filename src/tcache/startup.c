@@ -3,6 +3,7 @@
 
 #include "core/cgroup.h"
 #include "core/config.h"
+#include "core/copies.h"
 #include "core/decay.h"
 #include "core/limit.h"
 #include "core/lock.h"
@@ -62,6 +63,7 @@ static void startup_locked(void)
     if (pools_wanted && mbi_region_claim(mbi_config.region_bytes) != 0 && mbi_config.verbose) {
         mbi_message("no address space for the pools: every request goes to the system allocator");
     }
+    mbi_copies_publish();
     ask_for_huge_pages();
     mbi_pools_init();
     mbi_decay_init();

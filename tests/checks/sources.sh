@@ -114,7 +114,7 @@ rung() {
     core/cgroup.* | core/processors.* | core/size_class.*) echo 3 ;;
     core/region.h | core/sorted.* | core/sorted_*) echo 4 ;;
     core/config.*) echo 5 ;;
-    core/region.c | core/batch_stack.*) echo 6 ;;
+    core/region.c | core/batch_stack.* | core/copies.*) echo 6 ;;
     core/pool.* | core/pool_carve.c | core/pool_walk.c) echo 7 ;;
     core/trim.*) echo 8 ;;
     core/decay.* | core/excess.* | core/uncharge.*) echo 9 ;;

@@ -106,3 +106,17 @@ Test(os, files_are_read_whole_or_not_at_all)
     cr_assert_not(mbi_os_read_file("/", text, sizeof text));
     cr_assert_eq(errno, EISDIR);
 }
+
+Test(os, it_can_tell_what_can_be_read)
+{
+    size_t page = mbi_os_page_bytes();
+    char *start = mbi_os_reserve(page);
+    cr_assert_not_null(start);
+    errno = 77;
+    cr_assert_not(mbi_os_is_readable(start));
+    cr_assert(mbi_os_commit(start, page));
+    cr_assert(mbi_os_is_readable(start));
+    mbi_os_unreserve(start, page);
+    cr_assert_not(mbi_os_is_readable(start));
+    cr_assert_eq(errno, 77);
+}
