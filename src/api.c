@@ -165,7 +165,8 @@ static void *move_from_system(void *old, size_t size, enum class_rule rule)
         return api_stay(old, old_bytes, size, saved_errno);
     }
     memcpy(pointer, old, size < old_bytes ? size : old_bytes);
-    api_free_foreign(mbi_thread_cache, old, CHECKED_SIZE_UNKNOWN);
+    mbi_thread_cache_count_large(0, 1);
+    mbi_large_free(old);
     return pointer;
 }
 

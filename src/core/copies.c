@@ -60,7 +60,8 @@ static const struct copy_calls *calls_of(unsigned number)
 
 MBI_COLD const struct copy_calls *mbi_copies_find(const void *pointer)
 {
-    return calls_of(mbi_region_place_of(pointer));
+    unsigned number = mbi_region_place_of(pointer);
+    return number < mbi_region_places() ? calls_of(number) : NULL;
 }
 
 MBI_COLD const struct copy_calls *mbi_copies_ask(const void *pointer)

@@ -117,11 +117,7 @@ static const struct places *find_places(uintptr_t *unit)
 
 void mbi_region_find_places(void)
 {
-    uintptr_t unit;
-    const struct places *places = find_places(&unit);
-    atomic_store_explicit(&mbi_region.places_base, places->first * unit,
-                          memory_order_relaxed); /* [PLACES] */
-    atomic_store_explicit(&mbi_region.places_bytes, places->count * places->each * unit,
+    atomic_store_explicit(&mbi_region.places_shift, mbi_os_address_bits() - PLACE_UNIT_BITS,
                           memory_order_relaxed); /* [PLACES] */
 }
 

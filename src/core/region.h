@@ -80,11 +80,10 @@ struct region {
     size_t reserved_bytes; /* all at once; 0: nothing, it is mapped as it is used */
     char *place;           /* the page at its beginning; NULL without a place */
     /*
-     * All places, whoever has them. relaxed [PLACES]: written by a constructor, before the library is
-     * called; what a call before that reads is "in none".
+     * Of a 128th of the user space, in which all places have their numbers. relaxed [PLACES]: written by a
+     * constructor, before the library is called; by what a call before that reads no object is in any.
      */
-    _Atomic uintptr_t places_base;
-    _Atomic size_t places_bytes;
+    _Atomic unsigned places_shift;
 };
 
 extern MBI_HIDDEN struct region mbi_region;
@@ -118,19 +117,22 @@ MBI_HOT_INLINE size_t region_class_of(const void *address)
     return MBI_LIKELY(class < SIZE_CLASS_COUNT) ? class : region_wide_class_of(address);
 }
 
-/* Whether an address lies in the places, of which one may be ours. */
+/* Whether an address may lie in a place, which may be ours: false for all that the kernel hands out. */
+enum { PLACES_FIRST = 2, PLACES_END = 32 };
 MBI_HOT_INLINE bool region_is_in_places(const void *address)
 {
-    uintptr_t base = atomic_load_explicit(&mbi_region.places_base,
+    unsigned shift = atomic_load_explicit(&mbi_region.places_shift,
                                           memory_order_relaxed); /* [PLACES] */
-    return (uintptr_t)address - base < atomic_load_explicit(&mbi_region.places_bytes,
-                                                            memory_order_relaxed); /* [PLACES] */
+    return ((uintptr_t)address >> shift) - PLACES_FIRST < PLACES_END - PLACES_FIRST;
 }
 
 /* Where the places are, in this process's address space. */
 void mbi_region_find_places(void);
 
-/* How many places there are; the first page of each; the number of that in which an address lies. */
+/*
+ * How many places there are; the first page of each; the number of that in which an address lies, or a
+ * number beyond them.
+ */
 unsigned mbi_region_places(void);
 char *mbi_region_place(unsigned number);
 unsigned mbi_region_place_of(const void *address);
