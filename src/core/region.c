@@ -141,7 +141,7 @@ unsigned mbi_region_place_of(const void *address)
     return (unsigned)(((uintptr_t)address / unit - places->first) / places->each);
 }
 
-/* Takes the first place that no other copy of the library has, and any base in it. */
+/* Takes a place that no other copy of the library has, and any base in it. */
 static bool claim_place(size_t bytes_max)
 {
     uintptr_t unit;
@@ -159,10 +159,10 @@ static bool claim_place(size_t bytes_max)
     size_t steps = (place_bytes - layout_bytes_with_maps(layout)) / REGION_ALIGNMENT_BYTES;
     uint64_t random = mbi_os_random();
     for (unsigned i = 0; i < places->count; i++) {
-        uintptr_t start = (uintptr_t)mbi_region_place(i);
+        uintptr_t start = (uintptr_t)mbi_region_place((unsigned)((random + i) % places->count));
         if (start + place_bytes <= (uintptr_t)1 << CHAIN_ADDRESS_BITS
             && mbi_os_reserve_at((void *)start, page_bytes)) {
-            size_t step = 1 + (size_t)(random % steps);
+            size_t step = 1 + (size_t)(random / places->count % steps);
             region_publish(start + step * REGION_ALIGNMENT_BYTES, layout);
             claimed_add(page_bytes);
             mbi_region.place = (char *)start;

@@ -33,10 +33,10 @@
  *   39 bits: aarch64                  4 GiB  2 of 60 GiB from 0x2_0000_0000    64 MiB, 512 MiB
  *
  * One process may have several copies of the library (in plugins, or under the drop-in), and what
- * is in one's spans must not be in the other's. So each copy takes a place for itself, by a page
- * at its beginning that only one of them can map, and has its spans somewhere in
- * there, by a random number. It takes the first place that is free. Before the page is written to it has
- * no access; what is written there says whose place it is (core/copies.h).
+ * is in one's spans must not be in the other's. So each copy takes a place for itself, by a page at
+ * its beginning that only one of them can map, and has its spans somewhere in there, by a random
+ * number. The page has no access before it is written; what is written says whose place it is
+ * (core/copies.h).
  *
  * Where no place is free, or the kernel or a tool (ThreadSanitizer) has nothing to give
  * there, all is reserved at once, without access, wherever the kernel likes, in less and less until
