@@ -1,0 +1,128 @@
+/*
+ * sandbox [LIBRARY]: a sandbox that kills whoever calls membarrier(2), on which liburcu relies.
+ *
+ * Alone, linked to the library, it locks itself in once that is up, as liburcu's constructor makes the
+ * call: then threads come and go, in far greater number than a grace period is due for, and statistics
+ * are read between them. While nobody walks when a thread ends, nothing may ask for a grace period.
+ *
+ * With LIBRARY, the drop-in, it locks itself in and becomes a program below which the drop-in is loaded:
+ * while nobody walks the drop-in makes no such call at all.
+ */
+#include "memorybucket/memorybucket.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define CHECK(condition, message)                                                                  \
+    do {                                                                                           \
+        if (!(condition)) {                                                                        \
+            fprintf(stderr, "%s:%d: failed: %s: %s\n", __FILE__, __LINE__, #condition, message);   \
+            abort();                                                                               \
+        }                                                                                          \
+    } while (0)
+
+enum { SKIPPED = 77, AT_ONCE = 8, ROUNDS = 100, OBJECTS = 300 };
+
+#ifdef ON_DROPIN
+#define ALLOCATE malloc
+#define RELEASE free
+static void check_reuse(void) /* statistics would load liburcu */
+{
+}
+#else
+#define ALLOCATE mb_alloc
+#define RELEASE mb_free
+static void check_reuse(void)
+{
+    static struct mb_stats stats;
+    CHECK(mb_stats_get(&stats) == 0, "no statistics");
+    CHECK(stats.idle_caches < 30 * AT_ONCE, "caches were not reused");
+}
+#endif
+
+static bool lock_in(void)
+{
+    struct sock_filter program[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_membarrier, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog filter = { sizeof program / sizeof program[0], program };
+    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
+           && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter, 0, 0) == 0;
+}
+
+static void *use(void *argument)
+{
+    void *objects[OBJECTS];
+    for (size_t i = 0; i < OBJECTS; i++) {
+        objects[i] = ALLOCATE(1 + i);
+        CHECK(objects[i] != NULL, "no memory");
+        memset(objects[i], 1, 1 + i);
+    }
+    for (size_t i = 0; i < OBJECTS; i++) {
+        RELEASE(objects[i]);
+    }
+    return argument;
+}
+
+static void start_and_join(void)
+{
+    pthread_t threads[AT_ONCE];
+    for (size_t i = 0; i < AT_ONCE; i++) {
+        CHECK(pthread_create(&threads[i], NULL, use, NULL) == 0, "no thread");
+    }
+    for (size_t i = 0; i < AT_ONCE; i++) {
+        pthread_join(threads[i], NULL);
+    }
+}
+
+static void live_inside(void)
+{
+    for (int round = 0; round < ROUNDS; round++) {
+        start_and_join();
+        check_reuse();
+    }
+    puts("lives in the sandbox");
+}
+
+#ifdef ON_DROPIN
+int main(int argc, char **argv)
+{
+    if (dlsym(RTLD_DEFAULT, "mb_stats_get") != NULL) {
+        live_inside();
+        return 0;
+    }
+    CHECK(argc == 2, "usage: sandbox LIBRARY");
+    if (!lock_in()) {
+        puts("no seccomp");
+        return SKIPPED;
+    }
+    setenv("LD_PRELOAD", argv[1], 1);
+    execl("/proc/self/exe", argv[0], (char *)NULL);
+    CHECK(false, strerror(errno));
+}
+#else
+int main(void)
+{
+    start_and_join();
+    if (!lock_in()) {
+        puts("no seccomp");
+        return SKIPPED;
+    }
+    live_inside();
+    return 0;
+}
+#endif
