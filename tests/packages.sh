@@ -16,6 +16,7 @@ packages_of() {
         echo spin # tests/model
         echo abigail-tools clang-tidy cppcheck # checks that run nothing
         echo gcovr # what the tests reach
+        echo heaptrack # stands in front of the drop-in
         echo mawk gawk busybox # each awk that a machine may have
         # those of tests/programs that are small
         echo apache2-utils gdb jq libmemcached-tools lua5.4 make memcached nginx-light openssh-client openssh-server

@@ -3,7 +3,8 @@
  * resource.
  *
  * Header only, on top of memorybucket.h, whose notes on threads, fork and signals hold here too.
- * Where there is no memory these functions throw std::bad_alloc, as operator new does.
+ * Where there is no memory these functions throw std::bad_alloc, as operator new does; compiled
+ * without exceptions they call std::terminate instead.
  */
 #ifndef MEMORYBUCKET_MEMORYBUCKET_HPP
 #define MEMORYBUCKET_MEMORYBUCKET_HPP
@@ -11,6 +12,7 @@
 #include "memorybucket/memorybucket.h"
 
 #include <cstddef>
+#include <exception>
 #include <limits>
 #include <memory_resource>
 #include <new>
@@ -24,13 +26,38 @@ namespace detail {
 /* What mb_alloc promises for an object whose size is a multiple of its alignment. */
 inline constexpr std::size_t plainAlignment = 16;
 
+template <typename Exception> [[noreturn]] void fail()
+{
+#ifdef __cpp_exceptions
+    throw Exception();
+#else
+    std::terminate();
+#endif
+}
+
 inline void *orThrow(void *pointer)
 {
     if (pointer == nullptr) {
-        throw std::bad_alloc();
+        fail<std::bad_alloc>();
     }
     return pointer;
 }
+
+/* Memory that goes back unless its object came to be. */
+struct Unborn {
+    void *pointer;
+    std::size_t size;
+
+    Unborn(void *memory, std::size_t bytes) noexcept : pointer(memory), size(bytes) {}
+    Unborn(const Unborn &) = delete;
+    Unborn &operator=(const Unborn &) = delete;
+    ~Unborn()
+    {
+        if (pointer != nullptr) {
+            mb_free_sized(pointer, size);
+        }
+    }
+};
 
 [[nodiscard]] inline void *allocateAligned(std::size_t size, std::size_t alignment)
 {
@@ -66,13 +93,10 @@ inline void deallocate(void *pointer, std::size_t size) noexcept
 template <typename T, typename... Args> [[nodiscard]] T *newElement(Args &&...args)
 {
     static_assert(!std::is_array_v<T>, "newElement makes one object; use allocator<T> for arrays");
-    void *memory = detail::allocateAligned(sizeof(T), alignof(T));
-    try {
-        return ::new (memory) T(std::forward<Args>(args)...);
-    } catch (...) {
-        mb_free_sized(memory, sizeof(T));
-        throw;
-    }
+    detail::Unborn unborn(detail::allocateAligned(sizeof(T), alignof(T)), sizeof(T));
+    T *element = ::new (unborn.pointer) T(std::forward<Args>(args)...);
+    unborn.pointer = nullptr;
+    return element;
 }
 
 /*
@@ -107,7 +131,7 @@ template <typename T> struct allocator {
     [[nodiscard]] T *allocate(std::size_t count)
     {
         if (count > std::numeric_limits<std::size_t>::max() / sizeof(T)) {
-            throw std::bad_array_new_length();
+            detail::fail<std::bad_array_new_length>();
         }
         return static_cast<T *>(detail::allocateAligned(count * sizeof(T), alignof(T)));
     }
@@ -144,7 +168,11 @@ class memory_resource final : public std::pmr::memory_resource {
 
     bool do_is_equal(const std::pmr::memory_resource &other) const noexcept override
     {
+#ifdef __cpp_rtti
         return dynamic_cast<const memory_resource *>(&other) != nullptr;
+#else
+        return this == &other; /* what else it may be cannot be told */
+#endif
     }
 };
 

@@ -3,9 +3,10 @@
  *
  *   mbrun PROGRAM [ARGS...]
  *
- * Puts libmemorybucket-malloc.so first in LD_PRELOAD and becomes the program, whose exit status
- * is therefore mbrun's. Statuses of its own: 127 the program is not found, 126 it cannot be run,
- * 125 mbrun itself failed, as env(1) has them.
+ * Puts libmemorybucket-malloc.so last in LD_PRELOAD and becomes the program, whose exit status is
+ * therefore mbrun's. Last, so that tools which watch a program's malloc (heaptrack) stand in front of
+ * it, as they do of the C library's. Statuses of its own: 127 the program is not found, 126 it cannot
+ * be run, 125 mbrun itself failed, as env(1) has them.
  */
 #include "cli/reach.h"
 
@@ -68,7 +69,7 @@ static int preload(const char *path)
         return setenv("LD_PRELOAD", path, 1) == 0;
     }
     char *both;
-    if (asprintf(&both, "%s:%s", path, others) < 0) {
+    if (asprintf(&both, "%s:%s", others, path) < 0) {
         return 0;
     }
     int done = setenv("LD_PRELOAD", both, 1) == 0;

@@ -18,7 +18,7 @@ static void put_character(struct line *line, char character)
 {
     bool prints = (unsigned char)character >= ' ' && character != 0x7F;
     if (line->used < LINE_BYTES_MAX - 1) {
-        line->text[line->used++] = prints ? character : '?';
+        line->text[line->used++] = (char)(prints ? character : '?');
     }
 }
 

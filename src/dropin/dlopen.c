@@ -12,7 +12,7 @@
  * jumped to: this file is compiled with -O2 in each build, and tests/dropin/plugins.c sees whose it
  * was.
  */
-#include "core/base.h"
+#include "dropin/next_symbol.h"
 
 #include <dlfcn.h>
 #include <stdlib.h>
@@ -24,7 +24,7 @@ static _Atomic(dlopen_function *) found;
 
 static MBI_COLD dlopen_function *find_next(void)
 {
-    void *symbol = dlsym(RTLD_NEXT, "dlopen");
+    void *symbol = mbi_next_symbol("dlopen");
     if (symbol == NULL) {
         mbi_message("no library behind the drop-in has dlopen");
         abort();

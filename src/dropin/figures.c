@@ -11,10 +11,10 @@
 #include "memorybucket/memorybucket.h"
 
 #include "core/large.h"
+#include "dropin/next_symbol.h"
 #include "tcache/out_of_memory.h"
 #include "tcache/startup.h"
 
-#include <dlfcn.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <malloc.h>
@@ -65,7 +65,7 @@ static void add_pools(struct mallinfo2 *info)
 EXPORT struct mallinfo2 mallinfo2(void)
 {
     struct mallinfo2 info = { 0 };
-    void *symbol = dlsym(RTLD_NEXT, "mallinfo2");
+    void *symbol = mbi_next_symbol("mallinfo2");
     if (symbol != NULL) {
         info = ((mallinfo2_function *)(uintptr_t)symbol)();
     }
@@ -93,7 +93,7 @@ EXPORT struct mallinfo mallinfo(void)
 
 EXPORT void malloc_stats(void)
 {
-    void *symbol = dlsym(RTLD_NEXT, "malloc_stats");
+    void *symbol = mbi_next_symbol("malloc_stats");
     if (symbol != NULL) {
         ((malloc_stats_function *)(uintptr_t)symbol)();
     }
@@ -123,7 +123,7 @@ static void print_pools(FILE *stream)
 static char *next_document(void)
 {
     static const char end[] = "</malloc>";
-    void *symbol = dlsym(RTLD_NEXT, "malloc_info");
+    void *symbol = mbi_next_symbol("malloc_info");
     char *text = NULL;
     size_t bytes;
     FILE *memory = symbol != NULL ? open_memstream(&text, &bytes) : NULL;

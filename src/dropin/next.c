@@ -4,12 +4,12 @@
  * Ladder: implements core/large.h. The next allocator is usually the C library's, or that of
  * another library which was preloaded behind this one.
  *
- * dlsym finds it, once. It may allocate on its way; what it asks of us then comes from the pools
+ * dlsym finds it (next_symbol.h), once. It may allocate on its way; what it asks of us then comes from the pools
  * or, above 512 bytes, from a small static arena that is never freed.
  */
 #include "core/large.h"
+#include "dropin/next_symbol.h"
 
-#include <dlfcn.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -72,7 +72,7 @@ static size_t boot_usable_bytes(const void *pointer)
 
 static void *next_find_symbol(const char *name)
 {
-    void *symbol = dlsym(RTLD_NEXT, name);
+    void *symbol = mbi_next_symbol(name);
     if (symbol == NULL) {
         mbi_message("no allocator behind the drop-in has %s", name);
         abort();

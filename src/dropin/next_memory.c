@@ -17,8 +17,8 @@
 #include "core/large.h"
 #include "core/lock.h"
 #include "core/os.h"
+#include "dropin/next_symbol.h"
 
-#include <dlfcn.h>
 #include <errno.h>
 #include <link.h>
 #include <malloc.h>
@@ -135,9 +135,9 @@ static void tell(mallopt_function *set)
  */
 __attribute__((constructor(103))) static void next_memory_come_up(void)
 {
-    void *next_malloc = dlsym(RTLD_NEXT, "malloc");
-    void *set = dlsym(RTLD_NEXT, "mallopt");
-    void *trim = dlsym(RTLD_NEXT, "malloc_trim");
+    void *next_malloc = mbi_next_symbol("malloc");
+    void *set = mbi_next_symbol("mallopt");
+    void *trim = mbi_next_symbol("malloc_trim");
     if (!in_same_object(next_malloc, set) || !in_same_object(next_malloc, trim)) {
         return;
     }

@@ -13,8 +13,8 @@
  */
 #include "api.h"
 #include "dropin/interposed.h"
+#include "dropin/next_symbol.h"
 
-#include <dlfcn.h>
 #include <stdlib.h>
 
 #define OPERATOR(name) __asm__(name) __attribute__((visibility("default")))
@@ -26,7 +26,7 @@ typedef void *new_aligned_nothrow_function(size_t size, size_t alignment, const 
 
 static void *next_operator(const char *name)
 {
-    void *symbol = dlsym(RTLD_NEXT, name);
+    void *symbol = mbi_next_symbol(name);
     if (symbol == NULL) {
         mbi_message("out of memory, and no C++ library to throw bad_alloc");
         abort();

@@ -33,9 +33,12 @@ keys | detach | fork)
     grep -q '^MemoryBucket: reserved' "$work/stderr" || fail "printed no statistics"
     ;;
 dlsym)
-    LD_PRELOAD=$(realpath "$(dirname "$mbrun")/../lib")/libdropin_allocating_dlsym.so "$mbrun" true \
-        2>"$work/stderr" || fail "exit status $?"
-    grep -qE '^dlsym allocated [1-9]' "$work/stderr" || fail "dlsym was not asked, or did not allocate"
+    libraries=$(realpath "$(dirname "$mbrun")/../lib")
+    allocating=$libraries/libdropin_allocating_dlsym.so dropin=$libraries/libmemorybucket-malloc.so
+    for order in "$allocating:$dropin" "$dropin:$allocating"; do
+        LD_PRELOAD=$order "$(type -P true)" 2>"$work/stderr" || fail "$order: exit status $?"
+        grep -qE '^dlsym allocated [1-9]' "$work/stderr" || fail "$order: dlsym was not asked, or did not allocate"
+    done
     ;;
 contract | operators)
     run "$(dirname "$mbrun")/dropin_$program"
@@ -117,7 +120,7 @@ mbrun)
     "$mbrun" -- sh -c 'exit 42' 2>/dev/null
     [ $? -eq 42 ] || fail "the exit status is not passed on"
     preloads=$(LD_PRELOAD=libm.so.6 "$mbrun" sh -c 'echo "$LD_PRELOAD"' 2>/dev/null)
-    [[ $preloads == *memorybucket-malloc.so:libm.so.6 ]] || fail "other preloads are lost"
+    [[ $preloads == libm.so.6:*memorybucket-malloc.so ]] || fail "other preloads are lost, or not in front"
     mkdir -p "$work/alone" "$work/a b/bin" "$work/a b/lib"
     cp "$mbrun" "$work/alone/mbrun"
     "$work/alone/mbrun" true 2>"$work/stderr"
@@ -178,7 +181,7 @@ reach)
     complains statically "$mbrun" "$work/outer"
     quietly "$work/plain"
     quietly true
-    quietly "$(realpath "/proc/$$/root$(readelf -l "$bin/mbrun" | sed -n 's/.*interpreter: \(.*\)\]/\1/p')")" --version
+    quietly "$(realpath "$(readelf -l "$(type -P true)" | sed -n 's/.*interpreter: \(.*\)\]/\1/p')")" --version
     [ "$(id -u)" -eq 0 ] || exit 0 # other users can make no program that has more rights than they
     cp -r "$bin/../lib" "$work/lib"
     mkdir "$work/bin"
@@ -194,6 +197,21 @@ reach)
         as_nobody setpriv --no-new-privs "$work/bin/mbrun" "$work/bin/more" 2>"$work/stderr"
         [ ! -s "$work/stderr" ] || fail "a program that gets no rights"
     done
+    ;;
+watched)
+    # A library that watches malloc, preloaded in front of ours, sees every call, C++'s too.
+    watched=$(dirname "$mbrun")/dropin_watched
+    watcher=$(realpath "$(dirname "$mbrun")/../lib")/libdropin_watcher.so
+    LD_PRELOAD=$watcher MB_STATS=1 "$mbrun" "$watched" >"$work/stdout" 2>"$work/stderr" || fail "exit status $?"
+    expect watched
+    seen=$(sed -n 's/^watcher: \([0-9]*\) allocations$/\1/p' "$work/stderr")
+    [ "${seen:-0}" -ge 30000 ] || fail "the watcher saw ${seen:-0} of 30,000 allocations"
+    [ "$(awk '$1 ~ /^[0-9]+$/ { slots += $2 } END { print slots + 0 }' "$work/stderr")" -gt 100 ] ||
+        fail "the pools did not serve it"
+    (cd "$work" && MB_STATS=0 heaptrack -o track "$mbrun" "$watched" >/dev/null 2>&1) || fail "heaptrack"
+    calls=$(heaptrack_print "$work"/track.* 2>/dev/null |
+        sed -n 's/^calls to allocation functions: \([0-9]*\).*/\1/p')
+    [ "${calls:-0}" -ge 30000 ] || fail "heaptrack saw ${calls:-0} calls"
     ;;
 no_bad_alloc)
     set +e
