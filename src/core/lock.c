@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 
 struct lock mbi_locks[LOCK_COUNT];
 
@@ -228,8 +227,7 @@ void mbi_lock_set_patient(bool patient)
     held.patient = patient;
 }
 
-/* For a change of the gate that a signal handler, which may fork itself, finds made or not begun. */
-static sigset_t signals_block(void)
+sigset_t mbi_lock_block_signals(void)
 {
     sigset_t all;
     sigset_t before;
@@ -238,7 +236,7 @@ static sigset_t signals_block(void)
     return before;
 }
 
-static void signals_restore(const sigset_t *before)
+void mbi_lock_restore_signals(const sigset_t *before)
 {
     pthread_sigmask(SIG_SETMASK, before, NULL);
 }
@@ -265,18 +263,17 @@ static void gate_close(int cancel_type)
 {
     bool closed = false;
     while (!closed) {
-        sigset_t before = signals_block();
+        sigset_t before = mbi_lock_block_signals();
         closed = gate_try_close(cancel_type);
-        signals_restore(&before);
+        mbi_lock_restore_signals(&before);
         if (!closed) {
             gate_wait();
         }
     }
 }
 
-void mbi_lock_close_gate(void)
+void mbi_lock_close_gate(int cancel_type)
 {
-    int cancel_type = mbi_lock_defer_cancel(); /* until it is open again */
     gate_close(cancel_type);
     for (unsigned name = 0; name < LOCK_COUNT; name++) {
         struct lock *lock = &mbi_locks[name];
@@ -290,9 +287,9 @@ void mbi_lock_close_gate(void)
     }
 }
 
-void mbi_lock_open_gate(void)
+int mbi_lock_open_gate(void)
 {
-    sigset_t before = signals_block();
+    sigset_t before = mbi_lock_block_signals();
     int cancel_type = gate.cancel_type;
     bool opens = --gate.depth == 0;
     if (opens) {
@@ -303,10 +300,8 @@ void mbi_lock_open_gate(void)
             mbi_os_wake(&gate.closed, INT32_MAX);
         }
     }
-    signals_restore(&before);
-    if (opens) {
-        mbi_lock_restore_cancel(cancel_type);
-    }
+    mbi_lock_restore_signals(&before);
+    return opens ? cancel_type : PTHREAD_CANCEL_DEFERRED;
 }
 
 void mbi_lock_free_in_child(void)

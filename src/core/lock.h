@@ -33,6 +33,8 @@
 
 #include "core/os.h"
 
+#include <signal.h>
+
 enum lock_name {
     LOCK_INIT,
     LOCK_TRIM,
@@ -80,11 +82,12 @@ bool mbi_lock_has_any(void);
  * Around a fork, in the thread that forks. Close returns when no other thread holds a lock; until
  * the gate is open again only this thread gets any, and leaves their words alone. The child frees
  * what the others had taken for an instant. Pairs may nest, as a signal handler may fork in the
- * middle of a fork: the last open counts.
+ * middle of a fork: the last open counts. In between the thread is not cancelled asynchronously: close
+ * gets what mbi_lock_defer_cancel returned, and open returns what is to be restored.
  */
-void mbi_lock_close_gate(void);
+void mbi_lock_close_gate(int cancel_type);
 void mbi_lock_free_in_child(void);
-void mbi_lock_open_gate(void);
+int mbi_lock_open_gate(void);
 
 /*
  * Between the two the calling thread is not cancelled asynchronously, and what it has in hand is not
@@ -103,5 +106,9 @@ struct cancelling {
 };
 struct cancelling mbi_lock_forbid_cancel(void);
 void mbi_lock_allow_cancel(struct cancelling before);
+
+/* For a change that a signal handler, which may fork, must find made or not begun. Two system calls. */
+sigset_t mbi_lock_block_signals(void);
+void mbi_lock_restore_signals(const sigset_t *before);
 
 #endif

@@ -19,20 +19,22 @@ void _IO_list_resetlock(void) __attribute__((weak));
 
 static void fork_prepare(void)
 {
+    int cancel_type = mbi_lock_defer_cancel(); /* until parent and child are done */
     if (checked_is_on() && _IO_list_lock != NULL) {
         _IO_list_lock();
     }
-    mbi_lock_close_gate();
+    mbi_lock_close_gate(cancel_type);
 }
 
 static void fork_parent(void)
 {
-    mbi_lock_open_gate();
+    int cancel_type = mbi_lock_open_gate();
     mbi_pools_free_deferred();
     mbi_thread_take_back(false);
     if (checked_is_on() && _IO_list_unlock != NULL) {
         _IO_list_unlock();
     }
+    mbi_lock_restore_cancel(cancel_type);
 }
 
 static void fork_child(void)
@@ -43,11 +45,12 @@ static void fork_child(void)
     mbi_registry_reset_in_child(own, mbi_thread_is_starting());
     mbi_check_note_child();
     mbi_background_reset_in_child();
-    mbi_lock_open_gate();
+    int cancel_type = mbi_lock_open_gate();
     mbi_pools_free_deferred();
     if (checked_is_on() && _IO_list_resetlock != NULL) {
         _IO_list_resetlock(); /* the C library does so where it has seen a second thread only */
     }
+    mbi_lock_restore_cancel(cancel_type);
 }
 
 void mbi_fork_register(void)

@@ -360,16 +360,20 @@ static void begin_walk(void)
            && !nobody_walks()) {
         mbi_os_sleep_ms(1);
     }
+    sigset_t before = mbi_lock_block_signals(); /* both, or none, for a handler's fork */
     own_walks++;
     /* acquire [WALK-BEGIN]: pairs with [WALK-LOOK]. */
     atomic_fetch_add_explicit(&walks, 1, memory_order_acquire);
+    mbi_lock_restore_signals(&before);
 }
 
 static void end_walk(void)
 {
+    sigset_t before = mbi_lock_block_signals();
     /* release [WALK-END]: pairs with [WALK-LOOK]. */
     atomic_fetch_sub_explicit(&walks, 1, memory_order_release);
     own_walks--;
+    mbi_lock_restore_signals(&before);
 }
 
 void mbi_registry_walk(void (*before)(void *argument),

@@ -26,9 +26,9 @@ static void *fork_beside(void *argument)
         sem_wait(&change_gate);
         is_closed = !is_closed;
         if (is_closed) {
-            mbi_lock_close_gate();
+            mbi_lock_close_gate(mbi_lock_defer_cancel());
         } else {
-            mbi_lock_open_gate();
+            mbi_lock_restore_cancel(mbi_lock_open_gate());
             mbi_pools_free_deferred();
         }
         sem_post(&gate_changed);

@@ -133,6 +133,9 @@ static void wait_for_the_others(void)
     pthread_join(beginner, NULL);
     pthread_join(ender, NULL); /* its cache is left behind */
     CHECK(mbi_registry_totals().threads_active > 2, "nobody left a cache behind");
+    int type;
+    pthread_setcanceltype(PTHREAD_CANCEL_DEFERRED, &type);
+    CHECK(type == PTHREAD_CANCEL_DEFERRED, "a thread that forks can be cancelled");
     use_every_call(); /* this thread passes */
 }
 
@@ -173,7 +176,11 @@ static void fork_once(unsigned round)
     }
     ender = start_thread(end_now, NULL);
     wait_for(&started_count, 2 * (round + 1));
+    int type;
+    pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, NULL);
     pid_t pid = fork();
+    pthread_setcanceltype(PTHREAD_CANCEL_DEFERRED, &type);
+    CHECK(type == PTHREAD_CANCEL_ASYNCHRONOUS, "fork has changed the cancellation's type");
     CHECK(pid >= 0, "fork");
     if (pid == 0) {
         waits = false;

@@ -104,7 +104,7 @@ static void holder_wakes_who_waits(void)
 
 static void close_gate(void)
 {
-    mbi_lock_close_gate();
+    mbi_lock_close_gate(mbi_lock_defer_cancel());
     CHECK(!mbi_lock_is_closed(), "it is open for who closed it");
     CHECK(mbi_lock_acquire(LOCK_HANDLER), "who closed it gets any lock");
     mbi_lock_release(LOCK_HANDLER);
@@ -113,7 +113,7 @@ static void close_gate(void)
 
 static void open_gate(void)
 {
-    mbi_lock_open_gate();
+    mbi_lock_restore_cancel(mbi_lock_open_gate());
     CHECK(is_cancellable(), "a thread that has forked cannot be cancelled");
 }
 
@@ -153,21 +153,21 @@ static void take_patiently(void)
 
 static void patient_waits_for_the_gate(void)
 {
-    mbi_lock_close_gate();
+    mbi_lock_close_gate(mbi_lock_defer_cancel());
     begin_beside(take_patiently);
     usleep(50000);
     CHECK(sem_trywait(&done) != 0, "a patient thread does not wait");
-    mbi_lock_open_gate();
+    mbi_lock_restore_cancel(mbi_lock_open_gate());
     end_beside();
 }
 
 static void fork_waits_for_fork(void)
 {
-    mbi_lock_close_gate();
+    mbi_lock_close_gate(mbi_lock_defer_cancel());
     begin_beside(close_gate);
     usleep(50000);
     CHECK(sem_trywait(&done) != 0, "two threads fork at once");
-    mbi_lock_open_gate();
+    mbi_lock_restore_cancel(mbi_lock_open_gate());
     end_beside();
     do_beside(open_gate);
 }
@@ -175,16 +175,16 @@ static void fork_waits_for_fork(void)
 /* As when a signal handler forks in the middle of a fork: it is open when both have ended. */
 static void fork_within_fork(void)
 {
-    mbi_lock_close_gate();
-    mbi_lock_close_gate();
+    mbi_lock_close_gate(mbi_lock_defer_cancel());
+    mbi_lock_close_gate(mbi_lock_defer_cancel());
     CHECK(mbi_lock_acquire(LOCK_POOLS), "who closed it gets any lock");
     mbi_lock_release(LOCK_POOLS);
-    mbi_lock_open_gate();
+    mbi_lock_restore_cancel(mbi_lock_open_gate());
     CHECK(!is_cancellable(), "a thread that still forks can be cancelled");
     begin_beside(take_patiently);
     usleep(50000);
     CHECK(sem_trywait(&done) != 0, "the inner fork opened the gate of the outer one");
-    mbi_lock_open_gate();
+    mbi_lock_restore_cancel(mbi_lock_open_gate());
     CHECK(is_cancellable(), "a thread that has forked cannot be cancelled");
     end_beside();
     do_beside(alone);

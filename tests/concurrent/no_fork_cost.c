@@ -13,8 +13,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-void __real_mbi_lock_close_gate(void);
-void __wrap_mbi_lock_close_gate(void);
+void __real_mbi_lock_close_gate(int cancel_type);
+void __wrap_mbi_lock_close_gate(int cancel_type);
 
 /* ThreadSanitizer makes a fork of each vfork. */
 #ifdef MBI_THREAD_SANITIZED
@@ -25,10 +25,10 @@ enum { PREPARES_OF_VFORK = 0 };
 
 static unsigned prepared;
 
-void __wrap_mbi_lock_close_gate(void)
+void __wrap_mbi_lock_close_gate(int cancel_type)
 {
     prepared++;
-    __real_mbi_lock_close_gate();
+    __real_mbi_lock_close_gate(cancel_type);
 }
 
 static void wait_for(pid_t pid)

@@ -157,9 +157,9 @@ static void *take_and_wait(void *argument)
 static void *fork_in_turn(void *argument)
 {
     turn_wait_for((int)(uintptr_t)argument);
-    mbi_lock_close_gate();
+    mbi_lock_close_gate(mbi_lock_defer_cancel());
     hand_on((uintptr_t)argument);
-    mbi_lock_open_gate();
+    mbi_lock_restore_cancel(mbi_lock_open_gate());
     turn_end();
     return NULL;
 }
@@ -170,10 +170,10 @@ static void *deferred_object;
 static void *fork_or_free(void *argument)
 {
     if (argument == NULL) {
-        mbi_lock_close_gate();
+        mbi_lock_close_gate(mbi_lock_defer_cancel());
         turn_end();
         turn_wait_for(2);
-        mbi_lock_open_gate();
+        mbi_lock_restore_cancel(mbi_lock_open_gate());
         mbi_pools_free_deferred();
         CHECK(!pools_have_deferred(), "a freed object waits");
     } else {
