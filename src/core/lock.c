@@ -29,7 +29,7 @@ enum { HELD_MAX = 5 };
 struct held_locks {
     volatile uint8_t names[HELD_MAX];
     volatile uint8_t count;
-    volatile uint8_t patient;
+    volatile uint8_t patient; /* how often it was said */
     volatile uint8_t cancel_type;
 };
 static _Thread_local struct held_locks held __attribute__((tls_model("initial-exec")));
@@ -224,7 +224,7 @@ void mbi_lock_release(unsigned name)
 
 void mbi_lock_set_patient(bool patient)
 {
-    held.patient = patient;
+    held.patient = (uint8_t)(patient ? held.patient + 1 : held.patient - 1);
 }
 
 sigset_t mbi_lock_block_signals(void)

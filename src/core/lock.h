@@ -66,8 +66,8 @@ bool mbi_lock_try_acquire(unsigned name);
 void mbi_lock_release(unsigned name);
 
 /*
- * From now on (true) the calling thread waits for forks to end, too. For those who cannot do
- * without, and whom nobody that forks can wait for: startup, where it is called for, the
+ * Between true and false the calling thread waits for forks to end, too; pairs may nest. For those who
+ * cannot do without, and whom nobody that forks can wait for: startup, where it is called for, the
  * out-of-memory handler's setting, and checked mode.
  */
 void mbi_lock_set_patient(bool patient);

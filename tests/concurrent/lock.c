@@ -146,6 +146,8 @@ static void holder_is_not_refused(void)
 static void take_patiently(void)
 {
     mbi_lock_set_patient(true);
+    mbi_lock_set_patient(true);
+    mbi_lock_set_patient(false); /* of the inner pair */
     CHECK(mbi_lock_acquire(LOCK_REGISTRY), "a patient thread is refused");
     mbi_lock_release(LOCK_REGISTRY);
     mbi_lock_set_patient(false);
