@@ -114,6 +114,9 @@ bool mbi_os_is_mapped(const void *address);
 /* Pages that may not be touched; false when the kernel refuses. */
 bool mbi_os_forbid(void *start, size_t bytes);
 
+/* Sends the calling thread a signal with all that a siginfo_t says, also who sent it. */
+void mbi_os_queue_signal(int signal_number, const void *info);
+
 /* The calling thread's number, as ps and gdb show it. */
 int mbi_os_thread(void);
 
