@@ -9,7 +9,8 @@
 static _Atomic bool is_taken;
 
 /*
- * What the program said and the kernel is told otherwise, in a word: flags below, the handler above.
+ * What the program said and the kernel is told otherwise, in a word: flags in the lowest bits, and
+ * the handler above.
  *
  * relaxed [SEGV-ENTRY]: an entry's word is written once, before the kernel gets the entry, which
  * nobody else can be called by or be told of.

@@ -15,7 +15,7 @@
 #include "check/segv.h"
 
 #include <dlfcn.h>
-#include <stdlib.h>
+#include <errno.h>
 
 #define EXPORT __attribute__((visibility("default")))
 
@@ -37,26 +37,31 @@ static struct {
 
 #define NEXT(name) atomic_load_explicit(&next.name, memory_order_relaxed) /* [NEXT-SIGNALS] */
 
-static uintptr_t find_symbol(const char *name)
+/* In place of what a C library may have dropped. */
+static handler_function *absent(int signal_number, handler_function *handler)
 {
-    void *symbol = dlsym(RTLD_NEXT, name);
-    if (symbol == NULL) {
-        mbi_message("no library behind the drop-in has %s", name);
-        abort();
-    }
-    return (uintptr_t)symbol;
+    (void)signal_number;
+    (void)handler;
+    errno = ENOSYS;
+    return SIG_ERR;
 }
 
-#define FIND(name, type)                                                                           \
-    atomic_store_explicit(&next.name, (type *)find_symbol(#name),                                  \
+static uintptr_t find(const char *name, uintptr_t otherwise)
+{
+    void *symbol = dlsym(RTLD_NEXT, name);
+    return symbol != NULL ? (uintptr_t)symbol : otherwise;
+}
+
+#define FIND(name, type, otherwise)                                                                \
+    atomic_store_explicit(&next.name, (type *)find(#name, (uintptr_t)(otherwise)),                 \
                           memory_order_relaxed) /* [NEXT-SIGNALS] */
 
 static MBI_COLD void find_next(void)
 {
-    FIND(signal, signal_function);
-    FIND(sysv_signal, signal_function);
-    FIND(sigset, signal_function);
-    FIND(sigaction, sigaction_function);
+    FIND(signal, signal_function, absent);
+    FIND(sysv_signal, signal_function, absent);
+    FIND(sigset, signal_function, absent);
+    FIND(sigaction, sigaction_function, c_library_sigaction);
 }
 
 static inline bool is_ours(int signal_number)

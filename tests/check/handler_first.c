@@ -1,6 +1,6 @@
 /*
- * handler_first: a handler of SIGSEGV that was there before the library came up gets the faults that
- * are its own, on the stack and with the mask that it asked for; guarded pages are reported.
+ * handler_first: a handler of SIGSEGV that was there before the library came up gets the faults
+ * that are its own, on the stack and with the mask that it asked for; guarded pages are reported.
  *
  * Run under MB_CHECK=1 and MB_CHECK_CONTINUE=1. Reports go to a file, which it reads.
  */
@@ -41,7 +41,7 @@ static void set_handler(void)
     (void)sigaddset(&action.sa_mask, SIGUSR1);
     (void)sigaction(SIGSEGV, &action, NULL);
 }
-__attribute__((section(".preinit_array"), used)) static void (*const before_all)(void) = set_handler;
+__attribute__((section(".preinit_array"), used)) static void (*const first)(void) = set_handler;
 
 static void use_after_free(void)
 {
