@@ -7,7 +7,6 @@
 #include "tcache/checked.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <ucontext.h>
 
 /* Constant from mbi_guarded_init on. */
@@ -20,9 +19,6 @@ static size_t fresh; /* pages below have been used */
 static size_t live; /* objects on pages */
 static size_t turn; /* objects that came when the pages were short */
 static struct quarantine freed;
-
-/* Constant from mbi_guarded_init on; read by the handler. */
-static struct sigaction previous_action;
 
 static size_t region_bytes(void)
 {
@@ -172,30 +168,16 @@ static bool report_fault(void *pointer, const ucontext_t *context)
     return true;
 }
 
-static void pass_on(int signal_number, siginfo_t *info, void *context)
+bool mbi_guarded_take_fault(const siginfo_t *info, const void *context)
 {
-    if ((previous_action.sa_flags & SA_SIGINFO) != 0) {
-        previous_action.sa_sigaction(signal_number, info, context);
-    } else if (previous_action.sa_handler != SIG_DFL && previous_action.sa_handler != SIG_IGN) {
-        previous_action.sa_handler(signal_number);
-    } else if (previous_action.sa_handler == SIG_DFL || info->si_code > 0) {
-        (void)sigaction(signal_number, &previous_action, NULL); /* and the access faults again */
-        if (info->si_code <= 0) {
-            (void)raise(signal_number); /* there was no access: somebody has sent the signal */
-        }
+    if (!mbi_guarded_holds(info->si_addr)) {
+        return false;
     }
-}
-
-static void on_fault(int signal_number, siginfo_t *info, void *context)
-{
     int saved_errno = errno;
     void *page = (void *)round_down((uintptr_t)info->si_addr, page_bytes);
-    if (info->si_code <= 0 || !mbi_guarded_holds(info->si_addr)
-        || !report_fault(info->si_addr, context)
-        || !mbi_os_commit(page, page_bytes)) { /* so that it goes on, where it shall */
-        pass_on(signal_number, info, context);
-    }
+    bool goes_on = report_fault(info->si_addr, context) && mbi_os_commit(page, page_bytes);
     errno = saved_errno;
+    return goes_on;
 }
 
 bool mbi_guarded_init(void)
@@ -204,11 +186,6 @@ bool mbi_guarded_init(void)
     object_of_page = mbi_os_map(GUARDED_PAGES * sizeof *object_of_page);
     char *start = object_of_page != NULL ? mbi_os_reserve(region_bytes()) : NULL;
     if (start == NULL) {
-        return false;
-    }
-    struct sigaction action = { .sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK };
-    (void)sigemptyset(&action.sa_mask);
-    if (sigaction(SIGSEGV, &action, &previous_action) != 0) {
         return false;
     }
     region = start;

@@ -2,8 +2,8 @@
  * guarded: objects on pages of their own, so that the processor itself reports a read or a write
  * behind them, or after they were freed.
  *
- * Ladder: above quarantine and report. Callers: place.c, check.c and
- * faults.c, under the check lock where it says so.
+ * Ladder: above quarantine and report. Callers: place.c, check.c, faults.c and segv.c, under the
+ * check lock where it says so.
  *
  *   | never | page 0 | never | page 1 | never | ...       never: no access, until one was reported
  *                ^object, at the end of its page but for its alignment
@@ -17,12 +17,11 @@
 
 #include "check/ledger.h"
 
+#include <signal.h>
+
 enum { GUARDED_PAGES = 8192, GUARDED_SHARE = 16 };
 
-/*
- * Reserves the pages, and takes SIGSEGV to report faults on them; what had it before gets the
- * others. False, and everything off, when the kernel gives no address space.
- */
+/* Reserves the pages. False, and everything off, when the kernel gives no address space. */
 bool mbi_guarded_init(void);
 
 /* Whether an address lies among the pages. */
@@ -37,5 +36,12 @@ void mbi_guarded_free(struct object *object);
 /* A copy of the object whose page, or guard behind it, an address among the pages lies in; false
  * when none has been there. Takes the check lock. */
 bool mbi_guarded_find(const void *pointer, struct object *out);
+
+/*
+ * Of a signal handler, for a fault and its context: reports it if it is on such a page, and makes
+ * the page accessible, so that it goes on where it shall. False when it is somebody else's. Takes
+ * the check lock; preserves errno.
+ */
+bool mbi_guarded_take_fault(const siginfo_t *info, const void *context);
 
 #endif

@@ -5,6 +5,7 @@
 #include "check/faults.h"
 #include "check/guarded.h"
 #include "check/quarantine.h"
+#include "check/segv.h"
 #include "core/config.h"
 #include "core/large.h"
 #include "core/region.h"
@@ -38,6 +39,9 @@ void mbi_place_init(void)
     is_watched = annotate_memcheck_is_here() || annotate_sanitizer_is_here();
     if (config_checks(CHECK_USE_AFTER_FREE | CHECK_OVERFLOW) && !is_watched) {
         guards = mbi_guarded_init();
+    }
+    if (guards) {
+        mbi_segv_take();
     }
 }
 

@@ -161,6 +161,12 @@ int mbi_os_thread(void)
     return (int)syscall(SYS_gettid);
 }
 
+void mbi_os_queue_signal(int signal_number, const void *info)
+{
+    (void)syscall(SYS_rt_tgsigqueueinfo, syscall(SYS_getpid), syscall(SYS_gettid), signal_number,
+                  info);
+}
+
 static uint64_t clock_ns(clockid_t clock)
 {
     struct timespec now = { .tv_sec = 0, .tv_nsec = 0 };

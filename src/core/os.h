@@ -123,6 +123,9 @@ bool mbi_os_forbid(void *start, size_t bytes);
  */
 bool mbi_os_is_in_first_namespace(void);
 
+/* Sends the calling thread a signal with all that a siginfo_t says, also who sent it. */
+void mbi_os_queue_signal(int signal_number, const void *info);
+
 /* The calling thread's number, as ps and gdb show it. */
 int mbi_os_thread(void);
 

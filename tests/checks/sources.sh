@@ -128,7 +128,7 @@ rung() {
     check/annotate.h | check/ledger.* | check/stacks.* | check/symbols.*) echo 16 ;;
     check/quarantine.h | check/report.*) echo 17 ;;
     check/guarded.*) echo 18 ;;
-    check/faults.*) echo 19 ;;
+    check/faults.* | check/segv.*) echo 19 ;;
     check/heap.* | check/place.* | check/check.c) echo 20 ;;
     stats.*) echo 21 ;;
     stats_exit.*) echo 22 ;;

@@ -78,6 +78,57 @@ partial)
     done
     [ $programs -eq 8 ] || fail "there are $programs programs"
     ;;
+signals)
+    signals=$(dirname "$mbrun")/dropin_signals
+    unset MB_STATS
+    ulimit -c 0
+    "$signals" plain >"$work/stdout" 2>"$work/stderr" || fail "exit status $? on the C library"
+    expect "signals hold"
+    "$mbrun" "$signals" plain >"$work/stdout" 2>"$work/stderr" || fail "exit status $?"
+    expect "signals hold"
+    for kind in 1 use_after_free; do
+        MB_CHECK=$kind MB_CHECK_CONTINUE=1 "$mbrun" "$signals" checked >"$work/stdout" 2>"$work/stderr" ||
+            fail "exit status $? under MB_CHECK=$kind"
+        expect "signals hold"
+    done
+    ended=0
+    { MB_CHECK=1 "$mbrun" "$signals" dies 2>"$work/stderr" || ended=$?; } 2>/dev/null
+    [ $ended -eq 134 ] || fail "exit status $ended after a use after free"
+    grep -q '^memorybucket: use after free: ' "$work/stderr" || fail "a use after free is not reported"
+    # Who is started with the signal ignored keeps it so.
+    (trap '' SEGV && MB_CHECK=1 "$mbrun" "$signals" inherits) || fail "an ignored SIGSEGV is ignored no more"
+    ;;
+rust)
+    # Its runtime tells of a stack overflow in a handler, which it sets only where there is none.
+    type -P rustc >/dev/null || exit 77
+    unset MB_STATS
+    ulimit -c 0
+    cat >"$work/overflow.rs" <<'RUST'
+fn descend(depth: u64) -> u64 {
+    let frame = std::hint::black_box([depth; 64]);
+    descend(depth + 1) + frame[0]
+}
+fn main() {
+    if std::env::args().nth(1).is_some() {
+        std::thread::Builder::new().name("deep".into()).spawn(|| descend(0)).unwrap().join().unwrap();
+    }
+    println!("{}", descend(0));
+}
+RUST
+    rustc -O -o "$work/overflow" "$work/overflow.rs" 2>"$work/stderr" || fail "rustc"
+    for check in 0 1 overflow; do
+        for thread in main deep; do
+            ended=0
+            {
+                MB_CHECK=$check "$mbrun" "$work/overflow" ${thread#main} >"$work/stdout" 2>"$work/stderr" ||
+                    ended=$?
+            } 2>/dev/null
+            [ $ended -eq 134 ] || fail "MB_CHECK=$check: exit status $ended"
+            grep -qE "^thread '$thread'.* has overflowed its stack" "$work/stderr" ||
+                fail "MB_CHECK=$check: the overflow's message is lost"
+        done
+    done
+    ;;
 plugins)
     MB_STATS=1 "$mbrun" "$(dirname "$mbrun")/dropin_plugins" >"$work/stdout" 2>"$work/stderr" || fail "exit status $?"
     expect "plugins hold"
