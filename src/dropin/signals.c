@@ -5,9 +5,9 @@
  * Ladder: above check/segv.
  *
  * All else, and everything without checked mode, goes to the next functions in link order: the C
- * library's, or those of a library that chains signals (Java's libjsig). They are found together by
- * the first call, that is before any handler of the program is there to call them. Nothing is
- * allocated, and nothing locked.
+ * library's, or those of a library that chains signals (Java's libjsig). They are found when the drop-in
+ * is loaded, so that no signal handler and no child of a fork, which may call all of this, comes to
+ * need the loader's lock.
  *
  * Not here: sigignore, siginterrupt, sighold, sigrelse. What they do to the kernel's disposition is
  * right with ours in it.
@@ -56,7 +56,7 @@ static uintptr_t find(const char *name, uintptr_t otherwise)
     atomic_store_explicit(&next.name, (type *)find(#name, (uintptr_t)(otherwise)),                 \
                           memory_order_relaxed) /* [NEXT-SIGNALS] */
 
-static MBI_COLD void find_next(void)
+__attribute__((constructor)) static MBI_COLD void find_next(void)
 {
     FIND(signal, signal_function, absent);
     FIND(sysv_signal, signal_function, absent);
@@ -69,6 +69,7 @@ static inline bool is_ours(int signal_number)
     return MBI_UNLIKELY(signal_number == SIGSEGV) && mbi_segv_is_taken();
 }
 
+/* For what comes before our constructor. */
 static inline void need_next(void)
 {
     if (MBI_UNLIKELY(NEXT(sigaction) == NULL)) {
