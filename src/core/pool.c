@@ -306,6 +306,7 @@ bool mbi_pool_return_loose(struct pool *pool, uint64_t chain)
     if (!mbi_pool_lock(pool)) {
         return false;
     }
+    counter_add(&pool->returned_loose, chain_rounds(chain));
     bool is_longer = chain_rounds(chain) > chain_rounds(pool->loose);
     uint64_t longer = is_longer ? chain : pool->loose;
     uint64_t shorter = is_longer ? pool->loose : chain;
@@ -314,6 +315,7 @@ bool mbi_pool_return_loose(struct pool *pool, uint64_t chain)
     if (rounds >= pool->rounds) {
         mbi_centre_tell((int64_t)pool_batch_bytes(pool));
         mbi_pool_push_batch(pool, longer, &pool->departed);
+        counter_add(&pool->returned_loose, -(uint64_t)pool->rounds);
         longer = shorter;
     }
     mbi_pool_set_loose_locked(pool, longer);
