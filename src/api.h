@@ -164,6 +164,9 @@ static inline void *api_realloc_slot(void *old, size_t class, size_t size, enum 
     if (stays || (fits && slot_bytes % api_alignment_of_small(size, rule) == 0)) {
         return old;
     }
+    if (MBI_UNLIKELY(!slot_space_has_start(&mbi_pools[class].space, old))) {
+        mbi_thread_cache_refuse(&mbi_pools[class], old);
+    }
     return api_move(old, slot_bytes, size, rule);
 }
 

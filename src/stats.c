@@ -56,6 +56,7 @@ static void stats_begin(void *argument)
         out->sorted = counter_read(&pool->sorted_slots);
         out->released_bytes = counter_read(&pool->released_bytes);
         out->orphaned = counter_read(&pool->orphaned);
+        out->returned = counter_read(&pool->returned_loose); /* and what was flushed, in the end */
         out->refills = counter_read(&pool->departed.refills);
         out->flushes = counter_read(&pool->departed.flushes);
         out->cas_retries = counter_read(&pool->departed.cas_retries);
@@ -86,6 +87,19 @@ static uint64_t difference(uint64_t a, uint64_t b)
     return a > b ? a - b : 0;
 }
 
+/*
+ * Slots that went from the pool to threads, and back. What threads took is not counted: it is what
+ * they gave back and what the pool has carved and does not hold.
+ */
+static void count_moved(struct mb_pool_stats *out)
+{
+    out->returned += out->flushes * out->magazine_rounds;
+    if (out->returned > UINT64_MAX / 2) {
+        out->returned = 0; /* below zero, where threads at work made the terms disagree */
+    }
+    out->taken = out->returned + difference(out->carved, out->central + out->loose + out->sorted);
+}
+
 int mb_stats_get(struct mb_stats *stats)
 {
     if (stats == NULL) {
@@ -105,6 +119,7 @@ int mb_stats_get(struct mb_stats *stats)
         out->live = difference(out->carved,
                                out->magazines + out->central + out->loose + out->sorted
                                    + out->orphaned + out->quarantined);
+        count_moved(out);
         out->resident_bytes = mbi_pool_resident_bytes(&mbi_pools[class]);
         mbi_pool_count_occupancy(&mbi_pools[class], out->blocks);
         stats->committed_bytes += out->committed_bytes;
@@ -123,9 +138,9 @@ void mbi_stats_write(FILE *stream, const struct mb_stats *stats)
             stats->reserved_bytes >> 20, stats->committed_bytes >> 10, stats->resident_bytes >> 10,
             stats->released_bytes >> 10, stats->threads, stats->idle_caches, stats->large_allocs,
             stats->large_frees);
-    fprintf(stream, "%5s %10s %10s %10s %10s %6s %10s %8s %11s %10s %10s %8s %8s\n", "slot",
-            "carved", "live", "magazines", "central", "loose", "sorted", "orphaned",
-            "quarantined", "refills", "flushes", "retries", "mutex");
+    fprintf(stream, "%5s %10s %10s %10s %10s %6s %10s %8s %11s %10s %10s %8s %8s %12s %12s\n",
+            "slot", "carved", "live", "magazines", "central", "loose", "sorted", "orphaned",
+            "quarantined", "refills", "flushes", "retries", "mutex", "taken", "returned");
     for (size_t class = 0; class < MB_POOL_COUNT; class++) {
         const struct mb_pool_stats *pool = &stats->pool[class];
         if (pool->carved == 0) {
@@ -134,10 +149,11 @@ void mbi_stats_write(FILE *stream, const struct mb_stats *stats)
         fprintf(stream,
                 "%5" PRIu64 " %10" PRIu64 " %10" PRIu64 " %10" PRIu64 " %10" PRIu64 " %6" PRIu64
                 " %10" PRIu64 " %8" PRIu64 " %11" PRIu64 " %10" PRIu64 " %10" PRIu64 " %8" PRIu64
-                " %8" PRIu64 "\n",
+                " %8" PRIu64 " %12" PRIu64 " %12" PRIu64 "\n",
                 pool->slot_bytes, pool->carved, pool->live, pool->magazines, pool->central,
                 pool->loose, pool->sorted, pool->orphaned, pool->quarantined, pool->refills,
-                pool->flushes, pool->cas_retries, pool->mutex_acquisitions);
+                pool->flushes, pool->cas_retries, pool->mutex_acquisitions, pool->taken,
+                pool->returned);
     }
 }
 

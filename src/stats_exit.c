@@ -154,6 +154,8 @@ static void count_since_fork(void)
         subtract(&pool->flushes, earlier->flushes);
         subtract(&pool->cas_retries, earlier->cas_retries);
         subtract(&pool->mutex_acquisitions, earlier->mutex_acquisitions);
+        subtract(&pool->taken, earlier->taken);
+        subtract(&pool->returned, earlier->returned);
     }
 }
 

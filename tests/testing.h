@@ -135,6 +135,11 @@ static inline const struct mb_stats *check_accounting(uint64_t live_expected)
         CHECK(pool->carved == pool->live + held, "pool %zu: carved %llu, live %llu, held %llu",
               class, (unsigned long long)pool->carved, (unsigned long long)pool->live,
               (unsigned long long)held);
+        CHECK(pool->taken - pool->returned
+                  == pool->live + pool->magazines + pool->orphaned + pool->quarantined,
+              "pool %zu: taken %llu, returned %llu, live %llu", class,
+              (unsigned long long)pool->taken, (unsigned long long)pool->returned,
+              (unsigned long long)pool->live);
         live += pool->live;
         central_bytes += (int64_t)(pool->central * pool->slot_bytes);
     }

@@ -261,7 +261,18 @@ struct mb_pool_stats {
      */
     uint64_t blocks[MB_OCCUPANCY_BINS];
     uint64_t quarantined;     /* freed slots that checked mode keeps from being used again */
-    uint64_t reserved[3];     /* 0 */
+    /*
+     * Slots that threads took from the pool, used or not, and that they gave back to it. At rest
+     * both are exact: taken = returned + live + magazines + orphaned + quarantined.
+     *
+     * They are not the number of allocations. One that is served from what the thread has cached,
+     * and most are, leaves no trace: to count it would make each allocation longer. At rest there
+     * have been at least taken - magazines - orphaned allocations, less the slots that threads gave
+     * back without having used them (at their end, in mb_thread_flush and mb_thread_idle, in decay).
+     */
+    uint64_t taken;
+    uint64_t returned;
+    uint64_t reserved[1];     /* 0 */
 };
 
 struct mb_stats {

@@ -204,11 +204,11 @@ static bool find_near(const void *pointer, struct object *out)
 }
 
 /* False when it may be an object that the system allocator gave to somebody else. */
-static bool report_unknown(void *pointer, const struct stack *now)
+static bool report_unknown(const void *pointer, enum use use, const struct stack *now)
 {
     struct object near;
     bool found = find_near(pointer, &near);
-    return mbi_faults_report_invalid(pointer, found ? &near : NULL, now);
+    return mbi_faults_report_invalid(pointer, use, found ? &near : NULL, now);
 }
 
 static void release(void *pointer, size_t said_bytes, const void *caller)
@@ -230,7 +230,7 @@ static void release(void *pointer, size_t said_bytes, const void *caller)
     mbi_check_unlock();
 
     if (entry == NULL) {
-        if (!report_unknown(pointer, &now)) {
+        if (!report_unknown(pointer, USE_FREE, &now)) {
             mbi_thread_cache_count_large(0, 1);
             mbi_large_free(pointer);
         }
@@ -293,7 +293,7 @@ void *mbi_check_realloc(void *pointer, size_t size_bytes, size_t alignment_bytes
     }
     struct stack now;
     mbi_stacks_take(NULL, &now);
-    if (!forwards && report_unknown(pointer, &now)) {
+    if (!forwards && report_unknown(pointer, USE_FREE, &now)) {
         return mbi_check_allocate(size_bytes, alignment_bytes, NULL);
     }
     return mbi_large_realloc(pointer, size_bytes != 0 ? size_bytes : 1);
@@ -302,14 +302,23 @@ void *mbi_check_realloc(void *pointer, size_t size_bytes, size_t alignment_bytes
 size_t mbi_check_usable_bytes(const void *pointer)
 {
     struct object object;
+    struct stack now;
     if (pointer == NULL) {
         return 0;
     }
-    if (!forwards && look_up(pointer, &object)) {
+    if (forwards) {
+        return mbi_large_usable_bytes(pointer);
+    }
+    bool found = look_up(pointer, &object);
+    if (found && object.state == OBJECT_LIVE) {
         return object.size_bytes;
     }
-    size_t class = region_class_of(pointer);
-    return class < SIZE_CLASS_COUNT && slot_space_has(&mbi_pools[class].space, pointer)
-               ? size_class_slot_bytes(class)
-               : mbi_large_usable_bytes(pointer);
+    mbi_stacks_take(NULL, &now);
+    if (found) {
+        if (config_checks(CHECK_USE_AFTER_FREE)) {
+            mbi_faults_report_measured(&object, &now);
+        }
+        return 0; /* nothing of it may be used */
+    }
+    return report_unknown(pointer, USE_MEASURE, &now) ? 0 : mbi_large_usable_bytes(pointer);
 }

@@ -111,6 +111,16 @@ void mbi_faults_report_double_free(const struct object *object, const struct sta
     mbi_report_end(&report);
 }
 
+void mbi_faults_report_measured(const struct object *object, const struct stack *now)
+{
+    struct report report;
+    mbi_report_begin(&report, "use after free",
+                     "the usable size of an object of %zu bytes was asked for", object->size_bytes);
+    mbi_report_here(&report, object_start(object), "measured", now);
+    mbi_report_object(&report, object);
+    mbi_report_end(&report);
+}
+
 void mbi_faults_report_size(const struct object *object, size_t said_bytes,
                             const struct stack *now)
 {
@@ -179,7 +189,8 @@ static void describe_near(const void *pointer, const struct object *near, char *
                    near->size_bytes);
 }
 
-bool mbi_faults_report_invalid(void *pointer, const struct object *near, const struct stack *now)
+bool mbi_faults_report_invalid(const void *pointer, enum use use, const struct object *near,
+                               const struct stack *now)
 {
     enum { POINTERS_ALIGNED_BYTES = 16 }; /* of what the system allocator gives */
     char what[256];
@@ -206,8 +217,8 @@ bool mbi_faults_report_invalid(void *pointer, const struct object *near, const s
         return false;
     }
     struct report report;
-    mbi_report_begin(&report, "invalid free", "%s", what);
-    mbi_report_here(&report, pointer, "freed", now);
+    mbi_report_begin(&report, use == USE_FREE ? "invalid free" : "invalid pointer", "%s", what);
+    mbi_report_here(&report, pointer, use == USE_FREE ? "freed" : "measured", now);
     if (near != NULL) {
         mbi_report_object(&report, near);
     }

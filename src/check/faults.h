@@ -36,11 +36,17 @@ void mbi_faults_report_double_free(const struct object *object, const struct sta
 void mbi_faults_report_size(const struct object *object, size_t said_bytes,
                             const struct stack *now);
 
+void mbi_faults_report_measured(const struct object *object, const struct stack *now);
+
+/* What a program wants of a pointer. */
+enum use { USE_FREE, USE_MEASURE /* its usable size */ };
+
 /*
- * A pointer that the ledger does not know: reports why it cannot be freed, and returns true where
+ * A pointer that the ledger does not know: reports why it cannot be used so, and returns true where
  * the program goes on; false when it may be the system allocator's. `near`: an object that it
  * lies in or beside, or NULL.
  */
-bool mbi_faults_report_invalid(void *pointer, const struct object *near, const struct stack *now);
+bool mbi_faults_report_invalid(const void *pointer, enum use use, const struct object *near,
+                               const struct stack *now);
 
 #endif

@@ -57,7 +57,11 @@ struct slot_space {
      * number of a dense slot is the same with both values, and whoever holds a wide slot got it by
      * an order that brings the new one along.
      */
-    _Atomic uint64_t dense_units;
+    _Atomic uint32_t dense_units;
+    /* Constant. A slot's size, and where slots begin in each span, modulo that; in 8-byte units. */
+    uint8_t slot_units;
+    uint8_t dense_phase;
+    uint8_t wide_phase;
     /*
      * All slot numbers there are are below: the one where fresh slots begin. Written under the
      * pool's lock, before anybody has the slots. relaxed [CARVED]: whoever holds a slot, or a batch
@@ -103,6 +107,21 @@ static inline bool slot_space_has_number(const struct slot_space *space, uint64_
     return number != 0 && number < end;
 }
 
+/* How far into its slot a number leads, in 8-byte units: 0 where a slot begins. */
+static inline size_t slot_space_units_into(const struct slot_space *space, uint64_t number)
+{
+    uint64_t dense_units = slot_space_dense_units(space);
+    uint64_t unit = number < dense_units ? number - space->dense_phase
+                                         : number - dense_units - space->wide_phase;
+    return (uint32_t)unit % space->slot_units; /* in 32 bits, as divisions of 64 take longer */
+}
+
+/* Whether a number is a slot's. */
+static inline bool slot_space_is_slot(const struct slot_space *space, uint64_t number)
+{
+    return slot_space_has_number(space, number) && slot_space_units_into(space, number) == 0;
+}
+
 /* Whether the pool has ever had a slot. */
 static inline bool slot_space_is_carved(const struct slot_space *space)
 {
@@ -121,6 +140,13 @@ static inline uint64_t slot_space_carved_dense_bytes(const struct slot_space *sp
 static inline bool slot_space_has(const struct slot_space *space, const struct slot *slot)
 {
     return slot_space_has_number(space, slot_space_number(space, slot));
+}
+
+/* Whether a slot that was carved begins there. */
+static inline bool slot_space_has_start(const struct slot_space *space, const void *address)
+{
+    return slot_space_is_slot(space, slot_space_number(space, address))
+           && (uintptr_t)address % SIZE_STEP_BYTES == 0;
 }
 
 /*
@@ -155,7 +181,8 @@ static inline uint64_t batch_second_number(const struct slot_space *space, uint6
     uint64_t rest = chain_first(chain)->rest;
     uint64_t number = slot_space_number(space, chain_first(rest));
     assert(chain_rounds(chain) >= 2);
-    if (MBI_UNLIKELY(!slot_space_has_number(space, number)
+    /* Freed twice in a row, a slot leads to itself. */
+    if (MBI_UNLIKELY(!slot_space_is_slot(space, number) || chain_first(rest) == chain_first(chain)
                      || chain_rounds(rest) != chain_rounds(chain) - 1U)) {
         mbi_slot_space_corrupted(space, rest);
     }
@@ -178,11 +205,11 @@ static inline uint64_t batch_unpack(const struct slot_space *space, struct slot 
 {
     uint64_t second_number = packed & SLOT_NUMBER_MASK;
     uint64_t next_number = packed >> SLOT_NUMBER_BITS;
-    if (MBI_UNLIKELY(!slot_space_has_number(space, second_number)
-                     || (next_number != 0 && !slot_space_has_number(space, next_number)))) {
+    struct slot *second = slot_space_slot(space, second_number);
+    if (MBI_UNLIKELY(!slot_space_is_slot(space, second_number) || second == first
+                     || (next_number != 0 && !slot_space_is_slot(space, next_number)))) {
         mbi_slot_space_corrupted(space, packed);
     }
-    struct slot *second = slot_space_slot(space, second_number);
     first->rest = chain_make(second, rounds - 1);
     return chain_make(first, rounds);
 }

@@ -292,7 +292,12 @@ static void chain_move(const struct pool *pool, uint64_t *to, uint64_t *from, ui
             && MBI_UNLIKELY(!slot_space_has(&pool->space, slot))) {
             mbi_slot_space_corrupted(&pool->space, source);
         }
-        source = slot->rest;
+        /* Freed twice, a slot is met a second time, and its word counts for one place only. */
+        uint64_t rest = slot->rest;
+        if (MBI_UNLIKELY(chain_rounds(rest) != chain_rounds(source) - 1)) {
+            mbi_slot_space_corrupted(&pool->space, rest);
+        }
+        source = rest;
         target = chain_push(target, slot);
     }
     *from = source;
@@ -306,6 +311,10 @@ bool mbi_pool_return_loose(struct pool *pool, uint64_t chain)
     if (!mbi_pool_lock(pool)) {
         return false;
     }
+    if (MBI_UNLIKELY(chain_first(chain) == chain_first(pool->loose))) {
+        mbi_slot_space_corrupted(&pool->space, chain); /* freed twice, with no cache */
+    }
+    counter_add(&pool->returned_loose, chain_rounds(chain));
     bool is_longer = chain_rounds(chain) > chain_rounds(pool->loose);
     uint64_t longer = is_longer ? chain : pool->loose;
     uint64_t shorter = is_longer ? pool->loose : chain;
@@ -314,6 +323,7 @@ bool mbi_pool_return_loose(struct pool *pool, uint64_t chain)
     if (rounds >= pool->rounds) {
         mbi_centre_tell((int64_t)pool_batch_bytes(pool));
         mbi_pool_push_batch(pool, longer, &pool->departed);
+        counter_add(&pool->returned_loose, -(uint64_t)pool->rounds);
         longer = shorter;
     }
     mbi_pool_set_loose_locked(pool, longer);

@@ -94,6 +94,12 @@ struct pool {
     _Atomic uint64_t orphaned; /* slots lost in other threads' caches by a fork */
     _Atomic uint64_t committed_bytes; /* and not released */
     _Atomic uint64_t mutex_acquisitions;
+    /*
+     * What threads gave back in other chains than batches, less the slots of batches that were made
+     * of loose ones. So threads gave back `rounds` slots for each flush, and these. It may be below
+     * zero, as a number of 64 bits.
+     */
+    _Atomic uint64_t returned_loose;
     struct transfer_counts departed; /* of threads that exited or have no cache */
 };
 

@@ -73,8 +73,15 @@ static size_t pool_wide_bytes(const struct pool *pool)
 
 static void pool_set_dense_units(struct pool *pool, uint64_t units)
 {
-    atomic_store_explicit(&pool->space.dense_units, units,
+    atomic_store_explicit(&pool->space.dense_units, (uint32_t)units,
                           memory_order_relaxed); /* [DENSE-UNITS] */
+}
+
+/* In full spans 0, as class c has (c + 1) pages of colour and slots of (c + 1) units. */
+static uint8_t span_phase(const struct pool *pool, const char *span, const struct sorted *sorted)
+{
+    size_t colour = span != NULL ? (size_t)(sorted->first - span) : 0;
+    return (uint8_t)(colour % pool->slot_bytes / SIZE_STEP_BYTES);
 }
 
 void mbi_pool_lay_out(struct pool *pool)
@@ -86,6 +93,9 @@ void mbi_pool_lay_out(struct pool *pool)
                  &pool->dense_extent);
     span_lay_out(pool, pool->space.wide, pool_wide_bytes(pool), &pool->wide_sorted,
                  &pool->wide_extent);
+    pool->space.slot_units = (uint8_t)(pool->slot_bytes / SIZE_STEP_BYTES);
+    pool->space.dense_phase = span_phase(pool, pool->space.dense, &pool->dense_sorted);
+    pool->space.wide_phase = span_phase(pool, pool->space.wide, &pool->wide_sorted);
     pool_enter_span(pool, pool->space.dense == NULL);
 }
 

@@ -352,11 +352,23 @@ static struct thread_cache *thread_cache_begin_slow_free(void)
     return mbi_thread_cache_begin_slow();
 }
 
+MBI_COLD void mbi_thread_cache_refuse(const struct pool *pool, const void *pointer)
+{
+    size_t units = slot_space_units_into(&pool->space, slot_space_number(&pool->space, pointer));
+    mbi_message("invalid free: %p lies %zu bytes into an object of pool %zu (%zu bytes)", pointer,
+                units * SIZE_STEP_BYTES + (uintptr_t)pointer % SIZE_STEP_BYTES, pool->class,
+                pool->slot_bytes);
+    abort();
+}
+
 /* A pointer into the pool's spans that is no slot of it: if anybody's, somebody else's. */
 static MBI_COLD void free_foreign(struct pool *pool, void *pointer)
 {
     int saved_errno = errno;
     size_t into;
+    if (slot_space_has(&pool->space, pointer)) {
+        mbi_thread_cache_refuse(pool, pointer);
+    }
     if (mbi_pool_locate(pool, pointer, &into) != POOL_NOT_MAPPED || !mbi_os_is_mapped(pointer)) {
         mbi_message("invalid free: %p lies in pool %zu (%zu bytes), which has not got that far",
                     pointer, pool->class, pool->slot_bytes);
@@ -365,6 +377,15 @@ static MBI_COLD void free_foreign(struct pool *pool, void *pointer)
     mbi_thread_cache_count_large(0, 1);
     mbi_large_free(pointer);
     errno = saved_errno;
+}
+
+/* What the thread freed last. */
+static MBI_COLD _Noreturn void free_again(const struct pool *pool, const void *pointer)
+{
+    mbi_message("double free: %p, of pool %zu (%zu bytes), was freed before; MB_CHECK=1 finds out "
+                "where",
+                pointer, pool->class, pool->slot_bytes);
+    abort();
 }
 
 MBI_COLD void mbi_thread_cache_free_slow(void *pointer, const struct magazine *full,
@@ -376,9 +397,12 @@ MBI_COLD void mbi_thread_cache_free_slow(void *pointer, const struct magazine *f
     }
     int saved_errno = errno;
     size_t class = magazine_class(full);
-    if (MBI_UNLIKELY(!slot_space_has(&mbi_pools[class].space, pointer))) {
+    if (MBI_UNLIKELY(!slot_space_has_start(&mbi_pools[class].space, pointer))) {
         free_foreign(&mbi_pools[class], pointer);
         return;
+    }
+    if (MBI_UNLIKELY(pointer == chain_first(magazine_chain(full)))) {
+        free_again(&mbi_pools[class], pointer);
     }
     struct thread_cache *cache = thread_cache_begin_slow_free();
     if (MBI_UNLIKELY(cache == NULL)) {

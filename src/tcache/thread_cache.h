@@ -91,6 +91,9 @@ extern MBI_HIDDEN _Thread_local struct thread_cache *mbi_thread_cache
 void *mbi_thread_cache_alloc_slow(size_t size_bytes, const struct magazine *loaded);
 void mbi_thread_cache_free_slow(void *pointer, const struct magazine *loaded, size_t size_bytes);
 
+/* Ends the process: a pointer that is to be freed lies inside a slot of the pool. */
+_Noreturn void mbi_thread_cache_refuse(const struct pool *pool, const void *pointer);
+
 /*
  * A slot of exactly this class, or NULL with errno ENOMEM when the pool is exhausted: for callers
  * that choose the next class themselves.

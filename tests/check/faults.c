@@ -31,6 +31,7 @@ void operator_delete_sized(void *pointer, size_t size) __asm__("_ZdlPvm");
 
 #include <pthread.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -168,6 +169,39 @@ static void double_free_large(char *object)
     free_here(object);
     free_here(large);
     free_again(large);
+}
+
+__attribute__((noinline)) static void measure_here(const char *pointer)
+{
+    static volatile size_t measured;
+    measured = usable((void *)(uintptr_t)hide((char *)(uintptr_t)pointer));
+    if (measured != 0) {
+        abort();
+    }
+}
+
+static void measured_after_free(char *object)
+{
+    tell_object(object, SIZE);
+    tell_freed();
+    tell_fault(object, "the usable size of an object of 40 bytes was asked for");
+    free_here(object);
+    measure_here(object);
+}
+
+static void measured_inside(char *object)
+{
+    tell_object(object, SIZE);
+    tell_fault(object + 16, "it points 16 bytes into an object of 40");
+    measure_here(object + 16);
+}
+
+static void measured_static(char *object)
+{
+    static char bytes[SIZE];
+    tell_fault(bytes, "it points into ");
+    measure_here(bytes);
+    free_here(object);
 }
 
 static void invalid_free_inside(char *object)
@@ -484,6 +518,9 @@ static const struct {
     FAULT(double_free_in_thread),
     FAULT(double_free_by_realloc),
     FAULT(double_free_large),
+    FAULT(measured_after_free),
+    FAULT(measured_inside),
+    FAULT(measured_static),
     FAULT(invalid_free_inside),
     FAULT(invalid_free_inside_largest_small),
     FAULT(invalid_free_inside_large),

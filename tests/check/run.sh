@@ -99,7 +99,7 @@ expect() {
         case $place$kind in
         'overflow' | 'use after free') continue ;;
         esac
-        [ "$kind" = 'invalid free' ] || [[ $fault == *_large ]] || {
+        [[ $kind == 'invalid '* ]] || [[ $fault == *_large ]] || {
             plant "$others" 1 "$fault" $place
             ! grep -q "^memorybucket: $kind:" "$work/stderr" || complain "$fault $place: reported under MB_CHECK=$others"
         }
@@ -113,6 +113,9 @@ expect double_free_in_thread 'double free' double_free free_here free_in_thread 
     complain "$fault: not three threads"
 expect double_free_by_realloc 'double free' double_free double_free_by_realloc free_here allocate_here
 expect double_free_large 'double free' double_free double_free_large allocate_here
+expect measured_after_free 'use after free' use_after_free measure_here free_here allocate_here
+expect measured_inside 'invalid pointer' double_free measure_here allocate_here
+expect measured_static 'invalid pointer' double_free measure_here
 expect invalid_free_inside 'invalid free' double_free free_here allocate_here
 # With a canary, and no guarded page, it is the system allocator's.
 for checks in double_free overflow; do

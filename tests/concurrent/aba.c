@@ -18,7 +18,10 @@ enum { TURNS = TEST_IS_SANITIZED ? 50000 : 400000 };
 
 static _Alignas(8) char memory[(BATCHES + 1) * ROUNDS * SLOT_BYTES];
 static const struct slot_space space = {
-    .dense = memory, .dense_units = sizeof memory / 8, .carved_end = sizeof memory / 8
+    .dense = memory,
+    .dense_units = sizeof memory / 8,
+    .slot_units = 1,
+    .carved_end = sizeof memory / 8
 };
 static struct batch_stack stack;
 

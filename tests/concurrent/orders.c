@@ -18,7 +18,10 @@ enum { ROUNDS = 3, SLOT_BYTES = 24, PUSHERS = 2 };
 /* Slot 0 is none. After its link each slot has room for a plain payload. */
 static _Alignas(8) char memory[(PUSHERS * ROUNDS + 1) * SLOT_BYTES];
 static const struct slot_space space = {
-    .dense = memory, .dense_units = sizeof memory / 8, .carved_end = sizeof memory / 8
+    .dense = memory,
+    .dense_units = sizeof memory / 8,
+    .slot_units = 1,
+    .carved_end = sizeof memory / 8
 };
 static struct batch_stack stack;
 

@@ -207,6 +207,11 @@ stats)
     MB_STATS=$work/forked.%p "$mbrun" "$(dirname "$mbrun")/dropin_report" fork
     counts=$(sed -nE 's/.*large: ([0-9]+) allocated.*/\1/p' "$work"/forked.* | sort -n | tr '\n' ' ')
     [[ $counts =~ ^(3[0-9][0-9])\ (50[0-9][0-9])\ $ ]] || fail "parent and child count $counts"
+    # What the parent has cached serves some of the child's objects; 448 bytes have magazines of 32 slots.
+    moved=$(awk '$1 == "448" { print $(NF - 1), $NF }' "$work"/forked.* | sort -n | tr '\n' ' ')
+    read -r child_taken child_returned parent_taken parent_returned <<<"$moved"
+    ((child_taken > 0 && child_taken < 1100 && child_returned < 1100)) || fail "a child took and returned $moved"
+    ((parent_taken >= 4900 && parent_taken < 6000 && parent_returned > 3000)) || fail "a parent took and returned $moved"
     ;;
 reach)
     # What cannot be preloaded into runs all the same, and mbrun says why it has no effect; of all else it says nothing.

@@ -11,8 +11,10 @@
 #include <criterion/criterion.h>
 #include <criterion/redirect.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -65,6 +67,16 @@ static void free_to_be_refused(char *address)
              "far\n",
              (void *)address, CLASS, SIZE);
     mb_free(address);
+}
+
+/* The same where it lies inside an object. */
+static char *inside(char *object, size_t bytes)
+{
+    snprintf(meant, sizeof meant,
+             "memorybucket: invalid free: %p lies %zu bytes into an object of pool %zu (%zu "
+             "bytes)\n",
+             (void *)(object + bytes), bytes, pool->class, pool->slot_bytes);
+    return object + bytes;
 }
 
 static void allocate(size_t count)
@@ -154,6 +166,175 @@ Test(corruption, a_free_of_what_is_committed_and_not_carved_aborts, .init = expe
     free_to_be_refused(pool->carve_next);
 }
 
+/* Objects are allocated already. Frees as many as it takes to fill the magazine; how many. */
+static size_t fill_magazine(void)
+{
+    size_t freed = 0;
+    const struct magazine *loaded = &mbi_thread_cache->loaded[CLASS];
+    while (chain_rounds(magazine_chain(loaded)) < pool->rounds) {
+        mb_free(objects[freed++]);
+    }
+    return freed;
+}
+
+Test(corruption, a_free_inside_an_object_aborts, .init = expect_abort, .signal = SIGABRT)
+{
+    allocate(1);
+    mb_thread_flush();
+    mb_free(inside(objects[0], 8));
+}
+
+Test(corruption, a_free_of_an_unaligned_address_aborts, .init = expect_abort, .signal = SIGABRT)
+{
+    allocate(1);
+    mb_thread_flush();
+    mb_free(inside(objects[0], 1));
+}
+
+Test(corruption, a_free_inside_an_object_aborts_where_the_magazine_is_full, .init = expect_abort,
+     .signal = SIGABRT)
+{
+    allocate(4000);
+    size_t freed = fill_magazine();
+    mb_free(inside(objects[freed], 56));
+}
+
+Test(corruption, a_realloc_inside_an_object_aborts_if_it_moves, .init = expect_abort,
+     .signal = SIGABRT)
+{
+    allocate(1);
+    objects[1] = mb_realloc(inside(objects[0], 16), 100);
+}
+
+Test(corruption, a_free_inside_an_object_of_the_wide_span_aborts, .init = expect_abort,
+     .signal = SIGABRT)
+{
+    enum { BYTES = 456, WIDE_CLASS = (BYTES - 1) / 8 };
+    pool = &mbi_pools[WIDE_CLASS];
+    char *object = mb_alloc(BYTES);
+    while (object != NULL && region_dense_class_of(object, region_dense_base()) == WIDE_CLASS) {
+        object = mb_alloc(BYTES);
+    }
+    cr_assert(pool->wide);
+    mb_free(object);
+    mb_thread_flush();
+    object = mb_alloc(BYTES);
+    mb_thread_flush();
+    mb_free(inside(object, 448));
+}
+
+/* Of each class every slot begins where the pool says, and nothing else does. */
+static void look_at_each_address(void)
+{
+    for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
+        const struct slot_space *space = &mbi_pools[class].space;
+        char *object = mb_alloc((class + 1) * 8);
+        cr_assert_not_null(object);
+        cr_assert(slot_space_has_start(space, object), "class %zu", class);
+        for (size_t into = 1; into < (class + 1) * 8; into++) {
+            cr_assert_not(slot_space_has_start(space, object + into), "class %zu, %zu", class,
+                          into);
+        }
+    }
+}
+
+Test(corruption, where_slots_begin_is_known)
+{
+    look_at_each_address();
+}
+
+/* Spans so short that several classes begin at the same page: no multiple of their size. */
+Test(corruption, where_slots_begin_is_known_in_short_spans)
+{
+    setenv("MB_REGION_SIZE", "64M", 1);
+    look_at_each_address();
+    cr_assert_neq(mbi_pools[40].space.dense_phase + mbi_pools[40].space.wide_phase, 0);
+}
+
+/* On the slow path it is seen at once; otherwise when its magazine, or what it left, moves on. */
+Test(corruption, a_second_free_aborts_where_the_magazine_is_full, .init = expect_abort,
+     .signal = SIGABRT)
+{
+    allocate(4000);
+    size_t freed = fill_magazine();
+    snprintf(meant, sizeof meant,
+             "memorybucket: double free: %p, of pool %d (%d bytes), was freed ",
+             (void *)objects[freed - 1], CLASS, SIZE);
+    mb_free(objects[freed - 1]);
+}
+
+Test(corruption, a_second_free_is_found_when_the_magazine_is_put_away,
+     .init = expect_corrupted_list, .signal = SIGABRT)
+{
+    allocate(4000);
+    size_t freed = fill_magazine();
+    objects[0] = mb_alloc(SIZE);
+    objects[1] = mb_alloc(SIZE);
+    mb_free(objects[0]);
+    mb_free(objects[0]);
+    mb_free(objects[freed]);
+}
+
+Test(corruption, a_second_free_is_found_in_a_chain_that_is_walked, .init = expect_corrupted_list,
+     .signal = SIGABRT)
+{
+    leave_loose_slots();
+    mb_free(objects[10]);
+    mb_free(objects[11]);
+    mb_free(objects[12]);
+    mb_free(objects[11]);
+    mb_thread_flush();
+}
+
+static void *free_twice(void *object)
+{
+    mb_free(object);
+    mb_free(object);
+    return NULL;
+}
+
+Test(corruption, a_second_free_is_found_in_a_thread_without_a_cache, .init = expect_corrupted_list,
+     .signal = SIGABRT)
+{
+    pthread_t thread;
+    allocate(1);
+    pthread_create(&thread, NULL, free_twice, objects[0]);
+    pthread_join(thread, NULL);
+}
+
+/* A few bytes of a link, so that it still leads to where there are slots, but to none. */
+Test(corruption, a_link_into_an_object_is_found_when_the_magazine_is_put_away,
+     .init = expect_corrupted_list, .signal = SIGABRT)
+{
+    allocate(4000);
+    size_t freed = fill_magazine();
+    struct slot *first = chain_first(magazine_chain(&mbi_thread_cache->loaded[CLASS]));
+    first->rest ^= UINT64_C(8) << CHAIN_ROUNDS_BITS;
+    mb_free(objects[freed]);
+}
+
+Test(corruption, a_batch_that_leads_into_an_object_is_found_when_it_is_taken,
+     .init = expect_corrupted_list, .signal = SIGABRT)
+{
+    batch_on_top()->rest ^= 1; /* the second slot's number */
+    (void)mbi_pool_pop_batch(pool, &counts);
+}
+
+Test(corruption, a_batch_that_leads_to_itself_is_found_when_it_is_taken,
+     .init = expect_corrupted_list, .signal = SIGABRT)
+{
+    struct slot *first = batch_on_top();
+    first->rest = (first->rest & ~SLOT_NUMBER_MASK) | slot_space_number(&pool->space, first);
+    (void)mbi_pool_pop_batch(pool, &counts);
+}
+
+Test(corruption, a_batch_behind_another_that_leads_into_an_object_is_found,
+     .init = expect_corrupted_list, .signal = SIGABRT)
+{
+    batch_on_top()->rest ^= UINT64_C(2) << SLOT_NUMBER_BITS;
+    (void)mbi_pool_pop_batch(pool, &counts);
+}
+
 /* That it was freed on the fast path comes out when the pool gets there. */
 Test(corruption, carving_what_was_freed_before_aborts, .init = expect_corrupted_list,
      .signal = SIGABRT)
@@ -182,13 +363,9 @@ Test(corruption, a_link_out_of_the_span_is_found_when_the_magazine_is_put_away,
 Test(corruption, a_link_out_of_the_span_with_the_right_count_is_found,
      .init = expect_corrupted_list, .signal = SIGABRT)
 {
-    size_t freed = 0;
     allocate(4000);
-    const struct magazine *loaded = &mbi_thread_cache->loaded[CLASS];
-    while (chain_rounds(magazine_chain(loaded)) < pool->rounds) {
-        mb_free(objects[freed++]);
-    }
-    struct slot *first = chain_first(magazine_chain(loaded));
+    size_t freed = fill_magazine();
+    struct slot *first = chain_first(magazine_chain(&mbi_thread_cache->loaded[CLASS]));
     first->rest = chain_make((const struct slot *)(const void *)pool->carve_next,
                              chain_rounds(first->rest));
     mb_free(objects[freed]);

@@ -7,7 +7,10 @@ enum { ROUNDS = 2, BATCHES = 64 };
 
 static _Alignas(8) char memory[(BATCHES + 1) * ROUNDS * 8];
 static const struct slot_space space = {
-    .dense = memory, .dense_units = sizeof memory / 8, .carved_end = sizeof memory / 8
+    .dense = memory,
+    .dense_units = sizeof memory / 8,
+    .slot_units = 1,
+    .carved_end = sizeof memory / 8
 };
 static struct previous previous;
 

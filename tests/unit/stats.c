@@ -3,6 +3,7 @@
 
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,7 +14,7 @@ static const struct mb_pool_stats *pool_now(size_t size)
     cr_assert_eq(mb_stats_get(&stats), 0);
     const struct mb_pool_stats *pool = &stats.pool[(size - 1) / 8];
     cr_assert_eq(pool->carved, pool->live + pool->magazines + pool->central + pool->loose
-                                   + pool->orphaned);
+                                   + pool->sorted + pool->orphaned);
     return pool;
 }
 
@@ -42,6 +43,162 @@ Test(stats, live_is_exact_at_rest)
     mb_thread_flush();
     cr_assert_eq(pool_now(200)->magazines, 0);
     cr_assert_eq(pool_now(200)->live, 0);
+}
+
+/* What was carved and is not in the pool is with the threads; that much more was taken. */
+static const struct mb_pool_stats *moved_now(void)
+{
+    mb_thread_flush();
+    const struct mb_pool_stats *pool = pool_now(64);
+    cr_assert_eq(pool->taken - pool->returned, pool->live + pool->magazines);
+    return pool;
+}
+
+static void *moved[4000];
+
+static void allocate_moved(size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        moved[i] = mb_alloc(64);
+        cr_assert_not_null(moved[i]);
+    }
+}
+
+static void free_moved(size_t begin, size_t end)
+{
+    for (size_t i = begin; i < end; i++) {
+        mb_free(moved[i]);
+    }
+}
+
+/* Through the loose list, and in batches that are made of loose slots on the way. */
+Test(stats, each_slot_that_a_thread_gives_back_counts_once)
+{
+    enum { PART = 100 };
+    size_t count = sizeof moved / sizeof moved[0];
+    allocate_moved(count);
+    uint64_t returned = moved_now()->returned;
+    for (size_t begin = 0; begin < count; begin += PART) {
+        free_moved(begin, begin + PART);
+        returned += PART;
+        cr_assert_eq(moved_now()->returned, returned);
+    }
+    cr_assert_gt(stats.pool[7].flushes, 0);
+    cr_assert_eq(stats.pool[7].taken, returned, "nothing is left with a thread");
+}
+
+/* Batches, and what does not make up one. */
+Test(stats, slots_that_are_given_back_in_batches_count_once)
+{
+    size_t count = sizeof moved / sizeof moved[0];
+    for (uint64_t round = 1; round <= 3; round++) {
+        allocate_moved(count);
+        uint64_t returned = moved_now()->returned;
+        uint64_t taken = stats.pool[7].taken;
+        cr_assert_eq(taken, returned + count);
+        free_moved(0, count);
+        cr_assert_eq(moved_now()->returned, returned + count);
+        cr_assert_eq(stats.pool[7].taken, taken, "a free takes nothing");
+    }
+    cr_assert_gt(stats.pool[7].flushes, 0);
+}
+
+/* The first eight slots of a class come at once, and go back with the one that was used. */
+Test(stats, what_a_thread_took_and_did_not_use_counts)
+{
+    for (uint64_t round = 1; round <= 100; round++) {
+        mb_free(mb_alloc(64));
+        cr_assert_eq(moved_now()->taken, round * 8);
+        cr_assert_eq(stats.pool[7].returned, round * 8);
+    }
+}
+
+/* Pairs in a magazine leave no trace: neither is a count of allocations. */
+Test(stats, what_never_leaves_the_thread_does_not_count)
+{
+    void *object = mb_alloc(64);
+    uint64_t taken = pool_now(64)->taken;
+    for (int i = 0; i < 10000; i++) {
+        mb_free(object);
+        object = mb_alloc(64);
+    }
+    cr_assert_eq(pool_now(64)->taken, taken);
+    cr_assert_eq(stats.pool[7].returned, 0);
+}
+
+/* A thread that only frees has no cache at first: each goes to the pool on its own. */
+static void *free_ten(void *argument)
+{
+    size_t *begin = argument;
+    free_moved(*begin, *begin + 10);
+    return NULL;
+}
+
+Test(stats, what_threads_without_a_cache_free_counts)
+{
+    allocate_moved(1000);
+    uint64_t returned = moved_now()->returned;
+    uint64_t taken = stats.pool[7].taken;
+    for (size_t begin = 0; begin < 100; begin += 10) {
+        pthread_t thread;
+        cr_assert_eq(pthread_create(&thread, NULL, free_ten, &begin), 0);
+        pthread_join(thread, NULL);
+    }
+    cr_assert_eq(moved_now()->returned, returned + 100);
+    cr_assert_eq(stats.pool[7].taken, taken);
+}
+
+/* Each keeps some objects, and gives the others back one magazine after another. */
+enum { MOVERS = 4, KEPT = 50 };
+
+static void *move(void *argument)
+{
+    enum { OBJECTS = 3000, ROUNDS = 20 };
+    static _Thread_local void *objects[OBJECTS];
+    (void)argument;
+    for (int round = 0; round < ROUNDS; round++) {
+        for (int i = 0; i < OBJECTS; i++) {
+            objects[i] = mb_alloc(64);
+        }
+        for (int i = round + 1 == ROUNDS ? KEPT : 0; i < OBJECTS; i++) {
+            mb_free(objects[i]);
+        }
+    }
+    return NULL;
+}
+
+Test(stats, threads_that_ended_took_what_they_gave_back_and_what_is_live)
+{
+    pthread_t threads[MOVERS];
+    for (int i = 0; i < MOVERS; i++) {
+        cr_assert_eq(pthread_create(&threads[i], NULL, move, NULL), 0);
+    }
+    for (int i = 0; i < MOVERS; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    const struct mb_pool_stats *pool = moved_now();
+    cr_assert_eq(pool->live, MOVERS * KEPT);
+    cr_assert_eq(pool->taken, pool->returned + MOVERS * KEPT);
+    cr_assert_geq(pool->taken, MOVERS * 3000);
+}
+
+/* Trim moves slots within the pool. */
+Test(stats, what_trim_sorts_was_neither_taken_nor_returned)
+{
+    size_t count = sizeof moved / sizeof moved[0];
+    allocate_moved(count);
+    free_moved(100, count);
+    uint64_t returned = moved_now()->returned;
+    uint64_t taken = stats.pool[7].taken;
+    (void)mb_trim(0);
+    cr_assert_eq(mb_stats_get(&stats), 0);
+    cr_assert_gt(stats.pool[7].sorted, 0);
+    cr_assert_eq(stats.pool[7].taken, taken);
+    cr_assert_eq(stats.pool[7].returned, returned);
+    allocate_moved(100);
+    mb_thread_flush();
+    cr_assert_eq(mb_stats_get(&stats), 0);
+    cr_assert_eq(stats.pool[7].taken - stats.pool[7].returned, 200);
 }
 
 Test(stats, bytes_are_ordered)
