@@ -59,9 +59,9 @@ _Static_assert((CENTRAL_STACKS & (CENTRAL_STACKS - 1)) == 0, "chosen by a mask")
 struct pool {
     /* Constant once the library is initialised, but for space.carved_end, of whoever carves. */
     _Alignas(ISOLATION_BYTES) struct slot_space space;
-    size_t class;
     size_t slot_bytes;
     uint32_t rounds; /* per magazine and batch */
+    uint16_t class;
     /*
      * From the first batch ever pushed to the centre on: whether there is anything to look for
      * there. So a pool that only gives fresh slots so far does not touch its stacks' pages.
@@ -102,6 +102,8 @@ struct pool {
     _Atomic uint64_t returned_loose;
     struct transfer_counts departed; /* of threads that exited or have no cache */
 };
+_Static_assert(offsetof(struct pool, central) + sizeof(struct batch_stack *) <= LINE_BYTES,
+               "what each exchange reads of the constants is one line");
 
 /* Fresh slots, contiguous and not yet written, which belong to whoever got the run. */
 struct slot_run {

@@ -93,7 +93,7 @@ void mbi_pool_lay_out(struct pool *pool)
                  &pool->dense_extent);
     span_lay_out(pool, pool->space.wide, pool_wide_bytes(pool), &pool->wide_sorted,
                  &pool->wide_extent);
-    pool->space.slot_units = (uint8_t)(pool->slot_bytes / SIZE_STEP_BYTES);
+    pool->space.slot_reciprocal = slot_reciprocal(pool->slot_bytes / SIZE_STEP_BYTES);
     pool->space.dense_phase = span_phase(pool, pool->space.dense, &pool->dense_sorted);
     pool->space.wide_phase = span_phase(pool, pool->space.wide, &pool->wide_sorted);
     pool_enter_span(pool, pool->space.dense == NULL);

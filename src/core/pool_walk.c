@@ -56,7 +56,7 @@ MBI_COLD void mbi_slot_space_corrupted(const struct slot_space *space, uint64_t 
     while (pool < mbi_pools + SIZE_CLASS_COUNT - 1 && &pool->space != space) {
         pool++;
     }
-    mbi_message("corrupted free list: a free slot of pool %zu (%zu bytes) holds %#" PRIx64
+    mbi_message("corrupted free list: a free slot of pool %u (%zu bytes) holds %#" PRIx64
                 ", which is no link of it: an object was written to after it was freed, or freed "
                 "twice; MB_CHECK=1 finds out where",
                 pool->class, pool->slot_bytes, found);
@@ -98,13 +98,13 @@ static bool chain_check(const struct pool *pool, uint64_t chain, const char *whe
 {
     for (uint64_t rounds = chain_rounds(chain); chain != 0 || rounds != 0; rounds--) {
         if (rounds == 0 || chain_rounds(chain) != rounds) {
-            mbi_message("check: pool %zu: a chain %s does not count down to its end", pool->class,
+            mbi_message("check: pool %u: a chain %s does not count down to its end", pool->class,
                         where);
             return false;
         }
         const struct slot *slot = chain_first(chain);
         if (region_class_of(slot) != pool->class) {
-            mbi_message("check: pool %zu: slot %p %s is not in its spans", pool->class,
+            mbi_message("check: pool %u: slot %p %s is not in its spans", pool->class,
                         (const void *)slot, where);
             return false;
         }
@@ -126,7 +126,7 @@ static size_t pool_check_batches(struct pool *pool, uint64_t number)
         }
         slots += pool->rounds;
         if (slots > counter_read(&pool->carved)) {
-            mbi_message("check: pool %zu: the centre holds more than was carved", pool->class);
+            mbi_message("check: pool %u: the centre holds more than was carved", pool->class);
             return SIZE_MAX;
         }
         number = packed >> SLOT_NUMBER_BITS;

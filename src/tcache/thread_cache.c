@@ -354,10 +354,11 @@ static struct thread_cache *thread_cache_begin_slow_free(void)
 
 MBI_COLD void mbi_thread_cache_refuse(const struct pool *pool, const void *pointer)
 {
-    size_t units = slot_space_units_into(&pool->space, slot_space_number(&pool->space, pointer));
-    mbi_message("invalid free: %p lies %zu bytes into an object of pool %zu (%zu bytes)", pointer,
-                units * SIZE_STEP_BYTES + (uintptr_t)pointer % SIZE_STEP_BYTES, pool->class,
-                pool->slot_bytes);
+    uint32_t unit = slot_space_unit(&pool->space, slot_space_number(&pool->space, pointer));
+    mbi_message("invalid free: %p lies %zu bytes into an object of pool %u (%zu bytes)", pointer,
+                (size_t)unit * SIZE_STEP_BYTES % pool->slot_bytes
+                    + (uintptr_t)pointer % SIZE_STEP_BYTES,
+                pool->class, pool->slot_bytes);
     abort();
 }
 
@@ -370,7 +371,7 @@ static MBI_COLD void free_foreign(struct pool *pool, void *pointer)
         mbi_thread_cache_refuse(pool, pointer);
     }
     if (mbi_pool_locate(pool, pointer, &into) != POOL_NOT_MAPPED || !mbi_os_is_mapped(pointer)) {
-        mbi_message("invalid free: %p lies in pool %zu (%zu bytes), which has not got that far",
+        mbi_message("invalid free: %p lies in pool %u (%zu bytes), which has not got that far",
                     pointer, pool->class, pool->slot_bytes);
         abort();
     }
@@ -382,7 +383,7 @@ static MBI_COLD void free_foreign(struct pool *pool, void *pointer)
 /* What the thread freed last. */
 static MBI_COLD _Noreturn void free_again(const struct pool *pool, const void *pointer)
 {
-    mbi_message("double free: %p, of pool %zu (%zu bytes), was freed before; MB_CHECK=1 finds out "
+    mbi_message("double free: %p, of pool %u (%zu bytes), was freed before; MB_CHECK=1 finds out "
                 "where",
                 pointer, pool->class, pool->slot_bytes);
     abort();

@@ -20,7 +20,7 @@ static _Alignas(8) char memory[(PUSHERS * ROUNDS + 1) * SLOT_BYTES];
 static const struct slot_space space = {
     .dense = memory,
     .dense_units = sizeof memory / 8,
-    .slot_units = 1,
+    .slot_reciprocal = 0, /* of slots of one unit */
     .carved_end = sizeof memory / 8
 };
 static struct batch_stack stack;
