@@ -94,8 +94,9 @@ static uint64_t difference(uint64_t a, uint64_t b)
 static void count_moved(struct mb_pool_stats *out)
 {
     out->returned += out->flushes * out->magazine_rounds;
+    /* Below zero where threads at work made the terms disagree. */
     if (out->returned > UINT64_MAX / 2) {
-        out->returned = 0; /* below zero, where threads at work made the terms disagree */
+        out->returned = 0;
     }
     out->taken = out->returned + difference(out->carved, out->central + out->loose + out->sorted);
 }
