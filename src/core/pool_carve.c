@@ -43,7 +43,7 @@ static void span_lay_out(const struct pool *pool, char *span, size_t span_bytes,
         return;
     }
     size_t colours = span_bytes / page_bytes / SPAN_PER_COLOURS;
-    size_t colour = (1 + pool->class * COLOUR_PAGES % colours) * page_bytes;
+    size_t colour = (1 + (size_t)pool->class * COLOUR_PAGES % colours) * page_bytes;
     size_t slots = (span_bytes - colour) / pool->slot_bytes;
     mbi_sorted_init(sorted, span + colour, pool->slot_bytes, slots, page_bytes);
     map_lay_out(pool, sorted);
