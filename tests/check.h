@@ -15,4 +15,13 @@
         }                                                                                          \
     } while (0)
 
+/* The same with words. */
+#define CHECK_SAY(condition, message)                                                              \
+    do {                                                                                           \
+        if (!(condition)) {                                                                        \
+            fprintf(stderr, "%s:%d: failed: %s: %s\n", __FILE__, __LINE__, #condition, message);   \
+            abort();                                                                               \
+        }                                                                                          \
+    } while (0)
+
 #endif

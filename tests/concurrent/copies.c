@@ -5,20 +5,11 @@
  * The first copy that is given an object has made none itself, so it has to come up for that. Threads
  * come and go meanwhile. In the end no copy has a live object.
  */
-#include <dlfcn.h>
-#include <pthread.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "run_threads.h"
 
-#define CHECK(condition, message)                                                                  \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            fprintf(stderr, "%s:%d: failed: %s: %s\n", __FILE__, __LINE__, #condition, message);   \
-            abort();                                                                               \
-        }                                                                                          \
-    } while (0)
+#include <dlfcn.h>
+#include <stdint.h>
+#include <string.h>
 
 enum { COPIES_MAX = 8, OBJECTS = 2000, THREADS = 4, ROUNDS = 10, BATCH = 16, SIZE_MAX_USED = 700 };
 
@@ -42,10 +33,10 @@ static void open_copy(const char *path)
                                          "copy_live" };
     struct copy *copy = &copies[count++];
     void *plugin = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-    CHECK(plugin != NULL, dlerror());
+    CHECK_SAY(plugin != NULL, dlerror());
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         void *symbol = dlsym(plugin, names[i]);
-        CHECK(symbol != NULL, names[i]);
+        CHECK_SAY(symbol != NULL, names[i]);
         memcpy((char *)copy + i * sizeof symbol, &symbol, sizeof symbol);
     }
 }
@@ -62,13 +53,13 @@ static void *make(size_t number, size_t *size)
     const struct copy *other = &copies[(number / count) % count];
     *size = 1 + number * 13 % SIZE_MAX_USED;
     unsigned char *object = maker->alloc(*size);
-    CHECK(object != NULL, "no memory");
-    CHECK(other->usable_size(object) == maker->usable_size(object), "the copies disagree");
+    CHECK_SAY(object != NULL, "no memory");
+    CHECK_SAY(other->usable_size(object) == maker->usable_size(object), "the copies disagree");
     object[0] = mark_of(number);
     if (number % 3 == 0) {
         *size = 1 + number * 31 % SIZE_MAX_USED;
         object = other->realloc(object, *size);
-        CHECK(object != NULL && object[0] == mark_of(number), "lost its contents");
+        CHECK_SAY(object != NULL && object[0] == mark_of(number), "lost its contents");
     }
     memset(object, mark_of(number), *size);
     return object;
@@ -77,8 +68,8 @@ static void *make(size_t number, size_t *size)
 static void release(void **objects, const size_t *sizes, size_t first)
 {
     for (size_t i = first; i < first + BATCH; i++) {
-        CHECK(*(unsigned char *)objects[i] == mark_of(i), "two owners");
-        CHECK(((unsigned char *)objects[i])[sizes[i] - 1] == mark_of(i), "two owners");
+        CHECK_SAY(*(unsigned char *)objects[i] == mark_of(i), "two owners");
+        CHECK_SAY(((unsigned char *)objects[i])[sizes[i] - 1] == mark_of(i), "two owners");
     }
     const struct copy *copy = &copies[first / BATCH % count];
     if (first / BATCH % 3 == 0) {
@@ -109,22 +100,16 @@ static void *run(void *argument)
 
 int main(int argc, char **argv)
 {
-    CHECK(argc >= 3 && argc <= 1 + COPIES_MAX, "usage: copies PLUGIN PLUGIN...");
+    CHECK_SAY(argc >= 3 && argc <= 1 + COPIES_MAX, "usage: copies PLUGIN PLUGIN...");
     for (int i = 1; i < argc; i++) {
         open_copy(argv[i]);
     }
     copies[1].free(copies[0].alloc(40));
     for (int round = 0; round < ROUNDS; round++) {
-        pthread_t threads[THREADS];
-        for (size_t i = 0; i < THREADS; i++) {
-            CHECK(pthread_create(&threads[i], NULL, run, NULL) == 0, "no thread");
-        }
-        for (size_t i = 0; i < THREADS; i++) {
-            pthread_join(threads[i], NULL);
-        }
+        run_threads(THREADS, run, NULL);
     }
     for (size_t i = 0; i < count; i++) {
-        CHECK(copies[i].live() == 0, "objects are left");
+        CHECK_SAY(copies[i].live() == 0, "objects are left");
     }
     puts("objects cross");
     return 0;

@@ -6,19 +6,10 @@
  * that come later must be able to use it, and their destructors must still be in memory after
  * dlclose. The modules' variables stay what they were.
  */
-#include <dlfcn.h>
-#include <pthread.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "run_threads.h"
 
-#define CHECK(condition, message)                                                                  \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            fprintf(stderr, "%s:%d: failed: %s: %s\n", __FILE__, __LINE__, #condition, message);   \
-            abort();                                                                               \
-        }                                                                                          \
-    } while (0)
+#include <dlfcn.h>
+#include <string.h>
 
 enum { THREADS = 8, OBJECTS = 5000, MODULES_MAX = 30 };
 
@@ -34,7 +25,7 @@ static void use(void)
     static _Thread_local void *objects[OBJECTS];
     for (size_t i = 0; i < OBJECTS; i++) {
         objects[i] = library_alloc(1 + i % 600);
-        CHECK(objects[i] != NULL, "no memory");
+        CHECK_SAY(objects[i] != NULL, "no memory");
         memset(objects[i], 1, 1 + i % 600);
     }
     for (size_t i = 0; i < OBJECTS; i++) {
@@ -46,7 +37,7 @@ static void use(void)
 static void use_modules(size_t times)
 {
     for (size_t i = 0; i < modules; i++) {
-        CHECK(module_counts[i]() == times, "a module's variables have changed");
+        CHECK_SAY(module_counts[i]() == times, "a module's variables have changed");
     }
 }
 
@@ -69,35 +60,24 @@ static void *run_later(void *argument)
     return argument;
 }
 
-static void run_threads_later(void)
-{
-    pthread_t threads[THREADS];
-    for (size_t i = 0; i < THREADS; i++) {
-        CHECK(pthread_create(&threads[i], NULL, run_later, NULL) == 0, "pthread_create");
-    }
-    for (size_t i = 0; i < THREADS; i++) {
-        pthread_join(threads[i], NULL);
-    }
-}
-
 static void *find(void *library, const char *name)
 {
     void *symbol = dlsym(library, name);
-    CHECK(symbol != NULL, name);
+    CHECK_SAY(symbol != NULL, name);
     return symbol;
 }
 
 static void open_module(const char *path)
 {
     void *module = dlopen(path, RTLD_NOW);
-    CHECK(module != NULL, dlerror());
+    CHECK_SAY(module != NULL, dlerror());
     void *symbol = find(module, "tls_module_count");
     memcpy(&module_counts[modules++], &symbol, sizeof symbol);
 }
 
 int main(int argc, char **argv)
 {
-    CHECK(argc >= 2 && argc <= 2 + MODULES_MAX, "usage: late_dlopen LIBRARY [MODULE ...]");
+    CHECK_SAY(argc >= 2 && argc <= 2 + MODULES_MAX, "usage: late_dlopen LIBRARY [MODULE ...]");
     for (int i = 2; i < argc; i++) {
         open_module(argv[i]);
     }
@@ -106,10 +86,10 @@ int main(int argc, char **argv)
     pthread_barrier_init(&opened, NULL, THREADS + 1);
     pthread_barrier_init(&closed, NULL, THREADS + 1);
     for (size_t i = 0; i < THREADS; i++) {
-        CHECK(pthread_create(&threads[i], NULL, run, NULL) == 0, "pthread_create");
+        CHECK_SAY(pthread_create(&threads[i], NULL, run, NULL) == 0, "pthread_create");
     }
     void *library = dlopen(argv[1], RTLD_NOW);
-    CHECK(library != NULL, dlerror());
+    CHECK_SAY(library != NULL, dlerror());
     void *symbol = find(library, "mb_alloc");
     memcpy(&library_alloc, &symbol, sizeof symbol);
     symbol = find(library, "mb_free");
@@ -118,14 +98,14 @@ int main(int argc, char **argv)
     pthread_barrier_wait(&opened);
     use();
     use_modules(2);
-    run_threads_later();
+    run_threads(THREADS, run_later, NULL);
     pthread_barrier_wait(&closed);
-    CHECK(dlclose(library) == 0, "dlclose");
+    CHECK_SAY(dlclose(library) == 0, "dlclose");
     pthread_barrier_wait(&closed);
     for (size_t i = 0; i < THREADS; i++) {
         pthread_join(threads[i], NULL);
     }
     use();
-    run_threads_later();
+    run_threads(THREADS, run_later, NULL);
     return 0;
 }

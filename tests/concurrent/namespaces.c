@@ -8,21 +8,11 @@
  * thread's cache must be given back whatever value its key had at the end.
  */
 #include "memorybucket/memorybucket.h"
+#include "run_threads.h"
 
 #include <dlfcn.h>
-#include <pthread.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-
-#define CHECK(condition, message)                                                                  \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            fprintf(stderr, "%s:%d: failed: %s: %s\n", __FILE__, __LINE__, #condition, message);   \
-            abort();                                                                               \
-        }                                                                                          \
-    } while (0)
 
 enum { COPIES = 2, KEYS = 4, ROUNDS = 20, THREADS = 4, OBJECTS = 3000 };
 
@@ -36,21 +26,21 @@ static pthread_key_t keys[KEYS];
 static void *open_namespace(const char *path)
 {
     void *library = dlmopen(LM_ID_NEWLM, path, RTLD_NOW);
-    CHECK(library != NULL, dlerror());
+    CHECK_SAY(library != NULL, dlerror());
     return library;
 }
 
 static void *find(void *library, const char *name)
 {
     void *symbol = dlsym(library, name);
-    CHECK(symbol != NULL, name);
+    CHECK_SAY(symbol != NULL, name);
     return symbol;
 }
 
 /* The program's own values, which must be what the thread has set. */
 static void destroy(void *value)
 {
-    CHECK(*(int *)value == 7, "a key's destructor gets a value of another namespace");
+    CHECK_SAY(*(int *)value == 7, "a key's destructor gets a value of another namespace");
     free(value);
 }
 
@@ -58,7 +48,7 @@ static void set_keys(void)
 {
     for (int i = 0; i < KEYS; i++) {
         int *value = malloc(sizeof *value);
-        CHECK(value != NULL && pthread_setspecific(keys[i], value) == 0, "no memory");
+        CHECK_SAY(value != NULL && pthread_setspecific(keys[i], value) == 0, "no memory");
         *value = 7;
     }
 }
@@ -68,11 +58,11 @@ static void use(size_t copy)
     void *objects[OBJECTS];
     for (size_t i = 0; i < OBJECTS; i++) {
         objects[i] = copies[copy].alloc(1 + i % 700);
-        CHECK(objects[i] != NULL, "no memory");
+        CHECK_SAY(objects[i] != NULL, "no memory");
         memset(objects[i], (int)copy + 1, 1 + i % 700);
     }
     for (size_t i = 0; i < OBJECTS; i++) {
-        CHECK(*(char *)objects[i] == (char)copy + 1, "two owners");
+        CHECK_SAY(*(char *)objects[i] == (char)copy + 1, "two owners");
         copies[copy].free(objects[i]);
     }
 }
@@ -84,7 +74,7 @@ static void *run_copies(void *argument)
         use(i);
     }
     for (int i = 0; i < KEYS; i++) {
-        CHECK(*(int *)pthread_getspecific(keys[i]) == 7, "a key's value is not the program's");
+        CHECK_SAY(*(int *)pthread_getspecific(keys[i]) == 7, "a key's value is not the program's");
     }
     return argument;
 }
@@ -95,17 +85,6 @@ static void *run_plugin(void *argument)
     free(malloc(40));
     plugin_set_keys(argument);
     return NULL;
-}
-
-static void run_threads(void *(*function)(void *), void *argument)
-{
-    pthread_t threads[THREADS];
-    for (size_t i = 0; i < THREADS; i++) {
-        CHECK(pthread_create(&threads[i], NULL, function, argument) == 0, "no thread");
-    }
-    for (size_t i = 0; i < THREADS; i++) {
-        pthread_join(threads[i], NULL);
-    }
 }
 
 /* Of the allocator below the program; 0 on the C library. Last: it loads liburcu, which has a key, too. */
@@ -119,20 +98,20 @@ static uint64_t threads_active(void)
 
 int main(int argc, char **argv)
 {
-    CHECK(argc == 3, "usage: namespaces LIBRARY PLUGIN");
+    CHECK_SAY(argc == 3, "usage: namespaces LIBRARY PLUGIN");
     free(malloc(40)); /* the drop-in has its key */
     void *plugin = open_namespace(argv[2]);
     int (*init)(void);
     *(void **)&init = find(plugin, "plugin_init");
     *(void **)&plugin_set_keys = find(plugin, "plugin_set_keys");
-    CHECK(init() == 0, "no keys");
+    CHECK_SAY(init() == 0, "no keys");
     static int value;
     for (int round = 0; round < ROUNDS; round++) {
-        run_threads(run_plugin, round % 2 == 0 ? (void *)77 : &value);
+        run_threads(THREADS, run_plugin, round % 2 == 0 ? (void *)77 : &value);
     }
 
     for (int i = 0; i < KEYS; i++) {
-        CHECK(pthread_key_create(&keys[i], destroy) == 0, "no key");
+        CHECK_SAY(pthread_key_create(&keys[i], destroy) == 0, "no key");
     }
     for (size_t i = 0; i < COPIES; i++) {
         void *library = open_namespace(argv[1]);
@@ -140,9 +119,9 @@ int main(int argc, char **argv)
         *(void **)&copies[i].free = find(library, "mb_free");
     }
     for (int round = 0; round < ROUNDS; round++) {
-        run_threads(run_copies, NULL);
+        run_threads(THREADS, run_copies, NULL);
     }
-    CHECK(threads_active() <= 1, "threads have left caches behind");
+    CHECK_SAY(threads_active() <= 1, "threads have left caches behind");
     puts("each namespace keeps to its own");
     return 0;
 }

@@ -9,28 +9,17 @@
  * while nobody walks the drop-in makes no such call at all.
  */
 #include "memorybucket/memorybucket.h"
+#include "run_threads.h"
 
 #include <dlfcn.h>
-#include <errno.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
-#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-
-#define CHECK(condition, message)                                                                  \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            fprintf(stderr, "%s:%d: failed: %s: %s\n", __FILE__, __LINE__, #condition, message);   \
-            abort();                                                                               \
-        }                                                                                          \
-    } while (0)
 
 enum { SKIPPED = 77, AT_ONCE = 8, ROUNDS = 100, OBJECTS = 300 };
 
@@ -46,8 +35,8 @@ static void check_reuse(void) /* statistics would load liburcu */
 static void check_reuse(void)
 {
     static struct mb_stats stats;
-    CHECK(mb_stats_get(&stats) == 0, "no statistics");
-    CHECK(stats.idle_caches < 30 * AT_ONCE, "caches were not reused");
+    CHECK_SAY(mb_stats_get(&stats) == 0, "no statistics");
+    CHECK_SAY(stats.idle_caches < 30 * AT_ONCE, "caches were not reused");
 }
 #endif
 
@@ -69,7 +58,7 @@ static void *use(void *argument)
     void *objects[OBJECTS];
     for (size_t i = 0; i < OBJECTS; i++) {
         objects[i] = ALLOCATE(1 + i);
-        CHECK(objects[i] != NULL, "no memory");
+        CHECK_SAY(objects[i] != NULL, "no memory");
         memset(objects[i], 1, 1 + i);
     }
     for (size_t i = 0; i < OBJECTS; i++) {
@@ -78,21 +67,10 @@ static void *use(void *argument)
     return argument;
 }
 
-static void start_and_join(void)
-{
-    pthread_t threads[AT_ONCE];
-    for (size_t i = 0; i < AT_ONCE; i++) {
-        CHECK(pthread_create(&threads[i], NULL, use, NULL) == 0, "no thread");
-    }
-    for (size_t i = 0; i < AT_ONCE; i++) {
-        pthread_join(threads[i], NULL);
-    }
-}
-
 static void live_inside(void)
 {
     for (int round = 0; round < ROUNDS; round++) {
-        start_and_join();
+        run_threads(AT_ONCE, use, NULL);
         check_reuse();
     }
     puts("lives in the sandbox");
@@ -105,19 +83,19 @@ int main(int argc, char **argv)
         live_inside();
         return 0;
     }
-    CHECK(argc == 2, "usage: sandbox LIBRARY");
+    CHECK_SAY(argc == 2, "usage: sandbox LIBRARY");
     if (!lock_in()) {
         puts("no seccomp");
         return SKIPPED;
     }
     setenv("LD_PRELOAD", argv[1], 1);
     execl("/proc/self/exe", argv[0], (char *)NULL);
-    CHECK(false, strerror(errno));
+    CHECK_SAY(false, strerror(errno));
 }
 #else
 int main(void)
 {
-    start_and_join();
+    run_threads(AT_ONCE, use, NULL);
     if (!lock_in()) {
         puts("no seccomp");
         return SKIPPED;
