@@ -61,6 +61,8 @@ static bool sleep_for(uint64_t nanoseconds)
 
 static void *background_run(void *argument)
 {
+    /* Its own name: another thread's takes a file, for which a sandbox kills, and printf's stack. */
+    pthread_setname_np(pthread_self(), "memorybucket");
     uint64_t window_ns = (uint64_t)mbi_config.decay_ms * UINT64_C(1000000);
     uint64_t wait_ns;
     do {
@@ -90,9 +92,6 @@ static int create_thread(void)
     pthread_sigmask(SIG_SETMASK, &all, &before);
     int error = pthread_create(&thread, NULL, background_run, NULL);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (error == 0) {
-        pthread_setname_np(thread, "memorybucket");
-    }
     return -error;
 }
 

@@ -3,7 +3,8 @@
  *
  * Alone, linked to the library, it locks itself in once that is up, as liburcu's constructor makes the
  * call: then threads come and go, in far greater number than a grace period is due for, and statistics
- * are read between them. While nobody walks when a thread ends, nothing may ask for a grace period.
+ * are read between them. While nobody walks when a thread ends, nothing may ask for a grace period. Before
+ * that a child whose sandbox kills whoever opens a file gets its background thread back.
  *
  * With LIBRARY, the drop-in, it locks itself in and becomes a program below which the drop-in is loaded:
  * while nobody walks the drop-in makes no such call at all.
@@ -19,6 +20,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 enum { SKIPPED = 77, AT_ONCE = 8, ROUNDS = 100, OBJECTS = 300 };
@@ -40,11 +42,11 @@ static void check_reuse(void)
 }
 #endif
 
-static bool lock_in(void)
+static bool lock_in(unsigned forbidden)
 {
     struct sock_filter program[] = {
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_membarrier, 0, 1),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, forbidden, 0, 1),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
     };
@@ -84,7 +86,7 @@ int main(int argc, char **argv)
         return 0;
     }
     CHECK_SAY(argc == 2, "usage: sandbox LIBRARY");
-    if (!lock_in()) {
+    if (!lock_in(SYS_membarrier)) {
         puts("no seccomp");
         return SKIPPED;
     }
@@ -93,10 +95,27 @@ int main(int argc, char **argv)
     CHECK_SAY(false, strerror(errno));
 }
 #else
+static void check_background(void)
+{
+    CHECK_SAY(mb_background_start() == 0, "no background thread");
+    pid_t pid = fork();
+    CHECK_SAY(pid >= 0, "fork");
+    if (pid == 0) {
+        if (lock_in(SYS_openat)) {
+            use(NULL);
+        }
+        _exit(0);
+    }
+    int status;
+    CHECK_SAY(waitpid(pid, &status, 0) == pid && status == 0, "the background thread opens files");
+    mb_background_stop();
+}
+
 int main(void)
 {
     run_threads(AT_ONCE, use, NULL);
-    if (!lock_in()) {
+    check_background();
+    if (!lock_in(SYS_membarrier)) {
         puts("no seccomp");
         return SKIPPED;
     }

@@ -10,6 +10,7 @@
 #include "core/decay.h"
 
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <ucontext.h>
 
 #ifdef NDEBUG
@@ -187,6 +188,23 @@ static void *second_thread(void *argument)
     return argument;
 }
 
+/* In the child of a fork a request starts the background thread anew. */
+static void check_child(void)
+{
+    CHECK(mb_background_start() == 0, "no background thread");
+    pid_t pid = fork();
+    CHECK(pid >= 0, "fork");
+    if (pid == 0) {
+        size_bytes = 40;
+        check("the background thread's return", alloc_many);
+        fflush(stdout);
+        _exit(0);
+    }
+    int status;
+    CHECK(waitpid(pid, &status, 0) == pid && status == 0, "child: status %x", (unsigned)status);
+    mb_background_stop();
+}
+
 int main(void)
 {
     setenv("MB_DECAY_MS", "20", 1);
@@ -200,5 +218,7 @@ int main(void)
     size_t bytes = thread_use(objects) - without;
     printf("%-28s %5zu bytes\n", "a thread's life", bytes);
     CHECK(bytes <= STACK_USE_MAX, "a thread's life takes %zu bytes of stack", bytes);
+    fflush(stdout);
+    check_child();
     return 0;
 }
