@@ -69,13 +69,13 @@ static inline bool is_ours(int signal_number)
     return MBI_UNLIKELY(signal_number == SIGSEGV) && mbi_segv_is_taken();
 }
 
-/* For what comes before our constructor. */
-static inline void need_next(void)
-{
-    if (MBI_UNLIKELY(NEXT(sigaction) == NULL)) {
-        find_next();
-    }
-}
+/* For what comes before our constructor. Each for itself: another thread may have found some of them. */
+#define NEED(name)                                                                                 \
+    do {                                                                                           \
+        if (MBI_UNLIKELY(NEXT(name) == NULL)) {                                                    \
+            find_next();                                                                           \
+        }                                                                                          \
+    } while (0)
 
 /* Checked mode takes the signal inside the first malloc, where dlsym must not be called. */
 int mbi_next_sigaction(int signal_number, const struct sigaction *wanted, struct sigaction *before)
@@ -86,7 +86,7 @@ int mbi_next_sigaction(int signal_number, const struct sigaction *wanted, struct
 
 EXPORT int sigaction(int signal_number, const struct sigaction *wanted, struct sigaction *before)
 {
-    need_next();
+    NEED(sigaction);
     return is_ours(signal_number) ? mbi_segv_action(wanted, before)
                                   : NEXT(sigaction)(signal_number, wanted, before);
 }
@@ -105,13 +105,13 @@ static handler_function *set(handler_function *handler, unsigned flags, bool mas
 /* The next one also says that SIG_ERR is no handler. */
 static inline bool sets_ours(int signal_number, handler_function *handler)
 {
-    need_next();
     return is_ours(signal_number) && handler != SIG_ERR;
 }
 
 /* As BSD's; after siginterrupt(SIGSEGV, 1) it should restart no calls, and does. */
 EXPORT handler_function *signal(int signal_number, handler_function *handler)
 {
+    NEED(signal);
     return sets_ours(signal_number, handler) ? set(handler, SA_RESTART, true)
                                              : NEXT(signal)(signal_number, handler);
 }
@@ -119,6 +119,7 @@ EXPORT handler_function *signal(int signal_number, handler_function *handler)
 /* As System V's: what signal means to a program that is compiled for X/Open alone. */
 EXPORT handler_function *sysv_signal(int signal_number, handler_function *handler)
 {
+    NEED(sysv_signal);
     return sets_ours(signal_number, handler)
                ? set(handler, (unsigned)SA_RESETHAND | SA_NODEFER | SA_INTERRUPT, false)
                : NEXT(sysv_signal)(signal_number, handler);
@@ -146,6 +147,7 @@ static handler_function *set_and_mask(handler_function *handler)
 
 EXPORT handler_function *sigset(int signal_number, handler_function *handler)
 {
+    NEED(sigset);
     return sets_ours(signal_number, handler) ? set_and_mask(handler)
                                              : NEXT(sigset)(signal_number, handler);
 }
