@@ -8,7 +8,8 @@
  * pool's (retire), the one of startup (start), in the middle of an exchange of magazines, under no lock
  * (exchange), and when the cache is listed and not yet the thread's (list). Or fork handlers do, in the
  * middle of another fork (fork): one that is registered before the library's, and so runs while the gate
- * is closed. Parent and child go on with what was interrupted, too.
+ * is closed; or just when the thread that forked has taken back the cache of one that ended meanwhile
+ * (back). Parent and child go on with what was interrupted, too.
  */
 #include "testing.h"
 
@@ -16,6 +17,7 @@
 #include "core/sorted.h"
 #include "tcache/registry.h"
 
+#include <semaphore.h>
 #include <signal.h>
 #include <sys/wait.h>
 
@@ -25,6 +27,9 @@ static const char *where = "";
 static volatile sig_atomic_t forks;
 static volatile bool in_handler;
 static bool is_child;
+static bool taking_back;
+static sem_t may_end, has_cache;
+static pthread_t ending;
 
 static void use_every_size(void)
 {
@@ -49,8 +54,8 @@ static void fork_in_handler(int signal)
         alarm(CHILD_SECONDS);
         is_child = true;
         /* Every other child never returns to what was interrupted, and uses the library here; that of
-         * "list", which is passed once, returns. */
-        if (forks % 2 == 0 && strcmp(where, "list") != 0) {
+         * a place which is passed once returns. */
+        if (forks % 2 == 0 && strcmp(where, "list") != 0 && strcmp(where, "back") != 0) {
             static struct mb_stats stats;
             use_every_size();
             mb_thread_flush();
@@ -95,7 +100,7 @@ void __real_mbi_pool_fold_counts(struct pool *pool, const struct transfer_counts
 void __wrap_mbi_pool_fold_counts(struct pool *pool, const struct transfer_counts *counts);
 void __wrap_mbi_pool_fold_counts(struct pool *pool, const struct transfer_counts *counts)
 {
-    interrupt("retire");
+    interrupt(taking_back ? "back" : "retire");
     __real_mbi_pool_fold_counts(pool, counts);
 }
 
@@ -126,14 +131,25 @@ uint64_t __wrap_mbi_registry_add(struct thread_cache *cache)
     return threads;
 }
 
+/* The gate is closed. */
 static void interrupt_fork(void)
 {
     interrupt("fork");
+    if (ending != 0) {
+        sem_post(&may_end);
+        pthread_join(ending, NULL);
+    }
+}
+
+/* The library's handler is next. */
+static void begin_to_take_back(void)
+{
+    taking_back = ending != 0;
 }
 
 static void register_handlers(void)
 {
-    pthread_atfork(interrupt_fork, NULL, NULL);
+    pthread_atfork(interrupt_fork, begin_to_take_back, NULL);
 }
 __attribute__((section(".preinit_array"), used)) static void (*const preinit)(void) =
     register_handlers;
@@ -149,7 +165,29 @@ static void fork_and_wait(void)
         _exit(0);
     }
     int status;
-    CHECK(waitpid(pid, &status, 0) == pid && status == 0, "child: status %x", (unsigned)status);
+    CHECK(is_child || (waitpid(pid, &status, 0) == pid && status == 0), "child: status %x",
+          (unsigned)status);
+}
+
+static void *allocate_and_end_in_fork(void *argument)
+{
+    static void *objects[3000];
+    use_objects(objects, 3000, 512);
+    sem_post(&has_cache);
+    sem_wait(&may_end);
+    return argument;
+}
+
+static void fork_beside_an_end(void)
+{
+    sem_init(&may_end, 0, 0);
+    sem_init(&has_cache, 0, 0);
+    pthread_t thread = start_thread(allocate_and_end_in_fork, NULL);
+    sem_wait(&has_cache);
+    ending = thread;
+    fork_and_wait();
+    ending = 0;
+    taking_back = false;
 }
 
 static void *allocate_and_exit(void *argument)
@@ -161,7 +199,7 @@ static void *allocate_and_exit(void *argument)
 
 int main(int argc, char **argv)
 {
-    CHECK(argc == 2, "usage: fork_signal carve|sort|retire|start|exchange|list|fork");
+    CHECK(argc == 2, "usage: fork_signal carve|sort|retire|start|exchange|list|back|fork");
     where = argv[1];
     struct sigaction action = { .sa_handler = fork_in_handler };
     CHECK(sigaction(SIGUSR1, &action, NULL) == 0, "sigaction");
@@ -171,11 +209,14 @@ int main(int argc, char **argv)
     use_objects(objects, MANY, 512);
     (void)mb_trim(0);
     fork_and_wait();
+    if (strcmp(where, "back") == 0) {
+        fork_beside_an_end();
+    }
     pthread_join(start_thread(allocate_and_exit, NULL), NULL);
     use_objects(objects, MANY, 512);
     const struct mb_stats *now = check_accounting(0);
-    CHECK(strcmp(where, "list") != 0 || now->threads == 1, "%llu threads are registered",
-          (unsigned long long)now->threads);
+    CHECK((strcmp(where, "list") != 0 && strcmp(where, "back") != 0) || now->threads == 1,
+          "%llu threads are registered", (unsigned long long)now->threads);
     CHECK(is_child || forks > 0, "the place '%s' was never passed", where);
     return 0;
 }
