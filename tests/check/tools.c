@@ -6,6 +6,7 @@
 #include "memorybucket/memorybucket.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { SIZE = 40, LEAKS = 10 };
@@ -42,6 +43,7 @@ int main(int count, char **words)
         read = planted_read(hide(object), SIZE);
     }
     mb_free(object);
+    mb_free(hide(malloc(SIZE))); /* the system allocator's */
     if (strcmp(fault, "use_after_free") == 0) {
         read = planted_read(hide(object), 3);
     } else if (strcmp(fault, "double_free") == 0) {
