@@ -16,7 +16,7 @@
 #ifdef NDEBUG
 enum { STACK_USE_MAX = 2048 };
 #else
-enum { STACK_USE_MAX = 3072 }; /* not optimised, and with all assertions */
+enum { STACK_USE_MAX = 4096 }; /* not optimised, and with all assertions */
 #endif
 enum { STACK_BYTES = 256 << 10, PAINT = 0xA7, OBJECTS = 20000 };
 
