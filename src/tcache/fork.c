@@ -42,10 +42,9 @@ static void fork_parent(void)
 
 static void fork_child(void)
 {
-    struct thread_cache *own = mbi_thread_cache->active ? mbi_thread_cache : NULL;
     mbi_lock_free_in_child();
     mbi_thread_forget_in_child();
-    mbi_registry_reset_in_child(own, mbi_thread_is_starting());
+    mbi_registry_reset_in_child(mbi_thread_listed_cache());
     mbi_check_note_child();
     mbi_background_reset_in_child();
     int cancel_type = mbi_lock_open_gate();

@@ -209,9 +209,11 @@ uint64_t mbi_registry_add(struct thread_cache *cache)
     if (!mbi_lock_acquire(LOCK_REGISTRY)) {
         return 0;
     }
+    sigset_t before = mbi_lock_block_signals(); /* all, or nothing, for a handler's fork */
     publish(cache);
     cache->listed = true;
     counter_add(&totals.threads_active, 1);
+    mbi_lock_restore_signals(&before);
     uint64_t threads = counter_read(&totals.threads_active);
     mbi_lock_release(LOCK_REGISTRY);
     return threads;
@@ -470,13 +472,10 @@ static void abandon_all_but(struct thread_cache *survivor)
     }
 }
 
-void mbi_registry_reset_in_child(struct thread_cache *survivor, bool starting)
+void mbi_registry_reset_in_child(struct thread_cache *survivor)
 {
     uint64_t survivors = survivor != NULL;
     without_rcu = true;
-    if (starting && counter_read(&totals.threads_active) <= 1) {
-        survivors = counter_read(&totals.threads_active); /* its own, listed or not yet */
-    }
     if (counter_read(&totals.threads_active) != survivors) {
         abandon_all_but(survivor);
         counter_add(&totals.threads_active, survivors - counter_read(&totals.threads_active));

@@ -90,8 +90,8 @@ struct registry_totals mbi_registry_totals(void);
 /*
  * In the child of a fork, with the gate closed: the caches of all other threads are emptied on paper
  * (their slots become the pools' orphans) and reused; `survivor`, which may be NULL, is the only
- * active one. A thread that is `starting` goes on with what it was at, if it is the only one.
+ * active one.
  */
-void mbi_registry_reset_in_child(struct thread_cache *survivor, bool starting);
+void mbi_registry_reset_in_child(struct thread_cache *survivor);
 
 #endif

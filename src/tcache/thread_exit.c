@@ -12,20 +12,17 @@ static pthread_key_t exit_key;
 static bool exit_key_exists;
 
 /*
- * A cache that the thread has got and could not put into the registry, as another thread forks: the
- * thread does without until its next slow path. Its exit finds it here.
+ * A cache that the thread has got and does not use yet. It may be in the registry already; or it could
+ * not be put there, as another thread forks: then the thread does without until its next slow path, and
+ * its exit finds it here. volatile: for a signal handler that forks.
  */
-static _Thread_local struct thread_cache *unlisted __attribute__((tls_model("initial-exec")));
+static _Thread_local struct thread_cache *volatile unlisted
+    __attribute__((tls_model("initial-exec")));
 
-/*
- * The thread is getting its cache: it may be listed already, and not yet be the thread's. volatile: for
- * a signal handler that forks.
- */
-static _Thread_local volatile bool starting __attribute__((tls_model("initial-exec")));
-
-bool mbi_thread_is_starting(void)
+struct thread_cache *mbi_thread_listed_cache(void)
 {
-    return starting;
+    struct thread_cache *cache = mbi_thread_cache->active ? mbi_thread_cache : unlisted;
+    return cache != NULL && cache->listed ? cache : NULL;
 }
 
 /* Set before anybody calls the library; see the header. */
@@ -182,28 +179,25 @@ static bool thread_start(void)
         return true;
     }
     struct thread_cache *cache = thread_get_cache();
+    unlisted = cache != NULL ? cache : unlisted;
     uint64_t threads = cache != NULL ? mbi_registry_add(cache) : 0;
     if (threads == 0) {
         /* No memory now, or another thread forks: the next request tries again. */
-        unlisted = cache != NULL ? cache : unlisted;
         thread_use_constant(&mbi_cache_none);
         return true;
     }
-    unlisted = NULL;
     if (threads >= 2) {
         mbi_startup_another_thread();
     }
     mbi_thread_cache = cache;
+    unlisted = NULL;
     return true;
 }
 
 bool mbi_thread_start(void)
 {
     int cancel_type = mbi_lock_defer_cancel();
-    bool was_starting = starting; /* a signal handler interrupted it */
-    starting = true;
     bool started = thread_start();
-    starting = was_starting;
     mbi_lock_restore_cancel(cancel_type);
     return started;
 }

@@ -29,8 +29,11 @@ void mbi_thread_take_back(bool waits);
 /* For the child of a fork: these are written off like any other thread's (registry.h). */
 void mbi_thread_forget_in_child(void);
 
-/* For the child of a fork: a signal handler forked while the thread was getting its cache. */
-bool mbi_thread_is_starting(void);
+/*
+ * For the child of a fork: the calling thread's cache that is in the registry, also where a signal
+ * handler forked before the thread could use it; NULL without one.
+ */
+struct thread_cache *mbi_thread_listed_cache(void);
 
 /* Creates the TSD key whose destructor ends a thread's cache. Called once, under the init lock. */
 void mbi_thread_exit_init(void);

@@ -6,7 +6,8 @@
  * The linker puts a function between two of the library's which, at the place in question, raises the
  * signal: while a pool's lock is held (carve), the trim lock and a pool's (sort), the registry's and a
  * pool's (retire), the one of startup (start), in the middle of an exchange of magazines, under no lock
- * (exchange), and when the cache is listed and not yet the thread's (list). Or fork handlers do, in the
+ * (exchange), when the cache is listed and not yet the thread's (list), and when it is not listed yet and
+ * another thread has one (second). Or fork handlers do, in the
  * middle of another fork (fork): one that is registered before the library's, and so runs while the gate
  * is closed; or just when the thread that forked has taken back the cache of one that ended meanwhile
  * (back). Parent and child go on with what was interrupted, too.
@@ -28,6 +29,7 @@ static volatile sig_atomic_t forks;
 static volatile bool in_handler;
 static bool is_child;
 static bool taking_back;
+static _Thread_local bool thread_is_second;
 static sem_t may_end, has_cache;
 static pthread_t ending;
 
@@ -44,6 +46,11 @@ static void use_every_size(void)
     }
 }
 
+static bool is_passed_once(void)
+{
+    return strcmp(where, "list") == 0 || strcmp(where, "second") == 0 || strcmp(where, "back") == 0;
+}
+
 static void fork_in_handler(int signal)
 {
     (void)signal;
@@ -55,7 +62,7 @@ static void fork_in_handler(int signal)
         is_child = true;
         /* Every other child never returns to what was interrupted, and uses the library here; that of
          * a place which is passed once returns. */
-        if (forks % 2 == 0 && strcmp(where, "list") != 0 && strcmp(where, "back") != 0) {
+        if (forks % 2 == 0 && !is_passed_once()) {
             static struct mb_stats stats;
             use_every_size();
             mb_thread_flush();
@@ -124,6 +131,7 @@ uint64_t __real_mbi_registry_add(struct thread_cache *cache);
 uint64_t __wrap_mbi_registry_add(struct thread_cache *cache);
 uint64_t __wrap_mbi_registry_add(struct thread_cache *cache)
 {
+    interrupt(thread_is_second ? "second" : "");
     uint64_t threads = __real_mbi_registry_add(cache);
     if (threads == 1) {
         interrupt("list");
@@ -190,6 +198,16 @@ static void fork_beside_an_end(void)
     taking_back = false;
 }
 
+/* The main thread has a cache, which the handler's child writes off. */
+static void *begin_second(void *argument)
+{
+    thread_is_second = true;
+    mb_free(mb_alloc(100));
+    uint64_t threads = is_child ? 1 : 2;
+    CHECK(check_accounting(0)->threads == threads, "there are not %d threads", (int)threads);
+    return argument;
+}
+
 static void *allocate_and_exit(void *argument)
 {
     static void *objects[3000];
@@ -199,7 +217,7 @@ static void *allocate_and_exit(void *argument)
 
 int main(int argc, char **argv)
 {
-    CHECK(argc == 2, "usage: fork_signal carve|sort|retire|start|exchange|list|back|fork");
+    CHECK(argc == 2, "usage: fork_signal carve|sort|retire|start|exchange|list|second|back|fork");
     where = argv[1];
     struct sigaction action = { .sa_handler = fork_in_handler };
     CHECK(sigaction(SIGUSR1, &action, NULL) == 0, "sigaction");
@@ -211,6 +229,9 @@ int main(int argc, char **argv)
     fork_and_wait();
     if (strcmp(where, "back") == 0) {
         fork_beside_an_end();
+    }
+    if (strcmp(where, "second") == 0) {
+        pthread_join(start_thread(begin_second, NULL), NULL);
     }
     pthread_join(start_thread(allocate_and_exit, NULL), NULL);
     use_objects(objects, MANY, 512);
