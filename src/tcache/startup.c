@@ -108,14 +108,15 @@ int mbi_startup_patiently(void)
     return error;
 }
 
+static const size_t cache_bytes_least = (size_t)16 << 20;
+
 /* An eighth of the memory that there is, or that the control group may have; at least 16 MiB. */
 static size_t default_cache_bytes_max(void)
 {
-    const size_t least = (size_t)16 << 20;
     size_t machine_bytes = mbi_os_memory_bytes();
     size_t group_bytes = mbi_cgroup_memory_bytes();
     size_t bytes = (group_bytes < machine_bytes ? group_bytes : machine_bytes) / 8;
-    return bytes > least ? bytes : least;
+    return bytes > cache_bytes_least ? bytes : cache_bytes_least;
 }
 
 /*
@@ -163,10 +164,14 @@ void mbi_startup_another_thread(void)
     if (flag_is_set(&done)) {
         spread_again();
     } else {
+        /* A bound first: while this thread reads files, others come and fill their caches. */
+        size_t configured = mbi_config.cache_bytes_max;
+        mbi_budget_set_max(configured != 0 ? configured : cache_bytes_least);
         flag_set(&done, true);
         spread_first();
-        mbi_budget_set_max(mbi_config.cache_bytes_max != 0 ? mbi_config.cache_bytes_max
-                                                           : default_cache_bytes_max());
+        if (configured == 0) {
+            mbi_budget_set_max(default_cache_bytes_max());
+        }
     }
     errno = saved_errno;
 }
