@@ -12,6 +12,7 @@
  * jumped to: this file is compiled with -O2 in each build, and tests/dropin/plugins.c sees whose it
  * was.
  */
+#include "dropin/export.h"
 #include "dropin/next_symbol.h"
 
 #include <dlfcn.h>
@@ -34,7 +35,7 @@ static MBI_COLD dlopen_function *find_next(void)
     return next;
 }
 
-__attribute__((visibility("default"))) void *dlopen(const char *file, int mode)
+EXPORT void *dlopen(const char *file, int mode)
 {
     dlopen_function *next = atomic_load_explicit(&found, memory_order_relaxed); /* [NEXT-DLOPEN] */
     if (next == NULL) {

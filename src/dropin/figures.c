@@ -11,6 +11,7 @@
 #include "memorybucket/memorybucket.h"
 
 #include "core/large.h"
+#include "dropin/export.h"
 #include "dropin/next_symbol.h"
 #include "tcache/out_of_memory.h"
 #include "tcache/startup.h"
@@ -20,8 +21,6 @@
 #include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define EXPORT __attribute__((visibility("default")))
 
 typedef struct mallinfo2 mallinfo2_function(void);
 typedef void malloc_stats_function(void);

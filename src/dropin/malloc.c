@@ -7,11 +7,10 @@
  * down to realloc(p, 0), which frees.
  */
 #include "api.h"
+#include "dropin/export.h"
 #include "dropin/interposed.h"
 
 #include <stdlib.h>
-
-#define EXPORT __attribute__((visibility("default")))
 
 /* The linker finds these by name; the C library declares most of them, with other attributes. */
 EXPORT void *memalign(size_t alignment, size_t size);
@@ -148,19 +147,10 @@ EXPORT size_t malloc_usable_size(void *pointer)
  * The C library's second names of its functions, which programs with a malloc of their own call: what
  * one function gives may come to any other one.
  */
-#if __has_attribute(copy) /* gcc warns where an alias says less than its target; clang has none */
-#define ATTRIBUTES_OF(function) __attribute__((copy(function)))
-#else
-#define ATTRIBUTES_OF(function)
-#endif
-#define SECOND_NAME(function)                                                                      \
-    extern __typeof__(function) second_##function __asm__("__libc_" #function)                     \
-        ATTRIBUTES_OF(function) EXPORT __attribute__((alias(#function)))
-
-SECOND_NAME(malloc);
-SECOND_NAME(free);
-SECOND_NAME(calloc);
-SECOND_NAME(realloc);
-SECOND_NAME(memalign);
-SECOND_NAME(valloc);
-SECOND_NAME(pvalloc);
+EXPORT_ALIAS(__libc_malloc, malloc);
+EXPORT_ALIAS(__libc_free, free);
+EXPORT_ALIAS(__libc_calloc, calloc);
+EXPORT_ALIAS(__libc_realloc, realloc);
+EXPORT_ALIAS(__libc_memalign, memalign);
+EXPORT_ALIAS(__libc_valloc, valloc);
+EXPORT_ALIAS(__libc_pvalloc, pvalloc);

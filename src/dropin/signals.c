@@ -13,11 +13,10 @@
  * right with ours in it.
  */
 #include "check/segv.h"
+#include "dropin/export.h"
 #include "dropin/next_symbol.h"
 
 #include <errno.h>
-
-#define EXPORT __attribute__((visibility("default")))
 
 typedef int sigaction_function(int, const struct sigaction *, struct sigaction *);
 typedef void handler_function(int);
@@ -153,15 +152,6 @@ EXPORT handler_function *sigset(int signal_number, handler_function *handler)
 }
 
 /* Their second names. */
-#if __has_attribute(copy) /* gcc warns where an alias says less than its target; clang has none */
-#define ATTRIBUTES_OF(function) __attribute__((copy(function)))
-#else
-#define ATTRIBUTES_OF(function)
-#endif
-#define SECOND_NAME(name, function)                                                                \
-    extern __typeof__(function) second_##name __asm__(#name)                                       \
-        ATTRIBUTES_OF(function) EXPORT __attribute__((alias(#function)))
-
-SECOND_NAME(bsd_signal, signal);
-SECOND_NAME(ssignal, signal);
-SECOND_NAME(__sysv_signal, sysv_signal);
+EXPORT_ALIAS(bsd_signal, signal);
+EXPORT_ALIAS(ssignal, signal);
+EXPORT_ALIAS(__sysv_signal, sysv_signal);
