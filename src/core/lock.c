@@ -29,7 +29,7 @@ enum { HELD_MAX = 5 };
 struct held_locks {
     volatile uint8_t names[HELD_MAX];
     volatile uint8_t count;
-    volatile uint8_t patient; /* how often it was said */
+    volatile uint8_t patient; /* pairs under way that say so */
     volatile uint8_t cancel_type;
 };
 static _Thread_local struct held_locks held __attribute__((tls_model("initial-exec")));
@@ -158,6 +158,11 @@ bool mbi_lock_is_closed(void)
 bool mbi_lock_has_any(void)
 {
     return held.count != 0;
+}
+
+bool mbi_lock_nobody_will_look(void)
+{
+    return !mbi_lock_is_closed() && !mbi_lock_has_any();
 }
 
 /* Sleeps while another thread forks. */

@@ -79,6 +79,13 @@ bool mbi_lock_is_closed(void);
 bool mbi_lock_has_any(void);
 
 /*
+ * For who has just left something to whoever opens the gate: whether it is open, so that who opened it
+ * may have looked before. Where it is closed, who opens it looks. A signal handler leaves what it may
+ * not do.
+ */
+bool mbi_lock_nobody_will_look(void);
+
+/*
  * Around a fork, in the thread that forks. Close returns when no other thread holds a lock; until
  * the gate is open again only this thread gets any, and leaves their words alone. The child frees
  * what the others had taken for an instant. Pairs may nest, as a signal handler may fork in the

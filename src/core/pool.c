@@ -411,15 +411,6 @@ static void defer_free(struct slot *slot)
                                                     memory_order_seq_cst, memory_order_relaxed));
 }
 
-/*
- * For who has just deferred: whether the gate is open, so that who opened it may have looked before.
- * Where it is closed, who opens it looks. A signal handler leaves what it may not free.
- */
-static bool nobody_will_look(void)
-{
-    return !mbi_lock_is_closed() && !mbi_lock_has_any();
-}
-
 /* False when a slot was refused again, for another fork, and so is deferred again. */
 static bool free_all_deferred(void)
 {
@@ -443,14 +434,14 @@ void mbi_pools_free_deferred(void)
     bool all;
     do {
         all = free_all_deferred();
-    } while (!all && nobody_will_look());
+    } while (!all && mbi_lock_nobody_will_look());
 }
 
 void mbi_pool_free_direct(struct pool *pool, struct slot *slot)
 {
     if (MBI_UNLIKELY(!mbi_pool_return_loose(pool, chain_push(0, slot)))) {
         defer_free(slot);
-        if (nobody_will_look()) {
+        if (mbi_lock_nobody_will_look()) {
             mbi_pools_free_deferred();
         }
     }
