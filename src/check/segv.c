@@ -6,6 +6,7 @@
 
 #include <errno.h>
 
+/* Set once, by mbi_segv_take; read by what the program calls, which before that asks the kernel itself. */
 static _Atomic bool is_taken;
 
 /*

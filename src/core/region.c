@@ -111,8 +111,11 @@ static const struct places narrow_places = { .first = 2, .each = 15, .count = 2 
 static const struct places *find_places(uintptr_t *unit)
 {
     unsigned bits = mbi_os_address_bits();
+    const struct places *places = bits >= PLACES_WIDE_BITS ? &wide_places : &narrow_places;
     *unit = (uintptr_t)1 << (bits - PLACE_UNIT_BITS);
-    return bits >= PLACES_WIDE_BITS ? &wide_places : &narrow_places;
+    assert(places->first >= PLACES_FIRST
+           && places->first + places->count * places->each <= PLACES_END);
+    return places;
 }
 
 void mbi_region_find_places(void)

@@ -4,8 +4,8 @@
  * Ladder: implements core/large.h. The next allocator is usually the C library's, or that of
  * another library which was preloaded behind this one.
  *
- * dlsym finds it (next_symbol.h), once. It may allocate on its way; what it asks of us then comes from the pools
- * or, above 512 bytes, from a small static arena that is never freed.
+ * dlsym finds it (next_symbol.h), once. It may allocate on its way; what it asks of us then comes from
+ * the pools or, above 512 bytes, from a small static arena that is never freed.
  */
 #include "core/large.h"
 #include "dropin/next_symbol.h"

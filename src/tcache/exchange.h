@@ -29,7 +29,8 @@ bool mbi_exchange_make_room(struct thread_cache *cache, struct pool *pool);
 
 /*
  * All that the cache holds of a class goes back, and so does its part of the budget. Where the
- * pool's lock is refused (core/lock.h) the loaded magazine stays, and so does its part.
+ * pool's lock is refused (core/lock.h) the loaded magazine stays, and so does its part: then it
+ * returns false.
  */
 bool mbi_exchange_flush_class(struct thread_cache *cache, size_t class);
 

@@ -17,7 +17,10 @@ enum { CACHES_PER_MAPPING = 16, WALK_TURNS_MAX = 8 };
 static CDS_LIST_HEAD(active);
 static struct thread_cache *retired;
 static struct thread_cache *waiting; /* retired, and somebody waits for their grace period */
-/* Who did was refused the lock when it was over: the next one puts them back among the retired. */
+/*
+ * Set without the lock, by the one who waited, where that was refused when the wait was over. Read and
+ * cleared under it, by who puts them back among the retired.
+ */
 static _Atomic bool waiting_over;
 static struct thread_cache *reusable;
 static struct {

@@ -69,7 +69,7 @@ struct thread_cache {
     volatile bool busy;
     int cancel_type;
     bool exit_seen; /* the TSD destructor has run once */
-    bool listed;    /* it is, or was, in the registry */
+    bool listed;    /* is, or was, in the registry: set there, read by its thread and who takes it back */
 
     struct cds_list_head node;      /* in the registry; under its lock, read by RCU walkers */
     /* On the retire or the reuse list, under the registry's lock; or left behind (thread_exit.c). */
