@@ -6,7 +6,7 @@
  * Contracts are those of malloc(3), posix_memalign(3) and malloc_usable_size(3) as glibc has them,
  * down to realloc(p, 0), which frees.
  */
-#include "api.h"
+#include "api/api.h"
 #include "dropin/export.h"
 #include "dropin/interposed.h"
 

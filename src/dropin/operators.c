@@ -11,7 +11,7 @@
  * (libstdc++'s), which calls malloc once more, then the new-handler, and throws bad_alloc or
  * returns NULL: all from a frame that can be unwound.
  */
-#include "api.h"
+#include "api/api.h"
 #include "dropin/interposed.h"
 #include "dropin/next_symbol.h"
 

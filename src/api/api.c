@@ -5,12 +5,12 @@
  */
 #include "memorybucket/memorybucket.h"
 
-#include "api.h"
+#include "api/api.h"
+#include "api/stats_exit.h"
 #include "check/heap.h"
 #include "check/report.h"
 #include "check/stacks.h"
 #include "core/config.h"
-#include "stats_exit.h"
 #include "tcache/background.h"
 #include "tcache/fork.h"
 #include "tcache/thread_exit.h"

@@ -1,11 +1,11 @@
 /* stats_exit: where to, and since when. */
-#include "stats_exit.h"
+#include "api/stats_exit.h"
 
+#include "api/stats.h"
 #include "core/base.h"
 #include "core/config.h"
 #include "core/lock.h"
 #include "core/os.h"
-#include "stats.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -6,7 +6,7 @@
  */
 #include "memorybucket/memorybucket.h"
 
-#include "api.h"
+#include "api/api.h"
 
 size_t mb_alloc_batch(size_t size, size_t count, void **out)
 {

@@ -1,5 +1,5 @@
 /*
- * memory: how much the process holds, and giving it back: the public calls.
+ * upkeep: how much the process holds, and giving it back: the public calls.
  *
  * Ladder: above tcache.
  */

@@ -4,7 +4,7 @@
  * Ladder: above tcache. Live slots are not counted anywhere: they are what was carved and is held
  * by nobody else, so the fast paths count nothing.
  */
-#include "stats.h"
+#include "api/stats.h"
 
 #include "core/decay.h"
 #include "core/limit.h"
