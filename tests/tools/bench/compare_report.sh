@@ -1,0 +1,108 @@
+#!/usr/bin/env bash
+# compare_report on a raw file whose medians and ratios can be worked out by hand: tables, targets
+# met and missed, rows, charts; and what it says of lines it cannot use.
+# Usage: compare_report.sh COMPARE_REPORT SOURCE_DIR
+set -euo pipefail
+. "$(dirname "$0")/common.sh"
+report=$1 source=$2
+raw=$source/tests/tools/bench/compare.tsv
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+failures=0
+fail() {
+    echo "compare_report: $*" >&2
+    failures=1
+}
+
+"$report" "$raw" --results "$work/rows" --plot-data "$work" >"$work/out" || fail "status $?"
+while IFS= read -r line; do
+    expect "$work/out" "$line"
+done <<'LINES'
+Wall time of an operation in ns, median of 3 to 4 runs; * is the best peer
+workload@threads glibc mimalloc dropin called inlined
+pair@1 20.0 11.0* 10.0 11.0 6.00
+server@1 25.0* - 20.0 - -
+server@2 40.0 30.0* 32.0 40.0 30.0
+pair@1 10.0-30.0 10.0-12.5 9.00-30.0 11.0-11.0 6.00-6.00
+Peak memory in MiB, median of 3 runs; * is the best peer
+pair@1 1.00* 10.0 11.0 11.5 12.0
+latency-xfer@8 1000* - 900 - -
+pair@1 wall_ns_per_op mimalloc >= 1.05 / 2.00 1.100 met 1.000 missed 1.833 missed met
+server@1 wall_ns_per_op glibc - 1.250 - - -
+server@2 wall_ns_per_op mimalloc >= 1.00 / - 0.938 missed 0.750 missed 1.000 missed
+mixed-1000@1 wall_ns_per_op mimalloc - 0.800 - - -
+mixed-1000@1 wall_ns_per_op glibc >= 1.00 / - 1.000 met - - met
+latency-xfer@8 p99.9_ns glibc >= 1.00 / - 1.111 met - - met
+latency-xfer@8 p99.99_ns glibc >= 1.00 / - 0.500 missed - - missed
+pair@1 peak_bytes mimalloc <= 1.10 / 1.10 1.100 met 1.150 missed 1.200 missed met
+server@2 peak_bytes - <= 1.10 / 1.10 - - - -
+2 targets could not be judged, for want of an allocator
+LINES
+[ "$(tail -n 1 "$work/out")" = "4 targets met, 4 missed" ] || fail "last line: $(tail -n 1 "$work/out")"
+
+python3 - "$work/rows" <<'PYTHON' || fail "the rows are not what they should be"
+import json, sys
+rows = [json.loads(line) for line in open(sys.argv[1])]
+assert len(rows) == 34, len(rows)
+assert {"bench": "compare", "workload": "pair", "allocator": "mimalloc", "threads": 1,
+        "metric": "wall_ns_per_op", "unit": "ns", "runs": 3,
+        "min": 10, "median": 11, "max": 12.5} in rows
+assert [row["median"] for row in rows
+        if row["workload"] == "server" and row["threads"] == 1] == [25, 20]
+PYTHON
+
+# What the charts are drawn from, and the charts.
+grep -qF '"pair\n1 thread" 1.833 1 1.1 0.55 1' "$work/compare-time.dat" || fail "compare-time.dat"
+grep -qF '"pair\n1 thread" 12 11.5 11 1 10' "$work/compare-memory.dat" || fail "compare-memory.dat"
+grep -qx '2 33.333 25 31.25 25 33.333' "$work/compare-scaling.dat" || fail "compare-scaling.dat"
+grep -qx '"p99.9" nan nan 900 1000 nan' "$work/compare-latency.dat" || fail "compare-latency.dat"
+draw compare 8 "$work"
+
+# Allocators may be left out: MemoryBucket's forms, all others, or all but an unknown one.
+grep -vE '^(dropin|called|inlined)' "$raw" >"$work/peers.tsv"
+"$report" "$work/peers.tsv" >"$work/out" || fail "status $? without MemoryBucket"
+expect "$work/out" "pair@1 wall_ns_per_op mimalloc >= 1.05 / 2.00 - - - -"
+grep -E '^(dropin|inlined)' "$raw" >"$work/ours.tsv"
+"$report" "$work/ours.tsv" --plot-data "$work" >"$work/out" || fail "status $? without peers"
+expect "$work/out" "Targets: no peer was measured, so no targets can be judged."
+[ "$(tail -n 1 "$work/out")" = "0 targets met, 0 missed" ] || fail "no peers: $(tail -n 1 "$work/out")"
+draw compare 4 "$work"
+sed 's/^glibc/novel/' "$raw" >"$work/novel.tsv"
+"$report" "$work/novel.tsv" >"$work/out" || fail "status $? with an unknown peer"
+expect "$work/out" "server@1 wall_ns_per_op novel - 1.250 - - -"
+expect "$work/out" "mixed-1000@1 wall_ns_per_op - >= 1.00 / - - - - -"
+
+# refuse MESSAGE, and the file on stdin: status 2 and the message, after the file's name.
+refuse() {
+    cat >"$work/bad.tsv"
+    status=0
+    "$report" "$work/bad.tsv" >"$work/out" 2>"$work/said" || status=$?
+    [ $status -eq 2 ] || fail "status $status and not 2 where it should say '$1'"
+    grep -qF -- "compare_report: $work/bad.tsv: $1" "$work/said" ||
+        fail "it says '$(cat "$work/said")' and not '$1'"
+}
+good=$(head -n 1 "$raw")
+bad() { printf '%s\n%b\n' "$good" "$2" | refuse "line 2: $1"; }
+bad "4 fields between tabs" 'glibc\tpair\t1\twall_ns_per_op'
+bad "1 fields between tabs" ''
+bad "7 fields between tabs" 'glibc\tpair\t1\twall_ns_per_op\tns\t1\t2'
+bad "'' is no name of an allocator" '\tpair\t1\twall_ns_per_op\tns\t1'
+bad "'pa\"ir' is no name of a workload" 'glibc\tpa"ir\t1\twall_ns_per_op\tns\t1'
+bad "'0' is no number of threads" 'glibc\tpair\t0\twall_ns_per_op\tns\t1'
+bad "'1x' is no number of threads" 'glibc\tpair\t1x\twall_ns_per_op\tns\t1'
+bad "'speed' is no metric" 'glibc\tpair\t1\tspeed\tns\t1'
+bad "the unit of peak_bytes is bytes, not 'ns'" 'glibc\tpair\t1\tpeak_bytes\tns\t1'
+for value in '' -1 nan inf 1e999 12,5 '1 '; do
+    bad "'$value' is no value" "glibc\tpair\t1\twall_ns_per_op\tns\t$value"
+done
+printf '%s\nglibc\tpair' "$good" | refuse "line 2: cut short"
+printf '%s\ngl\0ibc\n' "$good" | refuse "line 2: it holds a zero byte"
+refuse "it holds no values" </dev/null
+for arguments in "" "--speed" "$raw $raw" "$raw --results" "$work/none.tsv"; do
+    status=0
+    # shellcheck disable=SC2086
+    "$report" $arguments >"$work/out" 2>&1 || status=$?
+    [ $status -eq 2 ] || fail "status $status and not 2 for '$arguments'"
+done
+"$report" --help | grep -q '^Usage: compare_report RAW_FILE' || fail "--help"
+exit $failures
