@@ -33,10 +33,10 @@ static void open_copy(const char *path)
                                          "copy_live" };
     struct copy *copy = &copies[count++];
     void *plugin = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-    CHECK_SAY(plugin != NULL, dlerror());
+    CHECK(plugin != NULL, "%s", dlerror());
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         void *symbol = dlsym(plugin, names[i]);
-        CHECK_SAY(symbol != NULL, names[i]);
+        CHECK(symbol != NULL, "%s", names[i]);
         memcpy((char *)copy + i * sizeof symbol, &symbol, sizeof symbol);
     }
 }
@@ -53,13 +53,13 @@ static void *make(size_t number, size_t *size)
     const struct copy *other = &copies[(number / count) % count];
     *size = 1 + number * 13 % SIZE_MAX_USED;
     unsigned char *object = maker->alloc(*size);
-    CHECK_SAY(object != NULL, "no memory");
-    CHECK_SAY(other->usable_size(object) == maker->usable_size(object), "the copies disagree");
+    CHECK(object != NULL, "no memory");
+    CHECK(other->usable_size(object) == maker->usable_size(object), "the copies disagree");
     object[0] = mark_of(number);
     if (number % 3 == 0) {
         *size = 1 + number * 31 % SIZE_MAX_USED;
         object = other->realloc(object, *size);
-        CHECK_SAY(object != NULL && object[0] == mark_of(number), "lost its contents");
+        CHECK(object != NULL && object[0] == mark_of(number), "lost its contents");
     }
     memset(object, mark_of(number), *size);
     return object;
@@ -68,8 +68,8 @@ static void *make(size_t number, size_t *size)
 static void release(void **objects, const size_t *sizes, size_t first)
 {
     for (size_t i = first; i < first + BATCH; i++) {
-        CHECK_SAY(*(unsigned char *)objects[i] == mark_of(i), "two owners");
-        CHECK_SAY(((unsigned char *)objects[i])[sizes[i] - 1] == mark_of(i), "two owners");
+        CHECK(*(unsigned char *)objects[i] == mark_of(i), "two owners");
+        CHECK(((unsigned char *)objects[i])[sizes[i] - 1] == mark_of(i), "two owners");
     }
     const struct copy *copy = &copies[first / BATCH % count];
     if (first / BATCH % 3 == 0) {
@@ -100,7 +100,7 @@ static void *run(void *argument)
 
 int main(int argc, char **argv)
 {
-    CHECK_SAY(argc >= 3 && argc <= 1 + COPIES_MAX, "usage: copies PLUGIN PLUGIN...");
+    CHECK(argc >= 3 && argc <= 1 + COPIES_MAX, "usage: copies PLUGIN PLUGIN...");
     for (int i = 1; i < argc; i++) {
         open_copy(argv[i]);
     }
@@ -109,7 +109,7 @@ int main(int argc, char **argv)
         run_threads(THREADS, run, NULL);
     }
     for (size_t i = 0; i < count; i++) {
-        CHECK_SAY(copies[i].live() == 0, "objects are left");
+        CHECK(copies[i].live() == 0, "objects are left");
     }
     puts("objects cross");
     return 0;

@@ -25,7 +25,7 @@ static void use(void)
     static _Thread_local void *objects[OBJECTS];
     for (size_t i = 0; i < OBJECTS; i++) {
         objects[i] = library_alloc(1 + i % 600);
-        CHECK_SAY(objects[i] != NULL, "no memory");
+        CHECK(objects[i] != NULL, "no memory");
         memset(objects[i], 1, 1 + i % 600);
     }
     for (size_t i = 0; i < OBJECTS; i++) {
@@ -37,7 +37,7 @@ static void use(void)
 static void use_modules(size_t times)
 {
     for (size_t i = 0; i < modules; i++) {
-        CHECK_SAY(module_counts[i]() == times, "a module's variables have changed");
+        CHECK(module_counts[i]() == times, "a module's variables have changed");
     }
 }
 
@@ -63,21 +63,21 @@ static void *run_later(void *argument)
 static void *find(void *library, const char *name)
 {
     void *symbol = dlsym(library, name);
-    CHECK_SAY(symbol != NULL, name);
+    CHECK(symbol != NULL, "%s", name);
     return symbol;
 }
 
 static void open_module(const char *path)
 {
     void *module = dlopen(path, RTLD_NOW);
-    CHECK_SAY(module != NULL, dlerror());
+    CHECK(module != NULL, "%s", dlerror());
     void *symbol = find(module, "tls_module_count");
     memcpy(&module_counts[modules++], &symbol, sizeof symbol);
 }
 
 int main(int argc, char **argv)
 {
-    CHECK_SAY(argc >= 2 && argc <= 2 + MODULES_MAX, "usage: late_dlopen LIBRARY [MODULE ...]");
+    CHECK(argc >= 2 && argc <= 2 + MODULES_MAX, "usage: late_dlopen LIBRARY [MODULE ...]");
     for (int i = 2; i < argc; i++) {
         open_module(argv[i]);
     }
@@ -86,10 +86,10 @@ int main(int argc, char **argv)
     pthread_barrier_init(&opened, NULL, THREADS + 1);
     pthread_barrier_init(&closed, NULL, THREADS + 1);
     for (size_t i = 0; i < THREADS; i++) {
-        CHECK_SAY(pthread_create(&threads[i], NULL, run, NULL) == 0, "pthread_create");
+        CHECK(pthread_create(&threads[i], NULL, run, NULL) == 0, "pthread_create");
     }
     void *library = dlopen(argv[1], RTLD_NOW);
-    CHECK_SAY(library != NULL, dlerror());
+    CHECK(library != NULL, "%s", dlerror());
     void *symbol = find(library, "mb_alloc");
     memcpy(&library_alloc, &symbol, sizeof symbol);
     symbol = find(library, "mb_free");
@@ -100,7 +100,7 @@ int main(int argc, char **argv)
     use_modules(2);
     run_threads(THREADS, run_later, NULL);
     pthread_barrier_wait(&closed);
-    CHECK_SAY(dlclose(library) == 0, "dlclose");
+    CHECK(dlclose(library) == 0, "dlclose");
     pthread_barrier_wait(&closed);
     for (size_t i = 0; i < THREADS; i++) {
         pthread_join(threads[i], NULL);

@@ -26,21 +26,21 @@ static pthread_key_t keys[KEYS];
 static void *open_namespace(const char *path)
 {
     void *library = dlmopen(LM_ID_NEWLM, path, RTLD_NOW);
-    CHECK_SAY(library != NULL, dlerror());
+    CHECK(library != NULL, "%s", dlerror());
     return library;
 }
 
 static void *find(void *library, const char *name)
 {
     void *symbol = dlsym(library, name);
-    CHECK_SAY(symbol != NULL, name);
+    CHECK(symbol != NULL, "%s", name);
     return symbol;
 }
 
 /* The program's own values, which must be what the thread has set. */
 static void destroy(void *value)
 {
-    CHECK_SAY(*(int *)value == 7, "a key's destructor gets a value of another namespace");
+    CHECK(*(int *)value == 7, "a key's destructor gets a value of another namespace");
     free(value);
 }
 
@@ -48,7 +48,7 @@ static void set_keys(void)
 {
     for (int i = 0; i < KEYS; i++) {
         int *value = malloc(sizeof *value);
-        CHECK_SAY(value != NULL && pthread_setspecific(keys[i], value) == 0, "no memory");
+        CHECK(value != NULL && pthread_setspecific(keys[i], value) == 0, "no memory");
         *value = 7;
     }
 }
@@ -58,11 +58,11 @@ static void use(size_t copy)
     void *objects[OBJECTS];
     for (size_t i = 0; i < OBJECTS; i++) {
         objects[i] = copies[copy].alloc(1 + i % 700);
-        CHECK_SAY(objects[i] != NULL, "no memory");
+        CHECK(objects[i] != NULL, "no memory");
         memset(objects[i], (int)copy + 1, 1 + i % 700);
     }
     for (size_t i = 0; i < OBJECTS; i++) {
-        CHECK_SAY(*(char *)objects[i] == (char)copy + 1, "two owners");
+        CHECK(*(char *)objects[i] == (char)copy + 1, "two owners");
         copies[copy].free(objects[i]);
     }
 }
@@ -74,7 +74,7 @@ static void *run_copies(void *argument)
         use(i);
     }
     for (int i = 0; i < KEYS; i++) {
-        CHECK_SAY(*(int *)pthread_getspecific(keys[i]) == 7, "a key's value is not the program's");
+        CHECK(*(int *)pthread_getspecific(keys[i]) == 7, "a key's value is not the program's");
     }
     return argument;
 }
@@ -98,20 +98,20 @@ static uint64_t threads_active(void)
 
 int main(int argc, char **argv)
 {
-    CHECK_SAY(argc == 3, "usage: namespaces LIBRARY PLUGIN");
+    CHECK(argc == 3, "usage: namespaces LIBRARY PLUGIN");
     free(malloc(40)); /* the drop-in has its key */
     void *plugin = open_namespace(argv[2]);
     int (*init)(void);
     *(void **)&init = find(plugin, "plugin_init");
     *(void **)&plugin_set_keys = find(plugin, "plugin_set_keys");
-    CHECK_SAY(init() == 0, "no keys");
+    CHECK(init() == 0, "no keys");
     static int value;
     for (int round = 0; round < ROUNDS; round++) {
         run_threads(THREADS, run_plugin, round % 2 == 0 ? (void *)77 : &value);
     }
 
     for (int i = 0; i < KEYS; i++) {
-        CHECK_SAY(pthread_key_create(&keys[i], destroy) == 0, "no key");
+        CHECK(pthread_key_create(&keys[i], destroy) == 0, "no key");
     }
     for (size_t i = 0; i < COPIES; i++) {
         void *library = open_namespace(argv[1]);
@@ -121,7 +121,7 @@ int main(int argc, char **argv)
     for (int round = 0; round < ROUNDS; round++) {
         run_threads(THREADS, run_copies, NULL);
     }
-    CHECK_SAY(threads_active() <= 1, "threads have left caches behind");
+    CHECK(threads_active() <= 1, "threads have left caches behind");
     puts("each namespace keeps to its own");
     return 0;
 }

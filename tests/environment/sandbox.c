@@ -37,8 +37,8 @@ static void check_reuse(void) /* statistics would load liburcu */
 static void check_reuse(void)
 {
     static struct mb_stats stats;
-    CHECK_SAY(mb_stats_get(&stats) == 0, "no statistics");
-    CHECK_SAY(stats.idle_caches < 30 * AT_ONCE, "caches were not reused");
+    CHECK(mb_stats_get(&stats) == 0, "no statistics");
+    CHECK(stats.idle_caches < 30 * AT_ONCE, "caches were not reused");
 }
 #endif
 
@@ -60,7 +60,7 @@ static void *use(void *argument)
     void *objects[OBJECTS];
     for (size_t i = 0; i < OBJECTS; i++) {
         objects[i] = ALLOCATE(1 + i);
-        CHECK_SAY(objects[i] != NULL, "no memory");
+        CHECK(objects[i] != NULL, "no memory");
         memset(objects[i], 1, 1 + i);
     }
     for (size_t i = 0; i < OBJECTS; i++) {
@@ -85,21 +85,21 @@ int main(int argc, char **argv)
         live_inside();
         return 0;
     }
-    CHECK_SAY(argc == 2, "usage: sandbox LIBRARY");
+    CHECK(argc == 2, "usage: sandbox LIBRARY");
     if (!lock_in(SYS_membarrier)) {
         puts("no seccomp");
         return SKIPPED;
     }
     setenv("LD_PRELOAD", argv[1], 1);
     execl("/proc/self/exe", argv[0], (char *)NULL);
-    CHECK_SAY(false, strerror(errno));
+    CHECK(false, "%s", strerror(errno));
 }
 #else
 static void check_background(void)
 {
-    CHECK_SAY(mb_background_start() == 0, "no background thread");
+    CHECK(mb_background_start() == 0, "no background thread");
     pid_t pid = fork();
-    CHECK_SAY(pid >= 0, "fork");
+    CHECK(pid >= 0, "fork");
     if (pid == 0) {
         if (lock_in(SYS_openat)) {
             use(NULL);
@@ -107,7 +107,7 @@ static void check_background(void)
         _exit(0);
     }
     int status;
-    CHECK_SAY(waitpid(pid, &status, 0) == pid && status == 0, "the background thread opens files");
+    CHECK(waitpid(pid, &status, 0) == pid && status == 0, "the background thread opens files");
     mb_background_stop();
 }
 

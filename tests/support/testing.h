@@ -6,6 +6,7 @@
 
 #include "memorybucket/memorybucket.h"
 
+#include "check.h"
 #include "core/centre.h"
 #include "core/pool.h"
 #include "tcache/registry.h"
@@ -26,16 +27,6 @@
 
 /* Exit status of a test that could not be made. */
 enum { SKIPPED = 77 };
-
-#define CHECK(condition, ...)                                                                      \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            fprintf(stderr, "%s:%d: failed: %s: ", __FILE__, __LINE__, #condition);                \
-            fprintf(stderr, __VA_ARGS__);                                                          \
-            fputc('\n', stderr);                                                                   \
-            abort();                                                                               \
-        }                                                                                          \
-    } while (0)
 
 /* xorshift64*: Vigna, ACM TOMS 42 (2016). The seed is not 0. */
 static inline uint64_t random_next(uint64_t *state)

@@ -4,19 +4,13 @@
  */
 #include <memorybucket/inline.h>
 
+#include "check.h"
+
 #include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define CHECK(condition)                                                                           \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);                        \
-            exit(1);                                                                               \
-        }                                                                                          \
-    } while (0)
 
 static struct mb_stats stats;
 static struct mb_stats at_start; /* on the drop-in the C library's objects count as well */

@@ -12,7 +12,7 @@ fail() {
     echo "$*" >&2
     exit 1
 }
-flags=(-Wall -Wextra -Wshadow -Wconversion -Werror -pthread -I"$source/include")
+flags=(-Wall -Wextra -Wshadow -Wconversion -Werror -pthread -I"$source/include" -I"$source/tests/support")
 read -ra urcu < <(pkg-config --libs liburcu-bp)
 
 # inlined FUNCTION PROGRAM: it reads the thread's cache itself, and enters the library in one place at most
@@ -47,7 +47,7 @@ done
 sed 's/mb_inline_cache_v[0-9]*/mb_inline_cache_v999/g' "$source/include/memorybucket/inline.h" >"$work/inline.h"
 cp "$source/include/memorybucket/memorybucket.h" "$work/"
 sed 's|<memorybucket/inline.h>|"inline.h"|' consumer.c >"$work/other.c"
-gcc -std=c11 -O2 -pthread -I"$work" -c "$work/other.c" -o "$work/other.o"
+gcc -std=c11 -O2 -pthread -I"$work" -I"$source/tests/support" -c "$work/other.c" -o "$work/other.o"
 for form in "-L$library -lmemorybucket" "$library/libmemorybucket.a ${urcu[*]}"; do
     if gcc "$work/other.o" -o "$work/other" $form -pthread 2>"$work/errors"; then
         fail "a header of another version links with $form"
@@ -68,7 +68,7 @@ out=$(<"$work/out")
 [[ $out == *'undefined symbol: mb_inline_cache_v999'* ]] || fail "the loader does not name the version: $out"
 
 # Link-time optimisation: the archive as the lto preset builds it, and no inline.h.
-lto=(-std=c11 -O2 -flto -fvisibility=hidden -D_GNU_SOURCE -I"$source/src" -I"$source/include")
+lto=(-std=c11 -O2 -flto -fvisibility=hidden -D_GNU_SOURCE -I"$source/src" -I"$source/include" -I"$source/tests/support")
 for file in "$source"/src/api/*.c "$source"/src/core/*.c "$source"/src/tcache/*.c "$source"/src/check/*.c; do
     gcc "${lto[@]}" -DNDEBUG -c "$file" -o "$work/$(basename "$file" .c).lto.o"
 done
