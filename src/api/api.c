@@ -55,7 +55,7 @@ __attribute__((constructor(101))) static void api_come_up(int argc, char **argv,
     mbi_thread_exit_look_around();
     static const struct copy_calls own = { own_free, own_realloc, own_usable_bytes,
                                            mbi_check_holds };
-    mbi_copies_look_around(&own);
+    mbi_copies_init(&own);
     /* glibc's fork takes the locks of its malloc only if that was used before: so it is, as threads
      * may come to it for the first time while another one forks. */
     mbi_large_free(mbi_large_alloc(SMALL_BYTES_MAX + 1));

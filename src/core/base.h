@@ -86,6 +86,16 @@ MBI_HOT_INLINE bool is_power_of_two(size_t value)
     return value != 0 && (value & (value - 1)) == 0;
 }
 
+MBI_HOT_INLINE size_t size_min(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+MBI_HOT_INLINE size_t size_max(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
 MBI_HOT_INLINE size_t round_up(size_t value, size_t power_of_two)
 {
     assert(is_power_of_two(power_of_two));

@@ -25,14 +25,14 @@
  *         continue: also the batches further down are seen.
  *   pop   needs no release: it writes nothing that others read through the head.
  *
- * ABA. A popper reads (first, tag), then first's word, and exchanges the head only if it still is
+ * ABA. A popper reads (first, tag), then first's word, and replaces the head only if it still is
  * (first, tag). For that to succeed with a stale word, first must have been popped in between,
  * and each pop increments the tag: so 2^32 pops of this pool must fall into one popper's pause,
  * and the head be the same batch at that very count. A push keeps the tag: it cannot make an old
  * head valid again, as the tag in it is already past.
  *
  * Reclamation. A stale popper may read the word of a slot that has an owner again. The memory is
- * never unmapped, so the read succeeds, and its value is thrown away by the failing exchange.
+ * never unmapped, so the read succeeds, and its value is thrown away as the CAS fails.
  */
 #ifndef MEMORYBUCKET_CORE_BATCH_STACK_H
 #define MEMORYBUCKET_CORE_BATCH_STACK_H
@@ -123,7 +123,7 @@ static inline uint32_t slot_space_unit(const struct slot_space *space, uint64_t 
 
 /*
  * Whether a number is a slot's. By a multiplication, as a division would take longer than the rest
- * of an exchange's checks (Lemire, Kaser and Kurz, "Faster remainder by direct computation", 2019).
+ * of a transfer's checks (Lemire, Kaser and Kurz, "Faster remainder by direct computation", 2019).
  */
 static inline bool slot_space_is_slot(const struct slot_space *space, uint64_t number)
 {
@@ -160,7 +160,7 @@ static inline bool slot_space_has_start(const struct slot_space *space, const vo
 
 /*
  * A free slot's word is not what was written there: names the pool and what was found, and aborts.
- * It is looked at where magazines are exchanged, so that no link leads out of the pool unnoticed
+ * It is looked at by each transfer, so that no link leads out of the pool unnoticed
  * from there on.
  */
 _Noreturn void mbi_slot_space_corrupted(const struct slot_space *space, uint64_t found);
@@ -260,7 +260,7 @@ MBI_HOT_INLINE bool batch_stack_try_pop(struct batch_stack *stack,
 
 /*
  * Pops one batch of `rounds` (at least 2): a chain again, or 0 when the stack is empty.
- * Adds the number of failed exchanges to *retries. Lock-free.
+ * Adds the number of failed CAS to *retries. Lock-free.
  */
 static inline uint64_t batch_stack_pop(struct batch_stack *stack, const struct slot_space *space,
                                        uint32_t rounds, uint64_t *retries)
@@ -281,7 +281,7 @@ static inline uint64_t batch_stack_pop(struct batch_stack *stack, const struct s
  */
 static inline uint64_t batch_stack_detach(struct batch_stack *stack)
 {
-    /* relaxed [HEAD-GUESS]: only a guess; the exchange below checks it. */
+    /* relaxed [HEAD-GUESS]: only a guess; the CAS below checks it. */
     uint64_t head = atomic_load_explicit(&stack->head, memory_order_relaxed);
     while ((head & SLOT_NUMBER_MASK) != 0) {
         uint64_t tag = ((head >> SLOT_NUMBER_BITS) + 1) & BATCH_STACK_TAG_MASK;
@@ -311,7 +311,7 @@ static inline void batch_stack_push(struct batch_stack *stack, const struct slot
     struct slot *first = chain_first(chain);
     uint64_t first_number = slot_space_number(space, first);
     uint64_t second_number = batch_second_number(space, chain);
-    /* relaxed [HEAD-GUESS]: only a guess; the exchange below checks it. */
+    /* relaxed [HEAD-GUESS]: only a guess; the CAS below checks it. */
     uint64_t head = atomic_load_explicit(&stack->head, memory_order_relaxed);
     for (;;) {
         uint64_t tag_in_place = head & ~SLOT_NUMBER_MASK;

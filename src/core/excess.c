@@ -132,7 +132,7 @@ static bool pool_is_worth(const struct pool *pool)
 /* What a step may still do. */
 struct allowance {
     size_t slots;
-    size_t blocks;
+    size_t tiles;
     size_t pages;
 };
 
@@ -155,7 +155,7 @@ static bool work_on_pool(struct allowance *left)
         return true;
     }
     size_t bytes = 0;
-    bool more = mbi_trim_release(pool, &left->blocks, &left->pages, &bytes);
+    bool more = mbi_trim_release(pool, &left->tiles, &left->pages, &bytes);
     state.sorted_bytes -= bytes < state.sorted_bytes ? bytes : state.sorted_bytes;
     if (!more) {
         next_pool();
@@ -165,7 +165,7 @@ static bool work_on_pool(struct allowance *left)
 
 static void work(void)
 {
-    struct allowance left = { TRIM_SLOTS_MAX, TRIM_BLOCKS_MAX, TRIM_PAGES_MAX };
+    struct allowance left = { TRIM_SLOTS_MAX, TRIM_TILES_MAX, TRIM_PAGES_MAX };
     bool may_go_on = true;
     bool gone = false;
     while (may_go_on && !gone && state.pools_left != 0) {

@@ -96,7 +96,7 @@ static MBI_COLD void pool_note_retries(const struct pool *pool, struct transfer_
 }
 
 /*
- * A flush is counted before its exchange and a refill after it: so flushes less refills is never
+ * A flush is counted before its CAS and a refill after it: so flushes less refills is never
  * below the batches that are there, also in the child of a fork that another thread's transfer
  * was cut short by. The batch that transfer had in hand then counts as the centre's, not as live.
  */
@@ -166,32 +166,32 @@ static uint64_t pool_take_old_batch_locked(struct pool *pool)
 
 /* Sorted slots in the caller's hands, as numbers. */
 struct sorted_slots {
-    const struct sorted *from;
+    const struct free_map *from;
     size_t count;
     uint32_t numbers[256];
 };
 
-static void pool_take_sorted_of_locked(struct pool *pool, struct sorted *sorted,
+static void pool_take_sorted_of_locked(struct pool *pool, struct free_map *map,
                                        size_t rounds_wanted, struct sorted_slots *taken)
 {
     size_t rounds_max = sizeof taken->numbers / sizeof taken->numbers[0];
     size_t rounds = rounds_wanted < rounds_max ? rounds_wanted : rounds_max;
     /* Each slot overlaps two pages at most, and they may all have been released. */
-    size_t pages_max = 2 * rounds < sorted->pages_released ? 2 * rounds : sorted->pages_released;
-    size_t charged = mbi_limit_charge_some(pages_max, sorted->page_bytes);
+    size_t pages_max = 2 * rounds < map->pages_released ? 2 * rounds : map->pages_released;
+    size_t charged = mbi_limit_charge_some(pages_max, map->page_bytes);
     size_t pages = charged;
-    taken->from = sorted;
-    taken->count = mbi_sorted_take(sorted, rounds, taken->numbers, &pages);
-    if (MBI_UNLIKELY(sorted->unseal_refused)) {
-        sorted->unseal_refused = false;
+    taken->from = map;
+    taken->count = mbi_free_map_take(map, rounds, taken->numbers, &pages);
+    if (MBI_UNLIKELY(map->unseal_refused)) {
+        map->unseal_refused = false;
         mbi_pool_note_refused_commit();
     }
-    mbi_limit_return((charged - pages) * sorted->page_bytes);
-    counter_add(&pool->committed_bytes, pages * sorted->page_bytes);
-    counter_add(&pool->released_bytes, -(uint64_t)(pages * sorted->page_bytes));
+    mbi_limit_return((charged - pages) * map->page_bytes);
+    counter_add(&pool->committed_bytes, pages * map->page_bytes);
+    counter_add(&pool->released_bytes, -(uint64_t)(pages * map->page_bytes));
     counter_add(&pool->sorted_slots, -(uint64_t)taken->count);
-    if (taken->count != 0 && sorted == pool_carved_span(pool)) {
-        char *end = (char *)sorted_slot(sorted, taken->numbers[taken->count - 1] + 1);
+    if (taken->count != 0 && map == pool_carved_span(pool)) {
+        char *end = (char *)free_map_slot(map, taken->numbers[taken->count - 1] + 1);
         pool->touched_end = end > pool->touched_end ? end : pool->touched_end;
     }
 }
@@ -201,11 +201,11 @@ static void pool_take_sorted_locked(struct pool *pool, size_t rounds_wanted,
                                     struct sorted_slots *taken)
 {
     taken->count = 0;
-    if (pool->dense_sorted.slots != 0) {
-        pool_take_sorted_of_locked(pool, &pool->dense_sorted, rounds_wanted, taken);
+    if (pool->dense_map.slots != 0) {
+        pool_take_sorted_of_locked(pool, &pool->dense_map, rounds_wanted, taken);
     }
-    if (taken->count == 0 && pool->wide_sorted.slots != 0) {
-        pool_take_sorted_of_locked(pool, &pool->wide_sorted, rounds_wanted, taken);
+    if (taken->count == 0 && pool->wide_map.slots != 0) {
+        pool_take_sorted_of_locked(pool, &pool->wide_map, rounds_wanted, taken);
     }
 }
 
@@ -214,7 +214,7 @@ static uint64_t sorted_slots_link(const struct sorted_slots *taken)
 {
     uint64_t chain = 0;
     for (size_t i = taken->count; i-- > 0;) {
-        chain = chain_push(chain, sorted_slot(taken->from, taken->numbers[i]));
+        chain = chain_push(chain, free_map_slot(taken->from, taken->numbers[i]));
     }
     return chain;
 }
@@ -375,7 +375,7 @@ static uint64_t pool_find_any_locked(struct pool *pool)
     return chain;
 }
 
-uint64_t mbi_pool_take_little(struct pool *pool, size_t rounds)
+uint64_t mbi_pool_take_up_to(struct pool *pool, size_t rounds)
 {
     uint64_t taken = 0;
     if (!mbi_pool_lock(pool)) {
@@ -395,7 +395,7 @@ uint64_t mbi_pool_take_little(struct pool *pool, size_t rounds)
 
 struct slot *mbi_pool_alloc_direct(struct pool *pool)
 {
-    return chain_first(mbi_pool_take_little(pool, 1));
+    return chain_first(mbi_pool_take_up_to(pool, 1));
 }
 
 _Atomic(struct slot *) mbi_pools_deferred;

@@ -1,5 +1,5 @@
 /*
- * pool: what the threads share of one size class: its span, its central free list, its blocks.
+ * pool: what the threads share of one size class: its spans and its central free list.
  *
  * Ladder: above region and batch_stack. Callers: the thread caches; statistics.
  *
@@ -26,8 +26,8 @@
 #define MEMORYBUCKET_CORE_POOL_H
 
 #include "core/batch_stack.h"
+#include "core/free_map.h"
 #include "core/lock.h"
-#include "core/sorted.h"
 
 _Static_assert(LOCK_HANDLER == LOCK_POOLS + SIZE_CLASS_COUNT, "a lock for each pool");
 
@@ -85,8 +85,8 @@ struct pool {
     /* Lists of batches, from one central stack each: their first slots' numbers. */
     uint32_t aged[CENTRAL_STACKS];
     uint32_t surplus[CENTRAL_STACKS];
-    struct sorted dense_sorted;
-    struct sorted wide_sorted;
+    struct free_map dense_map;
+    struct free_map wide_map;
     _Atomic uint64_t sorted_slots;
     _Atomic uint64_t released_bytes;
     _Atomic uint64_t loose_rounds;
@@ -103,7 +103,7 @@ struct pool {
     struct transfer_counts departed; /* of threads that exited or have no cache */
 };
 _Static_assert(offsetof(struct pool, central) + sizeof(struct batch_stack *) <= LINE_BYTES,
-               "what each exchange reads of the constants is one line");
+               "what each transfer reads of the constants is one line");
 
 /* Fresh slots, contiguous and not yet written, which belong to whoever got the run. */
 struct slot_run {
@@ -165,7 +165,7 @@ MBI_HOT_INLINE unsigned central_mask(void)
 }
 
 /*
- * One whole batch from or to the centre: one exchange, no lock. Pop returns 0 when empty. The
+ * One whole batch from or to the centre: one transfer: one CAS, no lock. Pop returns 0 when empty. The
  * caller counts it (core/centre.h).
  */
 uint64_t mbi_pool_pop_batch(struct pool *pool, struct transfer_counts *counts);
@@ -224,7 +224,7 @@ size_t mbi_pool_resident_bytes(struct pool *pool);
  * ones, from a batch of the centre, sorted ones or fresh ones. 0 as obtain does. Under the lock,
  * and walks as many slots as it takes.
  */
-uint64_t mbi_pool_take_little(struct pool *pool, size_t rounds);
+uint64_t mbi_pool_take_up_to(struct pool *pool, size_t rounds);
 
 /*
  * One slot for a thread that has no cache. Both take the lock. Alloc returns NULL as obtain does.
@@ -282,9 +282,9 @@ static inline unsigned pool_lock_name(const struct pool *pool)
 }
 
 /* The span that fresh slots are carved from. Under the lock. */
-static inline struct sorted *pool_carved_span(struct pool *pool)
+static inline struct free_map *pool_carved_span(struct pool *pool)
 {
-    return pool->wide ? &pool->wide_sorted : &pool->dense_sorted;
+    return pool->wide ? &pool->wide_map : &pool->dense_map;
 }
 
 static inline struct extent *pool_carved_extent(struct pool *pool)
@@ -293,7 +293,7 @@ static inline struct extent *pool_carved_extent(struct pool *pool)
 }
 
 /* Slots carved from one of the pool's spans. Under the lock. */
-size_t mbi_pool_carved_locked(struct pool *pool, const struct sorted *sorted);
+size_t mbi_pool_carved_locked(struct pool *pool, const struct free_map *map);
 
 /*
  * Where an address in one of the pool's spans lies; in *into how far into its slot. What the pool
@@ -302,7 +302,7 @@ size_t mbi_pool_carved_locked(struct pool *pool, const struct sorted *sorted);
 enum pool_location { POOL_SLOT_START, POOL_SLOT_INSIDE, POOL_NOT_CARVED, POOL_NOT_MAPPED };
 enum pool_location mbi_pool_locate(struct pool *pool, const void *address, size_t *into);
 
-/* Adds the pool's blocks to the bins, by how full they are (core/sorted.h). */
+/* Adds the tiles of the pool's spans to the bins, by how full they are (core/free_map.h). */
 void mbi_pool_count_occupancy(struct pool *pool, uint64_t bins[OCCUPANCY_BINS]);
 
 /*

@@ -24,29 +24,29 @@ static enum os_pages pages_of(bool dense)
 }
 
 /* The map of a span, which there is. */
-static void map_lay_out(const struct pool *pool, struct sorted *sorted)
+static void map_lay_out(const struct pool *pool, struct free_map *map)
 {
     size_t bytes;
-    char *map = mbi_region_map(pool->class, sorted == &pool->wide_sorted, &bytes);
-    mbi_sorted_place(sorted, map, bytes, pages_of(false));
+    char *memory = mbi_region_map(pool->class, map == &pool->wide_map, &bytes);
+    mbi_free_map_place(map, memory, bytes, pages_of(false));
 }
 
 /* Where the slots of a span lie; there may be no such span, and then it has none. */
 static void span_lay_out(const struct pool *pool, char *span, size_t span_bytes,
-                         struct sorted *sorted, struct extent *extent)
+                         struct free_map *map, struct extent *extent)
 {
     size_t page_bytes = mbi_os_page_bytes();
-    bool dense = sorted == &pool->dense_sorted;
+    bool dense = map == &pool->dense_map;
     extent_init(extent, span, 0, pages_of(dense));
     if (span == NULL) {
-        mbi_sorted_init(sorted, NULL, pool->slot_bytes, 0, page_bytes);
+        mbi_free_map_init(map, NULL, pool->slot_bytes, 0, page_bytes);
         return;
     }
     size_t colours = span_bytes / page_bytes / SPAN_PER_COLOURS;
     size_t colour = (1 + (size_t)pool->class * COLOUR_PAGES % colours) * page_bytes;
     size_t slots = (span_bytes - colour) / pool->slot_bytes;
-    mbi_sorted_init(sorted, span + colour, pool->slot_bytes, slots, page_bytes);
-    map_lay_out(pool, sorted);
+    mbi_free_map_init(map, span + colour, pool->slot_bytes, slots, page_bytes);
+    map_lay_out(pool, map);
     size_t bytes = round_up(colour + slots * pool->slot_bytes, page_bytes);
     /* A huge page begins with the span: then the colour is mapped too. */
     size_t unused = dense && mbi_config.huge_pages ? 0 : colour;
@@ -57,10 +57,10 @@ static void span_lay_out(const struct pool *pool, char *span, size_t span_bytes,
 static void pool_enter_span(struct pool *pool, bool wide)
 {
     pool->wide = wide;
-    const struct sorted *sorted = pool_carved_span(pool);
-    pool->carve_next = sorted->first;
+    const struct free_map *map = pool_carved_span(pool);
+    pool->carve_next = map->first;
     pool->commit_end = pool_carved_extent(pool)->first;
-    pool->carve_end = sorted->first + sorted->slots_max * pool->slot_bytes;
+    pool->carve_end = map->first + map->slots_max * pool->slot_bytes;
 }
 
 /* Slot numbers end the pool: dense and wide units together must fit 32 bits. */
@@ -78,9 +78,9 @@ static void pool_set_dense_units(struct pool *pool, uint64_t units)
 }
 
 /* In full spans 0, as class c has (c + 1) pages of colour and slots of (c + 1) units. */
-static uint8_t span_phase(const struct pool *pool, const char *span, const struct sorted *sorted)
+static uint8_t span_phase(const struct pool *pool, const char *span, const struct free_map *map)
 {
-    size_t colour = span != NULL ? (size_t)(sorted->first - span) : 0;
+    size_t colour = span != NULL ? (size_t)(map->first - span) : 0;
     return (uint8_t)(colour % pool->slot_bytes / SIZE_STEP_BYTES);
 }
 
@@ -89,27 +89,27 @@ void mbi_pool_lay_out(struct pool *pool)
     pool->space.dense = mbi_region_dense_span(pool->class);
     pool->space.wide = mbi_region_wide_span(pool->class);
     pool_set_dense_units(pool, mbi_region.dense_span_bytes / SIZE_STEP_BYTES);
-    span_lay_out(pool, pool->space.dense, mbi_region.dense_span_bytes, &pool->dense_sorted,
+    span_lay_out(pool, pool->space.dense, mbi_region.dense_span_bytes, &pool->dense_map,
                  &pool->dense_extent);
-    span_lay_out(pool, pool->space.wide, pool_wide_bytes(pool), &pool->wide_sorted,
+    span_lay_out(pool, pool->space.wide, pool_wide_bytes(pool), &pool->wide_map,
                  &pool->wide_extent);
     pool->space.slot_reciprocal = slot_reciprocal(pool->slot_bytes / SIZE_STEP_BYTES);
-    pool->space.dense_phase = span_phase(pool, pool->space.dense, &pool->dense_sorted);
-    pool->space.wide_phase = span_phase(pool, pool->space.wide, &pool->wide_sorted);
+    pool->space.dense_phase = span_phase(pool, pool->space.dense, &pool->dense_map);
+    pool->space.wide_phase = span_phase(pool, pool->space.wide, &pool->wide_map);
     pool_enter_span(pool, pool->space.dense == NULL);
 }
 
 bool mbi_pool_end_span_early_locked(struct pool *pool)
 {
     const struct extent *extent = pool_carved_extent(pool);
-    struct sorted *sorted = pool_carved_span(pool);
+    struct free_map *map = pool_carved_span(pool);
     if (extent->end >= pool->carve_end) {
         return false;
     }
     /* The colour's pages, which huge pages have mapped, may be all there is. */
-    size_t bytes = extent->end > sorted->first ? (size_t)(extent->end - sorted->first) : 0;
-    sorted->slots_max = bytes / pool->slot_bytes;
-    pool->carve_end = sorted->first + sorted->slots_max * pool->slot_bytes;
+    size_t bytes = extent->end > map->first ? (size_t)(extent->end - map->first) : 0;
+    map->slots_max = bytes / pool->slot_bytes;
+    pool->carve_end = map->first + map->slots_max * pool->slot_bytes;
     if (!pool->wide) {
         pool_set_dense_units(pool, (size_t)(pool->carve_end - pool->space.dense) / SIZE_STEP_BYTES);
     }
@@ -124,11 +124,11 @@ bool mbi_pool_end_span_early_locked(struct pool *pool)
 static void pool_cover_locked(struct pool *pool)
 {
     enum { SMALL_PROCESS_BYTES = 1 << 20 };
-    struct sorted *sorted = pool_carved_span(pool);
-    size_t bytes = (size_t)(pool->commit_end - sorted->first);
+    struct free_map *map = pool_carved_span(pool);
+    size_t bytes = (size_t)(pool->commit_end - map->first);
     size_t slots = bytes / pool->slot_bytes;
-    if (pool->commit_end > sorted->first && mbi_limit_committed() >= SMALL_PROCESS_BYTES) {
-        (void)mbi_sorted_cover(sorted, slots < sorted->slots_max ? slots : sorted->slots_max);
+    if (pool->commit_end > map->first && mbi_limit_committed() >= SMALL_PROCESS_BYTES) {
+        (void)mbi_free_map_cover(map, slots < map->slots_max ? slots : map->slots_max);
     }
 }
 

@@ -21,28 +21,28 @@ size_t mbi_pool_resident_bytes(struct pool *pool)
            + mbi_os_resident_bytes(wide.first, (size_t)(wide.mapped_end - wide.first));
 }
 
-size_t mbi_pool_carved_locked(struct pool *pool, const struct sorted *sorted)
+size_t mbi_pool_carved_locked(struct pool *pool, const struct free_map *map)
 {
-    if (sorted == pool_carved_span(pool)) {
-        return (size_t)(pool->carve_next - sorted->first) / pool->slot_bytes;
+    if (map == pool_carved_span(pool)) {
+        return (size_t)(pool->carve_next - map->first) / pool->slot_bytes;
     }
-    return pool->wide ? sorted->slots_max : 0;
+    return pool->wide ? map->slots_max : 0;
 }
 
 enum pool_location mbi_pool_locate(struct pool *pool, const void *address, size_t *into)
 {
     size_t in_dense = (size_t)((uintptr_t)address - (uintptr_t)pool->space.dense);
     bool is_dense = in_dense < slot_space_dense_units(&pool->space) * SIZE_STEP_BYTES;
-    const struct sorted *sorted = is_dense ? &pool->dense_sorted : &pool->wide_sorted;
+    const struct free_map *map = is_dense ? &pool->dense_map : &pool->wide_map;
     if (!mbi_lock_acquire(pool_lock_name(pool))) {
         return POOL_NOT_MAPPED; /* not known: another thread forks */
     }
-    size_t carved = mbi_pool_carved_locked(pool, sorted);
+    size_t carved = mbi_pool_carved_locked(pool, map);
     bool mapped = extent_has(&pool->dense_extent, address)
                   || extent_has(&pool->wide_extent, address);
     mbi_lock_release(pool_lock_name(pool));
     /* The colour is before the first slot: then the difference is huge. */
-    size_t offset = (size_t)((uintptr_t)address - (uintptr_t)sorted->first);
+    size_t offset = (size_t)((uintptr_t)address - (uintptr_t)map->first);
     if (offset >= carved * pool->slot_bytes) {
         return mapped ? POOL_NOT_CARVED : POOL_NOT_MAPPED;
     }
@@ -64,32 +64,32 @@ MBI_COLD void mbi_slot_space_corrupted(const struct slot_space *space, uint64_t 
 }
 
 /* In pieces, so that nobody waits long for the lock. */
-static void count_occupancy(struct pool *pool, const struct sorted *sorted,
+static void count_occupancy(struct pool *pool, const struct free_map *map,
                             uint64_t bins[OCCUPANCY_BINS])
 {
-    enum { BLOCKS_AT_ONCE = 1024 };
+    enum { TILES_AT_ONCE = 1024 };
     size_t begin = 0;
-    size_t blocks;
+    size_t tiles;
     do {
         if (!mbi_lock_acquire(pool_lock_name(pool))) {
-            return; /* a fork is under way: these blocks are in no bin */
+            return; /* a fork is under way: these tiles are in no bin */
         }
-        size_t carved = mbi_pool_carved_locked(pool, sorted);
-        blocks = mbi_sorted_blocks(sorted, carved);
-        size_t end = blocks - begin > BLOCKS_AT_ONCE ? begin + BLOCKS_AT_ONCE : blocks;
-        mbi_sorted_count_occupancy(sorted, carved, begin, end, bins);
+        size_t carved = mbi_pool_carved_locked(pool, map);
+        tiles = mbi_free_map_tiles(map, carved);
+        size_t end = tiles - begin > TILES_AT_ONCE ? begin + TILES_AT_ONCE : tiles;
+        mbi_free_map_count_occupancy(map, carved, begin, end, bins);
         mbi_lock_release(pool_lock_name(pool));
         begin = end;
-    } while (begin < blocks);
+    } while (begin < tiles);
 }
 
 void mbi_pool_count_occupancy(struct pool *pool, uint64_t bins[OCCUPANCY_BINS])
 {
     if (pool->space.dense != NULL) {
-        count_occupancy(pool, &pool->dense_sorted, bins);
+        count_occupancy(pool, &pool->dense_map, bins);
     }
     if (pool->space.wide != NULL) {
-        count_occupancy(pool, &pool->wide_sorted, bins);
+        count_occupancy(pool, &pool->wide_map, bins);
     }
 }
 
@@ -157,8 +157,8 @@ size_t mbi_pool_check(struct pool *pool)
         || counter_read(&pool->loose_rounds) != chain_rounds(pool->loose)) {
         return SIZE_MAX;
     }
-    size_t sorted_slots = pool->dense_sorted.slots + pool->wide_sorted.slots;
-    if (!mbi_sorted_check(&pool->dense_sorted) || !mbi_sorted_check(&pool->wide_sorted)
+    size_t sorted_slots = pool->dense_map.slots + pool->wide_map.slots;
+    if (!mbi_free_map_check(&pool->dense_map) || !mbi_free_map_check(&pool->wide_map)
         || counter_read(&pool->sorted_slots) != sorted_slots) {
         return SIZE_MAX;
     }

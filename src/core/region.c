@@ -40,7 +40,7 @@ static size_t layout_bytes(struct layout layout)
     return (layout_dense_span_bytes(layout) + layout_wide_span_bytes(layout)) * SIZE_CLASS_COUNT;
 }
 
-/* A map has two halves, for bits and for blocks: of its span a 64th is enough for both. */
+/* A map has two halves, for bits and for tiles: of its span a 64th is enough for both. */
 static size_t map_bytes(size_t span_bytes)
 {
     size_t bytes = span_bytes / REGION_MAP_PER_SPAN;

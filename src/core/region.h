@@ -191,7 +191,7 @@ static inline bool extent_has(const struct extent *extent, const void *address)
  */
 bool mbi_extent_grow(struct extent *extent, const char *wanted_end, bool ahead);
 
-/* Nothing mapped yet of the memory for the map (core/sorted.h) of one of the class's spans. */
+/* Nothing mapped yet of the memory for the map (core/free_map.h) of one of the class's spans. */
 enum { REGION_MAP_BYTES_MIN = 128 << 10, REGION_MAP_PER_SPAN = 32 /* a 32nd of the span */ };
 char *mbi_region_map(size_t class, bool of_wide, size_t *bytes);
 

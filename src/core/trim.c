@@ -101,19 +101,19 @@ static void sort_locked(struct pool *pool, const uint32_t *begin, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         struct slot *slot = slot_space_slot(&pool->space, begin[i]);
-        struct sorted *sorted = begin[i] < slot_space_dense_units(&pool->space)
-                                    ? &pool->dense_sorted
-                                    : &pool->wide_sorted;
-        mbi_sorted_add(sorted, sorted_index(sorted, slot));
+        struct free_map *map = begin[i] < slot_space_dense_units(&pool->space)
+                                    ? &pool->dense_map
+                                    : &pool->wide_map;
+        mbi_free_map_add(map, free_map_index(map, slot));
     }
     counter_add(&pool->sorted_slots, count);
 }
 
 static bool cover_locked(struct pool *pool)
 {
-    return mbi_sorted_cover(&pool->dense_sorted, mbi_pool_carved_locked(pool, &pool->dense_sorted))
-           && mbi_sorted_cover(&pool->wide_sorted,
-                               mbi_pool_carved_locked(pool, &pool->wide_sorted));
+    return mbi_free_map_cover(&pool->dense_map, mbi_pool_carved_locked(pool, &pool->dense_map))
+           && mbi_free_map_cover(&pool->wide_map,
+                               mbi_pool_carved_locked(pool, &pool->wide_map));
 }
 
 size_t mbi_trim_sort(struct pool *pool, size_t slots_max)
@@ -146,20 +146,20 @@ size_t mbi_trim_sort(struct pool *pool, size_t slots_max)
  */
 static void complete_last_page_locked(struct pool *pool)
 {
-    struct sorted *sorted = pool_carved_span(pool);
-    size_t carved = sorted->slots != 0 ? mbi_pool_carved_locked(pool, sorted) : 0;
-    size_t touched = (size_t)(pool->touched_end - sorted->first);
-    size_t missing = carved != 0 ? mbi_sorted_page_rest(sorted, carved, touched) : 0;
+    struct free_map *map = pool_carved_span(pool);
+    size_t carved = map->slots != 0 ? mbi_pool_carved_locked(pool, map) : 0;
+    size_t touched = (size_t)(pool->touched_end - map->first);
+    size_t missing = carved != 0 ? mbi_free_map_page_rest(map, carved, touched) : 0;
     if (missing == 0) {
         return;
     }
     size_t end = round_up(carved + missing, size_class_line_rounds(pool->class));
-    if (end > sorted->slots_max || !mbi_sorted_cover(sorted, end)) {
+    if (end > map->slots_max || !mbi_free_map_cover(map, end)) {
         return;
     }
     struct slot_run run = mbi_pool_carve_locked(pool, end - carved);
     for (size_t i = 0; i < run.rounds; i++) {
-        mbi_sorted_add(sorted, carved + i);
+        mbi_free_map_add(map, carved + i);
     }
     counter_add(&pool->sorted_slots, run.rounds);
 }
@@ -173,15 +173,15 @@ struct pages_gone {
  * Gives the pages back: all at once, or, as the kernel refuses that where a page of them is locked
  * in memory, one by one. Nobody else uses them meanwhile; no lock.
  */
-static size_t release_pages(const struct sorted *sorted, struct page_run run,
+static size_t release_pages(const struct free_map *map, struct page_run run,
                             struct pages_gone *gone)
 {
-    char *start = sorted->first + run.begin * sorted->page_bytes;
+    char *start = map->first + run.begin * map->page_bytes;
     size_t pages = run.end - run.begin;
-    bool all = mbi_os_release(start, pages * sorted->page_bytes);
+    bool all = mbi_os_release(start, pages * map->page_bytes);
     size_t released = 0;
     for (size_t i = 0; i < pages; i++) {
-        if (all || mbi_os_release(start + i * sorted->page_bytes, sorted->page_bytes)) {
+        if (all || mbi_os_release(start + i * map->page_bytes, map->page_bytes)) {
             gone->bits[i / 64] |= (uint64_t)1 << i % 64;
             released++;
         }
@@ -190,13 +190,13 @@ static size_t release_pages(const struct sorted *sorted, struct page_run run,
 }
 
 /* The next run; how many pages were tried, 0 when there is none. Adds what went to *bytes_gone. */
-static size_t release_run(struct pool *pool, struct sorted *sorted, size_t *blocks_max,
+static size_t release_run(struct pool *pool, struct free_map *map, size_t *tiles_max,
                           size_t pages_max, size_t *bytes_gone)
 {
     struct page_run run = { .begin = 0, .end = 0 };
     if (mbi_pool_lock(pool)) {
         complete_last_page_locked(pool);
-        run = mbi_sorted_begin_release(sorted, blocks_max, pages_max);
+        run = mbi_free_map_begin_release(map, tiles_max, pages_max);
         mbi_pool_unlock(pool);
     }
     size_t tried = run.end - run.begin;
@@ -204,15 +204,15 @@ static size_t release_run(struct pool *pool, struct sorted *sorted, size_t *bloc
         return 0;
     }
     struct pages_gone gone = { { 0 } };
-    size_t pages = release_pages(sorted, run, &gone);
-    size_t bytes = pages * sorted->page_bytes;
+    size_t pages = release_pages(map, run, &gone);
+    size_t bytes = pages * map->page_bytes;
 
     (void)mbi_pool_lock(pool); /* not refused, as above */
-    mbi_sorted_end_release(sorted, run);
-    sorted->refused |= pages != tried;
+    mbi_free_map_end_release(map, run);
+    map->refused |= pages != tried;
     for (size_t i = 0; i < tried; i++) {
         if ((gone.bits[i / 64] >> i % 64 & 1U) != 0) {
-            mbi_sorted_note_released(sorted, run.begin + i);
+            mbi_free_map_note_released(map, run.begin + i);
         }
     }
     counter_add(&pool->committed_bytes, -(uint64_t)bytes);
@@ -224,18 +224,18 @@ static size_t release_run(struct pool *pool, struct sorted *sorted, size_t *bloc
     return tried;
 }
 
-bool mbi_trim_release(struct pool *pool, size_t *blocks_max, size_t *pages_max, size_t *bytes)
+bool mbi_trim_release(struct pool *pool, size_t *tiles_max, size_t *pages_max, size_t *bytes)
 {
-    struct sorted *spans[] = { &pool->dense_sorted, &pool->wide_sorted };
+    struct free_map *spans[] = { &pool->dense_map, &pool->wide_map };
     assert(*pages_max <= TRIM_PAGES_MAX);
     for (size_t i = 0; i < 2; i++) {
         size_t tried = 1;
-        while (tried != 0 && *blocks_max != 0 && *pages_max != 0) {
-            tried = release_run(pool, spans[i], blocks_max, *pages_max, bytes);
+        while (tried != 0 && *tiles_max != 0 && *pages_max != 0) {
+            tried = release_run(pool, spans[i], tiles_max, *pages_max, bytes);
             *pages_max -= tried;
         }
     }
-    return *blocks_max == 0 || *pages_max == 0;
+    return *tiles_max == 0 || *pages_max == 0;
 }
 
 enum { AGES = 3 }; /* surplus, aged, central */
@@ -274,13 +274,13 @@ static size_t release_all(struct pool *pool, size_t bytes_max)
     size_t bytes = 0;
     bool more = true;
     while (more && bytes_max - bytes >= page_bytes) {
-        size_t blocks_max = TRIM_BLOCKS_MAX;
+        size_t tiles_max = TRIM_TILES_MAX;
         if (!mbi_trim_lock()) {
             break;
         }
         size_t pages_max = (bytes_max - bytes) / page_bytes;
         pages_max = pages_max < TRIM_PAGES_MAX ? pages_max : TRIM_PAGES_MAX;
-        more = mbi_trim_release(pool, &blocks_max, &pages_max, &bytes);
+        more = mbi_trim_release(pool, &tiles_max, &pages_max, &bytes);
         mbi_trim_unlock();
     }
     return bytes;
@@ -290,8 +290,8 @@ static size_t release_all(struct pool *pool, size_t bytes_max)
 static void retry_refused(struct pool *pool)
 {
     if (mbi_pool_lock(pool)) {
-        mbi_sorted_retry_refused(&pool->dense_sorted);
-        mbi_sorted_retry_refused(&pool->wide_sorted);
+        mbi_free_map_retry_refused(&pool->dense_map);
+        mbi_free_map_retry_refused(&pool->wide_map);
         mbi_pool_unlock(pool);
     }
 }
@@ -345,11 +345,11 @@ static bool sort_some(struct pool *pool, struct trim_turn *turn)
     return false;
 }
 
-bool mbi_trim_pending(struct trim_turn *turn, size_t *bytes)
+bool mbi_trim_step_turn(struct trim_turn *turn, size_t *bytes)
 {
     while (turn->class < SIZE_CLASS_COUNT) {
         struct pool *pool = &mbi_pools[turn->class];
-        size_t blocks_max = TRIM_BLOCKS_MAX;
+        size_t tiles_max = TRIM_TILES_MAX;
         size_t pages_max = TRIM_PAGES_MAX;
         size_t before = *bytes;
         bool more = false;
@@ -357,7 +357,7 @@ bool mbi_trim_pending(struct trim_turn *turn, size_t *bytes)
             if (!mbi_trim_lock()) {
                 return false; /* another thread forks */
             }
-            more = mbi_trim_release(pool, &blocks_max, &pages_max, bytes);
+            more = mbi_trim_release(pool, &tiles_max, &pages_max, bytes);
             more = *bytes != before || sort_some(pool, turn) || more;
             mbi_trim_unlock();
         }

@@ -123,7 +123,7 @@ Test(trim, a_locked_page_keeps_only_itself)
     check_accounting(0);
 }
 
-/* As khugepaged and mlockall do it; no block is free as a whole, so that none is sealed. */
+/* As khugepaged and mlockall do it; no tile is free as a whole, so that none is sealed. */
 Test(trim, pages_that_came_back_without_us_go_again)
 {
     enum { KEPT_EVERY = 512 };
@@ -187,7 +187,7 @@ Test(trim, sizes_that_are_hardly_used_keep_little_of_a_small_limit)
     use_all_sizes_and_then_one(4 << 20);
 }
 
-Test(trim, says_how_full_blocks_are)
+Test(trim, says_how_full_tiles_are)
 {
     allocate(64);
     static struct mb_stats stats;
