@@ -55,7 +55,7 @@ MBI_HOT_INLINE void *api_alloc_large(size_t size)
     if (MBI_UNLIKELY(size == 0 || !cache->active || thread_cache_looks_around(cache))) {
         return mbi_api_alloc_rare(size);
     }
-    counter_add(&cache->large_allocs, 1);
+    counter_add(&cache->counts.large_allocs, 1);
     return mbi_large_alloc(size);
 }
 
@@ -65,7 +65,7 @@ MBI_HOT_INLINE void api_free_foreign(struct thread_cache *cache, void *pointer, 
         mbi_api_free_rare(pointer, size);
         return;
     }
-    counter_add(&cache->large_frees, 1);
+    counter_add(&cache->counts.large_frees, 1);
     mbi_large_free(pointer);
 }
 

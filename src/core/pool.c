@@ -333,14 +333,11 @@ bool mbi_pool_return_loose(struct pool *pool, uint64_t chain)
 
 void mbi_pool_fold_counts(struct pool *pool, const struct transfer_counts *counts)
 {
-    struct transfer_counts *departed = &pool->departed;
     if (!mbi_pool_lock(pool)) {
         assert(false); /* who has the registry's lock is not refused */
         return;
     }
-    counter_add(&departed->refills, counter_read(&counts->refills));
-    counter_add(&departed->flushes, counter_read(&counts->flushes));
-    counter_add(&departed->cas_retries, counter_read(&counts->cas_retries));
+    transfer_counts_add(&pool->departed, counts);
     mbi_pool_unlock(pool);
 }
 

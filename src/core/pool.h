@@ -26,24 +26,11 @@
 #define MEMORYBUCKET_CORE_POOL_H
 
 #include "core/batch_stack.h"
+#include "core/counters.h"
 #include "core/free_map.h"
 #include "core/lock.h"
 
 _Static_assert(LOCK_HANDLER == LOCK_POOLS + SIZE_CLASS_COUNT, "a lock for each pool");
-
-/* Transfers between threads and the centre, one record per thread cache and pool. */
-struct transfer_counts {
-    _Atomic uint64_t refills; /* batches popped */
-    _Atomic uint64_t flushes; /* batches pushed */
-    _Atomic uint64_t cas_retries;
-};
-
-static inline void transfer_counts_clear(struct transfer_counts *counts)
-{
-    counter_clear(&counts->refills);
-    counter_clear(&counts->flushes);
-    counter_clear(&counts->cas_retries);
-}
 
 /*
  * The central free list is one stack of batches for each of the process's processors, up to
@@ -87,13 +74,10 @@ struct pool {
     uint32_t surplus[CENTRAL_STACKS];
     struct free_map dense_map;
     struct free_map wide_map;
-    _Atomic uint64_t sorted_slots;
-    _Atomic uint64_t released_bytes;
-    _Atomic uint64_t loose_rounds;
-    _Atomic uint64_t carved;   /* slots */
-    _Atomic uint64_t orphaned; /* slots lost in other threads' caches by a fork */
-    _Atomic uint64_t committed_bytes; /* and not released */
-    _Atomic uint64_t mutex_acquisitions;
+    _Atomic uint64_t carved; /* slots */
+    POOL_SLOT_COUNTERS(POOL_SLOT_FIELD)
+    POOL_BYTE_COUNTERS(COUNTER_FIELD)
+    POOL_EVENT_COUNTERS(COUNTER_FIELD)
     /*
      * What threads gave back in other chains than batches, less the slots of batches that were made
      * of loose ones. So threads gave back `rounds` slots for each flush, and these. It may be below

@@ -109,7 +109,7 @@ rung() {
     case $1 in
     memorybucket/*) echo 0 ;;
     core/base.*) echo 1 ;;
-    core/centre.* | core/chain.* | core/limit.* | core/lock.* | core/os.* | core/tile_index.h | core/large.h | core/probes.h) echo 2 ;;
+    core/centre.* | core/chain.* | core/counters.h | core/limit.* | core/lock.* | core/os.* | core/tile_index.h | core/large.h | core/probes.h) echo 2 ;;
     core/cgroup.* | core/processors.* | core/size_class.*) echo 3 ;;
     core/region.h | core/free_map.* | core/free_map_*) echo 4 ;;
     core/config.*) echo 5 ;;
