@@ -180,7 +180,7 @@ MBI_COLD void *mbi_api_realloc_slow(void *old, size_t size, enum class_rule rule
     start_thread();
     if (checked_is_on()) {
         size_t standard = size != 0 || rule == CLASS_ABI_ALIGNED ? ABI_ALIGNMENT_BYTES
-                                                                 : SIZE_STEP_BYTES;
+                                                                 : SLOT_UNIT_BYTES;
         return mbi_check_realloc(old, size, size_is_small(size)
                                                 ? api_alignment_of_small(size, rule)
                                                 : standard);
@@ -277,7 +277,7 @@ void *mbi_api_aligned_alloc(size_t alignment, size_t size)
 {
     start_thread();
     if (checked_is_on()) {
-        return mbi_check_alloc(size, alignment > SIZE_STEP_BYTES ? alignment : SIZE_STEP_BYTES);
+        return mbi_check_alloc(size, alignment > SLOT_UNIT_BYTES ? alignment : SLOT_UNIT_BYTES);
     }
     size_t class = size_class_of_aligned(alignment, size);
     if (class == SIZE_CLASS_COUNT) {

@@ -151,7 +151,7 @@ static inline void *api_move(void *old, size_t old_bytes, size_t size, enum clas
 /* How an object of 1 to 512 bytes is aligned: to 8 or 16. */
 static inline size_t api_alignment_of_small(size_t size, enum class_rule rule)
 {
-    return size_class_promised_alignment_bytes(api_class_offset_of(size, rule) / SIZE_STEP_BYTES);
+    return size_class_promised_alignment_bytes(size_class_from_offset(api_class_offset_of(size, rule)));
 }
 
 /* An object stays where it is while it fits, is aligned, and uses more than half of its slot. */
@@ -159,7 +159,7 @@ static inline void *api_realloc_slot(void *old, size_t class, size_t size, enum 
 {
     size_t slot_bytes = size_class_slot_bytes(class);
     bool stays =
-        size_is_small(size) && api_class_offset_of(size, rule) == class * SIZE_STEP_BYTES;
+        size_is_small(size) && api_class_offset_of(size, rule) == size_class_to_offset(class);
     bool fits = size <= slot_bytes && size > slot_bytes / 2;
     if (stays || (fits && slot_bytes % api_alignment_of_small(size, rule) == 0)) {
         return old;

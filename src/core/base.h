@@ -60,6 +60,12 @@ MBI_HOT_INLINE void counter_add(_Atomic uint64_t *counter, uint64_t amount)
     atomic_store_explicit(counter, old + amount, memory_order_relaxed); /* [COUNT] */
 }
 
+static inline void counter_subtract(_Atomic uint64_t *counter, uint64_t amount)
+{
+    uint64_t old = atomic_load_explicit(counter, memory_order_relaxed); /* [COUNT] */
+    atomic_store_explicit(counter, old - amount, memory_order_relaxed); /* [COUNT] */
+}
+
 /* The same for flags: what they ask for is found by whoever sees them. */
 MBI_HOT_INLINE bool flag_is_set(const _Atomic bool *flag)
 {

@@ -61,9 +61,9 @@ static void turn_window(uint64_t now_ns)
     pools_set_pending(false); /* first: a push from now on shall be seen */
     for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
         struct pool *pool = &mbi_pools[class];
-        any |= mbi_trim_age(pool, true);
+        any |= mbi_pool_age(pool, true);
         if (decay.window_ns == 0) {
-            (void)mbi_trim_age(pool, true); /* at once */
+            (void)mbi_pool_age(pool, true); /* at once */
         }
         slots += counter_read(&pool->carved) - counter_read(&pool->sorted_slots);
     }

@@ -96,7 +96,7 @@ static void count_sorted(void)
     for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
         const struct pool *pool = &mbi_pools[class];
         slots_bytes += counter_read(&pool->sorted_slots) * pool->slot_bytes;
-        state.sorted_bytes += mbi_trim_sorted_bytes(pool);
+        state.sorted_bytes += mbi_pool_sorted_bytes(pool);
     }
     if (slots_bytes < state.sorted_slots_bytes) {
         size_t taken = state.sorted_slots_bytes - slots_bytes;
@@ -151,7 +151,7 @@ static bool work_on_pool(struct allowance *left)
     }
     if (state.ages_left != 0 && pool_is_worth(pool)) {
         state.ages_left--;
-        (void)mbi_trim_age(pool, state.pass == PASS_ALL);
+        (void)mbi_pool_age(pool, state.pass == PASS_ALL);
         return true;
     }
     size_t bytes = 0;

@@ -13,7 +13,7 @@ void mbi_free_map_init(struct free_map *map, char *first, size_t slot_bytes, siz
         .slot_bytes = slot_bytes,
         .slots_max = slots_max,
         .page_bytes = page_bytes < TILE_BYTES ? page_bytes : TILE_BYTES,
-        .reciprocal = UINT64_MAX / (slot_bytes / SIZE_STEP_BYTES) + 1,
+        .reciprocal = UINT64_MAX / (slot_bytes / SLOT_UNIT_BYTES) + 1,
     };
 }
 

@@ -4,8 +4,10 @@
  * Ladder: above region and batch_stack. Callers: the thread caches; statistics.
  *
  *   span   | colour | carved ......... | committed, not carved | mapped, not committed | ....... |
- *          ^span    ^first slot        ^carve_next             ^commit_end             ^mapped_end
- *                                                                                       carve_end^
+ *          ^start   ^map.first         ^carve_next             ^commit_end       ^extent.mapped_end
+ *
+ * Fresh slots come from one span until it is used up, and then from the next: the spans before it
+ * are carved to their ends, and nothing is carved of those behind it.
  *
  * For every pool, at rest:
  *   carved = live + in magazines + in the centre + loose + sorted + orphaned + quarantined
@@ -42,9 +44,23 @@ _Static_assert(LOCK_HANDLER == LOCK_POOLS + SIZE_CLASS_COUNT, "a lock for each p
 enum { CENTRAL_STACKS = 8 };
 _Static_assert((CENTRAL_STACKS & (CENTRAL_STACKS - 1)) == 0, "chosen by a mask");
 
+/* One span of a pool. All of it is under the pool's lock. */
+struct span {
+    struct free_map map;  /* where its slots are, and those that are sorted */
+    struct extent extent; /* what of it is mapped */
+    char *carve_next;
+    char *touched_end; /* what was carved for use ends here; the rest only to fill a page up */
+    char *commit_end;
+};
+
+static inline size_t span_carved_slots(const struct span *span)
+{
+    return (size_t)(span->carve_next - span->map.first) / span->map.slot_bytes;
+}
+
 /* What is shared of one size class. */
 struct pool {
-    /* Constant once the library is initialised, but for space.carved_end, of whoever carves. */
+    /* Constant once the library is initialised, but for space.carved_end, which carving moves. */
     _Alignas(ISOLATION_BYTES) struct slot_space space;
     size_t slot_bytes;
     uint32_t rounds; /* per magazine and batch */
@@ -57,23 +73,16 @@ struct pool {
     struct batch_stack *central; /* CENTRAL_STACKS of them: any thread, by atomic operations */
 
     /*
-     * Written under the pool's lock (core/lock.h), by whoever carves, leaves loose slots or exits;
-     * the atomic ones are read without. In lines of its own: refills elsewhere read only the
-     * constants above.
+     * Written under the pool's lock (core/lock.h): by carving, trim, and threads that leave loose
+     * slots or exit. The atomic ones are read without. In lines of its own: refills elsewhere read
+     * only the constants above.
      */
-    _Alignas(ISOLATION_BYTES) char *carve_next;
-    char *touched_end; /* what was carved for use ends here; the rest only to fill a page up */
-    char *commit_end;
-    char *carve_end; /* end of the last whole slot of the tier in use */
-    struct extent dense_extent;
-    struct extent wide_extent;
-    bool wide;       /* carving from the wide span */
-    uint64_t loose;  /* a chain, shorter than a batch */
+    _Alignas(ISOLATION_BYTES) struct span spans[SPAN_COUNT];
+    enum span_name carving; /* the span that fresh slots are carved from */
+    uint64_t loose;         /* a chain, shorter than a batch */
     /* Lists of batches, from one central stack each: their first slots' numbers. */
     uint32_t aged[CENTRAL_STACKS];
     uint32_t surplus[CENTRAL_STACKS];
-    struct free_map dense_map;
-    struct free_map wide_map;
     _Atomic uint64_t carved; /* slots */
     POOL_SLOT_COUNTERS(POOL_SLOT_FIELD)
     POOL_BYTE_COUNTERS(COUNTER_FIELD)
@@ -251,6 +260,9 @@ bool mbi_pool_lock(struct pool *pool);
 void mbi_pool_unlock(struct pool *pool);
 struct slot_run mbi_pool_carve_locked(struct pool *pool, size_t rounds_wanted);
 
+/* The same for a thread's own use; a span that is found to end early is left for the next. */
+struct slot_run mbi_pool_carve_for_use_locked(struct pool *pool, size_t rounds_wanted);
+
 /*
  * Where somebody else's memory lies in the span that is carved, and none of ours can be mapped, the
  * span ends with the last whole slot before. True when that is news: then carve may find some.
@@ -265,19 +277,17 @@ static inline unsigned pool_lock_name(const struct pool *pool)
     return LOCK_POOLS + (unsigned)pool->class;
 }
 
-/* The span that fresh slots are carved from. Under the lock. */
-static inline struct free_map *pool_carved_span(struct pool *pool)
+/* Under the lock. */
+static inline struct span *pool_carved_span(struct pool *pool)
 {
-    return pool->wide ? &pool->wide_map : &pool->dense_map;
+    return &pool->spans[pool->carving];
 }
 
-static inline struct extent *pool_carved_extent(struct pool *pool)
+/* The span of a slot's number, and of an address in one of them. */
+static inline struct span *pool_span_of(struct pool *pool, uint64_t number)
 {
-    return pool->wide ? &pool->wide_extent : &pool->dense_extent;
+    return &pool->spans[slot_space_span(&pool->space, &number)];
 }
-
-/* Slots carved from one of the pool's spans. Under the lock. */
-size_t mbi_pool_carved_locked(struct pool *pool, const struct free_map *map);
 
 /*
  * Where an address in one of the pool's spans lies; in *into how far into its slot. What the pool

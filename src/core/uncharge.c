@@ -89,15 +89,15 @@ static size_t for_all_spans(const struct seal_rule *rule, size_t bytes_wanted)
     size_t bytes = 0;
     for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
         struct pool *pool = &mbi_pools[class];
-        struct free_map *spans[] = { &pool->dense_map, &pool->wide_map };
-        for (size_t i = 0; i < 2 && counter_read(&pool->released_bytes) != 0; i++) {
+        for (size_t i = 0; i < SPAN_COUNT && counter_read(&pool->released_bytes) != 0; i++) {
             size_t from = 0;
             while (from != SIZE_MAX && bytes < bytes_wanted) {
                 if (!mbi_trim_lock()) {
                     return bytes; /* another thread forks */
                 }
-                bytes += rule != NULL ? seal(pool, spans[i], &from, rule)
-                                      : give_back_again(pool, spans[i], &from);
+                struct free_map *map = &pool->spans[i].map;
+                bytes += rule != NULL ? seal(pool, map, &from, rule)
+                                      : give_back_again(pool, map, &from);
                 mbi_trim_unlock();
             }
         }

@@ -66,7 +66,7 @@ void mbi_thread_cache_init(struct thread_cache *cache)
         cache->obtained[class] = 0;
         cache->capacity[class] = 0;
     }
-    cache->dense_base = region_dense_base();
+    cache->dense_base = region_base(SPAN_DENSE);
     cache->extra_bytes = 0;
     cache->used_bytes = 0;
     cache->taken_bytes = 0;
@@ -357,8 +357,8 @@ MBI_COLD void mbi_thread_cache_refuse(const struct pool *pool, const void *point
 {
     uint32_t unit = slot_space_unit(&pool->space, slot_space_number(&pool->space, pointer));
     mbi_message("invalid free: %p lies %zu bytes into an object of pool %u (%zu bytes)", pointer,
-                (size_t)unit * SIZE_STEP_BYTES % pool->slot_bytes
-                    + (uintptr_t)pointer % SIZE_STEP_BYTES,
+                (size_t)unit * SLOT_UNIT_BYTES % pool->slot_bytes
+                    + (uintptr_t)pointer % SLOT_UNIT_BYTES,
                 pool->class, pool->slot_bytes);
     abort();
 }

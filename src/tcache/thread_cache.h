@@ -180,11 +180,11 @@ void mbi_thread_cache_ask(struct thread_cache *cache);
 /* Slots of a class in this cache, exact when its owner is at rest. */
 size_t mbi_thread_cache_rounds(const struct thread_cache *cache, size_t class);
 
-/* A class's magazine, from its offset in tables of 8 bytes a class (core/size_class.h). */
+/* A class's magazine, from its offset (core/size_class.h). */
 MBI_HOT_INLINE struct magazine *thread_cache_loaded_at(struct thread_cache *cache, size_t offset)
 {
     return (struct magazine *)(void *)((char *)cache->loaded
-                                       + offset * (sizeof(struct magazine) / SIZE_STEP_BYTES));
+                                       + size_class_scale_offset(offset, sizeof(struct magazine)));
 }
 
 MBI_HOT_INLINE void *thread_cache_alloc_at(size_t offset, size_t size_bytes)
@@ -196,7 +196,7 @@ MBI_HOT_INLINE void *thread_cache_alloc_at(size_t offset, size_t size_bytes)
 
 MBI_HOT_INLINE void *thread_cache_alloc(size_t class, size_t size_bytes)
 {
-    return thread_cache_alloc_at(class * SIZE_STEP_BYTES, size_bytes);
+    return thread_cache_alloc_at(size_class_to_offset(class), size_bytes);
 }
 
 MBI_HOT_INLINE void thread_cache_free(struct thread_cache *cache, void *pointer, size_t class,

@@ -114,7 +114,7 @@ rung() {
     core/region.h | core/free_map.* | core/free_map_*) echo 4 ;;
     core/config.*) echo 5 ;;
     core/region.c | core/batch_stack.* | core/copies.*) echo 6 ;;
-    core/pool.* | core/pool_carve.c | core/pool_walk.c) echo 7 ;;
+    core/pool.* | core/pool_*) echo 7 ;;
     core/trim.*) echo 8 ;;
     core/decay.* | core/excess.* | core/uncharge.*) echo 9 ;;
     tcache/background.* | tcache/budget.* | tcache/magazine.* | tcache/previous.*) echo 10 ;;

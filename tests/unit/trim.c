@@ -269,12 +269,12 @@ Test(trim, a_working_set_stays)
     mbi_config.decay_ms = -1; /* from here on by hand */
     free_every(1, 0);
     mbi_trim_lock();
-    cr_assert(mbi_trim_age(pool, true));
+    cr_assert(mbi_pool_age(pool, true));
     mbi_trim_unlock();
     allocate(64); /* all of it is used again */
     free_every(1, 0);
     mbi_trim_lock();
-    (void)mbi_trim_age(pool, true);
+    (void)mbi_pool_age(pool, true);
     size_t sorted = mbi_trim_sort(pool, TRIM_SLOTS_MAX);
     mbi_trim_unlock();
     cr_assert_leq(sorted, 2 * pool->rounds, "%zu slots became surplus", sorted);
