@@ -52,7 +52,7 @@ __attribute__((constructor(101))) static void api_come_up(int argc, char **argv,
     (void)argc;
     (void)argv;
     mbi_fork_register();
-    mbi_thread_exit_look_around();
+    mbi_thread_exit_find_namespace();
     static const struct copy_calls own = { own_free, own_realloc, own_usable_bytes,
                                            mbi_check_holds };
     mbi_copies_init(&own);
@@ -111,7 +111,7 @@ int mb_init(void)
 static void start_thread(void)
 {
     int saved_errno = errno;
-    (void)mbi_thread_cache_own();
+    (void)mbi_thread_cache_ensure();
     errno = saved_errno;
 }
 
@@ -124,7 +124,7 @@ MBI_COLD void *mbi_api_alloc_slow(size_t size)
     if (checked_is_on()) {
         return mbi_check_alloc(size, ABI_ALIGNMENT_BYTES);
     }
-    mbi_thread_cache_count_large(1, 0);
+    mbi_thread_cache_begin_large_alloc();
     return mbi_large_alloc(size);
 }
 
@@ -134,7 +134,7 @@ void *mbi_api_calloc_large(size_t count, size_t size)
     if (checked_is_on()) {
         return mbi_check_calloc_large(count, size);
     }
-    mbi_thread_cache_count_large(1, 0);
+    mbi_thread_cache_begin_large_alloc();
     return mbi_large_calloc(count, size);
 }
 
@@ -150,7 +150,7 @@ MBI_COLD void mbi_api_free_slow(void *pointer, size_t size)
         thread_cache_free(mbi_thread_cache, pointer, class, size);
     } else if (pointer != NULL) {
         int saved_errno = errno; /* in the drop-in this may come to dlsym */
-        mbi_thread_cache_count_large(0, 1);
+        mbi_thread_cache_count_large_free();
         mbi_large_free(pointer);
         errno = saved_errno;
     }
@@ -166,7 +166,7 @@ static void *move_from_system(void *old, size_t size, enum class_rule rule)
         return api_stay(old, old_bytes, size, saved_errno);
     }
     memcpy(pointer, old, size < old_bytes ? size : old_bytes);
-    mbi_thread_cache_count_large(0, 1);
+    mbi_thread_cache_count_large_free();
     mbi_large_free(old);
     return pointer;
 }
@@ -281,7 +281,7 @@ void *mbi_api_aligned_alloc(size_t alignment, size_t size)
     }
     size_t class = size_class_of_aligned(alignment, size);
     if (class == SIZE_CLASS_COUNT) {
-        mbi_thread_cache_count_large(1, 0);
+        mbi_thread_cache_begin_large_alloc();
         return mbi_large_aligned_alloc(alignment, size);
     }
     int saved_errno = errno;

@@ -8,11 +8,11 @@
 #ifndef MEMORYBUCKET_API_H
 #define MEMORYBUCKET_API_H
 
+#include "check/check.h"
 #include "core/copies.h"
 #include "core/large.h"
 #include "core/os.h"
 #include "core/region.h"
-#include "tcache/checked.h"
 #include "tcache/registry.h"
 #include "tcache/startup.h"
 #include "tcache/thread_cache.h"
@@ -52,7 +52,7 @@ size_t mbi_api_usable_bytes_slow(const void *pointer);
 MBI_HOT_INLINE void *api_alloc_large(size_t size)
 {
     struct thread_cache *cache = mbi_thread_cache;
-    if (MBI_UNLIKELY(size == 0 || !cache->active || thread_cache_looks_around(cache))) {
+    if (MBI_UNLIKELY(size == 0 || !cache->active || thread_cache_is_decay_turn(cache))) {
         return mbi_api_alloc_slow(size);
     }
     counter_add(&cache->counts.large_allocs, 1);

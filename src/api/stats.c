@@ -6,11 +6,11 @@
  */
 #include "api/stats.h"
 
+#include "check/check.h"
 #include "core/decay.h"
 #include "core/limit.h"
 #include "core/region.h"
 #include "tcache/budget.h"
-#include "tcache/checked.h"
 #include "tcache/registry.h"
 #include "tcache/startup.h"
 

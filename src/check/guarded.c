@@ -1,10 +1,10 @@
 /* guarded: pages, and the faults on them. */
 #include "check/guarded.h"
 
+#include "check/check.h"
 #include "check/quarantine.h"
 #include "check/report.h"
 #include "core/os.h"
-#include "tcache/checked.h"
 
 #include <errno.h>
 #include <ucontext.h>

@@ -113,9 +113,6 @@ MBI_HOT_INLINE size_t round_down(size_t value, size_t power_of_two)
     return value & ~(power_of_two - 1);
 }
 
-/* write(2), but no cancellation point. Declared here and defined above, in os.c. */
-long mbi_os_write(int file, const void *bytes, size_t count);
-
 /*
  * Writes one line, "memorybucket: ", the text and a newline, to stderr with a single write(2).
  * Allocates nothing, so it may be called from inside malloc, and needs little stack. Text beyond about

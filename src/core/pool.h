@@ -104,7 +104,7 @@ struct slot_run {
     size_t rounds;
 };
 
-/* In arrays.c. The stacks stand apart, as most pools never use them: a page holds more pools so. */
+/* In pool_memory.c. The stacks stand apart, as most pools never use them: a page holds more pools so. */
 extern MBI_HIDDEN struct pool mbi_pools[SIZE_CLASS_COUNT];
 struct pool_central {
     struct batch_stack stacks[CENTRAL_STACKS];

@@ -18,7 +18,7 @@
 #include "tcache/registry.h"
 
 /* Finds out about the namespace. From a constructor, before all others here; with no lock. */
-void mbi_thread_exit_look_around(void);
+void mbi_thread_exit_find_namespace(void);
 
 /*
  * For the thread that forked, when the gate is open again: takes back the caches of threads that
