@@ -46,22 +46,6 @@ bool mbi_check_init(void)
     return !forwards;
 }
 
-void mbi_check_lock(void)
-{
-    mbi_lock_set_patient(true);
-    if (!mbi_lock_acquire(LOCK_CHECK)) {
-        mbi_message("checked mode: a signal handler allocates or frees in the middle of another "
-                    "call, which is not allowed");
-        abort();
-    }
-}
-
-void mbi_check_unlock(void)
-{
-    mbi_lock_release(LOCK_CHECK);
-    mbi_lock_set_patient(false);
-}
-
 void mbi_check_note_child(void)
 {
     if (checked_is_on()) {

@@ -25,8 +25,4 @@ bool mbi_check_holds(const void *pointer);
 /* Slots of a class that were freed and are kept from being used again. */
 size_t mbi_check_quarantined(size_t class);
 
-/* The lock of checked mode, which waits for forks to end: nothing can do without it. */
-void mbi_check_lock(void);
-void mbi_check_unlock(void);
-
 #endif

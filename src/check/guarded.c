@@ -1,7 +1,6 @@
 /* guarded: pages, and the faults on them. */
 #include "check/guarded.h"
 
-#include "check/check.h"
 #include "check/quarantine.h"
 #include "check/report.h"
 #include "core/os.h"

@@ -1,13 +1,13 @@
 /* heap: walking the ledger. */
 #include "check/heap.h"
 
-#include "check/check.h"
 #include "check/faults.h"
 #include "check/report.h"
 #include "check/symbols.h"
 #include "core/config.h"
 #include "core/os.h"
 #include "core/size_class.h"
+#include "tcache/checked.h"
 
 static bool object_is_damaged(const struct object *object, struct damage *damage)
 {

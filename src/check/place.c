@@ -2,7 +2,6 @@
 #include "check/place.h"
 
 #include "check/annotate.h"
-#include "check/check.h"
 #include "check/faults.h"
 #include "check/guarded.h"
 #include "check/quarantine.h"

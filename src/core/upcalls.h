@@ -1,7 +1,7 @@
 /*
  * upcalls: all that a file of the library uses and a file above it defines.
  *
- * Ladder: above base; what is declared here is defined at any height. Callers: as said below.
+ * Ladder: beside base; what is declared here is defined at any height. Callers: as said below.
  *
  * Includes point downward only, and so do calls, but for these: tests/static/layers.sh reads the
  * object files, and lets no other symbol be used from below, nor one stay here that no file below
@@ -30,6 +30,9 @@ _Noreturn void mbi_slot_space_corrupted(const struct slot_space *space, uint64_t
  * uses slow paths and the registry of all caches.
  */
 bool mbi_thread_start(void);
+
+/* And creates the TSD key whose destructor ends caches: startup calls it, under the init lock. */
+void mbi_thread_exit_init(void);
 
 /*
  * To out_of_memory. Serves a request whose pool has nothing; NULL and ENOMEM when nothing does. The

@@ -35,7 +35,4 @@ void mbi_thread_forget_in_child(void);
  */
 struct thread_cache *mbi_thread_listed_cache(void);
 
-/* Creates the TSD key whose destructor ends a thread's cache. Called once, under the init lock. */
-void mbi_thread_exit_init(void);
-
 #endif
