@@ -1,5 +1,6 @@
 /* pool_carve: where slots lie in their spans, and fresh ones. */
 #include "core/config.h"
+#include "core/huge.h"
 #include "core/limit.h"
 #include "core/os.h"
 #include "core/pool.h"
@@ -13,15 +14,6 @@
  * either, and a run-off from the span below faults.
  */
 enum { COLOUR_PAGES = 1, SPAN_PER_COLOURS = 8 /* a span gives at most an eighth to its colour */ };
-
-/* Without huge pages none at all: those that the kernel makes by itself come back when they go. */
-static enum os_pages pages_of(bool dense)
-{
-    if (!mbi_config.huge_pages) {
-        return OS_PAGES_SMALL;
-    }
-    return dense ? OS_PAGES_HUGE : OS_PAGES_AS_SET;
-}
 
 /* Where the slots of a span lie, in its first `span_bytes`; none where there is no such span. */
 static void span_lay_out(struct pool *pool, enum span_name name, size_t span_bytes)
@@ -39,12 +31,11 @@ static void span_lay_out(struct pool *pool, enum span_name name, size_t span_byt
     mbi_free_map_init(&span->map, start + colour, pool->slot_bytes, slots, page_bytes);
     size_t map_bytes;
     char *map = mbi_region_map(pool->class, name, &map_bytes);
-    mbi_free_map_place(&span->map, map, map_bytes, pages_of(false));
+    mbi_free_map_place(&span->map, map, map_bytes, huge_pages_of_map());
 
     size_t bytes = round_up(colour + slots * pool->slot_bytes, page_bytes);
-    /* A huge page begins with the span: then the colour is mapped too. */
-    size_t unused = name == SPAN_DENSE && mbi_config.huge_pages ? 0 : colour;
-    extent_init(&span->extent, start + unused, bytes - unused, pages_of(name == SPAN_DENSE));
+    size_t unused = huge_unmapped_bytes(name, colour);
+    extent_init(&span->extent, start + unused, bytes - unused, huge_pages_of_span(name));
     span->carve_next = span->map.first;
     span->touched_end = span->map.first;
     span->commit_end = span->extent.first;
@@ -125,14 +116,15 @@ static bool pool_commit_bytes_locked(struct pool *pool, size_t bytes, bool ahead
 
 /*
  * What is committed at a time: a block. Under a limit every size in use keeps the rest of its last
- * block from the others, so blocks are smaller then, but not huge pages.
+ * block from the others, so blocks are smaller then.
  */
 static size_t pool_block_bytes(void)
 {
     enum { BLOCKS_IN_LIMIT = 4 * SIZE_CLASS_COUNT };
-    size_t bytes = mbi_config.block_bytes;
+    size_t bytes_min = huge_block_bytes_min();
     size_t bytes_max = mbi_limit_get() / BLOCKS_IN_LIMIT;
-    while (bytes > bytes_max && bytes > mbi_os_page_bytes() && !mbi_config.huge_pages) {
+    size_t bytes = size_max(mbi_config.block_bytes, bytes_min);
+    while (bytes > bytes_max && bytes > bytes_min) {
         bytes /= 2;
     }
     return bytes;

@@ -161,10 +161,8 @@ size_t mbi_trim_pools(size_t keep_bytes)
             free_bytes += mbi_pool_sorted_bytes(&mbi_pools[class]);
         }
     }
-    size_t bytes_max = free_bytes > keep_bytes ? free_bytes - keep_bytes : 0;
-    if (keep_bytes == 0) {
-        bytes_max = SIZE_MAX; /* also pages that become free by being filled up */
-    }
+    /* With nothing to keep also pages that become free by being filled up. */
+    size_t bytes_max = keep_bytes != 0 ? size_above(free_bytes, keep_bytes) : SIZE_MAX;
     size_t bytes = 0;
     for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
         bytes += release_all(&mbi_pools[class], bytes_max - bytes);
