@@ -65,7 +65,11 @@ void mbi_pool_lay_out(struct pool *pool)
     pool->carving = 0;
 }
 
-bool mbi_pool_end_span_early_locked(struct pool *pool)
+/*
+ * Where foreign memory lies in the span that is carved, and none of ours can be mapped, the span
+ * ends with the last whole slot before. True when that is news: then carve may find some.
+ */
+static bool pool_end_span_early_locked(struct pool *pool)
 {
     struct span *span = pool_carved_span(pool);
     struct free_map *map = &span->map;
@@ -73,8 +77,8 @@ bool mbi_pool_end_span_early_locked(struct pool *pool)
         return false;
     }
     /* The colour's pages, which huge pages have mapped, may be all there is. */
-    size_t bytes = span->extent.end > map->first ? (size_t)(span->extent.end - map->first) : 0;
-    map->slots_max = bytes / pool->slot_bytes;
+    map->slots_max =
+        size_above((uintptr_t)span->extent.end, (uintptr_t)map->first) / pool->slot_bytes;
     size_t used_bytes = (size_t)(free_map_end(map) - pool->space.start[pool->carving]);
     pool_set_units(pool, pool->carving, used_bytes / SLOT_UNIT_BYTES);
     return true;
@@ -152,16 +156,15 @@ static bool pool_commit_locked(struct pool *pool, size_t bytes)
 struct slot_run mbi_pool_carve_locked(struct pool *pool, size_t rounds_wanted)
 {
     struct slot_run run = { .first = NULL, .rounds = 0 };
-    while (pool->carving < SPAN_COUNT - 1
-           && pool_carved_span(pool)->carve_next == free_map_end(&pool_carved_span(pool)->map)) {
-        pool->carving++;
-    }
     struct span *span = pool_carved_span(pool);
+    while (span->carve_next == free_map_end(&span->map) && pool->carving < SPAN_COUNT - 1) {
+        span = &pool->spans[++pool->carving];
+    }
     size_t left = (size_t)(free_map_end(&span->map) - span->carve_next) / pool->slot_bytes;
     size_t rounds = size_min(left, rounds_wanted);
     if (!pool_commit_locked(pool, rounds * pool->slot_bytes)) {
-        bool any = span->commit_end > span->carve_next;
-        rounds = any ? (size_t)(span->commit_end - span->carve_next) / pool->slot_bytes : 0;
+        size_t bytes = size_above((uintptr_t)span->commit_end, (uintptr_t)span->carve_next);
+        rounds = bytes / pool->slot_bytes;
     }
     if (rounds == 0) {
         return run;
@@ -169,9 +172,9 @@ struct slot_run mbi_pool_carve_locked(struct pool *pool, size_t rounds_wanted)
     run.first = span->carve_next;
     run.rounds = rounds;
     span->carve_next += rounds * pool->slot_bytes;
-    const char *last = span->carve_next - pool->slot_bytes;
-    uint64_t last_number = slot_space_number(&pool->space, (const struct slot *)(const void *)last);
-    atomic_store_explicit(&pool->space.carved_end, last_number + pool->slot_bytes / SLOT_UNIT_BYTES,
+    uint64_t first = slot_space_number(&pool->space, (struct slot *)(void *)run.first);
+    atomic_store_explicit(&pool->space.carved_end,
+                          first + rounds * pool->slot_bytes / SLOT_UNIT_BYTES,
                           memory_order_relaxed); /* [CARVED] */
     counter_add(&pool->carved, rounds);
     probe_carve(pool->slot_bytes, rounds);
@@ -181,7 +184,7 @@ struct slot_run mbi_pool_carve_locked(struct pool *pool, size_t rounds_wanted)
 struct slot_run mbi_pool_carve_for_use_locked(struct pool *pool, size_t rounds_wanted)
 {
     struct slot_run run = mbi_pool_carve_locked(pool, rounds_wanted);
-    while (run.rounds == 0 && mbi_pool_end_span_early_locked(pool)) { /* once for each span */
+    while (run.rounds == 0 && pool_end_span_early_locked(pool)) { /* once for each span */
         run = mbi_pool_carve_locked(pool, rounds_wanted);
     }
     pool_carved_span(pool)->touched_end = pool_carved_span(pool)->carve_next;
@@ -194,7 +197,7 @@ void mbi_pool_touch_run(const struct pool *pool, struct slot_run run)
     size_t index = 0;
     while (index < run.rounds) {
         char *slot = run.first + index * pool->slot_bytes;
-        /* relaxed [FRESH]: nobody else has the slot. An exchange, as it reads with a write access. */
+        /* relaxed [FRESH]: no other thread has the slot. Exchanged, as that reads by a write. */
         uint64_t word = atomic_exchange_explicit((_Atomic uint64_t *)(void *)slot, 0,
                                                  memory_order_relaxed);
         pool_expect_fresh(pool, word);

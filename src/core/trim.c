@@ -112,24 +112,41 @@ bool mbi_trim_release(struct pool *pool, size_t *tiles_max, size_t *pages_max, s
 
 enum { AGES = 3 }; /* surplus, aged, central */
 
+static void turn_to_class(struct trim_turn *turn, size_t class)
+{
+    uint64_t slots = class < SIZE_CLASS_COUNT ? counter_read(&mbi_pools[class].carved) : 0;
+    *turn = (struct trim_turn){ .class = class, .slots_left = slots };
+}
+
+void mbi_trim_begin_turn(struct trim_turn *turn)
+{
+    turn_to_class(turn, 0);
+}
+
+/* Sorts some slots, or lets them age so that they can be; false when the pool has had its turn. */
+static bool sort_some(struct pool *pool, struct trim_turn *turn)
+{
+    while (turn->slots_left != 0 && turn->ages < AGES) {
+        size_t sorted = mbi_trim_sort(pool, NUMBERS_MAX);
+        turn->slots_left -= size_min(sorted, turn->slots_left);
+        if (sorted != 0) {
+            return true;
+        }
+        (void)mbi_pool_age(pool, true);
+        turn->ages++;
+    }
+    return false;
+}
+
 /* What is in the centre, whatever its age, and the loose slots. */
 static void sort_all(struct pool *pool)
 {
-    for (int age = 0; age < AGES; age++) {
-        /* Threads may bring loose slots all the time: so no more than there can be now. */
-        uint64_t left = counter_read(&pool->carved);
-        size_t sorted;
-        do {
-            if (!mbi_trim_lock()) {
-                return;
-            }
-            sorted = mbi_trim_sort(pool, NUMBERS_MAX);
-            if (sorted == 0) {
-                (void)mbi_pool_age(pool, true);
-            }
-            mbi_trim_unlock();
-            left -= size_min(sorted, left);
-        } while (sorted != 0 && left != 0);
+    struct trim_turn turn;
+    bool more = true;
+    turn_to_class(&turn, pool->class);
+    while (more && mbi_trim_lock()) {
+        more = sort_some(pool, &turn);
+        mbi_trim_unlock();
     }
 }
 
@@ -138,11 +155,8 @@ static size_t release_all(struct pool *pool, size_t bytes_max)
     size_t page_bytes = mbi_os_page_bytes();
     size_t bytes = 0;
     bool more = true;
-    while (more && bytes_max - bytes >= page_bytes) {
+    while (more && bytes_max - bytes >= page_bytes && mbi_trim_lock()) {
         size_t tiles_max = TRIM_TILES_MAX;
-        if (!mbi_trim_lock()) {
-            break;
-        }
         size_t pages_max = size_min((bytes_max - bytes) / page_bytes, TRIM_PAGES_MAX);
         more = mbi_trim_release(pool, &tiles_max, &pages_max, &bytes);
         mbi_trim_unlock();
@@ -168,34 +182,6 @@ size_t mbi_trim_pools(size_t keep_bytes)
         bytes += release_all(&mbi_pools[class], bytes_max - bytes);
     }
     return bytes;
-}
-
-static void turn_to_class(struct trim_turn *turn, size_t class)
-{
-    *turn = (struct trim_turn){ .class = class, .ages = 0, .slots_left = 0 };
-    if (class < SIZE_CLASS_COUNT) {
-        turn->slots_left = counter_read(&mbi_pools[class].carved);
-    }
-}
-
-void mbi_trim_begin_turn(struct trim_turn *turn)
-{
-    turn_to_class(turn, 0);
-}
-
-/* Sorts some slots, or lets them age so that they can be; false when the pool has had its turn. */
-static bool sort_some(struct pool *pool, struct trim_turn *turn)
-{
-    while (turn->slots_left != 0 && turn->ages < AGES) {
-        size_t sorted = mbi_trim_sort(pool, NUMBERS_MAX);
-        turn->slots_left -= size_min(sorted, turn->slots_left);
-        if (sorted != 0) {
-            return true;
-        }
-        (void)mbi_pool_age(pool, true);
-        turn->ages++;
-    }
-    return false;
 }
 
 bool mbi_trim_step_turn(struct trim_turn *turn, size_t *bytes)
