@@ -62,10 +62,14 @@ MB_API void *mb_inline_call_alloc(size_t size);
 MB_API void mb_inline_call_free(void *pointer);
 MB_API void mb_inline_call_free_sized(void *pointer, size_t size);
 
+/* The library's own (size_class.h), which unit/size_class compares with these. */
+#define MB_INLINE_CLASS_OF(size) (((size) - 1) / 8)
+#define MB_INLINE_OFFSET_OF(size, entry_bytes) ((((size) - 1) & ~(size_t)7) * ((entry_bytes) / 8))
+
 /* A magazine is two words and a class eight bytes of size: so the offset takes one AND. */
 MB_INLINE_FUNCTION struct mb_inline_magazine *mb_inline_magazine_for(size_t size)
 {
-    size_t offset = ((size - 1) & ~(size_t)7) * (sizeof(struct mb_inline_magazine) / 8);
+    size_t offset = MB_INLINE_OFFSET_OF(size, sizeof(struct mb_inline_magazine));
     return (struct mb_inline_magazine *)(void *)((char *)mb_inline_cache_v1->loaded + offset);
 }
 
@@ -127,8 +131,8 @@ MB_INLINE_FUNCTION void mb_free_sized(void *pointer, size_t size)
     if (__builtin_constant_p(size) && size - 1 < MB_SMALL_MAX) {
         struct mb_inline_cache *cache = mb_inline_cache_v1;
         uintptr_t size_class = ((uintptr_t)pointer - cache->dense_base) >> MB_INLINE_DENSE_SHIFT;
-        if (MB_INLINE_LIKELY(size_class == (size - 1) / 8
-                             && mb_inline_push(&cache->loaded[(size - 1) / 8], pointer))) {
+        if (MB_INLINE_LIKELY(size_class == MB_INLINE_CLASS_OF(size)
+                             && mb_inline_push(&cache->loaded[MB_INLINE_CLASS_OF(size)], pointer))) {
             return;
         }
         mb_inline_call_free_sized(pointer, size);

@@ -108,7 +108,7 @@ static inline void *mbi_large_realloc(void *pointer, size_t size_bytes)
 static inline void *mbi_large_aligned_alloc(size_t alignment_bytes, size_t size_bytes)
 {
     void *pointer = NULL;
-    size_t alignment = alignment_bytes > sizeof(void *) ? alignment_bytes : sizeof(void *);
+    size_t alignment = size_max(alignment_bytes, sizeof(void *));
     /* For 0 bytes POSIX allows NULL, which is a failure here. */
     int error = posix_memalign(&pointer, alignment, size_bytes != 0 ? size_bytes : 1);
     if (error != 0) {

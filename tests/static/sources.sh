@@ -113,7 +113,7 @@ rung() {
     core/cgroup.* | core/processors.* | core/size_class.*) echo 3 ;;
     core/region.h) echo 4 ;;
     core/config.*) echo 5 ;;
-    core/region.c | core/free_map.* | core/free_map_* | core/batch_stack.* | core/copies.*) echo 6 ;;
+    core/region.c | core/free_map.* | core/free_map_* | core/batch_stack.* | core/copies.* | core/huge.*) echo 6 ;;
     core/pool.* | core/pool_*) echo 7 ;;
     core/trim.*) echo 8 ;;
     core/decay.* | core/excess.* | core/uncharge.*) echo 9 ;;
