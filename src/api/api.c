@@ -299,3 +299,12 @@ size_t mb_usable_size(const void *pointer)
 {
     return api_usable_bytes(pointer);
 }
+
+size_t mb_good_size(size_t size)
+{
+    (void)mbi_startup(); /* which reads whether checked mode is wanted */
+    if (size > SMALL_BYTES_MAX || checked_is_on()) {
+        return size;
+    }
+    return size_class_slot_bytes(size != 0 ? size_class_of(size) : 0);
+}

@@ -32,7 +32,7 @@ size_t mb_alloc_batch(size_t size, size_t count, void **out)
     return done;
 }
 
-void mb_free_batch(size_t count, void **pointers)
+void mb_free_batch(size_t count, void *const *pointers)
 {
     for (size_t i = 0; i < count; i++) {
         api_free(pointers[i]);

@@ -41,7 +41,7 @@ static bool is_kept_file(int fd)
 
 static void note_child(void)
 {
-    (void)mb_stats_get(&before);
+    (void)mb_stats_get_quick(&before, sizeof before);
 }
 
 void mbi_stats_exit_prepare(void)
@@ -162,7 +162,7 @@ static void count_since_fork(void)
 void mbi_stats_exit_report(void)
 {
     mbi_config_read_late();
-    if (!mbi_config.stats_at_exit || mb_stats_get(&now) != 0) {
+    if (!mbi_config.stats_at_exit || mb_stats_get(&now, sizeof now) != 0) {
         return;
     }
     struct cancelling cancelling = mbi_lock_forbid_cancel(); /* writing is a cancellation point */

@@ -37,9 +37,14 @@ size_t mb_memory_limit_set(size_t bytes)
     return before != LIMIT_NONE ? before : 0;
 }
 
-void mb_set_out_of_memory_handler(mb_out_of_memory_handler *handler, void *argument)
+void mb_out_of_memory_handler_set(mb_out_of_memory_handler *handler, void *argument)
 {
     mbi_out_of_memory_set_handler(handler, argument);
+}
+
+void mb_set_out_of_memory_handler(mb_out_of_memory_handler *handler, void *argument)
+{
+    mb_out_of_memory_handler_set(handler, argument);
 }
 
 size_t mb_check_heap(void)
