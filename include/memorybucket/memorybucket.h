@@ -459,12 +459,12 @@ struct mb_pool_stats {
     uint64_t slot_bytes;         /* the pool's slot size */
     uint64_t magazine_rounds;    /* slots of a full magazine */
     uint64_t carved;             /* slots ever carved from fresh memory */
-    uint64_t live;               /* slots in the program's hands; none on guarded pages (MB_CHECK) */
+    uint64_t live;               /* slots that the program has; none on guarded pages (MB_CHECK) */
     uint64_t magazines;          /* slots in the magazines of threads */
     uint64_t central;            /* slots in the central free list */
     uint64_t loose;              /* slots that wait to make up a magazine */
-    uint64_t sorted;             /* slots that trim or decay moved from the centre to the free map */
-    uint64_t orphaned;           /* slots that a fork left in the caches of threads the child lacks */
+    uint64_t sorted;             /* slots that trim or decay moved from centre to free map */
+    uint64_t orphaned;           /* slots in caches of threads that a fork left behind */
     uint64_t refills;            /* magazines moved from the centre to a thread */
     uint64_t flushes;            /* magazines moved from a thread to the centre */
     uint64_t cas_retries;        /* failed compare-and-swaps at the central free list */
@@ -497,7 +497,7 @@ struct mb_stats {
     uint64_t large_frees;        /* pointers passed on to the system allocator's free */
     uint64_t decay_steps;        /* pieces of work that slow paths did to give memory back */
     uint64_t decay_step_ns_max;  /* the longest of them, in ns */
-    uint64_t decay_volume_steps; /* of them, those done since too much was free, whatever the time */
+    uint64_t decay_volume_steps; /* of them, those due to volume (what lay free), not to time */
     uint64_t reserved[17];       /* 0 */
     struct mb_pool_stats pool[MB_POOL_COUNT];
 };
