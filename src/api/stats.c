@@ -1,8 +1,8 @@
 /*
  * stats: the accounting equation, filled in and printed.
  *
- * Ladder: above tcache. Live slots are not counted anywhere: they are what was carved and is held
- * by nobody else, so the fast paths count nothing.
+ * Ladder: above tcache. Live slots are those that were carved and that no part of the library
+ * holds. So the fast paths count nothing.
  */
 #include "api/stats.h"
 
@@ -102,8 +102,8 @@ static uint64_t difference(uint64_t a, uint64_t b)
 }
 
 /*
- * Slots that went from the pool to threads, and back. What threads took is not counted: it is what
- * they gave back and what the pool has carved and does not hold.
+ * Slots that went from the pool to threads, and back. No path counts what threads took: it is what
+ * they gave back, and what was carved and is not with the pool.
  */
 static void derive_moved(struct mb_pool_stats *out)
 {
