@@ -113,6 +113,9 @@ MBI_HOT_INLINE size_t round_down(size_t value, size_t power_of_two)
     return value & ~(power_of_two - 1);
 }
 
+/* Reads the digits at *text, and moves it behind them; false without any, or with too many. */
+bool mbi_read_number(const char **text, uint64_t *number);
+
 /* write(2), but no cancellation point. Declared here and defined above, in os.c. */
 long mbi_os_write(int file, const void *bytes, size_t count);
 

@@ -113,47 +113,36 @@ static const size_t cache_bytes_least = (size_t)16 << 20;
 /* An eighth of the memory that there is, or that the control group may have; at least 16 MiB. */
 static size_t default_cache_bytes_max(void)
 {
-    size_t machine_bytes = mbi_os_memory_bytes();
-    size_t group_bytes = mbi_cgroup_memory_bytes();
-    size_t bytes = (group_bytes < machine_bytes ? group_bytes : machine_bytes) / 8;
-    return bytes > cache_bytes_least ? bytes : cache_bytes_least;
+    size_t bytes = size_min(mbi_os_memory_bytes(), mbi_cgroup_memory_bytes());
+    return size_max(bytes / 8, cache_bytes_least);
 }
 
-/*
- * As many of the process's processors can run at the same time, for most of it: the control group's
- * quota, and no more than there are; 0 until it was read. relaxed [RANK]: a number that says only
- * how far threads spread.
- */
-static _Atomic unsigned processors_quota;
-
-static unsigned smaller(unsigned a, unsigned b)
-{
-    return a < b ? a : b;
-}
+/* The machine's processors; 0 until they were read. relaxed [RANK]: says only how far threads spread. */
+static _Atomic unsigned processors_online;
 
 /* What the calling thread may run on is the process's too, from now on. */
-static void spread_over(bool known, const struct processor_set *allowed, unsigned quota)
+static void spread_over(bool known, const struct processor_set *allowed, unsigned online)
 {
-    unsigned processors = known ? mbi_processors_add(allowed) : PROCESSORS_MAX;
-    mbi_pools_spread(smaller(quota, processors));
+    size_t processors = known ? mbi_processors_add(allowed) : PROCESSORS_MAX;
+    mbi_pools_spread((unsigned)size_min(online, processors));
 }
 
 static void spread_again(void)
 {
-    unsigned quota = atomic_load_explicit(&processors_quota, memory_order_relaxed); /* [RANK] */
+    unsigned online = atomic_load_explicit(&processors_online, memory_order_relaxed); /* [RANK] */
     struct processor_set allowed;
-    if (central_mask() + 1 < smaller(quota, CENTRAL_STACKS)) {
-        spread_over(mbi_os_allowed_processors(&allowed), &allowed, quota);
+    if (central_mask() + 1 < size_min(online, CENTRAL_STACKS)) {
+        spread_over(mbi_os_allowed_processors(&allowed), &allowed, online);
     }
 }
 
 /* The first thread's are looked at, too: the second may have been pinned before it came here. */
 static void spread_first(void)
 {
-    unsigned quota = smaller(mbi_cgroup_processors(), mbi_processors_online());
+    unsigned online = mbi_processors_online();
     struct processor_set allowed;
-    spread_over(mbi_os_allowed_processors_of_first(&allowed), &allowed, quota);
-    atomic_store_explicit(&processors_quota, quota, memory_order_relaxed); /* [RANK] */
+    spread_over(mbi_os_allowed_processors_of_first(&allowed), &allowed, online);
+    atomic_store_explicit(&processors_online, online, memory_order_relaxed); /* [RANK] */
     spread_again();
 }
 
