@@ -57,6 +57,32 @@ extern "C" {
 MB_API int mb_init(void);
 
 /*
+ * Gives an option a value from within the program: any MB_ variable of docs/tuning.md.
+ *
+ * name   the variable's name, such as "MB_DECAY_MS"
+ * value  a text as in the environment, shorter than 256 bytes; NULL takes back what the program set.
+ *        It is copied.
+ *
+ * Call it before the first allocation and before mb_init: options are read when the library comes up.
+ * The environment wins: where it has the variable, with whatever value, the call changes nothing and
+ * returns 0. A set-user-ID program ignores the environment, and not this call.
+ *
+ * Returns
+ *   0        the option has this value, or the environment's
+ *   -EINVAL  unknown name, NULL as name, or a value that the variable does not take
+ *   -EBUSY   the library is up, with another value (mb_memory_limit_set and mb_background_start still
+ *            change two of them)
+ *   -EAGAIN  a signal handler interrupted the library's start
+ *
+ * Allocates nothing itself; but MB_CHECK loads the stack unwinder, and MB_STATS registers handlers with the
+ * C library. In the drop-in these allocate, which may end the time before the first allocation: set them
+ * last. Costs some microseconds, and waits for a fork in another thread. With MB_BACKGROUND the thread
+ * starts with mb_init, or at one of the first requests. Several copies of the library in one process
+ * have options of their own.
+ */
+MB_API int mb_option_set(const char *name, const char *value);
+
+/*
  * Allocates `size` bytes, uninitialised.
  *
  * size  bytes; 1 to MB_SMALL_MAX come from the pools, more from malloc. 0 gives a pointer like any

@@ -11,6 +11,7 @@
 #include "core/pool.h"
 #include "core/processors.h"
 #include "core/region.h"
+#include "tcache/background.h"
 #include "tcache/budget.h"
 #include "tcache/checked.h"
 #include "tcache/thread_exit.h"
@@ -26,12 +27,12 @@ static bool pools_wanted;
 static void report(void)
 {
     mbi_message("reserved %zu MiB, spans of %zu + %zu MiB a pool%s; magazines of %u (8 bytes) to "
-                "%u (512 bytes) rounds; blocks of %zu KiB; thread caches up to %zu KiB%s",
+                "%u (512 bytes) rounds; thread caches up to %zu KiB%s",
                 mbi_region_claimed_bytes() >> 20, mbi_region.span_bytes[SPAN_DENSE] >> 20,
                 mbi_region.span_bytes[SPAN_WIDE] >> 20,
                 mbi_region.reserved_bytes == 0 ? ", mapped as they are used" : "",
                 mbi_config.magazine_rounds[0],
-                mbi_config.magazine_rounds[SIZE_CLASS_COUNT - 1], mbi_config.block_bytes >> 10,
+                mbi_config.magazine_rounds[SIZE_CLASS_COUNT - 1],
                 mbi_config.thread_cache_bytes_max >> 10,
                 mbi_config.huge_pages ? "; huge pages asked for" : "");
 }
@@ -58,7 +59,7 @@ static void ask_for_huge_pages(void)
 
 static void startup_locked(void)
 {
-    mbi_config_read(mbi_os_page_bytes());
+    mbi_config_read();
     pools_wanted = mbi_check_init();
     if (pools_wanted && mbi_region_claim(mbi_config.region_bytes) != 0 && mbi_config.verbose) {
         mbi_message("no address space for the pools: every request goes to the system allocator");
@@ -69,6 +70,9 @@ static void startup_locked(void)
     mbi_decay_init();
     (void)mbi_limit_set(mbi_config.memory_limit_bytes);
     mbi_thread_exit_init();
+    if (mbi_config.background && mbi_config.decay_ms >= 0) {
+        flag_set(&mbi_background_lost, true); /* a slow path starts it, unless mb_init does */
+    }
     if (mbi_config.verbose) {
         report();
     }
