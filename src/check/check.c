@@ -28,6 +28,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* A build with sanitizers is one for tests, and it is the pools that are tested. */
+#ifdef MEMORYBUCKET_SANITIZED
+enum { FORWARDS_TO_SANITIZER = false };
+#else
+enum { FORWARDS_TO_SANITIZER = true };
+#endif
+
 /* Constant from mbi_check_init on. */
 static bool forwards; /* a sanitizer has its own malloc, and watches that */
 
@@ -36,8 +43,7 @@ static uint32_t generation;
 
 bool mbi_check_init(void)
 {
-    forwards = annotate_sanitizer_is_here() && mbi_config.check == 0
-               && !mbi_config.sanitizer_pools;
+    forwards = FORWARDS_TO_SANITIZER && annotate_sanitizer_is_here() && mbi_config.check == 0;
     mbi_place_init();
     if (forwards || annotate_memcheck_is_here() || mbi_config.check != 0) {
         /* release [CHECKED-STORE]: pairs with [CHECKED-LOAD]: what is above is seen, too. */
