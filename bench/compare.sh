@@ -13,7 +13,7 @@
 set -euo pipefail
 invoked_from=$PWD
 cd "$(dirname "$0")/.."
-. bench/common.sh
+. bench/lib/bench.sh
 
 # name, threads, program, arguments
 workloads='
@@ -135,7 +135,7 @@ mv "$raw.part" "$raw"
 
 "$build/bin/compare_report" "$raw" --results "$out/compare.jsonl" --plot-data "$out"
 write_json "$out/compare.jsonl" "$out/compare.json"
-LC_ALL=C.UTF-8 gnuplot -e "data='$out'; output_dir='$out'; machine='${machine//\'/}'" bench/compare.gnuplot ||
+LC_ALL=C.UTF-8 gnuplot -e "data='$out'; output_dir='$out'; machine='${machine//\'/}'" bench/report/compare.gnuplot ||
     die "gnuplot could not draw $out/compare-*.png and .svg"
 echo
 charts=$(cd "$out" && echo compare-*.png)

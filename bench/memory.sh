@@ -10,7 +10,7 @@
 #   --list              names the workloads and ends
 set -euo pipefail
 cd "$(dirname "$0")/.."
-. bench/common.sh
+. bench/lib/bench.sh
 
 usage='--quick, --only, --allocators and --list'
 known=glibc,mimalloc,jemalloc,tcmalloc,tbbmalloc,dropin
@@ -117,7 +117,7 @@ mv "$series" "$out/memory-series"
 "$build/bin/memory_report" "$raw" --results "$out/memory.jsonl" --plot-data "$out"
 write_json "$out/memory.jsonl" "$out/memory.json"
 LC_ALL=C.UTF-8 gnuplot -e "data='$out'; series='$out/memory-series'; output_dir='$out'; machine='${machine//\'/}'" \
-    bench/memory.gnuplot || die "gnuplot could not draw $out/memory-*.png and .svg"
+    bench/report/memory.gnuplot || die "gnuplot could not draw $out/memory-*.png and .svg"
 echo
 charts=$(cd "$out" && echo memory-*.png)
 [[ $charts != *\** ]] || charts=none

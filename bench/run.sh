@@ -4,7 +4,7 @@
 # Usage: bench/run.sh [--quick]     --quick: fewer and shorter runs, within 45 seconds once built
 set -euo pipefail
 cd "$(dirname "$0")/.."
-. bench/common.sh
+. bench/lib/bench.sh
 
 headline_options=() redis_rounds=9 redis_requests=500000
 while [ $# -gt 0 ]; do
@@ -29,9 +29,9 @@ rm -f "$out"/results.json "$out"/headline.*
 echo "Machine: $machine"
 
 run "$build/bin/headline" "${headline_options[@]}" --results "$rows" --plot-data "$out/headline.dat"
-LC_ALL=C.UTF-8 gnuplot -e "data='$out/headline.dat'; output_base='$out/headline'; machine='${machine//\'/}'" bench/headline.gnuplot ||
+LC_ALL=C.UTF-8 gnuplot -e "data='$out/headline.dat'; output_base='$out/headline'; machine='${machine//\'/}'" bench/headline/headline.gnuplot ||
     die "gnuplot could not draw $out/headline.png and .svg"
-run bench/redis.sh --mbrun "$build/bin/mbrun" --rounds "$redis_rounds" --requests "$redis_requests" --results "$rows"
+run bench/headline/redis.sh --mbrun "$build/bin/mbrun" --rounds "$redis_rounds" --requests "$redis_requests" --results "$rows"
 
 write_json "$rows" "$out/results.json"
 echo

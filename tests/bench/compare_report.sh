@@ -3,7 +3,7 @@
 # met and missed, rows, charts; and what it says of lines it cannot use.
 # Usage: compare_report.sh COMPARE_REPORT SOURCE_DIR
 set -euo pipefail
-. "$(dirname "$0")/common.sh"
+. "$(dirname "$0")/expect.sh"
 report=$1 source=$2
 raw=$source/tests/bench/compare.tsv
 work=$(mktemp -d)

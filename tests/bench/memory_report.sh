@@ -3,7 +3,7 @@
 # missed and not judged, rows, charts; and what it says of input it cannot use.
 # Usage: memory_report.sh MEMORY_REPORT
 set -euo pipefail
-. "$(dirname "$0")/common.sh"
+. "$(dirname "$0")/expect.sh"
 report=$1
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -58,14 +58,14 @@ done
 
 # With gcc, and as each is linked, the build compiles these.
 criterion=$(pkg-config --cflags criterion)
-in_tests=(-Itests -Ibench -DKEYS_TAKEN=40 $criterion -DPROPERTY_DIR=\"tests/property\")
+in_tests=(-Itests -Ibench/lib -DKEYS_TAKEN=40 $criterion -DPROPERTY_DIR=\"tests/property\")
 for file in tests/*/*.c tests/install/consumer/*.c; do
     [[ $file != tests/golden/* ]] || continue # its instructions are those of gcc
     clang -std=c11 "${warnings[@]}" "${in_tests[@]}" -fsyntax-only "$file" || complain "$file (clang)"
 done
-for file in bench/*.c; do
+for file in bench/*/*.c; do
     for way in MALLOC CALLED INLINED; do
-        clang -std=c11 "${warnings[@]}" -DBENCH_$way -fsyntax-only "$file" || complain "$file (clang, $way)"
+        clang -std=c11 "${warnings[@]}" -Ibench/lib -DBENCH_$way -fsyntax-only "$file" || complain "$file (clang, $way)"
     done
 done
 for file in tests/*/*.cpp tests/install/consumer/*.cpp; do

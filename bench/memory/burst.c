@@ -9,7 +9,7 @@
  * Resident memory is taken after each phase, while no thread works. Each thread frees what it
  * allocated.
  */
-#include "memory_objects.h"
+#include "objects.h"
 #include "report.h"
 
 #include <pthread.h>

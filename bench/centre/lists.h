@@ -1,5 +1,5 @@
 /*
- * contention_lists: the same batches in three central free lists, lock-free and behind two locks.
+ * lists: the same batches in three central free lists, lock-free and behind two locks.
  *
  * Each batch carries its owner's mark; 0 is nobody. Callers: contention, the one file that
  * includes this: the lists are static, so that each loop has its exchange in place.

@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC2034 # variables are for those who source this
-# common.sh: what the scripts of this folder share: complaints, checks of perf and of the machine,
+# perf.sh: what the scripts of this folder share: complaints, checks of perf and of the machine,
 # allocators by name, running a program under perf. Sourced by them, not run.
 #
 # Exit statuses of all of them: 0 done; 1 something went wrong; 2 bad usage; 3 this machine, or this

@@ -8,7 +8,7 @@
  * below_tenth_s is as long as was watched (watched_s) when the tenth was not reached.
  */
 #include "give_back.h"
-#include "memory_objects.h"
+#include "objects.h"
 #include "report.h"
 
 #include <errno.h>

@@ -22,7 +22,7 @@ draw() {
     command -v gnuplot >/dev/null || return 0
     rm -f "$dir"/*.png "$dir"/*.svg
     LC_ALL=C.UTF-8 gnuplot -e "data='$dir'; ${4-} output_dir='$dir'; machine='a test'" \
-        "$(dirname "${BASH_SOURCE[0]}")/../../bench/$name.gnuplot" >"$dir/log" 2>&1 || fail "gnuplot: $(cat "$dir/log")"
+        "$(dirname "${BASH_SOURCE[0]}")/../../bench/report/$name.gnuplot" >"$dir/log" 2>&1 || fail "gnuplot: $(cat "$dir/log")"
     [ ! -s "$dir/log" ] || fail "gnuplot said: $(cat "$dir/log")"
     drawn=$(find "$dir" -name "$name-*.png" -size +0 -o -name "$name-*.svg" -size +0 | wc -l)
     [ "$drawn" -eq "$wanted" ] || fail "$drawn pictures and not $wanted"

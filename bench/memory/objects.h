@@ -1,5 +1,5 @@
 /*
- * memory_objects: the objects of memory_peak and memory_decay: all written, recorded outside of the
+ * objects: those of memory_peak, memory_decay and memory_burst: all written, recorded outside of the
  * allocator, freed in the order of their allocation or in a random one.
  *
  *   made - unmade = sum of the first words of the live objects

@@ -7,7 +7,7 @@
  * The start is after a purge of nothing, whose code and first bookkeeping are then in memory.
  */
 #include "give_back.h"
-#include "memory_objects.h"
+#include "objects.h"
 #include "report.h"
 
 enum order { FIFO, RANDOM, NINETY, ORDERS };

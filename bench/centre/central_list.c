@@ -1,5 +1,5 @@
 /*
- * contention: the central free list on its own, lock-free and behind two kinds of lock.
+ * central_list: the central free list on its own, lock-free and behind two kinds of lock.
  *
  * Question: what does an object cost when threads do nothing but exchange batches through one
  *           centre, and how much of that is the exchange?
@@ -18,7 +18,7 @@
  * retries: exchanges of the head that failed (tagged), attempts that found the lock taken (the
  * mutex: at most one, then the thread sleeps), divided by the pops and pushes.
  */
-#include "contention_lists.h"
+#include "lists.h"
 #include "report.h"
 #include "tcache/magazine.h"
 
@@ -236,7 +236,7 @@ static void write_results(FILE *stream)
             snprintf(workload, sizeof workload, "rounds-%u", batch_rounds[s]);
             for (int list = 0; list < LISTS; list++) {
                 for (int m = 0; m < MEASURES; m++) {
-                    report_write_row(stream, "contention", workload, list_names[list],
+                    report_write_row(stream, "central_list", workload, list_names[list],
                                      thread_counts[t], measure_names[m], measure_units[m], runs,
                                      report_summary(cells[t][s][list][m], runs));
                 }
@@ -257,7 +257,7 @@ int main(int argc, char **argv)
         } else {
             bool help = strcmp(argv[i], "--help") == 0;
             fprintf(help ? stdout : stderr,
-                    "Usage: contention [--quick] [--results FILE]\n"
+                    "Usage: central_list [--quick] [--results FILE]\n"
                     "  --quick           3 runs of 10 ms of each cell, and not 5 of 60\n"
                     "  --results FILE    append one JSON object a line\n");
             return help ? EXIT_SUCCESS : 2;
@@ -268,7 +268,7 @@ int main(int argc, char **argv)
     for (unsigned run = 0; run < runs; run++) {
         for (size_t t = 0; t < THREAD_COUNTS; t++) {
             for (size_t s = 0; s < SIZES; s++) {
-                report_progress("contention", ++step, runs * THREAD_COUNTS * SIZES);
+                report_progress("central_list", ++step, runs * THREAD_COUNTS * SIZES);
                 for (unsigned turn = 0; turn < LISTS; turn++) {
                     measure(t, s, (enum list)((turn + run) % LISTS), run);
                 }

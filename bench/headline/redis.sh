@@ -8,7 +8,7 @@ set -euo pipefail
 
 mbrun= rounds= requests= results=
 usage() {
-    echo "Usage: bench/redis.sh --mbrun FILE --rounds N --requests N --results FILE" >&2
+    echo "Usage: bench/headline/redis.sh --mbrun FILE --rounds N --requests N --results FILE" >&2
     exit 2
 }
 while [ $# -gt 0 ]; do

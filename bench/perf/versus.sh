@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Which of two allocators serves a program better? Runs it on both in turn, and sets them side by side.
 #
-# Usage: compare.sh --a NAME --b NAME [options] [--] PROGRAM [ARGS...]
+# Usage: versus.sh --a NAME --b NAME [options] [--] PROGRAM [ARGS...]
 #   --a, --b NAME       glibc, dropin (MemoryBucket), mimalloc, jemalloc, tcmalloc, tbbmalloc, the
 #                       path of a library, or own: whatever the program brings itself
 #   --runs N            runs of each, interleaved, 1 to 1000 (default 5)
@@ -14,7 +14,7 @@
 # allocator is not installed (the message says what helps), 1 anything else, also when the program
 # failed.
 set -euo pipefail
-. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+. "$(dirname "${BASH_SOURCE[0]}")/perf.sh"
 
 operations= runs=5 a= b=
 while [ $# -gt 0 ]; do
