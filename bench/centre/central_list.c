@@ -26,7 +26,6 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { THREADS_MAX = 16, RUNS_MAX = 5 };
 static unsigned runs = RUNS_MAX;
@@ -57,13 +56,6 @@ struct job {
     double began_ns;
     double ended_ns;
 };
-
-static double clock_ns(clockid_t clock)
-{
-    struct timespec now;
-    clock_gettime(clock, &now);
-    return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
-}
 
 /* relaxed, all marks: with two owners one of them would sooner or later see the other's. */
 MBI_HOT_INLINE void change_owner(uint64_t chain, const struct job *job, uint64_t from, uint64_t to)
@@ -140,16 +132,16 @@ static void *run_job(void *argument)
     struct job job = *shared; /* on this thread's stack: jobs share lines with their neighbours */
     stay_on(job.processor);
     pthread_barrier_wait(job.start);
-    job.began_ns = clock_ns(CLOCK_MONOTONIC);
-    double cpu_began_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+    job.began_ns = report_clock_ns(CLOCK_MONOTONIC);
+    double cpu_began_ns = report_clock_ns(CLOCK_THREAD_CPUTIME_ID);
     switch (job.list) {
     case TAGGED: take_turns(&job, TAGGED); break;
     case MUTEX: take_turns(&job, MUTEX); break;
     case SPINLOCK: take_turns(&job, SPINLOCK); break;
     default: take_turns(&job, PRIVATE); break;
     }
-    job.cpu_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID) - cpu_began_ns;
-    job.ended_ns = clock_ns(CLOCK_MONOTONIC);
+    job.cpu_ns = report_clock_ns(CLOCK_THREAD_CPUTIME_ID) - cpu_began_ns;
+    job.ended_ns = report_clock_ns(CLOCK_MONOTONIC);
     *shared = job;
     return NULL;
 }
@@ -238,7 +230,7 @@ static void write_results(FILE *stream)
                 for (int m = 0; m < MEASURES; m++) {
                     report_write_row(stream, "central_list", workload, list_names[list],
                                      thread_counts[t], measure_names[m], measure_units[m], runs,
-                                     report_summary(cells[t][s][list][m], runs));
+                                     cells[t][s][list][m]);
                 }
             }
         }

@@ -19,7 +19,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { THREADS_MAX = 64, BULKS_PER_THREAD = 2 };
 
@@ -128,13 +127,6 @@ static void *run_consumer(void *sum)
     return NULL;
 }
 
-static double now_ns(clockid_t clock)
-{
-    struct timespec now;
-    clock_gettime(clock, &now);
-    return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
-}
-
 static void make_bulks(unsigned count)
 {
     for (unsigned i = 0; i < count; i++) {
@@ -219,8 +211,8 @@ int main(int argc, char **argv)
     pthread_t producer[THREADS_MAX];
     pthread_t consumer[THREADS_MAX];
     uint64_t sums[THREADS_MAX] = { 0 };
-    double wall_began_ns = now_ns(CLOCK_MONOTONIC);
-    double cpu_began_ns = now_ns(CLOCK_PROCESS_CPUTIME_ID);
+    double wall_began_ns = report_clock_ns(CLOCK_MONOTONIC);
+    double cpu_began_ns = report_clock_ns(CLOCK_PROCESS_CPUTIME_ID);
     for (unsigned i = 0; i < consumers; i++) {
         start_thread(&consumer[i], run_consumer, &sums[i]);
     }
@@ -236,8 +228,8 @@ int main(int argc, char **argv)
         pthread_join(consumer[i], NULL);
         sum += sums[i];
     }
-    double wall_ns = now_ns(CLOCK_MONOTONIC) - wall_began_ns;
-    double cpu_ns = now_ns(CLOCK_PROCESS_CPUTIME_ID) - cpu_began_ns;
+    double wall_ns = report_clock_ns(CLOCK_MONOTONIC) - wall_began_ns;
+    double cpu_ns = report_clock_ns(CLOCK_PROCESS_CPUTIME_ID) - cpu_began_ns;
     free_bulks();
 
     uint64_t operations = (uint64_t)bulks_to_make * objects_per_bulk;

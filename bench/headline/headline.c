@@ -5,8 +5,7 @@
  * Matrix:   objects of 64 and 1024 bytes; 1, 5 and 10 threads; each thread 100 rounds of 10,000
  *           pairs, freeing each object at once, or allocating a whole round before freeing it in
  *           the same order.
- * Output:   the familiar lines and a table on stdout; with --results FILE one JSON object a line;
- *           with --plot-data FILE a table for headline.gnuplot.
+ * Output:   the familiar lines and a table on stdout; with --results FILE one JSON object a line.
  *
  * Every object is written when allocated and read before it is freed, and the sums are checked.
  * The two allocators take turns within each repetition. "Total time" is the sum over threads of
@@ -21,7 +20,6 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { ROUNDS = 100, PAIRS_PER_ROUND = 10000, THREADS_MAX = 10, REPETITIONS_MAX = 101 };
 
@@ -31,10 +29,6 @@ enum { ROUNDS = 100, PAIRS_PER_ROUND = 10000, THREADS_MAX = 10, REPETITIONS_MAX 
  * turns part by part, as the machine's speed may drift within it. --quick runs one part only; the
  * lines say so.
  */
-enum { SLOW_PART_ROUNDS = 25 };
-static unsigned slow_parts = ROUNDS / SLOW_PART_ROUNDS;
-static unsigned slow_repetitions = 9;
-static unsigned repetitions = 11;
 enum { SMALL_BYTES = 64, LARGE_BYTES = 1024 };
 enum { MEMORYBUCKET, SYSTEM, ALLOCATORS };
 
@@ -49,31 +43,19 @@ struct workload {
     const char *pattern_title;
     size_t bytes;
     bool at_once;
-    bool slow;
+    unsigned parts;
+    unsigned part_rounds;
+    unsigned runs;
 };
 
-static const struct workload workloads[] = {
-    { "small-once", "Small Objects", "freed at once", SMALL_BYTES, true, false },
-    { "small-rounds", "Small Objects", "freed after each round", SMALL_BYTES, false, false },
-    { "large-once", "Large Objects", "freed at once", LARGE_BYTES, true, false },
-    { "large-rounds", "Large Objects", "freed after each round", LARGE_BYTES, false, true },
+static struct workload workloads[] = {
+    { "small-once", "Small Objects", "freed at once", SMALL_BYTES, true, 1, ROUNDS, 11 },
+    { "small-rounds", "Small Objects", "freed after each round", SMALL_BYTES, false, 1, ROUNDS, 11 },
+    { "large-once", "Large Objects", "freed at once", LARGE_BYTES, true, 1, ROUNDS, 11 },
+    { "large-rounds", "Large Objects", "freed after each round", LARGE_BYTES, false, 4, ROUNDS / 4,
+      9 },
 };
 enum { WORKLOADS = sizeof workloads / sizeof workloads[0] };
-
-static unsigned parts_of(const struct workload *workload)
-{
-    return workload->slow ? slow_parts : 1;
-}
-
-static unsigned part_rounds_of(const struct workload *workload)
-{
-    return workload->slow ? SLOW_PART_ROUNDS : ROUNDS;
-}
-
-static unsigned repetitions_of(const struct workload *workload)
-{
-    return workload->slow ? slow_repetitions : repetitions;
-}
 
 struct cell {
     double cpu_ns_per_pair[REPETITIONS_MAX];
@@ -90,13 +72,6 @@ struct job {
     double ended_ns;
     uint64_t sum;
 };
-
-static double clock_ns(clockid_t clock)
-{
-    struct timespec now;
-    clock_gettime(clock, &now);
-    return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
-}
 
 typedef void *alloc_function(size_t);
 typedef void free_function(void *);
@@ -139,7 +114,7 @@ static void *run_job(void *argument)
 {
     struct job *job = argument;
     size_t bytes = job->workload->bytes;
-    uint64_t rounds = part_rounds_of(job->workload);
+    uint64_t rounds = job->workload->part_rounds;
     uint64_t **objects = calloc(PAIRS_PER_ROUND, sizeof *objects);
     if (objects == NULL) {
         report_die("no memory for the array of a round");
@@ -147,8 +122,8 @@ static void *run_job(void *argument)
     memset(objects, 1, PAIRS_PER_ROUND * sizeof *objects); /* faulted in before the clock starts */
     pthread_barrier_wait(job->start);
 
-    job->began_ns = clock_ns(CLOCK_MONOTONIC);
-    double cpu_began_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+    job->began_ns = report_clock_ns(CLOCK_MONOTONIC);
+    double cpu_began_ns = report_clock_ns(CLOCK_THREAD_CPUTIME_ID);
     if (job->allocator == MEMORYBUCKET) {
         job->sum = job->workload->at_once ? run_once(mb_alloc, mb_free, bytes, rounds)
                                           : run_rounds(mb_alloc, mb_free, bytes, rounds, objects);
@@ -156,8 +131,8 @@ static void *run_job(void *argument)
         job->sum = job->workload->at_once ? run_once(malloc, free, bytes, rounds)
                                           : run_rounds(malloc, free, bytes, rounds, objects);
     }
-    job->cpu_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID) - cpu_began_ns;
-    job->ended_ns = clock_ns(CLOCK_MONOTONIC);
+    job->cpu_ns = report_clock_ns(CLOCK_THREAD_CPUTIME_ID) - cpu_began_ns;
+    job->ended_ns = report_clock_ns(CLOCK_MONOTONIC);
     free(objects);
     return NULL;
 }
@@ -166,7 +141,7 @@ static void *run_job(void *argument)
 static void measure(const struct workload *workload, unsigned threads, int allocator,
                     double *cpu_ns_per_pair, double *wall_ns_per_pair)
 {
-    const uint64_t pairs = (uint64_t)part_rounds_of(workload) * PAIRS_PER_ROUND;
+    const uint64_t pairs = (uint64_t)workload->part_rounds * PAIRS_PER_ROUND;
     struct job jobs[THREADS_MAX];
     pthread_t ids[THREADS_MAX];
     pthread_barrier_t start;
@@ -192,7 +167,7 @@ static void measure(const struct workload *workload, unsigned threads, int alloc
         ended_ns = jobs[i].ended_ns > ended_ns ? jobs[i].ended_ns : ended_ns;
     }
     pthread_barrier_destroy(&start);
-    double share = 1.0 / ((double)pairs * threads * parts_of(workload));
+    double share = 1.0 / ((double)pairs * threads * workload->parts);
     *cpu_ns_per_pair += cpu_ns * share;
     *wall_ns_per_pair += (ended_ns - began_ns) * share;
 }
@@ -224,9 +199,9 @@ static void print_familiar_lines(const struct workload *workload)
            workload->pattern_title);
     for (size_t t = 0; t < THREAD_COUNTS; t++) {
         for (int a = 0; a < ALLOCATORS; a++) {
-            unsigned rounds = part_rounds_of(workload) * parts_of(workload);
+            unsigned rounds = workload->part_rounds * workload->parts;
             const double *runs = cells[w][t][a].cpu_ns_per_pair;
-            double ns = report_summary(runs, repetitions_of(workload)).median;
+            double ns = report_summary(runs, workload->runs).median;
             printf("[%s - %s] %u threads, %u rounds, %d alloc/free per round, "
                    "total time: %.2f ms\n",
                    allocator_titles[a], workload->size_title, thread_counts[t], rounds,
@@ -246,12 +221,12 @@ static void print_table(void)
             double median[ALLOCATORS];
             for (int a = 0; a < ALLOCATORS; a++) {
                 struct summary s = report_summary(cells[w][t][a].cpu_ns_per_pair,
-                                                  repetitions_of(&workloads[w]));
+                                                  workloads[w].runs);
                 median[a] = s.median;
                 snprintf(text[a], sizeof text[a], "%7.2f (%.2f-%.2f)", s.median, s.min, s.max);
             }
             printf("%-13s %7u %4u  %-24s %-24s %.2f\n", workloads[w].name, thread_counts[t],
-                   repetitions_of(&workloads[w]), text[MEMORYBUCKET], text[SYSTEM],
+                   workloads[w].runs, text[MEMORYBUCKET], text[SYSTEM],
                    median[MEMORYBUCKET] / median[SYSTEM]);
         }
     }
@@ -265,71 +240,55 @@ static void print_table(void)
 static void write_results(FILE *stream)
 {
     for (size_t w = 0; w < WORKLOADS; w++) {
-        unsigned runs = repetitions_of(&workloads[w]);
+        unsigned runs = workloads[w].runs;
         for (size_t t = 0; t < THREAD_COUNTS; t++) {
             for (int a = 0; a < ALLOCATORS; a++) {
                 const struct cell *cell = &cells[w][t][a];
                 report_write_row(stream, "headline", workloads[w].name, allocator_names[a],
                                  thread_counts[t], "cpu_ns_per_pair", "ns", runs,
-                                 report_summary(cell->cpu_ns_per_pair, runs));
+                                 cell->cpu_ns_per_pair);
                 report_write_row(stream, "headline", workloads[w].name, allocator_names[a],
                                  thread_counts[t], "wall_ns_per_pair", "ns", runs,
-                                 report_summary(cell->wall_ns_per_pair, runs));
+                                 cell->wall_ns_per_pair);
             }
         }
-    }
-}
-
-/* One gnuplot index (two blank lines between) per workload. */
-static void write_plot_data(FILE *stream)
-{
-    for (size_t w = 0; w < WORKLOADS; w++) {
-        fprintf(stream, "# %s: threads, then the median CPU ns per pair of each allocator\n",
-                workloads[w].name);
-        for (size_t t = 0; t < THREAD_COUNTS; t++) {
-            fprintf(stream, "\"%u thread%s\"", thread_counts[t], thread_counts[t] == 1 ? "" : "s");
-            for (int a = 0; a < ALLOCATORS; a++) {
-                fprintf(stream, " %.2f",
-                        report_summary(cells[w][t][a].cpu_ns_per_pair,
-                                       repetitions_of(&workloads[w])).median);
-            }
-            fprintf(stream, "\n");
-        }
-        fprintf(stream, "\n\n");
     }
 }
 
 static void usage(FILE *stream)
 {
     fprintf(stream,
-            "Usage: headline [--quick] [--repeat N] [--results FILE] [--plot-data FILE]\n"
-            "  --quick           5 runs of each cell, those of the slow one of 25 rounds\n"
-            "  --repeat N        N runs of each cell, 1 to %d (default 11, of the slow one 9)\n"
-            "  --results FILE    append one JSON object a line\n"
-            "  --plot-data FILE  write the medians as a table for headline.gnuplot\n",
+            "Usage: headline [--quick] [--repeat N] [--results FILE]\n"
+            "  --quick           5 runs of each cell, those of large-rounds of 25 rounds\n"
+            "  --repeat N        N runs of each cell, 1 to %d (default 11, of large-rounds 9)\n"
+            "  --results FILE    append one JSON object a line\n",
             REPETITIONS_MAX);
+}
+
+static void set_runs(unsigned runs)
+{
+    for (size_t w = 0; w < WORKLOADS; w++) {
+        workloads[w].runs = runs;
+    }
 }
 
 int main(int argc, char **argv)
 {
     const char *results = NULL;
-    const char *plot_data = NULL;
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--help") == 0) {
             usage(stdout);
             return EXIT_SUCCESS;
         }
         if (strcmp(argv[i], "--quick") == 0) {
-            repetitions = 5;
-            slow_repetitions = 5;
-            slow_parts = 1;
+            set_runs(5);
+            for (size_t w = 0; w < WORKLOADS; w++) {
+                workloads[w].parts = 1;
+            }
         } else if (i + 1 < argc && strcmp(argv[i], "--repeat") == 0) {
-            repetitions = report_parse_count(argv[++i], "--repeat", 1, REPETITIONS_MAX);
-            slow_repetitions = repetitions;
+            set_runs(report_parse_count(argv[++i], "--repeat", 1, REPETITIONS_MAX));
         } else if (i + 1 < argc && strcmp(argv[i], "--results") == 0) {
             results = argv[++i];
-        } else if (i + 1 < argc && strcmp(argv[i], "--plot-data") == 0) {
-            plot_data = argv[++i];
         } else {
             fprintf(stderr, "headline: %s: no such option, or no value for it\n", argv[i]);
             usage(stderr);
@@ -338,13 +297,16 @@ int main(int argc, char **argv)
     }
     check_who_serves();
 
-    unsigned steps = (repetitions * (WORKLOADS - 1) + slow_repetitions) * THREAD_COUNTS;
+    unsigned steps = 0;
+    for (size_t w = 0; w < WORKLOADS; w++) {
+        steps += workloads[w].runs * THREAD_COUNTS;
+    }
     unsigned step = 0;
-    for (unsigned r = 0; r < repetitions; r++) {
+    for (unsigned r = 0; r < REPETITIONS_MAX; r++) {
         for (size_t w = 0; w < WORKLOADS; w++) {
-            for (size_t t = 0; t < THREAD_COUNTS && r < repetitions_of(&workloads[w]); t++) {
+            for (size_t t = 0; t < THREAD_COUNTS && r < workloads[w].runs; t++) {
                 report_progress("headline", ++step, steps);
-                for (unsigned turn = 0; turn < ALLOCATORS * parts_of(&workloads[w]); turn++) {
+                for (unsigned turn = 0; turn < ALLOCATORS * workloads[w].parts; turn++) {
                     unsigned a = (turn + r) % ALLOCATORS; /* each goes first as often */
                     struct cell *cell = &cells[w][t][a];
                     measure(&workloads[w], thread_counts[t], (int)a, &cell->cpu_ns_per_pair[r],
@@ -358,6 +320,5 @@ int main(int argc, char **argv)
     }
     print_table();
     report_to_file(results, "a", write_results);
-    report_to_file(plot_data, "w", write_plot_data);
     return EXIT_SUCCESS;
 }

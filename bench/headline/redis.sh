@@ -2,30 +2,14 @@
 # redis-server under redis-benchmark on loopback, with its own allocator and on the drop-in, in turn.
 #
 # Question: what does a real server gain or lose, in requests, latency and memory?
-# Usage: redis.sh --mbrun FILE --rounds N --requests N --results FILE
-# Output: a table on stdout; one JSON object a line is appended to FILE.
+# Usage: redis.sh MBRUN ROUNDS REQUESTS RAW_FILE
+# Output: one value a line is appended to RAW_FILE (report/sheet.py has its form).
 set -euo pipefail
-
-mbrun= rounds= requests= results=
-usage() {
-    echo "Usage: bench/headline/redis.sh --mbrun FILE --rounds N --requests N --results FILE" >&2
+if [ $# -ne 4 ]; then
+    sed -n '5,6s/^# //p' "$0" >&2
     exit 2
-}
-while [ $# -gt 0 ]; do
-    [ $# -ge 2 ] || usage
-    case $1 in
-    --mbrun) mbrun=$2 ;;
-    --rounds) rounds=$2 ;;
-    --requests) requests=$2 ;;
-    --results) results=$2 ;;
-    *)
-        echo "redis.sh: $1: no such option" >&2
-        usage
-        ;;
-    esac
-    shift 2
-done
-[ -n "$mbrun" ] && [ -n "$rounds" ] && [ -n "$requests" ] && [ -n "$results" ] || usage
+fi
+mbrun=$1 rounds=$2 requests=$3 raw=$4
 
 work=$(mktemp -d)
 server=
@@ -80,8 +64,8 @@ check_allocator() {
     fi
 }
 
-# record ALLOCATOR WORKLOAD METRIC VALUE
-record() { echo "$*" >>"$work/values" || die "$work has no room"; }
+# record ALLOCATOR WORKLOAD METRIC UNIT VALUE
+record() { printf '%s\t%s\t1\t%s\t%s\t%s\n' "$@" >>"$raw" || die "$raw has no room"; }
 
 measure() {
     local allocator=$1 value p99
@@ -96,11 +80,11 @@ measure() {
         value= p99=
         IFS=, read -r value p99 < <(tail -n 1 "$work/csv" | tr -d '"' | awk -F, '{ print $2 "," $7 }') || true
         [ -n "$p99" ] || die "redis-benchmark -t $test printed no result, or $work has no room for it"
-        record "$allocator" "$test" requests_per_second "$value"
-        record "$allocator" "$test" p99_ms "$p99"
+        record "$allocator" "$test" requests_per_second 1/s "$value"
+        record "$allocator" "$test" p99_ms ms "$p99"
     done
     [ "$(redis-cli -p "$port" dbsize)" -gt $((requests / 20)) ] || die "the server did not keep what was set"
-    record "$allocator" after-load resident_bytes \
+    record "$allocator" after-load resident_bytes bytes \
         "$(awk '/^VmRSS/ { print $2 * 1024 }' "/proc/$server/status")"
     redis-cli -p "$port" shutdown nosave >/dev/null 2>&1 || true
     wait "$server" || die "redis-server ended with status $?"
@@ -111,12 +95,11 @@ measure() {
              END { print live + 0, large + 0 }' "$work/stats" >"$work/served"
         read -r pool system <"$work/served"
         [ "$pool" -gt 0 ] || die "the pools served nothing"
-        record "$allocator" after-load pool_live_objects "$pool"
-        record "$allocator" after-load system_live_objects "$system"
+        record "$allocator" after-load pool_live_objects objects "$pool"
+        record "$allocator" after-load system_live_objects objects "$system"
     fi
 }
 
-: >"$work/values"
 allocators=(system memorybucket-dropin)
 for round in $(seq "$rounds"); do
     echo "redis: round $round of $rounds" >&2
@@ -126,41 +109,7 @@ for round in $(seq "$rounds"); do
     allocators=("${allocators[1]}" "${allocators[0]}") # each goes first as often
 done
 
-# Rows: allocator workload metric runs min median max
-sort -k1,3 -k4,4n "$work/values" | awk '
-    function flush() {
-        if (n) print key, n, v[1], (v[int((n + 1) / 2)] + v[int(n / 2) + 1]) / 2, v[n]
-        n = 0
-    }
-    { k = $1 " " $2 " " $3; if (k != key) { flush(); key = k } v[++n] = $4 }
-    END { flush() }' CONVFMT=%.10g OFMT=%.10g >"$work/rows"
-
-awk -v OFS= '
-    BEGIN { unit["requests_per_second"] = "1/s"; unit["p99_ms"] = "ms"; unit["resident_bytes"] = "bytes"
-            unit["pool_live_objects"] = "objects"; unit["system_live_objects"] = "objects" }
-    { print "{\"bench\": \"redis\", \"workload\": \"", $2, "\", \"allocator\": \"", $1, "\", \"threads\": 1, \"metric\": \"", $3,
-      "\", \"unit\": \"", unit[$3], "\", \"runs\": ", $4, ", \"min\": ", $5, ", \"median\": ", $6, ", \"max\": ", $7, "}" }' \
-    "$work/rows" >>"$results"
-
 own=$(ldd "$(command -v redis-server)" | awk '/malloc/ { print $1; exit }')
 echo
 echo "redis-server on loopback: 50 connections, pipelines of 16, values of 32 bytes, median (min-max) of $rounds runs in turn"
 echo "own allocator: ${own:-the C library}; ratio: MemoryBucket's median divided by it"
-awk '
-    { median[$1, $2, $3] = $6; text[$1, $2, $3] = sprintf($3 == "p99_ms" ? "%.3f (%.3f-%.3f)" : "%.0f (%.0f-%.0f)", $6, $5, $7) }
-    function row(workload, metric, title) {
-        printf "%-24s %-30s %-30s %.2f\n", title, text["system", workload, metric],
-            text["memorybucket-dropin", workload, metric],
-            median["memorybucket-dropin", workload, metric] / (median["system", workload, metric] + 1e-9)
-    }
-    END {
-        printf "%-24s %-30s %-30s %s\n", "", "own allocator", "MemoryBucket", "ratio"
-        split("set get lpush lrange_100", tests, " ")
-        for (i = 1; i <= 4; i++) row(tests[i], "requests_per_second", toupper(tests[i]) " requests/s")
-        for (i = 1; i <= 4; i++) row(tests[i], "p99_ms", toupper(tests[i]) " p99 ms")
-        row("after-load", "resident_bytes", "resident bytes")
-        pool = median["memorybucket-dropin", "after-load", "pool_live_objects"]
-        other = median["memorybucket-dropin", "after-load", "system_live_objects"]
-        printf "Of the %.0f allocations that are live in the server at its end the pools serve %.0f (%.1f %%), the next allocator %.0f.\n",
-            pool + other, pool, 100 * pool / (pool + other), other
-    }' "$work/rows"

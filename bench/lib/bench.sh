@@ -1,6 +1,6 @@
-# Sourced by run.sh, compare.sh and memory.sh, which run in the project's folder: where results go,
-# the build, the machine, the frame of the JSON files; and for the last two which workloads and
-# allocators were asked for, and how one of them is run on the other.
+# Sourced by run.sh, compare.sh and memory.sh, which run in the project's folder: where results go and
+# the build; and for the last two which workloads and allocators were asked for, and how one of them
+# is run on the other.
 build=build/bench-release out=build/bench
 
 die() {
@@ -53,32 +53,52 @@ run() {
     wait $!
 }
 
-cpu=$(awk -F': ' '/^model name/ { print $2; exit }' /proc/cpuinfo)
-machine="${cpu:-$(uname -m)}, $(nproc) cores, Linux $(uname -r)"
+show_machine() { echo "Machine: $(bench/report/sheet.py)"; }
 
-json_string() { printf '"%s"' "$(printf '%s' "$1" | tr -d '\000-\037' | sed 's/[\\"]/\\&/g')"; }
+# show_results NAME NONE: where they are; NONE is said when there are no pictures
+show_results() {
+    local pictures
+    pictures=$(cd "$out" && echo "$1"-*.png)
+    [[ $pictures != *\** ]] || pictures=$2
+    echo
+    echo "Figures: $PWD/$out/$1.json   Charts beside it, also as SVG: $pictures"
+}
 
-# write_json ROWS FILE: the rows, one JSON object a line, with the machine before them
-write_json() {
-    {
-        printf '{"machine": {"cpu": %s, "cores": %s, "memory_bytes": %s, "kernel": %s, "system": %s, "compiler": %s, "date": %s},\n' \
-            "$(json_string "$cpu")" "$(nproc)" "$(awk '/^MemTotal/ { printf "%.0f", $2 * 1024 }' /proc/meminfo)" \
-            "$(json_string "$(uname -r)")" "$(json_string "$(. /etc/os-release && echo "$PRETTY_NAME")")" \
-            "$(json_string "$(gcc --version | head -n 1)")" "$(json_string "$(date -u +%Y-%m-%dT%H:%M:%SZ)")"
-        printf '"results": [\n'
-        sed '$!s/$/,/' "$1"
-        printf ']}\n'
-    } >"$2.new" || die "$2 cannot be written"
-    mv "$2.new" "$2"
+# show_help: the comment at the top of the script, and the end
+show_help() {
+    sed -n '2,/^set /s/^# //p' "$0"
+    exit 0
+}
+
+# take_option "$@": an option that compare.sh and memory.sh share; the words it takes in `taken`
+quick='' list='' only='' taken=''
+take_option() {
+    taken=1
+    case $1 in
+    --quick) quick=1 ;;
+    --list) list=1 ;;
+    -h | --help) show_help ;;
+    --only | --allocators)
+        [ $# -ge 2 ] || bad_option "$1" "$usage"
+        taken=2
+        [ "$1" = --only ] || allocators=$2
+        [ "$1" = --allocators ] || only=$2
+        [ -n "${2//,/}" ] || bad_value "$1: names none; there are $known, and the workloads of --list"
+        ;;
+    *) bad_option "$1" "$usage" ;;
+    esac
 }
 
 # Workloads are lines of a table, each "NAME THREADS ...".
 workload_names() { awk 'NF { print $1 "@" $2 }' <<<"$1"; }
 
-# choose_workloads TABLE ONLY: the lines whose names begin so, or NAME@THREADS; no ONLY: all
+# choose_workloads TABLE: in `chosen` the lines that --only asks for; after --list the names, and the end
 choose_workloads() {
-    local chosen
-    chosen=$(awk -v only="$2" '
+    if [ -n "$list" ]; then
+        workload_names "$1"
+        exit 0
+    fi
+    chosen=$(awk -v only="$only" '
         BEGIN { n = split(only, wanted, ",") }
         NF {
             take = only == ""
@@ -88,13 +108,11 @@ choose_workloads() {
         END { for (i = 1; i <= n; i++) if (wanted[i] != "" && !used[i]) { print "unknown " wanted[i]; exit } }' <<<"$1")
     [[ $chosen != *unknown\ * ]] ||
         bad_value "--only ${chosen##*unknown }: no workload begins so; there are: $(workload_names "$1" | tr '\n' ' ')"
-    echo "$chosen"
 }
 
 # check_allocators ASKED KNOWN [EXTRA]: lists between commas; EXTRA are further names that were given
 check_allocators() {
     local asked=$1 known=$2 name twice
-    [ -n "${asked//,/}" ] || bad_value "--allocators: names none; there are ${known//,/, }"
     twice=$(tr ',' '\n' <<<"$asked,${3:-}" | awk 'NF && seen[$1]++' | head -n 1)
     [ -z "$twice" ] || bad_value "$twice: is asked for twice"
     for name in ${asked//,/ }; do

@@ -11,20 +11,12 @@
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 struct harness harness = { .threads = 1, .work = 100 };
 
 static double wall_began_ns;
 static double cpu_began_ns;
-
-static double clock_ns(clockid_t clock)
-{
-    struct timespec now;
-    clock_gettime(clock, &now);
-    return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
-}
 
 static size_t libc_bytes_in_use(void)
 {
@@ -192,12 +184,12 @@ void harness_run_threads(void *(*work)(void *), void *arguments, size_t argument
 
 double harness_now_ns(void)
 {
-    return clock_ns(CLOCK_MONOTONIC);
+    return report_clock_ns(CLOCK_MONOTONIC);
 }
 
 double harness_cpu_ns(void)
 {
-    return clock_ns(CLOCK_PROCESS_CPUTIME_ID);
+    return report_clock_ns(CLOCK_PROCESS_CPUTIME_ID);
 }
 
 void harness_clock_start(void)

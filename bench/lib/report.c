@@ -1,9 +1,7 @@
 #include "report.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <stdarg.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -33,8 +31,9 @@ struct summary report_summary(const double values[], unsigned count)
 
 void report_write_row(FILE *stream, const char *bench, const char *workload, const char *allocator,
                       unsigned threads, const char *metric, const char *unit, unsigned runs,
-                      struct summary summary)
+                      const double values[])
 {
+    const struct summary summary = report_summary(values, runs);
     fprintf(stream,
             "{\"bench\": \"%s\", \"workload\": \"%s\", \"allocator\": \"%s\", \"threads\": %u, "
             "\"metric\": \"%s\", \"unit\": \"%s\", \"runs\": %u, "
@@ -70,16 +69,11 @@ void report_to_file(const char *path, const char *mode, void (*write)(FILE *))
     report_close(stream, path);
 }
 
-void report_to_directory(const char *directory, const struct report_file files[], size_t count)
+double report_clock_ns(clockid_t clock)
 {
-    for (size_t i = 0; i < count; i++) {
-        char path[PATH_MAX];
-        int length = snprintf(path, sizeof path, "%s/%s", directory, files[i].name);
-        if (length < 0 || (size_t)length >= sizeof path) {
-            report_die("%s: too long a name", directory);
-        }
-        report_to_file(path, "w", files[i].write);
-    }
+    struct timespec now;
+    clock_gettime(clock, &now);
+    return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
 }
 
 void report_progress(const char *what, unsigned step, unsigned steps)
@@ -104,27 +98,13 @@ unsigned report_parse_count(const char *text, const char *option, unsigned low, 
     return (unsigned)value;
 }
 
-static void complain(const char *format, va_list arguments)
+void report_exit(int status, const char *format, ...)
 {
+    va_list arguments;
+    va_start(arguments, format);
     fprintf(stderr, "%s: ", program_invocation_short_name);
     vfprintf(stderr, format, arguments);
     fputc('\n', stderr);
-}
-
-void report_die(const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    complain(format, arguments);
     va_end(arguments);
-    exit(EXIT_FAILURE);
-}
-
-void report_refuse(const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    complain(format, arguments);
-    va_end(arguments);
-    exit(2);
+    exit(status);
 }

@@ -1,5 +1,5 @@
 # Sourced by the tests of bench/, which have a `fail` of their own: what they expect of output, of
-# refusals and of charts.
+# refusals and of pictures.
 
 # expect FILE LINE: exact but for runs of blanks, which only line the columns up.
 expect() {
@@ -15,15 +15,29 @@ refuses() {
     [[ $output == *"$text"* ]] || fail "$*: says '$output', nothing of '$text'"
 }
 
-# draw NAME COUNT DIR [SETTING]: bench/NAME.gnuplot draws so many pictures of the data in DIR, and is
-# silent. Where there is no gnuplot nothing is drawn.
-draw() {
-    local name=$1 wanted=$2 dir=$3 drawn
-    command -v gnuplot >/dev/null || return 0
+# drawn NAME COUNT DIR: NAME's pictures in DIR are as many, each as PNG and as well-formed SVG.
+drawn() {
+    local name=$1 wanted=$2 dir=$3 found
+    found=$(find "$dir" -name "$name-*.png" -size +0 | wc -l)
+    [ "$found" -eq "$wanted" ] || fail "$found pictures and not $wanted"
+    python3 - "$dir" "$name" "$wanted" <<'PYTHON' || fail "an SVG is not as it should be"
+import glob, sys, xml.dom.minidom
+files = glob.glob(f"{sys.argv[1]}/{sys.argv[2]}-*.svg")
+assert len(files) == int(sys.argv[3]), files
+for file in files:
+    xml.dom.minidom.parse(file)
+PYTHON
     rm -f "$dir"/*.png "$dir"/*.svg
-    LC_ALL=C.UTF-8 gnuplot -e "data='$dir'; ${4-} output_dir='$dir'; machine='a test'" \
-        "$(dirname "${BASH_SOURCE[0]}")/../../bench/report/$name.gnuplot" >"$dir/log" 2>&1 || fail "gnuplot: $(cat "$dir/log")"
-    [ ! -s "$dir/log" ] || fail "gnuplot said: $(cat "$dir/log")"
-    drawn=$(find "$dir" -name "$name-*.png" -size +0 -o -name "$name-*.svg" -size +0 | wc -l)
-    [ "$drawn" -eq "$wanted" ] || fail "$drawn pictures and not $wanted"
 }
+
+# shows FILE TEXT...: the SVG has each text, as a whole
+shows() {
+    local file=$1 text
+    shift
+    for text in "$@"; do
+        grep -qF -- ">$text<" "$file" || fail "$file does not show '$text'"
+    done
+}
+
+# has_gnuplot: pictures can be drawn here; otherwise the reports are run without
+has_gnuplot() { command -v gnuplot >/dev/null; }
