@@ -26,7 +26,7 @@ show_machine
 
 run "$build/bin/headline" "${headline_options[@]}" --results "$rows.part"
 run bench/headline/redis.sh "$build/bin/mbrun" "$redis_rounds" "$redis_requests" "$raw.part"
-rm -f "$out"/results.json "$out"/headline.* "$raw"
+rm -f "$out"/results.json "$out"/headline.png "$out"/headline.svg
 mv "$rows.part" "$rows"
 mv "$raw.part" "$raw"
 bench/report/run_report.py "$rows" "$raw" --results "$out/results.json" --charts "$out"
