@@ -27,7 +27,7 @@ cmake --build --preset release >/dev/null
 
 run_part() {
     case $1 in
-    analysis) tests/analysis/run.sh . --all ;;
+    analysis) tests/static/analysis/run.sh . --all ;;
     models)
         for model in stack stack_orders counted_once publish thread_exit fork_gate trim; do
             tests/model/run.sh --deep tests/model/$model.pml || return
@@ -39,12 +39,12 @@ run_part() {
             MB_MAGAZINE_SIZE=8 MB_BLOCK_SIZE=4K MB_DECAY_MS=0 build/release/bin/property --seed "$seed" --programs 5000 &&
             build/release/bin/property --seed "$seed" --programs 2000 --threads 8 --at-once
         ;;
-    coverage) tests/coverage/run.sh ;;
+    coverage) tests/meta/coverage/run.sh ;;
     faults) tests/fault/run.sh --all ;;
-    fuzz) tests/fuzz/run.sh --seconds 600 ;;
-    mutations) tests/mutation/run.sh ;;
-    programs) tests/packages.sh programs bench && tests/programs/run.sh --rounds 5 --peers ;;
-    soak) tests/soak.sh ;;
+    fuzz) tests/random/fuzz/run.sh --seconds 600 ;;
+    mutations) tests/meta/mutation/run.sh ;;
+    programs) tests/packages.sh programs bench && tests/dropin/programs/run.sh --rounds 5 --peers ;;
+    soak) tests/soak/soak.sh ;;
     storm)
         seed=$(date +%s)
         build/release/bin/storm --seconds 1800 --seed "$seed" --plugin build/release/lib/libstorm_plugin.so &&

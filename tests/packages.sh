@@ -2,7 +2,7 @@
 # The one list of Debian packages, and what installs them: used by tests/run.sh and bench/run.sh.
 # Usage: packages.sh build|test|bench ...     installs what is missing of these groups
 #        packages.sh --list build|test|bench  only names them
-# A fourth group, programs, is what tests/programs/run.sh runs: 2 GB, asked for by tests/deep.sh alone.
+# A fourth group, programs, is what tests/dropin/programs/run.sh runs: 2 GB, asked for by tests/deep.sh alone.
 set -euo pipefail
 
 packages_of() {
@@ -18,7 +18,7 @@ packages_of() {
         echo gcovr # what the tests reach
         echo heaptrack # stands in front of the drop-in
         echo mawk gawk busybox # each awk that a machine may have
-        # those of tests/programs that are small
+        # those of tests/dropin/programs that are small
         echo apache2-utils gdb jq libmemcached-tools lua5.4 make memcached nginx-light openssh-client openssh-server
         echo p7zip-full php-cli ruby xz-utils zstd
         ;;

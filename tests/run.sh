@@ -42,7 +42,7 @@ for preset in "${presets[@]}"; do
     echo "== $preset: tests"
     ctest --preset "$preset" -j "$(nproc)" || failed+=("$preset")
     # Once is luck: what runs threads runs three times in each build.
-    ctest --preset "$preset" -L concurrent --repeat until-fail:3 -j "$(nproc)" || failed+=("$preset (repeated)")
+    ctest --preset "$preset" -L 'concurrent|environment' --repeat until-fail:3 -j "$(nproc)" || failed+=("$preset (repeated)")
 done
 
 if [ ${#failed[@]} -gt 0 ]; then

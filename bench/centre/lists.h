@@ -22,7 +22,7 @@ static const char *const list_names[LISTS] = { "tagged", "mutex", "spinlock", "p
 /* Slot number 0 is no slot, so batch 0 begins one slot in. */
 static _Alignas(ISOLATION_BYTES) char memory[(BATCHES * ROUNDS_MAX + 1) * SLOT_BYTES];
 static const struct slot_space space = {
-    .dense = memory, .dense_units = sizeof memory / 8, .carved_end = sizeof memory / 8
+    .start = { memory }, .units = { sizeof memory / 8 }, .carved_end = sizeof memory / 8
 };
 
 static struct batch_stack tagged;

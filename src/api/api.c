@@ -55,7 +55,7 @@ __attribute__((constructor(101))) static void api_come_up(int argc, char **argv,
     mbi_thread_exit_look_around();
     static const struct copy_calls own = { own_free, own_realloc, own_usable_bytes,
                                            mbi_check_holds };
-    mbi_copies_look_around(&own);
+    mbi_copies_init(&own);
     /* glibc's fork takes the locks of its malloc only if that was used before: so it is, as threads
      * may come to it for the first time while another one forks. */
     mbi_large_free(mbi_large_alloc(SMALL_BYTES_MAX + 1));
@@ -105,23 +105,23 @@ int mb_init(void)
 }
 
 /*
- * Whether checked mode serves a large request; the library comes up for it, and a thread that passes
- * by gives memory back, which the kernel may refuse: success leaves errno alone.
+ * A thread starts at its first request, of whatever size. What the kernel refuses on that way, or where
+ * the thread gives memory back, does not fail the request: errno stays.
  */
-static bool checks_large(void)
+static void start_thread(void)
 {
     int saved_errno = errno;
-    bool checks = mbi_thread_cache_own() == NULL && checked_is_on();
+    (void)mbi_thread_cache_own();
     errno = saved_errno;
-    return checks;
 }
 
-MBI_COLD void *mbi_api_alloc_rare(size_t size)
+MBI_COLD void *mbi_api_alloc_slow(size_t size)
 {
     if (size == 0) {
         return thread_cache_alloc(0, 0);
     }
-    if (checks_large()) {
+    start_thread();
+    if (checked_is_on()) {
         return mbi_check_alloc(size, ABI_ALIGNMENT_BYTES);
     }
     mbi_thread_cache_count_large(1, 0);
@@ -130,14 +130,15 @@ MBI_COLD void *mbi_api_alloc_rare(size_t size)
 
 void *mbi_api_calloc_large(size_t count, size_t size)
 {
-    if (checks_large()) {
+    start_thread();
+    if (checked_is_on()) {
         return mbi_check_calloc_large(count, size);
     }
     mbi_thread_cache_count_large(1, 0);
     return mbi_large_calloc(count, size);
 }
 
-MBI_COLD void mbi_api_free_rare(void *pointer, size_t size)
+MBI_COLD void mbi_api_free_slow(void *pointer, size_t size)
 {
     size_t class = region_class_of(pointer);
     const struct copy_calls *owner = owner_of(pointer);
@@ -170,15 +171,16 @@ static void *move_from_system(void *old, size_t size, enum class_rule rule)
     return pointer;
 }
 
-MBI_COLD void *mbi_api_realloc_rare(void *old, size_t size, enum class_rule rule)
+MBI_COLD void *mbi_api_realloc_slow(void *old, size_t size, enum class_rule rule)
 {
     const struct copy_calls *owner = owner_of(old);
     if (MBI_UNLIKELY(owner != NULL)) {
         return owner->realloc(old, size);
     }
-    if (checks_large()) {
+    start_thread();
+    if (checked_is_on()) {
         size_t standard = size != 0 || rule == CLASS_ABI_ALIGNED ? ABI_ALIGNMENT_BYTES
-                                                                 : SIZE_STEP_BYTES;
+                                                                 : SLOT_UNIT_BYTES;
         return mbi_check_realloc(old, size, size_is_small(size)
                                                 ? api_alignment_of_small(size, rule)
                                                 : standard);
@@ -196,7 +198,7 @@ MBI_COLD void *mbi_api_realloc_rare(void *old, size_t size, enum class_rule rule
     return move_from_system(old, size, rule);
 }
 
-MBI_COLD size_t mbi_api_usable_bytes_rare(const void *pointer)
+MBI_COLD size_t mbi_api_usable_bytes_slow(const void *pointer)
 {
     const struct copy_calls *owner = owner_of(pointer);
     if (MBI_UNLIKELY(owner != NULL)) {
@@ -273,8 +275,9 @@ void *mb_aligned_alloc(size_t alignment, size_t size)
 
 void *mbi_api_aligned_alloc(size_t alignment, size_t size)
 {
-    if (checks_large()) {
-        return mbi_check_alloc(size, alignment > SIZE_STEP_BYTES ? alignment : SIZE_STEP_BYTES);
+    start_thread();
+    if (checked_is_on()) {
+        return mbi_check_alloc(size, alignment > SLOT_UNIT_BYTES ? alignment : SLOT_UNIT_BYTES);
     }
     size_t class = size_class_of_aligned(alignment, size);
     if (class == SIZE_CLASS_COUNT) {

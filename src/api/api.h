@@ -41,31 +41,31 @@ void *mbi_api_calloc_large(size_t count, size_t size);
  * Size 0, a NULL pointer, a thread without a cache, or one that looks after decay this time; an object of
  * another copy of the library.
  */
-void *mbi_api_alloc_rare(size_t size);
-void mbi_api_free_rare(void *pointer, size_t size);
+void *mbi_api_alloc_slow(size_t size);
+void mbi_api_free_slow(void *pointer, size_t size);
 
 /* What does not lie in the dense tier, or is asked by a thread that has no cache. */
-void *mbi_api_realloc_rare(void *old, size_t size, enum class_rule rule);
-size_t mbi_api_usable_bytes_rare(const void *pointer);
+void *mbi_api_realloc_slow(void *old, size_t size, enum class_rule rule);
+size_t mbi_api_usable_bytes_slow(const void *pointer);
 
 /* Large requests and foreign pointers: off the fast path, but in place, and ending in a tail call. */
 MBI_HOT_INLINE void *api_alloc_large(size_t size)
 {
     struct thread_cache *cache = mbi_thread_cache;
     if (MBI_UNLIKELY(size == 0 || !cache->active || thread_cache_looks_around(cache))) {
-        return mbi_api_alloc_rare(size);
+        return mbi_api_alloc_slow(size);
     }
-    counter_add(&cache->large_allocs, 1);
+    counter_add(&cache->counts.large_allocs, 1);
     return mbi_large_alloc(size);
 }
 
 MBI_HOT_INLINE void api_free_foreign(struct thread_cache *cache, void *pointer, size_t size)
 {
     if (MBI_UNLIKELY(pointer == NULL || !cache->active) || copies_may_have(pointer)) {
-        mbi_api_free_rare(pointer, size);
+        mbi_api_free_slow(pointer, size);
         return;
     }
-    counter_add(&cache->large_frees, 1);
+    counter_add(&cache->counts.large_frees, 1);
     mbi_large_free(pointer);
 }
 
@@ -121,7 +121,7 @@ static inline size_t api_usable_bytes(const void *pointer)
 {
     size_t class = region_dense_class_of(pointer, mbi_thread_cache->dense_base);
     return MBI_LIKELY(api_is_slot(pointer, class)) ? size_class_slot_bytes(class)
-                                                : mbi_api_usable_bytes_rare(pointer);
+                                                : mbi_api_usable_bytes_slow(pointer);
 }
 
 /* Without memory for another place a smaller size stays, and that is success. */
@@ -151,7 +151,7 @@ static inline void *api_move(void *old, size_t old_bytes, size_t size, enum clas
 /* How an object of 1 to 512 bytes is aligned: to 8 or 16. */
 static inline size_t api_alignment_of_small(size_t size, enum class_rule rule)
 {
-    return size_class_promised_alignment_bytes(api_class_offset_of(size, rule) / SIZE_STEP_BYTES);
+    return size_class_promised_alignment_bytes(size_class_from_offset(api_class_offset_of(size, rule)));
 }
 
 /* An object stays where it is while it fits, is aligned, and uses more than half of its slot. */
@@ -159,7 +159,7 @@ static inline void *api_realloc_slot(void *old, size_t class, size_t size, enum 
 {
     size_t slot_bytes = size_class_slot_bytes(class);
     bool stays =
-        size_is_small(size) && api_class_offset_of(size, rule) == class * SIZE_STEP_BYTES;
+        size_is_small(size) && api_class_offset_of(size, rule) == size_class_to_offset(class);
     bool fits = size <= slot_bytes && size > slot_bytes / 2;
     if (stays || (fits && slot_bytes % api_alignment_of_small(size, rule) == 0)) {
         return old;
@@ -174,7 +174,7 @@ static inline void *api_realloc(void *old, size_t size, enum class_rule rule)
 {
     size_t class = region_dense_class_of(old, mbi_thread_cache->dense_base);
     return MBI_LIKELY(api_is_slot(old, class)) ? api_realloc_slot(old, class, size, rule)
-                                               : mbi_api_realloc_rare(old, size, rule);
+                                               : mbi_api_realloc_slow(old, size, rule);
 }
 
 #endif

@@ -42,9 +42,9 @@ static void stats_begin(void *argument)
     stats->cache_bytes_max = budget_bytes != SIZE_MAX ? budget_bytes : 0;
     stats->threads = totals.threads_active;
     stats->idle_caches = totals.caches_retired + totals.caches_reusable;
-    stats->large_allocs =
-        totals.departed_large_allocs + counter_read(&mbi_uncached_large.allocs);
-    stats->large_frees = totals.departed_large_frees + counter_read(&mbi_uncached_large.frees);
+#define SUM_DEPARTED(name, ...) \
+    stats->name = counter_read(&mbi_departed_counts.name) + counter_read(&mbi_uncached_counts.name);
+    THREAD_COUNTERS(SUM_DEPARTED)
 
     for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
         const struct pool *pool = &mbi_pools[class];
@@ -52,16 +52,14 @@ static void stats_begin(void *argument)
         out->slot_bytes = pool->slot_bytes;
         out->magazine_rounds = pool->rounds;
         out->carved = counter_read(&pool->carved);
-        out->loose = counter_read(&pool->loose_rounds);
-        out->sorted = counter_read(&pool->sorted_slots);
-        out->released_bytes = counter_read(&pool->released_bytes);
-        out->orphaned = counter_read(&pool->orphaned);
         out->returned = counter_read(&pool->returned_loose); /* and what was flushed, in the end */
-        out->refills = counter_read(&pool->departed.refills);
-        out->flushes = counter_read(&pool->departed.flushes);
-        out->cas_retries = counter_read(&pool->departed.cas_retries);
-        out->mutex_acquisitions = counter_read(&pool->mutex_acquisitions);
-        out->committed_bytes = counter_read(&pool->committed_bytes);
+#define READ_SLOTS(name, heading, width, field) out->name = counter_read(&pool->field);
+#define READ_POOL(name, ...) out->name = counter_read(&pool->name);
+#define READ_DEPARTED(name, ...) out->name = counter_read(&pool->departed.name);
+        POOL_SLOT_COUNTERS(READ_SLOTS)
+        POOL_BYTE_COUNTERS(READ_POOL)
+        POOL_EVENT_COUNTERS(READ_POOL)
+        TRANSFER_COUNTERS(READ_DEPARTED)
     }
 }
 
@@ -69,16 +67,14 @@ static void stats_add_cache(const struct thread_cache *cache, void *argument)
 {
     struct mb_stats *stats = argument;
     for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
-        const struct transfer_counts *transfers = &cache->transfers[class];
         struct mb_pool_stats *out = &stats->pool[class];
         out->magazines += mbi_thread_cache_rounds(cache, class);
-        out->refills += counter_read(&transfers->refills);
-        out->flushes += counter_read(&transfers->flushes);
-        out->cas_retries += counter_read(&transfers->cas_retries);
+#define ADD_TRANSFERS(name, ...) out->name += counter_read(&cache->transfers[class].name);
+        TRANSFER_COUNTERS(ADD_TRANSFERS)
     }
     stats->threads_idle += flag_is_set(&cache->idle);
-    stats->large_allocs += counter_read(&cache->large_allocs);
-    stats->large_frees += counter_read(&cache->large_frees);
+#define ADD_THREAD(name, ...) stats->name += counter_read(&cache->counts.name);
+    THREAD_COUNTERS(ADD_THREAD)
 }
 
 /* a - b, or 0 where threads at work made the terms disagree. */
@@ -117,44 +113,49 @@ int mb_stats_get(struct mb_stats *stats)
         struct mb_pool_stats *out = &stats->pool[class];
         out->central = difference(out->flushes, out->refills) * out->magazine_rounds;
         out->quarantined = mbi_check_quarantined(class);
-        out->live = difference(out->carved,
-                               out->magazines + out->central + out->loose + out->sorted
-                                   + out->orphaned + out->quarantined);
+        uint64_t not_live = out->magazines + out->central + out->quarantined;
+#define ADD_SLOTS(name, ...) not_live += out->name;
+        POOL_SLOT_COUNTERS(ADD_SLOTS)
+        out->live = difference(out->carved, not_live);
         count_moved(out);
         out->resident_bytes = mbi_pool_resident_bytes(&mbi_pools[class]);
         mbi_pool_count_occupancy(&mbi_pools[class], out->blocks);
-        stats->committed_bytes += out->committed_bytes;
-        stats->released_bytes += out->released_bytes;
+#define ADD_BYTES(name, ...) stats->name += out->name;
+        POOL_BYTE_COUNTERS(ADD_BYTES)
         stats->resident_bytes += out->resident_bytes;
     }
     return 0;
 }
 
+/* Behind the slot size. X(name in mb_pool_stats, heading, width) */
+#define POOL_COLUMNS(X)                                                                            \
+    X(carved, "carved", 10) X(live, "live", 10) X(magazines, "magazines", 10)                      \
+    X(central, "central", 10) POOL_SLOT_COUNTERS(X) X(quarantined, "quarantined", 11)              \
+    TRANSFER_COUNTERS(X) POOL_EVENT_COUNTERS(X) X(taken, "taken", 12) X(returned, "returned", 12)
+
 void mbi_stats_write(FILE *stream, const struct mb_stats *stats)
 {
     fprintf(stream,
             "MemoryBucket: reserved %" PRIu64 " MiB, committed %" PRIu64 " KiB, resident %" PRIu64
-            " KiB, given back %" PRIu64 " KiB; %" PRIu64 " threads, %" PRIu64
-            " idle caches; large: %" PRIu64 " allocated, %" PRIu64 " freed\n",
+            " KiB, given back %" PRIu64 " KiB; %" PRIu64 " threads, %" PRIu64 " idle caches; ",
             stats->reserved_bytes >> 20, stats->committed_bytes >> 10, stats->resident_bytes >> 10,
-            stats->released_bytes >> 10, stats->threads, stats->idle_caches, stats->large_allocs,
-            stats->large_frees);
-    fprintf(stream, "%5s %10s %10s %10s %10s %6s %10s %8s %11s %10s %10s %8s %8s %12s %12s\n",
-            "slot", "carved", "live", "magazines", "central", "loose", "sorted", "orphaned",
-            "quarantined", "refills", "flushes", "retries", "mutex", "taken", "returned");
+            stats->released_bytes >> 10, stats->threads, stats->idle_caches);
+#define PRINT_THREAD(name, before, after) \
+    fprintf(stream, before "%" PRIu64 after, stats->name);
+    THREAD_COUNTERS(PRINT_THREAD)
+    fprintf(stream, "\n%5s", "slot");
+#define PRINT_HEADING(name, heading, width, ...) fprintf(stream, " %*s", width, heading);
+    POOL_COLUMNS(PRINT_HEADING)
+    fprintf(stream, "\n");
     for (size_t class = 0; class < MB_POOL_COUNT; class++) {
         const struct mb_pool_stats *pool = &stats->pool[class];
         if (pool->carved == 0) {
             continue;
         }
-        fprintf(stream,
-                "%5" PRIu64 " %10" PRIu64 " %10" PRIu64 " %10" PRIu64 " %10" PRIu64 " %6" PRIu64
-                " %10" PRIu64 " %8" PRIu64 " %11" PRIu64 " %10" PRIu64 " %10" PRIu64 " %8" PRIu64
-                " %8" PRIu64 " %12" PRIu64 " %12" PRIu64 "\n",
-                pool->slot_bytes, pool->carved, pool->live, pool->magazines, pool->central,
-                pool->loose, pool->sorted, pool->orphaned, pool->quarantined, pool->refills,
-                pool->flushes, pool->cas_retries, pool->mutex_acquisitions, pool->taken,
-                pool->returned);
+        fprintf(stream, "%5" PRIu64, pool->slot_bytes);
+#define PRINT_NUMBER(name, heading, width, ...) fprintf(stream, " %*" PRIu64, width, pool->name);
+        POOL_COLUMNS(PRINT_NUMBER)
+        fprintf(stream, "\n");
     }
 }
 

@@ -4,6 +4,7 @@
 #include "api/stats.h"
 #include "core/base.h"
 #include "core/config.h"
+#include "core/counters.h"
 #include "core/lock.h"
 #include "core/os.h"
 
@@ -145,15 +146,14 @@ static void subtract(uint64_t *count, uint64_t earlier)
 
 static void count_since_fork(void)
 {
-    subtract(&now.large_allocs, before.large_allocs);
-    subtract(&now.large_frees, before.large_frees);
+#define SUBTRACT_THREADS(name, ...) subtract(&now.name, before.name);
+#define SUBTRACT_POOL(name, ...) subtract(&pool->name, earlier->name);
+    THREAD_COUNTERS(SUBTRACT_THREADS)
     for (size_t class = 0; class < MB_POOL_COUNT; class++) {
         struct mb_pool_stats *pool = &now.pool[class];
         const struct mb_pool_stats *earlier = &before.pool[class];
-        subtract(&pool->refills, earlier->refills);
-        subtract(&pool->flushes, earlier->flushes);
-        subtract(&pool->cas_retries, earlier->cas_retries);
-        subtract(&pool->mutex_acquisitions, earlier->mutex_acquisitions);
+        TRANSFER_COUNTERS(SUBTRACT_POOL)
+        POOL_EVENT_COUNTERS(SUBTRACT_POOL)
         subtract(&pool->taken, earlier->taken);
         subtract(&pool->returned, earlier->returned);
     }

@@ -60,6 +60,12 @@ MBI_HOT_INLINE void counter_add(_Atomic uint64_t *counter, uint64_t amount)
     atomic_store_explicit(counter, old + amount, memory_order_relaxed); /* [COUNT] */
 }
 
+static inline void counter_subtract(_Atomic uint64_t *counter, uint64_t amount)
+{
+    uint64_t old = atomic_load_explicit(counter, memory_order_relaxed); /* [COUNT] */
+    atomic_store_explicit(counter, old - amount, memory_order_relaxed); /* [COUNT] */
+}
+
 /* The same for flags: what they ask for is found by whoever sees them. */
 MBI_HOT_INLINE bool flag_is_set(const _Atomic bool *flag)
 {
@@ -84,6 +90,16 @@ MBI_HOT_INLINE uint64_t counter_read(const _Atomic uint64_t *counter)
 MBI_HOT_INLINE bool is_power_of_two(size_t value)
 {
     return value != 0 && (value & (value - 1)) == 0;
+}
+
+MBI_HOT_INLINE size_t size_min(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+MBI_HOT_INLINE size_t size_max(size_t a, size_t b)
+{
+    return a > b ? a : b;
 }
 
 MBI_HOT_INLINE size_t round_up(size_t value, size_t power_of_two)

@@ -6,7 +6,7 @@
  *   told + what the thread caches have not told yet = sum of (flushes - refills) * batch bytes
  *
  * A thread adds up what it moves and tells it by CENTRE_TELL_BYTES, and all of it when it gives up
- * its cache: so an exchange does not meet other threads here, and the sum is never off by more than
+ * its cache: so a transfer does not meet other threads here, and the sum is never off by more than
  * that for each thread. What moves under a pool's lock is told at once.
  */
 #ifndef MEMORYBUCKET_CORE_CENTRE_H

@@ -19,7 +19,7 @@ static const struct copy_calls *own_calls;
 /* Places whose pages can be read, a bit each. relaxed [COPY-KNOWN]: a hint that spares a call. */
 static _Atomic unsigned known;
 
-void mbi_copies_look_around(const struct copy_calls *own)
+void mbi_copies_init(const struct copy_calls *own)
 {
     own_calls = own;
     mbi_region_find_places();

@@ -28,7 +28,7 @@ struct copy_calls {
 };
 
 /* From a constructor: objects of others may come before the first of our own. */
-void mbi_copies_look_around(const struct copy_calls *own);
+void mbi_copies_init(const struct copy_calls *own);
 
 /* Once the region has its place, under the init lock. */
 void mbi_copies_publish(void);

@@ -61,9 +61,9 @@ static void turn_window(uint64_t now_ns)
     pools_set_pending(false); /* first: a push from now on shall be seen */
     for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
         struct pool *pool = &mbi_pools[class];
-        any |= mbi_trim_age(pool, true);
+        any |= mbi_pool_age(pool, true);
         if (decay.window_ns == 0) {
-            (void)mbi_trim_age(pool, true); /* at once */
+            (void)mbi_pool_age(pool, true); /* at once */
         }
         slots += counter_read(&pool->carved) - counter_read(&pool->sorted_slots);
     }
@@ -89,7 +89,7 @@ static void work(uint64_t elapsed_ns)
     size_t slots = share < TRIM_SLOTS_MAX ? (size_t)share : TRIM_SLOTS_MAX;
     slots = slots > STEP_SLOTS_MIN ? slots : STEP_SLOTS_MIN;
     size_t pages = TRIM_PAGES_MAX;
-    size_t blocks = TRIM_BLOCKS_MAX;
+    size_t tiles = TRIM_TILES_MAX;
 
     while (decay.class < SIZE_CLASS_COUNT) {
         struct pool *pool = &mbi_pools[decay.class];
@@ -102,7 +102,7 @@ static void work(uint64_t elapsed_ns)
             continue;
         }
         size_t bytes = 0;
-        if (mbi_trim_release(pool, &blocks, &pages, &bytes)) {
+        if (mbi_trim_release(pool, &tiles, &pages, &bytes)) {
             return;
         }
         decay.class++;

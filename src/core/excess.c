@@ -96,7 +96,7 @@ static void count_sorted(void)
     for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
         const struct pool *pool = &mbi_pools[class];
         slots_bytes += counter_read(&pool->sorted_slots) * pool->slot_bytes;
-        state.sorted_bytes += mbi_trim_sorted_bytes(pool);
+        state.sorted_bytes += mbi_pool_sorted_bytes(pool);
     }
     if (slots_bytes < state.sorted_slots_bytes) {
         size_t taken = state.sorted_slots_bytes - slots_bytes;
@@ -132,7 +132,7 @@ static bool pool_is_worth(const struct pool *pool)
 /* What a step may still do. */
 struct allowance {
     size_t slots;
-    size_t blocks;
+    size_t tiles;
     size_t pages;
 };
 
@@ -151,11 +151,11 @@ static bool work_on_pool(struct allowance *left)
     }
     if (state.ages_left != 0 && pool_is_worth(pool)) {
         state.ages_left--;
-        (void)mbi_trim_age(pool, state.pass == PASS_ALL);
+        (void)mbi_pool_age(pool, state.pass == PASS_ALL);
         return true;
     }
     size_t bytes = 0;
-    bool more = mbi_trim_release(pool, &left->blocks, &left->pages, &bytes);
+    bool more = mbi_trim_release(pool, &left->tiles, &left->pages, &bytes);
     state.sorted_bytes -= bytes < state.sorted_bytes ? bytes : state.sorted_bytes;
     if (!more) {
         next_pool();
@@ -165,7 +165,7 @@ static bool work_on_pool(struct allowance *left)
 
 static void work(void)
 {
-    struct allowance left = { TRIM_SLOTS_MAX, TRIM_BLOCKS_MAX, TRIM_PAGES_MAX };
+    struct allowance left = { TRIM_SLOTS_MAX, TRIM_TILES_MAX, TRIM_PAGES_MAX };
     bool may_go_on = true;
     bool gone = false;
     while (may_go_on && !gone && state.pools_left != 0) {

@@ -1,11 +1,13 @@
 /*
- * pool: what the threads share of one size class: its span, its central free list, its blocks.
+ * pool: what the threads share of one size class: its spans and its central free list.
  *
  * Ladder: above region and batch_stack. Callers: the thread caches; statistics.
  *
  *   span   | colour | carved ......... | committed, not carved | mapped, not committed | ....... |
- *          ^span    ^first slot        ^carve_next             ^commit_end             ^mapped_end
- *                                                                                       carve_end^
+ *          ^start   ^map.first         ^carve_next             ^commit_end       ^extent.mapped_end
+ *
+ * Fresh slots come from one span until it is used up, and then from the next: the spans before it
+ * are carved to their ends, and nothing is carved of those behind it.
  *
  * For every pool, at rest:
  *   carved = live + in magazines + in the centre + loose + sorted + orphaned + quarantined
@@ -26,24 +28,11 @@
 #define MEMORYBUCKET_CORE_POOL_H
 
 #include "core/batch_stack.h"
+#include "core/counters.h"
+#include "core/free_map.h"
 #include "core/lock.h"
-#include "core/sorted.h"
 
 _Static_assert(LOCK_HANDLER == LOCK_POOLS + SIZE_CLASS_COUNT, "a lock for each pool");
-
-/* Transfers between threads and the centre, one record per thread cache and pool. */
-struct transfer_counts {
-    _Atomic uint64_t refills; /* batches popped */
-    _Atomic uint64_t flushes; /* batches pushed */
-    _Atomic uint64_t cas_retries;
-};
-
-static inline void transfer_counts_clear(struct transfer_counts *counts)
-{
-    counter_clear(&counts->refills);
-    counter_clear(&counts->flushes);
-    counter_clear(&counts->cas_retries);
-}
 
 /*
  * The central free list is one stack of batches for each of the process's processors, up to
@@ -55,9 +44,23 @@ static inline void transfer_counts_clear(struct transfer_counts *counts)
 enum { CENTRAL_STACKS = 8 };
 _Static_assert((CENTRAL_STACKS & (CENTRAL_STACKS - 1)) == 0, "chosen by a mask");
 
+/* One span of a pool. All of it is under the pool's lock. */
+struct span {
+    struct free_map map;  /* where its slots are, and those that are sorted */
+    struct extent extent; /* what of it is mapped */
+    char *carve_next;
+    char *touched_end; /* what was carved for use ends here; the rest only to fill a page up */
+    char *commit_end;
+};
+
+static inline size_t span_carved_slots(const struct span *span)
+{
+    return (size_t)(span->carve_next - span->map.first) / span->map.slot_bytes;
+}
+
 /* What is shared of one size class. */
 struct pool {
-    /* Constant once the library is initialised, but for space.carved_end, of whoever carves. */
+    /* Constant once the library is initialised, but for space.carved_end, which carving moves. */
     _Alignas(ISOLATION_BYTES) struct slot_space space;
     size_t slot_bytes;
     uint32_t rounds; /* per magazine and batch */
@@ -70,30 +73,20 @@ struct pool {
     struct batch_stack *central; /* CENTRAL_STACKS of them: any thread, by atomic operations */
 
     /*
-     * Written under the pool's lock (core/lock.h), by whoever carves, leaves loose slots or exits;
-     * the atomic ones are read without. In lines of its own: refills elsewhere read only the
-     * constants above.
+     * Written under the pool's lock (core/lock.h): by carving, trim, and threads that leave loose
+     * slots or exit. The atomic ones are read without. In lines of its own: refills elsewhere read
+     * only the constants above.
      */
-    _Alignas(ISOLATION_BYTES) char *carve_next;
-    char *touched_end; /* what was carved for use ends here; the rest only to fill a page up */
-    char *commit_end;
-    char *carve_end; /* end of the last whole slot of the tier in use */
-    struct extent dense_extent;
-    struct extent wide_extent;
-    bool wide;       /* carving from the wide span */
-    uint64_t loose;  /* a chain, shorter than a batch */
+    _Alignas(ISOLATION_BYTES) struct span spans[SPAN_COUNT];
+    enum span_name carving; /* the span that fresh slots are carved from */
+    uint64_t loose;         /* a chain, shorter than a batch */
     /* Lists of batches, from one central stack each: their first slots' numbers. */
     uint32_t aged[CENTRAL_STACKS];
     uint32_t surplus[CENTRAL_STACKS];
-    struct sorted dense_sorted;
-    struct sorted wide_sorted;
-    _Atomic uint64_t sorted_slots;
-    _Atomic uint64_t released_bytes;
-    _Atomic uint64_t loose_rounds;
-    _Atomic uint64_t carved;   /* slots */
-    _Atomic uint64_t orphaned; /* slots lost in other threads' caches by a fork */
-    _Atomic uint64_t committed_bytes; /* and not released */
-    _Atomic uint64_t mutex_acquisitions;
+    _Atomic uint64_t carved; /* slots */
+    POOL_SLOT_COUNTERS(POOL_SLOT_FIELD)
+    POOL_BYTE_COUNTERS(COUNTER_FIELD)
+    POOL_EVENT_COUNTERS(COUNTER_FIELD)
     /*
      * What threads gave back in other chains than batches, less the slots of batches that were made
      * of loose ones. So threads gave back `rounds` slots for each flush, and these. It may be below
@@ -103,7 +96,7 @@ struct pool {
     struct transfer_counts departed; /* of threads that exited or have no cache */
 };
 _Static_assert(offsetof(struct pool, central) + sizeof(struct batch_stack *) <= LINE_BYTES,
-               "what each exchange reads of the constants is one line");
+               "what each transfer reads of the constants is one line");
 
 /* Fresh slots, contiguous and not yet written, which belong to whoever got the run. */
 struct slot_run {
@@ -165,7 +158,7 @@ MBI_HOT_INLINE unsigned central_mask(void)
 }
 
 /*
- * One whole batch from or to the centre: one exchange, no lock. Pop returns 0 when empty. The
+ * One whole batch from or to the centre: one transfer: one CAS, no lock. Pop returns 0 when empty. The
  * caller counts it (core/centre.h).
  */
 uint64_t mbi_pool_pop_batch(struct pool *pool, struct transfer_counts *counts);
@@ -224,7 +217,7 @@ size_t mbi_pool_resident_bytes(struct pool *pool);
  * ones, from a batch of the centre, sorted ones or fresh ones. 0 as obtain does. Under the lock,
  * and walks as many slots as it takes.
  */
-uint64_t mbi_pool_take_little(struct pool *pool, size_t rounds);
+uint64_t mbi_pool_take_up_to(struct pool *pool, size_t rounds);
 
 /*
  * One slot for a thread that has no cache. Both take the lock. Alloc returns NULL as obtain does.
@@ -267,6 +260,9 @@ bool mbi_pool_lock(struct pool *pool);
 void mbi_pool_unlock(struct pool *pool);
 struct slot_run mbi_pool_carve_locked(struct pool *pool, size_t rounds_wanted);
 
+/* The same for a thread's own use; a span that is found to end early is left for the next. */
+struct slot_run mbi_pool_carve_for_use_locked(struct pool *pool, size_t rounds_wanted);
+
 /*
  * Where somebody else's memory lies in the span that is carved, and none of ours can be mapped, the
  * span ends with the last whole slot before. True when that is news: then carve may find some.
@@ -281,19 +277,17 @@ static inline unsigned pool_lock_name(const struct pool *pool)
     return LOCK_POOLS + (unsigned)pool->class;
 }
 
-/* The span that fresh slots are carved from. Under the lock. */
-static inline struct sorted *pool_carved_span(struct pool *pool)
+/* Under the lock. */
+static inline struct span *pool_carved_span(struct pool *pool)
 {
-    return pool->wide ? &pool->wide_sorted : &pool->dense_sorted;
+    return &pool->spans[pool->carving];
 }
 
-static inline struct extent *pool_carved_extent(struct pool *pool)
+/* The span of a slot's number, and of an address in one of them. */
+static inline struct span *pool_span_of(struct pool *pool, uint64_t number)
 {
-    return pool->wide ? &pool->wide_extent : &pool->dense_extent;
+    return &pool->spans[slot_space_span(&pool->space, &number)];
 }
-
-/* Slots carved from one of the pool's spans. Under the lock. */
-size_t mbi_pool_carved_locked(struct pool *pool, const struct sorted *sorted);
 
 /*
  * Where an address in one of the pool's spans lies; in *into how far into its slot. What the pool
@@ -302,7 +296,7 @@ size_t mbi_pool_carved_locked(struct pool *pool, const struct sorted *sorted);
 enum pool_location { POOL_SLOT_START, POOL_SLOT_INSIDE, POOL_NOT_CARVED, POOL_NOT_MAPPED };
 enum pool_location mbi_pool_locate(struct pool *pool, const void *address, size_t *into);
 
-/* Adds the pool's blocks to the bins, by how full they are (core/sorted.h). */
+/* Adds the tiles of the pool's spans to the bins, by how full they are (core/free_map.h). */
 void mbi_pool_count_occupancy(struct pool *pool, uint64_t bins[OCCUPANCY_BINS]);
 
 /*

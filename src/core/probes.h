@@ -33,7 +33,7 @@
 
 enum probe_direction { PROBE_REFILL = 0, PROBE_FLUSH = 1 };
 
-/* An exchange with the central free list that had to be tried again, `retries` times. */
+/* A transfer that had to be tried again, `retries` times. */
 MBI_HOT_INLINE void probe_cas_retry(uint64_t slot_bytes, enum probe_direction direction,
                                     uint64_t retries)
 {

@@ -10,22 +10,22 @@
  *
  * What one step does at most, whoever calls it:
  *   TRIM_SLOTS_MAX slots are sorted, and what it takes to make whole magazines of them, and
- *   TRIM_BLOCKS_MAX blocks looked through and TRIM_PAGES_MAX pages tried, with at most two system
+ *   TRIM_TILES_MAX tiles looked through and TRIM_PAGES_MAX pages tried, with at most two system
  *   calls each: the kernel may refuse a run of pages, and then each of its pages.
  *
  * No slot that anybody holds is ever given back. Batches are taken out of the centre by a pop like
  * any other (the whole stack at once, batch_stack_detach); a page goes only when all slots that
  * overlap it are sorted, and these are taken out of the sorted, under the lock, for the time of the
  * system call. A popper that still looks at a batch of before reads its first word, which may have
- * become 0 meanwhile, and throws it away, as its exchange fails: the head's tag has gone on. What was
+ * become 0 meanwhile, and throws it away, as its CAS fails: the head's tag has gone on. What was
  * given back may be sealed later, in the same way (core/uncharge.h).
  */
 #ifndef MEMORYBUCKET_CORE_TRIM_H
 #define MEMORYBUCKET_CORE_TRIM_H
 
-#include "core/pool.h"
+#include "core/pool_sort.h"
 
-enum { TRIM_SLOTS_MAX = 16384, TRIM_BLOCKS_MAX = 256, TRIM_PAGES_MAX = 1024 };
+enum { TRIM_SLOTS_MAX = 16384, TRIM_TILES_MAX = 256, TRIM_PAGES_MAX = 1024 };
 
 /* Both false where the lock is refused, as core/lock.h says; the second one does not wait. */
 bool mbi_trim_lock(void);
@@ -35,16 +35,6 @@ void mbi_trim_unlock(void);
 /* The steps: with the trim lock. */
 
 /*
- * What was left of the pool's aged batches becomes surplus, if none is left of that, and then what
- * is in the centre becomes aged if `central` says so, as when a window has ended. True when there
- * is any of either.
- */
-bool mbi_trim_age(struct pool *pool, bool central);
-
-/* Bytes of the pool's sorted slots that are in memory. */
-size_t mbi_trim_sorted_bytes(const struct pool *pool);
-
-/*
  * Moves up to `slots_max` slots from the surplus, and all loose ones, to the sorted. Returns how
  * many; 0 when nothing is left, or there is no memory for the bits.
  */
@@ -52,10 +42,10 @@ size_t mbi_trim_sort(struct pool *pool, size_t slots_max);
 
 /*
  * Tries to give back up to *pages_max pages (at most TRIM_PAGES_MAX) that only sorted slots
- * overlap, after looking through at most *blocks_max blocks; what was tried and looked through is
+ * overlap, after looking through at most *tiles_max tiles; what was tried and looked through is
  * subtracted there. Adds what went to *bytes. False when the pool has no more of them.
  */
-bool mbi_trim_release(struct pool *pool, size_t *blocks_max, size_t *pages_max, size_t *bytes);
+bool mbi_trim_release(struct pool *pool, size_t *tiles_max, size_t *pages_max, size_t *bytes);
 
 /*
  * All of it, for all pools, step by step, without the trim lock: takes it for each step. Keeps
@@ -75,6 +65,6 @@ struct trim_turn {
     uint64_t slots_left; /* threads may bring loose slots all the time: no more than these */
 };
 void mbi_trim_begin_turn(struct trim_turn *turn);
-bool mbi_trim_pending(struct trim_turn *turn, size_t *bytes);
+bool mbi_trim_step_turn(struct trim_turn *turn, size_t *bytes);
 
 #endif

@@ -1,62 +1,62 @@
-/* uncharge: pages that came back, and sealed blocks. */
+/* uncharge: pages that came back, and sealed tiles. */
 #include "core/uncharge.h"
 
 #include "core/config.h"
 #include "core/os.h"
 
-static char *page_start(const struct sorted *sorted, size_t page)
+static char *page_start(const struct free_map *map, size_t page)
 {
-    return sorted->first + page * sorted->page_bytes;
+    return map->first + page * map->page_bytes;
 }
 
-static size_t run_bytes(const struct sorted *sorted, struct page_run run)
+static size_t run_bytes(const struct free_map *map, struct page_run run)
 {
-    return (run.end - run.begin) * sorted->page_bytes;
+    return (run.end - run.begin) * map->page_bytes;
 }
 
 /* The next run of one span, if any of it is in memory; with the trim lock. */
-static size_t give_back_again(struct pool *pool, struct sorted *sorted, size_t *from)
+static size_t give_back_again(struct pool *pool, struct free_map *map, size_t *from)
 {
     if (!mbi_pool_lock(pool)) {
         *from = SIZE_MAX;
         return 0;
     }
-    struct page_run run = mbi_sorted_next_released(sorted, from, TRIM_PAGES_MAX);
+    struct page_run run = mbi_free_map_next_released(map, from, TRIM_PAGES_MAX);
     mbi_pool_unlock(pool);
     /* Most of it is not: so the slots stay here for this look. */
-    if (mbi_os_resident_bytes(page_start(sorted, run.begin), run_bytes(sorted, run)) == 0) {
+    if (mbi_os_resident_bytes(page_start(map, run.begin), run_bytes(map, run)) == 0) {
         return 0;
     }
     (void)mbi_pool_lock(pool); /* not refused, as above, and neither further down */
-    run = mbi_sorted_begin_again(sorted, run);
+    run = mbi_free_map_begin_release_again(map, run);
     mbi_pool_unlock(pool);
     if (run.begin == run.end) {
         return 0;
     }
-    char *start = page_start(sorted, run.begin);
-    size_t bytes = mbi_os_resident_bytes(start, run_bytes(sorted, run));
-    if (!mbi_os_release(start, run_bytes(sorted, run))) {
+    char *start = page_start(map, run.begin);
+    size_t bytes = mbi_os_resident_bytes(start, run_bytes(map, run));
+    if (!mbi_os_release(start, run_bytes(map, run))) {
         bytes = 0; /* locked in memory, or some of them */
     }
     (void)mbi_pool_lock(pool);
-    mbi_sorted_end_release(sorted, run);
+    mbi_free_map_end_release(map, run);
     mbi_pool_unlock(pool);
     return bytes;
 }
 
 struct seal_rule {
-    size_t blocks_min;
+    size_t tiles_min;
     size_t seals_max;
 };
 
 /*
- * The next blocks of one span. Pages that came back go once more first; where they are locked in
+ * The next tiles of one span. Pages that came back go once more first; where they are locked in
  * memory they stay, as their owner wants it.
  */
-static size_t seal(struct pool *pool, struct sorted *sorted, size_t *from,
+static size_t seal(struct pool *pool, struct free_map *map, size_t *from,
                    const struct seal_rule *rule)
 {
-    if (mbi_sorted_seals() >= rule->seals_max) {
+    if (mbi_free_map_seals() >= rule->seals_max) {
         *from = SIZE_MAX;
         return 0;
     }
@@ -64,17 +64,17 @@ static size_t seal(struct pool *pool, struct sorted *sorted, size_t *from,
         *from = SIZE_MAX;
         return 0;
     }
-    struct page_run run = mbi_sorted_begin_seal(sorted, from, rule->blocks_min);
+    struct page_run run = mbi_free_map_begin_seal(map, from, rule->tiles_min);
     mbi_pool_unlock(pool);
-    size_t bytes = run_bytes(sorted, run);
+    size_t bytes = run_bytes(map, run);
     if (bytes == 0) {
         return 0;
     }
-    char *start = page_start(sorted, run.begin);
+    char *start = page_start(map, run.begin);
     bool gone = mbi_os_resident_bytes(start, bytes) == 0 || mbi_os_release(start, bytes);
     bool sealed = gone && mbi_os_seal(start, bytes);
     (void)mbi_pool_lock(pool); /* not refused, as above */
-    mbi_sorted_end_seal(sorted, run, sealed);
+    mbi_free_map_end_seal(map, run, sealed);
     mbi_pool_unlock(pool);
     if (!sealed) {
         *from = SIZE_MAX; /* most likely the next ones are refused as well */
@@ -89,15 +89,15 @@ static size_t for_all_spans(const struct seal_rule *rule, size_t bytes_wanted)
     size_t bytes = 0;
     for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
         struct pool *pool = &mbi_pools[class];
-        struct sorted *spans[] = { &pool->dense_sorted, &pool->wide_sorted };
-        for (size_t i = 0; i < 2 && counter_read(&pool->released_bytes) != 0; i++) {
+        for (size_t i = 0; i < SPAN_COUNT && counter_read(&pool->released_bytes) != 0; i++) {
             size_t from = 0;
             while (from != SIZE_MAX && bytes < bytes_wanted) {
                 if (!mbi_trim_lock()) {
                     return bytes; /* another thread forks */
                 }
-                bytes += rule != NULL ? seal(pool, spans[i], &from, rule)
-                                      : give_back_again(pool, spans[i], &from);
+                struct free_map *map = &pool->spans[i].map;
+                bytes += rule != NULL ? seal(pool, map, &from, rule)
+                                      : give_back_again(pool, map, &from);
                 mbi_trim_unlock();
             }
         }
@@ -111,8 +111,8 @@ size_t mbi_uncharge_what_came_back(void)
 }
 
 /* Not with huge pages, which a mapping anew would not ask for. */
-size_t mbi_uncharge(size_t blocks_min, size_t seals_max, size_t bytes_wanted)
+size_t mbi_uncharge(size_t tiles_min, size_t seals_max, size_t bytes_wanted)
 {
-    struct seal_rule rule = { .blocks_min = blocks_min, .seals_max = seals_max };
+    struct seal_rule rule = { .tiles_min = tiles_min, .seals_max = seals_max };
     return mbi_config.huge_pages ? 0 : for_all_spans(&rule, bytes_wanted);
 }

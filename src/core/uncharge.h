@@ -7,7 +7,7 @@
  * Pages that were given back can come into memory again without anybody's doing in here: khugepaged
  * makes huge pages of them, mlockall brings in all there is. And they stay charged: the kernel
  * counts what can be written against RLIMIT_DATA and, where vm.overcommit_memory is 2, as
- * committed. So whole blocks of them are sealed (core/sorted.h).
+ * committed. So whole tiles of them are sealed (core/free_map.h).
  *
  * As for trim no slot that anybody holds is touched: the trim lock is held, and the slots that
  * overlap the pages are out of the sorted for the time of the system calls. A popper that still
@@ -21,11 +21,11 @@
 #include "core/trim.h"
 
 /*
- * How many runs of sealed blocks there may be, each of which costs the process up to two mappings
+ * How many runs of sealed tiles there may be, each of which costs the process up to two mappings
  * (vm.max_map_count is 65,530): of long ones, when somebody asks for memory to go back; of any
  * length, when the kernel has refused a commit.
  */
-enum { SEALS_MAX = 1024, SEALS_REFUSED_MAX = 8192, SEAL_LONG_BLOCKS = 16 };
+enum { SEALS_MAX = 1024, SEALS_REFUSED_MAX = 8192, SEAL_LONG_TILES = 16 };
 
 /* Both step by step, without the trim lock, which they take for each step. */
 
@@ -33,9 +33,9 @@ enum { SEALS_MAX = 1024, SEALS_REFUSED_MAX = 8192, SEAL_LONG_BLOCKS = 16 };
 size_t mbi_uncharge_what_came_back(void);
 
 /*
- * Seals blocks, runs of at least `blocks_min` of them, as long as there are fewer than `seals_max`
+ * Seals tiles, runs of at least `tiles_min` of them, as long as there are fewer than `seals_max`
  * and until at least `bytes_wanted` are uncharged. Returns how many bytes are.
  */
-size_t mbi_uncharge(size_t blocks_min, size_t seals_max, size_t bytes_wanted);
+size_t mbi_uncharge(size_t tiles_min, size_t seals_max, size_t bytes_wanted);
 
 #endif

@@ -163,7 +163,7 @@ static bool cache_obtain_little(struct thread_cache *cache, struct pool *pool)
     if (rounds > cache->capacity[class] && !cache_widen(cache, pool, rounds)) {
         rounds = cache->capacity[class] != 0 ? cache->capacity[class] : 1;
     }
-    uint64_t chain = mbi_pool_take_little(pool, rounds);
+    uint64_t chain = mbi_pool_take_up_to(pool, rounds);
     if (cache->obtained[class] < RUN_SHARE * pool->rounds) { /* these count as need shown, too */
         cache->obtained[class] = (uint16_t)(cache->obtained[class] + rounds);
     }

@@ -35,7 +35,7 @@ size_t mbi_out_of_memory_trim(size_t keep_bytes)
     mbi_registry_ask_all();
     size_t bytes = mbi_trim_pools(keep_bytes);
     bytes += mbi_uncharge_what_came_back();
-    (void)mbi_uncharge(SEAL_LONG_BLOCKS, SEALS_MAX, SIZE_MAX);
+    (void)mbi_uncharge(SEAL_LONG_TILES, SEALS_MAX, SIZE_MAX);
     return bytes;
 }
 
@@ -98,7 +98,7 @@ static struct slot *take_what_is_pending(size_t class)
     mbi_trim_begin_turn(&turn);
     for (int steps = 0; slot == NULL && more && steps < STEPS_AT_ONCE; steps++) {
         size_t bytes = 0;
-        more = mbi_trim_pending(&turn, &bytes);
+        more = mbi_trim_step_turn(&turn, &bytes);
         slot = bytes != 0 ? take_if_uncharged(class) : NULL;
     }
     flag_set(&steps_are_left, more);
@@ -146,7 +146,7 @@ static void *serve_from_what_is_pending(size_t class, size_t alignment_bytes, si
     mbi_trim_begin_turn(&turn);
     while (pointer == NULL && more) {
         size_t bytes = 0;
-        more = mbi_trim_pending(&turn, &bytes);
+        more = mbi_trim_step_turn(&turn, &bytes);
         *given_back += bytes;
         if (bytes != 0 || !more) {
             pointer = serve(class, alignment_bytes);

@@ -27,9 +27,9 @@ static struct {
     _Atomic uint64_t threads_active;
     _Atomic uint64_t caches_retired; /* those that wait included */
     _Atomic uint64_t caches_reusable;
-    _Atomic uint64_t departed_large_allocs;
-    _Atomic uint64_t departed_large_frees;
 } totals = { .caches_reusable = 1 };
+
+struct thread_counts mbi_departed_counts;
 
 /*
  * Caches that nobody has had yet, one after the other: those behind the next are not touched. The
@@ -288,15 +288,13 @@ static void fold_counts(struct thread_cache *cache)
 {
     for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
         struct transfer_counts *counts = &cache->transfers[class];
-        if (counter_read(&counts->refills) + counter_read(&counts->flushes) != 0) {
+        if (!transfer_counts_are_zero(counts)) { /* else the pool's lock can be spared */
             mbi_pool_fold_counts(&mbi_pools[class], counts);
             transfer_counts_clear(counts);
         }
     }
-    counter_add(&totals.departed_large_allocs, counter_read(&cache->large_allocs));
-    counter_add(&totals.departed_large_frees, counter_read(&cache->large_frees));
-    counter_clear(&cache->large_allocs);
-    counter_clear(&cache->large_frees);
+    thread_counts_add(&mbi_departed_counts, &cache->counts);
+    thread_counts_clear(&cache->counts);
 }
 
 /* Off the list; under the lock. */
@@ -416,8 +414,6 @@ struct registry_totals mbi_registry_totals(void)
         .threads_active = counter_read(&totals.threads_active),
         .caches_retired = counter_read(&totals.caches_retired),
         .caches_reusable = counter_read(&totals.caches_reusable),
-        .departed_large_allocs = counter_read(&totals.departed_large_allocs),
-        .departed_large_frees = counter_read(&totals.departed_large_frees),
     };
 }
 

@@ -45,9 +45,10 @@ struct registry_totals {
     uint64_t threads_active;
     uint64_t caches_retired;
     uint64_t caches_reusable;
-    uint64_t departed_large_allocs; /* of threads that have exited */
-    uint64_t departed_large_frees;
 };
+
+/* Of threads that have exited. Written under the registry's lock. */
+extern MBI_HIDDEN struct thread_counts mbi_departed_counts;
 
 /*
  * A reusable or fresh cache, initialised, on no list; NULL when the kernel gives no memory or the

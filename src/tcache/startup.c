@@ -27,8 +27,8 @@ static void report(void)
 {
     mbi_message("reserved %zu MiB, spans of %zu + %zu MiB a pool%s; magazines of %u (8 bytes) to "
                 "%u (512 bytes) rounds; blocks of %zu KiB; thread caches up to %zu KiB%s",
-                mbi_region_claimed_bytes() >> 20, mbi_region.dense_span_bytes >> 20,
-                mbi_region.wide_span_bytes >> 20,
+                mbi_region_claimed_bytes() >> 20, mbi_region.span_bytes[SPAN_DENSE] >> 20,
+                mbi_region.span_bytes[SPAN_WIDE] >> 20,
                 mbi_region.reserved_bytes == 0 ? ", mapped as they are used" : "",
                 mbi_config.magazine_rounds[0],
                 mbi_config.magazine_rounds[SIZE_CLASS_COUNT - 1], mbi_config.block_bytes >> 10,
@@ -42,7 +42,7 @@ static void ask_for_huge_pages(void)
         return;
     }
     void *sample = mbi_os_reserve(HUGE_PAGE_BYTES);
-    if (mbi_region_dense_span(0) == NULL) {
+    if (mbi_region_span(0, SPAN_DENSE) == NULL) {
         mbi_message("MB_HUGEPAGE=1: no huge pages, as the address space has no room for them");
         mbi_config_no_huge_pages();
     } else if (sample != NULL

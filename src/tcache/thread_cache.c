@@ -66,7 +66,7 @@ void mbi_thread_cache_init(struct thread_cache *cache)
         cache->obtained[class] = 0;
         cache->capacity[class] = 0;
     }
-    cache->dense_base = region_dense_base();
+    cache->dense_base = region_base(SPAN_DENSE);
     cache->extra_bytes = 0;
     cache->used_bytes = 0;
     cache->taken_bytes = 0;
@@ -145,7 +145,8 @@ static MBI_COLD void thread_cache_end_window(struct thread_cache *cache)
 /* Whether this thread has large objects come and go, and what the next allocator keeps of them. */
 static void thread_cache_look_at_large(struct thread_cache *cache)
 {
-    uint64_t large = counter_read(&cache->large_allocs) + counter_read(&cache->large_frees);
+    const struct thread_counts *counts = &cache->counts;
+    uint64_t large = counter_read(&counts->large_allocs) + counter_read(&counts->large_frees);
     if (large - cache->large_seen >= LARGE_PER_LOOK) {
         cache->large_seen = large;
         mbi_large_note_use();
@@ -172,7 +173,7 @@ static void thread_cache_visit(struct thread_cache *cache)
     thread_cache_look_at_large(cache);
 }
 
-struct uncached_large mbi_uncached_large;
+struct thread_counts mbi_uncached_counts;
 
 void mbi_thread_cache_count_large(uint64_t allocs, uint64_t frees)
 {
@@ -190,13 +191,13 @@ void mbi_thread_cache_count_large(uint64_t allocs, uint64_t frees)
                 (void)mbi_decay_poll();
             }
         }
-        counter_add(&cache->large_allocs, allocs);
-        counter_add(&cache->large_frees, frees);
+        counter_add(&cache->counts.large_allocs, allocs);
+        counter_add(&cache->counts.large_frees, frees);
         return;
     }
     /* relaxed [COUNT-SHARED]: many writers, so read-modify-writes; a statistic orders nothing. */
-    atomic_fetch_add_explicit(&mbi_uncached_large.allocs, allocs, memory_order_relaxed);
-    atomic_fetch_add_explicit(&mbi_uncached_large.frees, frees,
+    atomic_fetch_add_explicit(&mbi_uncached_counts.large_allocs, allocs, memory_order_relaxed);
+    atomic_fetch_add_explicit(&mbi_uncached_counts.large_frees, frees,
                               memory_order_relaxed); /* [COUNT-SHARED] */
 }
 
@@ -356,8 +357,8 @@ MBI_COLD void mbi_thread_cache_refuse(const struct pool *pool, const void *point
 {
     uint32_t unit = slot_space_unit(&pool->space, slot_space_number(&pool->space, pointer));
     mbi_message("invalid free: %p lies %zu bytes into an object of pool %u (%zu bytes)", pointer,
-                (size_t)unit * SIZE_STEP_BYTES % pool->slot_bytes
-                    + (uintptr_t)pointer % SIZE_STEP_BYTES,
+                (size_t)unit * SLOT_UNIT_BYTES % pool->slot_bytes
+                    + (uintptr_t)pointer % SLOT_UNIT_BYTES,
                 pool->class, pool->slot_bytes);
     abort();
 }

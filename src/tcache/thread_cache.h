@@ -50,9 +50,8 @@ struct thread_cache {
     size_t used_bytes;  /* of all capacities, and of what is kept */
     size_t taken_bytes; /* of the process's budget; at least used_bytes */
     int64_t untold_bytes; /* flushed less refilled, and not told yet (core/centre.h) */
-    _Atomic uint64_t large_allocs;
-    _Atomic uint64_t large_frees;
-    uint64_t large_seen; /* of both, when the thread last told that it uses them */
+    struct thread_counts counts;
+    uint64_t large_seen; /* allocations and frees, when the thread last told that it uses them */
     /*
      * Somebody wants what is cached here: the owner gives it up at its next slow path, to which
      * rounds_max of 0 in all magazines sends its next free. Set by any thread under the registry's
@@ -113,12 +112,8 @@ size_t mbi_thread_cache_take_many(size_t class, size_t count, void **out);
  */
 void *mbi_thread_cache_spill(size_t class, size_t alignment_bytes);
 
-/* Requests to and frees by the system allocator from threads that have no cache. */
-struct uncached_large {
-    _Atomic uint64_t allocs;
-    _Atomic uint64_t frees;
-};
-extern MBI_HIDDEN struct uncached_large mbi_uncached_large;
+/* Of all threads that have no cache: many writers. */
+extern MBI_HIDDEN struct thread_counts mbi_uncached_counts;
 
 /*
  * Whether the next large request of the thread looks after decay, too: it may use few small objects
@@ -129,7 +124,7 @@ enum { LARGE_PER_LOOK = 16 };
 
 MBI_HOT_INLINE bool thread_cache_looks_around(const struct thread_cache *cache)
 {
-    return counter_read(&cache->large_allocs) % LARGE_PER_LOOK == LARGE_PER_LOOK - 1;
+    return counter_read(&cache->counts.large_allocs) % LARGE_PER_LOOK == LARGE_PER_LOOK - 1;
 }
 
 /*
@@ -185,11 +180,11 @@ void mbi_thread_cache_ask(struct thread_cache *cache);
 /* Slots of a class in this cache, exact when its owner is at rest. */
 size_t mbi_thread_cache_rounds(const struct thread_cache *cache, size_t class);
 
-/* A class's magazine, from its offset in tables of 8 bytes a class (core/size_class.h). */
+/* A class's magazine, from its offset (core/size_class.h). */
 MBI_HOT_INLINE struct magazine *thread_cache_loaded_at(struct thread_cache *cache, size_t offset)
 {
     return (struct magazine *)(void *)((char *)cache->loaded
-                                       + offset * (sizeof(struct magazine) / SIZE_STEP_BYTES));
+                                       + size_class_scale_offset(offset, sizeof(struct magazine)));
 }
 
 MBI_HOT_INLINE void *thread_cache_alloc_at(size_t offset, size_t size_bytes)
@@ -201,7 +196,7 @@ MBI_HOT_INLINE void *thread_cache_alloc_at(size_t offset, size_t size_bytes)
 
 MBI_HOT_INLINE void *thread_cache_alloc(size_t class, size_t size_bytes)
 {
-    return thread_cache_alloc_at(class * SIZE_STEP_BYTES, size_bytes);
+    return thread_cache_alloc_at(size_class_to_offset(class), size_bytes);
 }
 
 MBI_HOT_INLINE void thread_cache_free(struct thread_cache *cache, void *pointer, size_t class,

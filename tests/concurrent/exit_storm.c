@@ -59,15 +59,17 @@ static void check_not_less(uint64_t now, uint64_t *before, const char *what)
 /* What is kept of departed threads is exact at any moment; whole statistics only at rest. */
 static void *sample_until_stopped(void *argument)
 {
-    static struct registry_totals before;
+    static uint64_t allocs;
+    static uint64_t frees;
     static uint64_t refills[SIZE_CLASS_COUNT];
     static uint64_t flushes[SIZE_CLASS_COUNT];
     while (!atomic_load_explicit(&stop, memory_order_relaxed)) { /* [TEST] */
         struct registry_totals now = mbi_registry_totals();
         CHECK(now.caches_retired <= RETIRE_MAX, "%llu caches are retired",
               (unsigned long long)now.caches_retired);
-        check_not_less(now.departed_large_allocs, &before.departed_large_allocs, "large requests");
-        check_not_less(now.departed_large_frees, &before.departed_large_frees, "large frees");
+        const struct thread_counts *counts = &mbi_departed_counts;
+        check_not_less(counter_read(&counts->large_allocs), &allocs, "large requests");
+        check_not_less(counter_read(&counts->large_frees), &frees, "large frees");
         for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
             const struct transfer_counts *departed = &mbi_pools[class].departed;
             check_not_less(counter_read(&departed->refills), &refills[class], "refills");

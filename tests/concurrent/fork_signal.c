@@ -15,7 +15,7 @@
 #include "testing.h"
 
 #include "core/config.h"
-#include "core/sorted.h"
+#include "core/free_map.h"
 #include "tcache/registry.h"
 
 #include <semaphore.h>
@@ -95,12 +95,12 @@ struct slot_run __wrap_mbi_pool_carve_locked(struct pool *pool, size_t rounds_wa
     return __real_mbi_pool_carve_locked(pool, rounds_wanted);
 }
 
-void __real_mbi_sorted_add(struct sorted *sorted, size_t index);
-void __wrap_mbi_sorted_add(struct sorted *sorted, size_t index);
-void __wrap_mbi_sorted_add(struct sorted *sorted, size_t index)
+void __real_mbi_free_map_add(struct free_map *map, size_t index);
+void __wrap_mbi_free_map_add(struct free_map *map, size_t index);
+void __wrap_mbi_free_map_add(struct free_map *map, size_t index)
 {
     interrupt("sort");
-    __real_mbi_sorted_add(sorted, index);
+    __real_mbi_free_map_add(map, index);
 }
 
 void __real_mbi_pool_fold_counts(struct pool *pool, const struct transfer_counts *counts);

@@ -7,7 +7,7 @@
  * own pattern; if it were on a list, the next thread to follow that would crash. ThreadSanitizer
  * sees the poison's writes too, and so whether they are ordered against the owners'.
  *
- * Arguments: trim (one thread calls mb_trim all the time), seal (and seals all blocks that it can:
+ * Arguments: trim (one thread calls mb_trim all the time), seal (and seals all tiles that it can:
  * who writes to one of these without having unsealed it crashes), decay (slow paths do it, at
  * once), background.
  */
@@ -22,7 +22,7 @@
 
 enum { THREADS = 8, LIVE = 2000, TURNS = TEST_IS_SANITIZED ? 150 : 1000, HANDED_OVER = 256 };
 /* The work goes on until so many have gone back, however slow the trimmer is. */
-enum { PAGES_WANTED = 300, SEALED_WANTED = 2 * SORTED_BLOCK_BYTES };
+enum { PAGES_WANTED = 300, SEALED_WANTED = 2 * TILE_BYTES };
 
 static _Atomic uint64_t pages_given_back;
 static _Atomic bool stop;
@@ -130,10 +130,10 @@ static void *work(void *argument)
     return NULL;
 }
 
-/* Of several sizes, so that there are always whole blocks that are free, and may be sealed. */
-static void leave_free_blocks(void)
+/* Of several sizes, so that there are always whole tiles that are free, and may be sealed. */
+static void leave_free_tiles(void)
 {
-    enum { OBJECTS = 4 * SORTED_BLOCK_BYTES / 512 };
+    enum { OBJECTS = 4 * TILE_BYTES / 512 };
     static void *objects[OBJECTS];
     for (size_t size = 512; size > 480; size -= 8) {
         for (size_t i = 0; i < OBJECTS; i++) {
@@ -149,7 +149,7 @@ static void *trim_until_stopped(void *argument)
 {
     while (!atomic_load_explicit(&stop, memory_order_relaxed)) { /* [TEST] */
         if (seals) {
-            leave_free_blocks();
+            leave_free_tiles();
         }
         (void)mb_trim(0);
         if (seals) {

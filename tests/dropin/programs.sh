@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs one program on the drop-in, checks what it does, and that the pools served it. Real programs: tests/programs.
+# Runs one program on the drop-in, checks what it does, and that the pools served it. Real programs: tests/dropin/programs.
 # Usage: programs.sh PROGRAM MBRUN SOURCE_DIR
 set -euo pipefail
 program=$1 mbrun=$2 source=$3

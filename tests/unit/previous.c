@@ -7,8 +7,8 @@ enum { ROUNDS = 2, BATCHES = 64 };
 
 static _Alignas(8) char memory[(BATCHES + 1) * ROUNDS * 8];
 static const struct slot_space space = {
-    .dense = memory,
-    .dense_units = sizeof memory / 8,
+    .start = { memory },
+    .units = { sizeof memory / 8 },
     .slot_reciprocal = 0, /* of slots of one unit */
     .carved_end = sizeof memory / 8
 };

@@ -74,10 +74,47 @@ Test(registry, counts_of_a_retired_cache_are_kept)
     mbi_registry_add(cache);
     counter_add(&cache->transfers[5].refills, 3);
     counter_add(&cache->transfers[5].flushes, 4);
-    counter_add(&cache->large_allocs, 7);
+    counter_add(&cache->counts.large_allocs, 7);
     mbi_registry_retire(cache);
     cr_assert_eq(counter_read(&mbi_pools[5].departed.refills), 3);
     cr_assert_eq(counter_read(&mbi_pools[5].departed.flushes), 4);
-    cr_assert_eq(mbi_registry_totals().departed_large_allocs, 7);
+    cr_assert_eq(counter_read(&mbi_departed_counts.large_allocs), 7);
     cr_assert_eq(counter_read(&cache->transfers[5].refills), 0);
+}
+
+#define COUNT_ONE(name, ...) counter_add(&counts->name, 1);
+#define EXPECT_ONE(name, ...) \
+    cr_expect_eq(counter_read(&departed->name), 1, "%s was left in the cache", #name);
+#define TEST_FOR(name, ...) one_counter_alone_is_kept(offsetof(struct transfer_counts, name), #name);
+
+/* Whatever else the cache has not counted. */
+static void one_counter_alone_is_kept(size_t offset, const char *name)
+{
+    struct thread_cache *cache = mbi_registry_take_cache();
+    mbi_registry_add(cache);
+    char *counts = (char *)&cache->transfers[6];
+    char *departed = (char *)&mbi_pools[6].departed;
+    counter_add((_Atomic uint64_t *)(void *)(counts + offset), 1);
+    mbi_registry_retire(cache);
+    cr_expect_eq(counter_read((_Atomic uint64_t *)(void *)(departed + offset)), 1,
+                 "%s of a thread that has exited are missing", name);
+    cr_expect_eq(counter_read((_Atomic uint64_t *)(void *)(counts + offset)), 0);
+}
+
+Test(registry, each_transfer_counter_is_kept_without_the_others)
+{
+    cr_assert_eq(mbi_startup(), 0);
+    TRANSFER_COUNTERS(TEST_FOR)
+}
+
+Test(registry, each_counter_of_a_thread_is_kept)
+{
+    cr_assert_eq(mbi_startup(), 0);
+    struct thread_cache *cache = mbi_registry_take_cache();
+    struct thread_counts *counts = &cache->counts;
+    const struct thread_counts *departed = &mbi_departed_counts;
+    mbi_registry_add(cache);
+    THREAD_COUNTERS(COUNT_ONE)
+    mbi_registry_retire(cache);
+    THREAD_COUNTERS(EXPECT_ONE)
 }

@@ -123,7 +123,7 @@ Test(trim, a_locked_page_keeps_only_itself)
     check_accounting(0);
 }
 
-/* As khugepaged and mlockall do it; no block is free as a whole, so that none is sealed. */
+/* As khugepaged and mlockall do it; no tile is free as a whole, so that none is sealed. */
 Test(trim, pages_that_came_back_without_us_go_again)
 {
     enum { KEPT_EVERY = 512 };
@@ -187,7 +187,7 @@ Test(trim, sizes_that_are_hardly_used_keep_little_of_a_small_limit)
     use_all_sizes_and_then_one(4 << 20);
 }
 
-Test(trim, says_how_full_blocks_are)
+Test(trim, says_how_full_tiles_are)
 {
     allocate(64);
     static struct mb_stats stats;
@@ -269,12 +269,12 @@ Test(trim, a_working_set_stays)
     mbi_config.decay_ms = -1; /* from here on by hand */
     free_every(1, 0);
     mbi_trim_lock();
-    cr_assert(mbi_trim_age(pool, true));
+    cr_assert(mbi_pool_age(pool, true));
     mbi_trim_unlock();
     allocate(64); /* all of it is used again */
     free_every(1, 0);
     mbi_trim_lock();
-    (void)mbi_trim_age(pool, true);
+    (void)mbi_pool_age(pool, true);
     size_t sorted = mbi_trim_sort(pool, TRIM_SLOTS_MAX);
     mbi_trim_unlock();
     cr_assert_leq(sorted, 2 * pool->rounds, "%zu slots became surplus", sorted);

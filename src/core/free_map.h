@@ -1,0 +1,193 @@
+/*
+ * sorted: free slots of one span as bits in address order, and the pages that were given back.
+ *
+ * Ladder: above region. Callers: pool, which holds its lock. In sorted.c slots come and go, in
+ * free_map_release.c pages do.
+ *
+ *   tile      64 KiB of the span:  |         0         |         1         |         2 ...
+ *   pages                          |   |   |   |   |   |   |   |   |   |   |
+ *   slots                          |.....|.....|.....|.....|.....|.....|.....    may cross both
+ *   bits                              1     1     1     0     1    one a slot: it is here
+ *   map                            { slots here that begin in it, those of them that lie on pages
+ *                                    in use only, its pages given back }, and sets of such tiles
+ *
+ * A slot that is here is free, in nobody's chain, and its memory holds nothing: so a page that only
+ * such slots overlap can go back to the operating system, and reads as zeros when it is used again.
+ *
+ *   slots = bits that are set = sum of the tiles' slots
+ *   pages_released = bits that are set in the tiles' released; only slots overlap them that are
+ *   here, or away with the page next to it, which is being given back
+ *   a tile's ready = its slots that are here and overlap none of those pages
+ *   TILES_HERE = tiles with slots; TILES_OPEN = those of them that are not sealed,
+ *   and have a slot that does not end in a sealed one
+ *   TILES_READY = tiles with ready ones
+ *   TILES_GONE = tiles whose pages were all given back, and that are not sealed
+ *
+ * A sealed tile's pages can only be read, as zeros, and the kernel counts them for nothing, not
+ * against RLIMIT_DATA and not as committed. It is unsealed when one of its slots is taken, which
+ * the kernel may refuse. Runs of sealed tiles are mappings, so that there is a bound on them.
+ *
+ * Slots are taken lowest address first: that leaves the higher ones to drain and go back (the
+ * first-fit rule whose fragmentation Johnstone and Wilson, ISMM 1998, found to be lowest).
+ *
+ * What a request takes is bounded whatever lies where: the lowest tile that can give a slot is
+ * found in a few words, and each tile that is looked at gives one, after 128 words of bits at
+ * most.
+ *
+ * The memory of bits and map has a place beside the spans and is mapped there as the span is carved:
+ * 1 bit a slot, and 8 bytes a tile.
+ */
+#ifndef MEMORYBUCKET_CORE_FREE_MAP_H
+#define MEMORYBUCKET_CORE_FREE_MAP_H
+
+#include "core/region.h"
+#include "core/tile_index.h"
+
+enum { TILE_BYTES = 64 << 10, OCCUPANCY_BINS = 11 };
+
+/* All of it is under the pool's lock. */
+struct free_map {
+    /* Constant from mbi_free_map_init on. */
+    char *first;         /* slot 0; on a page */
+    size_t slot_bytes;
+    size_t slots_max;    /* of the span; lowered once, if that ends early (pool_carve.c) */
+    size_t page_bytes;
+    uint64_t reciprocal; /* of the slot's units, for mbi_free_map_index */
+
+    uint64_t *bits;           /* both constant from mbi_free_map_place on, and mapped by */
+    struct tile_index *tiles; /* mbi_free_map_cover */
+    struct extent bits_extent;
+    struct extent tiles_extent;
+    size_t covered; /* slots that bits and map exist for */
+
+    size_t slots;
+    size_t pages_released;
+    /* Pages that got slots since they were last looked at: whether they can be released. */
+    size_t dirty_begin;
+    size_t dirty_end;
+    bool refused; /* the kernel kept a page that could have gone */
+    bool unseal_refused; /* a slot was not taken for that; whoever takes some clears it */
+};
+
+/* Pages, counted from `first`. */
+struct page_run {
+    size_t begin;
+    size_t end;
+};
+
+/* Empty, for the span whose first slot is `first`, a page's first byte. */
+void mbi_free_map_init(struct free_map *map, char *first, size_t slot_bytes, size_t slots_max,
+                     size_t page_bytes);
+
+/*
+ * Where the map goes, of which nothing is mapped yet; a 32nd of the span, and at least
+ * REGION_MAP_BYTES_MIN. Before the first cover.
+ */
+void mbi_free_map_place(struct free_map *map, char *memory, size_t bytes, enum os_pages pages);
+
+/*
+ * Makes room for the slots below `slots`. False when the kernel gives no memory. Calls it only when
+ * the span has doubled since, so that it may be called under the pool's lock.
+ */
+bool mbi_free_map_cover(struct free_map *map, size_t slots);
+
+/* The number of a slot of this span. */
+MBI_HOT_INLINE size_t free_map_index(const struct free_map *map, const struct slot *slot)
+{
+    uint64_t unit = (uint64_t)((const char *)slot - map->first) / SLOT_UNIT_BYTES;
+    /* Exact: unit < 2^32, at most 64 units a slot (Granlund and Montgomery, PLDI 1994). */
+    return map->slot_bytes == SLOT_UNIT_BYTES
+               ? unit
+               : (size_t)(((unsigned __int128)unit * map->reciprocal) >> 64);
+}
+
+/* The end of the span's last slot. */
+static inline char *free_map_end(const struct free_map *map)
+{
+    return map->first + map->slots_max * map->slot_bytes;
+}
+
+static inline struct slot *free_map_slot(const struct free_map *map, size_t index)
+{
+    return (struct slot *)(void *)(map->first + index * map->slot_bytes);
+}
+
+/* Puts a slot here; it is covered, and was not here. */
+void mbi_free_map_add(struct free_map *map, size_t index);
+
+/*
+ * Takes up to `count` slots, lowest first, as numbers into `out`; of the pages that were released
+ * at most *pages come back into use, and none any more that are sealed once the kernel refused to
+ * unseal one: then others serve. Returns how many slots, and in *pages how many pages.
+ */
+size_t mbi_free_map_take(struct free_map *map, size_t count, uint32_t *out, size_t *pages);
+
+/*
+ * Looks through at most *tiles_max tiles with dirty pages for the next run of at most
+ * `pages_max` pages that can be released, and takes the slots that overlap it out of here, so that
+ * nobody uses them while the caller gives the pages back; an empty run when there is none in those
+ * tiles. *tiles_max becomes what is left of it. A run is found once: pages that cannot be given
+ * back are not tried again until one of their slots has been used.
+ */
+struct page_run mbi_free_map_begin_release(struct free_map *map, size_t *tiles_max,
+                                         size_t pages_max);
+
+/* Puts those slots back; the pages are as they were. */
+void mbi_free_map_end_release(struct free_map *map, struct page_run run);
+
+/* A page whose slots are here is gone now. */
+void mbi_free_map_note_released(struct free_map *map, size_t page);
+
+/*
+ * The next run of pages that were given back and are not sealed, at most `pages_max`, from page
+ * *from on, which moves behind it; empty when there is none in the next tiles, and *from is
+ * SIZE_MAX at the end.
+ */
+struct page_run mbi_free_map_next_released(const struct free_map *map, size_t *from,
+                                         size_t pages_max);
+
+/*
+ * Takes the slots that overlap such a run, or as much of its beginning as is still given back, out
+ * of here as for a release, and returns that; mbi_free_map_end_release puts them back.
+ */
+struct page_run mbi_free_map_begin_release_again(struct free_map *map, struct page_run run);
+
+/*
+ * The same for the next run of at least `tiles_min` whole tiles from tile *from on, or of any
+ * number behind a sealed one; mbi_free_map_end_seal puts them back, sealed or not.
+ */
+struct page_run mbi_free_map_begin_seal(struct free_map *map, size_t *from, size_t tiles_min);
+void mbi_free_map_end_seal(struct free_map *map, struct page_run run, bool sealed);
+
+/* Runs of sealed tiles in all spans together. */
+size_t mbi_free_map_seals(void);
+
+/* Once after the kernel kept pages: all that can go are looked for again. */
+void mbi_free_map_retry_refused(struct free_map *map);
+
+static inline bool free_map_is_dirty(const struct free_map *map)
+{
+    return map->dirty_begin < map->dirty_end;
+}
+
+/*
+ * Of the span's slots `carved` exist, and of its bytes `touched` have ever been anybody's. When the
+ * page in which the slots end is touched, and all that overlap it are here: how many more slots it
+ * takes to fill it up. Otherwise 0.
+ */
+size_t mbi_free_map_page_rest(const struct free_map *map, size_t carved, size_t touched);
+
+/*
+ * Adds the tiles [begin, end) to the bins by the share of their slots that are not here: bin 0
+ * none, bin i up to 10 * i %. Of the span's slots `carved` exist.
+ */
+void mbi_free_map_count_occupancy(const struct free_map *map, size_t carved, size_t begin,
+                                size_t end, uint64_t bins[OCCUPANCY_BINS]);
+
+/* Tiles in which the first `carved` slots begin. */
+size_t mbi_free_map_tiles(const struct free_map *map, size_t carved);
+
+/* Checks the equations at the top; false after a message that names what is wrong. */
+bool mbi_free_map_check(const struct free_map *map);
+
+#endif

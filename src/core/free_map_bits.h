@@ -1,0 +1,217 @@
+/*
+ * free_map_bits: how slots, pages and tiles of a span lie to each other, and the bits and counts of
+ * what is here (core/free_map.h), which all change in here.
+ *
+ * Ladder: beside sorted. Callers: the files of sorted only, under the pool's lock.
+ */
+#ifndef MEMORYBUCKET_CORE_FREE_MAP_BITS_H
+#define MEMORYBUCKET_CORE_FREE_MAP_BITS_H
+
+#include "core/free_map.h"
+
+enum { WORD_BITS = 64 };
+
+/* Slots that begin below this byte of the span. */
+static inline size_t slots_begun(const struct free_map *map, size_t byte)
+{
+    return (byte + map->slot_bytes - 1) / map->slot_bytes;
+}
+
+static inline size_t slots_of_tiles(const struct free_map *map, size_t tiles)
+{
+    return slots_begun(map, tiles * TILE_BYTES);
+}
+
+static inline size_t tile_of(const struct free_map *map, size_t index)
+{
+    return index * map->slot_bytes / TILE_BYTES;
+}
+
+static inline size_t pages_per_tile(const struct free_map *map)
+{
+    return TILE_BYTES / map->page_bytes;
+}
+
+/* The slots that overlap a page, from the first to the one past the last. */
+static inline size_t page_first_slot(const struct free_map *map, size_t page)
+{
+    return page * map->page_bytes / map->slot_bytes;
+}
+
+static inline size_t page_end_slot(const struct free_map *map, size_t page)
+{
+    return slots_begun(map, (page + 1) * map->page_bytes);
+}
+
+/* The pages that a slot overlaps. */
+static inline struct page_run slot_pages(const struct free_map *map, size_t index)
+{
+    return (struct page_run){
+        .begin = index * map->slot_bytes / map->page_bytes,
+        .end = ((index + 1) * map->slot_bytes - 1) / map->page_bytes + 1,
+    };
+}
+
+/* Slots that begin below the end of a tile, as far as there are any. */
+static inline size_t tile_end_slot(const struct free_map *map, size_t tile)
+{
+    size_t end = slots_of_tiles(map, tile + 1);
+    return end < map->slots_max ? end : map->slots_max;
+}
+
+static inline uint64_t word_mask(size_t first_bit, size_t end_bit)
+{
+    uint64_t up_to_end = end_bit == WORD_BITS ? UINT64_MAX : ((uint64_t)1 << end_bit) - 1;
+    return up_to_end & (UINT64_MAX << first_bit);
+}
+
+/* True when the bits [begin, end) are all set. */
+static inline bool bits_all_set(const struct free_map *map, size_t begin, size_t end)
+{
+    while (begin < end) {
+        size_t word_end = round_down(begin, WORD_BITS) + WORD_BITS;
+        size_t stop = end < word_end ? end : word_end;
+        uint64_t mask = word_mask(begin % WORD_BITS, stop - (word_end - WORD_BITS));
+        if ((map->bits[begin / WORD_BITS] & mask) != mask) {
+            return false;
+        }
+        begin = stop;
+    }
+    return true;
+}
+
+static inline void bits_assign(struct free_map *map, size_t begin, size_t end, bool value)
+{
+    while (begin < end) {
+        size_t word_end = round_down(begin, WORD_BITS) + WORD_BITS;
+        size_t stop = end < word_end ? end : word_end;
+        uint64_t mask = word_mask(begin % WORD_BITS, stop - (word_end - WORD_BITS));
+        uint64_t *word = &map->bits[begin / WORD_BITS];
+        assert((*word & mask) == (value ? 0 : mask));
+        *word = value ? *word | mask : *word & ~mask;
+        begin = stop;
+    }
+}
+
+static inline bool slot_is_here(const struct free_map *map, size_t index)
+{
+    return (map->bits[index / WORD_BITS] >> index % WORD_BITS & 1U) != 0;
+}
+
+static inline struct tile *tile_at(const struct free_map *map, size_t tile)
+{
+    return tile_index_at(map->tiles, tile);
+}
+
+static inline bool page_is_released(const struct free_map *map, size_t page)
+{
+    const struct tile *tile = tile_at(map, page / pages_per_tile(map));
+    return (tile->released >> page % pages_per_tile(map) & 1U) != 0;
+}
+
+static inline bool tile_is_sealed(const struct free_map *map, size_t tile)
+{
+    return tile_at(map, tile)->sealed;
+}
+
+/* All its pages were given back, and it is not sealed. */
+static inline bool tile_is_gone(const struct free_map *map, size_t tile)
+{
+    unsigned all_pages = (1U << pages_per_tile(map)) - 1;
+    return tile_at(map, tile)->released == all_pages && !tile_at(map, tile)->sealed;
+}
+
+/* It has a slot that overlaps no sealed tile: only its last one may end in the next. */
+static inline bool tile_is_open(const struct free_map *map, size_t tile)
+{
+    const struct tile *it = tile_at(map, tile);
+    if (it->slots != 1 || !tile_is_sealed(map, tile + 1)) {
+        return it->slots != 0 && !it->sealed;
+    }
+    size_t last = tile_end_slot(map, tile) - 1;
+    bool crosses = slot_pages(map, last).end > (tile + 1) * pages_per_tile(map);
+    return !it->sealed && !(crosses && slot_is_here(map, last));
+}
+
+/* A tile has got so many more slots, and so many more that are ready; fewer, if negative. */
+static inline void tile_add(struct free_map *map, size_t tile, ptrdiff_t slots, ptrdiff_t ready)
+{
+    struct tile *it = tile_at(map, tile);
+    it->slots = (uint16_t)(it->slots + slots);
+    it->ready = (uint16_t)(it->ready + ready);
+    tile_index_assign(map->tiles, TILES_HERE, tile, it->slots != 0);
+    tile_index_assign(map->tiles, TILES_OPEN, tile, tile_is_open(map, tile));
+    tile_index_assign(map->tiles, TILES_READY, tile, it->ready != 0);
+    tile_index_assign(map->tiles, TILES_GONE, tile, tile_is_gone(map, tile));
+}
+
+static inline bool slot_is_ready(const struct free_map *map, size_t index)
+{
+    struct page_run pages = slot_pages(map, index);
+    return !page_is_released(map, pages.begin) && !page_is_released(map, pages.end - 1);
+}
+
+/*
+ * Puts the slots [begin, end) here or takes them away, tile by tile. Either they all overlap
+ * pages that were given back (`gone`), or none but perhaps the first and the last does.
+ */
+static inline void slots_assign(struct free_map *map, size_t begin, size_t end, bool here,
+                                bool gone)
+{
+    size_t last = end - 1;
+    size_t first = begin;
+    bits_assign(map, begin, end, here);
+    map->slots = here ? map->slots + (end - begin) : map->slots - (end - begin);
+    while (begin < end) {
+        size_t tile = tile_of(map, begin);
+        size_t tile_end = tile_end_slot(map, tile);
+        size_t stop = end < tile_end ? end : tile_end;
+        ptrdiff_t count = (ptrdiff_t)(stop - begin);
+        ptrdiff_t ready = count - (begin == first && !slot_is_ready(map, first))
+                          - (stop == end && last != first && !slot_is_ready(map, last));
+        ready = gone ? 0 : ready;
+        tile_add(map, tile, here ? count : -count, here ? ready : -ready);
+        begin = stop;
+    }
+}
+
+/* The slots that overlap a run of pages, which all were given back before, or none was. */
+static inline void run_assign(struct free_map *map, struct page_run run, bool here)
+{
+    slots_assign(map, page_first_slot(map, run.begin), page_end_slot(map, run.end - 1),
+                 here, page_is_released(map, run.begin));
+}
+
+/*
+ * The page's slots that overlap no other page that was given back become ready, or are so no
+ * longer. All of them are here; but those that also overlap a neighbour may be away with that, as
+ * it is being given back.
+ */
+static inline void page_set_released(struct free_map *map, size_t page, bool released)
+{
+    size_t tile = page / pages_per_tile(map);
+    size_t first = page_first_slot(map, page);
+    size_t last = page_end_slot(map, page) - 1;
+    bool first_crosses = slot_pages(map, first).begin != page;
+    bool last_crosses = slot_pages(map, last).end != page + 1;
+    ptrdiff_t ready = (ptrdiff_t)(last - first) + 1 - first_crosses - last_crosses;
+    ptrdiff_t sign = released ? -1 : 1;
+
+    uint16_t bit = (uint16_t)(1U << page % pages_per_tile(map));
+    struct tile *it = tile_at(map, tile);
+    it->released = (uint16_t)(released ? it->released | bit : it->released & ~bit);
+    map->pages_released = released ? map->pages_released + 1 : map->pages_released - 1;
+
+    if (first_crosses && slot_is_here(map, first) && !page_is_released(map, page - 1)) {
+        tile_add(map, tile_of(map, first), 0, sign); /* perhaps the tile before */
+    }
+    if (last_crosses && slot_is_here(map, last) && !page_is_released(map, page + 1)) {
+        ready++;
+    }
+    tile_add(map, tile, 0, sign * ready);
+}
+
+/* Makes a sealed tile writable again; false when the kernel refuses. Its page is taken next. */
+bool mbi_free_map_unseal(struct free_map *map, size_t tile);
+
+#endif

@@ -1,0 +1,199 @@
+/* free_map_release: pages that go back, tiles that are sealed, and the way back of both. */
+#include "core/free_map_bits.h"
+#include "core/os.h"
+
+static bool page_is_releasable(const struct free_map *map, size_t page)
+{
+    size_t end = page_end_slot(map, page);
+    return end <= map->covered && !page_is_released(map, page)
+           && bits_all_set(map, page_first_slot(map, page), end);
+}
+
+/* Fewer slots than a page takes are here: no need to look closer. */
+static bool tile_is_hopeless(const struct free_map *map, size_t tile)
+{
+    return (tile_at(map, tile)->slots + 2U) * map->slot_bytes < map->page_bytes;
+}
+
+/* Moves dirty_begin to the first dirty page that can go, or past at most *tiles_max tiles. */
+static bool skip_to_releasable_page(struct free_map *map, size_t *tiles_max)
+{
+    size_t per_tile = pages_per_tile(map);
+    while (free_map_is_dirty(map) && *tiles_max != 0) {
+        size_t tile = map->dirty_begin / per_tile;
+        size_t end = (tile + 1) * per_tile;
+        end = end < map->dirty_end ? end : map->dirty_end;
+        size_t page = tile_is_hopeless(map, tile) ? end : map->dirty_begin;
+        while (page < end && !page_is_releasable(map, page)) {
+            page++;
+        }
+        map->dirty_begin = page;
+        if (page < end) {
+            return true;
+        }
+        --*tiles_max;
+    }
+    return false;
+}
+
+struct page_run mbi_free_map_begin_release(struct free_map *map, size_t *tiles_max,
+                                         size_t pages_max)
+{
+    struct page_run run = { .begin = 0, .end = 0 };
+    if (pages_max == 0 || !skip_to_releasable_page(map, tiles_max)) {
+        return run;
+    }
+    run.begin = map->dirty_begin;
+    run.end = run.begin + 1;
+    while (run.end < map->dirty_end && run.end - run.begin < pages_max
+           && page_is_releasable(map, run.end)) {
+        run.end++;
+    }
+    map->dirty_begin = run.end;
+    run_assign(map, run, false);
+    return run;
+}
+
+void mbi_free_map_end_release(struct free_map *map, struct page_run run)
+{
+    run_assign(map, run, true);
+}
+
+void mbi_free_map_note_released(struct free_map *map, size_t page)
+{
+    page_set_released(map, page, true);
+}
+
+void mbi_free_map_retry_refused(struct free_map *map)
+{
+    if (map->refused) {
+        map->refused = false;
+        map->dirty_begin = 0;
+        map->dirty_end = slot_pages(map, map->covered - 1).end;
+    }
+}
+
+/* Tiles that are looked at for one run, under the lock. */
+enum { LOOK_TILES_MAX = 256, SEAL_TILES_MAX = 64 };
+
+static bool page_came_back(const struct free_map *map, size_t page)
+{
+    return page_is_released(map, page)
+           && !tile_is_sealed(map, page / pages_per_tile(map));
+}
+
+struct page_run mbi_free_map_next_released(const struct free_map *map, size_t *from,
+                                         size_t pages_max)
+{
+    size_t end = mbi_free_map_tiles(map, map->covered) * pages_per_tile(map);
+    size_t stop = *from + LOOK_TILES_MAX * pages_per_tile(map);
+    stop = stop < end ? stop : end;
+    struct page_run run = { .begin = *from, .end = *from };
+    while (run.begin < stop && !page_came_back(map, run.begin)) {
+        run.begin++;
+    }
+    run.end = run.begin;
+    while (run.end < end && run.end - run.begin < pages_max && page_came_back(map, run.end)) {
+        run.end++;
+    }
+    *from = run.end < end ? run.end : SIZE_MAX;
+    return run;
+}
+
+struct page_run mbi_free_map_begin_release_again(struct free_map *map, struct page_run run)
+{
+    struct page_run still = { .begin = run.begin, .end = run.begin };
+    while (still.end < run.end && page_came_back(map, still.end)) {
+        still.end++;
+    }
+    if (still.begin != still.end) {
+        run_assign(map, still, false);
+    }
+    return still;
+}
+
+/* Runs of sealed tiles, in all spans. relaxed [SEALS]: the number only bounds mappings. */
+static _Atomic size_t seals;
+
+static void seals_add(ptrdiff_t runs)
+{
+    atomic_fetch_add_explicit(&seals, (size_t)runs, memory_order_relaxed); /* [SEALS] */
+}
+
+size_t mbi_free_map_seals(void)
+{
+    return atomic_load_explicit(&seals, memory_order_relaxed); /* [SEALS] */
+}
+
+/* How many sealed neighbours the tiles [begin, end) have. */
+static ptrdiff_t seals_around(const struct free_map *map, size_t begin, size_t end)
+{
+    return (begin != 0 && tile_is_sealed(map, begin - 1)) + tile_is_sealed(map, end);
+}
+
+static char *tile_start(const struct free_map *map, size_t tile)
+{
+    return map->first + tile * TILE_BYTES;
+}
+
+/* Its last slot may end in a tile that was sealed, or no longer is. */
+static void update_tile_before(struct free_map *map, size_t tile)
+{
+    if (tile != 0) {
+        tile_add(map, tile - 1, 0, 0);
+    }
+}
+
+bool mbi_free_map_unseal(struct free_map *map, size_t tile)
+{
+    if (!mbi_os_unseal(tile_start(map, tile), TILE_BYTES)) {
+        map->unseal_refused = true;
+        return false;
+    }
+    tile_at(map, tile)->sealed = false;
+    seals_add(seals_around(map, tile, tile + 1) - 1);
+    update_tile_before(map, tile);
+    return true;
+}
+
+struct page_run mbi_free_map_begin_seal(struct free_map *map, size_t *from, size_t tiles_min)
+{
+    struct page_run none = { .begin = 0, .end = 0 };
+    size_t tiles = mbi_free_map_tiles(map, map->covered);
+    for (size_t looks = 0; looks < LOOK_TILES_MAX && *from < tiles; looks++) {
+        size_t begin = tile_index_next(map->tiles, TILES_GONE, *from);
+        size_t end = begin;
+        if (begin >= tiles) {
+            *from = tiles;
+            break;
+        }
+        while (end < tiles && end - begin < SEAL_TILES_MAX && tile_is_gone(map, end)) {
+            end++;
+        }
+        *from = end;
+        if (end - begin >= tiles_min || seals_around(map, begin, end) != 0) {
+            struct page_run run = { .begin = begin * pages_per_tile(map),
+                                    .end = end * pages_per_tile(map) };
+            run_assign(map, run, false);
+            return run;
+        }
+    }
+    *from = *from < tiles ? *from : SIZE_MAX;
+    return none;
+}
+
+void mbi_free_map_end_seal(struct free_map *map, struct page_run run, bool sealed)
+{
+    size_t begin = run.begin / pages_per_tile(map);
+    size_t end = run.end / pages_per_tile(map);
+    run_assign(map, run, true);
+    if (!sealed) {
+        return;
+    }
+    seals_add(1 - seals_around(map, begin, end));
+    for (size_t tile = begin; tile < end; tile++) {
+        tile_at(map, tile)->sealed = true;
+        tile_add(map, tile, 0, 0);
+    }
+    update_tile_before(map, begin);
+}

@@ -1,0 +1,141 @@
+/*
+ * tile_index: what is known of each tile (64 KiB) of a span, and sets of tiles whose lowest one is found in
+ * a few words, however large the span is.
+ *
+ * Ladder: above base. Callers: sorted, which holds the pool's lock.
+ *
+ *   top       2 words    a bit for each word below that is not 0
+ *   middle  128 words    a bit for each group whose members are not 0
+ *   groups               64 tiles each: a bit for each that is in the set, and the tiles
+ *
+ * The memory is zero at first; the groups exist as far as the span's owner has made room.
+ */
+#ifndef MEMORYBUCKET_CORE_TILE_INDEX_H
+#define MEMORYBUCKET_CORE_TILE_INDEX_H
+
+#include "core/base.h"
+
+enum tile_set {
+    TILES_HERE,  /* that have slots here */
+    TILES_OPEN,  /* of these, that have one that overlaps no sealed tile */
+    TILES_READY, /* of these, where some lie on pages in use only */
+    TILES_GONE,  /* whose pages were all given back and are not sealed */
+    TILE_SETS
+};
+
+enum {
+    TILES_PER_GROUP = 64,
+    TILE_MIDDLE_WORDS = 128,
+    TILE_TOP_WORDS = TILE_MIDDLE_WORDS / 64,
+    TILES_MAX = TILES_PER_GROUP * TILE_MIDDLE_WORDS * 64
+};
+
+struct tile {
+    uint16_t slots;    /* here, and beginning in this tile; 8 Ki of 8 bytes at most */
+    uint16_t ready;    /* of these, on no page that was given back */
+    uint16_t released; /* a bit a page */
+    bool sealed;       /* all of them are, and can only be read */
+};
+
+struct tile_group {
+    uint64_t members[TILE_SETS];
+    struct tile tiles[TILES_PER_GROUP];
+};
+
+struct tile_index {
+    uint64_t top[TILE_SETS][TILE_TOP_WORDS];
+    uint64_t middle[TILE_SETS][TILE_MIDDLE_WORDS];
+    struct tile_group groups[];
+};
+
+/* Bytes of an index with room for so many tiles. */
+static inline size_t tile_index_bytes(size_t count)
+{
+    size_t groups = (count + TILES_PER_GROUP - 1) / TILES_PER_GROUP;
+    return sizeof(struct tile_index) + groups * sizeof(struct tile_group);
+}
+
+static inline struct tile *tile_index_at(struct tile_index *tiles, size_t tile)
+{
+    return &tiles->groups[tile / TILES_PER_GROUP].tiles[tile % TILES_PER_GROUP];
+}
+
+static inline bool tile_index_has(const struct tile_index *tiles, enum tile_set set, size_t tile)
+{
+    const struct tile_group *group = &tiles->groups[tile / TILES_PER_GROUP];
+    return (group->members[set] >> tile % TILES_PER_GROUP & 1U) != 0;
+}
+
+/* Sets or clears a bit; true when that made the word 0 or no longer 0. */
+static inline bool tile_index_assign_bit(uint64_t *word, size_t bit, bool value)
+{
+    uint64_t old = *word;
+    uint64_t mask = (uint64_t)1 << bit % 64;
+    *word = value ? old | mask : old & ~mask;
+    return (old == 0) != (*word == 0);
+}
+
+/* Puts a tile into a set or takes it out; it may be there, or not, already. */
+static inline void tile_index_assign(struct tile_index *tiles, enum tile_set set, size_t tile,
+                                    bool member)
+{
+    size_t group = tile / TILES_PER_GROUP;
+    if (tile_index_assign_bit(&tiles->groups[group].members[set], tile, member)
+        && tile_index_assign_bit(&tiles->middle[set][group / 64], group, member)) {
+        tile_index_assign_bit(&tiles->top[set][group / 64 / 64], group / 64, member);
+    }
+}
+
+/* The lowest tile of a set; TILES_MAX when there is none. */
+static inline size_t tile_index_lowest(const struct tile_index *tiles, enum tile_set set)
+{
+    for (size_t top = 0; top < TILE_TOP_WORDS; top++) {
+        if (tiles->top[set][top] != 0) {
+            size_t middle = top * 64 + (size_t)__builtin_ctzll(tiles->top[set][top]);
+            size_t group = middle * 64 + (size_t)__builtin_ctzll(tiles->middle[set][middle]);
+            return group * TILES_PER_GROUP
+                   + (size_t)__builtin_ctzll(tiles->groups[group].members[set]);
+        }
+    }
+    return TILES_MAX;
+}
+
+/* The first tile of a set from `from` on, which the index has room for; TILES_MAX without one. */
+static inline size_t tile_index_next(const struct tile_index *tiles, enum tile_set set,
+                                     size_t from)
+{
+    size_t group = from / TILES_PER_GROUP;
+    uint64_t members = tiles->groups[group].members[set] & (UINT64_MAX << from % TILES_PER_GROUP);
+    if (members == 0 && ++group / 64 < TILE_MIDDLE_WORDS) {
+        size_t middle = group / 64;
+        uint64_t groups = tiles->middle[set][middle] & (UINT64_MAX << group % 64);
+        while (groups == 0 && ++middle < TILE_MIDDLE_WORDS) {
+            groups = tiles->middle[set][middle];
+        }
+        if (groups != 0) {
+            group = middle * 64 + (size_t)__builtin_ctzll(groups);
+            members = tiles->groups[group].members[set];
+        }
+    }
+    return members != 0 ? group * TILES_PER_GROUP + (size_t)__builtin_ctzll(members) : TILES_MAX;
+}
+
+/* Checks that the levels of a set agree, for the groups of so many tiles. */
+static inline bool tile_index_check(const struct tile_index *tiles, enum tile_set set, size_t count)
+{
+    for (size_t group = 0; group * TILES_PER_GROUP < count; group++) {
+        bool any = tiles->groups[group].members[set] != 0;
+        if (any != ((tiles->middle[set][group / 64] >> group % 64 & 1U) != 0)) {
+            return false;
+        }
+    }
+    for (size_t middle = 0; middle < TILE_MIDDLE_WORDS; middle++) {
+        bool any = tiles->middle[set][middle] != 0;
+        if (any != ((tiles->top[set][middle / 64] >> middle % 64 & 1U) != 0)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+#endif

@@ -1,0 +1,105 @@
+#!/usr/bin/env bash
+# Coverage-guided fuzzing of the calls (api) and of the environment (config), with clang's libFuzzer under
+# ASan and UBSan. Starts from tests/random/fuzz/corpus, which it leaves as it is.
+# Usage: tests/random/fuzz/run.sh [--seconds N] [--jobs N] [api] [config]    default: both, 300 seconds each
+#        tests/random/fuzz/run.sh --build                                    only builds
+#        tests/random/fuzz/run.sh --print FILE       an input of api, such as a crash, as C that compiles alone; where it
+#        fails in the release build too, build/release/bin/property --input FILE makes it short first
+#        tests/random/fuzz/run.sh --merge [api] [config]    makes the corpus small again, with what was found added
+# --seconds is for each of them, --jobs how many processes of each run at once (default 1). A finding is
+# left in build/fuzz/findings; status 1.
+set -euo pipefail
+called_from=$PWD
+cd "$(dirname "$0")/../../.."
+
+out=build/fuzz
+seconds=300 jobs=1 mode=run
+targets=()
+die() {
+    echo "tests/random/fuzz/run.sh: $*" >&2
+    exit 2
+}
+number() { [[ ${2:-} =~ ^[1-9][0-9]{0,6}$ ]] || die "$1 wants a number from 1 on, not '${2:-}'"; }
+while [ $# -gt 0 ]; do
+    case $1 in
+    --seconds) number "$1" "${2:-}"; seconds=$2; shift ;;
+    --jobs) number "$1" "${2:-}"; jobs=$2; shift ;;
+    --build) mode=build ;;
+    --merge) mode=merge ;;
+    --print)
+        [ -n "${2:-}" ] || die "--print wants a file"
+        mode=print input=$(cd "$called_from" && realpath -e -- "${2:-}") || die "--print wants a file"
+        shift
+        ;;
+    api | config) targets+=("$1") ;;
+    -h | --help) sed -n '2,10s/^# //p' "$0"; exit 0 ;;
+    *) die "$1: no such option or target; targets are api and config" ;;
+    esac
+    shift
+done
+[ ${#targets[@]} -gt 0 ] || targets=(api config)
+
+mkdir -p $out/findings
+exec 9>$out/.lock
+flock 9
+log=$out/build.log
+if ! { cmake -S . -B $out -G Ninja -DCMAKE_C_COMPILER=clang -DCMAKE_CXX_COMPILER=clang++ \
+        -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_C_FLAGS_RELWITHDEBINFO='-O1 -g' -DMEMORYBUCKET_BENCH=OFF \
+        -DMEMORYBUCKET_WERROR=ON -DMEMORYBUCKET_SANITIZE=address,undefined,fuzzer-no-link &&
+    cmake --build $out --target fuzz_api fuzz_config fuzz_faulty memorybucket_static; } >$log 2>&1; then
+    tail -n 30 $log
+    die "the build failed; all of it is in $PWD/$log"
+fi
+flock -u 9
+[ $mode != build ] || exit 0
+
+# Small magazines and blocks: short programs go far. The library does nothing by the clock, so that an
+# input does the same each time.
+export MB_SANITIZER_POOLS=1 MB_MAGAZINE_SIZE=8 MB_BLOCK_SIZE=4K MB_DECAY_MS=-1
+export ASAN_OPTIONS=allocator_may_return_null=1:detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1
+if [ $mode = print ]; then
+    exec $out/bin/fuzz_api --print "$input"
+fi
+
+# Impossible sizes are asked for on purpose, and ASan says so each time.
+quiet() { grep -avE 'WARNING: AddressSanitizer failed to allocate|requested allocation size' || true; }
+length_of() { [ "$1" = api ] && echo 360 || echo 160; }
+
+found=()
+for target in "${targets[@]}"; do
+    fuzz=("$out/bin/fuzz_$target" -max_len="$(length_of "$target")" -timeout=60
+        -artifact_prefix="$out/findings/$target-" -print_final_stats=1)
+    kept=tests/random/fuzz/corpus/$target
+    scratch=$out/corpus/$target
+    mkdir -p "$kept" "$scratch"
+    if [ $mode = merge ]; then
+        rm -rf "$out/merged"
+        mkdir "$out/merged"
+        "${fuzz[@]}" -merge=1 "$out/merged" "$kept" "$scratch" 2>&1 | quiet | tail -n 1
+        rm -rf "$kept"
+        mv "$out/merged" "$kept"
+        echo "$kept: $(find "$kept" -type f | wc -l) inputs, $(du -sb "$kept" | cut -f1) bytes"
+        continue
+    fi
+    log=$out/$target.log
+    running=()
+    for ((job = 1; job <= jobs; job++)); do
+        "${fuzz[@]}" -max_total_time="$seconds" "$scratch" "$kept" >"$log.$job" 2>&1 &
+        running+=($!)
+    done
+    for ((job = 1; job <= jobs; job++)); do
+        status=0
+        wait "${running[job - 1]}" || status=$?
+        executions=$(sed -nE 's/^stat::number_of_executed_units: *//p' "$log.$job")
+        coverage=$(grep -aoE 'cov: [0-9]+ ft: [0-9]+' "$log.$job" | tail -n 1 || true)
+        echo "$target: ${executions:-?} executions; coverage: ${coverage:-?} (edges, features); log: $PWD/$log.$job"
+        if [ "$status" -ne 0 ]; then
+            quiet <"$log.$job" | tail -n 40
+            found+=("$target")
+        fi
+    done
+done
+if [ ${#found[@]} -gt 0 ]; then
+    echo "Found: ${found[*]}; inputs are in $PWD/$out/findings (tests/random/fuzz/run.sh --print FILE shows api's as C)"
+    exit 1
+fi

@@ -1,0 +1,145 @@
+#!/usr/bin/env bash
+# Sources compile without a warning with gcc and clang, in C11 and C17, tests and benchmarks too; each header compiles
+# alone, the public ones also as C++, and all of them together in any order; includes are ordered and point downward.
+# Usage: sources.sh SOURCE_DIR
+set -euo pipefail
+cd "$1"
+status=0
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+complain() {
+    echo "$*" >&2
+    status=1
+}
+warnings=(-Wall -Wextra -Wundef -Wshadow -Wconversion -Werror -D_GNU_SOURCE -Isrc -Iinclude)
+include_alone() { printf '#include "%s"\n' "$1"; }
+
+headers=$(cd src && find . -name '*.h' | sed 's|^\./||' | LC_ALL=C sort)
+headers+=$'\n'memorybucket/memorybucket.h$'\n'memorybucket/inline.h
+for header in $headers; do
+    for compiler in gcc clang; do
+        for standard in c11 c17; do
+            include_alone "$header" |
+                $compiler -std=$standard "${warnings[@]}" -fsyntax-only -x c - ||
+                complain "$header does not compile alone ($compiler, $standard)"
+        done
+    done
+done
+# Twice each, and in either order: no header counts on what another one left, or undoes it.
+for order in 'sort' 'sort -r'; do
+    for form in -UMEMORYBUCKET_DROPIN -DMEMORYBUCKET_DROPIN; do
+        ordered=$(LC_ALL=C $order <<<"$headers")
+        for header in $ordered $ordered; do include_alone "$header"; done >"$work/all.c"
+        for compiler in gcc clang; do
+            $compiler -std=c11 "${warnings[@]}" $form -fsyntax-only "$work/all.c" ||
+                complain "the headers do not compile together ($compiler, $form, $order)"
+        done
+    done
+done
+# Probes compile to nothing where they are not wanted.
+for compiler in "gcc -std=c11" "clang -std=c11"; do
+    $compiler "${warnings[@]}" -DMEMORYBUCKET_NO_PROBES -fsyntax-only src/core/pool.c ||
+        complain "src/core/pool.c without probes ($compiler)"
+done
+for file in src/*/*.c; do
+    defines=(-DMBRUN_LIBRARY_FROM_BIN='"../lib"')
+    [[ $file != src/dropin/* ]] || defines+=(-DMEMORYBUCKET_DROPIN '-DMEMORYBUCKET_LIBURCU="liburcu-bp.so"')
+    for compiler in "gcc -std=c17" "clang -std=c11" "clang -std=c17"; do
+        $compiler "${warnings[@]}" "${defines[@]}" -fsyntax-only "$file" || complain "$file ($compiler)"
+    done
+done
+for header in memorybucket.h inline.h memorybucket.hpp; do
+    for compiler in g++ clang++; do
+        include_alone "memorybucket/$header" |
+            $compiler -std=c++17 "${warnings[@]}" -fsyntax-only -x c++ - ||
+            complain "$header does not compile alone ($compiler)"
+    done
+done
+
+# With gcc, and as each is linked, the build compiles these.
+criterion=$(pkg-config --cflags criterion)
+in_tests=(-Itests/support -Itests/random -Ibench/lib -DKEYS_TAKEN=40 $criterion -DPROPERTY_DIR=\"tests/random/property\")
+for file in $(find tests -name '*.c' -not -path 'tests/static/golden/*'); do # golden's instructions are those of gcc
+    clang -std=c11 "${warnings[@]}" "${in_tests[@]}" -fsyntax-only "$file" || complain "$file (clang)"
+done
+for file in bench/*/*.c; do
+    for way in MALLOC CALLED INLINED; do
+        clang -std=c11 "${warnings[@]}" -Ibench/lib -DBENCH_$way -fsyntax-only "$file" || complain "$file (clang, $way)"
+    done
+done
+for file in $(find tests -name '*.cpp'); do
+    clang++ -std=c++17 -fsized-deallocation "${warnings[@]}" -Itests/support -fsyntax-only "$file" || complain "$file (clang++)"
+done
+
+# Includes come in groups with a blank line between them, in this order, each of one kind and sorted: the file's own
+# header, which so is proved to compile alone; the public ones; the project's; the system's. A file that is the body of
+# a public header opens with that. Conditional includes are not looked at. In tests and benchmarks, whose first header
+# is that of their subject, each group is sorted and of the project or of the system.
+while IFS= read -r file; do
+    own=${file#src/}
+    own=${own%.c}.h
+    [[ $file == *.c && -e src/$own ]] || own=
+    strict=1
+    [[ $file == src/* || $file == include/* ]] || strict=
+    LC_ALL=C awk -v file="$file" -v own="$own" -v strict="$strict" '
+        function complain(text) { print file ":" NR ": " text > "/dev/stderr"; bad = 1 }
+        /^#if/ && !/^#ifndef MEMORYBUCKET_[A-Z_]*_H$/ { conditional++ }
+        /^#endif/ { conditional-- }
+        function kind_of(header, name) {
+            if (header ~ /^</) return "4 of the system"
+            if (strict && name ~ /^memorybucket\//) return "2 public"
+            return strict && name == own && !seen ? "1 its own" : "3 of the project"
+        }
+        !/^#include / || conditional > 0 { in_group = 0; next }
+        {
+            name = substr($2, 2, length($2) - 2)
+            kind = kind_of($2, name)
+            if (own != "" && !seen && kind > "2 public") complain("its own header, " own ", comes first")
+            sub(/^urcu\/urcu-/, "urcu/", name) # the flavour of liburcu, which its lists are made of
+            if (in_group && kind != last_kind) complain($2 " needs a blank line before it")
+            else if (in_group && name <= last_name) complain($2 " is not in its place in the group")
+            else if (!in_group && strict && seen && kind <= last_kind) complain($2 " belongs further up")
+            in_group = seen = 1; last_kind = kind; last_name = name
+        }
+        END { exit bad }' "$file" || status=1
+done < <(find src include tests bench -name '*.[ch]' -o -name '*.[ch]pp' | LC_ALL=C sort)
+
+# The ladder: a file includes only what stands at or below its own rung.
+rung() {
+    case $1 in
+    memorybucket/*) echo 0 ;;
+    core/base.*) echo 1 ;;
+    core/centre.* | core/chain.* | core/counters.h | core/limit.* | core/lock.* | core/os.* | core/tile_index.h | core/large.h | core/probes.h) echo 2 ;;
+    core/cgroup.* | core/processors.* | core/size_class.*) echo 3 ;;
+    core/region.h | core/free_map.* | core/free_map_*) echo 4 ;;
+    core/config.*) echo 5 ;;
+    core/region.c | core/batch_stack.* | core/copies.*) echo 6 ;;
+    core/pool.* | core/pool_*) echo 7 ;;
+    core/trim.*) echo 8 ;;
+    core/decay.* | core/excess.* | core/uncharge.*) echo 9 ;;
+    tcache/background.* | tcache/budget.* | tcache/magazine.* | tcache/previous.*) echo 10 ;;
+    tcache/checked.h | tcache/thread_cache.* | tcache/exchange.*) echo 11 ;;
+    tcache/epochs.*) echo 11 ;;
+    tcache/registry.*) echo 12 ;;
+    tcache/out_of_memory.* | tcache/thread_exit.h) echo 13 ;;
+    tcache/startup.*) echo 14 ;;
+    tcache/thread_exit.c | tcache/fork.*) echo 15 ;;
+    check/annotate.h | check/ledger.* | check/stacks.* | check/symbols.*) echo 16 ;;
+    check/quarantine.h | check/report.*) echo 17 ;;
+    check/guarded.*) echo 18 ;;
+    check/faults.* | check/segv.*) echo 19 ;;
+    check/heap.* | check/place.* | check/check.c) echo 20 ;;
+    api/stats.*) echo 21 ;;
+    api/stats_exit.*) echo 22 ;;
+    api/*) echo 23 ;;
+    dropin/*) echo 24 ;;
+    cli/*) echo 23 ;;
+    *) echo "$1 has no rung in tests/static/sources.sh" >&2; exit 1 ;;
+    esac
+}
+cd src
+while IFS=: read -r file included; do
+    file=${file#./}
+    [ "$(rung "$included")" -le "$(rung "$file")" ] || complain "$file includes $included, which is above it"
+done < <(grep -roE '#include "[^"]+"' . | sed -E 's/#include "([^"]+)"/\1/')
+exit $status

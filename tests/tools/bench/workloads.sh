@@ -1,0 +1,74 @@
+#!/usr/bin/env bash
+# Every workload of bench/compare.sh runs on malloc, on the drop-in, and on the native calls; its
+# checks of who serves and of what the objects hold can fail.
+# Usage: workloads.sh BIN_DIR DROPIN_LIBRARY
+set -euo pipefail
+. "$(dirname "$0")/expect.sh"
+bin=$1 dropin=$2
+fail() {
+    echo "$*" >&2
+    exit 1
+}
+
+while read -r threads program arguments; do
+    for way in malloc dropin called inlined; do
+        case $way in
+        malloc) preload='' expected=libc.so.6 suffix=malloc ;;
+        dropin) preload=$dropin expected=$dropin suffix=malloc ;;
+        *) preload='' expected=libmemorybucket.so suffix=$way ;;
+        esac
+        rows=$(LD_PRELOAD=$preload "$bin/$program-$suffix" --name smoke --threads "$threads" \
+            --expect "$expected" --work 1 --pin $arguments) || fail "$program, $way: failed"
+        for metric in wall_ns_per_op cpu_ns_per_op peak_bytes final_bytes; do
+            [[ $rows == *"smoke	$threads	$metric	"* ]] || fail "$program, $way: no $metric"
+        done
+    done
+done <<'END'
+1 pair
+1 round 100 fifo
+1 round 10000 lifo
+1 random 1000 512
+2 random 1000 1000
+5 seed 64 rounds
+1 seed 1024 once
+8 xfer
+2 server
+2 churn
+64 oversubscribed
+1 batch batch
+1 batch loop
+8 latency xfer
+1 latency random
+END
+
+pair=$bin/pair-malloc
+refuses 2 usage "$pair"
+refuses 2 usage "$pair" --name x --expect libc.so.6 --frobnicate 1
+refuses 2 'accepted is a number from 1 to 10000' "$pair" --name x --expect libc.so.6 --work 0
+refuses 1 'and not libjemalloc' "$pair" --name x --expect libjemalloc
+refuses 1 'and not libc.so.6' env LD_PRELOAD="$dropin" "$pair" --name x --expect libc.so.6
+# A library that is there, and passes every request on to the C library, as where a sanitizer is.
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+echo 'int __lsan_do_recoverable_leak_check(void) { return 0; }' |
+    cc -x c -shared -fPIC -o "$work/sanitizer.so" -
+refuses 1 'not from its pools' env LD_PRELOAD="$work/sanitizer.so $dropin" "$pair" --name x \
+    --expect libmemorybucket-malloc
+refuses 1 'stdout: No space left' bash -c "$pair --name x --expect libc.so.6 --work 1 >/dev/full"
+refuses 1 'accepted is an even number' "$bin/xfer-malloc" --name x --expect libc.so.6 --threads 3
+
+# compare.sh says no before it installs, builds or measures anything.
+compare=$(dirname "$0")/../../../bench/compare.sh
+refuses 2 '--frobnicate: no such option' "$compare" --frobnicate
+refuses 2 'no value for it' "$compare" --only
+refuses 2 'there are: pair@1' "$compare" --only nothing
+refuses 2 'names none' "$compare" --only ''
+refuses 2 'accepted is a number from 5' "$compare" --rounds 04
+refuses 2 'there are glibc' "$compare" --allocators frob
+refuses 2 'names none' "$compare" --allocators ,
+refuses 2 'asked for twice' "$compare" --allocators glibc,glibc
+refuses 2 'is not a file' "$compare" --extra x=/nonexistent
+refuses 2 'accepted is NAME=PATH' "$compare" --extra /nonexistent
+refuses 2 'cannot be preloaded' "$compare" --extra x="$0"
+[[ $("$compare" --list) == *$'\nxfer@8\n'* ]] || fail "--list lacks xfer@8"
+echo "all workloads: ok"
