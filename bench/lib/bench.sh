@@ -8,15 +8,11 @@ die() {
     exit 1
 }
 
-bad_option() { # bad_option OPTION ACCEPTED
-    echo "$0: $1: no such option, or no value for it; there are $2" >&2
-    exit 2
-}
-
 bad_value() {
     echo "$0: $*" >&2
     exit 2
 }
+bad_option() { bad_value "$1: no such option, or no value for it; there are $2"; }
 
 # What will be written shall have room, and no other run shall write it: better to say so now than
 # after minutes of measuring.

@@ -37,17 +37,11 @@ class Style(NamedTuple):
     point: int
 
 
-class Group(NamedTuple):
-    """Bars side by side, one for each style; NaN: none. `missed`: what is said of a target."""
+class Item(NamedTuple):
+    """A group of bars, with a value for each style, NaN: none; or a panel of lines, with a list of
+    points for each style, which may be empty. `missed`: what is said of a target."""
     title: str
     values: list
-    missed: str = ""
-
-
-class Lines(NamedTuple):
-    """A panel of lines: a list of points for each style, which may be empty."""
-    title: str
-    points: list
     missed: str = ""
 
 
@@ -239,5 +233,5 @@ def lines(path, heading, machine, names, panels, xlabel, settings="", labels=(),
             f"{picture.block(points)} using 1:2 with lines{'points' if marks else ''} "
             f"lc rgb '{style.colour}' lw {2.5 if style.name in OURS else 1.5}"
             + (f" pt {style.point} ps 1" if marks else "")
-            for style, points in zip(names, panel.points) if points])
+            for style, points in zip(names, panel.values) if points])
     picture.draw(path)

@@ -173,13 +173,13 @@ def draw(table, lines, directory, machine):
                 values = [table.median(row, one, metric) for one in names]
                 values = [(best / value if value > 0 else math.nan) if is_speed else value / best
                           for value in values]
-                groups.append(charts.Group(f"{row[0]}\n{row[1]} thread{'s' * (row[1] > 1)}", values,
+                groups.append(charts.Item(f"{row[0]}\n{row[1]} thread{'s' * (row[1] > 1)}", values,
                                            missed(lines, row, metric)))
         charts.bars(f"{directory}/compare-{name}", heading, machine, style, groups,
                     high=1.28 * cut, cut=cut, line=1)
 
     percentiles = [(at, name.removesuffix("_ns")) for at, name in enumerate(PERCENTILES)]
-    panels = [charts.Lines(
+    panels = [charts.Item(
         label(row), [[(at, value / 1e9) for at, name in percentiles
                       if (value := table.median(row, one, f"{name}_ns")) > 0] for one in names],
         ", ".join(f"{name} {text}" for _, name in percentiles
@@ -196,7 +196,7 @@ def draw(table, lines, directory, machine):
     if len(rows) > 1:  # one point is no line
         charts.lines(f"{directory}/compare-scaling",
                      "Server pattern (Larson): million operations a second, higher is better",
-                     machine, style, [charts.Lines("server", points)], "threads",
+                     machine, style, [charts.Item("server", points)], "threads",
                      f"set logscale x 2; set xrange [{rows[0][1] * 0.9}:{rows[-1][1] * 1.1}]",
                      [(row[1], str(row[1])) for row in rows], height=460)
 

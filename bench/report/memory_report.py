@@ -92,8 +92,8 @@ def print_lazily_free(table):
                       "it is short")
 
 
-# Each section of targets: the workloads' prefix, its heading, and for a row the columns that are
-# shown, as width, decimals and value, then the value that is judged and the most it may be.
+# Each section of targets: the workloads' prefix, its heading, the width and decimals of its columns,
+# and for a row what they show, the value that is judged, and the most it may be.
 
 def judge_back(table, row):
     start, peak, beyond, objects = (table.median(row, "dropin", name) for name in (
@@ -101,19 +101,18 @@ def judge_back(table, row):
     pools = 32 if row[0].startswith("peak-mixed") else 1  # the drop-in's: every second one
     metadata = 0.125 * objects + 4.0 / (64 << 10) * peak + 2 * 4096 * pools
     allowed = 0.05 * start + metadata
-    return ((9, 2, start / MIB), (9, 2, peak / MIB), (9, 2, beyond / MIB),
-            (9, 3, beyond / peak * 100), (11, 2, metadata / MIB), (11, 2, allowed / MIB)), \
-        beyond, allowed
+    return (start / MIB, peak / MIB, beyond / MIB, beyond / peak * 100, metadata / MIB,
+            allowed / MIB), beyond, allowed
 
 
 def judge_decay(table, row):
     seconds = table.median(row, "dropin", "below_tenth_s")
-    return ((9, 2, seconds), (9, 2, 3.0)), seconds, 3.0
+    return (seconds, 3.0), seconds, 3.0
 
 
 def judge_burst(table, row):
     after, allowed = (table.median(row, one, "after_phase_bytes") for one in ("dropin", "glibc"))
-    return ((9, 2, after / MIB), (9, 2, allowed / MIB)), after, allowed
+    return (after / MIB, allowed / MIB), after, allowed
 
 
 def judge_growth(table, row):
@@ -121,19 +120,20 @@ def judge_growth(table, row):
         "slope_kib_per_s", "slope_error_kib_per_s", "end_bytes"))
     noise, share = 2 * error, 0.001 * end / 1024
     enough = noise if math.isnan(share) else share if math.isnan(noise) else max(noise, share)
-    return ((9, 2, slope), (9, 2, noise), (9, 2, share)), slope, enough
+    return (slope, noise, share), slope, enough
 
 
 SECTIONS = (
     ("peak-", "After all is freed and purged: beyond the start at most 5 % of the start and the "
      "metadata, MiB\nworkload                    start       peak     beyond  % of peak     metadata"
-     "      allowed", judge_back),
+     "      allowed", "9.2 9.2 9.2 9.3 11.2 11.2", judge_back),
     ("decay-", "Below a tenth of the peak, seconds\nworkload                     time    allowed",
-     judge_decay),
+     "9.2 9.2", judge_decay),
     ("burst", "Resident after a phase, at most that with glibc, MiB\n"
-     "workload                  at most    allowed", judge_burst),
+     "workload                  at most    allowed", "9.2 9.2", judge_burst),
     ("transfer-", "Growth after the first second, at most two standard errors or 0.1 % of resident a "
-     "second, KiB/s\nworkload                    slope   2 errors      0.1 %", judge_growth))
+     "second, KiB/s\nworkload                    slope   2 errors      0.1 %", "9.2 9.2 9.2",
+     judge_growth))
 
 
 def print_targets(table):
@@ -143,7 +143,7 @@ def print_targets(table):
         print("\nTargets: MemoryBucket was not measured.")
     else:
         print("\nTargets, for MemoryBucket (dropin), by medians")
-        for prefix, heading, judge in SECTIONS:
+        for prefix, heading, widths, judge in SECTIONS:
             for row in table.rows:
                 if (row, "dropin", "start_bytes") not in table.values \
                         or not row[0].startswith(prefix) or row[0].endswith("-ninety"):
@@ -155,8 +155,8 @@ def print_targets(table):
                 verdicts[row] = ("-" if math.isnan(value) or math.isnan(most)
                                  else "met" if value <= most else "missed")
                 print(f"{row[0]:22}" + "".join(
-                    f"  {'-':>{width}}" if math.isnan(shown) else f"  {shown:{width}.{decimals}f}"
-                    for width, decimals, shown in columns) + f"  {verdicts[row]}")
+                    f"  {'-':>{int(float(width))}}" if math.isnan(shown) else f"  {shown:{width}f}"
+                    for width, shown in zip(widths.split(), columns)) + f"  {verdicts[row]}")
     counts = list(verdicts.values())
     if "-" in counts:
         print(f"{counts.count('-')} targets could not be judged, as what they need was not measured: "
@@ -169,11 +169,11 @@ def read_series(path):
     """Points of one allocator's run; none where there is no file."""
     if not os.path.exists(path):
         return []
-    try:
-        with open(path, encoding="utf-8") as lines:
-            return [[float(number) for number in line.split()[:2]] for line in lines]
-    except (OSError, ValueError) as error:
-        sheet.fail(f"{path}: {error}")
+    with open(path, encoding="utf-8") as lines:
+        try:
+            return [[float(number) for number in line.split()] for line in lines]
+        except ValueError as error:
+            sheet.fail(f"{path}: {error}")
 
 
 def draw(table, missed, series, directory, machine):
@@ -187,9 +187,9 @@ def draw(table, missed, series, directory, machine):
                 after = "purged" if (row, one, "purged_bytes") in table.values else "freed"
                 values.append(100 * table.median(row, one, f"{after}_bytes")
                               / table.median(row, one, "peak_bytes"))
-            peaks.append(charts.Group(f"{size}{' bytes' * size.isdigit()}\n{order or 'fifo'}", values,
+            peaks.append(charts.Item(f"{size}{' bytes' * size.isdigit()}\n{order or 'fifo'}", values,
                                       "target missed" * (row in missed)))
-    sleepers = [charts.Group(f"{row[0]}\n{phase}",
+    sleepers = [charts.Item(f"{row[0]}\n{phase}",
                              [table.median(row, one, name) / KIB for one in table.allocators])
                 for name, phase in (("asleep_bytes_per_thread", "asleep"),
                                     ("purged_bytes_per_thread", "after the purge"))
@@ -214,7 +214,7 @@ def draw(table, missed, series, directory, machine):
             if row[0].startswith(prefix):
                 points = [read_series(f"{series}/{row[0]}-{one}.dat") for one in table.allocators]
                 if any(points):
-                    panels.append(charts.Lines(row[0], points, "target missed" * (row in missed)))
+                    panels.append(charts.Item(row[0], points, "target missed" * (row in missed)))
         charts.lines(f"{directory}/memory-{name}", heading, machine, style, panels, xlabel, settings,
                      marks=False)
 

@@ -49,7 +49,7 @@ def draw(rows, directory, machine):
     names = ("memorybucket", "system")
     medians = {(row["workload"], row["threads"], row["allocator"]): row["median"]
                for row in map(json.loads, rows) if row["metric"] == "cpu_ns_per_pair"}
-    panels = [(title, [charts.Group(f"{threads} thread{'s' * (threads > 1)}",
+    panels = [(title, [charts.Item(f"{threads} thread{'s' * (threads > 1)}",
                                     [medians[workload, threads, name] for name in names])
                        for threads in sorted({key[1] for key in medians if key[0] == workload})])
               for workload, title in PANELS.items()]
@@ -61,11 +61,8 @@ def main():
     arguments = sheet.parse_arguments(__doc__, (
         ("HEADLINE_FILE", "the rows of headline, one JSON object a line"),
         ("RAW_FILE", "what bench/headline/redis.sh measured")))
-    try:
-        with open(arguments.HEADLINE_FILE, encoding="utf-8") as lines:
-            rows = lines.read().splitlines()
-    except OSError as error:
-        sheet.fail(f"{arguments.HEADLINE_FILE}: {error.strerror}")
+    with open(arguments.HEADLINE_FILE, encoding="utf-8") as lines:
+        rows = lines.read().splitlines()
     table = sheet.Sheet(arguments.RAW_FILE, METRICS)
     print_server(table)
     if arguments.results:

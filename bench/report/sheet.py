@@ -4,8 +4,9 @@
 A raw file has one value a line, its fields separated by tabs:
     allocator  workload  threads  metric  unit  value
 A row is a workload with its number of threads. Rows and allocators keep the order in which the file
-first names them. Run by itself, this file prints the machine in a line. Exit statuses of the reports: 0, also when targets are missed, which is a finding
-and not a failure; 1 when something cannot be written or drawn; 2 for input that cannot be used.
+first names them. Exit statuses of the reports: 0, also when targets are missed, which is a finding
+and not a failure; 1 when a file cannot be opened or drawn; 2 for input that cannot be used.
+Run by itself, this file prints the machine in a line.
 """
 import argparse
 import datetime
@@ -21,7 +22,7 @@ from typing import NamedTuple
 
 FORMS = ("dropin", "called", "inlined")  # MemoryBucket's; every other allocator is a peer
 MIB = float(1 << 20)
-FIELDS = "allocator, workload, threads, metric, unit, value"
+FIELDS = ("allocator", "workload", "threads", "metric", "unit", "value")
 THREADS_MAX = 65536
 
 
@@ -70,8 +71,8 @@ class Sheet:
         if "\0" in line:
             return "it holds a zero byte"
         fields = line[:-1].split("\t")
-        if len(fields) != 6:
-            return f"{len(fields)} fields between tabs; there are 6: {FIELDS}"
+        if len(fields) != len(FIELDS):
+            return f"{len(fields)} fields between tabs; there are 6: {', '.join(FIELDS)}"
         allocator, workload, threads, name, unit, value = fields
         # Names go into JSON and into gnuplot's input as they are: only plain characters are taken.
         for what, text in (("an allocator", allocator), ("a workload", workload)):

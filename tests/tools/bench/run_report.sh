@@ -60,5 +60,5 @@ if has_gnuplot; then
     echo '{}' >"$work/none.jsonl"
     refuses 2 'rows are missing' "$report" "$work/none.jsonl" "$work/redis.tsv" --charts "$work"
 fi
-refuses 2 'No such file' "$report" "$work/none" "$work/redis.tsv"
+refuses 1 'No such file' "$report" "$work/none" "$work/redis.tsv"
 refuses 2 'headline.jsonl: line 1: 1 fields' "$report" "$work/headline.jsonl" "$work/headline.jsonl"
