@@ -184,7 +184,7 @@ static void check_who_serves(void)
     }
     static struct mb_stats stats;
     void *object = mb_alloc(SMALL_BYTES);
-    mb_stats_get(&stats);
+    mb_stats_get(&stats, sizeof stats);
     if (object == NULL || stats.pool[SMALL_BYTES / 8 - 1].live != 1) {
         report_die("mb_alloc(%d) was not served from its pool", SMALL_BYTES);
     }

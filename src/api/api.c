@@ -17,7 +17,7 @@
 
 #include <unistd.h>
 
-/* The other copy of the library whose object it is; NULL for what is ours, or the system's. */
+/* The other copy of the library that serves the object; NULL for this one's, and the system's. */
 static const struct copy_calls *owner_of(const void *pointer)
 {
     if (copies_may_have(pointer)) {
@@ -27,7 +27,7 @@ static const struct copy_calls *owner_of(const void *pointer)
     return unknown ? mbi_copies_ask(pointer) : NULL;
 }
 
-/* What other copies of the library call; not by their public names, which may be somebody else's. */
+/* What other copies of the library call. The public names may lead to another copy's functions. */
 static void own_free(void *pointer)
 {
     api_free(pointer);
@@ -44,23 +44,23 @@ static size_t own_usable_bytes(const void *pointer)
 }
 
 /*
- * Both stand here, and not beside what they call, because every user of the archive links this
- * file: an archive member that nobody names would be left out, and its constructor with it.
+ * The constructor and the destructor stand here because every user of the archive links this file:
+ * the linker leaves out a member whose functions no file calls, and its constructor with it.
  */
 __attribute__((constructor(101))) static void api_come_up(int argc, char **argv, char **envp)
 {
     (void)argc;
     (void)argv;
     mbi_fork_register();
-    mbi_thread_exit_look_around();
+    mbi_thread_exit_find_namespace();
     static const struct copy_calls own = { own_free, own_realloc, own_usable_bytes,
                                            mbi_check_holds };
     mbi_copies_init(&own);
-    /* glibc's fork takes the locks of its malloc only if that was used before: so it is, as threads
-     * may come to it for the first time while another one forks. */
+    /* glibc's fork takes the locks of its malloc only if that was used before. So it is used now: a
+     * thread may need it for the first time while another one forks. */
     mbi_large_free(mbi_large_alloc(SMALL_BYTES_MAX + 1));
     if (environ == NULL) {
-        environ = envp; /* as the C library will: in the drop-in this runs before it has */
+        environ = envp; /* in the drop-in this runs before the C library has set it */
     }
     mbi_stats_exit_prepare();
     if (mbi_config_wants_start()) {
@@ -72,7 +72,7 @@ __attribute__((constructor(101))) static void api_come_up(int argc, char **argv,
     }
 }
 
-/* A report at exit may abort before the C library does this. Waits for nobody who has the lock. */
+/* A report at exit may abort before the C library flushes. Does not wait for the stream's lock. */
 static void api_flush_stdout(void)
 {
     if (ftrylockfile(stdout) == 0) {
@@ -81,11 +81,11 @@ static void api_flush_stdout(void)
     }
 }
 
-/* After the program's own, which may free. */
+/* Runs after the program's destructors, which may free. */
 __attribute__((destructor(101))) static void api_report(void)
 {
     if (!mbi_startup_was_made() && !mbi_config_wants_report()) {
-        return; /* nothing was asked for, and nobody asks what it was */
+        return; /* no call was made, and no report is wanted */
     }
     (void)mbi_startup_patiently();
     mbi_stats_exit_report();
@@ -99,19 +99,19 @@ int mb_init(void)
 {
     int error = mbi_startup_patiently();
     if (mbi_config.background) {
-        (void)mbi_background_start(); /* refuses where nothing decays, of which was complained */
+        (void)mbi_background_start(); /* refuses without decay, of which config has complained */
     }
     return error;
 }
 
 /*
- * A thread starts at its first request, of whatever size. What the kernel refuses on that way, or where
- * the thread gives memory back, does not fail the request: errno stays.
+ * A thread starts at its first request, of whatever size. What the kernel refuses on that way does
+ * not fail the request: errno stays.
  */
 static void start_thread(void)
 {
     int saved_errno = errno;
-    (void)mbi_thread_cache_own();
+    (void)mbi_thread_cache_ensure();
     errno = saved_errno;
 }
 
@@ -124,7 +124,7 @@ MBI_COLD void *mbi_api_alloc_slow(size_t size)
     if (checked_is_on()) {
         return mbi_check_alloc(size, ABI_ALIGNMENT_BYTES);
     }
-    mbi_thread_cache_count_large(1, 0);
+    mbi_thread_cache_begin_large_alloc();
     return mbi_large_alloc(size);
 }
 
@@ -134,7 +134,7 @@ void *mbi_api_calloc_large(size_t count, size_t size)
     if (checked_is_on()) {
         return mbi_check_calloc_large(count, size);
     }
-    mbi_thread_cache_count_large(1, 0);
+    mbi_thread_cache_begin_large_alloc();
     return mbi_large_calloc(count, size);
 }
 
@@ -146,17 +146,20 @@ MBI_COLD void mbi_api_free_slow(void *pointer, size_t size)
         owner->free(pointer);
     } else if (checked_is_on() && pointer != NULL) {
         mbi_check_free(pointer, size);
-    } else if (class < SIZE_CLASS_COUNT) { /* the constant caches know no region */
+    } else if (class < SIZE_CLASS_COUNT) { /* the thread has a constant cache, without a region */
         thread_cache_free(mbi_thread_cache, pointer, class, size);
     } else if (pointer != NULL) {
-        int saved_errno = errno; /* in the drop-in this may come to dlsym */
-        mbi_thread_cache_count_large(0, 1);
+        int saved_errno = errno; /* the drop-in may call dlsym here */
+        mbi_thread_cache_count_large_free();
         mbi_large_free(pointer);
         errno = saved_errno;
     }
 }
 
-/* A large object that becomes small. It may lie where a pool's slots could: free would not tell. */
+/*
+ * A large object that becomes small. It goes straight to the system allocator: it may lie inside a
+ * span, where free would take it for a slot.
+ */
 static void *move_from_system(void *old, size_t size, enum class_rule rule)
 {
     int saved_errno = errno;
@@ -166,7 +169,7 @@ static void *move_from_system(void *old, size_t size, enum class_rule rule)
         return api_stay(old, old_bytes, size, saved_errno);
     }
     memcpy(pointer, old, size < old_bytes ? size : old_bytes);
-    mbi_thread_cache_count_large(0, 1);
+    mbi_thread_cache_count_large_free();
     mbi_large_free(old);
     return pointer;
 }
@@ -215,9 +218,9 @@ MBI_COLD size_t mbi_api_usable_bytes_slow(const void *pointer)
 }
 
 /*
- * "inline" is for link-time optimisation of a program with the archive: as the header declares them
- * without it, these are still the external definitions (C11 6.7.4). free is a little larger than what the
- * compiler inlines by itself.
+ * "inline" lets link-time optimisation inline these into a program with the archive. They are
+ * external definitions all the same, as the header declares them without it (C11 6.7.4). free needs
+ * to be told: it is a little larger than what the compiler inlines on its own.
  */
 inline void *mb_alloc(size_t size)
 {
@@ -234,7 +237,7 @@ inline void mb_free_sized(void *pointer, size_t size)
     api_free_sized(pointer, size);
 }
 
-/* For inline.h, whose own functions have the names above; no version, as their meaning has none. */
+/* For inline.h, which defines the names above. No version: their meaning never changes. */
 MB_API void *mb_inline_call_alloc(size_t size);
 MB_API void mb_inline_call_free(void *pointer);
 MB_API void mb_inline_call_free_sized(void *pointer, size_t size);
@@ -281,7 +284,7 @@ void *mbi_api_aligned_alloc(size_t alignment, size_t size)
     }
     size_t class = size_class_of_aligned(alignment, size);
     if (class == SIZE_CLASS_COUNT) {
-        mbi_thread_cache_count_large(1, 0);
+        mbi_thread_cache_begin_large_alloc();
         return mbi_large_aligned_alloc(alignment, size);
     }
     int saved_errno = errno;
@@ -298,4 +301,13 @@ void *mbi_api_aligned_alloc(size_t alignment, size_t size)
 size_t mb_usable_size(const void *pointer)
 {
     return api_usable_bytes(pointer);
+}
+
+size_t mb_good_size(size_t size)
+{
+    (void)mbi_startup(); /* decides on checked mode */
+    if (size > SMALL_BYTES_MAX || checked_is_on()) {
+        return size;
+    }
+    return size_class_slot_bytes(size != 0 ? size_class_of(size) : 0);
 }

@@ -1,4 +1,4 @@
-/* stats_exit: where to, and since when. */
+/* stats_exit: where the report goes, and what it counts from. */
 #include "api/stats_exit.h"
 
 #include "api/stats.h"
@@ -16,7 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Above what shells and programs count through by hand; lower where the process may not have it. */
+/* Above the numbers that shells and programs use; lower where the process may not have so many. */
 enum { KEPT_FD_MIN = 500, KEPT_FD_MIN_LOW = 10 };
 
 /* What MB_STATS said at the start, when the program had not touched its environment yet. */
@@ -28,7 +28,7 @@ static struct {
     struct stat file;
 } kept;
 
-/* What a child of a fork had done when it was still its parent. */
+/* What the parent of this process had counted at the fork. */
 static struct mb_stats before;
 static struct mb_stats now;
 
@@ -41,7 +41,7 @@ static bool is_kept_file(int fd)
 
 static void note_child(void)
 {
-    (void)mb_stats_get(&before);
+    (void)mb_stats_get_quick(&before, sizeof before);
 }
 
 void mbi_stats_exit_prepare(void)
@@ -52,7 +52,7 @@ void mbi_stats_exit_prepare(void)
     }
     kept.asked = true;
     if (value[0] == '/') {
-        /* One that is cut short is longer than the system takes. */
+        /* A path that is cut here is longer than the system takes. */
         (void)snprintf(kept.path, sizeof kept.path, "%s", value);
     }
     kept.fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, KEPT_FD_MIN);
@@ -100,7 +100,7 @@ static int open_path(const char *pattern)
     return open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0666);
 }
 
-/* By errno. That stderr takes no more is nobody's to tell. */
+/* Says why, by errno, on stderr. That stderr itself fails is said nowhere. */
 static void complain_of_path(void)
 {
     int error = errno;
@@ -162,7 +162,7 @@ static void count_since_fork(void)
 void mbi_stats_exit_report(void)
 {
     mbi_config_read_late();
-    if (!mbi_config.stats_at_exit || mb_stats_get(&now) != 0) {
+    if (!mbi_config.stats_at_exit || mb_stats_get(&now, sizeof now) != 0) {
         return;
     }
     struct cancelling cancelling = mbi_lock_forbid_cancel(); /* writing is a cancellation point */

@@ -1,7 +1,7 @@
 /*
  * check: checked mode's allocation and free, each object entered in the ledger.
  *
- * Ladder: above tcache, whose slow paths call it (tcache/checked.h).
+ * Ladder: above tcache, whose slow paths call it (core/upcalls.h).
  *
  *   alloc: placed (place.h), entered in the ledger
  *   free:  looked up, marked as freed, checked, kept (place.h)
@@ -9,6 +9,8 @@
  * One lock guards the ledger, the stacks and the quarantine. It is the innermost of all: under it
  * nothing is called but the kernel. Objects are filled, and reports are written, without.
  */
+#include "check/check.h"
+
 #include "check/annotate.h"
 #include "check/faults.h"
 #include "check/guarded.h"
@@ -20,14 +22,11 @@
 #include "core/lock.h"
 #include "core/os.h"
 #include "core/region.h"
-#include "tcache/checked.h"
 #include "tcache/thread_cache.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-
-_Atomic bool mbi_checked;
 
 /* Constant from mbi_check_init on. */
 static bool forwards; /* a sanitizer has its own malloc, and watches that */
@@ -45,22 +44,6 @@ bool mbi_check_init(void)
         atomic_store_explicit(&mbi_checked, true, memory_order_release);
     }
     return !forwards;
-}
-
-void mbi_check_lock(void)
-{
-    mbi_lock_set_patient(true);
-    if (!mbi_lock_acquire(LOCK_CHECK)) {
-        mbi_message("checked mode: a signal handler allocates or frees in the middle of another "
-                    "call, which is not allowed");
-        abort();
-    }
-}
-
-void mbi_check_unlock(void)
-{
-    mbi_lock_release(LOCK_CHECK);
-    mbi_lock_set_patient(false);
 }
 
 void mbi_check_note_child(void)
@@ -231,7 +214,7 @@ static void release(void *pointer, size_t said_bytes, const void *caller)
 
     if (entry == NULL) {
         if (!report_unknown(pointer, USE_FREE, &now)) {
-            mbi_thread_cache_count_large(0, 1);
+            mbi_thread_cache_count_large_free();
             mbi_large_free(pointer);
         }
         return;

@@ -4,7 +4,6 @@
 #include "check/quarantine.h"
 #include "check/report.h"
 #include "core/os.h"
-#include "tcache/checked.h"
 
 #include <errno.h>
 #include <ucontext.h>

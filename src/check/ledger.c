@@ -1,7 +1,10 @@
 /* ledger: the hash table of objects. */
 #include "check/ledger.h"
 
+#include "core/lock.h"
 #include "core/os.h"
+
+#include <stdlib.h>
 
 enum { PLACES_FIRST = 1 << 10 };
 
@@ -116,4 +119,20 @@ struct object *mbi_ledger_next(size_t *place)
         }
     }
     return NULL;
+}
+
+void mbi_check_lock(void)
+{
+    mbi_lock_set_patient(true);
+    if (!mbi_lock_acquire(LOCK_CHECK)) {
+        mbi_message("checked mode: a signal handler allocates or frees in the middle of another "
+                    "call, which is not allowed");
+        abort();
+    }
+}
+
+void mbi_check_unlock(void)
+{
+    mbi_lock_release(LOCK_CHECK);
+    mbi_lock_set_patient(false);
 }

@@ -63,4 +63,8 @@ void mbi_ledger_remove(uintptr_t address);
 /* The next entry at or behind *place, which moves behind it; NULL at the end. */
 struct object *mbi_ledger_next(size_t *place);
 
+/* The lock of all of checked mode, which waits for forks to end: nothing can do without it. */
+void mbi_check_lock(void);
+void mbi_check_unlock(void);
+
 #endif

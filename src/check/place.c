@@ -9,7 +9,6 @@
 #include "core/config.h"
 #include "core/large.h"
 #include "core/region.h"
-#include "tcache/checked.h"
 #include "tcache/thread_cache.h"
 
 /* What is kept from reuse: of each pool, and of the system allocator's objects together. */
@@ -143,7 +142,7 @@ static bool place_large(struct object *object, size_t alignment_bytes)
     void *start = alignment_bytes > ABI_ALIGNMENT_BYTES
                       ? mbi_large_aligned_alloc(alignment_bytes, bytes)
                       : mbi_large_alloc(bytes);
-    mbi_thread_cache_count_large(1, 0);
+    mbi_thread_cache_begin_large_alloc();
     object->hidden = object_hide((uintptr_t)start);
     object->room_bytes = bytes;
     object->home = HOME_LARGE;
@@ -223,7 +222,7 @@ void mbi_place_keep(const struct object *object, const struct stack *now)
 {
     switch (object->home) {
     case HOME_LARGE:
-        mbi_thread_cache_count_large(0, 1);
+        mbi_thread_cache_count_large_free();
         keep_large(object, now);
         return;
     case HOME_SLOT:

@@ -20,7 +20,7 @@
 #ifndef MEMORYBUCKET_CHECK_SEGV_H
 #define MEMORYBUCKET_CHECK_SEGV_H
 
-#include "core/base.h"
+#include "core/upcalls.h"
 
 #include <signal.h>
 
@@ -35,10 +35,8 @@ bool mbi_segv_is_taken(void);
 /* sigaction(2) of SIGSEGV as the program means it; once it is taken. Async-signal-safe. */
 int mbi_segv_action(const struct sigaction *wanted, struct sigaction *before);
 
-/* sigaction(2) of all signals as the kernel means it. Async-signal-safe. */
-#ifdef MEMORYBUCKET_DROPIN
-int mbi_next_sigaction(int signal_number, const struct sigaction *wanted, struct sigaction *before);
-#else
+/* sigaction(2) of all signals as the kernel means it; in the drop-in an upcall. Async-signal-safe. */
+#ifndef MEMORYBUCKET_DROPIN
 static inline int mbi_next_sigaction(int signal_number, const struct sigaction *wanted,
                                      struct sigaction *before)
 {

@@ -1,6 +1,8 @@
 /* base: messages that need no allocation, and little stack. */
 #include "core/base.h"
 
+#include "core/upcalls.h"
+
 #include <stdarg.h>
 #include <string.h>
 #include <unistd.h>

@@ -102,6 +102,12 @@ MBI_HOT_INLINE size_t size_max(size_t a, size_t b)
     return a > b ? a : b;
 }
 
+/* How much `a` is above `b`; 0 when it is not. */
+MBI_HOT_INLINE size_t size_above(size_t a, size_t b)
+{
+    return a > b ? a - b : 0;
+}
+
 MBI_HOT_INLINE size_t round_up(size_t value, size_t power_of_two)
 {
     assert(is_power_of_two(power_of_two));
@@ -112,9 +118,6 @@ MBI_HOT_INLINE size_t round_down(size_t value, size_t power_of_two)
 {
     return value & ~(power_of_two - 1);
 }
-
-/* write(2), but no cancellation point. Declared here and defined above, in os.c. */
-long mbi_os_write(int file, const void *bytes, size_t count);
 
 /*
  * Writes one line, "memorybucket: ", the text and a newline, to stderr with a single write(2).

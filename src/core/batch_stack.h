@@ -38,6 +38,7 @@
 #define MEMORYBUCKET_CORE_BATCH_STACK_H
 
 #include "core/size_class.h"
+#include "core/upcalls.h"
 
 /* Tests make the tag tiny to show what it is for. */
 #ifndef BATCH_STACK_TAG_BITS
@@ -167,13 +168,6 @@ static inline bool slot_space_has_start(const struct slot_space *space, const vo
     return slot_space_is_slot(space, slot_space_number(space, address))
            && (uintptr_t)address % SLOT_UNIT_BYTES == 0;
 }
-
-/*
- * A free slot's word is not what was written there: names the pool and what was found, and aborts.
- * It is looked at by each transfer, so that no link leads out of the pool unnoticed
- * from there on.
- */
-_Noreturn void mbi_slot_space_corrupted(const struct slot_space *space, uint64_t found);
 
 /*
  * The first slot's word while the batch is in transit. Slot number 0 is no slot.

@@ -1,5 +1,6 @@
 /* pool_carve: where slots lie in their spans, and fresh ones. */
 #include "core/config.h"
+#include "core/huge.h"
 #include "core/limit.h"
 #include "core/os.h"
 #include "core/pool.h"
@@ -13,15 +14,6 @@
  * either, and a run-off from the span below faults.
  */
 enum { COLOUR_PAGES = 1, SPAN_PER_COLOURS = 8 /* a span gives at most an eighth to its colour */ };
-
-/* Without huge pages none at all: those that the kernel makes by itself come back when they go. */
-static enum os_pages pages_of(bool dense)
-{
-    if (!mbi_config.huge_pages) {
-        return OS_PAGES_SMALL;
-    }
-    return dense ? OS_PAGES_HUGE : OS_PAGES_AS_SET;
-}
 
 /* Where the slots of a span lie, in its first `span_bytes`; none where there is no such span. */
 static void span_lay_out(struct pool *pool, enum span_name name, size_t span_bytes)
@@ -39,12 +31,11 @@ static void span_lay_out(struct pool *pool, enum span_name name, size_t span_byt
     mbi_free_map_init(&span->map, start + colour, pool->slot_bytes, slots, page_bytes);
     size_t map_bytes;
     char *map = mbi_region_map(pool->class, name, &map_bytes);
-    mbi_free_map_place(&span->map, map, map_bytes, pages_of(false));
+    mbi_free_map_place(&span->map, map, map_bytes, huge_pages_of_map());
 
     size_t bytes = round_up(colour + slots * pool->slot_bytes, page_bytes);
-    /* A huge page begins with the span: then the colour is mapped too. */
-    size_t unused = name == SPAN_DENSE && mbi_config.huge_pages ? 0 : colour;
-    extent_init(&span->extent, start + unused, bytes - unused, pages_of(name == SPAN_DENSE));
+    size_t unused = huge_unmapped_bytes(name, colour);
+    extent_init(&span->extent, start + unused, bytes - unused, huge_pages_of_span(name));
     span->carve_next = span->map.first;
     span->touched_end = span->map.first;
     span->commit_end = span->extent.first;
@@ -74,7 +65,11 @@ void mbi_pool_lay_out(struct pool *pool)
     pool->carving = 0;
 }
 
-bool mbi_pool_end_span_early_locked(struct pool *pool)
+/*
+ * Where foreign memory lies in the span that is carved, and none of ours can be mapped, the span
+ * ends with the last whole slot before. True when that is news: then carve may find some.
+ */
+static bool pool_end_span_early_locked(struct pool *pool)
 {
     struct span *span = pool_carved_span(pool);
     struct free_map *map = &span->map;
@@ -82,8 +77,8 @@ bool mbi_pool_end_span_early_locked(struct pool *pool)
         return false;
     }
     /* The colour's pages, which huge pages have mapped, may be all there is. */
-    size_t bytes = span->extent.end > map->first ? (size_t)(span->extent.end - map->first) : 0;
-    map->slots_max = bytes / pool->slot_bytes;
+    map->slots_max =
+        size_above((uintptr_t)span->extent.end, (uintptr_t)map->first) / pool->slot_bytes;
     size_t used_bytes = (size_t)(free_map_end(map) - pool->space.start[pool->carving]);
     pool_set_units(pool, pool->carving, used_bytes / SLOT_UNIT_BYTES);
     return true;
@@ -125,14 +120,15 @@ static bool pool_commit_bytes_locked(struct pool *pool, size_t bytes, bool ahead
 
 /*
  * What is committed at a time: a block. Under a limit every size in use keeps the rest of its last
- * block from the others, so blocks are smaller then, but not huge pages.
+ * block from the others, so blocks are smaller then.
  */
 static size_t pool_block_bytes(void)
 {
     enum { BLOCKS_IN_LIMIT = 4 * SIZE_CLASS_COUNT };
-    size_t bytes = mbi_config.block_bytes;
+    size_t bytes_min = huge_block_bytes_min();
     size_t bytes_max = mbi_limit_get() / BLOCKS_IN_LIMIT;
-    while (bytes > bytes_max && bytes > mbi_os_page_bytes() && !mbi_config.huge_pages) {
+    size_t bytes = size_max(mbi_config.block_bytes, bytes_min);
+    while (bytes > bytes_max && bytes > bytes_min) {
         bytes /= 2;
     }
     return bytes;
@@ -160,16 +156,15 @@ static bool pool_commit_locked(struct pool *pool, size_t bytes)
 struct slot_run mbi_pool_carve_locked(struct pool *pool, size_t rounds_wanted)
 {
     struct slot_run run = { .first = NULL, .rounds = 0 };
-    while (pool->carving < SPAN_COUNT - 1
-           && pool_carved_span(pool)->carve_next == free_map_end(&pool_carved_span(pool)->map)) {
-        pool->carving++;
-    }
     struct span *span = pool_carved_span(pool);
+    while (span->carve_next == free_map_end(&span->map) && pool->carving < SPAN_COUNT - 1) {
+        span = &pool->spans[++pool->carving];
+    }
     size_t left = (size_t)(free_map_end(&span->map) - span->carve_next) / pool->slot_bytes;
     size_t rounds = size_min(left, rounds_wanted);
     if (!pool_commit_locked(pool, rounds * pool->slot_bytes)) {
-        bool any = span->commit_end > span->carve_next;
-        rounds = any ? (size_t)(span->commit_end - span->carve_next) / pool->slot_bytes : 0;
+        size_t bytes = size_above((uintptr_t)span->commit_end, (uintptr_t)span->carve_next);
+        rounds = bytes / pool->slot_bytes;
     }
     if (rounds == 0) {
         return run;
@@ -177,9 +172,9 @@ struct slot_run mbi_pool_carve_locked(struct pool *pool, size_t rounds_wanted)
     run.first = span->carve_next;
     run.rounds = rounds;
     span->carve_next += rounds * pool->slot_bytes;
-    const char *last = span->carve_next - pool->slot_bytes;
-    uint64_t last_number = slot_space_number(&pool->space, (const struct slot *)(const void *)last);
-    atomic_store_explicit(&pool->space.carved_end, last_number + pool->slot_bytes / SLOT_UNIT_BYTES,
+    uint64_t first = slot_space_number(&pool->space, (struct slot *)(void *)run.first);
+    atomic_store_explicit(&pool->space.carved_end,
+                          first + rounds * pool->slot_bytes / SLOT_UNIT_BYTES,
                           memory_order_relaxed); /* [CARVED] */
     counter_add(&pool->carved, rounds);
     probe_carve(pool->slot_bytes, rounds);
@@ -189,7 +184,7 @@ struct slot_run mbi_pool_carve_locked(struct pool *pool, size_t rounds_wanted)
 struct slot_run mbi_pool_carve_for_use_locked(struct pool *pool, size_t rounds_wanted)
 {
     struct slot_run run = mbi_pool_carve_locked(pool, rounds_wanted);
-    while (run.rounds == 0 && mbi_pool_end_span_early_locked(pool)) { /* once for each span */
+    while (run.rounds == 0 && pool_end_span_early_locked(pool)) { /* once for each span */
         run = mbi_pool_carve_locked(pool, rounds_wanted);
     }
     pool_carved_span(pool)->touched_end = pool_carved_span(pool)->carve_next;
@@ -202,7 +197,7 @@ void mbi_pool_touch_run(const struct pool *pool, struct slot_run run)
     size_t index = 0;
     while (index < run.rounds) {
         char *slot = run.first + index * pool->slot_bytes;
-        /* relaxed [FRESH]: nobody else has the slot. An exchange, as it reads with a write access. */
+        /* relaxed [FRESH]: no other thread has the slot. Exchanged, as that reads by a write. */
         uint64_t word = atomic_exchange_explicit((_Atomic uint64_t *)(void *)slot, 0,
                                                  memory_order_relaxed);
         pool_expect_fresh(pool, word);

@@ -143,9 +143,8 @@ void mbi_pool_sort(struct pool *pool, const uint32_t *numbers, size_t count)
 
 size_t mbi_pool_sorted_bytes(const struct pool *pool)
 {
-    size_t bytes = counter_read(&pool->sorted_slots) * pool->slot_bytes;
-    size_t released = counter_read(&pool->released_bytes);
-    return bytes > released ? bytes - released : 0;
+    return size_above(counter_read(&pool->sorted_slots) * pool->slot_bytes,
+                      counter_read(&pool->released_bytes));
 }
 
 /*

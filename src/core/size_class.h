@@ -106,7 +106,7 @@ MBI_HOT_INLINE size_t size_class_promised_alignment_bytes(size_t class)
 static inline size_t size_class_line_rounds(size_t class)
 {
     size_t alignment_bytes = size_class_alignment_bytes(class);
-    return alignment_bytes < LINE_BYTES ? LINE_BYTES / alignment_bytes : 1;
+    return LINE_BYTES / size_min(alignment_bytes, LINE_BYTES);
 }
 
 /*
@@ -115,9 +115,8 @@ static inline size_t size_class_line_rounds(size_t class)
  */
 static inline size_t size_class_next_aligned(size_t class, size_t alignment_bytes)
 {
-    size_t step = alignment_bytes > SIZE_STEP_BYTES ? alignment_bytes / SIZE_STEP_BYTES : 1;
-    size_t next = (class + 1) / step * step + step - 1;
-    return next < SIZE_CLASS_COUNT ? next : SIZE_CLASS_COUNT;
+    size_t step = size_max(alignment_bytes / SIZE_STEP_BYTES, 1);
+    return size_min((class + 1) / step * step + step - 1, SIZE_CLASS_COUNT);
 }
 
 /*
@@ -129,7 +128,7 @@ static inline size_t size_class_of_aligned(size_t alignment_bytes, size_t size_b
     if (alignment_bytes > SMALL_BYTES_MAX || size_bytes > SMALL_BYTES_MAX) {
         return SIZE_CLASS_COUNT;
     }
-    size_t bytes = round_up(size_bytes != 0 ? size_bytes : 1, alignment_bytes);
+    size_t bytes = round_up(size_max(size_bytes, 1), alignment_bytes);
     return bytes <= SMALL_BYTES_MAX ? size_class_of(bytes) : SIZE_CLASS_COUNT;
 }
 

@@ -112,72 +112,10 @@ bool mbi_trim_release(struct pool *pool, size_t *tiles_max, size_t *pages_max, s
 
 enum { AGES = 3 }; /* surplus, aged, central */
 
-/* What is in the centre, whatever its age, and the loose slots. */
-static void sort_all(struct pool *pool)
-{
-    for (int age = 0; age < AGES; age++) {
-        /* Threads may bring loose slots all the time: so no more than there can be now. */
-        uint64_t left = counter_read(&pool->carved);
-        size_t sorted;
-        do {
-            if (!mbi_trim_lock()) {
-                return;
-            }
-            sorted = mbi_trim_sort(pool, NUMBERS_MAX);
-            if (sorted == 0) {
-                (void)mbi_pool_age(pool, true);
-            }
-            mbi_trim_unlock();
-            left -= size_min(sorted, left);
-        } while (sorted != 0 && left != 0);
-    }
-}
-
-static size_t release_all(struct pool *pool, size_t bytes_max)
-{
-    size_t page_bytes = mbi_os_page_bytes();
-    size_t bytes = 0;
-    bool more = true;
-    while (more && bytes_max - bytes >= page_bytes) {
-        size_t tiles_max = TRIM_TILES_MAX;
-        if (!mbi_trim_lock()) {
-            break;
-        }
-        size_t pages_max = size_min((bytes_max - bytes) / page_bytes, TRIM_PAGES_MAX);
-        more = mbi_trim_release(pool, &tiles_max, &pages_max, &bytes);
-        mbi_trim_unlock();
-    }
-    return bytes;
-}
-
-size_t mbi_trim_pools(size_t keep_bytes)
-{
-    size_t free_bytes = 0;
-    for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
-        if (counter_read(&mbi_pools[class].carved) != 0) {
-            sort_all(&mbi_pools[class]);
-            /* Not in decay's steps: pages that are locked in memory would take a call each time. */
-            mbi_pool_retry_refused(&mbi_pools[class]);
-            free_bytes += mbi_pool_sorted_bytes(&mbi_pools[class]);
-        }
-    }
-    size_t bytes_max = free_bytes > keep_bytes ? free_bytes - keep_bytes : 0;
-    if (keep_bytes == 0) {
-        bytes_max = SIZE_MAX; /* also pages that become free by being filled up */
-    }
-    size_t bytes = 0;
-    for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
-        bytes += release_all(&mbi_pools[class], bytes_max - bytes);
-    }
-    return bytes;
-}
-
 static void turn_to_class(struct trim_turn *turn, size_t class)
 {
-    *turn = (struct trim_turn){ .class = class, .ages = 0, .slots_left = 0 };
-    if (class < SIZE_CLASS_COUNT) {
-        turn->slots_left = counter_read(&mbi_pools[class].carved);
-    }
+    uint64_t slots = class < SIZE_CLASS_COUNT ? counter_read(&mbi_pools[class].carved) : 0;
+    *turn = (struct trim_turn){ .class = class, .slots_left = slots };
 }
 
 void mbi_trim_begin_turn(struct trim_turn *turn)
@@ -198,6 +136,52 @@ static bool sort_some(struct pool *pool, struct trim_turn *turn)
         turn->ages++;
     }
     return false;
+}
+
+/* What is in the centre, whatever its age, and the loose slots. */
+static void sort_all(struct pool *pool)
+{
+    struct trim_turn turn;
+    bool more = true;
+    turn_to_class(&turn, pool->class);
+    while (more && mbi_trim_lock()) {
+        more = sort_some(pool, &turn);
+        mbi_trim_unlock();
+    }
+}
+
+static size_t release_all(struct pool *pool, size_t bytes_max)
+{
+    size_t page_bytes = mbi_os_page_bytes();
+    size_t bytes = 0;
+    bool more = true;
+    while (more && bytes_max - bytes >= page_bytes && mbi_trim_lock()) {
+        size_t tiles_max = TRIM_TILES_MAX;
+        size_t pages_max = size_min((bytes_max - bytes) / page_bytes, TRIM_PAGES_MAX);
+        more = mbi_trim_release(pool, &tiles_max, &pages_max, &bytes);
+        mbi_trim_unlock();
+    }
+    return bytes;
+}
+
+size_t mbi_trim_pools(size_t keep_bytes)
+{
+    size_t free_bytes = 0;
+    for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
+        if (counter_read(&mbi_pools[class].carved) != 0) {
+            sort_all(&mbi_pools[class]);
+            /* Not in decay's steps: pages that are locked in memory would take a call each time. */
+            mbi_pool_retry_refused(&mbi_pools[class]);
+            free_bytes += mbi_pool_sorted_bytes(&mbi_pools[class]);
+        }
+    }
+    /* With nothing to keep also pages that become free by being filled up. */
+    size_t bytes_max = keep_bytes != 0 ? size_above(free_bytes, keep_bytes) : SIZE_MAX;
+    size_t bytes = 0;
+    for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
+        bytes += release_all(&mbi_pools[class], bytes_max - bytes);
+    }
+    return bytes;
 }
 
 bool mbi_trim_step_turn(struct trim_turn *turn, size_t *bytes)

@@ -1,7 +1,7 @@
 /* uncharge: pages that came back, and sealed tiles. */
 #include "core/uncharge.h"
 
-#include "core/config.h"
+#include "core/huge.h"
 #include "core/os.h"
 
 static char *page_start(const struct free_map *map, size_t page)
@@ -110,9 +110,8 @@ size_t mbi_uncharge_what_came_back(void)
     return for_all_spans(NULL, SIZE_MAX);
 }
 
-/* Not with huge pages, which a mapping anew would not ask for. */
 size_t mbi_uncharge(size_t tiles_min, size_t seals_max, size_t bytes_wanted)
 {
     struct seal_rule rule = { .tiles_min = tiles_min, .seals_max = seals_max };
-    return mbi_config.huge_pages ? 0 : for_all_spans(&rule, bytes_wanted);
+    return huge_allows_seals() ? for_all_spans(&rule, bytes_wanted) : 0;
 }

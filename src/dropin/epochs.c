@@ -1,5 +1,5 @@
 /* dropin/epochs: liburcu, loaded by the first walk. MEMORYBUCKET_LIBURCU is its file's name. */
-#include "tcache/epochs.h"
+#include "core/upcalls.h"
 
 #include <dlfcn.h>
 

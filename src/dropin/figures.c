@@ -10,6 +10,7 @@
  */
 #include "memorybucket/memorybucket.h"
 
+#include "api/stats.h"
 #include "core/large.h"
 #include "dropin/export.h"
 #include "dropin/next_symbol.h"
@@ -43,22 +44,23 @@ static uint64_t free_slots(const struct mb_pool_stats *pool)
 
 static void add_pools(struct mallinfo2 *info)
 {
-    struct mb_stats stats;
-    if (mb_stats_get(&stats) != 0) {
+    struct mb_stats *stats = mbi_stats_take(false);
+    if (stats == NULL) {
         return;
     }
     uint64_t live_bytes = 0;
     for (size_t class = 0; class < MB_POOL_COUNT; class++) {
-        const struct mb_pool_stats *pool = &stats.pool[class];
+        const struct mb_pool_stats *pool = &stats->pool[class];
         live_bytes += pool->live * pool->slot_bytes;
         info->ordblks += free_slots(pool);
     }
     /* Threads at work may make the terms disagree. */
     uint64_t free_bytes =
-        stats.committed_bytes > live_bytes ? stats.committed_bytes - live_bytes : 0;
+        stats->committed_bytes > live_bytes ? stats->committed_bytes - live_bytes : 0;
     info->uordblks += live_bytes;
     info->fordblks += free_bytes;
     info->arena += live_bytes + free_bytes;
+    mbi_stats_drop(stats);
 }
 
 EXPORT struct mallinfo2 mallinfo2(void)
@@ -101,21 +103,22 @@ EXPORT void malloc_stats(void)
 
 static void print_pools(FILE *stream)
 {
-    struct mb_stats stats;
-    if (mb_stats_get(&stats) != 0) {
+    struct mb_stats *stats = mbi_stats_take(true);
+    if (stats == NULL) {
         return;
     }
     fprintf(stream,
             "<pools committed=\"%" PRIu64 "\" released=\"%" PRIu64 "\" resident=\"%" PRIu64 "\">\n",
-            stats.committed_bytes, stats.released_bytes, stats.resident_bytes);
+            stats->committed_bytes, stats->released_bytes, stats->resident_bytes);
     for (size_t class = 0; class < MB_POOL_COUNT; class++) {
-        const struct mb_pool_stats *pool = &stats.pool[class];
+        const struct mb_pool_stats *pool = &stats->pool[class];
         if (pool->carved != 0) {
             fprintf(stream, "<pool size=\"%" PRIu64 "\" live=\"%" PRIu64 "\" free=\"%" PRIu64 "\"/>\n",
                     pool->slot_bytes, pool->live, free_slots(pool));
         }
     }
     fputs("</pools>\n", stream);
+    mbi_stats_drop(stats);
 }
 
 /* What the next allocator writes, without the end of its outermost element; NULL when unknown. */

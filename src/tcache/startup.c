@@ -5,6 +5,7 @@
 #include "core/config.h"
 #include "core/copies.h"
 #include "core/decay.h"
+#include "core/huge.h"
 #include "core/limit.h"
 #include "core/lock.h"
 #include "core/os.h"
@@ -36,26 +37,6 @@ static void report(void)
                 mbi_config.huge_pages ? "; huge pages asked for" : "");
 }
 
-static void ask_for_huge_pages(void)
-{
-    if (!mbi_config.huge_pages) {
-        return;
-    }
-    void *sample = mbi_os_reserve(HUGE_PAGE_BYTES);
-    if (mbi_region_span(0, SPAN_DENSE) == NULL) {
-        mbi_message("MB_HUGEPAGE=1: no huge pages, as the address space has no room for them");
-        mbi_config_no_huge_pages();
-    } else if (sample != NULL
-               && !mbi_os_ask_for_pages(sample, HUGE_PAGE_BYTES, OS_PAGES_HUGE)) {
-        /* A number: strerror may allocate, and this may be inside the first malloc. */
-        mbi_message("MB_HUGEPAGE=1: no huge pages, as the kernel refuses (errno %d)", errno);
-        mbi_config_no_huge_pages();
-    }
-    if (sample != NULL) {
-        mbi_os_unreserve(sample, HUGE_PAGE_BYTES);
-    }
-}
-
 static void startup_locked(void)
 {
     mbi_config_read(mbi_os_page_bytes());
@@ -64,7 +45,7 @@ static void startup_locked(void)
         mbi_message("no address space for the pools: every request goes to the system allocator");
     }
     mbi_copies_publish();
-    ask_for_huge_pages();
+    mbi_huge_init();
     mbi_pools_init();
     mbi_decay_init();
     (void)mbi_limit_set(mbi_config.memory_limit_bytes);

@@ -67,7 +67,7 @@ static void fork_in_handler(int signal)
             use_every_size();
             mb_thread_flush();
             (void)mb_trim(0);
-            CHECK(mb_stats_get(&stats) == 0, "no statistics");
+            CHECK(mb_stats_get(&stats, sizeof stats) == 0, "no statistics");
             _exit(0);
         }
         in_handler = false;

@@ -254,10 +254,10 @@ Test(check, the_handler_of_a_limit_helps)
     size_t calls = 0;
     start_in_pools("1");
     reach_limit();
-    mb_set_out_of_memory_handler(free_one, &calls);
+    mb_out_of_memory_handler_set(free_one, &calls);
     cr_assert_not_null(mb_alloc(100));
     cr_assert(calls == 1 || calls == 2, "%zu", calls);
-    mb_set_out_of_memory_handler(NULL, NULL);
+    mb_out_of_memory_handler_set(NULL, NULL);
 }
 
 Test(check, large_objects_wait_too_and_then_go, .init = cr_redirect_stderr)
@@ -277,7 +277,7 @@ Test(check, large_objects_wait_too_and_then_go, .init = cr_redirect_stderr)
     }
     expect_said("use after free");
     struct mb_stats stats;
-    mb_stats_get(&stats);
+    mb_stats_get(&stats, sizeof stats);
     cr_assert_eq(stats.large_allocs, stats.large_frees);
 }
 

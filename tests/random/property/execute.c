@@ -35,7 +35,7 @@ static void check_own(void)
 static void handler_set(size_t which)
 {
     static mb_out_of_memory_handler *const handlers[] = { NULL, handler_refuses, handler_frees };
-    mb_set_out_of_memory_handler(handlers[which], tables);
+    mb_out_of_memory_handler_set(handlers[which], tables);
 }
 
 static void run_on_objects(const struct call *call)

@@ -1,5 +1,5 @@
-/* exchange: keeping, giving up, refilling; and what the budget allows. */
-#include "tcache/exchange.h"
+/* transfer: keeping, giving up, refilling; and what the budget allows. */
+#include "tcache/transfer.h"
 
 #include "core/centre.h"
 #include "core/config.h"
@@ -73,7 +73,7 @@ static bool cache_widen(struct thread_cache *cache, const struct pool *pool, siz
 }
 
 /* True when the loaded magazine may be as large as a batch, from now on if it was not so far. */
-static bool cache_open(struct thread_cache *cache, const struct pool *pool)
+static bool cache_widen_to_batch(struct thread_cache *cache, const struct pool *pool)
 {
     return MBI_LIKELY(cache->capacity[pool->class] == pool->rounds)
            || (!mbi_budget_is_crowded() && cache_widen(cache, pool, pool->rounds));
@@ -82,19 +82,19 @@ static bool cache_open(struct thread_cache *cache, const struct pool *pool)
 /* The caller has made sure that it may be used. */
 static void cache_keep(struct thread_cache *cache, struct pool *pool, uint64_t chain)
 {
-    struct previous *previous = &cache->previous[pool->class];
-    if (previous_depth(previous) != 0) {
+    struct kept *kept = &cache->kept[pool->class];
+    if (kept_depth(kept) != 0) {
         cache->extra_bytes += pool_batch_bytes(pool);
     }
-    previous_push(previous, &pool->space, chain);
+    kept_push(kept, &pool->space, chain);
 }
 
 /* The magazine kept last; there is one. */
 static uint64_t cache_unkeep(struct thread_cache *cache, struct pool *pool)
 {
-    struct previous *previous = &cache->previous[pool->class];
-    uint64_t chain = previous_pop(previous, &pool->space, pool->rounds);
-    if (previous_depth(previous) != 0) {
+    struct kept *kept = &cache->kept[pool->class];
+    uint64_t chain = kept_pop(kept, &pool->space, pool->rounds);
+    if (kept_depth(kept) != 0) {
         cache->extra_bytes -= pool_batch_bytes(pool);
     }
     cache_unuse(cache, pool_batch_bytes(pool));
@@ -108,9 +108,9 @@ static void cache_flush_one_kept(struct thread_cache *cache, struct pool *pool)
 }
 
 /* After a magazine was kept or taken back: gives one up that turned out to be superfluous. */
-static void cache_end_exchange(struct thread_cache *cache, struct pool *pool)
+static void cache_end_swap(struct thread_cache *cache, struct pool *pool)
 {
-    if (MBI_UNLIKELY(previous_count_exchange(&cache->previous[pool->class]))) {
+    if (MBI_UNLIKELY(kept_count_swap(&cache->kept[pool->class]))) {
         cache_flush_one_kept(cache, pool);
     }
 }
@@ -172,39 +172,39 @@ static bool cache_obtain_little(struct thread_cache *cache, struct pool *pool)
 }
 
 /* Fills the empty loaded magazine to the brim: with one that was kept, or from the centre. */
-bool mbi_exchange_refill_whole(struct thread_cache *cache, struct pool *pool)
+bool mbi_transfer_refill_whole(struct thread_cache *cache, struct pool *pool)
 {
-    struct previous *previous = &cache->previous[pool->class];
+    struct kept *kept = &cache->kept[pool->class];
     uint64_t chain;
-    if (previous_depth(previous) != 0) {
+    if (kept_depth(kept) != 0) {
         chain = cache_unkeep(cache, pool);
-        cache_end_exchange(cache, pool);
+        cache_end_swap(cache, pool);
     } else {
         chain = cache_pop_batch(cache, pool);
         if (chain != 0) {
-            previous_note_refill(previous);
+            kept_note_refill(kept);
         }
     }
     magazine_set_chain(&cache->loaded[pool->class], chain);
     return chain != 0;
 }
 
-bool mbi_exchange_refill(struct thread_cache *cache, struct pool *pool)
+bool mbi_transfer_refill(struct thread_cache *cache, struct pool *pool)
 {
-    if (MBI_UNLIKELY(!cache_open(cache, pool))) {
+    if (MBI_UNLIKELY(!cache_widen_to_batch(cache, pool))) {
         return cache_obtain_little(cache, pool);
     }
-    return mbi_exchange_refill_whole(cache, pool) || cache_obtain(cache, pool);
+    return mbi_transfer_refill_whole(cache, pool) || cache_obtain(cache, pool);
 }
 
 /* Behind the loaded magazine there is room, and the budget for it, for one more full one. */
-static bool cache_has_room(struct thread_cache *cache, const struct pool *pool)
+static bool cache_take_room(struct thread_cache *cache, const struct pool *pool)
 {
-    const struct previous *previous = &cache->previous[pool->class];
-    size_t depth = previous_depth(previous);
+    const struct kept *kept = &cache->kept[pool->class];
+    size_t depth = kept_depth(kept);
     size_t bytes = pool_batch_bytes(pool);
     if (depth != 0
-        && (depth >= previous->depth_max
+        && (depth >= kept->depth_max
             || cache->extra_bytes + bytes > mbi_config.extra_bytes_max
             || mbi_budget_is_crowded())) {
         return false;
@@ -215,13 +215,13 @@ static bool cache_has_room(struct thread_cache *cache, const struct pool *pool)
 /* The loaded magazine's chain, which is as long as a batch, is kept or goes to the centre. */
 static void cache_put_away(struct thread_cache *cache, struct pool *pool, uint64_t chain)
 {
-    struct previous *previous = &cache->previous[pool->class];
-    if (cache_has_room(cache, pool)) {
+    struct kept *kept = &cache->kept[pool->class];
+    if (cache_take_room(cache, pool)) {
         cache_keep(cache, pool, chain);
-        cache_end_exchange(cache, pool);
+        cache_end_swap(cache, pool);
         return;
     }
-    if (previous_depth(previous) != 0) {
+    if (kept_depth(kept) != 0) {
         uint64_t older = cache_unkeep(cache, pool);
         /* As much as was just given up: but others may have been quicker. */
         if (cache_use(cache, pool_batch_bytes(pool))) {
@@ -232,10 +232,10 @@ static void cache_put_away(struct thread_cache *cache, struct pool *pool, uint64
         }
     }
     cache_push_batch(cache, pool, chain);
-    previous_note_flush(previous);
+    kept_note_flush(kept);
 }
 
-bool mbi_exchange_make_room(struct thread_cache *cache, struct pool *pool)
+bool mbi_transfer_make_room(struct thread_cache *cache, struct pool *pool)
 {
     size_t class = pool->class;
     struct magazine *loaded = &cache->loaded[class];
@@ -248,7 +248,7 @@ bool mbi_exchange_make_room(struct thread_cache *cache, struct pool *pool)
     }
     if (MBI_UNLIKELY(capacity < pool->rounds)) {
         size_t more = 2 * capacity > FIRST_RUN_ROUNDS ? 2 * capacity : FIRST_RUN_ROUNDS;
-        if (cache_open(cache, pool)
+        if (cache_widen_to_batch(cache, pool)
             || cache_widen(cache, pool, more < pool->rounds ? more : pool->rounds)) {
             return true;
         }
@@ -264,13 +264,13 @@ bool mbi_exchange_make_room(struct thread_cache *cache, struct pool *pool)
     return capacity != 0;
 }
 
-bool mbi_exchange_flush_class(struct thread_cache *cache, size_t class)
+bool mbi_transfer_flush_class(struct thread_cache *cache, size_t class)
 {
     struct pool *pool = &mbi_pools[class];
-    while (previous_depth(&cache->previous[class]) != 0) {
+    while (kept_depth(&cache->kept[class]) != 0) {
         cache_flush_one_kept(cache, pool);
     }
-    previous_init(&cache->previous[class]);
+    kept_init(&cache->kept[class]);
     uint64_t chain = magazine_unload(&cache->loaded[class]);
     if (chain_rounds(chain) == pool->rounds) {
         cache_push_batch(cache, pool, chain);
