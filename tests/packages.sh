@@ -23,7 +23,7 @@ packages_of() {
         echo p7zip-full php-cli ruby xz-utils zstd
         ;;
     bench)
-        echo redis-server redis-tools gnuplot-nox fonts-dejavu-core linux-perf binutils
+        echo redis-server redis-tools python3 gnuplot-nox fonts-dejavu-core linux-perf binutils
         # the allocators to compare with
         echo libmimalloc2.0 libjemalloc2 libtcmalloc-minimal4 libtbbmalloc2
         ;;

@@ -22,7 +22,7 @@
 # 3 this machine or user cannot (the message says what helps), 1 anything else, also when the
 # program failed.
 set -euo pipefail
-. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+. "$(dirname "${BASH_SOURCE[0]}")/perf.sh"
 
 allocator= pid= seconds= extra_library= every=1 call_graph=dwarf,4096 top=5 mount_tracefs=
 while [ $# -gt 0 ]; do

@@ -13,7 +13,7 @@
 # Exit status: 2 usage, 3 perf cannot measure here (the message says what helps), 1 anything else,
 # also when the program failed.
 set -euo pipefail
-. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+. "$(dirname "${BASH_SOURCE[0]}")/perf.sh"
 
 operations= allocator=none
 while [ $# -gt 0 ]; do

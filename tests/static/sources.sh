@@ -58,13 +58,13 @@ done
 
 # With gcc, and as each is linked, the build compiles these.
 criterion=$(pkg-config --cflags criterion)
-in_tests=(-Itests/support -Itests/random -Ibench -DKEYS_TAKEN=40 $criterion -DPROPERTY_DIR=\"tests/random/property\")
+in_tests=(-Itests/support -Itests/random -Ibench/lib -DKEYS_TAKEN=40 $criterion -DPROPERTY_DIR=\"tests/random/property\")
 for file in $(find tests -name '*.c' -not -path 'tests/static/golden/*'); do # golden's instructions are those of gcc
     clang -std=c11 "${warnings[@]}" "${in_tests[@]}" -fsyntax-only "$file" || complain "$file (clang)"
 done
-for file in bench/*.c; do
+for file in bench/*/*.c; do
     for way in MALLOC CALLED INLINED; do
-        clang -std=c11 "${warnings[@]}" -DBENCH_$way -fsyntax-only "$file" || complain "$file (clang, $way)"
+        clang -std=c11 "${warnings[@]}" -Ibench/lib -DBENCH_$way -fsyntax-only "$file" || complain "$file (clang, $way)"
     done
 done
 for file in $(find tests -name '*.cpp'); do

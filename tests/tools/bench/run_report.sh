@@ -1,0 +1,64 @@
+#!/usr/bin/env bash
+# run_report on figures whose medians and ratios can be worked out by hand: the server's table, the
+# JSON of both benchmarks, the picture; and what it says of input it cannot use.
+# Usage: run_report.sh SOURCE_DIR
+set -euo pipefail
+. "$(dirname "$0")/expect.sh"
+report=$1/bench/report/run_report.py
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+fail() {
+    echo "run_report: $*" >&2
+    exit 1
+}
+
+for workload in small-once small-rounds large-once large-rounds; do
+    for threads in 1 5; do
+        for pair in memorybucket:4.5 system:9; do
+            printf '{"bench": "headline", "workload": "%s", "allocator": "%s", "threads": %s, "metric": "cpu_ns_per_pair", "unit": "ns", "runs": 1, "min": 1, "median": %s, "max": 99}\n' \
+                $workload ${pair%:*} $threads ${pair#*:}
+        done
+    done
+done >"$work/headline.jsonl"
+record() { printf '%s\t%s\t1\t%s\t%s\t%s\n' "$@"; }
+for run in 1 2; do
+    for allocator in system memorybucket-dropin; do
+        factor=$([ $allocator = system ] && echo 1 || echo 2)
+        for test in set get lpush lrange_100; do
+            record $allocator $test requests_per_second 1/s $((100000 * factor + run)).5
+            record $allocator $test p99_ms ms 1.$((run + factor))
+        done
+        record $allocator after-load resident_bytes bytes 5000000
+    done
+    record memorybucket-dropin after-load pool_live_objects objects 75
+    record memorybucket-dropin after-load system_live_objects objects 25
+done >"$work/redis.tsv"
+
+charts=()
+! has_gnuplot || charts=(--charts "$work")
+"$report" "$work/headline.jsonl" "$work/redis.tsv" --results "$work/json" "${charts[@]}" >"$work/out"
+while IFS= read -r line; do
+    expect "$work/out" "$line"
+done <<'LINES'
+own allocator MemoryBucket ratio
+SET requests/s 100002 (100002-100002) 200002 (200002-200002) 2.00
+LRANGE_100 p99 ms 1.250 (1.200-1.300) 1.350 (1.300-1.400) 1.08
+resident bytes 5000000 (5000000-5000000) 5000000 (5000000-5000000) 1.00
+Of the 100 allocations that are live in the server at its end the pools serve 75 (75.0 %), the next allocator 25.
+LINES
+python3 - "$work/json" <<'PYTHON' || fail "the rows are not what they should be"
+import json, sys
+rows = json.load(open(sys.argv[1]))["results"]
+assert len(rows) == 16 + 2 * 9 + 2, len(rows)
+assert {"bench": "redis", "workload": "get", "allocator": "system", "threads": 1,
+        "metric": "requests_per_second", "unit": "1/s", "runs": 2,
+        "min": 100001.5, "median": 100002, "max": 100002.5} in rows
+PYTHON
+if has_gnuplot; then
+    shows "$work/headline.svg" 4.5 9 '5 threads' 'Large (1024 bytes), freed at once' MemoryBucket
+    [ -s "$work/headline.png" ] || fail "no PNG"
+    echo '{}' >"$work/none.jsonl"
+    refuses 2 'rows are missing' "$report" "$work/none.jsonl" "$work/redis.tsv" --charts "$work"
+fi
+refuses 1 'No such file' "$report" "$work/none" "$work/redis.tsv"
+refuses 2 'headline.jsonl: line 1: 1 fields' "$report" "$work/headline.jsonl" "$work/headline.jsonl"
