@@ -12,6 +12,7 @@ enum { PLACES_FIRST = 1 << 10 };
 static struct object *entries;
 static size_t places; /* a power of two */
 static size_t used;
+uint32_t mbi_ledger_generation;
 
 /* Fibonacci hashing (Knuth, TAOCP 6.4): addresses differ in the middle bits. */
 static size_t first_place(uintptr_t address)
@@ -20,7 +21,7 @@ static size_t first_place(uintptr_t address)
     return (size_t)(hash >> 32) & (places - 1);
 }
 
-/* The entry of this address, or the free place where it would be. */
+/* The entry of this address, or the free place for it. */
 static struct object *place_of(uintptr_t address)
 {
     size_t place = first_place(address);
@@ -32,11 +33,8 @@ static struct object *place_of(uintptr_t address)
 
 struct object *mbi_ledger_find(uintptr_t address)
 {
-    if (places == 0) {
-        return NULL;
-    }
-    struct object *object = place_of(address);
-    return object->hidden != 0 ? object : NULL;
+    struct object *object = places != 0 ? place_of(address) : NULL;
+    return object != NULL && object->hidden != 0 ? object : NULL;
 }
 
 bool mbi_ledger_copy(uintptr_t address, struct object *out)
@@ -48,6 +46,7 @@ bool mbi_ledger_copy(uintptr_t address, struct object *out)
     return object != NULL;
 }
 
+/* Doubles the table; false without memory. */
 static bool ledger_grow(void)
 {
     struct object *old = entries;
@@ -85,7 +84,7 @@ struct object *mbi_ledger_enter(uintptr_t address)
     return object;
 }
 
-/* Later entries of the same run move up, so that each is still found (Knuth, TAOCP 6.4, R). */
+/* Later entries of the same run of places move up, so that each is still found (Knuth, R). */
 void mbi_ledger_remove(uintptr_t address)
 {
     struct object *object = mbi_ledger_find(address);
@@ -93,14 +92,10 @@ void mbi_ledger_remove(uintptr_t address)
         return;
     }
     size_t hole = (size_t)(object - entries);
-    size_t place = hole;
-    for (;;) {
-        place = (place + 1) & (places - 1);
-        if (entries[place].hidden == 0) {
-            break;
-        }
+    size_t place = (hole + 1) & (places - 1);
+    for (; entries[place].hidden != 0; place = (place + 1) & (places - 1)) {
         size_t first = first_place(object_address(&entries[place]));
-        /* It may go into the hole unless its first place lies cyclically behind that. */
+        /* The entry may move into the hole unless its first place lies cyclically behind it. */
         if (((place - first) & (places - 1)) >= ((place - hole) & (places - 1))) {
             entries[hole] = entries[place];
             hole = place;

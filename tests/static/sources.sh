@@ -124,7 +124,7 @@ rung() {
     tcache/startup.*) echo 14 ;;
     tcache/thread_exit.c | tcache/fork.*) echo 15 ;;
     check/annotate.h | check/ledger.* | check/stacks.* | check/symbols.*) echo 16 ;;
-    check/quarantine.h | check/report.*) echo 17 ;;
+    check/report.*) echo 17 ;;
     check/guarded.*) echo 18 ;;
     check/faults.* | check/segv.*) echo 19 ;;
     check/heap.* | check/place.* | check/check.*) echo 20 ;;
