@@ -264,7 +264,7 @@ static void *mbi_check_move(void *old, size_t old_bytes, size_t size_bytes, size
 {
     void *moved = mbi_check_allocate(size_bytes, alignment_bytes, NULL);
     if (moved != NULL) {
-        memcpy(moved, old, old_bytes < size_bytes ? old_bytes : size_bytes);
+        memcpy(moved, old, size_min(old_bytes, size_bytes));
         mbi_check_free(old, CHECKED_SIZE_UNKNOWN);
     }
     return moved;
@@ -288,7 +288,7 @@ void *mbi_check_realloc(void *pointer, size_t size_bytes, size_t alignment_bytes
     if (!forwards && report_unknown(pointer, USE_FREE, &now)) {
         return mbi_check_allocate(size_bytes, alignment_bytes, NULL);
     }
-    return mbi_large_realloc(pointer, size_bytes != 0 ? size_bytes : 1);
+    return mbi_large_realloc(pointer, size_max(size_bytes, 1));
 }
 
 size_t mbi_check_usable_bytes(const void *pointer)

@@ -86,8 +86,8 @@ static bool is_on_stack(const void *pointer)
     uintptr_t from = (uintptr_t)__builtin_frame_address(0);
     uintptr_t main_end = (uintptr_t)faults_libc_stack_end;
     uintptr_t thread_end = (uintptr_t)pthread_self();
-    uintptr_t to = main_end - from < thread_end - from ? main_end : thread_end;
-    return to - from <= stack_bytes_max && (uintptr_t)pointer - from < to - from;
+    size_t bytes = size_min(main_end - from, thread_end - from);
+    return bytes <= stack_bytes_max && (uintptr_t)pointer - from < bytes;
 }
 
 enum { DESCRIPTION_BYTES = 256 };

@@ -61,7 +61,7 @@ static size_t choose_page(void)
 
 void *mbi_guarded_take(size_t size_bytes, size_t alignment_bytes, size_t *room_bytes)
 {
-    size_t bytes = round_up(size_bytes != 0 ? size_bytes : 1, alignment_bytes);
+    size_t bytes = round_up(size_max(size_bytes, 1), alignment_bytes);
     if (region == NULL || bytes > page_bytes) {
         return NULL;
     }

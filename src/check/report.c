@@ -37,7 +37,7 @@ static void report_add_line(struct report *report, const char *format, va_list a
     }
     int wanted = vsnprintf(report->text + report->used, REPORT_LINE_BYTES, format, arguments);
     if (wanted > 0) {
-        report->used += (size_t)wanted < REPORT_LINE_BYTES ? (size_t)wanted : REPORT_LINE_BYTES - 1;
+        report->used += size_min((size_t)wanted, REPORT_LINE_BYTES - 1);
     }
     report->text[report->used++] = '\n';
 }

@@ -118,7 +118,7 @@ EXPORT void *pvalloc(size_t size)
         errno = ENOMEM;
         return NULL;
     }
-    return allocate_aligned(page_bytes, round_up(size != 0 ? size : 1, page_bytes));
+    return allocate_aligned(page_bytes, round_up(size_max(size, 1), page_bytes));
 }
 
 /* Only checked mode looks at the sizes. */

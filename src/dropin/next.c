@@ -44,7 +44,7 @@ static _Atomic size_t boot_used;
 
 static void *boot_alloc(size_t alignment_bytes, size_t size_bytes)
 {
-    size_t alignment = alignment_bytes > BOOT_HEADER_BYTES ? alignment_bytes : BOOT_HEADER_BYTES;
+    size_t alignment = size_max(alignment_bytes, BOOT_HEADER_BYTES);
     size_t bytes = round_up(size_bytes, BOOT_HEADER_BYTES) + BOOT_HEADER_BYTES + alignment;
     bool fits = size_bytes <= BOOT_ARENA_BYTES && alignment <= BOOT_ARENA_BYTES
                 && bytes <= BOOT_ARENA_BYTES;
@@ -135,7 +135,7 @@ void *mbi_large_calloc(size_t count, size_t size_bytes)
 
 void *mbi_large_aligned_alloc(size_t alignment_bytes, size_t size_bytes)
 {
-    size_t alignment = alignment_bytes > sizeof(void *) ? alignment_bytes : sizeof(void *);
+    size_t alignment = size_max(alignment_bytes, sizeof(void *));
     if (!next_find()) {
         return boot_alloc(alignment, size_bytes);
     }
@@ -155,8 +155,7 @@ void *mbi_large_realloc(void *pointer, size_t size_bytes)
     }
     void *moved = mbi_large_alloc(size_bytes);
     if (moved != NULL) {
-        size_t old_bytes = mbi_large_usable_bytes(pointer);
-        memcpy(moved, pointer, old_bytes < size_bytes ? old_bytes : size_bytes);
+        memcpy(moved, pointer, size_min(mbi_large_usable_bytes(pointer), size_bytes));
         mbi_large_free(pointer);
     }
     return moved;

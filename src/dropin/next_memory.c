@@ -179,8 +179,7 @@ void mbi_large_note_use(void)
 
 static bool is_unused_for_a_window(void)
 {
-    uint64_t window_ns = (uint64_t)mbi_config.decay_ms * MILLISECOND_NS;
-    window_ns = window_ns > WINDOW_NS_MIN ? window_ns : WINDOW_NS_MIN;
+    uint64_t window_ns = size_max((size_t)mbi_config.decay_ms * MILLISECOND_NS, WINDOW_NS_MIN);
     uint64_t now_ns = mbi_os_coarse_clock_ns();
     return now_ns >= time_read(&next_memory.used_ns) + window_ns
            && now_ns >= time_read(&next_memory.not_before_ns);

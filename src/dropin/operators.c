@@ -50,7 +50,7 @@ static MBI_COLD void *new_slow(size_t size, enum form form)
         if (form == ARRAY) {
             return in_use_new(size);
         }
-        void *pointer = in_use_malloc(size != 0 ? size : 1);
+        void *pointer = in_use_malloc(size_max(size, 1));
         return pointer != NULL ? pointer : new_failed(size);
     }
     void *pointer = api_alloc(size, CLASS_ABI_ALIGNED);
@@ -89,8 +89,7 @@ MBI_HOT_INLINE void *new_nothrow(size_t size, const void *tag, const char *name)
 
 static void *new_aligned(size_t size, size_t alignment)
 {
-    return mbi_api_aligned_alloc(
-        alignment > ABI_ALIGNMENT_BYTES ? alignment : ABI_ALIGNMENT_BYTES, size);
+    return mbi_api_aligned_alloc(size_max(alignment, ABI_ALIGNMENT_BYTES), size);
 }
 
 static MBI_COLD void *new_aligned_by_others(size_t size, size_t alignment, enum form form)
@@ -98,8 +97,8 @@ static MBI_COLD void *new_aligned_by_others(size_t size, size_t alignment, enum 
     if (form == ARRAY) {
         return in_use_new_aligned(size, alignment);
     }
-    size_t at_least = alignment > sizeof(void *) ? alignment : sizeof(void *);
-    void *pointer = in_use_aligned_alloc(at_least, round_up(size != 0 ? size : 1, at_least));
+    size_t at_least = size_max(alignment, sizeof(void *));
+    void *pointer = in_use_aligned_alloc(at_least, round_up(size_max(size, 1), at_least));
     return pointer != NULL ? pointer : new_aligned_failed(size, alignment);
 }
 

@@ -80,7 +80,7 @@ inline unlock_init(me)
 #ifdef NEXT
 
 /* Threads store the same pointer, in any order: so one message is as good as another. */
-inline find_rare(me)
+inline find_others(me)
 {
     d_step { append(me, MADE, 1) }
 }
@@ -94,9 +94,9 @@ proctype user(byte me)
     :: seen == 0 ->
 #ifdef FOUND_FIRST
        store_sync(me, 1, STORE_RELEASES);
-       find_rare(me)
+       find_others(me)
 #else
-       find_rare(me);
+       find_others(me);
        store_sync(me, 1, STORE_RELEASES) /* [NEXT-STORE] */
 #endif
     :: else

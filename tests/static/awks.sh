@@ -18,7 +18,7 @@ for awk in mawk gawk 'gawk --posix' 'busybox awk'; do
     printf '#!/bin/sh\nexec %s "$@"\n' "$awk" >"$bin/awk"
     chmod +x "$bin/awk"
     for script in "tests/tools/profiling/run.sh folding $source $build" 'tests/meta/mutation/run.sh --check' \
-        "tests/static/memory_orders.sh $source" "tests/tools/bench/memory_programs.sh $build/bin $build/lib/libmemorybucket-malloc.so"; do
+        "tests/static/memory_orders.sh $source" "tests/static/words.sh $source src/check" "tests/tools/bench/memory_programs.sh $build/bin $build/lib/libmemorybucket-malloc.so"; do
         if ! PATH="$bin:$PATH" LC_ALL=C.UTF-8 "$source/${script%% *}" ${script#* } >"$work/out" 2>&1; then
             echo "awks: under $awk, $script:"
             tail -n 5 "$work/out"
