@@ -143,8 +143,8 @@ bool mbi_check_holds(const void *pointer)
 }
 
 /*
- * Finds the system allocator's object around a pointer, if it begins at most 512 bytes before: as
- * any small one does, which lies there to have room for its canary.
+ * Finds the system allocator's object around a pointer, if it begins less than 512 bytes before.
+ * Small objects may lie there too, to have room for a canary.
  */
 static bool find_large_around(const void *pointer, struct object *out)
 {

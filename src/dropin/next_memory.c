@@ -39,7 +39,7 @@ enum {
 enum { KEEP_BYTES = 128 << 10 };
 
 #define MILLISECOND_NS UINT64_C(1000000)
-/* Memory counts as unused after a window, but never after less than this. */
+/* Memory counts as unused after a window, but not before this time has passed. */
 #define WINDOW_NS_MIN (100 * MILLISECOND_NS)
 /* malloc_trim looks at every free chunk, so it may take at most one part in so many of the time. */
 enum { TIME_PARTS = 100 };
