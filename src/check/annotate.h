@@ -2,7 +2,7 @@
  * annotate: tells other tools of each object: valgrind's memcheck by client requests, and
  * AddressSanitizer by its interface, where it is in the process.
  *
- * Ladder: above base. Callers: check.c, place.c and faults.c.
+ * Ladder: above base. Callers: check.c, home.c and faults.c.
  *
  * Outside valgrind a request is a few instructions that do nothing. The sanitizer's functions are
  * weak: they are NULL in a process without it.

@@ -3,8 +3,8 @@
  *
  * Ladder: above tcache, whose slow paths call it (core/upcalls.h).
  *
- *   alloc: finds memory (place.h), enters the object in the ledger
- *   free:  looks the object up, marks it as freed, checks it, keeps its memory (place.h)
+ *   alloc: finds memory (home.h), enters the object in the ledger
+ *   free:  looks the object up, marks it as freed, checks it, keeps its memory (home.h)
  *
  * LOCK_CHECK guards the ledger, the stacks and the quarantines. Under it only the kernel is called:
  * objects are filled and reports are written without it.
@@ -14,7 +14,7 @@
 #include "check/annotate.h"
 #include "check/faults.h"
 #include "check/guarded.h"
-#include "check/place.h"
+#include "check/home.h"
 #include "check/report.h"
 #include "check/stacks.h"
 #include "core/config.h"
@@ -35,7 +35,7 @@ bool mbi_check_init(void)
 {
     forwards = annotate_sanitizer_is_here() && mbi_config.check == 0
                && !mbi_config.sanitizer_pools;
-    mbi_place_init();
+    mbi_home_init();
     if (forwards || annotate_memcheck_is_here() || mbi_config.check != 0) {
         /* release [CHECKED-STORE]: pairs with [CHECKED-LOAD], which then also sees the above. */
         atomic_store_explicit(&mbi_checked, true, memory_order_release);
@@ -52,7 +52,7 @@ void mbi_check_note_child(void)
 
 size_t mbi_check_quarantined(size_t class)
 {
-    return checked_is_on() ? mbi_place_quarantined(class) : 0;
+    return checked_is_on() ? mbi_home_quarantined(class) : 0;
 }
 
 /* Enters a new object in the ledger; false when there is no memory for the entry. */
@@ -83,7 +83,7 @@ static void *mbi_check_allocate(size_t size_bytes, size_t alignment_bytes, const
         .size_bytes = size_bytes, .state = OBJECT_LIVE, .alloc_thread = mbi_os_thread()
     };
     mbi_stacks_take(caller, &now);
-    if (!mbi_place_object(&object, alignment_bytes, &now)) {
+    if (!mbi_home_find(&object, alignment_bytes, &now)) {
         errno = ENOMEM;
         return NULL;
     }
@@ -95,13 +95,13 @@ static void *mbi_check_allocate(size_t size_bytes, size_t alignment_bytes, const
         mbi_faults_set_canary(&object);
     }
     if (!enter(&object, &now)) { /* an object that the ledger lacks could not be checked */
-        mbi_place_undo(&object);
+        mbi_home_undo(&object);
         errno = ENOMEM;
         return NULL;
     }
     if (object.home == HOME_SLOT) {
         annotate_live(start, size_bytes, object.room_bytes);
-    } else if (object.home == HOME_LARGE && mbi_place_is_watched()) {
+    } else if (object.home == HOME_LARGE && mbi_home_is_watched()) {
         annotate_close((char *)start + size_bytes, object.room_bytes - size_bytes);
     }
     errno = saved_errno;
@@ -219,7 +219,7 @@ static void free_again(const struct object *object, const struct stack *now)
     if (config_checks(CHECK_DOUBLE_FREE)) {
         mbi_report_misuse(object, 0, "freed again", now, "double free",
                           "an object of %zu bytes was freed before", object->size_bytes);
-    } else if (mbi_place_is_watched()) {
+    } else if (mbi_home_is_watched()) {
         annotate_freed((void *)object_address(object), 0); /* memcheck reports this */
     }
 }
@@ -235,7 +235,7 @@ static void free_live(const struct object *object, size_t said_bytes, const stru
     if (mbi_faults_find_damage(object, &damage)) {
         mbi_faults_report_damage(object, &damage, "freed", now);
     }
-    mbi_place_keep(object, now);
+    mbi_home_keep(object, now);
 }
 
 void mbi_check_free(void *pointer, size_t size_bytes)

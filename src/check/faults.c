@@ -77,8 +77,8 @@ void mbi_faults_report_damage(const struct object *object, const struct damage *
 extern void *faults_libc_stack_end __asm__("__libc_stack_end");
 
 /*
- * Whether an address lies on the calling thread's stack, between this frame and the thread's own
- * data, which glibc has at the stack's upper end. False in a coroutine, where the two are far apart.
+ * Whether an address lies on the calling thread's stack: between this frame and the thread's own
+ * data, which glibc has at the stack's upper end. False in a coroutine: the two are far apart then.
  */
 static bool is_on_stack(const void *pointer)
 {

@@ -2,7 +2,7 @@
  * faults: the patterns that checked mode writes into memory, damage to them, and pointers that are
  * no object's.
  *
- * Ladder: above report and annotate. Callers: check.c, place.c and heap.c, with copies of the
+ * Ladder: above report and annotate. Callers: check.c, home.c and heap.c, with copies of the
  * ledger's entries. Functions that report hold no lock, and return only where the process goes on.
  */
 #ifndef MEMORYBUCKET_CHECK_FAULTS_H

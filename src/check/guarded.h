@@ -2,7 +2,7 @@
  * guarded: objects on pages of their own, so that the processor reports a read or a write behind
  * them, and any after they were freed.
  *
- * Ladder: above ledger and report. Callers: place.c, check.c, faults.c and segv.c, under the check
+ * Ladder: above ledger and report. Callers: home.c, check.c, faults.c and segv.c, under the check
  * lock where it says so.
  *
  *   | guard | page 0 | guard | page 1 | guard | ...     a guard has no access, until a fault on it
@@ -28,7 +28,7 @@ bool mbi_guarded_init(void);
 /* Whether an address lies among the pages. */
 bool mbi_guarded_holds(const void *pointer);
 
-/* A place for an object of so many bytes; NULL when it gets no page. Locked. */
+/* Finds memory for an object of so many bytes; NULL when it gets no page. Locked. */
 void *mbi_guarded_take(size_t size_bytes, size_t alignment_bytes, size_t *room_bytes);
 
 /* Closes the page of a freed object. Locked. */

@@ -13,10 +13,10 @@
 static bool take_damaged(struct object *out, struct damage *damage)
 {
     bool found = false;
-    size_t place = 0;
+    size_t index = 0;
     struct object *object;
     mbi_check_lock();
-    while (!found && (object = mbi_ledger_next(&place)) != NULL) {
+    while (!found && (object = mbi_ledger_next(&index)) != NULL) {
         found = mbi_faults_find_damage(object, damage);
         if (found) {
             *out = *object;
@@ -52,10 +52,10 @@ struct leak {
 /* Fills leaks[0 .. stacks_end), by the number of the stack. */
 static void add_up(struct leak *leaks, size_t stacks_end)
 {
-    size_t place = 0;
+    size_t index = 0;
     const struct object *object;
     mbi_check_lock();
-    while ((object = mbi_ledger_next(&place)) != NULL) {
+    while ((object = mbi_ledger_next(&index)) != NULL) {
         if (object->state == OBJECT_LIVE && object->size_bytes <= SMALL_BYTES_MAX
             && object->alloc_stack < stacks_end && object->generation == mbi_ledger_generation) {
             struct leak *leak = &leaks[object->alloc_stack];

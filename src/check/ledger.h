@@ -4,7 +4,7 @@
  *
  * Ladder: above core/os. Callers: the rest of check/, under the check lock.
  *
- *   entries     open addressing, linear probing, at most half full; a free place is all zeros
+ *   entries     open addressing, linear probing, at most half full; a free entry is all zeros
  *   quarantine  oldest ─> ... ─> newest, linked through the objects' entries by address
  *
  * Adding or removing an entry moves others: a pointer to an entry lasts until then.
@@ -49,7 +49,7 @@ static inline uintptr_t object_hide(uintptr_t address)
     return address != 0 ? ~address : 0;
 }
 
-/* 0 for an object that has no place yet. */
+/* 0 for an object that has no home yet. */
 static inline uintptr_t object_address(const struct object *object)
 {
     return object_hide(object->hidden);
@@ -67,10 +67,10 @@ struct object *mbi_ledger_enter(uintptr_t address);
 
 void mbi_ledger_remove(uintptr_t address);
 
-/* For walks that begin with *place = 0: the next entry; NULL at the end. */
-struct object *mbi_ledger_next(size_t *place);
+/* For walks that begin with *index = 0: the next entry; NULL at the end. */
+struct object *mbi_ledger_next(size_t *index);
 
-/* Takes and gives back LOCK_CHECK, the lock of all of checked mode. A thread waits for a fork to end. */
+/* Take and give back LOCK_CHECK, the lock of all of checked mode. Taking it waits for forks. */
 void mbi_check_lock(void);
 void mbi_check_unlock(void);
 

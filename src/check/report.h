@@ -47,7 +47,7 @@ void mbi_report_stored(struct report *report, const char *doing, int32_t thread,
 enum { POOL_NAME_BYTES = 16 };
 const char *mbi_report_pool(unsigned class, char name[POOL_NAME_BYTES]);
 
-/* Adds the object's address, size and place, and where it was freed and allocated. */
+/* Adds the object's address, size and home, and where it was freed and allocated. */
 void mbi_report_object(struct report *report, const struct object *object);
 
 /* Adds "pointer ADDRESS", "DOING by" the calling thread, and its stack. */

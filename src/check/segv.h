@@ -1,7 +1,7 @@
 /*
  * segv: SIGSEGV, which guarded pages need and the program keeps.
  *
- * Ladder: above guarded. Callers: place.c; in the drop-in signals.c, for the program's calls.
+ * Ladder: above guarded. Callers: home.c; in the drop-in signals.c, for the program's calls.
  *
  * In place of the program's handler the kernel calls one of our entries, with the mask and flags
  * that the program chose. The entry reports a fault on a guarded page, and jumps to the program's
@@ -36,7 +36,7 @@ bool mbi_segv_is_taken(void);
 /* sigaction(2) of SIGSEGV as the program means it, after mbi_segv_take. Async-signal-safe. */
 int mbi_segv_action(const struct sigaction *wanted, struct sigaction *before);
 
-/* sigaction(2) of all signals as the kernel means it; in the drop-in an upcall. Async-signal-safe. */
+/* sigaction(2) of any signal as the kernel means it; in the drop-in an upcall. */
 #ifndef MEMORYBUCKET_DROPIN
 static inline int mbi_next_sigaction(int signal_number, const struct sigaction *wanted,
                                      struct sigaction *before)

@@ -123,13 +123,13 @@ static bool arena_make_room(size_t words)
     return true;
 }
 
-static size_t table_place(uint64_t hash)
+static size_t table_index(uint64_t hash)
 {
-    size_t place = hash & (table_size - 1);
-    while (table[place] != STACK_NONE && stored_at(table[place])->hash != hash) {
-        place = (place + 1) & (table_size - 1);
+    size_t index = hash & (table_size - 1);
+    while (table[index] != STACK_NONE && stored_at(table[index])->hash != hash) {
+        index = (index + 1) & (table_size - 1);
     }
-    return place;
+    return index;
 }
 
 /* Doubles the table when another entry would fill more than half; false without memory. */
@@ -149,7 +149,7 @@ static bool table_make_room(void)
     table_size = new_size;
     for (size_t i = 0; i < old_size; i++) {
         if (old[i] != STACK_NONE) {
-            table[table_place(stored_at(old[i])->hash)] = old[i];
+            table[table_index(stored_at(old[i])->hash)] = old[i];
         }
     }
     if (old != NULL) {
@@ -171,9 +171,9 @@ uint32_t mbi_stacks_put(const struct stack *stack)
         return STACK_LOST;
     }
     uint64_t hash = stack_hash(stack);
-    size_t place = table_place(hash);
-    if (table[place] != STACK_NONE) {
-        return table[place];
+    size_t index = table_index(hash);
+    if (table[index] != STACK_NONE) {
+        return table[index];
     }
     size_t words = sizeof(struct stored) / sizeof *arena + stack->count;
     if (!arena_make_room(words)) {
@@ -185,7 +185,7 @@ uint32_t mbi_stacks_put(const struct stack *stack)
     stored->count = stack->count;
     memcpy(stored->frames, stack->frames, stack->count * sizeof stack->frames[0]);
     arena_used += words;
-    table[place] = id;
+    table[index] = id;
     table_used++;
     return id;
 }

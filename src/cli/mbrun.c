@@ -36,14 +36,14 @@ static const char usage[] =
 /* The drop-in, where CMake installs it as seen from bin/, or in a build tree's lib/. */
 static bool find_dropin(char path[PATH_MAX])
 {
-    static const char *const places[] = { MBRUN_LIBRARY_FROM_BIN, "../lib" };
+    static const char *const folders[] = { MBRUN_LIBRARY_FROM_BIN, "../lib" };
     char own[PATH_MAX];
     ssize_t length = readlink("/proc/self/exe", own, sizeof own - 1);
     own[length > 0 ? length : 0] = '\0';
     const char *slash = strrchr(own, '/');
-    for (size_t i = 0; slash != NULL && i < sizeof places / sizeof places[0]; i++) {
+    for (size_t i = 0; slash != NULL && i < sizeof folders / sizeof folders[0]; i++) {
         int bytes = snprintf(path, PATH_MAX, "%.*s/%s/" DROPIN_NAME, (int)(slash - own), own,
-                             places[i]);
+                             folders[i]);
         if (bytes < PATH_MAX && access(path, R_OK) == 0) {
             return true;
         }

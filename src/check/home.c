@@ -1,5 +1,5 @@
-/* place: finds memory for objects, and keeps that of freed ones in quarantine. */
-#include "check/place.h"
+/* home: finds memory for objects, and keeps that of freed ones in quarantine. */
+#include "check/home.h"
 
 #include "check/annotate.h"
 #include "check/faults.h"
@@ -18,7 +18,7 @@
 /* Behind an object of the system allocator; and in a slot at least, which may leave more. */
 enum { LARGE_CANARY_BYTES = 16, SLOT_CANARY_BYTES = 1 };
 
-/* Constant from mbi_place_init on. */
+/* Constant from mbi_home_init on. */
 static bool has_guarded_pages;
 static bool is_watched;
 
@@ -32,7 +32,7 @@ static bool quarantines(void)
     return config_checks(CHECK_USE_AFTER_FREE | CHECK_DOUBLE_FREE);
 }
 
-void mbi_place_init(void)
+void mbi_home_init(void)
 {
     is_watched = annotate_memcheck_is_here() || annotate_sanitizer_is_here();
     if (config_checks(CHECK_USE_AFTER_FREE | CHECK_OVERFLOW) && !is_watched) {
@@ -43,12 +43,12 @@ void mbi_place_init(void)
     }
 }
 
-bool mbi_place_is_watched(void)
+bool mbi_home_is_watched(void)
 {
     return is_watched;
 }
 
-size_t mbi_place_quarantined(size_t class)
+size_t mbi_home_quarantined(size_t class)
 {
     mbi_check_lock();
     size_t count = of_pools[class].count;
@@ -97,7 +97,7 @@ static uintptr_t reuse_needed_slot(size_t class, size_t alignment_bytes, const s
 }
 
 /* Fills in where an object is; false when `start` is 0: there is no memory for it. */
-static bool place_at(struct object *object, uintptr_t start, enum object_home home,
+static bool set_home(struct object *object, uintptr_t start, enum object_home home,
                      size_t room_bytes)
 {
     object->hidden = object_hide(start);
@@ -106,17 +106,17 @@ static bool place_at(struct object *object, uintptr_t start, enum object_home ho
     return start != 0;
 }
 
-static bool place_guarded(struct object *object, size_t alignment_bytes)
+static bool find_guarded(struct object *object, size_t alignment_bytes)
 {
     size_t room_bytes = 0;
     mbi_check_lock();
     void *start = mbi_guarded_take(object->size_bytes, alignment_bytes, &room_bytes);
     mbi_check_unlock();
-    return place_at(object, (uintptr_t)start, HOME_GUARDED, room_bytes);
+    return set_home(object, (uintptr_t)start, HOME_GUARDED, room_bytes);
 }
 
 /* In a slot of the class, or in what serves it when the pool has nothing. */
-static bool place_in_pool(struct object *object, size_t class, size_t alignment_bytes,
+static bool find_in_pool(struct object *object, size_t class, size_t alignment_bytes,
                           const struct stack *now)
 {
     uintptr_t start = reuse_slot(class, false, now);
@@ -127,13 +127,13 @@ static bool place_in_pool(struct object *object, size_t class, size_t alignment_
     start = start != 0 ? start : reuse_needed_slot(class, alignment_bytes, now);
     size_t found = region_class_of((const void *)start);
     if (found >= SIZE_CLASS_COUNT) {
-        return place_at(object, start, HOME_LARGE, size_class_slot_bytes(class));
+        return set_home(object, start, HOME_LARGE, size_class_slot_bytes(class));
     }
     object->class = (uint8_t)found;
-    return place_at(object, start, HOME_SLOT, size_class_slot_bytes(found));
+    return set_home(object, start, HOME_SLOT, size_class_slot_bytes(found));
 }
 
-static bool place_large(struct object *object, size_t alignment_bytes)
+static bool find_large(struct object *object, size_t alignment_bytes)
 {
     size_t canary = config_checks(CHECK_OVERFLOW) ? LARGE_CANARY_BYTES : 0;
     size_t bytes;
@@ -145,26 +145,26 @@ static bool place_large(struct object *object, size_t alignment_bytes)
                       : mbi_large_alloc(bytes);
     mbi_thread_cache_begin_large_alloc();
     /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): the ledger hides the address */
-    return place_at(object, (uintptr_t)start, HOME_LARGE, bytes);
+    return set_home(object, (uintptr_t)start, HOME_LARGE, bytes);
 }
 
-bool mbi_place_object(struct object *object, size_t alignment_bytes, const struct stack *now)
+bool mbi_home_find(struct object *object, size_t alignment_bytes, const struct stack *now)
 {
     size_t canary = config_checks(CHECK_OVERFLOW) || is_watched ? SLOT_CANARY_BYTES : 0;
     if (object->size_bytes > SMALL_BYTES_MAX) {
-        return place_large(object, alignment_bytes);
+        return find_large(object, alignment_bytes);
     }
     /* For reports; SIZE_CLASS_COUNT when no pool serves such an object. */
     object->class = (uint8_t)size_class_of_aligned(alignment_bytes, object->size_bytes);
-    if (has_guarded_pages && place_guarded(object, alignment_bytes)) {
+    if (has_guarded_pages && find_guarded(object, alignment_bytes)) {
         return true;
     }
     size_t class = size_class_of_aligned(alignment_bytes, object->size_bytes + canary);
-    return class < SIZE_CLASS_COUNT ? place_in_pool(object, class, alignment_bytes, now)
-                                    : place_large(object, alignment_bytes);
+    return class < SIZE_CLASS_COUNT ? find_in_pool(object, class, alignment_bytes, now)
+                                    : find_large(object, alignment_bytes);
 }
 
-void mbi_place_undo(const struct object *object)
+void mbi_home_undo(const struct object *object)
 {
     if (object->home == HOME_SLOT) {
         mbi_pool_free_direct(&mbi_pools[object->class], (struct slot *)object_address(object));
@@ -190,8 +190,8 @@ static void fill_and_keep(const struct object *object, struct quarantine *quaran
     mbi_check_unlock();
 }
 
-/* Takes the system allocator's oldest object while the quarantine has too many bytes of them. */
-static bool take_excess(struct object *oldest)
+/* Takes the system allocator's oldest object out of a quarantine that is too full of them. */
+static bool take_oldest_large(struct object *oldest)
 {
     mbi_check_lock();
     bool is_full = of_large.bytes > LARGE_QUARANTINE_BYTES;
@@ -215,13 +215,13 @@ static void keep_large(const struct object *object, const struct stack *now)
         mbi_check_unlock();
         mbi_large_free((void *)object_address(object));
     }
-    while (take_excess(&oldest)) {
+    while (take_oldest_large(&oldest)) {
         report_if_written(&oldest, now);
         mbi_large_free((void *)object_address(&oldest));
     }
 }
 
-void mbi_place_keep(const struct object *object, const struct stack *now)
+void mbi_home_keep(const struct object *object, const struct stack *now)
 {
     if (object->home == HOME_LARGE) {
         keep_large(object, now);
