@@ -124,10 +124,10 @@ rung() {
     tcache/startup.*) echo 14 ;;
     tcache/thread_exit.c | tcache/fork.*) echo 15 ;;
     check/annotate.h | check/ledger.* | check/stacks.* | check/symbols.*) echo 16 ;;
-    check/quarantine.h | check/report.*) echo 17 ;;
+    check/report.*) echo 17 ;;
     check/guarded.*) echo 18 ;;
     check/faults.* | check/segv.*) echo 19 ;;
-    check/heap.* | check/place.* | check/check.*) echo 20 ;;
+    check/heap.* | check/home.* | check/check.*) echo 20 ;;
     api/stats.*) echo 21 ;;
     api/stats_exit.*) echo 22 ;;
     api/*) echo 23 ;;

@@ -1,4 +1,7 @@
-/* dropin/epochs: liburcu, loaded by the first walk. MEMORYBUCKET_LIBURCU is its file's name. */
+/*
+ * dropin/liburcu: the epochs of core/upcalls.h, by liburcu, which the first walk loads.
+ * MEMORYBUCKET_LIBURCU is the library's file name.
+ */
 #include "core/upcalls.h"
 
 #include <dlfcn.h>
@@ -6,32 +9,31 @@
 typedef void epoch_function(void);
 
 /*
- * Found by threads that walk for the first time, possibly by several at once, which then write the same;
- * no lock, as one of them may be called by the dynamic linker, for which another one waits.
- * relaxed [EPOCHS-FUNCTION]: read only by a thread that has seen them in use.
+ * Several threads may walk for the first time at once; each then finds and writes the same. A lock
+ * could deadlock: the dynamic linker, for which one thread waits, may call another of them.
+ * relaxed [EPOCHS-FUNCTION]: read only by a thread that has seen IN_USE.
  */
 static _Atomic(epoch_function *) read_lock;
 static _Atomic(epoch_function *) read_unlock;
 static _Atomic(epoch_function *) synchronize;
 
-/* Decided once. Set after the functions: release [EPOCHS-DECIDE] pairs with acquire [EPOCHS-LOOK]. */
+/* Decided once, after the functions: release [EPOCHS-DECIDE] pairs with acquire [EPOCHS-LOOK]. */
 enum { UNDECIDED, NONE, IN_USE };
 static _Atomic int decision;
 
-static epoch_function *function(_Atomic(epoch_function *) *place)
+static void call(_Atomic(epoch_function *) *function)
 {
-    return atomic_load_explicit(place, memory_order_relaxed); /* [EPOCHS-FUNCTION] */
+    atomic_load_explicit(function, memory_order_relaxed)(); /* [EPOCHS-FUNCTION] */
 }
 
-static bool find(void *library, const char *name, _Atomic(epoch_function *) *place)
+static bool find(void *library, const char *name, _Atomic(epoch_function *) *function)
 {
     void *symbol = library != NULL ? dlsym(library, name) : NULL;
-    if (symbol == NULL) {
-        return false;
+    if (symbol != NULL) {
+        atomic_store_explicit(function, (epoch_function *)(uintptr_t)symbol,
+                              memory_order_relaxed); /* [EPOCHS-FUNCTION] */
     }
-    atomic_store_explicit(place, (epoch_function *)(uintptr_t)symbol,
-                          memory_order_relaxed); /* [EPOCHS-FUNCTION] */
-    return true;
+    return symbol != NULL;
 }
 
 bool mbi_epochs_in_use(void)
@@ -47,7 +49,7 @@ bool mbi_epochs_load(void)
                    && find(library, "urcu_bp_read_unlock", &read_unlock)
                    && find(library, "urcu_bp_synchronize_rcu", &synchronize);
         int undecided = UNDECIDED;
-        /* [EPOCHS-DECIDE]; when another thread was first, what it found holds. */
+        /* [EPOCHS-DECIDE]; when another thread decided first, its answer holds. */
         (void)atomic_compare_exchange_strong_explicit(&decision, &undecided, all ? IN_USE : NONE,
                                                       memory_order_release, memory_order_relaxed);
     }
@@ -56,15 +58,15 @@ bool mbi_epochs_load(void)
 
 void mbi_epochs_read_lock(void)
 {
-    function(&read_lock)();
+    call(&read_lock);
 }
 
 void mbi_epochs_read_unlock(void)
 {
-    function(&read_unlock)();
+    call(&read_unlock);
 }
 
 void mbi_epochs_synchronize(void)
 {
-    function(&synchronize)();
+    call(&synchronize);
 }
