@@ -93,6 +93,10 @@ MB_API int mb_init(void);
  * and returns 0. A set-user-ID program ignores the environment, but not this call. Several copies of
  * the library in one process have options of their own.
  *
+ * In the drop-in the first malloc of the program or of a library is the first allocation, such as
+ * that of printf for its buffer. With MB_BACKGROUND the thread starts in mb_init, or else at one of
+ * the first requests.
+ *
  * Parameters:
  *   name: the variable's name, such as "MB_DECAY_MS".
  *   value: a text as in the environment, shorter than 256 bytes, which is copied. NULL takes back
@@ -102,10 +106,9 @@ MB_API int mb_init(void);
  *   -EINVAL: the name is NULL or unknown, or the variable does not take the value.
  *   -EBUSY: the library is up, with another value. mb_memory_limit_set and mb_background_start still
  *       change two of them.
- *   -EAGAIN: a signal handler interrupted the library's start.
- * Cost: microseconds. It allocates nothing itself, but MB_CHECK loads the stack unwinder, and
- *   MB_STATS registers exit handlers. In the drop-in these allocate, which may be the first
- *   allocation: set them last.
+ *   -EAGAIN: a signal handler made the call, and had interrupted the start itself.
+ * Cost: about a microsecond. Nothing is allocated, except that MB_CHECK loads the stack unwinder; in
+ *   the drop-in that is a first allocation, so set it last.
  * Safety: it waits for a fork in another thread.
  * See also: mb_init, mb_memory_limit_set, mb_background_start
  */

@@ -258,6 +258,10 @@ Test(config, the_environment_wins_over_a_call, .init = forget_environment)
     cr_assert_eq(read_now().decay_ms, 1000, "also where it is bad");
     unsetenv("MB_DECAY_MS");
     cr_assert_eq(read_now().decay_ms, 1000, "what was refused was not recorded");
+    cr_assert_eq(mbi_config_set_option("MB_DECAY_MS", "8", false), 0);
+    cr_assert_eq(read_now().decay_ms, 8);
+    setenv("MB_DECAY_MS", "7", 1);
+    cr_assert_eq(read_now().decay_ms, 7, "also where it comes later");
 }
 
 Test(config, calls_with_bad_names_and_values_change_nothing, .init = forget_environment)
