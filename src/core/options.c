@@ -76,8 +76,7 @@ static size_t letters_of(const char *name, char letters[LETTERS_MAX])
  * that is missing or two that are swapped count 1, as slips of the hand are likely; a letter too many
  * or another one count 2, as they may make another word: STATUS is not STATS.
  */
-static size_t distance(const char *typed, size_t typed_count, const char *meant,
-                         size_t meant_count)
+static size_t distance(const char *typed, size_t typed_count, const char *meant, size_t meant_count)
 {
     size_t rows[3][LETTERS_MAX + 1];
     for (size_t i = 0; i <= typed_count; i++) {
@@ -123,7 +122,7 @@ static void name_unknown(const char *variable)
     char name[LETTERS_MAX + PREFIX_LENGTH + 1];
     size_t length = strcspn(variable, "=");
     if (length >= sizeof name) {
-        return; /* longer than any */
+        return; /* longer than any of the library's */
     }
     memcpy(name, variable, length);
     name[length] = '\0';
@@ -133,15 +132,16 @@ static void name_unknown(const char *variable)
             return;
         }
     }
-    if (mbi_option_named(name) == OPTION_COUNT && nearest(name) != OPTION_COUNT) {
-        mbi_message("%s has no effect; did you mean %s?", name, names[nearest(name)]);
+    enum option meant = mbi_option_named(name) != OPTION_COUNT ? OPTION_COUNT : nearest(name);
+    if (meant != OPTION_COUNT) {
+        mbi_message("%s has no effect; did you mean %s?", name, names[meant]);
     }
 }
 
 void mbi_options_name_unknown(void)
 {
     if (environ == NULL || getauxval(AT_SECURE) != 0) {
-        return; /* none yet, or somebody else's */
+        return; /* none yet, or that of a user whom this process must not obey */
     }
     for (char **variable = environ; *variable != NULL; variable++) {
         if (strncmp(*variable, "MB_", PREFIX_LENGTH) == 0) {
