@@ -124,7 +124,7 @@ library() {
     echo "$path"
 }
 
-# For each allocator: which way of the workload's programs, what to preload, who must serve.
+# For each allocator: which way of the workload's programs, what to preload, which library must serve.
 declare -A way preload expect
 names=()
 add_allocator() { # add_allocator NAME WAY PRELOAD EXPECT

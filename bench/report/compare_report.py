@@ -61,8 +61,8 @@ SECTIONS = ((WALL, "best peer", True), (WALL, "glibc", False), ("p99.9_ns", "bes
 
 
 class Line(NamedTuple):
-    """A row under a section. `ratios` and `verdicts` are those of FORMS; a verdict is "met", "missed",
-    or "-" where nothing is asked or something was not measured."""
+    """A row under a section. `ratios` and `verdicts` are those of FORMS; a verdict is "met",
+    "missed", or "-" where nothing is asked or something was not measured."""
     row: tuple
     target: Target
     peer: str
@@ -107,9 +107,9 @@ def judge_row(table, row, target):
         ratio = math.nan
         if ours > 0 and theirs > 0:
             ratio = ours / theirs if is_memory else theirs / ours
-        is_met = asked is not None and (ratio <= asked if is_memory else ratio >= asked)
         ratios.append(ratio)
-        verdicts.append("-" if math.isnan(ratio) or asked is None else "met" if is_met else "missed")
+        verdicts.append("-" if math.isnan(ratio) or asked is None else
+                        "met" if (ratio <= asked if is_memory else ratio >= asked) else "missed")
     return Line(row, target, peer, ratios, verdicts)
 
 
@@ -119,8 +119,8 @@ def print_targets(table, lines):
               "0 targets met, 0 missed")
         return
     print("\nTargets, by medians. Time and latency: the best peer's (of mixed-1000 also glibc's) "
-          "divided by\nMemoryBucket's, more is better. Memory: MemoryBucket's divided by the best of "
-          "mimalloc, jemalloc\nand tcmalloc, less is better. Asked: of the better of dropin and "
+          "divided by\nMemoryBucket's, more is better. Memory: MemoryBucket's divided by the best "
+          "of mimalloc, jemalloc\nand tcmalloc, less is better. Asked: of the better of dropin and "
           "called / of inlined.")
     print(f"{'target':37}  {'against':10}  {'asked':14}  " + "".join(
         f"{form:14}  " for form in sheet.FORMS) + "dropin or called")
