@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # What takes longer than tests/run.sh may: larger models, every fault at every call, every mutation, long random runs,
 # fuzzing, coverage, static analysis of the tests, all real programs beside other allocators (2 GB of packages), and
-# an hour's storm of forks. Three hours on two processors; says how long each took.
-# Usage: tests/deep.sh [PART...]    PART is models, faults, mutations, random, fuzz, coverage, analysis, programs,
+# an hour's storm of forks. First, in seconds: the lists that quote lines of the sources still fit them, so that a line
+# can be rewritten without a look at them. Three hours on two processors; says how long each took.
+# Usage: tests/deep.sh [PART...]    PART is lists, analysis, models, random, coverage, faults, fuzz, mutations, programs,
 #                               soak or storm; default: all
 set -euo pipefail
 cd "$(dirname "$0")/.."
-all=(analysis models random coverage faults fuzz mutations programs soak storm)
+all=(lists analysis models random coverage faults fuzz mutations programs soak storm)
 parts=("$@")
 [ ${#parts[@]} -gt 0 ] || parts=("${all[@]}")
 for part in "${parts[@]}"; do
@@ -14,19 +15,32 @@ for part in "${parts[@]}"; do
     *" $part "*) ;;
     *)
         [ "$part" = -h ] || [ "$part" = --help ] || echo "tests/deep.sh: $part: no such part" >&2
-        sed -n '2,6s/^# //p' "$0"
+        sed -n '2,7s/^# //p' "$0"
         [ "$part" = -h ] || [ "$part" = --help ] || exit 2
         exit 0
         ;;
     esac
 done
 
-tests/packages.sh build test
-cmake --preset release >/dev/null
-cmake --build --preset release >/dev/null
+if [ "${parts[*]}" != lists ]; then
+    tests/packages.sh build test
+    cmake --preset release >/dev/null
+    cmake --build --preset release >/dev/null
+fi
+
+# Mutations, models and reasons for lines that no test reaches name functions and lines: all are looked at, also when
+# one list fails.
+check_lists() {
+    local status=0
+    tests/meta/mutation/run.sh --check || status=1
+    tests/model/mirrors.sh . || status=1
+    tests/meta/coverage/report.py --check tests/meta/coverage/uncovered.txt || status=1
+    return $status
+}
 
 run_part() {
     case $1 in
+    lists) check_lists ;;
     analysis) tests/static/analysis/run.sh . --all ;;
     models)
         for model in stack stack_orders counted_once publish thread_exit fork_gate trim; do
@@ -36,7 +50,7 @@ run_part() {
     random)
         seed=$(date +%s)
         build/release/bin/property --seed "$seed" --programs 20000 &&
-            MB_MAGAZINE_SIZE=8 MB_BLOCK_SIZE=4K MB_DECAY_MS=0 build/release/bin/property --seed "$seed" --programs 5000 &&
+            MB_MAGAZINE_SIZE=8 PROPERTY_BLOCK_BYTES=4096 MB_DECAY_MS=0 build/release/bin/property --seed "$seed" --programs 5000 &&
             build/release/bin/property --seed "$seed" --programs 2000 --threads 8 --at-once
         ;;
     coverage) tests/meta/coverage/run.sh ;;

@@ -86,6 +86,32 @@ extern "C" {
 MB_API int mb_init(void);
 
 /*
+ * Sets an option from within the program: any MB_ variable of docs/tuning.md.
+ *
+ * Call it before the first allocation and before mb_init: options are read when the library comes
+ * up. The environment wins: where it has the variable, with whatever value, the call changes nothing
+ * and returns 0. A set-user-ID program ignores the environment, but not this call. Several copies of
+ * the library in one process have options of their own.
+ *
+ * Parameters:
+ *   name: the variable's name, such as "MB_DECAY_MS".
+ *   value: a text as in the environment, shorter than 256 bytes, which is copied. NULL takes back
+ *       what the program set.
+ * Returns: 0 when the option has this value, or the environment's; or a negative errno value.
+ * Errors:
+ *   -EINVAL: the name is NULL or unknown, or the variable does not take the value.
+ *   -EBUSY: the library is up, with another value. mb_memory_limit_set and mb_background_start still
+ *       change two of them.
+ *   -EAGAIN: a signal handler interrupted the library's start.
+ * Cost: microseconds. It allocates nothing itself, but MB_CHECK loads the stack unwinder, and
+ *   MB_STATS registers exit handlers. In the drop-in these allocate, which may be the first
+ *   allocation: set them last.
+ * Safety: it waits for a fork in another thread.
+ * See also: mb_init, mb_memory_limit_set, mb_background_start
+ */
+MB_API int mb_option_set(const char *name, const char *value);
+
+/*
  * Allocates memory.
  *
  * The memory is not initialised. Its alignment is, up to MB_SMALL_MAX bytes, that of the size

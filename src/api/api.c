@@ -15,6 +15,9 @@
 #include "tcache/fork.h"
 #include "tcache/thread_exit.h"
 
+#include <errno.h>
+#include <pthread.h>
+#include <string.h>
 #include <unistd.h>
 
 /* The other copy of the library that serves the object; NULL for this one's, and the system's. */
@@ -43,6 +46,15 @@ static size_t own_usable_bytes(const void *pointer)
     return api_usable_bytes(pointer);
 }
 
+static pthread_once_t checks_once = PTHREAD_ONCE_INIT;
+
+/* What checked mode would otherwise load in the middle of a report. Allocates. */
+static void warm_up_checks(void)
+{
+    mbi_stacks_warm_up();
+    mbi_report_warm_up();
+}
+
 /*
  * The constructor and the destructor stand here because every user of the archive links this file:
  * the linker leaves out a member whose functions no file calls, and its constructor with it.
@@ -66,8 +78,7 @@ __attribute__((constructor(101))) static void api_come_up(int argc, char **argv,
     if (mbi_config_wants_start()) {
         (void)mb_init();
         if (checked_is_on()) {
-            mbi_stacks_warm_up();
-            mbi_report_warm_up();
+            (void)pthread_once(&checks_once, warm_up_checks);
         }
     }
 }
@@ -101,6 +112,37 @@ int mb_init(void)
     if (mbi_config.background) {
         (void)mbi_background_start(); /* refuses without decay, of which config has complained */
     }
+    return error;
+}
+
+/* With no lock of the library's: what is called here has locks of its own, and may allocate. */
+static void prepare_for_options(void)
+{
+    struct cancelling cancelling = mbi_lock_forbid_cancel();
+    const char *checks = mbi_option_text(OPTION_MB_CHECK);
+    mbi_stats_exit_prepare();
+    if (checks != NULL && strcmp(checks, "0") != 0) {
+        (void)pthread_once(&checks_once, warm_up_checks);
+    }
+    mbi_lock_allow_cancel(cancelling);
+}
+
+int mb_option_set(const char *name, const char *value)
+{
+    int saved_errno = errno;
+    int error = -EAGAIN;
+    bool is_up = true;
+    mbi_lock_set_patient(true);
+    if (mbi_lock_acquire(LOCK_INIT)) {
+        is_up = mbi_startup_was_made();
+        error = mbi_config_set_option(name, value, is_up);
+        mbi_lock_release(LOCK_INIT);
+    }
+    mbi_lock_set_patient(false);
+    if (!is_up) {
+        prepare_for_options();
+    }
+    errno = saved_errno;
     return error;
 }
 

@@ -1,7 +1,7 @@
 /*
  * stats_exit: the statistics that MB_STATS asks for, at the end of a process.
  *
- * Ladder: above stats. Caller: the API's constructor and destructor.
+ * Ladder: above stats. Callers: the API's constructor and destructor, mb_option_set.
  *
  * Programs close stderr before they exit (all of coreutils), or let another file get its number. So
  * the library keeps a duplicate from the start, and writes only to what is still the same file.

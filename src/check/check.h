@@ -2,7 +2,7 @@
  * check: what the API and checked mode's own parts ask of it. The slow paths hand over to it by
  * core/upcalls.h, which has its other functions.
  *
- * Ladder: above heap and place. Callers: api/, check/.
+ * Ladder: above heap and home. Callers: api/, check/.
  */
 #ifndef MEMORYBUCKET_CHECK_CHECK_H
 #define MEMORYBUCKET_CHECK_CHECK_H

@@ -119,6 +119,9 @@ MBI_HOT_INLINE size_t round_down(size_t value, size_t power_of_two)
     return value & ~(power_of_two - 1);
 }
 
+/* Reads the digits at *text, and moves it behind them; false without any, or with too many. */
+bool mbi_read_number(const char **text, uint64_t *number);
+
 /*
  * Writes one line, "memorybucket: ", the text and a newline, to stderr with a single write(2).
  * Allocates nothing, so it may be called from inside malloc, and needs little stack. Text beyond about

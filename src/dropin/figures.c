@@ -1,19 +1,16 @@
 /*
- * dropin/figures: what the C library tells of its malloc and does to it: malloc_trim, mallinfo,
- * mallinfo2, malloc_stats and malloc_info.
+ * dropin/figures: malloc_trim, mallinfo, mallinfo2, malloc_stats and malloc_info.
  *
  * Ladder: above api and tcache. Only libmemorybucket-malloc.so is built from it.
  *
- * Contracts are those of the functions' manual pages. The figures are the sum of the pools' and of
- * the next allocator's; that one tells its own as it always does. mallopt stays the C library's: all
- * that it sets concerns the large objects, which are that one's.
+ * Contracts are those of the manual pages. The figures are the sum of the pools' and of the next
+ * allocator's. mallopt stays the C library's: everything it sets concerns large objects.
  */
 #include "memorybucket/memorybucket.h"
 
 #include "api/stats.h"
 #include "core/large.h"
-#include "dropin/export.h"
-#include "dropin/next_symbol.h"
+#include "dropin/names.h"
 #include "tcache/out_of_memory.h"
 #include "tcache/startup.h"
 
@@ -36,7 +33,7 @@ EXPORT int malloc_trim(size_t keep_bytes)
     return mbi_large_give_back() || pools_gave;
 }
 
-/* All slots of the pools that are not live. */
+/* The slots of a pool that are not live. Threads at work may make the terms disagree. */
 static uint64_t free_slots(const struct mb_pool_stats *pool)
 {
     return pool->carved > pool->live ? pool->carved - pool->live : 0;
@@ -54,7 +51,6 @@ static void add_pools(struct mallinfo2 *info)
         live_bytes += pool->live * pool->slot_bytes;
         info->ordblks += free_slots(pool);
     }
-    /* Threads at work may make the terms disagree. */
     uint64_t free_bytes =
         stats->committed_bytes > live_bytes ? stats->committed_bytes - live_bytes : 0;
     info->uordblks += live_bytes;
@@ -66,15 +62,15 @@ static void add_pools(struct mallinfo2 *info)
 EXPORT struct mallinfo2 mallinfo2(void)
 {
     struct mallinfo2 info = { 0 };
-    void *symbol = mbi_next_symbol("mallinfo2");
-    if (symbol != NULL) {
-        info = ((mallinfo2_function *)(uintptr_t)symbol)();
+    mallinfo2_function *next = (mallinfo2_function *)mbi_next_symbol("mallinfo2");
+    if (next != NULL) {
+        info = next();
     }
     add_pools(&info);
     return info;
 }
 
-/* The same in int, as far as that goes. */
+/* The same in int; larger values are cut off, as by glibc. */
 EXPORT struct mallinfo mallinfo(void)
 {
     struct mallinfo2 info = mallinfo2();
@@ -94,9 +90,9 @@ EXPORT struct mallinfo mallinfo(void)
 
 EXPORT void malloc_stats(void)
 {
-    void *symbol = mbi_next_symbol("malloc_stats");
-    if (symbol != NULL) {
-        ((malloc_stats_function *)(uintptr_t)symbol)();
+    malloc_stats_function *next = (malloc_stats_function *)mbi_next_symbol("malloc_stats");
+    if (next != NULL) {
+        next();
     }
     mb_stats_print(stderr);
 }
@@ -121,18 +117,21 @@ static void print_pools(FILE *stream)
     mbi_stats_drop(stats);
 }
 
-/* What the next allocator writes, without the end of its outermost element; NULL when unknown. */
+/*
+ * The next allocator's document without the end of its outermost element; NULL when there is none.
+ * mb_free frees it.
+ */
 static char *next_document(void)
 {
     static const char end[] = "</malloc>";
-    void *symbol = mbi_next_symbol("malloc_info");
+    malloc_info_function *next = (malloc_info_function *)mbi_next_symbol("malloc_info");
     char *text = NULL;
     size_t bytes;
-    FILE *memory = symbol != NULL ? open_memstream(&text, &bytes) : NULL;
+    FILE *memory = next != NULL ? open_memstream(&text, &bytes) : NULL;
     if (memory == NULL) {
         return NULL;
     }
-    int error = ((malloc_info_function *)(uintptr_t)symbol)(0, memory);
+    int error = next(0, memory);
     char *last = fclose(memory) == 0 && error == 0 ? strstr(text, end) : NULL;
     if (last == NULL) {
         mb_free(text);
@@ -142,7 +141,7 @@ static char *next_document(void)
     return text;
 }
 
-/* One document: that of the next allocator, with an element for the pools at its end. */
+/* Writes the next allocator's document, with an element for the pools at its end. */
 EXPORT int malloc_info(int options, FILE *stream)
 {
     if (options != 0) {

@@ -110,7 +110,7 @@ rung() {
     memorybucket/*) echo 0 ;;
     core/base.* | core/upcalls.h) echo 1 ;;
     core/centre.* | core/chain.* | core/counters.h | core/limit.* | core/lock.* | core/os.* | core/tile_index.h | core/large.h | core/probes.h) echo 2 ;;
-    core/cgroup.* | core/processors.* | core/size_class.*) echo 3 ;;
+    core/cgroup.* | core/options.* | core/processors.* | core/size_class.*) echo 3 ;;
     core/region.h) echo 4 ;;
     core/config.*) echo 5 ;;
     core/region.c | core/free_map.* | core/free_map_* | core/batch_stack.* | core/copies.* | core/huge.*) echo 6 ;;
@@ -124,10 +124,10 @@ rung() {
     tcache/startup.*) echo 14 ;;
     tcache/thread_exit.c | tcache/fork.*) echo 15 ;;
     check/annotate.h | check/ledger.* | check/stacks.* | check/symbols.*) echo 16 ;;
-    check/quarantine.h | check/report.*) echo 17 ;;
+    check/report.*) echo 17 ;;
     check/guarded.*) echo 18 ;;
     check/faults.* | check/segv.*) echo 19 ;;
-    check/heap.* | check/place.* | check/check.*) echo 20 ;;
+    check/heap.* | check/home.* | check/check.*) echo 20 ;;
     api/stats.*) echo 21 ;;
     api/stats_exit.*) echo 22 ;;
     api/*) echo 23 ;;

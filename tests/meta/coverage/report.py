@@ -2,6 +2,7 @@
 """Prints what gcovr has counted, and what of it is zero; see run.sh.
 
 Usage: report.py [--branches] COVERAGE.json UNCOVERED.txt
+       report.py --check UNCOVERED.txt    only: is each line that is listed still in its function?
 
 UNCOVERED.txt: reasons, each a comment, and below it the regions that it is for, one a line:
     FILE FUNCTION LINES FIRST-LINE
@@ -9,8 +10,12 @@ FIRST-LINE is the region's first line as it stands in the source, LINES how many
 in some runs and not in others. Exit status 1: a region is not listed, or has grown.
 """
 import json
-import re
+import os
 import sys
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
+from nearest import function_names, nearest, read_lines
 
 
 class Region:
@@ -29,20 +34,8 @@ class Region:
         return f"{self.file} {self.function} {self.lines} {self.text}"
 
 
-def function_names(source):
-    """For each line the function that it is in: the last one whose head stands at the left margin."""
-    names, name = [], "-"
-    for line in source:
-        head = re.sub(r"__attribute__\(\(.*?\)\)", "", line)
-        match = re.match(r"[A-Za-z_)].*?\b(\w+)\(", head)
-        if match and not line.rstrip().endswith(";"):
-            name = match.group(1)
-        names.append(name)
-    return names
-
-
 def read_listed(path):
-    """The listed regions: key -> [lines, sometimes, reason] of each."""
+    """The listed regions: key -> [lines, sometimes, reason, line number in the list] of each."""
     listed, reason, in_reason = {}, "", False
     with open(path, encoding="utf-8") as file:
         for number, line in enumerate(file, 1):
@@ -58,8 +51,23 @@ def read_listed(path):
             if len(fields) != 4 or not fields[2].isdigit() or not reason:
                 sys.exit(f"{path}:{number}: not FILE FUNCTION LINES FIRST-LINE below a reason")
             name, function, lines, text = fields
-            listed.setdefault((name, function, text), []).append([int(lines), line.startswith("~"), reason])
+            listed.setdefault((name, function, text), []).append([int(lines), line.startswith("~"), reason, number])
     return listed
+
+
+def check(path):
+    """Complains of what is listed and not in the sources any more, and says what is nearest to it; how many are there."""
+    listed, gone = read_listed(path), 0
+    for (name, function, text), entries in listed.items():
+        source = read_lines(name)
+        there = [line.strip() == text and its_function == function
+                 for line, its_function in zip(source, function_names(source))]
+        for entry in entries[sum(there):]:
+            gone += 1
+            print(f"{path}:{entry[3]}: {name}, {function}: not there {len(entries)} times: {text}\n"
+                  f"    nearest: {nearest(name, function, text)}", file=sys.stderr)
+    print(f"{sum(len(entries) for entries in listed.values())} lines that no test reaches, {gone} of them gone")
+    sys.exit(gone > 0)
 
 
 def percent(part, whole):
@@ -74,6 +82,8 @@ def main():
     arguments = [word for word in sys.argv[1:] if word != "--branches"]
     if len(arguments) != 2:
         sys.exit(__doc__)
+    if arguments[0] == "--check":
+        check(arguments[1])
     with open(arguments[0], encoding="utf-8") as file:
         files = json.load(file)["files"]
     listed = read_listed(arguments[1])
@@ -123,9 +133,9 @@ def main():
         else:
             new.append(region)
     for key, entries in sorted(listed.items()):
-        for _, sometimes, _ in entries:
+        for _, sometimes, _, number in entries:
             if not sometimes:
-                print(f"{key[0]} {key[1]}: reached now, and still listed in {arguments[1]}: {key[2]}")
+                print(f"{arguments[1]}:{number}: {key[0]} {key[1]}: reached now, and still listed: {key[2]}")
     if new:
         print(f"\nNot reached, and not listed in {arguments[1]}: write a test, or add these lines with a reason")
         for region in new:

@@ -60,7 +60,7 @@ done
 names=()
 declare -A list_of what presets tests label model same edits
 read_list() {
-    local list=$1 number=0 name='' file='' function='' find='' key value
+    local list=$1 number=0 name='' file='' function='' find='' line='' key value
     while read -r key value; do
         number=$((number + 1))
         case $key in
@@ -79,10 +79,10 @@ read_list() {
         same) same[$name]=$value ;;
         file) file=$value function='' ;;
         in) function=$value ;;
-        find) find=$value ;;
+        find) find=$value line=$number ;;
         with)
             [ -n "$file" ] && [ -n "$find" ] || die "$list:$number: an edit without file or find"
-            edits[$name]+="$file"$'\t'"${function:--}"$'\t'"$find"$'\t'"$value"$'\n'
+            edits[$name]+="$line"$'\t'"$file"$'\t'"${function:--}"$'\t'"$find"$'\t'"$value"$'\n'
             find=''
             ;;
         *) die "$list:$number: $key: no such field" ;;
@@ -101,19 +101,30 @@ edit() {
 
 # The lines in which a mutation's edits find their text, as FILE:LINE; complains of those without exactly one.
 places() {
-    local name=$1 file function find with lines
-    while IFS=$'\t' read -r file function find with; do
+    local name=$1 number file function find with lines status=0
+    while IFS=$'\t' read -r number file function find with; do
         lines=$([ ! -f "$root/$file" ] || edit "$root" "$file" "$function" "$find" "$with" -v where=1)
-        if [ "$(grep -c . <<<"$lines")" -ne 1 ]; then
-            echo "$name: found $(grep -c . <<<"$lines") times, not once, in $file${function:+, $function}: $find" >&2
-            return 1
+        if [[ $lines =~ ^[0-9]+$ ]]; then
+            echo "$file:$lines"
+        else
+            moved "$folder/${list_of[$name]}:$number: $name" "$file" "${function#-}" "$find" "$lines" >&2
+            status=1
         fi
-        echo "$file:$lines"
     done < <(printf %s "${edits[$name]}")
+    return $status
+}
+
+# moved WHERE FILE FUNCTION FIND LINES: what an edit was to find, and where that is now
+moved() {
+    local there="nowhere; nearest: $(cd "$root" && tests/meta/nearest.py "${@:2:3}")"
+    [ -z "$5" ] || there="more than once, in the lines ${5//$'\n'/ }"
+    echo "${1#"$root"/}: in $2${3:+, $3}, there shall be once: $4"
+    echo "    it is $there"
 }
 
 check() {
-    local name status=0 listed sites
+    local -x LC_ALL=C # comm wants one order
+    local name status=0 listed sites missing
     for name in "${names[@]}"; do
         [ -n "${what[$name]:-}" ] && [ -n "${edits[$name]}" ] || die "$name: it does not say what, or how"
         [ -n "${tests[$name]}${model[$name]:-}${same[$name]:-}" ] || die "$name: no test, model or reason is named"
@@ -125,8 +136,11 @@ check() {
         done | sort -u)
         sites=$(cd "$root" && grep -rlE 'memory_order_|__ATOMIC_' src include | sort |
             xargs awk -f "$folder/sites.awk" | sort -u)
-        if ! diff <(echo "$sites") <(echo "$listed") >&2; then
-            echo "acquires and releases in the sources (<) and in tests/meta/mutation/orders (>) differ" >&2
+        missing=$(comm -3 --output-delimiter='|' <(echo "$sites") <(echo "$listed") | sed -E \
+            -e 's/^\|(.*)/\1: no such order is there, and tests\/meta\/mutation\/orders names it/; t' \
+            -e 's/$/: tests\/meta\/mutation\/orders does not weaken it/')
+        if [ -n "$missing" ]; then
+            echo "$missing" >&2
             status=1
         fi
     fi
@@ -282,7 +296,7 @@ prepare_suite() {
 
 mutate() {
     local name=$1 tree=$2 file function find with
-    while IFS=$'\t' read -r file function find with; do
+    while IFS=$'\t' read -r _ file function find with; do
         edit "$tree" "$file" "$function" "$find" "$with" >"$tree/$file.new"
         mv "$tree/$file.new" "$tree/$file"
     done < <(printf %s "${edits[$name]}")

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Coverage-guided fuzzing of the calls (api) and of the environment (config), with clang's libFuzzer under
-# ASan and UBSan. Starts from tests/random/fuzz/corpus, which it leaves as it is.
+# ASan and UBSan. Starts from tests/random/fuzz/corpus, which it leaves as it is: an input a line, in base64.
 # Usage: tests/random/fuzz/run.sh [--seconds N] [--jobs N] [api] [config]    default: both, 300 seconds each
-#        tests/random/fuzz/run.sh --build                                    only builds
+#        tests/random/fuzz/run.sh --build                                    only builds, and unpacks
 #        tests/random/fuzz/run.sh --print FILE       an input of api, such as a crash, as C that compiles alone; where it
 #        fails in the release build too, build/release/bin/property --input FILE makes it short first
 #        tests/random/fuzz/run.sh --merge [api] [config]    makes the corpus small again, with what was found added
@@ -50,12 +50,25 @@ if ! { cmake -S . -B $out -G Ninja -DCMAKE_C_COMPILER=clang -DCMAKE_CXX_COMPILER
     tail -n 30 $log
     die "the build failed; all of it is in $PWD/$log"
 fi
+kept=$out/kept # the corpus, unpacked: an input a file
+for target in "${targets[@]}"; do
+    packed=tests/random/fuzz/corpus/$target.base64
+    [ $packed -nt $kept/$target ] || continue
+    rm -rf $kept/$target
+    mkdir -p $kept/$target
+    number=0
+    while read -r line; do
+        number=$((number + 1))
+        base64 -d <<<"$line" >$kept/$target/$number
+    done <$packed
+    touch $kept/$target
+done
 flock -u 9
 [ $mode != build ] || exit 0
 
 # Small magazines and blocks: short programs go far. The library does nothing by the clock, so that an
 # input does the same each time.
-export MB_SANITIZER_POOLS=1 MB_MAGAZINE_SIZE=8 MB_BLOCK_SIZE=4K MB_DECAY_MS=-1
+export MB_MAGAZINE_SIZE=8 PROPERTY_BLOCK_BYTES=4096 MB_DECAY_MS=-1
 export ASAN_OPTIONS=allocator_may_return_null=1:detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1
 if [ $mode = print ]; then
     exec $out/bin/fuzz_api --print "$input"
@@ -69,22 +82,22 @@ found=()
 for target in "${targets[@]}"; do
     fuzz=("$out/bin/fuzz_$target" -max_len="$(length_of "$target")" -timeout=60
         -artifact_prefix="$out/findings/$target-" -print_final_stats=1)
-    kept=tests/random/fuzz/corpus/$target
     scratch=$out/corpus/$target
-    mkdir -p "$kept" "$scratch"
+    mkdir -p "$scratch"
     if [ $mode = merge ]; then
-        rm -rf "$out/merged"
-        mkdir "$out/merged"
-        "${fuzz[@]}" -merge=1 "$out/merged" "$kept" "$scratch" 2>&1 | quiet | tail -n 1
-        rm -rf "$kept"
-        mv "$out/merged" "$kept"
-        echo "$kept: $(find "$kept" -type f | wc -l) inputs, $(du -sb "$kept" | cut -f1) bytes"
+        rm -rf $out/merged
+        mkdir $out/merged
+        # As few inputs as reach all that these reach.
+        "${fuzz[@]}" -set_cover_merge=1 $out/merged $kept/$target "$scratch" 2>&1 | quiet | tail -n 1
+        packed=tests/random/fuzz/corpus/$target.base64
+        find $out/merged -type f -exec sh -c 'base64 -w 0 "$1" && echo' sh {} \; | LC_ALL=C sort >$packed
+        echo "$packed: $(wc -l <$packed) inputs"
         continue
     fi
     log=$out/$target.log
     running=()
     for ((job = 1; job <= jobs; job++)); do
-        "${fuzz[@]}" -max_total_time="$seconds" "$scratch" "$kept" >"$log.$job" 2>&1 &
+        "${fuzz[@]}" -max_total_time="$seconds" "$scratch" $kept/$target >"$log.$job" 2>&1 &
         running+=($!)
     done
     for ((job = 1; job <= jobs; job++)); do
