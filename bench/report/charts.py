@@ -189,7 +189,7 @@ def bars(path, heading, machine, names, groups=(), panels=None, high=None, low=0
                     f"set ytics {'autofreq' if log or not cut else f'0, 1, {cut}'} font ',10'")
         if line is not None:
             picture.add(f"set arrow from graph 0, first {line} to graph 1, first {line} "
-                        f"nohead back lc rgb '{GREY}'")
+                        "nohead back lc rgb '#9a9a9a'")
         rows = []
         for at, group in enumerate(panel):
             middle = left + (at + 0.5) * slot
@@ -229,7 +229,7 @@ def lines(path, heading, machine, names, panels, xlabel, settings="", labels=(),
         picture.say(xlabel, (left + right) / 2, bottom + 34, f"center font ',11' tc rgb '{GREY}'")
         picture.add(f"set xtics {f'({words})' if words else 'autofreq'} font ',11'\n"
                     "set ytics autofreq font ',11'\n"
-                    f"set xrange [*:*]; set yrange [0:*]\n{settings}")
+                    f"set xrange [*:*] noextend; set yrange [0:*]\n{settings}")
         picture.plot([
             f"{picture.block(points)} using 1:2 with lines{'points' if marks else ''} "
             f"lc rgb '{style.colour}' lw {2.5 if style.name in OURS else 1.5}"
