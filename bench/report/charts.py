@@ -54,8 +54,8 @@ def _distance(one, other):
 
 
 def styles(names):
-    """A style for each allocator: peers that are not known here get the colours that are farthest
-    from all others', so that any number of them stays apart."""
+    """A style for each allocator. A peer that is not known here gets the colour that is farthest from
+    all others, so that any number of peers can be told apart."""
     candidates = ["#" + "".join(f"{round(255 * part):02x}"
                                 for part in colorsys.hls_to_rgb(hue / 24, light, saturation))
                   for hue, light, saturation in itertools.product(
@@ -88,7 +88,7 @@ class _Picture:
 
     def __init__(self, heading, machine, names, marks):
         self.script, self.blocks = [], []
-        self.height, self.bottom = None, 68
+        self.bottom = 68  # pixels that are taken
         self.say(heading, WIDTH / 2, 22, "center font ',16'")
         self.say(machine, WIDTH / 2, 44, f"center font ',11' tc rgb '{GREY}'")
         lines, at = [[]], 0
@@ -160,12 +160,13 @@ class _Picture:
             fail(f"gnuplot could not draw {path}.*: {' '.join(done.stderr.split())}", 1)
 
 
-def bars(path, heading, machine, names, groups=(), panels=None, high=None, low=0, log=False,
+def bars(path, heading, machine, names, groups=(), panels=(), high=None, low=0, log=False,
          cut=None, line=None, text="{:.2f}"):
     """Groups of bars, in as many and as even panels as they need, or in `panels`, a list of
     (title, groups), two beside each other. The axis goes from `low` to `high`, None: to the largest
-    value; what is above `cut` is cut off there, and has its value all the same. `line`: where the
-    axis of reference is."""
+    value; what is above `cut` is cut off there, and has its value all the same. A reference line is
+    drawn at `line`."""
+    panels = [panel for panel in panels if panel[1]]
     if not groups and not panels:
         return
     picture = _Picture(heading, machine, names, marks=False)
@@ -216,8 +217,8 @@ def bars(path, heading, machine, names, groups=(), panels=None, high=None, low=0
 
 def lines(path, heading, machine, names, panels, xlabel, settings="", labels=(), marks=True,
           height=300):
-    """Panels, two beside each other; `labels`: the x axis' words, each with its place; `settings`:
-    gnuplot's for all of them."""
+    """Panels, two beside each other. `labels`: the words below the x axis, each with its place;
+    `settings`: gnuplot's, for all panels."""
     if not panels:
         return
     picture = _Picture(heading, machine, names, marks)

@@ -29,7 +29,7 @@ STATES = {"start": "at the start", "peak": "at the peak", "freed": "after the fr
 
 
 def resident(state):
-    """Its three metrics. A comma before the unit stands in the titles as it always did."""
+    """The three metrics of a state."""
     return [Metric(f"{state}{kind}_bytes", "bytes", f"{title} {STATES[state]} in MiB", MIB)
             for kind, title in (("", "Resident"), ("_anonymous", "Anonymous"),
                                 ("_lazyfree", "Lazily free"))]
