@@ -54,8 +54,8 @@ def _distance(one, other):
 
 
 def styles(names):
-    """A style for each allocator. A peer that is not known here gets the colour that is farthest from
-    all others, so that any number of peers can be told apart."""
+    """A style for each allocator. A peer that is not known here gets the colour that is farthest
+    from all others, so that any number of peers can be told apart."""
     candidates = ["#" + "".join(f"{round(255 * part):02x}"
                                 for part in colorsys.hls_to_rgb(hue / 24, light, saturation))
                   for hue, light, saturation in itertools.product(

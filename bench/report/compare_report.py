@@ -55,8 +55,7 @@ TARGETS = (
       for metric in ("p99.9_ns", "p99.99_ns") for workload in ("latency-xfer", "latency-random")),
     Target(None, PEAK, None, 1.10, 1.10, "best of three"))
 THREE = ("mimalloc", "jemalloc", "tcmalloc")
-# Which ratios are shown of each row, in this order: metric, against which peer, and whether also where
-# nothing is asked.
+# The ratios shown of each row, in this order: metric, against what, also where nothing is asked.
 SECTIONS = ((WALL, "best peer", True), (WALL, "glibc", False), ("p99.9_ns", "best peer", True),
             ("p99.99_ns", "best peer", True), (PEAK, "best of three", True))
 
