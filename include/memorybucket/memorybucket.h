@@ -287,11 +287,10 @@ MB_API size_t mb_alloc_batch(size_t size, size_t count, void **out);
 MB_API void mb_free_batch(size_t count, void *const *pointers);
 
 /*
- * Gives everything that the calling thread has cached back to the centre, where other threads find
- * it.
+ * Gives everything that the calling thread has cached back to the centre.
  *
- * The thread may go on allocating at any time. While another thread forks, what makes up no whole
- * magazine stays.
+ * Other threads find it there. The thread may go on allocating at any time. While another thread
+ * forks, what makes up no whole magazine stays.
  *
  * Errors: none.
  * Cost: about 0.06 us when nothing is cached. Beyond that one compare-and-swap for each full
