@@ -158,8 +158,9 @@ def draw(table, lines, directory, machine):
     names = [one for one in reversed(sheet.FORMS) if one in table.allocators]
     names += [one for one in table.allocators if one not in sheet.FORMS]
     style = charts.styles(names)
+    subtitle = machine
     if any(verdict == "missed" for line in lines for _, verdict in line.asked()):
-        machine += "; missed is what was asked of the better of dropin and called / of inlined"
+        subtitle += "; missed is what was asked of the better of dropin and called / of inlined"
 
     for name, metric, is_speed, cut, heading in (
             ("time", WALL, True, 2,
@@ -175,7 +176,7 @@ def draw(table, lines, directory, machine):
                           for value in values]
                 groups.append(charts.Item(f"{row[0]}\n{row[1]} thread{'s' * (row[1] > 1)}", values,
                                            missed(lines, row, metric)))
-        charts.bars(f"{directory}/compare-{name}", heading, machine, style, groups,
+        charts.bars(f"{directory}/compare-{name}", heading, subtitle, style, groups,
                     high=1.28 * cut, cut=cut, line=1)
 
     percentiles = [(at, name.removesuffix("_ns")) for at, name in enumerate(PERCENTILES)]
@@ -186,7 +187,7 @@ def draw(table, lines, directory, machine):
                   if (text := missed(lines, row, f"{name}_ns"))))
               for row in table.rows if table.has(row, "p50_ns")]
     charts.lines(f"{directory}/compare-latency",
-                 "Latency of one operation by percentile: lower is better", machine, style, panels,
+                 "Latency of one operation by percentile: lower is better", subtitle, style, panels,
                  "percentile", "set logscale y; set yrange [*:*]; set format y '%.0s %cs'\n"
                  "set xrange [-0.2:5.2]", percentiles)
 
