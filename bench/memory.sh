@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # MemoryBucket's memory beside the other allocators': what goes back after a peak, by a call and by
-# itself; what a burst of changing sizes holds; whether it grows while objects change threads; what sleeping threads keep; what exits cost.
+# itself; what a burst of changing sizes holds; whether memory grows while objects change threads; what
+# sleeping threads keep; what exits cost.
 # Installs what is missing, builds the release, measures, and leaves everything in build/bench/.
 # Usage: bench/memory.sh [OPTION...]
 #   --quick             an eighth of the peak, 200 threads, fewer seconds: three minutes, not 25
@@ -19,8 +20,8 @@ while [ $# -gt 0 ]; do
     shift $taken
 done
 
-# MiB of a peak, and of 8-byte objects freed in random order, a cache miss each; threads that sleep
-# or exit; milliseconds. memory_kib: what glibc's headers and the benchmark's record make of it.
+# MiB of a peak; MiB of 8-byte objects freed in random order, a cache miss each; threads that sleep or
+# exit; milliseconds. memory_kib: what a peak takes with glibc's headers and the benchmark's record.
 peak=1024 peak_slow=256 decay_peak=256 threads=1000 decay_ms=5000 transfer_ms=60000 memory_kib=$((7 << 20))
 if [ -n "$quick" ]; then
     peak=128 peak_slow=16 threads=200 decay_ms=3200 transfer_ms=5000 memory_kib=$((1 << 20))

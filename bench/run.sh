@@ -18,17 +18,17 @@ done
 
 tests/packages.sh build bench
 prepare_output
-rows=$out/headline.jsonl raw=$out/redis.tsv
-rm -f "$rows.part" "$raw.part"
-clean_up_at_exit "$rows.part" "$raw.part" "$out/results.json.new"
+headline=$out/headline.tsv redis=$out/redis.tsv
+rm -f "$headline.part" "$redis.part"
+clean_up_at_exit "$headline.part" "$redis.part" "$out/results.json.new"
 build_release
 show_machine
 
-run "$build/bin/headline" "${headline_options[@]}" --results "$rows.part"
-run bench/headline/redis.sh "$build/bin/mbrun" "$redis_rounds" "$redis_requests" "$raw.part"
+run "$build/bin/headline" "${headline_options[@]}" --results "$headline.part"
+run bench/headline/redis.sh "$build/bin/mbrun" "$redis_rounds" "$redis_requests" "$redis.part"
 rm -f "$out"/results.json "$out"/headline.png "$out"/headline.svg
-mv "$rows.part" "$rows"
-mv "$raw.part" "$raw"
-bench/report/run_report.py "$rows" "$raw" --results "$out/results.json" --charts "$out"
+mv "$headline.part" "$headline"
+mv "$redis.part" "$redis"
+bench/report/run_report.py "$headline" "$redis" --results "$out/results.json" --charts "$out"
 echo
 echo "Figures: $PWD/$out/results.json   Picture: $PWD/$out/headline.png and .svg"

@@ -1,21 +1,21 @@
 /*
  * central_list: the central free list on its own, lock-free and behind two kinds of lock.
  *
- * Question: what does an object cost when threads do nothing but exchange batches through one
- *           centre, and how much of that is the exchange?
+ * Question: what does an object cost when threads do nothing but transfer batches through one
+ *           centre, and how much of that is the transfer?
  * Matrix:   1, 2, 4, 8 and 16 threads, on the processors in turn; batches of 2, 4, 16, 64 and 256
  *           rounds (on core/batch_stack.h 2 is the least: the first slot's word names the second);
  *           tagged: core/batch_stack.h; mutex: a list under a pthread mutex; spinlock: one under a
- *           test-and-test-and-set lock with pause; private: no exchange at all, what is left.
- * Output:   a table on stdout; with --results FILE one JSON object a line.
+ *           test-and-test-and-set lock with pause; private: no transfer at all, what is left.
+ * Output:   a table on stdout; with --results FILE raw values.
  *
  * Each thread pops a batch, takes every slot out of a magazine and puts it into another, as so
- * many allocations and frees would, and pushes it back: two exchanges for each `rounds` objects.
+ * many allocations and frees would, and pushes it back: two transfers for each `rounds` objects.
  * The lists hold the same batches in the same packed form. Each batch carries its owner's mark,
  * which is checked on both ways; at the end every slot must be back in its batch.
  *
  * ns per object: CPU time of all threads, and wall time, each by the objects of all threads.
- * retries: exchanges of the head that failed (tagged), attempts that found the lock taken (the
+ * retries: CAS of the head that failed (tagged), attempts that found the lock taken (the
  * mutex: at most one, then the thread sleeps), divided by the pops and pushes.
  */
 #include "lists.h"
@@ -38,7 +38,7 @@ enum { THREAD_COUNTS = sizeof thread_counts / sizeof thread_counts[0],
 
 enum measure { CPU_NS, WALL_NS, RETRIES, MEASURES };
 static const char *const measure_names[MEASURES] = { "cpu_ns_per_object", "wall_ns_per_object",
-                                                     "retries_per_exchange" };
+                                                     "retries_per_transfer" };
 static const char *const measure_units[MEASURES] = { "ns", "ns", "1" };
 static double cells[THREAD_COUNTS][SIZES][LISTS][MEASURES][RUNS_MAX];
 
@@ -69,7 +69,7 @@ MBI_HOT_INLINE void change_owner(uint64_t chain, const struct job *job, uint64_t
     atomic_store_explicit(mark, to, memory_order_relaxed);
 }
 
-/* Compiled once for each list, with its exchange in place. */
+/* Compiled once for each list, with its transfer inlined. */
 MBI_HOT_INLINE void take_turns(struct job *job, enum list list)
 {
     const uint32_t rounds = job->rounds;
@@ -196,7 +196,7 @@ static void print_table(void)
     printf("\nOne central free list, median of %u runs of %u ms in turn, %u processors, objects of "
            "%d bytes\n", runs, run_ms, processor_count, SLOT_BYTES);
     printf("%-15s  %-35s  %-35s  %s\n", "", "CPU ns per object", "wall ns per object",
-           "retries per exchange");
+           "retries per transfer");
     printf("threads rounds ");
     for (int m = 0; m < MEASURES; m++) {
         printf(" ");
@@ -228,9 +228,9 @@ static void write_results(FILE *stream)
             snprintf(workload, sizeof workload, "rounds-%u", batch_rounds[s]);
             for (int list = 0; list < LISTS; list++) {
                 for (int m = 0; m < MEASURES; m++) {
-                    report_write_row(stream, "central_list", workload, list_names[list],
-                                     thread_counts[t], measure_names[m], measure_units[m], runs,
-                                     cells[t][s][list][m]);
+                    report_write_values(stream, list_names[list], workload, thread_counts[t],
+                                        measure_names[m], measure_units[m], cells[t][s][list][m],
+                                        runs);
                 }
             }
         }
@@ -251,7 +251,7 @@ int main(int argc, char **argv)
             fprintf(help ? stdout : stderr,
                     "Usage: central_list [--quick] [--results FILE]\n"
                     "  --quick           3 runs of 10 ms of each cell, and not 5 of 60\n"
-                    "  --results FILE    append one JSON object a line\n");
+                    "  --results FILE    append one value a line (report/sheet.py)\n");
             return help ? EXIT_SUCCESS : 2;
         }
     }

@@ -113,7 +113,7 @@ static void *run_producer(void *unused)
         produce_bulk(bulk);
         queue_put(&full_bulks, bulk);
     }
-    queue_close(&empty_bulks); /* wakes those who wait for work that is not going to come */
+    queue_close(&empty_bulks); /* wakes the threads that wait for bulks: there will be none */
     return unused;
 }
 

@@ -1,11 +1,11 @@
 /*
  * lists: the same batches in three central free lists, lock-free and behind two locks.
  *
- * Each batch carries its owner's mark; 0 is nobody. Callers: contention, the one file that
- * includes this: the lists are static, so that each loop has its exchange in place.
+ * Each batch carries its owner's mark; 0 is no thread. Callers: central_list, the one file
+ * that includes this: the lists are static, so that each loop has its transfer inlined.
  */
-#ifndef MEMORYBUCKET_BENCH_CONTENTION_LISTS_H
-#define MEMORYBUCKET_BENCH_CONTENTION_LISTS_H
+#ifndef MEMORYBUCKET_BENCH_LISTS_H
+#define MEMORYBUCKET_BENCH_LISTS_H
 
 #include "core/batch_stack.h"
 #include "report.h"

@@ -5,7 +5,7 @@
  * Matrix:   objects of 64 and 1024 bytes; 1, 5 and 10 threads; each thread 100 rounds of 10,000
  *           pairs, freeing each object at once, or allocating a whole round before freeing it in
  *           the same order.
- * Output:   the familiar lines and a table on stdout; with --results FILE one JSON object a line.
+ * Output:   the familiar lines and a table on stdout; with --results FILE raw values.
  *
  * Every object is written when allocated and read before it is freed, and the sums are checked.
  * The two allocators take turns within each repetition. "Total time" is the sum over threads of
@@ -50,7 +50,8 @@ struct workload {
 
 static struct workload workloads[] = {
     { "small-once", "Small Objects", "freed at once", SMALL_BYTES, true, 1, ROUNDS, 11 },
-    { "small-rounds", "Small Objects", "freed after each round", SMALL_BYTES, false, 1, ROUNDS, 11 },
+    { "small-rounds", "Small Objects", "freed after each round", SMALL_BYTES, false, 1, ROUNDS,
+      11 },
     { "large-once", "Large Objects", "freed at once", LARGE_BYTES, true, 1, ROUNDS, 11 },
     { "large-rounds", "Large Objects", "freed after each round", LARGE_BYTES, false, 4, ROUNDS / 4,
       9 },
@@ -244,12 +245,10 @@ static void write_results(FILE *stream)
         for (size_t t = 0; t < THREAD_COUNTS; t++) {
             for (int a = 0; a < ALLOCATORS; a++) {
                 const struct cell *cell = &cells[w][t][a];
-                report_write_row(stream, "headline", workloads[w].name, allocator_names[a],
-                                 thread_counts[t], "cpu_ns_per_pair", "ns", runs,
-                                 cell->cpu_ns_per_pair);
-                report_write_row(stream, "headline", workloads[w].name, allocator_names[a],
-                                 thread_counts[t], "wall_ns_per_pair", "ns", runs,
-                                 cell->wall_ns_per_pair);
+                report_write_values(stream, allocator_names[a], workloads[w].name, thread_counts[t],
+                                    "cpu_ns_per_pair", "ns", cell->cpu_ns_per_pair, runs);
+                report_write_values(stream, allocator_names[a], workloads[w].name, thread_counts[t],
+                                    "wall_ns_per_pair", "ns", cell->wall_ns_per_pair, runs);
             }
         }
     }
@@ -261,14 +260,15 @@ static void usage(FILE *stream)
             "Usage: headline [--quick] [--repeat N] [--results FILE]\n"
             "  --quick           5 runs of each cell, those of large-rounds of 25 rounds\n"
             "  --repeat N        N runs of each cell, 1 to %d (default 11, of large-rounds 9)\n"
-            "  --results FILE    append one JSON object a line\n",
+            "  --results FILE    append one value a line (report/sheet.py)\n",
             REPETITIONS_MAX);
 }
 
-static void set_runs(unsigned runs)
+static void set_runs(unsigned runs, bool in_one_part)
 {
     for (size_t w = 0; w < WORKLOADS; w++) {
         workloads[w].runs = runs;
+        workloads[w].parts = in_one_part ? 1 : workloads[w].parts;
     }
 }
 
@@ -281,12 +281,9 @@ int main(int argc, char **argv)
             return EXIT_SUCCESS;
         }
         if (strcmp(argv[i], "--quick") == 0) {
-            set_runs(5);
-            for (size_t w = 0; w < WORKLOADS; w++) {
-                workloads[w].parts = 1;
-            }
+            set_runs(5, true);
         } else if (i + 1 < argc && strcmp(argv[i], "--repeat") == 0) {
-            set_runs(report_parse_count(argv[++i], "--repeat", 1, REPETITIONS_MAX));
+            set_runs(report_parse_count(argv[++i], "--repeat", 1, REPETITIONS_MAX), false);
         } else if (i + 1 < argc && strcmp(argv[i], "--results") == 0) {
             results = argv[++i];
         } else {

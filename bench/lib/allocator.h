@@ -59,7 +59,7 @@ static inline __attribute__((always_inline)) void bench_free_sized(void *pointer
 #error "define BENCH_MALLOC, BENCH_CALLED or BENCH_INLINED"
 #endif
 
-/* A program that was compiled without one of these checks nothing. */
+/* Whether the program calls MemoryBucket by its own names. */
 #ifdef BENCH_MALLOC
 enum { BENCH_NATIVE = 0 };
 #else

@@ -14,8 +14,8 @@ bad_value() {
 }
 bad_option() { bad_value "$1: no such option, or no value for it; there are $2"; }
 
-# What will be written shall have room, and no other run shall write it: better to say so now than
-# after minutes of measuring.
+# Ends when the results will have no room, or when another run writes them: better now than after
+# minutes of measuring.
 prepare_output() {
     mkdir -p "$out" || die "$PWD/$out cannot be made"
     if ! { head -c 1000000 /dev/zero >"$out/.room"; } 2>/dev/null || ! : >>"$out/.lock"; then
@@ -43,7 +43,7 @@ clean_up_at_exit() {
     trap 'exit 143' TERM
 }
 
-# In the background and waited for, so that a signal to the script alone is acted upon at once.
+# In the background and waited for, so that the script acts at once on a signal sent to it alone.
 run() {
     "$@" 9>&- &
     wait $!
@@ -124,7 +124,7 @@ library() {
     echo "$path"
 }
 
-# For each allocator: which way of the workload's programs, what to preload, who must serve.
+# For each allocator: which way of the workload's programs, what to preload, which library must serve.
 declare -A way preload expect
 names=()
 add_allocator() { # add_allocator NAME WAY PRELOAD EXPECT
@@ -145,7 +145,7 @@ add_known_allocators() { # add_known_allocators LIST
     done
 }
 
-# Each allocator as it comes: no settings of the user's shell.
+# Settings of the user's shell do not reach the allocators.
 unset_allocator_settings() {
     local variable
     for variable in $(compgen -e); do

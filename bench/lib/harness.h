@@ -31,10 +31,10 @@ struct harness {
 extern struct harness harness;
 
 /*
- * Reads the options, and checks who serves: `library` is a part of the path of the library that
- * malloc is in, or that mb_alloc is in for the native programs. `native` and `object`, one small
- * object from the allocator under test, come from the caller, which was compiled for it.
- * Exits with a message when anything is wrong. Call it through BENCH_START.
+ * Reads the options, and checks which allocator serves: --expect names a part of the path of the
+ * library that malloc, in native programs mb_alloc, lies in. `native` and `object`, a small object
+ * from the allocator under test, come from the caller, which was compiled for it. Exits with a
+ * message when anything is wrong. Call it through BENCH_START.
  */
 void harness_start(int argc, char **argv, int argument_count, bool native, void *object);
 
@@ -58,7 +58,7 @@ const char *harness_library_of(void *function);
 /* Runs `work(argument i)` in harness.threads threads at once, pinned if asked; waits for all. */
 void harness_run_threads(void *(*work)(void *), void *arguments, size_t argument_bytes);
 
-/* Its halves, for a main thread that has something to do in between. */
+/* Its two halves, for a main thread that does something in between. */
 void harness_start_threads(void *(*work)(void *), void *arguments, size_t argument_bytes);
 void harness_join_threads(void);
 

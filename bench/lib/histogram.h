@@ -52,7 +52,7 @@ static inline void histogram_merge(struct histogram *into, const struct histogra
     into->max = from->max > into->max ? from->max : into->max;
 }
 
-/* The value that `share` (0 to 1) of all are not above. */
+/* The smallest bucket top that `share` (0 to 1) of all values are at or below. */
 static inline uint64_t histogram_quantile(const struct histogram *histogram, double share)
 {
     double wanted = share * (double)histogram->total - 0.001; /* counts are whole, shares are not */

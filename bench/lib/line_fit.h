@@ -1,10 +1,10 @@
 /*
  * line_fit: a line through samples over time by least squares, and how well its slope is known.
  *
- * Samples of resident memory that are close in time are nearly the same value: one by one they
- * would pass for many independent ones, and the standard error come out several times too small. So
- * the time is cut into stretches of equal length, longer than memory mostly takes to come and go,
- * and the line goes through their means: the error is what these scatter by.
+ * Samples of resident memory that are close in time are nearly equal. Taken one by one they would
+ * count as independent, and the standard error would be several times too small. So the time is cut
+ * into stretches of equal length, longer than memory mostly takes to come and go. The line goes
+ * through their means, and the error is how these scatter.
  */
 #ifndef MEMORYBUCKET_BENCH_LINE_FIT_H
 #define MEMORYBUCKET_BENCH_LINE_FIT_H

@@ -1,6 +1,6 @@
 /*
- * live_set: a thread's live objects, of which random ones are replaced. What random, server,
- * oversubscribed and latency do between them.
+ * live_set: a thread's live objects, of which random ones are replaced. Shared by random, server,
+ * oversubscribed and latency.
  *
  *   made - unmade = sum of what the live objects hold
  */

@@ -29,17 +29,14 @@ struct summary report_summary(const double values[], unsigned count)
     return summary;
 }
 
-void report_write_row(FILE *stream, const char *bench, const char *workload, const char *allocator,
-                      unsigned threads, const char *metric, const char *unit, unsigned runs,
-                      const double values[])
+void report_write_values(FILE *stream, const char *allocator, const char *workload,
+                         unsigned threads, const char *metric, const char *unit,
+                         const double values[], unsigned count)
 {
-    const struct summary summary = report_summary(values, runs);
-    fprintf(stream,
-            "{\"bench\": \"%s\", \"workload\": \"%s\", \"allocator\": \"%s\", \"threads\": %u, "
-            "\"metric\": \"%s\", \"unit\": \"%s\", \"runs\": %u, "
-            "\"min\": %.4g, \"median\": %.4g, \"max\": %.4g}\n",
-            bench, workload, allocator, threads, metric, unit, runs, summary.min, summary.median,
-            summary.max);
+    for (unsigned i = 0; i < count; i++) {
+        fprintf(stream, "%s\t%s\t%u\t%s\t%s\t%.9g\n", allocator, workload, threads, metric, unit,
+                values[i]);
+    }
 }
 
 FILE *report_open(const char *path, const char *mode)

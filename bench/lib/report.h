@@ -1,9 +1,4 @@
-/*
- * report: what the benchmarks share: summaries, result rows, progress, complaints.
- *
- * A result row is one JSON object on a line of its own:
- *   {"bench", "workload", "allocator", "threads", "metric", "unit", "runs", "min", "median", "max"}
- */
+/* report: what the benchmarks share: summaries, raw values, the clock, progress, complaints. */
 #ifndef MEMORYBUCKET_BENCH_REPORT_H
 #define MEMORYBUCKET_BENCH_REPORT_H
 
@@ -20,9 +15,10 @@ struct summary {
 /* Of `count` values, at least one. */
 struct summary report_summary(const double values[], unsigned count);
 
-void report_write_row(FILE *stream, const char *bench, const char *workload, const char *allocator,
-                      unsigned threads, const char *metric, const char *unit, unsigned runs,
-                      const double values[]);
+/* A line for each value, as report/sheet.py reads them. */
+void report_write_values(FILE *stream, const char *allocator, const char *workload,
+                         unsigned threads, const char *metric, const char *unit,
+                         const double values[], unsigned count);
 
 /* fopen, and fclose after a look whether all of it arrived; otherwise report_die. */
 FILE *report_open(const char *path, const char *mode);

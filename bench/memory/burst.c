@@ -1,6 +1,6 @@
 /*
- * memory_burst: how much stays in memory while a program's sizes change faster than an allocator's
- * clock?
+ * memory_burst: how much stays in memory while a program's sizes change faster than an allocator
+ * returns memory by the clock?
  * Matrix: ORDER of the frees, "fifo" as allocated or "random"; PHASES; OBJECTS of all threads
  * together. Each phase allocates its objects, in a range of 16 sizes that lies 20 bytes above that
  * of the phase before (20 to 35 bytes in the first), writes them in full, and frees all but every

@@ -5,7 +5,7 @@
  * "bursts", 1,000 objects allocated and then freed 100 times a second. Resident memory is taken
  * every 50 ms for MILLISECONDS and written to the file SERIES ("-": none).
  *
- * below_tenth_s is as long as was watched (watched_s) when the tenth was not reached.
+ * below_tenth_s is watched_s, all the time watched, when the tenth was not reached.
  */
 #include "give_back.h"
 #include "objects.h"
@@ -20,7 +20,7 @@ enum { JUDGED_MS = 3000 };
 static struct live_set traffic = { .size_max = LIVE_SIZE_SMALL_MAX };
 static void *burst[BURST_OBJECTS];
 
-static void exchange(unsigned count)
+static void make_and_free(unsigned count)
 {
     for (unsigned i = 0; i < count; i++) {
         burst[i] = live_set_make(&traffic);
@@ -30,7 +30,7 @@ static void exchange(unsigned count)
     }
 }
 
-/* Ticks are milliseconds by a fixed clock: a late one is made up for. */
+/* Ticks are milliseconds by a fixed clock: the program makes up for a late one. */
 static void sleep_until(struct timespec begin, unsigned tick)
 {
     begin.tv_sec += tick / 1000;
@@ -72,9 +72,9 @@ int main(int argc, char **argv)
     for (unsigned tick = 1; tick <= watched_ms; tick++) {
         sleep_until(begin, tick);
         if (!bursts) {
-            exchange(1);
+            make_and_free(1);
         } else if (tick % TICKS_PER_BURST == 0) {
-            exchange(BURST_OBJECTS);
+            make_and_free(BURST_OBJECTS);
         }
         if (tick % TICKS_PER_SAMPLE != 0) {
             continue;

@@ -4,10 +4,10 @@
  * thread's exit costs by itself) wait at a barrier and return.
  *
  * Time counts from the end of the thread's function to the thread being gone, as the kernel records
- * it (thread_exits.h). Where that is not allowed there is no such row. In any case: CPU time of all
- * from the barrier on, by the number of threads, which has the kernel's part and the barrier's; and
- * wall time until all are joined. The file SERIES gets the times in order, the share of threads
- * that were gone by then first ("-": none).
+ * it (thread_exits.h). Where that is not allowed there is no such row. Two rows are always there:
+ * CPU time from the barrier on, divided by the threads, which includes the kernel's part and the
+ * barrier's; and wall time until all are joined. The file SERIES gets a line for each exit, in
+ * order: the share of threads that were gone by then, and the time ("-": no file).
  */
 #include "harness.h"
 #include "report.h"

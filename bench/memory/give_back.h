@@ -15,7 +15,7 @@
 
 #include <stdbool.h>
 
-/* Finds out who serves; first of all, as it allocates. */
+/* Finds the allocator that serves. Call it before anything is measured: it allocates. */
 void give_back_start(void);
 
 /* false: the allocator has no such call, and nothing happened. */

@@ -1,6 +1,6 @@
 /*
- * objects: those of memory_peak, memory_decay and memory_burst: all written, recorded outside of the
- * allocator, freed in the order of their allocation or in a random one.
+ * objects: those of memory_peak, memory_decay and memory_burst: all written, recorded outside
+ * the allocator, freed in the order of their allocation or in a random one.
  *
  *   made - unmade = sum of the first words of the live objects
  */
@@ -48,8 +48,8 @@ static inline void memory_objects_make(struct memory_objects *objects, size_t si
 }
 
 /*
- * One of the 2^bits positions for each of them: each step can be undone, so none comes twice. No
- * array is shuffled for it, which would take longer than the frees.
+ * Maps each of the 2^bits positions to another one. Each step can be undone, so no position comes
+ * twice. Shuffling an array would take longer than the frees.
  */
 static inline uint64_t memory_objects_position(const struct memory_objects *objects, uint64_t i)
 {

@@ -1,5 +1,5 @@
 /*
- * memory_sleepers: what do threads hold on to that have freed everything and sleep?
+ * memory_sleepers: how much memory do threads keep that have freed everything and sleep?
  * Matrix: THREADS that each allocate 256 KiB of objects of 8 to 512 bytes, free them all, call what
  * the allocator has for a thread that becomes idle (CALL "idle") or nothing ("none"), and sleep.
  * Resident memory per thread once all sleep, and after the main thread's purge call.

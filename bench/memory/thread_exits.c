@@ -12,7 +12,7 @@
 
 enum { PROCESSORS_MAX = 1024, RECORDS_BYTES = 256 << 10 };
 
-/* One for each processor: the kernel shares none between them for threads yet to come. */
+/* One for each processor: for threads yet to come the kernel shares none between processors. */
 static struct perf_event_mmap_page *buffers[PROCESSORS_MAX];
 static unsigned buffer_count;
 
@@ -48,7 +48,7 @@ bool thread_exits_watch(void)
         if (buffer == MAP_FAILED) {
             return false;
         }
-        buffers[buffer_count++] = buffer; /* the file stays open: the watching hangs on it */
+        buffers[buffer_count++] = buffer; /* open: closing it would end the watching */
     }
     return true;
 }

@@ -35,7 +35,7 @@ static void produce(struct end *end)
 {
     uint64_t from[BENCH_THREADS_MAX] = { 0 }; /* by ring */
     struct live_set set = { .size_max = LIVE_SIZE_SMALL_MAX, .random = bench_seed(end->thread) };
-    /* relaxed: nothing but the time of stopping hangs on it; the rings order the objects. */
+    /* relaxed: it only says when to stop; the rings order the objects. */
     while (!atomic_load_explicit(&stopped, memory_order_relaxed)) {
         for (unsigned i = producers + end->thread; i < harness.threads; i += producers) {
             void **slots = ring_write_begin(&rings[i], from[i]);

@@ -1,4 +1,4 @@
-# shellcheck shell=bash disable=SC2034 # variables are for those who source this
+# shellcheck shell=bash disable=SC2034 # variables are for the scripts that source this
 # perf.sh: what the scripts of this folder share: complaints, checks of perf and of the machine,
 # allocators by name, running a program under perf. Sourced by them, not run.
 #

@@ -54,8 +54,8 @@ def _distance(one, other):
 
 
 def styles(names):
-    """A style for each allocator: peers that are not known here get the colours that are farthest
-    from all others', so that any number of them stays apart."""
+    """A style for each allocator. A peer that is not known here gets the colour that is farthest
+    from all others, so that any number of peers can be told apart."""
     candidates = ["#" + "".join(f"{round(255 * part):02x}"
                                 for part in colorsys.hls_to_rgb(hue / 24, light, saturation))
                   for hue, light, saturation in itertools.product(
@@ -88,7 +88,7 @@ class _Picture:
 
     def __init__(self, heading, machine, names, marks):
         self.script, self.blocks = [], []
-        self.height, self.bottom = None, 68
+        self.bottom = 68  # pixels that are taken
         self.say(heading, WIDTH / 2, 22, "center font ',16'")
         self.say(machine, WIDTH / 2, 44, f"center font ',11' tc rgb '{GREY}'")
         lines, at = [[]], 0
@@ -123,17 +123,16 @@ class _Picture:
         return name
 
     def frames(self, titles, columns, left, above, height, below):
-        """A frame for each panel, some beside each other: its left, top, right and bottom. A title is
-        a text and its colour."""
+        """A frame for each panel, some side by side: its left, top, right and bottom. A title is a
+        text and its colour."""
         width, top = WIDTH / columns, self.bottom
         for number, (title, colour) in enumerate(titles):
             top = top if number % columns else self.bottom
             at = width * (number % columns)
             frame = (at + left, top + above, at + width - RIGHT, top + above + height)
-            for name, pixels in (("l", frame[0]), ("r", frame[2])):
-                self.add(f"set {name}margin at screen {pixels / WIDTH:.5f}")
-            for name, pixels in (("t", frame[1]), ("b", frame[3])):
-                self.add(f"set {name}margin at screen {_from_top(pixels)}")
+            for side, place in (("l", frame[0] / WIDTH), ("r", frame[2] / WIDTH),
+                                ("t", _from_top(frame[1])), ("b", _from_top(frame[3]))):
+                self.add(f"set {side}margin at screen {place}")
             self.say(title, (frame[0] + frame[2]) / 2, frame[1] - 13,
                      f"center font ',13' tc rgb '{colour}'")
             self.bottom = frame[3] + below
@@ -150,23 +149,24 @@ class _Picture:
         for form, terminal in FORMATS.items():
             script += [f"set terminal {terminal.format(WIDTH, height)}",
                        f"set output {_text(f'{path}.{form}')}", "reset", "set multiplot",
-                       "set style fill solid 1 noborder; set tics nomirror; set border 3; unset key",
-                       "set grid ytics lt 1 lw 1 lc rgb '#e4e4e4'", *self.script,
+                       "set style fill solid 1 noborder; unset key; set border 3\n"
+                       "set tics nomirror; set grid ytics lt 1 lw 1 lc rgb '#e4e4e4'", *self.script,
                        "unset multiplot", "unset output"]
         # Where it cannot write a picture, it writes that to its standard output.
         done = subprocess.run(["gnuplot"], input="\n".join(script) + "\n", encoding="utf-8",
                               errors="replace", env=os.environ | {"LC_ALL": "C.UTF-8"},
                               stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False)
         if done.returncode != 0 or done.stderr:
-            fail(f"gnuplot could not draw {path}.png and .svg: {done.stderr.strip()}", 1)
+            fail(f"gnuplot could not draw {path}.*: {' '.join(done.stderr.split())}", 1)
 
 
-def bars(path, heading, machine, names, groups=(), panels=None, high=None, low=0, log=False,
+def bars(path, heading, machine, names, groups=(), panels=(), high=None, low=0, log=False,
          cut=None, line=None, text="{:.2f}"):
     """Groups of bars, in as many and as even panels as they need, or in `panels`, a list of
     (title, groups), two beside each other. The axis goes from `low` to `high`, None: to the largest
-    value; what is above `cut` is cut off there, and has its value all the same. `line`: where the
-    axis of reference is."""
+    value; what is above `cut` is cut off there, and has its value all the same. A reference line is
+    drawn at `line`."""
+    panels = [panel for panel in panels if panel[1]]
     if not groups and not panels:
         return
     picture = _Picture(heading, machine, names, marks=False)
@@ -181,15 +181,16 @@ def bars(path, heading, machine, names, groups=(), panels=None, high=None, low=0
     bar = min(1 / (len(names) + 1), 60 / slot)
     above = 8 + 22 * any(title for title, _ in panels)
     below = 38 + 16 * any(group.missed for _, groups in panels for group in groups)
-    frames = picture.frames([(title, "black") for title, _ in panels], columns, LEFT, above, 150, below)
+    titles = [(title, "black") for title, _ in panels]
+    frames = picture.frames(titles, columns, LEFT, above, 150, below)
     for (left, _, _, bottom), (_, panel) in zip(frames, panels):
         values = [value for group in panel for value in group.values if not math.isnan(value)]
-        picture.add(f"set xrange [-0.5:{size - 0.5}]; unset xtics; {'set logscale y' if log else ''}\n"
+        picture.add(f"set xrange [-0.5:{size - 0.5}]; unset xtics\n" + "set logscale y\n" * log +
                     f"set yrange [{low}:{high or 1.3 * max(values, default=1):.6g}]\n"
                     f"set ytics {'autofreq' if log or not cut else f'0, 1, {cut}'} font ',10'")
         if line is not None:
-            picture.add(f"set arrow from graph 0, first {line} to graph 1, first {line} nohead back "
-                        f"lc rgb '{GREY}'")
+            picture.add(f"set arrow from graph 0, first {line} to graph 1, first {line} "
+                        "nohead back lc rgb '#9a9a9a'")
         rows = []
         for at, group in enumerate(panel):
             middle = left + (at + 0.5) * slot
@@ -216,8 +217,8 @@ def bars(path, heading, machine, names, groups=(), panels=None, high=None, low=0
 
 def lines(path, heading, machine, names, panels, xlabel, settings="", labels=(), marks=True,
           height=300):
-    """Panels, two beside each other; `labels`: the x axis' words, each with its place; `settings`:
-    gnuplot's for all of them."""
+    """Panels, two beside each other. `labels`: the words below the x axis, each with its place;
+    `settings`: gnuplot's, for all panels."""
     if not panels:
         return
     picture = _Picture(heading, machine, names, marks)
@@ -227,8 +228,9 @@ def lines(path, heading, machine, names, panels, xlabel, settings="", labels=(),
     frames = picture.frames(titles, min(2, len(panels)), LEFT + 10, 34, height, 48)
     for (left, _, right, bottom), panel in zip(frames, panels):
         picture.say(xlabel, (left + right) / 2, bottom + 34, f"center font ',11' tc rgb '{GREY}'")
-        picture.add(f"set xrange [*:*]; set xtics {f'({words})' if words else 'autofreq'} font ',11'\n"
-                    f"set yrange [0:*]; set ytics autofreq font ',11'\n{settings}")
+        picture.add(f"set xtics {f'({words})' if words else 'autofreq'} font ',11'\n"
+                    "set ytics autofreq font ',11'\n"
+                    f"set xrange [*:*] noextend; set yrange [0:*]\n{settings}")
         picture.plot([
             f"{picture.block(points)} using 1:2 with lines{'points' if marks else ''} "
             f"lc rgb '{style.colour}' lw {2.5 if style.name in OURS else 1.5}"

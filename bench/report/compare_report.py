@@ -55,14 +55,14 @@ TARGETS = (
       for metric in ("p99.9_ns", "p99.99_ns") for workload in ("latency-xfer", "latency-random")),
     Target(None, PEAK, None, 1.10, 1.10, "best of three"))
 THREE = ("mimalloc", "jemalloc", "tcmalloc")
-# Which ratios are shown of each row, in this order; the last: also where nothing is asked.
+# The ratios shown of each row, in this order: metric, against what, also where nothing is asked.
 SECTIONS = ((WALL, "best peer", True), (WALL, "glibc", False), ("p99.9_ns", "best peer", True),
             ("p99.99_ns", "best peer", True), (PEAK, "best of three", True))
 
 
 class Line(NamedTuple):
-    """A row under a section. `ratios` and `verdicts` are those of FORMS; a verdict is "met", "missed",
-    or "-" where nothing is asked or something was not measured."""
+    """A row under a section. `ratios` and `verdicts` are those of FORMS; a verdict is "met",
+    "missed", or "-" where nothing is asked or something was not measured."""
     row: tuple
     target: Target
     peer: str
@@ -107,9 +107,9 @@ def judge_row(table, row, target):
         ratio = math.nan
         if ours > 0 and theirs > 0:
             ratio = ours / theirs if is_memory else theirs / ours
-        is_met = asked is not None and (ratio <= asked if is_memory else ratio >= asked)
         ratios.append(ratio)
-        verdicts.append("-" if math.isnan(ratio) or asked is None else "met" if is_met else "missed")
+        verdicts.append("-" if math.isnan(ratio) or asked is None else
+                        "met" if (ratio <= asked if is_memory else ratio >= asked) else "missed")
     return Line(row, target, peer, ratios, verdicts)
 
 
@@ -119,8 +119,8 @@ def print_targets(table, lines):
               "0 targets met, 0 missed")
         return
     print("\nTargets, by medians. Time and latency: the best peer's (of mixed-1000 also glibc's) "
-          "divided by\nMemoryBucket's, more is better. Memory: MemoryBucket's divided by the best of "
-          "mimalloc, jemalloc\nand tcmalloc, less is better. Asked: of the better of dropin and "
+          "divided by\nMemoryBucket's, more is better. Memory: MemoryBucket's divided by the best "
+          "of mimalloc, jemalloc\nand tcmalloc, less is better. Asked: of the better of dropin and "
           "called / of inlined.")
     print(f"{'target':37}  {'against':10}  {'asked':14}  " + "".join(
         f"{form:14}  " for form in sheet.FORMS) + "dropin or called")
@@ -158,8 +158,9 @@ def draw(table, lines, directory, machine):
     names = [one for one in reversed(sheet.FORMS) if one in table.allocators]
     names += [one for one in table.allocators if one not in sheet.FORMS]
     style = charts.styles(names)
+    subtitle = machine
     if any(verdict == "missed" for line in lines for _, verdict in line.asked()):
-        machine += "; missed is what was asked of the better of dropin and called / of inlined"
+        subtitle += "; missed is what was asked of the better of dropin and called / of inlined"
 
     for name, metric, is_speed, cut, heading in (
             ("time", WALL, True, 2,
@@ -175,7 +176,7 @@ def draw(table, lines, directory, machine):
                           for value in values]
                 groups.append(charts.Item(f"{row[0]}\n{row[1]} thread{'s' * (row[1] > 1)}", values,
                                            missed(lines, row, metric)))
-        charts.bars(f"{directory}/compare-{name}", heading, machine, style, groups,
+        charts.bars(f"{directory}/compare-{name}", heading, subtitle, style, groups,
                     high=1.28 * cut, cut=cut, line=1)
 
     percentiles = [(at, name.removesuffix("_ns")) for at, name in enumerate(PERCENTILES)]
@@ -186,7 +187,7 @@ def draw(table, lines, directory, machine):
                   if (text := missed(lines, row, f"{name}_ns"))))
               for row in table.rows if table.has(row, "p50_ns")]
     charts.lines(f"{directory}/compare-latency",
-                 "Latency of one operation by percentile: lower is better", machine, style, panels,
+                 "Latency of one operation by percentile: lower is better", subtitle, style, panels,
                  "percentile", "set logscale y; set yrange [*:*]; set format y '%.0s %cs'\n"
                  "set xrange [-0.2:5.2]", percentiles)
 

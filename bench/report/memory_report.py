@@ -7,15 +7,14 @@ Output:   a table per metric with the medians, of times also the minima and maxi
           memory-decay, memory-transfer and memory-exit; one that has nothing to show is left out.
 
 The targets, for MemoryBucket (dropin), by medians:
-  back      all freed and purged, resident memory is beyond the start by at most 5 % of the start and
-            the metadata that the peak leaves: a bit for each object, 4 bytes for each 64 KiB, and two
-            pages for each pool in use
+  back      all freed and purged, resident memory is beyond the start by at most 5 % of the start
+            and the metadata that the peak leaves: a bit for each object, 4 bytes for each 64 KiB,
+            and two pages for each pool in use
   decay     below a tenth of the peak within 3 seconds
   burst     resident after a phase at most what the C library's malloc holds, in the same run
   transfer  the slope is at most two of its standard errors, or 0.1 % of resident memory a second.
-            Either is enough: the error is next to nothing where memory moves by a page or two in all,
-            which is no leak; and large where it comes and goes, which is none either. Only upwards:
-            memory that shrinks does not grow."""
+            Either is enough: the error is tiny where memory moves by a page or two, and large where
+            it comes and goes, and neither is a leak. Memory that shrinks does not grow."""
 import math
 import os
 
@@ -30,7 +29,7 @@ STATES = {"start": "at the start", "peak": "at the peak", "freed": "after the fr
 
 
 def resident(state):
-    """Its three metrics. A comma before the unit stands in the titles as it always did."""
+    """The three metrics of a state."""
     return [Metric(f"{state}{kind}_bytes", "bytes", f"{title} {STATES[state]} in MiB", MIB)
             for kind, title in (("", "Resident"), ("_anonymous", "Anonymous"),
                                 ("_lazyfree", "Lazily free"))]
@@ -56,8 +55,8 @@ METRICS = (
     Metric("objects_per_s", "1/s", "Million objects a second", 1e6, ranked=False),
     Metric("asleep_bytes_per_thread", "bytes", "Resident per sleeping thread in KiB", KIB,
            signed=True),
-    Metric("purged_bytes_per_thread", "bytes", "Resident per sleeping thread after the purge in KiB",
-           KIB, signed=True),
+    Metric("purged_bytes_per_thread", "bytes",
+           "Resident per sleeping thread after the purge in KiB", KIB, signed=True),
     Metric("exit_p50_ns", "ns", "Exit of a thread, 50th percentile in us", US),
     Metric("exit_p99_ns", "ns", "Exit of a thread, 99th percentile in us", US),
     Metric("exit_max_ns", "ns", "Exit of a thread, maximum in us", US),
@@ -80,7 +79,8 @@ def check_same_work(table):
             values = {value for one in table.allocators
                       for value in table.values.get((row, one, name), ())}
             if len(values) > 1:
-                sheet.fail(f"{row[0]}: {name} differs between runs or allocators: not the same work")
+                sheet.fail(f"{row[0]}: {name} differs between runs or allocators: "
+                           "not the same work")
 
 
 def print_lazily_free(table):
@@ -88,12 +88,12 @@ def print_lazily_free(table):
         for one in table.allocators:
             lazy = table.median(row, one, "purged_lazyfree_bytes")
             if lazy > 0:
-                print(f"{row[0]}, {one}: {lazy / MIB:.1f} MiB of it may be taken by the kernel when "
-                      "it is short")
+                print(f"{row[0]}, {one}: {lazy / MIB:.1f} MiB of it may be taken by the kernel "
+                      "when it is short")
 
 
-# Each section of targets: the workloads' prefix, its heading, the width and decimals of its columns,
-# and for a row what they show, the value that is judged, and the most it may be.
+# Each section of targets: the workloads' prefix, its heading, the width and decimals of its
+# columns, and for a row what they show, the value that is judged, and the most it may be.
 
 def judge_back(table, row):
     start, peak, beyond, objects = (table.median(row, "dropin", name) for name in (
@@ -125,14 +125,14 @@ def judge_growth(table, row):
 
 SECTIONS = (
     ("peak-", "After all is freed and purged: beyond the start at most 5 % of the start and the "
-     "metadata, MiB\nworkload                    start       peak     beyond  % of peak     metadata"
-     "      allowed", "9.2 9.2 9.2 9.3 11.2 11.2", judge_back),
+     "metadata, MiB\nworkload                    start       peak     beyond  % of peak"
+     "     metadata      allowed", "9.2 9.2 9.2 9.3 11.2 11.2", judge_back),
     ("decay-", "Below a tenth of the peak, seconds\nworkload                     time    allowed",
      "9.2 9.2", judge_decay),
     ("burst", "Resident after a phase, at most that with glibc, MiB\n"
      "workload                  at most    allowed", "9.2 9.2", judge_burst),
-    ("transfer-", "Growth after the first second, at most two standard errors or 0.1 % of resident a "
-     "second, KiB/s\nworkload                    slope   2 errors      0.1 %", "9.2 9.2 9.2",
+    ("transfer-", "Growth after the first second, at most two standard errors or 0.1 % of resident "
+     "a second, KiB/s\nworkload                    slope   2 errors      0.1 %", "9.2 9.2 9.2",
      judge_growth))
 
 
@@ -159,8 +159,8 @@ def print_targets(table):
                     for width, shown in zip(widths.split(), columns)) + f"  {verdicts[row]}")
     counts = list(verdicts.values())
     if "-" in counts:
-        print(f"{counts.count('-')} targets could not be judged, as what they need was not measured: "
-              "there is no purge call, or the run was too short")
+        print(f"{counts.count('-')} targets could not be judged, as what they need was not "
+              "measured: there is no purge call, or the run was too short")
     print(f"{counts.count('met')} targets met, {counts.count('missed')} missed")
     return [row for row, verdict in verdicts.items() if verdict == "missed"]
 
@@ -187,8 +187,8 @@ def draw(table, missed, series, directory, machine):
                 after = "purged" if (row, one, "purged_bytes") in table.values else "freed"
                 values.append(100 * table.median(row, one, f"{after}_bytes")
                               / table.median(row, one, "peak_bytes"))
-            peaks.append(charts.Item(f"{size}{' bytes' * size.isdigit()}\n{order or 'fifo'}", values,
-                                      "target missed" * (row in missed)))
+            peaks.append(charts.Item(f"{size}{' bytes' * size.isdigit()}\n{order or 'fifo'}",
+                                     values, "target missed" * (row in missed)))
     sleepers = [charts.Item(f"{row[0]}\n{phase}",
                              [table.median(row, one, name) / KIB for one in table.allocators])
                 for name, phase in (("asleep_bytes_per_thread", "asleep"),
@@ -199,8 +199,8 @@ def draw(table, missed, series, directory, machine):
              "call, % of the peak: lower is better"),
             ("sleepers", sleepers, 1, 10000, "Resident memory per thread that has freed everything "
              "and sleeps, KiB: lower is better")):
-        charts.bars(f"{directory}/memory-{name}", heading, machine, style, groups, high=high, low=low,
-                    log=True, text="{:.3g}")
+        charts.bars(f"{directory}/memory-{name}", heading, machine, style, groups, high=high,
+                    low=low, log=True, text="{:.3g}")
 
     for name, prefix, xlabel, settings, heading in (
             ("decay", "decay-", "seconds", "",
@@ -215,8 +215,8 @@ def draw(table, missed, series, directory, machine):
                 points = [read_series(f"{series}/{row[0]}-{one}.dat") for one in table.allocators]
                 if any(points):
                     panels.append(charts.Item(row[0], points, "target missed" * (row in missed)))
-        charts.lines(f"{directory}/memory-{name}", heading, machine, style, panels, xlabel, settings,
-                     marks=False)
+        charts.lines(f"{directory}/memory-{name}", heading, machine, style, panels, xlabel,
+                     settings, marks=False)
 
 
 def main():

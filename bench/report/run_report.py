@@ -3,7 +3,6 @@
 
 Output:   the table of redis-server; with --results the figures of both as JSON; with --charts the
           picture headline."""
-import json
 import math
 
 import charts
@@ -12,7 +11,10 @@ from sheet import Metric
 
 ALLOCATORS = ("system", "memorybucket-dropin")
 SERVED = ("pool_live_objects", "system_live_objects")
-METRICS = (
+HEADLINE_METRICS = (
+    Metric("cpu_ns_per_pair", "ns", "CPU time of a pair"),
+    Metric("wall_ns_per_pair", "ns", "Wall time of a pair"))
+SERVER_METRICS = (
     Metric("requests_per_second", "1/s", "Requests a second", ranked=False),
     Metric("p99_ms", "ms", "Latency, 99th percentile in ms"),
     Metric("resident_bytes", "bytes", "Resident memory"),
@@ -41,37 +43,34 @@ def print_server(table):
         own, ours = (table.median(row, one, name) for one in ALLOCATORS)
         print(f"{title:24} {cells[0]:30} {cells[1]:30} {ours / (own + 1e-9):.2f}")
     pool, other = (table.median(("after-load", 1), ALLOCATORS[1], name) for name in SERVED)
+    share = 100 * pool / (pool + other)
     print(f"Of the {pool + other:.0f} allocations that are live in the server at its end the pools "
-          f"serve {pool:.0f} ({100 * pool / (pool + other):.1f} %), the next allocator {other:.0f}.")
+          f"serve {pool:.0f} ({share:.1f} %), the next allocator {other:.0f}.")
 
 
-def draw(rows, directory, machine):
+def draw(table, directory, machine):
     names = ("memorybucket", "system")
-    medians = {(row["workload"], row["threads"], row["allocator"]): row["median"]
-               for row in map(json.loads, rows) if row["metric"] == "cpu_ns_per_pair"}
-    panels = [(title, [charts.Item(f"{threads} thread{'s' * (threads > 1)}",
-                                    [medians[workload, threads, name] for name in names])
-                       for threads in sorted({key[1] for key in medians if key[0] == workload})])
+    panels = [(title, [charts.Item(f"{row[1]} thread{'s' * (row[1] > 1)}",
+                                   [table.median(row, name, "cpu_ns_per_pair") for name in names])
+                       for row in table.rows if row[0] == workload])
               for workload, title in PANELS.items()]
-    charts.bars(f"{directory}/headline", "CPU time of one allocate/free pair in ns (10,000 a round): "
-                "lower is better", machine, charts.styles(names), panels=panels, text="{:.3g}")
+    charts.bars(f"{directory}/headline", "CPU time of one allocate/free pair in ns (10,000 a "
+                "round): lower is better", machine, charts.styles(names), panels=panels,
+                text="{:.3g}")
 
 
 def main():
     arguments = sheet.parse_arguments(__doc__, (
-        ("HEADLINE_FILE", "the rows of headline, one JSON object a line"),
-        ("RAW_FILE", "what bench/headline/redis.sh measured")))
-    with open(arguments.HEADLINE_FILE, encoding="utf-8") as lines:
-        rows = lines.read().splitlines()
-    table = sheet.Sheet(arguments.RAW_FILE, METRICS)
-    print_server(table)
+        ("HEADLINE_FILE", "what headline measured"),
+        ("REDIS_FILE", "what bench/headline/redis.sh measured")))
+    headline = sheet.Sheet(arguments.HEADLINE_FILE, HEADLINE_METRICS)
+    server = sheet.Sheet(arguments.REDIS_FILE, SERVER_METRICS)
+    print_server(server)
     if arguments.results:
-        sheet.write_json(arguments.results, rows + table.json_rows("redis", digits=10))
+        sheet.write_json(arguments.results, headline.json_rows("headline")
+                         + server.json_rows("redis", digits=10))
     if arguments.charts:
-        try:
-            draw(rows, arguments.charts, arguments.machine)
-        except (KeyError, TypeError, ValueError) as error:
-            sheet.fail(f"{arguments.HEADLINE_FILE}: rows are missing, or are none: {error}")
+        draw(headline, arguments.charts, arguments.machine)
 
 
 sheet.run(main)

@@ -47,13 +47,13 @@ def fail(message, status=2):
 
 
 class Sheet:
-    """`values[row, allocator, metric name]` is a list, one value a run; absent when there is none."""
+    """`values[row, allocator, metric name]` is a list, one value a run; absent without runs."""
 
     def __init__(self, path, metrics):
         self.metrics = {metric.name: metric for metric in metrics}
         self.rows, self.allocators, self.values = [], [], {}
         try:
-            # Lines end in newlines alone: a carriage return is a part of its field, and refused there.
+            # Lines end in newlines alone: a carriage return belongs to its field, and is refused.
             with open(path, encoding="utf-8", errors="backslashreplace", newline="\n") as lines:
                 for number, line in enumerate(lines, 1):
                     problem = self._read(line)

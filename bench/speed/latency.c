@@ -2,8 +2,8 @@
  * latency: how long can one call take?
  * Matrix: PATTERN xfer: producers and consumers as in xfer.c; random: 100,000 live objects of 8 to
  * 512 bytes, as in random.c. Every single allocation and free is timed, with the processor's own
- * clock where there is one; what the clock costs by itself is in the figures of all alike.
- * Operation: for the time rows as in those programs, with the clocks in it.
+ * clock where there is one. The clock's own cost is in the figures of all allocators alike.
+ * Operation: as in those programs; the time rows have the clock's cost in them.
  */
 #include "histogram.h"
 #include "live_set.h"

@@ -1,5 +1,5 @@
 /*
- * oversubscribed: what when there are far more threads than cores?
+ * oversubscribed: what does an operation cost with far more threads than cores?
  * Matrix: THREADS, each with 100 live objects of 8 to 512 bytes; random ones are replaced, and
  * every eighth object goes through a place that all threads share, so that others free it.
  * Operation: one free and one allocation.

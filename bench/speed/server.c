@@ -1,5 +1,5 @@
 /*
- * server: what does a server's life cost, where work and its memory move from thread to thread?
+ * server: what does memory cost in a server, where work and its memory move between threads?
  * The pattern of Larson and Krishnan (ISMM 1998): each thread keeps 1,000 live objects of 8 to 512
  * bytes, replaces 5,000 random ones, and hands the whole set to a new thread.
  * Matrix: threads at work at once. Operation: one free and one allocation.

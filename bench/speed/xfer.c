@@ -1,6 +1,7 @@
 /*
  * xfer: what does an object cost that one thread allocates and another frees?
- * Matrix: 64 bytes; threads in pairs of a producer and a consumer. Operation: one object's way.
+ * Matrix: 64 bytes; threads in pairs of a producer and a consumer. Operation: one object, which is
+ * allocated, handed over and freed.
  */
 #include "harness.h"
 #include "report.h"

@@ -118,7 +118,7 @@ void mbi_thread_cache_do_chores(struct thread_cache *cache);
 /*
  * A thread with few small objects seldom swaps a magazine, so every so many large requests take
  * their turn at decay. With a turn at each, random sizes on both sides of 512 bytes cost 61 ns
- * instead of 43 (bench/random.c, 100,000 live objects up to 1,000 bytes).
+ * instead of 43 (bench/speed/random.c, 100,000 live objects up to 1,000 bytes).
  */
 enum { LARGE_PER_TURN = 16 };
 

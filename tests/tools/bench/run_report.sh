@@ -12,31 +12,34 @@ fail() {
     exit 1
 }
 
+record() { # record ALLOCATOR WORKLOAD THREADS METRIC UNIT VALUE
+    printf '%s\t%s\t%s\t%s\t%s\t%s\n' "$@"
+}
 for workload in small-once small-rounds large-once large-rounds; do
     for threads in 1 5; do
-        for pair in memorybucket:4.5 system:9; do
-            printf '{"bench": "headline", "workload": "%s", "allocator": "%s", "threads": %s, "metric": "cpu_ns_per_pair", "unit": "ns", "runs": 1, "min": 1, "median": %s, "max": 99}\n' \
-                $workload ${pair%:*} $threads ${pair#*:}
+        for value in 1 4.51237 99; do
+            record memorybucket $workload $threads cpu_ns_per_pair ns $value
+            record memorybucket $workload $threads wall_ns_per_pair ns $value
         done
+        record system $workload $threads cpu_ns_per_pair ns 9
     done
-done >"$work/headline.jsonl"
-record() { printf '%s\t%s\t1\t%s\t%s\t%s\n' "$@"; }
+done >"$work/headline.tsv"
 for run in 1 2; do
     for allocator in system memorybucket-dropin; do
         factor=$([ $allocator = system ] && echo 1 || echo 2)
         for test in set get lpush lrange_100; do
-            record $allocator $test requests_per_second 1/s $((100000 * factor + run)).5
-            record $allocator $test p99_ms ms 1.$((run + factor))
+            record $allocator $test 1 requests_per_second 1/s $((100000 * factor + run)).5
+            record $allocator $test 1 p99_ms ms 1.$((run + factor))
         done
-        record $allocator after-load resident_bytes bytes 5000000
+        record $allocator after-load 1 resident_bytes bytes 5000000
     done
-    record memorybucket-dropin after-load pool_live_objects objects 75
-    record memorybucket-dropin after-load system_live_objects objects 25
+    record memorybucket-dropin after-load 1 pool_live_objects objects 75
+    record memorybucket-dropin after-load 1 system_live_objects objects 25
 done >"$work/redis.tsv"
 
 charts=()
 ! has_gnuplot || charts=(--charts "$work")
-"$report" "$work/headline.jsonl" "$work/redis.tsv" --results "$work/json" "${charts[@]}" >"$work/out"
+"$report" "$work/headline.tsv" "$work/redis.tsv" --results "$work/json" "${charts[@]}" >"$work/out"
 while IFS= read -r line; do
     expect "$work/out" "$line"
 done <<'LINES'
@@ -49,16 +52,17 @@ LINES
 python3 - "$work/json" <<'PYTHON' || fail "the rows are not what they should be"
 import json, sys
 rows = json.load(open(sys.argv[1]))["results"]
-assert len(rows) == 16 + 2 * 9 + 2, len(rows)
+assert len(rows) == 8 * 3 + 2 * 9 + 2, len(rows)
+assert {"bench": "headline", "workload": "large-once", "allocator": "memorybucket", "threads": 5,
+        "metric": "wall_ns_per_pair", "unit": "ns", "runs": 3,
+        "min": 1, "median": 4.512, "max": 99} in rows
 assert {"bench": "redis", "workload": "get", "allocator": "system", "threads": 1,
         "metric": "requests_per_second", "unit": "1/s", "runs": 2,
         "min": 100001.5, "median": 100002, "max": 100002.5} in rows
 PYTHON
 if has_gnuplot; then
-    shows "$work/headline.svg" 4.5 9 '5 threads' 'Large (1024 bytes), freed at once' MemoryBucket
+    shows "$work/headline.svg" 4.51 9 '5 threads' 'Large (1024 bytes), freed at once' MemoryBucket
     [ -s "$work/headline.png" ] || fail "no PNG"
-    echo '{}' >"$work/none.jsonl"
-    refuses 2 'rows are missing' "$report" "$work/none.jsonl" "$work/redis.tsv" --charts "$work"
 fi
-refuses 1 'No such file' "$report" "$work/none" "$work/redis.tsv"
-refuses 2 'headline.jsonl: line 1: 1 fields' "$report" "$work/headline.jsonl" "$work/headline.jsonl"
+refuses 2 'No such file' "$report" "$work/none" "$work/redis.tsv"
+refuses 2 "redis.tsv: line 1: 'requests_per_second' is no metric" "$report" "$work/redis.tsv" "$work/headline.tsv"
