@@ -13,7 +13,7 @@
 set -euo pipefail
 invoked_from=$PWD
 cd "$(dirname "$0")/.."
-. bench/common.sh
+. bench/lib/bench.sh
 
 # name, threads, program, arguments
 workloads='
@@ -57,58 +57,45 @@ mixed-1000-100k    1   random 100000 1000
 
 usage='--quick, --only, --allocators, --extra, --pin, --rounds and --list'
 known=glibc,mimalloc,jemalloc,tcmalloc,tbbmalloc,dropin,called,inlined
-work=100 rounds=5 pin=() only= allocators=$known
-extra_names=() extra_paths=()
+rounds=5 pin=() allocators=$known extra_names=() extra_paths=()
+
+add_extra() { # add_extra NAME=PATH
+    local path refused
+    [[ $1 =~ ^[a-z0-9._-]{1,39}=.+$ ]] ||
+        bad_value "--extra $1: accepted is NAME=PATH, the name up to 39 small letters, digits, '.', '_' and '-'"
+    path=$(cd "$invoked_from" && realpath -- "${1#*=}") && [ -f "$path" ] ||
+        bad_value "--extra $1: ${1#*=} is not a file"
+    [[ $path != *[[:space:]:]* ]] || bad_value "--extra $1: LD_PRELOAD cannot hold a space or a colon"
+    refused=$(LD_PRELOAD=$path env true 2>&1)
+    [ -z "$refused" ] || bad_value "--extra $1: ${refused%%$'\n'*}"
+    extra_names+=("${1%%=*}")
+    extra_paths+=("$path")
+}
+
 while [ $# -gt 0 ]; do
+    taken=2
     case $1 in
-    --quick) work=25 ;;
-    --pin) pin=(--pin) ;;
-    --list)
-        workload_names "$workloads"
-        exit 0
-        ;;
-    -h | --help)
-        sed -n '2,13s/^# //p' "$0"
-        exit 0
-        ;;
-    --only | --allocators | --extra | --rounds)
+    --pin) pin=(--pin) taken=1 ;;
+    --extra | --rounds)
         [ $# -ge 2 ] || bad_option "$1" "$usage"
-        case $1 in
-        --only)
-            only=$2
-            [ -n "${only//,/}" ] || bad_value "--only: names none; --list shows what there is"
-            ;;
-        --allocators) allocators=$2 ;;
-        --rounds) rounds=$2 ;;
-        --extra)
-            [[ $2 =~ ^[a-z0-9._-]{1,39}=.+$ ]] ||
-                bad_value "--extra $2: accepted is NAME=PATH, the name up to 39 small letters, digits, '.', '_' and '-'"
-            path=$(cd "$invoked_from" && realpath -- "${2#*=}") && [ -f "$path" ] ||
-                bad_value "--extra $2: ${2#*=} is not a file"
-            [[ $path != *[[:space:]:]* ]] || bad_value "--extra $2: LD_PRELOAD cannot hold a space or a colon"
-            refused=$(LD_PRELOAD=$path env true 2>&1)
-            [ -z "$refused" ] || bad_value "--extra $2: ${refused%%$'\n'*}"
-            extra_names+=("${2%%=*}")
-            extra_paths+=("$path")
-            ;;
-        esac
-        shift
+        if [ "$1" = --extra ]; then add_extra "$2"; else rounds=$2; fi
         ;;
-    *) bad_option "$1" "$usage" ;;
+    *) take_option "$@" ;;
     esac
-    shift
+    shift $taken
 done
+work=$([ -n "$quick" ] && echo 25 || echo 100)
 [[ $rounds =~ ^[0-9]{1,3}$ ]] && [ "$((10#$rounds))" -ge 5 ] || bad_value "--rounds $rounds: accepted is a number from 5 to 999"
 rounds=$((10#$rounds))
 
-chosen=$(choose_workloads "$workloads" "$only")
+choose_workloads "$workloads"
 check_allocators "$allocators" "$known" "$(IFS=, && echo "${extra_names[*]}")"
 
 tests/packages.sh build bench
 prepare_output
 raw=$out/compare.tsv
 rm -f "$raw.part"
-clean_up_at_exit "$raw.part" "$raw.part.run" "$out/compare.jsonl" "$out/compare.json.new"
+clean_up_at_exit "$raw.part" "$raw.part.run" "$out/compare.json.new"
 build_release
 
 add_known_allocators "$allocators"
@@ -118,7 +105,7 @@ done
 
 unset_allocator_settings
 
-echo "Machine: $machine"
+show_machine
 echo "$(wc -l <<<"$chosen") workloads, ${#names[@]} allocators, $rounds runs of each in turn${pin:+, pinned}"
 for ((round = 1; round <= rounds; round++)); do
     while read -r workload threads program arguments; do
@@ -133,11 +120,5 @@ done
 rm -f "$out"/compare.json "$out"/compare-*
 mv "$raw.part" "$raw"
 
-"$build/bin/compare_report" "$raw" --results "$out/compare.jsonl" --plot-data "$out"
-write_json "$out/compare.jsonl" "$out/compare.json"
-LC_ALL=C.UTF-8 gnuplot -e "data='$out'; output_dir='$out'; machine='${machine//\'/}'" bench/compare.gnuplot ||
-    die "gnuplot could not draw $out/compare-*.png and .svg"
-echo
-charts=$(cd "$out" && echo compare-*.png)
-[[ $charts != *\** ]] || charts="none, as they show speed against other allocators"
-echo "Figures: $PWD/$out/compare.json   Charts beside it, also as SVG: $charts"
+bench/report/compare_report.py "$raw" --results "$out/compare.json" --charts "$out"
+show_results compare "none, as they show speed against other allocators"

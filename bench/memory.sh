@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # MemoryBucket's memory beside the other allocators': what goes back after a peak, by a call and by
-# itself; what a burst of changing sizes holds; whether it grows while objects change threads; what sleeping threads keep; what exits cost.
+# itself; what a burst of changing sizes holds; whether memory grows while objects change threads; what
+# sleeping threads keep; what exits cost.
 # Installs what is missing, builds the release, measures, and leaves everything in build/bench/.
 # Usage: bench/memory.sh [OPTION...]
 #   --quick             an eighth of the peak, 200 threads, fewer seconds: three minutes, not 25
@@ -10,37 +11,17 @@
 #   --list              names the workloads and ends
 set -euo pipefail
 cd "$(dirname "$0")/.."
-. bench/common.sh
+. bench/lib/bench.sh
 
 usage='--quick, --only, --allocators and --list'
-known=glibc,mimalloc,jemalloc,tcmalloc,tbbmalloc,dropin
-quick= list= only= allocators=$known
+known=glibc,mimalloc,jemalloc,tcmalloc,tbbmalloc,dropin allocators=$known
 while [ $# -gt 0 ]; do
-    case $1 in
-    --quick) quick=1 ;;
-    --list) list=1 ;;
-    -h | --help)
-        sed -n '2,10s/^# //p' "$0"
-        exit 0
-        ;;
-    --only | --allocators)
-        [ $# -ge 2 ] || bad_option "$1" "$usage"
-        case $1 in
-        --only)
-            only=$2
-            [ -n "${only//,/}" ] || bad_value "--only: names none; --list shows what there is"
-            ;;
-        --allocators) allocators=$2 ;;
-        esac
-        shift
-        ;;
-    *) bad_option "$1" "$usage" ;;
-    esac
-    shift
+    take_option "$@"
+    shift $taken
 done
 
-# MiB of a peak, and of 8-byte objects freed in random order, a cache miss each; threads that sleep
-# or exit; milliseconds. memory_kib: what glibc's headers and the benchmark's record make of it.
+# MiB of a peak; MiB of 8-byte objects freed in random order, a cache miss each; threads that sleep or
+# exit; milliseconds. memory_kib: what a peak takes with glibc's headers and the benchmark's record.
 peak=1024 peak_slow=256 decay_peak=256 threads=1000 decay_ms=5000 transfer_ms=60000 memory_kib=$((7 << 20))
 if [ -n "$quick" ]; then
     peak=128 peak_slow=16 threads=200 decay_ms=3200 transfer_ms=5000 memory_kib=$((1 << 20))
@@ -75,11 +56,7 @@ sleepers-idle     $threads $once memory_sleepers idle
 exit              $threads 3 memory_exit 16 SERIES
 exit-bare         $threads 3 memory_exit 0 SERIES
 "
-if [ -n "$list" ]; then
-    workload_names "$workloads"
-    exit 0
-fi
-chosen=$(choose_workloads "$workloads" "$only")
+choose_workloads "$workloads"
 check_allocators "$allocators" "$known"
 available_kib=$(awk '/^MemAvailable/ { print $2 }' /proc/meminfo)
 [ "$available_kib" -ge "$memory_kib" ] ||
@@ -90,13 +67,13 @@ prepare_output
 raw=$out/memory.tsv
 series=$out/memory-series.part
 rm -rf "$raw.part" "$series"
-clean_up_at_exit "$raw.part" "$raw.part.run" "$out/memory.jsonl" "$out/memory.json.new" "$series"
+clean_up_at_exit "$raw.part" "$raw.part.run" "$out/memory.json.new" "$series"
 mkdir "$series"
 build_release
 add_known_allocators "$allocators"
 unset_allocator_settings
 
-echo "Machine: $machine"
+show_machine
 echo "Huge pages: $(cat /sys/kernel/mm/transparent_hugepage/enabled 2>/dev/null || echo none)"
 echo "$(wc -l <<<"$chosen") workloads, ${#names[@]} allocators, up to 3 runs of each in turn"
 for round in 1 2 3; do
@@ -114,11 +91,5 @@ rm -rf "$out"/memory.json "$out"/memory-*.png "$out"/memory-*.svg "$out"/memory-
 mv "$raw.part" "$raw"
 mv "$series" "$out/memory-series"
 
-"$build/bin/memory_report" "$raw" --results "$out/memory.jsonl" --plot-data "$out"
-write_json "$out/memory.jsonl" "$out/memory.json"
-LC_ALL=C.UTF-8 gnuplot -e "data='$out'; series='$out/memory-series'; output_dir='$out'; machine='${machine//\'/}'" \
-    bench/memory.gnuplot || die "gnuplot could not draw $out/memory-*.png and .svg"
-echo
-charts=$(cd "$out" && echo memory-*.png)
-[[ $charts != *\** ]] || charts=none
-echo "Figures: $PWD/$out/memory.json   Charts beside it, also as SVG: $charts"
+bench/report/memory_report.py "$raw" "$out/memory-series" --results "$out/memory.json" --charts "$out"
+show_results memory none

@@ -4,16 +4,13 @@
 # Usage: bench/run.sh [--quick]     --quick: fewer and shorter runs, within 45 seconds once built
 set -euo pipefail
 cd "$(dirname "$0")/.."
-. bench/common.sh
+. bench/lib/bench.sh
 
 headline_options=() redis_rounds=9 redis_requests=500000
 while [ $# -gt 0 ]; do
     case $1 in
     --quick) headline_options=(--quick) redis_rounds=5 redis_requests=100000 ;;
-    -h | --help)
-        sed -n '2,4s/^# //p' "$0"
-        exit 0
-        ;;
+    -h | --help) show_help ;;
     *) bad_option "$1" --quick ;;
     esac
     shift
@@ -21,19 +18,17 @@ done
 
 tests/packages.sh build bench
 prepare_output
-rows=$out/rows.jsonl
-rm -f "$rows"
-clean_up_at_exit "$rows" "$out/results.json.new"
+headline=$out/headline.tsv redis=$out/redis.tsv
+rm -f "$headline.part" "$redis.part"
+clean_up_at_exit "$headline.part" "$redis.part" "$out/results.json.new"
 build_release
-rm -f "$out"/results.json "$out"/headline.*
-echo "Machine: $machine"
+show_machine
 
-run "$build/bin/headline" "${headline_options[@]}" --results "$rows" --plot-data "$out/headline.dat"
-LC_ALL=C.UTF-8 gnuplot -e "data='$out/headline.dat'; output_base='$out/headline'; machine='${machine//\'/}'" bench/headline.gnuplot ||
-    die "gnuplot could not draw $out/headline.png and .svg"
-run bench/redis.sh --mbrun "$build/bin/mbrun" --rounds "$redis_rounds" --requests "$redis_requests" --results "$rows"
-
-write_json "$rows" "$out/results.json"
+run "$build/bin/headline" "${headline_options[@]}" --results "$headline.part"
+run bench/headline/redis.sh "$build/bin/mbrun" "$redis_rounds" "$redis_requests" "$redis.part"
+rm -f "$out"/results.json "$out"/headline.png "$out"/headline.svg
+mv "$headline.part" "$headline"
+mv "$redis.part" "$redis"
+bench/report/run_report.py "$headline" "$redis" --results "$out/results.json" --charts "$out"
 echo
-cd "$out"
-echo "Figures: $PWD/results.json   Picture: $PWD/headline.png and .svg"
+echo "Figures: $PWD/$out/results.json   Picture: $PWD/$out/headline.png and .svg"

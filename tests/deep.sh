@@ -50,7 +50,7 @@ run_part() {
     random)
         seed=$(date +%s)
         build/release/bin/property --seed "$seed" --programs 20000 &&
-            MB_MAGAZINE_SIZE=8 MB_BLOCK_SIZE=4K MB_DECAY_MS=0 build/release/bin/property --seed "$seed" --programs 5000 &&
+            MB_MAGAZINE_SIZE=8 PROPERTY_BLOCK_BYTES=4096 MB_DECAY_MS=0 build/release/bin/property --seed "$seed" --programs 5000 &&
             build/release/bin/property --seed "$seed" --programs 2000 --threads 8 --at-once
         ;;
     coverage) tests/meta/coverage/run.sh ;;

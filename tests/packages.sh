@@ -8,7 +8,8 @@ set -euo pipefail
 packages_of() {
     case $1 in
     # valgrind and systemtap-sdt-dev for their headers: the library is built without them, too
-    build) echo gcc g++ cmake ninja-build pkg-config libc6-dev liburcu-dev systemtap-sdt-dev valgrind ;;
+    # python3 for the manual pages, without which it is built, too
+    build) echo gcc g++ cmake ninja-build pkg-config libc6-dev liburcu-dev systemtap-sdt-dev valgrind python3 ;;
     test)
         # clang and its sanitizer runtimes, the unit tests' runner, and the programs that the drop-in runs
         echo clang libclang-rt-14-dev libcriterion-dev binutils
@@ -16,6 +17,7 @@ packages_of() {
         echo spin # tests/model
         echo abigail-tools clang-tidy cppcheck # checks that run nothing
         echo gcovr # what the tests reach
+        echo man-db mandoc # the manual pages
         echo heaptrack # stands in front of the drop-in
         echo mawk gawk busybox # each awk that a machine may have
         # those of tests/dropin/programs that are small
@@ -23,7 +25,7 @@ packages_of() {
         echo p7zip-full php-cli ruby xz-utils zstd
         ;;
     bench)
-        echo redis-server redis-tools gnuplot-nox fonts-dejavu-core linux-perf binutils
+        echo redis-server redis-tools python3 gnuplot-nox fonts-dejavu-core linux-perf binutils
         # the allocators to compare with
         echo libmimalloc2.0 libjemalloc2 libtcmalloc-minimal4 libtbbmalloc2
         ;;

@@ -1,4 +1,4 @@
-# callers.awk: who met whom at which pool, from the output of
+# callers.awk: which callers met at which pool, from the output of
 # `perf script -F comm,event,ip,sym,dso,trace` on the probes that contention.sh has set.
 #
 # Variables: every (each event stands for so many), top (callers per pool).
@@ -81,7 +81,7 @@ END {
     end_event()
     if (lost) printf "%d events were lost: perf could not keep up. --every N records each Nth only.\n\n", lost
     if (events == 0) {
-        print "No retry of an exchange and no wait for a mutex: no pool was contended."
+        print "No retry of a transfer and no wait for a mutex: no pool was contended."
         exit
     }
     for (slot = 8; slot <= 512; slot += 8) if (slot in total) slots[++slot_count] = slot
@@ -94,7 +94,7 @@ END {
         printf "%-5d %18d %18d %14d %6.1f %%\n", slots[i], by_kind[slots[i], "refill"],
             by_kind[slots[i], "flush"], by_kind[slots[i], "wait"], 100 * total[slots[i]] / everything
     for (i = 1; i <= slot_count; i++) {
-        printf "\nslot %d: who (caller < its caller < ...)\n", slots[i]
+        printf "\nslot %d: callers (function < its caller < ...)\n", slots[i]
         for (n = 1; n <= top; n++) {
             best = ""
             for (k = 1; k <= key_count; k++) {

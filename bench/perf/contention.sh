@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Which pools of MemoryBucket do threads meet at, and who are they? Records, through the library's
-# USDT probes, each exchange with a central free list that had to be tried again, and each wait for
-# a pool's mutex, with the call stack.
+# Which pools of MemoryBucket do threads meet at, and from which functions? Records, through the
+# library's USDT probes, each transfer with a central free list whose CAS had to be tried again, and
+# each wait for a pool's mutex, with the call stack.
 #
 # Usage: contention.sh [options] [--] PROGRAM [ARGS...]
 #        contention.sh [options] -p PID --seconds N
@@ -22,7 +22,7 @@
 # 3 this machine or user cannot (the message says what helps), 1 anything else, also when the
 # program failed.
 set -euo pipefail
-. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+. "$(dirname "${BASH_SOURCE[0]}")/perf.sh"
 
 allocator= pid= seconds= extra_library= every=1 call_graph=dwarf,4096 top=5 mount_tracefs=
 while [ $# -gt 0 ]; do

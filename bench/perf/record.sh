@@ -19,7 +19,7 @@
 # An ordinary user sees own programs without the kernel's part. Exit status: 2 usage, 3 perf cannot
 # measure here (the message says what helps), 1 anything else, also when the program failed.
 set -euo pipefail
-. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+. "$(dirname "${BASH_SOURCE[0]}")/perf.sh"
 
 output= frequency=499 pid= seconds= allocator= call_graph=dwarf top=15
 while [ $# -gt 0 ]; do

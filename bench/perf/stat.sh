@@ -8,12 +8,12 @@
 #                       jemalloc, tcmalloc, tbbmalloc, or the path of a library
 #
 # Cycles, instructions, cache and TLB misses where the machine counts them; always CPU time, elapsed
-# time, page faults and, for who may see them, context switches. It says which it has. All is of the
+# time, page faults and, for users that may see them, context switches. It says which it has. All is of the
 # whole process, so its start is in it. The program's own output comes first, the table after it.
 # Exit status: 2 usage, 3 perf cannot measure here (the message says what helps), 1 anything else,
 # also when the program failed.
 set -euo pipefail
-. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+. "$(dirname "${BASH_SOURCE[0]}")/perf.sh"
 
 operations= allocator=none
 while [ $# -gt 0 ]; do

@@ -3,18 +3,17 @@
  * compiled into their caller, 15 and 19 instructions without a call. With a constant size the class
  * is folded at compile time: 10 and 17.
  *
- * Contracts are those of memorybucket.h: the same calls, on the same pools, with the same errors;
- * inlined and called uses mix freely, also on one pointer. Whatever is not the common case (an
- * empty or full magazine, size 0, a large object, a foreign pointer) calls the library.
+ * Contracts are those of memorybucket.h: the same calls, on the same pools, with the same errors.
+ * Inlined and called uses mix freely, also on one pointer. What is not the common case (an empty or
+ * full magazine, size 0, a large object, a foreign pointer) calls the library.
  *
- * Fibers and coroutines may resume on another thread: the thread's cache is found anew at each call,
- * as far as the compiler finds thread-local variables anew after a switch (gcc and clang on x86-64
- * do).
+ * Fibers and coroutines may resume on another thread: each call finds the cache of its thread, as
+ * far as the compiler reads thread-local variables again there (gcc and clang on x86-64 do).
  *
  * For C11 and C++, gcc and clang, with the shared and with the static library. What is compiled in
- * is the layout of the thread cache: its version is part of the name of the one variable that this
- * header refers to. A program and a library that do not fit together fail to link, or to start
- * ("undefined symbol: mb_inline_cache_v1"), and never run.
+ * is the layout of the thread cache. The layout's version is part of the name of the one variable
+ * that this header refers to, so a program and a library that do not fit together fail to link, or
+ * to start ("undefined symbol: mb_inline_cache_v1"), and never run.
  */
 #ifndef MEMORYBUCKET_INLINE_H
 #define MEMORYBUCKET_INLINE_H
@@ -30,7 +29,7 @@
 extern "C" {
 #endif
 
-/* From here to the functions: private. The library checks the layout against its own. */
+/* Private, down to the functions. The library asserts that the layout is its own. */
 
 #define MB_INLINE_ROUNDS_BITS 16
 #define MB_INLINE_DENSE_SHIFT 26
@@ -54,7 +53,7 @@ extern MB_API __thread struct mb_inline_cache *mb_inline_cache_v1
     __attribute__((tls_model("initial-exec")));
 
 /*
- * mb_alloc and mb_free under names that are not taken below: clang leaves a function alone that
+ * The library's calls, by names that are not defined below: clang does not inline a function that
  * seems to call itself. No alloc_size here: a compiler which knows that an object has 4 bytes warns
  * of the 8 that the free slot's word takes.
  */
@@ -62,14 +61,20 @@ MB_API void *mb_inline_call_alloc(size_t size);
 MB_API void mb_inline_call_free(void *pointer);
 MB_API void mb_inline_call_free_sized(void *pointer, size_t size);
 
-/* A magazine is two words and a class eight bytes of size: so the offset takes one AND. */
+/* The library's own (size_class.h), which unit/size_class compares with these. */
+#define MB_INLINE_CLASS_OF(size) (((size) - 1) / 8)
+#define MB_INLINE_OFFSET_OF(size, entry_bytes) ((((size) - 1) & ~(size_t)7) * ((entry_bytes) / 8))
+
+/* A magazine takes two words, and a class spans eight bytes of size: the offset takes one AND. */
 MB_INLINE_FUNCTION struct mb_inline_magazine *mb_inline_magazine_for(size_t size)
 {
-    size_t offset = ((size - 1) & ~(size_t)7) * (sizeof(struct mb_inline_magazine) / 8);
+    size_t offset = MB_INLINE_OFFSET_OF(size, sizeof(struct mb_inline_magazine));
     return (struct mb_inline_magazine *)(void *)((char *)mb_inline_cache_v1->loaded + offset);
 }
 
 /*
+ * Puts a free slot into the magazine; 0 when that is full.
+ *
  * relaxed, as in the library: [CHAIN] other threads read the chain's rounds, [MAILBOX] and set the
  * limit (docs/memory-model.md).
  */
@@ -87,7 +92,7 @@ MB_INLINE_FUNCTION int mb_inline_push(struct mb_inline_magazine *magazine, void 
     return 1;
 }
 
-/* The functions. */
+/* The functions: see memorybucket.h. */
 
 MB_INLINE_FUNCTION void *mb_alloc(size_t size)
 {
@@ -105,7 +110,7 @@ MB_INLINE_FUNCTION void *mb_alloc(size_t size)
     return mb_inline_call_alloc(size);
 }
 
-/* Frees by the address; 0 when the library has to. */
+/* Frees a slot of the dense tier into a magazine with room; 0 when the library has to. */
 MB_INLINE_FUNCTION int mb_inline_free(void *pointer)
 {
     struct mb_inline_cache *cache = mb_inline_cache_v1;
@@ -121,14 +126,14 @@ MB_INLINE_FUNCTION void mb_free(void *pointer)
     }
 }
 
-/* A constant size saves finding the magazine; that the pointer is in its span is still checked. */
+/* With a constant size the magazine is known. The pointer's span is still checked. */
 MB_INLINE_FUNCTION void mb_free_sized(void *pointer, size_t size)
 {
     if (__builtin_constant_p(size) && size - 1 < MB_SMALL_MAX) {
         struct mb_inline_cache *cache = mb_inline_cache_v1;
         uintptr_t size_class = ((uintptr_t)pointer - cache->dense_base) >> MB_INLINE_DENSE_SHIFT;
-        if (MB_INLINE_LIKELY(size_class == (size - 1) / 8
-                             && mb_inline_push(&cache->loaded[(size - 1) / 8], pointer))) {
+        if (MB_INLINE_LIKELY(size_class == MB_INLINE_CLASS_OF(size)
+                             && mb_inline_push(&cache->loaded[MB_INLINE_CLASS_OF(size)], pointer))) {
             return;
         }
         mb_inline_call_free_sized(pointer, size);

@@ -1,22 +1,38 @@
 /*
  * MemoryBucket: a small-object allocator for high-contention servers.
  *
- * Requests of 1 to 512 bytes are served from 64 pools, one per 8-byte step, through magazines
- * that belong to the calling thread; larger ones go to the system allocator. No call needs
- * mb_init first.
+ * Requests of 1 to 512 bytes are served from 64 pools, one per 8-byte step, through magazines that
+ * belong to the calling thread. Larger ones go to the system allocator. No call needs mb_init
+ * first.
  *
- * For every function, unless it says otherwise:
- *   threads  MT-safe: may be called by any thread at any time, also from destructors of
- *            thread-specific data and after them, and from constructors before main.
- *   fork     usable in the child of a multi-threaded process at once, without exec. While a thread
- *            forks, nobody waits for it but ends of threads: small requests that find no free slot
- *            at hand are the system allocator's meanwhile, also under a limit.
- *   signals  not async-signal-safe, like malloc: a handler must not call it when it may have
- *            interrupted it, unless it never returns, as where it forks and the child ends or
- *            calls exec. A handler may fork.
- *   cancel   no cancellation point.
- *   errors   a function that returns a pointer fails with NULL and errno, one that returns an int
- *            with a negative errno value. On failure nothing has changed.
+ * Common: what follows holds for every call, unless its comment says otherwise.
+ *
+ * Threads: a call is MT-safe. Any thread may make it at any time, also from constructors before
+ *   main, from destructors of thread-specific data and after them.
+ * Fork: every call works in the child of a multi-threaded process at once, without exec. While a
+ *   thread forks no other thread waits for it, but threads that end: small requests that find no
+ *   free slot at hand are then the system allocator's, also under a limit.
+ * Signals: a call is not async-signal-safe, like malloc. A handler must not make it where it may
+ *   have interrupted another one, unless the handler never returns: it may fork, and the child may
+ *   make calls until it ends or calls exec.
+ * Cancellation: a call is no cancellation point.
+ * Failure: a call that returns a pointer fails with NULL and sets errno; one that returns an int
+ *   fails with a negative errno value. After a failure nothing has changed. After success errno is
+ *   what it was.
+ * Pointers: a call that takes an object takes any live one of this library, of the system
+ *   allocator, and of another copy of the library in the process. Any other pointer (freed before,
+ *   or into the middle of an object) is an error of the program. Where the library meets one on a
+ *   slow path it ends the process with a line on stderr; else what happens is undefined. With
+ *   MB_CHECK every such pointer is reported.
+ * Cost: "constant" is a number of instructions without a lock or a system call. "Amortised
+ *   constant" is the same for nearly all calls: one in some hundred moves a whole magazine, with
+ *   one compare-and-swap or under one pool's lock, and may commit memory or do a step of giving
+ *   memory back, which takes at most about 2 ms. A call is "linear" in what is named. No call waits
+ *   for another thread but for locks that are held briefly.
+ *
+ * Algorithms: magazines and their exchange by whole ones are those of J. Bonwick and J. Adams,
+ *   "Magazines and Vmem", USENIX 2001. The central free lists are stacks of R. K. Treiber, IBM RJ
+ *   5118, 1986, with tagged heads.
  */
 #ifndef MEMORYBUCKET_MEMORYBUCKET_H
 #define MEMORYBUCKET_MEMORYBUCKET_H
@@ -30,7 +46,7 @@ extern "C" {
 #endif
 
 #define MB_VERSION_MAJOR 0
-#define MB_VERSION_MINOR 1
+#define MB_VERSION_MINOR 2
 #define MB_VERSION_PATCH 0
 
 /* The largest request that a pool serves, in bytes, and the number of pools. */
@@ -41,268 +57,535 @@ extern "C" {
 #define MB_API __attribute__((visibility("default")))
 #define MB_ALLOCATES(...) __attribute__((malloc, warn_unused_result, alloc_size(__VA_ARGS__)))
 #define MB_ALIGNED_BY(position) __attribute__((alloc_align(position)))
+#define MB_DEPRECATED(instead) __attribute__((deprecated(instead)))
 #else
 #define MB_API
 #define MB_ALLOCATES(...)
 #define MB_ALIGNED_BY(position)
+#define MB_DEPRECATED(instead)
 #endif
 
 /*
- * Brings the library up: reads the environment and finds a place for the pools. Optional: the first
- * allocation does it too. Idempotent.
+ * The comments below have one form, from which the manual pages are made: a summary, paragraphs,
+ * and labelled parts. A part that would only repeat what is common is left out.
+ */
+
+/*
+ * Brings the library up: reads the environment and finds a place for the pools.
  *
- * Returns 0, or -ENOMEM when no address space could be had; all calls then still work, on
- * the system allocator alone.
+ * Optional: the first allocation does it, too. Further calls change nothing. With MB_BACKGROUND=1
+ * it also starts the background thread.
+ *
+ * Returns: 0, or a negative errno value.
+ * Errors:
+ *   -ENOMEM: no address space could be had. All calls still work, on the system allocator alone.
+ *   -EAGAIN: a signal handler made the call, and had interrupted the start itself.
+ * Cost: constant once the library is up.
+ * See also: mb_alloc, mb_background_start
  */
 MB_API int mb_init(void);
 
 /*
- * Allocates `size` bytes, uninitialised.
+ * Sets an option from within the program: any MB_ variable of docs/tuning.md.
  *
- * size  bytes; 1 to MB_SMALL_MAX come from the pools, more from malloc. 0 gives a pointer like any
- *       other, unique until it is freed.
+ * Call it before the first allocation and before mb_init: options are read when the library comes
+ * up. The environment wins: where it has the variable, with whatever value, the call changes nothing
+ * and returns 0. A set-user-ID program ignores the environment, but not this call. Several copies of
+ * the library in one process have options of their own.
  *
- * Alignment: up to MB_SMALL_MAX, that of the size rounded up to 8: the largest power of two that
- * divides it, up to 16 (so 8 for sizes like 24 or 40); above, malloc's. Ask mb_aligned_alloc for
- * more.
+ * In the drop-in the first malloc of the program or of a library is the first allocation, such as
+ * that of printf for its buffer. With MB_BACKGROUND the thread starts in mb_init, or else at one of
+ * the first requests.
  *
- * Returns the memory, owned by the caller until mb_free or one of its kin; NULL and ENOMEM when
- * neither the pools nor the system have any.
+ * Parameters:
+ *   name: the variable's name, such as "MB_DECAY_MS".
+ *   value: a text as in the environment, shorter than 256 bytes, which is copied. NULL takes back
+ *       what the program set.
+ * Returns: 0 when the option has this value, or the environment's; or a negative errno value.
+ * Errors:
+ *   -EINVAL: the name is NULL or unknown, or the variable does not take the value.
+ *   -EBUSY: the library is up, with another value. mb_memory_limit_set and mb_background_start still
+ *       change two of them.
+ *   -EAGAIN: a signal handler made the call, and had interrupted the start itself.
+ * Cost: about a microsecond. Nothing is allocated, except that MB_CHECK loads the stack unwinder; in
+ *   the drop-in that is a first allocation, so set it last.
+ * Safety: it waits for a fork in another thread.
+ * See also: mb_init, mb_memory_limit_set, mb_background_start
+ */
+MB_API int mb_option_set(const char *name, const char *value);
+
+/*
+ * Allocates memory.
+ *
+ * The memory is not initialised. Its alignment is, up to MB_SMALL_MAX bytes, that of the size
+ * rounded up to 8: the largest power of two that divides it, up to 16 (so 8 for sizes like 24 or
+ * 40); above, malloc's. mb_aligned_alloc gives more. The caller owns the memory until it frees or
+ * reallocates it.
+ *
+ * Parameters:
+ *   size: bytes, any number. 1 to MB_SMALL_MAX come from the pools, more from the system allocator.
+ *       0 gives a pointer like any other, unique until it is freed.
+ * Returns: the memory, or NULL.
+ * Errors:
+ *   ENOMEM: neither the pools nor the system have any; under a limit, the pools have none.
+ * Cost: amortised constant, 15 instructions where the thread has a free slot; the system
+ *   allocator's above MB_SMALL_MAX.
+ * See also: mb_free, mb_aligned_alloc, mb_calloc, mb_good_size, mb_memory_limit_set
  */
 MB_API void *mb_alloc(size_t size) MB_ALLOCATES(1);
 
 /*
- * Frees memory of any function of this library, from any thread, also after the thread that
- * allocated it is gone. A pointer of the system allocator is passed on to it. NULL is ignored.
- * Preserves errno.
+ * Frees memory.
+ *
+ * Any thread may free any object, also when the thread that allocated it is gone. An object of the
+ * system allocator is passed on to it.
+ *
+ * Parameters:
+ *   pointer: the object; NULL is ignored. It must not be used afterwards.
+ * Errors: none; errno stays as it was.
+ * Cost: amortised constant, 19 instructions where the thread has room for the slot; the system
+ *   allocator's for its objects.
+ * See also: mb_alloc, mb_free_sized, mb_free_batch
  */
 MB_API void mb_free(void *pointer);
 
 /*
- * As mb_free. `size` is a hint: a wrong one costs nothing and corrupts nothing. In checked mode
- * (MB_CHECK) it is reported.
+ * Frees memory whose size the caller knows.
+ *
+ * The size is a hint that is never trusted: a wrong one costs nothing and corrupts nothing. In
+ * checked mode (MB_CHECK) it is reported. Otherwise as mb_free.
+ *
+ * Parameters:
+ *   pointer: the object; NULL is ignored.
+ *   size: the bytes that were asked for.
+ * Errors: none; errno stays as it was.
+ * Cost: that of mb_free. With inline.h and a constant size two instructions less.
+ * See also: mb_free
  */
 MB_API void mb_free_sized(void *pointer, size_t size);
 
 /*
- * Allocates `count` objects of `size` bytes each, zeroed. NULL and ENOMEM also when the product
- * overflows. Otherwise as mb_alloc.
+ * Allocates an array of zeros.
+ *
+ * Otherwise as mb_alloc for the product.
+ *
+ * Parameters:
+ *   count: the number of elements, any; 0 as size 0 of mb_alloc.
+ *   size: bytes of an element, any; 0 likewise.
+ * Returns: the memory, or NULL.
+ * Errors:
+ *   ENOMEM: no memory, or the product overflows.
+ * Cost: that of mb_alloc, and linear in the bytes.
+ * See also: mb_alloc, mb_free
  */
 MB_API void *mb_calloc(size_t count, size_t size) MB_ALLOCATES(1, 2);
 
 /*
- * Gives `pointer` the new size; contents are kept up to the smaller of both sizes. The memory may
- * move; the old pointer is then freed. Alignment is that of mb_alloc, unless a smaller object has
- * to stay where it is for want of memory. NULL as pointer: mb_alloc(size). Size 0: the object
- * shrinks to a unique pointer, it is not freed. On failure NULL and ENOMEM, and the old object is
- * intact.
+ * Changes the size of an object.
+ *
+ * Contents are kept up to the smaller of both sizes. The object stays where it is while it fits its
+ * slot and uses more than half of it. Otherwise it moves, and the old pointer is freed. The
+ * alignment is that of mb_alloc for the new size, unless an object that shrinks has to stay for
+ * want of memory.
+ *
+ * Parameters:
+ *   pointer: the object; NULL: as mb_alloc(size).
+ *   size: bytes, any number. With 0 the object shrinks to a unique pointer; it is not freed.
+ * Returns: the object, or NULL; then the old one is as it was, and still the caller's.
+ * Errors:
+ *   ENOMEM: as mb_alloc.
+ * Cost: constant where the object stays; otherwise that of mb_alloc and mb_free, and linear in the
+ *   bytes moved.
+ * See also: mb_usable_size, mb_good_size
  */
 MB_API void *mb_realloc(void *pointer, size_t size) __attribute__((warn_unused_result));
 
 /*
- * Allocates `size` bytes (0: a unique pointer) at a multiple of `alignment`, a power of two in
- * bytes. Comes from the pools when the size rounded up to a multiple of the alignment is at most
- * MB_SMALL_MAX. NULL and EINVAL for an alignment that is no power of two, NULL and ENOMEM without
- * memory.
+ * Allocates memory at a multiple of an alignment.
+ *
+ * It comes from the pools when the size rounded up to a multiple of the alignment is at most
+ * MB_SMALL_MAX. Otherwise as mb_alloc.
+ *
+ * Parameters:
+ *   alignment: bytes, a power of two.
+ *   size: bytes, any number; 0 gives a unique pointer.
+ * Returns: the memory, or NULL.
+ * Errors:
+ *   EINVAL: the alignment is no power of two (so 0, too).
+ *   ENOMEM: as mb_alloc.
+ * Cost: that of mb_alloc, with some more instructions.
+ * See also: mb_alloc, mb_free
  */
 MB_API void *mb_aligned_alloc(size_t alignment, size_t size) MB_ALLOCATES(2) MB_ALIGNED_BY(1);
 
 /*
- * Bytes that the object at `pointer` can have without being moved, at least as many as were asked for,
- * and in checked mode no more; 0 for NULL. To use more than was asked for, ask for them:
+ * Tells how many bytes an object can have without being moved.
+ *
+ * At least as many as were asked for, and in checked mode no more. To use more than was asked for,
+ * ask for them, which moves nothing:
  *
  *     p = mb_realloc(p, mb_usable_size(p));
  *
- * which moves nothing. The compiler takes the size that was asked for as the object's: it may warn of
- * writes beyond it, drop them, or end the process there (_FORTIFY_SOURCE).
+ * The compiler takes the size that was asked for as the object's: it may warn of writes beyond it,
+ * drop them, or end the process there (_FORTIFY_SOURCE).
+ *
+ * Parameters:
+ *   pointer: the object; NULL: 0 is returned.
+ * Returns: bytes. For an object of the system allocator, what that one says.
+ * Errors: none.
+ * Cost: constant.
+ * See also: mb_good_size, mb_realloc
  */
 MB_API size_t mb_usable_size(const void *pointer);
 
 /*
- * Allocates up to `count` objects of `size` bytes each into out[0 .. count-1]. Returns how many
- * could be had, the first so many of `out`; fewer than `count` only when memory is short (errno
- * is ENOMEM then). Each is freed on its own, or by mb_free_batch.
+ * Tells how many bytes a request of a size would really get.
+ *
+ * A container that asks for so many wastes nothing. mb_usable_size of what mb_alloc(size) returns
+ * is at least that: more where a larger pool or the system allocator stands in for want of memory,
+ * or where the drop-in serves the first objects of a size from a larger pool.
+ *
+ * Parameters:
+ *   size: bytes, any number.
+ * Returns: bytes, at least `size`. Up to MB_SMALL_MAX the size rounded up to a multiple of 8; 8 for
+ *   0. Above, `size` itself: what the system allocator adds is not known. In checked mode `size`
+ *   itself, as no byte more may be used.
+ * Errors: none.
+ * Cost: constant.
+ * See also: mb_alloc, mb_usable_size
+ */
+MB_API size_t mb_good_size(size_t size);
+
+/*
+ * Allocates many objects of one size.
+ *
+ * Each is like one of mb_alloc, and is freed on its own or by mb_free_batch.
+ *
+ * Parameters:
+ *   size: bytes of each object, as for mb_alloc.
+ *   count: how many, any number.
+ *   out: room for `count` pointers, of which the first ones are set; may be NULL when count is 0.
+ *       What is behind those that are set is unspecified.
+ * Returns: how many objects could be had: fewer than `count` only when memory is short.
+ * Errors:
+ *   ENOMEM: as mb_alloc, when fewer than `count` are returned. What was had before is the caller's.
+ * Cost: linear in count, some 2 ns an object; whole magazines move as they are.
+ * See also: mb_free_batch, mb_alloc
  */
 MB_API size_t mb_alloc_batch(size_t size, size_t count, void **out);
 
 /*
- * Frees `count` pointers, of any sizes and origins; NULLs among them are skipped. The array is
- * only read. Runs of objects of one size are cheapest. Preserves errno.
+ * Frees many objects, of any sizes and origins.
+ *
+ * Runs of objects of one size are cheapest. Otherwise as mb_free for each.
+ *
+ * Parameters:
+ *   count: how many pointers, any number.
+ *   pointers: the objects, with NULLs among them, which are skipped; the array is only read. May be
+ *       NULL when count is 0.
+ * Errors: none; errno stays as it was.
+ * Cost: linear in count, that of mb_free each.
+ * See also: mb_alloc_batch, mb_free
  */
-MB_API void mb_free_batch(size_t count, void **pointers);
+MB_API void mb_free_batch(size_t count, void *const *pointers);
 
 /*
- * Gives everything that the calling thread has cached back to the centre, where other threads
- * find it. The thread may go on allocating at any time.
+ * Gives everything that the calling thread has cached back to the centre.
+ *
+ * Other threads find it there. The thread may go on allocating at any time. While another thread
+ * forks, what makes up no whole magazine stays.
+ *
+ * Errors: none.
+ * Cost: about 0.06 us when nothing is cached. Beyond that one compare-and-swap for each full
+ *   magazine, and one lock for each size of which there are others, some 0.2 us.
+ * See also: mb_thread_idle, mb_trim
  */
 MB_API void mb_thread_flush(void);
 
 /*
- * The calling thread is about to sleep: as mb_thread_flush, and statistics count it as idle until
- * it says mb_thread_busy, or allocates or frees so much that it has a cache again. Neither has to
- * be called in pairs.
+ * Says that the calling thread is about to sleep.
  *
- * Cost: about 0.06 us when nothing is cached; beyond that one exchange for each full magazine that
- * the thread holds, and one lock for each class in which it holds others, some 0.2 us.
- * mb_thread_busy writes one word.
+ * As mb_thread_flush; and the statistics count the thread as idle until it calls mb_thread_busy, or
+ * allocates or frees so much that it has a cache again. The two calls need not be paired.
+ *
+ * Errors: none.
+ * Cost: that of mb_thread_flush.
+ * See also: mb_thread_busy, mb_thread_flush
  */
 MB_API void mb_thread_idle(void);
+
+/*
+ * Says that the calling thread is at work again.
+ *
+ * Only the statistics take notice. Without an mb_thread_idle before it nothing happens.
+ *
+ * Errors: none.
+ * Cost: constant: one word is written.
+ * See also: mb_thread_idle
+ */
 MB_API void mb_thread_busy(void);
 
 /*
- * Gives memory that nobody uses back to the operating system, page by page, all but `keep_bytes`
- * of the free memory (0: all of it). The pools go on using it as if it were fresh.
+ * Gives free memory back to the operating system, page by page.
  *
- * What the calling thread has cached is free memory. Every other thread is asked for what it has
- * cached, and gives it up the next time that one of its magazines is empty or full: a later call,
- * or decay (MB_DECAY_MS), then returns it. A thread that sleeps keeps its cache, at most
- * MB_THREAD_CACHE_MAX bytes of slots, and the pages in which these lie: several times as much when
- * they are scattered. One that calls mb_thread_idle before it sleeps keeps none.
+ * The pools go on using the memory as if it were fresh. What the calling thread has cached is free
+ * memory. Every other thread is asked for what it has cached, and gives it up the next time that
+ * one of its magazines is empty or full: a later call, or decay (MB_DECAY_MS), then returns it. A
+ * thread that sleeps keeps its cache: at most MB_THREAD_CACHE_MAX bytes of slots, and the pages in
+ * which these lie, several times as much when they are scattered. One that calls mb_thread_idle
+ * before it sleeps keeps none.
  *
  * What remains free in pages that are in use is handed out in address order from then on, which
- * brings new objects together.
+ * brings new objects together. Pages that are locked in memory (mlock) stay. In the drop-in the C
+ * library's malloc, which serves the large requests, is then asked for its own (malloc_trim).
  *
- * Several callers take turns. A thread that allocates or frees waits, if at all, for the lock of
- * its pool for a moment. Takes about 20 ns for each free slot that is in no processor's cache, and
- * a system call for each run of pages. Pages that are locked in memory (mlock) stay. In the drop-in
- * the C library's malloc, which serves the large requests, is then asked for its own (malloc_trim).
- *
- * Returns the bytes given back, without what the C library gave.
+ * Parameters:
+ *   keep_bytes: bytes of free memory that shall stay, any number; 0: none.
+ * Returns: the bytes given back, without what the C library gave.
+ * Errors: none; errno stays as it was.
+ * Cost: linear in the free memory: about 20 ns for each free slot that is in no processor's cache,
+ *   and a system call for each run of pages.
+ * Safety: several callers take turns. A thread that allocates or frees meanwhile waits, if at all,
+ *   for the lock of its pool for a moment. While another thread forks the call ends early.
+ * See also: mb_thread_idle, mb_background_start, mb_memory_limit_set
  */
 MB_API size_t mb_trim(size_t keep_bytes);
 
 /*
- * Starts a thread that does what otherwise slow paths of other threads do, so that free memory
- * goes back also while the process sleeps (MB_DECAY_MS). MB_BACKGROUND=1 does the same when the
- * library is loaded. It does nothing while the process forks. The child starts its own at its first
- * request that is not served from what its thread has at hand; one that only calls exec starts none,
- * and one that must have a single thread, as for unshare(2), calls mb_background_stop first.
+ * Starts a thread that returns unused memory.
  *
- * Returns 0, also when it runs already, or a negative errno value of pthread_create, or -EINVAL
- * when MB_DECAY_MS is -1. Not from fork handlers.
+ * Without it only slow paths of the program's threads do (MB_DECAY_MS), so a process that sleeps
+ * returns nothing. MB_BACKGROUND=1 does the same when the library is loaded. The thread does
+ * nothing while the process forks. The child starts its own at its first request that is not served
+ * from what its thread has at hand. A child that only calls exec starts none. One that must have a
+ * single thread, as for unshare(2), calls mb_background_stop first.
+ *
+ * Returns: 0, also when the thread runs already, or a negative errno value.
+ * Errors:
+ *   -EINVAL: MB_DECAY_MS is -1, so that nothing is to be done.
+ *   -EAGAIN: pthread_create refuses; or another value of its.
+ * Cost: that of pthread_create. The thread wakes up once a window while memory is in use.
+ * Safety: not from fork handlers.
+ * See also: mb_background_stop, mb_trim
  */
 MB_API int mb_background_start(void);
 
 /*
- * Ends that thread, and waits until it has ended. Nothing happens without one, but that the child of a
- * fork does not start it.
+ * Ends the thread that mb_background_start started, and waits until it has ended.
+ *
+ * Where none runs nothing happens, but that the child of a fork does not start it.
+ *
+ * Errors: none.
+ * Cost: at most the step of decay that the thread is at, about 2 ms.
+ * Safety: not from fork handlers.
+ * See also: mb_background_start
  */
 MB_API void mb_background_stop(void);
 
 /*
- * Limits the committed memory of all pools together to `bytes`; 0: no limit. As MB_MEMORY_LIMIT.
- * Large requests do not count: they are the system allocator's.
+ * Limits the committed memory of all pools together, as MB_MEMORY_LIMIT does.
+ *
+ * Large requests do not count: they are the system allocator's. Nor does what a request gets of the
+ * system allocator while another thread forks.
  *
  * A request for which memory would have to be committed beyond the limit is served from free memory
- * of any pool whose slots are larger and aligned alike; if there is none, free memory is given back
- * as by mb_trim(0), then the handler below is asked, and then the request fails with NULL and
- * ENOMEM.
- * A limit below what is committed already takes nothing away from the program: free memory is
- * given back at once, and nothing more is committed until enough was. Each size in use keeps the
- * rest of its last block from the others; blocks are smaller under a limit, but not those that were
- * committed before: set it early. What a request gets of the system allocator while another thread
- * forks does not count.
+ * of any pool whose slots are larger and aligned alike. If there is none, free memory is given back
+ * as by mb_trim(0), then the handler of mb_out_of_memory_handler_set is asked, and then the request
+ * fails with ENOMEM.
  *
- * Returns the limit that was in force, 0 for none.
+ * A limit below what is committed already takes nothing away from the program: free memory is given
+ * back at once, and nothing more is committed until enough was. Each size in use keeps the rest of
+ * its last block from the others. Blocks are smaller under a limit, but not those that were
+ * committed before: set it early.
+ *
+ * Parameters:
+ *   bytes: the limit, any number; 0: none.
+ * Returns: the limit in bytes that was in force, 0 for none.
+ * Errors: none.
+ * Cost: constant, or that of mb_trim(0) when more is committed than the limit allows.
+ * See also: mb_out_of_memory_handler_set, mb_trim
  */
 MB_API size_t mb_memory_limit_set(size_t bytes);
 
 /*
- * Called when a request of at most MB_SMALL_MAX bytes cannot be served, in the thread that made it
- * and with no lock held; `size` is that of its slot, the request rounded up to 8. May allocate and
- * free; what fails meanwhile in the same thread fails without another call. Must return (no
- * longjmp, no exception): non-zero to have the request tried again, 0 to let it fail.
+ * What mb_out_of_memory_handler_set sets: asked before a request of at most MB_SMALL_MAX bytes
+ * fails.
+ *
+ * It is called in the thread that made the request, with no lock held. It may allocate and free;
+ * what fails meanwhile in the same thread fails without another call. It must return: no longjmp,
+ * no exception.
+ *
+ * Parameters:
+ *   size: bytes of the slot that is wanted, the request rounded up to 8; 8 to MB_SMALL_MAX.
+ *   argument: the one given to mb_out_of_memory_handler_set.
+ * Returns: non-zero to have the request tried again, 0 to let it fail.
  */
 typedef int mb_out_of_memory_handler(size_t size, void *argument);
 
 /*
- * Sets the handler of the process, and what it gets as `argument`; NULL: none. A thread that is
- * about to call the one before may still do so.
+ * Sets the handler that is asked before a small request fails.
+ *
+ * There is one for the process. A thread that is about to call the one before may still do so.
+ *
+ * Parameters:
+ *   handler: the function, NULL for none.
+ *   argument: what the handler gets, anything; the library does not look at it.
+ * Errors: none.
+ * Cost: constant, under a lock.
+ * Safety: waits for the end of a fork that another thread makes.
+ * See also: mb_memory_limit_set, mb_alloc
  */
-MB_API void mb_set_out_of_memory_handler(mb_out_of_memory_handler *handler, void *argument);
+MB_API void mb_out_of_memory_handler_set(mb_out_of_memory_handler *handler, void *argument);
 
 /*
- * Checks all objects of the process, where checked mode is on (MB_CHECK): that nobody has written
- * behind those that are live (overflow), nor into those that were freed (use_after_free). Each that
- * is damaged is reported once, on stderr; the process then aborts unless MB_CHECK_CONTINUE is 1.
+ * Deprecated name of mb_out_of_memory_handler_set; the next version is without it.
  *
- * Takes time for each object and keeps other threads from allocating meanwhile. Not from signal or
- * fork handlers. Returns how many damaged objects it found; always 0 without checked mode.
+ * Parameters:
+ *   handler: as there.
+ *   argument: as there.
+ * See also: mb_out_of_memory_handler_set
+ */
+MB_API void mb_set_out_of_memory_handler(mb_out_of_memory_handler *handler, void *argument)
+    MB_DEPRECATED("use mb_out_of_memory_handler_set");
+
+/*
+ * Checks all objects of the process, where checked mode is on (MB_CHECK).
+ *
+ * It looks whether anything was written behind live objects (overflow), or into freed ones
+ * (use_after_free). Each damaged object is reported once, on stderr. The process then aborts unless
+ * MB_CHECK_CONTINUE is 1.
+ *
+ * Returns: how many damaged objects it found; always 0 without checked mode.
+ * Errors: none.
+ * Cost: linear in the objects; other threads that allocate wait meanwhile. Constant without checked
+ *   mode.
+ * Safety: not from signal or fork handlers.
  */
 MB_API size_t mb_check_heap(void);
 
-/* Blocks by the share of their slots that is in use: none, up to 10 %, up to 20 %, ... 100 %. */
+/* Tiles by the share of their slots that is in use: none, up to 10 %, up to 20 %, ... 100 %. */
 #define MB_OCCUPANCY_BINS 11
 
 /*
- * One pool. At rest: carved = live + magazines + central + loose + sorted + orphaned + quarantined.
- * While threads are at work the numbers are recent, and `live` is within a few magazines.
+ * The statistics of one pool.
+ *
+ * At rest: carved = live + magazines + central + loose + sorted + orphaned + quarantined. While
+ * threads are at work the numbers are recent, and `live` is within a few magazines.
+ *
+ * Slots that threads took from the pool, used or not, are counted as taken, and those that they
+ * gave back to it as returned. At rest both are exact: taken = returned + live + magazines +
+ * orphaned + quarantined. They are not the number of allocations. One that is served from what the
+ * thread has cached, and most are, leaves no trace: to count it would make each allocation longer.
+ * At rest there have been at least taken - magazines - orphaned allocations, less the slots that
+ * threads gave back without having used them (at their end, in mb_thread_flush and mb_thread_idle,
+ * in decay).
+ *
+ * A tile is 64 KiB of a pool's address space. A slot counts as used unless it is sorted: after
+ * mb_trim(0) live slots and those cached by threads are counted, and before it also free ones.
  */
 struct mb_pool_stats {
-    uint64_t slot_bytes;      /* the pool's slot size */
-    uint64_t magazine_rounds; /* slots of a full magazine */
-    uint64_t carved;          /* slots ever carved from fresh memory */
-    uint64_t live;            /* slots in the program's hands; none on guarded pages (MB_CHECK) */
-    uint64_t magazines;       /* slots in the magazines of threads */
-    uint64_t central;         /* slots in the central free list */
-    uint64_t loose;           /* slots that wait to make up a magazine */
-    uint64_t sorted;          /* slots that trim or decay took from the centre, in address order */
-    uint64_t orphaned;        /* slots that a fork left in the caches of threads the child lacks */
-    uint64_t refills;         /* magazines moved from the centre to a thread */
-    uint64_t flushes;         /* magazines moved from a thread to the centre */
-    uint64_t cas_retries;     /* failed exchanges at the central free list */
-    uint64_t mutex_acquisitions; /* of the pool's mutex */
-    uint64_t committed_bytes; /* made accessible, and not given back */
-    uint64_t resident_bytes;  /* in memory now */
-    uint64_t released_bytes;  /* given back by trim and decay, and not used again since */
-    /*
-     * Blocks of 64 KiB by how full they are. A slot counts as used unless it is sorted: so after
-     * mb_trim(0) live slots and those cached by threads are counted, and before it also free ones.
-     */
-    uint64_t blocks[MB_OCCUPANCY_BINS];
-    uint64_t quarantined;     /* freed slots that checked mode keeps from being used again */
-    /*
-     * Slots that threads took from the pool, used or not, and that they gave back to it. At rest
-     * both are exact: taken = returned + live + magazines + orphaned + quarantined.
-     *
-     * They are not the number of allocations. One that is served from what the thread has cached,
-     * and most are, leaves no trace: to count it would make each allocation longer. At rest there
-     * have been at least taken - magazines - orphaned allocations, less the slots that threads gave
-     * back without having used them (at their end, in mb_thread_flush and mb_thread_idle, in decay).
-     */
-    uint64_t taken;
-    uint64_t returned;
-    uint64_t reserved[1];     /* 0 */
+    uint64_t slot_bytes;         /* the pool's slot size */
+    uint64_t magazine_rounds;    /* slots of a full magazine */
+    uint64_t carved;             /* slots ever carved from fresh memory */
+    uint64_t live;               /* slots that the program has; none on guarded pages (MB_CHECK) */
+    uint64_t magazines;          /* slots in the magazines of threads */
+    uint64_t central;            /* slots in the central free list */
+    uint64_t loose;              /* slots that wait to make up a magazine */
+    uint64_t sorted;             /* slots that trim or decay moved from centre to free map */
+    uint64_t orphaned;           /* slots in caches of threads that a fork left behind */
+    uint64_t refills;            /* magazines moved from the centre to a thread */
+    uint64_t flushes;            /* magazines moved from a thread to the centre */
+    uint64_t cas_retries;        /* failed compare-and-swaps at the central free list */
+    uint64_t mutex_acquisitions; /* of the pool's lock */
+    uint64_t committed_bytes;    /* made accessible, and not given back */
+    uint64_t resident_bytes;     /* in memory now */
+    uint64_t released_bytes;     /* given back by trim and decay, and not used again since */
+    uint64_t tiles[MB_OCCUPANCY_BINS]; /* how many tiles are so full */
+    uint64_t quarantined;        /* freed slots that checked mode keeps from being used again */
+    uint64_t taken;              /* slots that threads took from the pool */
+    uint64_t returned;           /* slots that threads gave back to the pool */
+    uint64_t reserved[10];       /* 0 */
 };
 
+/*
+ * The statistics of the process, and of each pool.
+ */
 struct mb_stats {
-    uint64_t reserved_bytes;  /* address space that the pools take up now: it grows as they do */
-    uint64_t committed_bytes; /* sum over the pools */
-    uint64_t resident_bytes;  /* sum over the pools */
-    uint64_t released_bytes;  /* sum over the pools */
-    uint64_t memory_limit;    /* bytes; 0: none */
-    uint64_t cache_bytes;     /* what the threads together may cache at the moment */
-    uint64_t cache_bytes_max; /* MB_CACHE_MAX; 0: no bound yet, as there was one thread only */
-    uint64_t threads;         /* with a cache of their own now */
-    uint64_t threads_idle;    /* of them, those that said mb_thread_idle */
-    uint64_t idle_caches;     /* of no thread: made ahead, or left by one that exited */
-    uint64_t large_allocs;    /* requests that went to the system allocator */
-    uint64_t large_frees;     /* pointers passed on to the system allocator's free */
-    uint64_t decay_steps;     /* pieces of work that slow paths did to give memory back */
-    uint64_t decay_step_ns_max; /* the longest of them */
-    uint64_t decay_volume_steps; /* of them, those done since too much was free, whatever the time */
-    uint64_t reserved[7];     /* 0 */
+    uint64_t reserved_bytes;     /* address space that the pools take up now: it grows as they do */
+    uint64_t committed_bytes;    /* sum over the pools */
+    uint64_t resident_bytes;     /* sum over the pools */
+    uint64_t released_bytes;     /* sum over the pools */
+    uint64_t memory_limit;       /* bytes; 0: none */
+    uint64_t cache_bytes;        /* what the threads together may cache at the moment */
+    uint64_t cache_bytes_max;    /* MB_CACHE_MAX; 0: no bound yet, as there was one thread only */
+    uint64_t threads;            /* with a cache of their own now */
+    uint64_t threads_idle;       /* of them, those that called mb_thread_idle */
+    uint64_t vacant_caches;      /* of no thread: made ahead, or left by one that exited */
+    uint64_t large_allocs;       /* requests that went to the system allocator */
+    uint64_t large_frees;        /* pointers passed on to the system allocator's free */
+    uint64_t decay_steps;        /* pieces of work that slow paths did to give memory back */
+    uint64_t decay_step_ns_max;  /* the longest of them, in ns */
+    uint64_t decay_volume_steps; /* of them, those due to volume (what lay free), not to time */
+    uint64_t reserved[17];       /* 0 */
     struct mb_pool_stats pool[MB_POOL_COUNT];
 };
 
 /*
- * Fills `stats`. Stops no thread; one caller at a time does the work, others wait for it.
- * Not from fork handlers. Returns 0, or -EINVAL for NULL. A thread's first call needs memory of
- * liburcu's, which ends the process when the kernel refuses it.
+ * Takes the statistics of the process.
+ *
+ * Fills what both sides know: the first size_bytes bytes of the structure as this library has it.
+ * What the caller has room for and the library does not know becomes 0. Later versions give
+ * reserved words a name, and add pools at the end, so any two versions go together. The sums are
+ * over all pools, whatever there is room for; offsetof(struct mb_stats, pool) bytes are enough for
+ * the sums alone.
+ *
+ * A walker that stops no thread adds up the threads' caches, and starts again, some times at most,
+ * when one leaves meanwhile (a sequence lock with a read at its end: H.-J. Boehm, MSPC 2012).
+ *
+ * Parameters:
+ *   stats: the structure that is filled, the caller's.
+ *   size_bytes: bytes of it, sizeof *stats; at least offsetof(struct mb_stats, pool).
+ * Returns: 0, or a negative errno value. All is 0 in a signal handler that interrupted the
+ *   library's start.
+ * Errors:
+ *   -EINVAL: `stats` is NULL or size_bytes too small.
+ * Cost: linear in the threads and in what is committed: mincore(2) looks at each page of it, and
+ *   each pool's lock is held while 64 MiB of it are counted. mb_stats_get_quick does neither.
+ * Safety: not from fork handlers. While another thread forks no lock is taken, and tiles are in no
+ *   bin.
+ * See also: mb_stats_get_quick, mb_stats_print
  */
-MB_API int mb_stats_get(struct mb_stats *stats);
+MB_API int mb_stats_get(struct mb_stats *stats, size_t size_bytes);
 
-/* Prints the statistics as a table of the pools that were used. Nothing for NULL. */
+/*
+ * Takes the statistics that cost little.
+ *
+ * As mb_stats_get, but that resident_bytes and tiles are 0.
+ *
+ * Parameters:
+ *   stats: the structure that is filled, the caller's.
+ *   size_bytes: bytes of it, sizeof *stats; at least offsetof(struct mb_stats, pool).
+ * Returns: 0, or a negative errno value.
+ * Errors:
+ *   -EINVAL: `stats` is NULL or size_bytes too small.
+ * Cost: linear in the threads. No lock, and no system call but those that block signals for a
+ *   moment.
+ * Safety: not from fork handlers.
+ * See also: mb_stats_get
+ */
+MB_API int mb_stats_get_quick(struct mb_stats *stats, size_t size_bytes);
+
+/*
+ * Prints the statistics as a table of the pools that were used.
+ *
+ * Parameters:
+ *   stream: where to; NULL: nothing is printed. The library does not look for errors of it.
+ * Errors: none.
+ * Cost: that of mb_stats_get, and of the printing. Maps some 20 KiB for as long as it takes; where
+ *   the kernel refuses them, only the line of sums is printed.
+ * Safety: not from fork handlers.
+ * See also: mb_stats_get
+ */
 MB_API void mb_stats_print(FILE *stream);
 
 #ifdef __cplusplus

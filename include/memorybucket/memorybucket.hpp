@@ -2,9 +2,11 @@
  * MemoryBucket for C++17: the facade, helpers for objects, a standard allocator and a memory
  * resource.
  *
- * Header only, on top of memorybucket.h, whose notes on threads, fork and signals hold here too.
- * Where there is no memory these functions throw std::bad_alloc, as operator new does; compiled
- * without exceptions they call std::terminate instead.
+ * Header only, on top of memorybucket.h. What is common there holds here, too: threads, fork,
+ * signals, cancellation, pointers and cost.
+ *
+ * Failure: where there is no memory these functions throw std::bad_alloc, as operator new does.
+ *   Compiled without exceptions they call std::terminate instead.
  */
 #ifndef MEMORYBUCKET_MEMORYBUCKET_HPP
 #define MEMORYBUCKET_MEMORYBUCKET_HPP
@@ -43,7 +45,7 @@ inline void *orThrow(void *pointer)
     return pointer;
 }
 
-/* Memory that goes back unless its object came to be. */
+/* Memory that goes back unless its object is constructed. */
 struct Unborn {
     void *pointer;
     std::size_t size;
@@ -68,27 +70,57 @@ struct Unborn {
 
 } // namespace detail
 
-/* Optional: brings the library up. False when no address space could be had (see mb_init). */
+/*
+ * Brings the library up, as mb_init does; optional.
+ *
+ * Returns: false when no address space could be had; all else still works.
+ * See also: mb_init
+ */
 inline bool initMemoryPool() noexcept
 {
     return mb_init() == 0;
 }
 
-/* `size` bytes, aligned as mb_alloc says. Throws std::bad_alloc. */
+/*
+ * Allocates memory, as mb_alloc does.
+ *
+ * Parameters:
+ *   size: bytes, any number.
+ * Returns: the memory, aligned as mb_alloc says; the caller owns it until deallocate or mb_free.
+ * Errors:
+ *   std::bad_alloc: there is no memory.
+ * See also: deallocate, mb_alloc
+ */
 [[nodiscard]] inline void *allocate(std::size_t size)
 {
     return detail::orThrow(mb_alloc(size));
 }
 
-/* Frees what allocate gave; `size` is the one asked for, as a hint. nullptr is ignored. */
+/*
+ * Frees memory, as mb_free_sized does.
+ *
+ * Parameters:
+ *   pointer: the object; nullptr is ignored.
+ *   size: the bytes that were asked for, as a hint.
+ * Errors: none.
+ * See also: allocate, mb_free_sized
+ */
 inline void deallocate(void *pointer, std::size_t size) noexcept
 {
     mb_free_sized(pointer, size);
 }
 
 /*
- * A new T, made from the arguments, at its own alignment whatever that is. When the constructor
- * throws, the memory is given back and the exception passed on. Throws std::bad_alloc.
+ * Allocates and constructs an object, at the alignment of its type whatever that is.
+ *
+ * When the constructor throws, the memory is given back and the exception passed on.
+ *
+ * Parameters:
+ *   args: what the constructor of T takes.
+ * Returns: the object, the caller's until deleteElement.
+ * Errors:
+ *   std::bad_alloc: there is no memory.
+ * See also: deleteElement
  */
 template <typename T, typename... Args> [[nodiscard]] T *newElement(Args &&...args)
 {
@@ -100,8 +132,14 @@ template <typename T, typename... Args> [[nodiscard]] T *newElement(Args &&...ar
 }
 
 /*
- * Destroys and frees an object of newElement. Through a pointer to a base class too, when that
- * has a virtual destructor. nullptr is ignored.
+ * Destroys and frees an object of newElement.
+ *
+ * Also through a pointer to a base class, when that has a virtual destructor.
+ *
+ * Parameters:
+ *   element: the object; nullptr is ignored.
+ * Errors: none.
+ * See also: newElement
  */
 template <typename T> void deleteElement(T *element) noexcept
 {
@@ -120,7 +158,14 @@ template <typename T> void deleteElement(T *element) noexcept
     }
 }
 
-/* For the containers of the standard library: std::vector<int, MemoryBucket::allocator<int>>. */
+/*
+ * An allocator for the containers of the standard library.
+ *
+ *     std::vector<int, MemoryBucket::allocator<int>>
+ *
+ * It has no state, and all of them are equal. allocate throws std::bad_alloc where there is no
+ * memory, and std::bad_array_new_length where the count of bytes overflows.
+ */
 template <typename T> struct allocator {
     using value_type = T;
     using is_always_equal = std::true_type;
@@ -154,7 +199,12 @@ bool operator!=(const allocator<T> &, const allocator<U> &) noexcept
     return false;
 }
 
-/* For std::pmr containers; all of them are equal. */
+/*
+ * A memory resource for the containers of std::pmr.
+ *
+ * It has no state, and all of them are equal. allocate throws std::bad_alloc where there is no
+ * memory.
+ */
 class memory_resource final : public std::pmr::memory_resource {
     void *do_allocate(std::size_t size, std::size_t alignment) override
     {

@@ -15,9 +15,12 @@
 #include "tcache/fork.h"
 #include "tcache/thread_exit.h"
 
+#include <errno.h>
+#include <pthread.h>
+#include <string.h>
 #include <unistd.h>
 
-/* The other copy of the library whose object it is; NULL for what is ours, or the system's. */
+/* The other copy of the library that serves the object; NULL for this one's, and the system's. */
 static const struct copy_calls *owner_of(const void *pointer)
 {
     if (copies_may_have(pointer)) {
@@ -27,7 +30,7 @@ static const struct copy_calls *owner_of(const void *pointer)
     return unknown ? mbi_copies_ask(pointer) : NULL;
 }
 
-/* What other copies of the library call; not by their public names, which may be somebody else's. */
+/* What other copies of the library call. The public names may lead to another copy's functions. */
 static void own_free(void *pointer)
 {
     api_free(pointer);
@@ -43,36 +46,44 @@ static size_t own_usable_bytes(const void *pointer)
     return api_usable_bytes(pointer);
 }
 
+static pthread_once_t checks_once = PTHREAD_ONCE_INIT;
+
+/* What checked mode would otherwise load in the middle of a report. Allocates. */
+static void warm_up_checks(void)
+{
+    mbi_stacks_warm_up();
+    mbi_report_warm_up();
+}
+
 /*
- * Both stand here, and not beside what they call, because every user of the archive links this
- * file: an archive member that nobody names would be left out, and its constructor with it.
+ * The constructor and the destructor stand here because every user of the archive links this file:
+ * the linker leaves out a member whose functions no file calls, and its constructor with it.
  */
 __attribute__((constructor(101))) static void api_come_up(int argc, char **argv, char **envp)
 {
     (void)argc;
     (void)argv;
     mbi_fork_register();
-    mbi_thread_exit_look_around();
+    mbi_thread_exit_find_namespace();
     static const struct copy_calls own = { own_free, own_realloc, own_usable_bytes,
                                            mbi_check_holds };
     mbi_copies_init(&own);
-    /* glibc's fork takes the locks of its malloc only if that was used before: so it is, as threads
-     * may come to it for the first time while another one forks. */
+    /* glibc's fork takes the locks of its malloc only if that was used before. So it is used now: a
+     * thread may need it for the first time while another one forks. */
     mbi_large_free(mbi_large_alloc(SMALL_BYTES_MAX + 1));
     if (environ == NULL) {
-        environ = envp; /* as the C library will: in the drop-in this runs before it has */
+        environ = envp; /* in the drop-in this runs before the C library has set it */
     }
     mbi_stats_exit_prepare();
     if (mbi_config_wants_start()) {
         (void)mb_init();
         if (checked_is_on()) {
-            mbi_stacks_warm_up();
-            mbi_report_warm_up();
+            (void)pthread_once(&checks_once, warm_up_checks);
         }
     }
 }
 
-/* A report at exit may abort before the C library does this. Waits for nobody who has the lock. */
+/* A report at exit may abort before the C library flushes. Does not wait for the stream's lock. */
 static void api_flush_stdout(void)
 {
     if (ftrylockfile(stdout) == 0) {
@@ -81,11 +92,11 @@ static void api_flush_stdout(void)
     }
 }
 
-/* After the program's own, which may free. */
+/* Runs after the program's destructors, which may free. */
 __attribute__((destructor(101))) static void api_report(void)
 {
     if (!mbi_startup_was_made() && !mbi_config_wants_report()) {
-        return; /* nothing was asked for, and nobody asks what it was */
+        return; /* no call was made, and no report is wanted */
     }
     (void)mbi_startup_patiently();
     mbi_stats_exit_report();
@@ -99,19 +110,50 @@ int mb_init(void)
 {
     int error = mbi_startup_patiently();
     if (mbi_config.background) {
-        (void)mbi_background_start(); /* refuses where nothing decays, of which was complained */
+        (void)mbi_background_start(); /* refuses without decay, of which config has complained */
     }
     return error;
 }
 
+/* With no lock of the library's: what is called here has locks of its own, and may allocate. */
+static void prepare_for_options(void)
+{
+    struct cancelling cancelling = mbi_lock_forbid_cancel();
+    const char *checks = mbi_option_text(OPTION_MB_CHECK);
+    mbi_stats_exit_prepare();
+    if (checks != NULL && strcmp(checks, "0") != 0) {
+        (void)pthread_once(&checks_once, warm_up_checks);
+    }
+    mbi_lock_allow_cancel(cancelling);
+}
+
+int mb_option_set(const char *name, const char *value)
+{
+    int saved_errno = errno;
+    int error = -EAGAIN;
+    bool is_up = true;
+    mbi_lock_set_patient(true);
+    if (mbi_lock_acquire(LOCK_INIT)) {
+        is_up = mbi_startup_was_made();
+        error = mbi_config_set_option(name, value, is_up);
+        mbi_lock_release(LOCK_INIT);
+    }
+    mbi_lock_set_patient(false);
+    if (!is_up) {
+        prepare_for_options();
+    }
+    errno = saved_errno;
+    return error;
+}
+
 /*
- * A thread starts at its first request, of whatever size. What the kernel refuses on that way, or where
- * the thread gives memory back, does not fail the request: errno stays.
+ * A thread starts at its first request, of whatever size. What the kernel refuses on that way does
+ * not fail the request: errno stays.
  */
 static void start_thread(void)
 {
     int saved_errno = errno;
-    (void)mbi_thread_cache_own();
+    (void)mbi_thread_cache_ensure();
     errno = saved_errno;
 }
 
@@ -124,7 +166,7 @@ MBI_COLD void *mbi_api_alloc_slow(size_t size)
     if (checked_is_on()) {
         return mbi_check_alloc(size, ABI_ALIGNMENT_BYTES);
     }
-    mbi_thread_cache_count_large(1, 0);
+    mbi_thread_cache_begin_large_alloc();
     return mbi_large_alloc(size);
 }
 
@@ -134,7 +176,7 @@ void *mbi_api_calloc_large(size_t count, size_t size)
     if (checked_is_on()) {
         return mbi_check_calloc_large(count, size);
     }
-    mbi_thread_cache_count_large(1, 0);
+    mbi_thread_cache_begin_large_alloc();
     return mbi_large_calloc(count, size);
 }
 
@@ -146,17 +188,20 @@ MBI_COLD void mbi_api_free_slow(void *pointer, size_t size)
         owner->free(pointer);
     } else if (checked_is_on() && pointer != NULL) {
         mbi_check_free(pointer, size);
-    } else if (class < SIZE_CLASS_COUNT) { /* the constant caches know no region */
+    } else if (class < SIZE_CLASS_COUNT) { /* the thread has a constant cache, without a region */
         thread_cache_free(mbi_thread_cache, pointer, class, size);
     } else if (pointer != NULL) {
-        int saved_errno = errno; /* in the drop-in this may come to dlsym */
-        mbi_thread_cache_count_large(0, 1);
+        int saved_errno = errno; /* the drop-in may call dlsym here */
+        mbi_thread_cache_count_large_free();
         mbi_large_free(pointer);
         errno = saved_errno;
     }
 }
 
-/* A large object that becomes small. It may lie where a pool's slots could: free would not tell. */
+/*
+ * A large object that becomes small. It goes straight to the system allocator: it may lie inside a
+ * span, where free would take it for a slot.
+ */
 static void *move_from_system(void *old, size_t size, enum class_rule rule)
 {
     int saved_errno = errno;
@@ -166,7 +211,7 @@ static void *move_from_system(void *old, size_t size, enum class_rule rule)
         return api_stay(old, old_bytes, size, saved_errno);
     }
     memcpy(pointer, old, size < old_bytes ? size : old_bytes);
-    mbi_thread_cache_count_large(0, 1);
+    mbi_thread_cache_count_large_free();
     mbi_large_free(old);
     return pointer;
 }
@@ -180,7 +225,7 @@ MBI_COLD void *mbi_api_realloc_slow(void *old, size_t size, enum class_rule rule
     start_thread();
     if (checked_is_on()) {
         size_t standard = size != 0 || rule == CLASS_ABI_ALIGNED ? ABI_ALIGNMENT_BYTES
-                                                                 : SIZE_STEP_BYTES;
+                                                                 : SLOT_UNIT_BYTES;
         return mbi_check_realloc(old, size, size_is_small(size)
                                                 ? api_alignment_of_small(size, rule)
                                                 : standard);
@@ -215,9 +260,9 @@ MBI_COLD size_t mbi_api_usable_bytes_slow(const void *pointer)
 }
 
 /*
- * "inline" is for link-time optimisation of a program with the archive: as the header declares them
- * without it, these are still the external definitions (C11 6.7.4). free is a little larger than what the
- * compiler inlines by itself.
+ * "inline" lets link-time optimisation inline these into a program with the archive. They are
+ * external definitions all the same, as the header declares them without it (C11 6.7.4). free needs
+ * to be told: it is a little larger than what the compiler inlines on its own.
  */
 inline void *mb_alloc(size_t size)
 {
@@ -234,7 +279,7 @@ inline void mb_free_sized(void *pointer, size_t size)
     api_free_sized(pointer, size);
 }
 
-/* For inline.h, whose own functions have the names above; no version, as their meaning has none. */
+/* For inline.h, which defines the names above. No version: their meaning never changes. */
 MB_API void *mb_inline_call_alloc(size_t size);
 MB_API void mb_inline_call_free(void *pointer);
 MB_API void mb_inline_call_free_sized(void *pointer, size_t size);
@@ -277,11 +322,11 @@ void *mbi_api_aligned_alloc(size_t alignment, size_t size)
 {
     start_thread();
     if (checked_is_on()) {
-        return mbi_check_alloc(size, alignment > SIZE_STEP_BYTES ? alignment : SIZE_STEP_BYTES);
+        return mbi_check_alloc(size, alignment > SLOT_UNIT_BYTES ? alignment : SLOT_UNIT_BYTES);
     }
     size_t class = size_class_of_aligned(alignment, size);
     if (class == SIZE_CLASS_COUNT) {
-        mbi_thread_cache_count_large(1, 0);
+        mbi_thread_cache_begin_large_alloc();
         return mbi_large_aligned_alloc(alignment, size);
     }
     int saved_errno = errno;
@@ -298,4 +343,13 @@ void *mbi_api_aligned_alloc(size_t alignment, size_t size)
 size_t mb_usable_size(const void *pointer)
 {
     return api_usable_bytes(pointer);
+}
+
+size_t mb_good_size(size_t size)
+{
+    (void)mbi_startup(); /* decides on checked mode */
+    if (size > SMALL_BYTES_MAX || checked_is_on()) {
+        return size;
+    }
+    return size_class_slot_bytes(size != 0 ? size_class_of(size) : 0);
 }

@@ -3,16 +3,17 @@
  *
  * Ladder: above tcache. Callers: api.c, batch.c, dropin/.
  *
- * The two differ in the class they choose for a size, which the compiler folds into the calls.
+ * The two differ in the class that they choose for a size. The rule is a constant at each call, and
+ * the compiler folds it.
  */
 #ifndef MEMORYBUCKET_API_H
 #define MEMORYBUCKET_API_H
 
+#include "check/check.h"
 #include "core/copies.h"
 #include "core/large.h"
 #include "core/os.h"
 #include "core/region.h"
-#include "tcache/checked.h"
 #include "tcache/registry.h"
 #include "tcache/startup.h"
 #include "tcache/thread_cache.h"
@@ -38,21 +39,21 @@ void *mbi_api_aligned_alloc(size_t alignment, size_t size);
 void *mbi_api_calloc_large(size_t count, size_t size);
 
 /*
- * Size 0, a NULL pointer, a thread without a cache, or one that looks after decay this time; an object of
- * another copy of the library.
+ * Off the fast path: size 0, a NULL pointer, a thread without a cache, a request that does a step
+ * of decay, an object of another copy of the library.
  */
 void *mbi_api_alloc_slow(size_t size);
 void mbi_api_free_slow(void *pointer, size_t size);
 
-/* What does not lie in the dense tier, or is asked by a thread that has no cache. */
+/* The same: an object outside the dense tier, or a thread without a cache. */
 void *mbi_api_realloc_slow(void *old, size_t size, enum class_rule rule);
 size_t mbi_api_usable_bytes_slow(const void *pointer);
 
-/* Large requests and foreign pointers: off the fast path, but in place, and ending in a tail call. */
+/* Large requests and foreign pointers: off the fast path, but in place, with a tail call. */
 MBI_HOT_INLINE void *api_alloc_large(size_t size)
 {
     struct thread_cache *cache = mbi_thread_cache;
-    if (MBI_UNLIKELY(size == 0 || !cache->active || thread_cache_looks_around(cache))) {
+    if (MBI_UNLIKELY(size == 0 || !cache->active || thread_cache_is_decay_turn(cache))) {
         return mbi_api_alloc_slow(size);
     }
     counter_add(&cache->counts.large_allocs, 1);
@@ -77,7 +78,7 @@ MBI_HOT_INLINE void *api_alloc(size_t size, enum class_rule rule)
     return thread_cache_alloc_at(api_class_offset_of(size, rule), size);
 }
 
-/* `size` is what the caller says, or CHECKED_SIZE_UNKNOWN; only checked mode looks at it. */
+/* `size` is the caller's hint, or CHECKED_SIZE_UNKNOWN; only checked mode looks at it. */
 MBI_HOT_INLINE void api_free_sized(void *pointer, size_t size)
 {
     struct thread_cache *cache = mbi_thread_cache;
@@ -111,7 +112,7 @@ MBI_HOT_INLINE void *api_calloc(size_t count, size_t size, enum class_rule rule)
     return pointer != NULL ? memset(pointer, 0, bytes) : NULL;
 }
 
-/* Whether a pointer into a pool's spans is a slot: what was not carved there may be foreign. */
+/* Whether a pointer into a pool's spans is a slot. One beyond what was carved may be foreign. */
 static inline bool api_is_slot(const void *pointer, size_t class)
 {
     return class < SIZE_CLASS_COUNT && slot_space_has(&mbi_pools[class].space, pointer);
@@ -124,7 +125,7 @@ static inline size_t api_usable_bytes(const void *pointer)
                                                 : mbi_api_usable_bytes_slow(pointer);
 }
 
-/* Without memory for another place a smaller size stays, and that is success. */
+/* No memory for another place: an object that shrinks stays, and that is success. */
 static inline void *api_stay(void *old, size_t old_bytes, size_t size, int saved_errno)
 {
     if (size > old_bytes) {
@@ -134,7 +135,7 @@ static inline void *api_stay(void *old, size_t old_bytes, size_t size, int saved
     return old;
 }
 
-/* Moves an object of `old_bytes` to a new place; when there is none, a smaller size may stay. */
+/* Moves an object of `old_bytes` to a new place. One that shrinks may stay for want of memory. */
 static inline void *api_move(void *old, size_t old_bytes, size_t size, enum class_rule rule)
 {
     assert(old != NULL);
@@ -151,15 +152,15 @@ static inline void *api_move(void *old, size_t old_bytes, size_t size, enum clas
 /* How an object of 1 to 512 bytes is aligned: to 8 or 16. */
 static inline size_t api_alignment_of_small(size_t size, enum class_rule rule)
 {
-    return size_class_promised_alignment_bytes(api_class_offset_of(size, rule) / SIZE_STEP_BYTES);
+    return size_class_promised_alignment_bytes(size_class_from_offset(api_class_offset_of(size, rule)));
 }
 
-/* An object stays where it is while it fits, is aligned, and uses more than half of its slot. */
+/* An object stays while it fits its slot, uses more than half of it, and is aligned. */
 static inline void *api_realloc_slot(void *old, size_t class, size_t size, enum class_rule rule)
 {
     size_t slot_bytes = size_class_slot_bytes(class);
     bool stays =
-        size_is_small(size) && api_class_offset_of(size, rule) == class * SIZE_STEP_BYTES;
+        size_is_small(size) && api_class_offset_of(size, rule) == size_class_to_offset(class);
     bool fits = size <= slot_bytes && size > slot_bytes / 2;
     if (stays || (fits && slot_bytes % api_alignment_of_small(size, rule) == 0)) {
         return old;

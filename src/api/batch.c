@@ -1,8 +1,8 @@
 /*
  * batch: many objects in one call.
  *
- * Ladder: beside api.c. Objects move between the array and the loaded magazine's chain; magazines
- * come and go whole, as they do for single calls, so each slot is touched once.
+ * Ladder: beside api.c. Objects move between the array and the loaded magazine's chain. Magazines
+ * move whole, as they do for single calls, so each slot is touched once.
  */
 #include "memorybucket/memorybucket.h"
 
@@ -20,7 +20,7 @@ size_t mb_alloc_batch(size_t size, size_t count, void **out)
     size_t class = size_class_of(size);
     while (done < count) {
         done += mbi_thread_cache_take_many(class, count - done, out + done);
-        /* The magazine is empty: this refills it, or finds memory elsewhere. */
+        /* The magazine is empty: the slow path refills it, or finds memory elsewhere. */
         if (done < count) {
             out[done] = thread_cache_alloc(class, size);
             if (out[done] == NULL) {
@@ -32,7 +32,7 @@ size_t mb_alloc_batch(size_t size, size_t count, void **out)
     return done;
 }
 
-void mb_free_batch(size_t count, void **pointers)
+void mb_free_batch(size_t count, void *const *pointers)
 {
     for (size_t i = 0; i < count; i++) {
         api_free(pointers[i]);

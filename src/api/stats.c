@@ -1,16 +1,17 @@
 /*
  * stats: the accounting equation, filled in and printed.
  *
- * Ladder: above tcache. Live slots are not counted anywhere: they are what was carved and is held
- * by nobody else, so the fast paths count nothing.
+ * Ladder: above tcache. Live slots are those that were carved and that no part of the library
+ * holds. So the fast paths count nothing.
  */
 #include "api/stats.h"
 
+#include "check/check.h"
 #include "core/decay.h"
 #include "core/limit.h"
+#include "core/os.h"
 #include "core/region.h"
 #include "tcache/budget.h"
-#include "tcache/checked.h"
 #include "tcache/registry.h"
 #include "tcache/startup.h"
 
@@ -22,12 +23,18 @@ _Static_assert(MB_POOL_COUNT == SIZE_CLASS_COUNT && MB_SMALL_MAX == SMALL_BYTES_
                    && MB_OCCUPANCY_BINS == OCCUPANCY_BINS,
                "the public numbers are the internal ones");
 
-/* Starts a turn of the walk: what does not belong to a thread cache. */
-static void stats_begin(void *argument)
-{
-    struct mb_stats *stats = argument;
-    memset(stats, 0, sizeof *stats);
+enum { SUMS_BYTES = offsetof(struct mb_stats, pool) };
 
+/* What the caller has room for: the sums, and whole rows of so many pools. */
+struct room {
+    struct mb_stats *stats;
+    size_t bytes;
+    size_t pools;
+};
+
+/* What does not belong to a thread cache. */
+static void read_process(struct mb_stats *stats)
+{
     struct registry_totals totals = mbi_registry_totals();
     stats->reserved_bytes = mbi_region_claimed_bytes();
     /* Each read once: another thread may change it meanwhile. */
@@ -41,32 +48,43 @@ static void stats_begin(void *argument)
     stats->cache_bytes = mbi_budget_taken();
     stats->cache_bytes_max = budget_bytes != SIZE_MAX ? budget_bytes : 0;
     stats->threads = totals.threads_active;
-    stats->idle_caches = totals.caches_retired + totals.caches_reusable;
+    stats->vacant_caches = totals.caches_retired + totals.caches_reusable;
 #define SUM_DEPARTED(name, ...) \
     stats->name = counter_read(&mbi_departed_counts.name) + counter_read(&mbi_uncached_counts.name);
     THREAD_COUNTERS(SUM_DEPARTED)
+}
 
-    for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
-        const struct pool *pool = &mbi_pools[class];
-        struct mb_pool_stats *out = &stats->pool[class];
-        out->slot_bytes = pool->slot_bytes;
-        out->magazine_rounds = pool->rounds;
-        out->carved = counter_read(&pool->carved);
-        out->returned = counter_read(&pool->returned_loose); /* and what was flushed, in the end */
+static void read_pool(const struct pool *pool, struct mb_pool_stats *out)
+{
+    out->slot_bytes = pool->slot_bytes;
+    out->magazine_rounds = pool->rounds;
+    out->carved = counter_read(&pool->carved);
+    out->returned = counter_read(&pool->returned_loose); /* and what was flushed, in the end */
 #define READ_SLOTS(name, heading, width, field) out->name = counter_read(&pool->field);
 #define READ_POOL(name, ...) out->name = counter_read(&pool->name);
 #define READ_DEPARTED(name, ...) out->name = counter_read(&pool->departed.name);
-        POOL_SLOT_COUNTERS(READ_SLOTS)
-        POOL_BYTE_COUNTERS(READ_POOL)
-        POOL_EVENT_COUNTERS(READ_POOL)
-        TRANSFER_COUNTERS(READ_DEPARTED)
+    POOL_SLOT_COUNTERS(READ_SLOTS)
+    POOL_BYTE_COUNTERS(READ_POOL)
+    POOL_EVENT_COUNTERS(READ_POOL)
+    TRANSFER_COUNTERS(READ_DEPARTED)
+}
+
+/* Starts a turn of the walk. */
+static void begin_turn(void *argument)
+{
+    struct room *room = argument;
+    memset(room->stats, 0, room->bytes);
+    read_process(room->stats);
+    for (size_t class = 0; class < room->pools; class++) {
+        read_pool(&mbi_pools[class], &room->stats->pool[class]);
     }
 }
 
-static void stats_add_cache(const struct thread_cache *cache, void *argument)
+static void add_cache(const struct thread_cache *cache, void *argument)
 {
-    struct mb_stats *stats = argument;
-    for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
+    struct room *room = argument;
+    struct mb_stats *stats = room->stats;
+    for (size_t class = 0; class < room->pools; class++) {
         struct mb_pool_stats *out = &stats->pool[class];
         out->magazines += mbi_thread_cache_rounds(cache, class);
 #define ADD_TRANSFERS(name, ...) out->name += counter_read(&cache->transfers[class].name);
@@ -84,10 +102,10 @@ static uint64_t difference(uint64_t a, uint64_t b)
 }
 
 /*
- * Slots that went from the pool to threads, and back. What threads took is not counted: it is what
- * they gave back and what the pool has carved and does not hold.
+ * Slots that went from the pool to threads, and back. No path counts what threads took: it is what
+ * they gave back, and what was carved and is not with the pool.
  */
-static void count_moved(struct mb_pool_stats *out)
+static void derive_moved(struct mb_pool_stats *out)
 {
     out->returned += out->flushes * out->magazine_rounds;
     /* Below zero where threads at work made the terms disagree. */
@@ -97,34 +115,66 @@ static void count_moved(struct mb_pool_stats *out)
     out->taken = out->returned + difference(out->carved, out->central + out->loose + out->sorted);
 }
 
-int mb_stats_get(struct mb_stats *stats)
+/* What follows from the terms that the walk added up. */
+static void derive(size_t class, struct mb_pool_stats *out)
 {
-    if (stats == NULL) {
+    out->central = difference(out->flushes, out->refills) * out->magazine_rounds;
+    out->quarantined = mbi_check_quarantined(class);
+    uint64_t not_live = out->magazines + out->central + out->quarantined;
+#define ADD_SLOTS(name, ...) not_live += out->name;
+    POOL_SLOT_COUNTERS(ADD_SLOTS)
+    out->live = difference(out->carved, not_live);
+    derive_moved(out);
+}
+
+/* The pages of a pool, for the sum and its row; NULL for one without room. */
+static void look_at_pages(struct pool *pool, struct mb_stats *stats, struct mb_pool_stats *row)
+{
+    uint64_t resident_bytes = mbi_pool_resident_bytes(pool);
+    stats->resident_bytes += resident_bytes;
+    if (row != NULL) {
+        row->resident_bytes = resident_bytes;
+        mbi_pool_count_occupancy(pool, row->tiles);
+    }
+}
+
+static int get(struct mb_stats *stats, size_t size_bytes, bool with_pages)
+{
+    if (stats == NULL || size_bytes < SUMS_BYTES) {
         return -EINVAL;
     }
+    size_t rows = (size_bytes - SUMS_BYTES) / sizeof stats->pool[0];
+    struct room room = { stats, size_bytes, rows < SIZE_CLASS_COUNT ? rows : SIZE_CLASS_COUNT };
     if (mbi_startup_patiently() == -EAGAIN) { /* a signal handler interrupted it */
-        memset(stats, 0, sizeof *stats);
+        memset(stats, 0, size_bytes);
         return 0;
     }
     mbi_pools_free_deferred();
-    mbi_registry_walk(stats_begin, stats_add_cache, stats);
+    mbi_registry_walk(begin_turn, add_cache, &room);
 
     for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
-        struct mb_pool_stats *out = &stats->pool[class];
-        out->central = difference(out->flushes, out->refills) * out->magazine_rounds;
-        out->quarantined = mbi_check_quarantined(class);
-        uint64_t not_live = out->magazines + out->central + out->quarantined;
-#define ADD_SLOTS(name, ...) not_live += out->name;
-        POOL_SLOT_COUNTERS(ADD_SLOTS)
-        out->live = difference(out->carved, not_live);
-        count_moved(out);
-        out->resident_bytes = mbi_pool_resident_bytes(&mbi_pools[class]);
-        mbi_pool_count_occupancy(&mbi_pools[class], out->blocks);
-#define ADD_BYTES(name, ...) stats->name += out->name;
+        struct pool *pool = &mbi_pools[class];
+        struct mb_pool_stats *row = class < room.pools ? &stats->pool[class] : NULL;
+        if (row != NULL) {
+            derive(class, row);
+        }
+#define ADD_BYTES(name, ...) stats->name += counter_read(&pool->name);
         POOL_BYTE_COUNTERS(ADD_BYTES)
-        stats->resident_bytes += out->resident_bytes;
+        if (with_pages) {
+            look_at_pages(pool, stats, row);
+        }
     }
     return 0;
+}
+
+int mb_stats_get(struct mb_stats *stats, size_t size_bytes)
+{
+    return get(stats, size_bytes, true);
+}
+
+int mb_stats_get_quick(struct mb_stats *stats, size_t size_bytes)
+{
+    return get(stats, size_bytes, false);
 }
 
 /* Behind the slot size. X(name in mb_pool_stats, heading, width) */
@@ -133,17 +183,23 @@ int mb_stats_get(struct mb_stats *stats)
     X(central, "central", 10) POOL_SLOT_COUNTERS(X) X(quarantined, "quarantined", 11)              \
     TRANSFER_COUNTERS(X) POOL_EVENT_COUNTERS(X) X(taken, "taken", 12) X(returned, "returned", 12)
 
-void mbi_stats_write(FILE *stream, const struct mb_stats *stats)
+static void write_sums(FILE *stream, const struct mb_stats *stats)
 {
     fprintf(stream,
             "MemoryBucket: reserved %" PRIu64 " MiB, committed %" PRIu64 " KiB, resident %" PRIu64
-            " KiB, given back %" PRIu64 " KiB; %" PRIu64 " threads, %" PRIu64 " idle caches; ",
+            " KiB, given back %" PRIu64 " KiB; %" PRIu64 " threads, %" PRIu64 " vacant caches; ",
             stats->reserved_bytes >> 20, stats->committed_bytes >> 10, stats->resident_bytes >> 10,
-            stats->released_bytes >> 10, stats->threads, stats->idle_caches);
+            stats->released_bytes >> 10, stats->threads, stats->vacant_caches);
 #define PRINT_THREAD(name, before, after) \
     fprintf(stream, before "%" PRIu64 after, stats->name);
     THREAD_COUNTERS(PRINT_THREAD)
-    fprintf(stream, "\n%5s", "slot");
+    fprintf(stream, "\n");
+}
+
+void mbi_stats_write(FILE *stream, const struct mb_stats *stats)
+{
+    write_sums(stream, stats);
+    fprintf(stream, "%5s", "slot");
 #define PRINT_HEADING(name, heading, width, ...) fprintf(stream, " %*s", width, heading);
     POOL_COLUMNS(PRINT_HEADING)
     fprintf(stream, "\n");
@@ -159,14 +215,43 @@ void mbi_stats_write(FILE *stream, const struct mb_stats *stats)
     }
 }
 
+struct mb_stats *mbi_stats_take(bool with_pages)
+{
+    int saved_errno = errno;
+    struct mb_stats *stats = mbi_os_map(sizeof *stats);
+    if (stats != NULL) {
+        (void)get(stats, sizeof *stats, with_pages);
+    }
+    errno = saved_errno;
+    return stats;
+}
+
+void mbi_stats_drop(struct mb_stats *stats)
+{
+    mbi_os_unreserve(stats, sizeof *stats);
+}
+
+/* Where the kernel refuses memory for the rows. */
+static void print_sums(FILE *stream)
+{
+    uint64_t words[SUMS_BYTES / sizeof(uint64_t)];
+    struct mb_stats *sums = (struct mb_stats *)(void *)words;
+    (void)get(sums, SUMS_BYTES, true);
+    write_sums(stream, sums);
+}
+
 void mb_stats_print(FILE *stream)
 {
-    struct mb_stats stats;
-    if (stream == NULL || mb_stats_get(&stats) != 0) {
+    if (stream == NULL) {
         return;
     }
-    /* Writing to a stream is a cancellation point. */
-    struct cancelling cancelling = mbi_lock_forbid_cancel();
-    mbi_stats_write(stream, &stats);
+    struct cancelling cancelling = mbi_lock_forbid_cancel(); /* writing is a cancellation point */
+    struct mb_stats *stats = mbi_stats_take(true);
+    if (stats != NULL) {
+        mbi_stats_write(stream, stats);
+        mbi_stats_drop(stats);
+    } else {
+        print_sums(stream);
+    }
     mbi_lock_allow_cancel(cancelling);
 }

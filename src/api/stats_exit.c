@@ -1,4 +1,4 @@
-/* stats_exit: where to, and since when. */
+/* stats_exit: where the report goes, and what it counts from. */
 #include "api/stats_exit.h"
 
 #include "api/stats.h"
@@ -16,19 +16,19 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Above what shells and programs count through by hand; lower where the process may not have it. */
+/* Above the numbers that shells and programs use; lower where the process may not have so many. */
 enum { KEPT_FD_MIN = 500, KEPT_FD_MIN_LOW = 10 };
 
 /* What MB_STATS said at the start, when the program had not touched its environment yet. */
 enum { PATH_BYTES = 4096 };
 static struct {
-    char path[PATH_BYTES]; /* empty: to stderr */
+    char path[PATH_BYTES]; /* empty: the environment names none */
     bool asked;
     int fd; /* -1 without a stderr at the start */
     struct stat file;
 } kept;
 
-/* What a child of a fork had done when it was still its parent. */
+/* What the parent of this process had counted at the fork. */
 static struct mb_stats before;
 static struct mb_stats now;
 
@@ -41,20 +41,17 @@ static bool is_kept_file(int fd)
 
 static void note_child(void)
 {
-    (void)mb_stats_get(&before);
+    (void)mb_stats_get_quick(&before, sizeof before);
 }
 
-void mbi_stats_exit_prepare(void)
+static void keep(void)
 {
     const char *value = secure_getenv("MB_STATS");
-    if (value == NULL || strcmp(value, "0") == 0) {
-        return;
-    }
-    kept.asked = true;
-    if (value[0] == '/') {
-        /* One that is cut short is longer than the system takes. */
+    if (value != NULL && value[0] == '/') {
+        /* A path that is cut here is longer than the system takes. */
         (void)snprintf(kept.path, sizeof kept.path, "%s", value);
     }
+    kept.asked = true;
     kept.fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, KEPT_FD_MIN);
     if (kept.fd < 0) {
         kept.fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, KEPT_FD_MIN_LOW);
@@ -64,6 +61,15 @@ void mbi_stats_exit_prepare(void)
     }
     (void)at_quick_exit(mbi_stats_exit_report);
     (void)pthread_atfork(NULL, NULL, note_child);
+}
+
+void mbi_stats_exit_prepare(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    const char *value = mbi_option_text(OPTION_MB_STATS);
+    if (value != NULL && strcmp(value, "0") != 0) {
+        (void)pthread_once(&once, keep);
+    }
 }
 
 /* The file that was stderr at the start, or -1. */
@@ -100,24 +106,32 @@ static int open_path(const char *pattern)
     return open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0666);
 }
 
-/* By errno. That stderr takes no more is nobody's to tell. */
+/* The file to append to; NULL: stderr. */
+static const char *path_asked_for(void)
+{
+    const char *path = kept.path[0] != '\0' ? kept.path : mbi_option_recorded(OPTION_MB_STATS);
+    return path != NULL && path[0] == '/' ? path : NULL;
+}
+
+/* Says why, by errno, on stderr. That stderr itself fails is said nowhere. */
 static void complain_of_path(void)
 {
     int error = errno;
     int fd = stderr_fd();
-    if (fd >= 0 && kept.path[0] != '\0') {
+    if (fd >= 0 && path_asked_for() != NULL) {
         errno = error;
-        dprintf(fd, "memorybucket: MB_STATS=%s: %m\n", kept.path);
+        dprintf(fd, "memorybucket: MB_STATS=%s: %m\n", path_asked_for());
     }
 }
 
 /* -1 where there is nothing to write to. */
 static int open_place(void)
 {
-    if (kept.path[0] == '\0') {
+    const char *path = path_asked_for();
+    if (path == NULL) {
         return stderr_fd();
     }
-    int fd = open_path(kept.path);
+    int fd = open_path(path);
     if (fd < 0) {
         complain_of_path();
     }
@@ -162,7 +176,7 @@ static void count_since_fork(void)
 void mbi_stats_exit_report(void)
 {
     mbi_config_read_late();
-    if (!mbi_config.stats_at_exit || mb_stats_get(&now) != 0) {
+    if (!mbi_config.stats_at_exit || mb_stats_get(&now, sizeof now) != 0) {
         return;
     }
     struct cancelling cancelling = mbi_lock_forbid_cancel(); /* writing is a cancellation point */

@@ -1,5 +1,5 @@
 /*
- * upkeep: how much the process holds, and giving it back: the public calls.
+ * upkeep: the public calls that bound what the process holds, and give it back.
  *
  * Ladder: above tcache.
  */
@@ -29,17 +29,22 @@ size_t mb_trim(size_t keep_bytes)
 
 size_t mb_memory_limit_set(size_t bytes)
 {
-    (void)mbi_startup_patiently(); /* which sets MB_MEMORY_LIMIT */
+    (void)mbi_startup_patiently(); /* sets MB_MEMORY_LIMIT */
     size_t before = mbi_limit_set(bytes != 0 ? bytes : LIMIT_NONE);
-    if (mbi_limit_committed() > mbi_limit_get()) { /* and so the library is up */
+    if (mbi_limit_committed() > mbi_limit_get()) { /* then the library is up */
         (void)mbi_out_of_memory_trim(0);
     }
     return before != LIMIT_NONE ? before : 0;
 }
 
-void mb_set_out_of_memory_handler(mb_out_of_memory_handler *handler, void *argument)
+void mb_out_of_memory_handler_set(mb_out_of_memory_handler *handler, void *argument)
 {
     mbi_out_of_memory_set_handler(handler, argument);
+}
+
+void mb_set_out_of_memory_handler(mb_out_of_memory_handler *handler, void *argument)
+{
+    mb_out_of_memory_handler_set(handler, argument);
 }
 
 size_t mb_check_heap(void)

@@ -1,12 +1,11 @@
 /*
- * annotate: what other tools are told of each object: valgrind's memcheck by client requests, and
- * AddressSanitizer through its interface, where it is in the process.
+ * annotate: tells other tools of each object: valgrind's memcheck by client requests, and
+ * AddressSanitizer by its interface, where it is in the process.
  *
- * Ladder: above base. Callers: check.c, place.c and faults.c, which see every object while
- * either watches.
+ * Ladder: above base. Callers: check.c, home.c and faults.c.
  *
- * The requests are a few instructions that do nothing outside valgrind. The sanitizer's functions
- * are weak: without it they are not there.
+ * Outside valgrind a request is a few instructions that do nothing. The sanitizer's functions are
+ * weak: they are NULL in a process without it.
  */
 #ifndef MEMORYBUCKET_CHECK_ANNOTATE_H
 #define MEMORYBUCKET_CHECK_ANNOTATE_H
@@ -29,42 +28,22 @@ void annotate_asan_unpoison(const volatile void *start, size_t bytes)
 int annotate_lsan_check(void) __asm__("__lsan_do_recoverable_leak_check") __attribute__((weak));
 
 /*
- * LeakSanitizer, which AddressSanitizer brings along, knows the chunks of its own malloc only, and
- * of no way to tell it of others.
+ * Whether LeakSanitizer is in the process, which AddressSanitizer brings along. It knows the chunks
+ * of its own malloc only, and cannot be told of others.
  */
 static inline bool annotate_sanitizer_is_here(void)
 {
     return annotate_lsan_check != NULL;
 }
 
-/* Memcheck answers this request; valgrind's other tools do not, and see the program as it is. */
+/* Whether memcheck runs the process: valgrind's other tools do not answer the request. */
 static inline bool annotate_memcheck_is_here(void)
 {
     char any = 0;
     return VALGRIND_MAKE_MEM_DEFINED(&any, sizeof any) != 0;
 }
 
-/* An object of so many bytes begins its life; what is behind it in its room is nobody's. */
-static inline void annotate_live(void *start, size_t bytes, size_t room_bytes)
-{
-    VALGRIND_MALLOCLIKE_BLOCK(start, bytes, 0, 0);
-    (void)VALGRIND_MAKE_MEM_NOACCESS((char *)start + bytes, room_bytes - bytes);
-    if (annotate_asan_poison != NULL && annotate_asan_unpoison != NULL) {
-        annotate_asan_poison(start, room_bytes);
-        annotate_asan_unpoison(start, bytes);
-    }
-}
-
-static inline void annotate_freed(void *start, size_t room_bytes)
-{
-    VALGRIND_FREELIKE_BLOCK(start, 0);
-    (void)VALGRIND_MAKE_MEM_NOACCESS(start, room_bytes);
-    if (annotate_asan_poison != NULL) {
-        annotate_asan_poison(start, room_bytes);
-    }
-}
-
-/* Checked mode itself is going to read and write there. */
+/* Checked mode opens memory to the process before it reads and writes there itself. */
 static inline void annotate_open(void *start, size_t bytes)
 {
     (void)VALGRIND_MAKE_MEM_DEFINED(start, bytes);
@@ -73,13 +52,29 @@ static inline void annotate_open(void *start, size_t bytes)
     }
 }
 
-/* It has, and nobody else may. */
+/* Afterwards it closes the memory: the tools report each access. */
 static inline void annotate_close(void *start, size_t bytes)
 {
     (void)VALGRIND_MAKE_MEM_NOACCESS(start, bytes);
     if (annotate_asan_poison != NULL) {
         annotate_asan_poison(start, bytes);
     }
+}
+
+/* An object of so many bytes begins its life; the rest of its room is closed. */
+static inline void annotate_live(void *start, size_t bytes, size_t room_bytes)
+{
+    VALGRIND_MALLOCLIKE_BLOCK(start, bytes, 0, 0);
+    if (annotate_asan_unpoison != NULL) {
+        annotate_asan_unpoison(start, bytes);
+    }
+    annotate_close((char *)start + bytes, room_bytes - bytes);
+}
+
+static inline void annotate_freed(void *start, size_t room_bytes)
+{
+    VALGRIND_FREELIKE_BLOCK(start, 0);
+    annotate_close(start, room_bytes);
 }
 
 #endif

@@ -1,93 +1,74 @@
 /*
- * check: checked mode's allocation and free, each object entered in the ledger.
+ * check: allocation and free in checked mode.
  *
- * Ladder: above tcache, whose slow paths call it (tcache/checked.h).
+ * Ladder: above tcache, whose slow paths call it (core/upcalls.h).
  *
- *   alloc: placed (place.h), entered in the ledger
- *   free:  looked up, marked as freed, checked, kept (place.h)
+ *   alloc: finds memory (home.h), enters the object in the ledger
+ *   free:  looks the object up, marks it as freed, checks it, keeps its memory (home.h)
  *
- * One lock guards the ledger, the stacks and the quarantine. It is the innermost of all: under it
- * nothing is called but the kernel. Objects are filled, and reports are written, without.
+ * LOCK_CHECK guards the ledger, the stacks and the quarantines. Under it only the kernel is called:
+ * objects are filled and reports are written without it.
  */
+#include "check/check.h"
+
 #include "check/annotate.h"
 #include "check/faults.h"
 #include "check/guarded.h"
-#include "check/heap.h"
-#include "check/place.h"
+#include "check/home.h"
+#include "check/report.h"
 #include "check/stacks.h"
 #include "core/config.h"
 #include "core/large.h"
 #include "core/lock.h"
 #include "core/os.h"
 #include "core/region.h"
-#include "tcache/checked.h"
 #include "tcache/thread_cache.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-_Atomic bool mbi_checked;
+/* A build with sanitizers is one for tests, and it is the pools that are tested. */
+#ifdef MEMORYBUCKET_SANITIZED
+enum { FORWARDS_TO_SANITIZER = false };
+#else
+enum { FORWARDS_TO_SANITIZER = true };
+#endif
 
-/* Constant from mbi_check_init on. */
-static bool forwards; /* a sanitizer has its own malloc, and watches that */
-
-/* Under LOCK_CHECK. */
-static uint32_t generation;
+/* A sanitizer's malloc serves all requests, as it watches that. Constant from mbi_check_init on. */
+static bool forwards;
 
 bool mbi_check_init(void)
 {
-    forwards = annotate_sanitizer_is_here() && mbi_config.check == 0
-               && !mbi_config.sanitizer_pools;
-    mbi_place_init();
+    forwards = FORWARDS_TO_SANITIZER && annotate_sanitizer_is_here() && mbi_config.check == 0;
+    mbi_home_init();
     if (forwards || annotate_memcheck_is_here() || mbi_config.check != 0) {
-        /* release [CHECKED-STORE]: pairs with [CHECKED-LOAD]: what is above is seen, too. */
+        /* release [CHECKED-STORE]: pairs with [CHECKED-LOAD], which then also sees the above. */
         atomic_store_explicit(&mbi_checked, true, memory_order_release);
     }
     return !forwards;
 }
 
-void mbi_check_lock(void)
-{
-    mbi_lock_set_patient(true);
-    if (!mbi_lock_acquire(LOCK_CHECK)) {
-        mbi_message("checked mode: a signal handler allocates or frees in the middle of another "
-                    "call, which is not allowed");
-        abort();
-    }
-}
-
-void mbi_check_unlock(void)
-{
-    mbi_lock_release(LOCK_CHECK);
-    mbi_lock_set_patient(false);
-}
-
 void mbi_check_note_child(void)
 {
     if (checked_is_on()) {
-        generation++;
+        mbi_ledger_generation++;
     }
 }
 
 size_t mbi_check_quarantined(size_t class)
 {
-    return checked_is_on() ? mbi_place_quarantined(class) : 0;
+    return checked_is_on() ? mbi_home_quarantined(class) : 0;
 }
 
-bool mbi_check_is_of_this_process(const struct object *object)
-{
-    return object->generation == generation;
-}
-
-/* False when there is no memory for the entry. */
+/* Enters a new object in the ledger; false when there is no memory for the entry. */
 static bool enter(struct object *object, const struct stack *now)
 {
     mbi_check_lock();
     struct object *entry = mbi_ledger_enter(object_address(object));
     if (entry != NULL) {
         object->alloc_stack = mbi_stacks_put(now);
-        object->generation = generation;
+        object->generation = mbi_ledger_generation;
         *entry = *object;
     }
     mbi_check_unlock();
@@ -95,10 +76,10 @@ static bool enter(struct object *object, const struct stack *now)
 }
 
 /*
- * `caller`: a return address in who called the allocator (check/stacks.h).
+ * `caller`: a return address in the code that called the allocator (check/stacks.h).
  *
- * Named like what other files use, as it is what stays of the library in a stack: it is called last
- * and in place of its callers, and reports leave out what is the library's by its name (symbols.c).
+ * Static, but with the prefix mbi_: its callers jump to it, so that it is the library's outermost
+ * frame in a stack, and reports leave out the library's frames by their names (symbols.c).
  */
 static void *mbi_check_allocate(size_t size_bytes, size_t alignment_bytes, const void *caller)
 {
@@ -108,7 +89,7 @@ static void *mbi_check_allocate(size_t size_bytes, size_t alignment_bytes, const
         .size_bytes = size_bytes, .state = OBJECT_LIVE, .alloc_thread = mbi_os_thread()
     };
     mbi_stacks_take(caller, &now);
-    if (!mbi_place_object(&object, alignment_bytes, &now)) {
+    if (!mbi_home_find(&object, alignment_bytes, &now)) {
         errno = ENOMEM;
         return NULL;
     }
@@ -119,15 +100,14 @@ static void *mbi_check_allocate(size_t size_bytes, size_t alignment_bytes, const
     if (config_checks(CHECK_OVERFLOW)) {
         mbi_faults_set_canary(&object);
     }
-    if (!enter(&object, &now)) {
-        /* Nothing is known of it, so nothing can be checked; it is not handed out. */
-        mbi_place_undo(&object);
+    if (!enter(&object, &now)) { /* an object that the ledger lacks could not be checked */
+        mbi_home_undo(&object);
         errno = ENOMEM;
         return NULL;
     }
     if (object.home == HOME_SLOT) {
         annotate_live(start, size_bytes, object.room_bytes);
-    } else if (object.home == HOME_LARGE && mbi_place_is_watched()) {
+    } else if (object.home == HOME_LARGE && mbi_home_is_watched()) {
         annotate_close((char *)start + size_bytes, object.room_bytes - size_bytes);
     }
     errno = saved_errno;
@@ -153,7 +133,7 @@ void *mbi_check_alloc(size_t size_bytes, size_t alignment_bytes)
     return mbi_check_allocate(size_bytes, alignment_bytes, __builtin_return_address(0));
 }
 
-/* A copy of what is known of an object; false when nothing is. */
+/* Copies an object's entry; false when there is none. */
 static bool look_up(const void *pointer, struct object *out)
 {
     mbi_check_lock();
@@ -169,8 +149,8 @@ bool mbi_check_holds(const void *pointer)
 }
 
 /*
- * The system allocator's object that a pointer lies in, within its first 512 bytes: these are all
- * of one that is small and was placed there for its canary. What the ledger has is nobody else's.
+ * Finds the system allocator's object around a pointer, if it begins less than 512 bytes before.
+ * Small objects may lie there too, to have room for a canary.
  */
 static bool find_large_around(const void *pointer, struct object *out)
 {
@@ -186,7 +166,7 @@ static bool find_large_around(const void *pointer, struct object *out)
     return found;
 }
 
-/* The object that a pointer lies in or beside; false when there is none. */
+/* Finds the object that a pointer lies in or beside. */
 static bool find_near(const void *pointer, struct object *out)
 {
     size_t class = region_class_of(pointer);
@@ -203,7 +183,7 @@ static bool find_near(const void *pointer, struct object *out)
     return where == POOL_SLOT_INSIDE && look_up((const char *)pointer - into, out);
 }
 
-/* False when it may be an object that the system allocator gave to somebody else. */
+/* Reports a pointer that is no object's; false when it may be the system allocator's. */
 static bool report_unknown(const void *pointer, enum use use, const struct stack *now)
 {
     struct object near;
@@ -211,68 +191,86 @@ static bool report_unknown(const void *pointer, enum use use, const struct stack
     return mbi_faults_report_invalid(pointer, use, found ? &near : NULL, now);
 }
 
-static void release(void *pointer, size_t said_bytes, const void *caller)
+/*
+ * Copies an object's entry, with the state that the object had, and then marks the object as freed;
+ * false when there is no entry.
+ */
+static bool mark_freed(const void *pointer, const struct stack *now, struct object *out)
 {
-    struct stack now;
-    struct object object = { .hidden = 0 };
-    mbi_stacks_take(caller, &now);
     mbi_check_lock();
     struct object *entry = mbi_ledger_find((uintptr_t)pointer);
-    bool was_live = entry != NULL && entry->state == OBJECT_LIVE;
-    if (was_live) {
-        entry->state = OBJECT_FREED;
-        entry->free_stack = mbi_stacks_put(&now);
-        entry->free_thread = mbi_os_thread();
-    }
     if (entry != NULL) {
-        object = *entry;
+        *out = *entry;
+        if (entry->state == OBJECT_LIVE) {
+            entry->state = OBJECT_FREED;
+            entry->free_stack = mbi_stacks_put(now);
+            entry->free_thread = mbi_os_thread();
+        }
     }
     mbi_check_unlock();
+    return entry != NULL;
+}
 
-    if (entry == NULL) {
-        if (!report_unknown(pointer, USE_FREE, &now)) {
-            mbi_thread_cache_count_large(0, 1);
-            mbi_large_free(pointer);
-        }
-        return;
+static void free_unknown(void *pointer, const struct stack *now)
+{
+    if (!report_unknown(pointer, USE_FREE, now)) {
+        mbi_thread_cache_count_large_free();
+        mbi_large_free(pointer);
     }
-    if (!was_live) {
-        if (config_checks(CHECK_DOUBLE_FREE)) {
-            mbi_faults_report_double_free(&object, &now);
-        } else if (mbi_place_is_watched()) {
-            annotate_freed(pointer, 0); /* which memcheck reports */
-        }
-        return; /* the first free stands */
+}
+
+/* The first free stands: nothing changes. */
+static void free_again(const struct object *object, const struct stack *now)
+{
+    if (config_checks(CHECK_DOUBLE_FREE)) {
+        mbi_report_misuse(object, 0, "freed again", now, "double free",
+                          "an object of %zu bytes was freed before", object->size_bytes);
+    } else if (mbi_home_is_watched()) {
+        annotate_freed((void *)object_address(object), 0); /* memcheck reports this */
     }
-    object.state = OBJECT_LIVE; /* until now: the reports say where it was allocated */
-    if (config_checks(CHECK_SIZE) && said_bytes != CHECKED_SIZE_UNKNOWN
-        && said_bytes != object.size_bytes) {
-        mbi_faults_report_size(&object, said_bytes, &now);
-    }
+}
+
+static void free_live(const struct object *object, size_t said_bytes, const struct stack *now)
+{
     struct damage damage;
-    if (mbi_faults_find_overflow(&object, &damage)) {
-        mbi_faults_report_overflow(&object, &damage, &now, "freed");
+    if (config_checks(CHECK_SIZE) && said_bytes != CHECKED_SIZE_UNKNOWN
+        && said_bytes != object->size_bytes) {
+        mbi_report_misuse(object, 0, "freed", now, "size mismatch",
+                          "freed as %zu bytes, allocated as %zu", said_bytes, object->size_bytes);
     }
-    mbi_place_keep(&object, &now);
+    if (mbi_faults_find_damage(object, &damage)) {
+        mbi_faults_report_damage(object, &damage, "freed", now);
+    }
+    mbi_home_keep(object, now);
 }
 
 void mbi_check_free(void *pointer, size_t size_bytes)
 {
     int saved_errno = errno;
+    struct stack now;
+    struct object object;
     if (forwards) {
         mbi_large_free(pointer);
+        errno = saved_errno;
+        return;
+    }
+    mbi_stacks_take(__builtin_return_address(0), &now);
+    if (!mark_freed(pointer, &now, &object)) {
+        free_unknown(pointer, &now);
+    } else if (object.state == OBJECT_FREED) {
+        free_again(&object, &now);
     } else {
-        release(pointer, size_bytes, __builtin_return_address(0));
+        free_live(&object, size_bytes, &now);
     }
     errno = saved_errno;
 }
 
-/* Always to another place: who keeps the old address is found out. Named as above. */
+/* Always moves the object, so that a use of the old address is found. */
 static void *mbi_check_move(void *old, size_t old_bytes, size_t size_bytes, size_t alignment_bytes)
 {
     void *moved = mbi_check_allocate(size_bytes, alignment_bytes, NULL);
     if (moved != NULL) {
-        memcpy(moved, old, old_bytes < size_bytes ? old_bytes : size_bytes);
+        memcpy(moved, old, size_min(old_bytes, size_bytes));
         mbi_check_free(old, CHECKED_SIZE_UNKNOWN);
     }
     return moved;
@@ -288,7 +286,7 @@ void *mbi_check_realloc(void *pointer, size_t size_bytes, size_t alignment_bytes
         if (object.state == OBJECT_LIVE) {
             return mbi_check_move(pointer, object.size_bytes, size_bytes, alignment_bytes);
         }
-        mbi_check_free(pointer, CHECKED_SIZE_UNKNOWN); /* says that it was freed before */
+        mbi_check_free(pointer, CHECKED_SIZE_UNKNOWN); /* reports the second free */
         return mbi_check_allocate(size_bytes, alignment_bytes, NULL);
     }
     struct stack now;
@@ -296,7 +294,7 @@ void *mbi_check_realloc(void *pointer, size_t size_bytes, size_t alignment_bytes
     if (!forwards && report_unknown(pointer, USE_FREE, &now)) {
         return mbi_check_allocate(size_bytes, alignment_bytes, NULL);
     }
-    return mbi_large_realloc(pointer, size_bytes != 0 ? size_bytes : 1);
+    return mbi_large_realloc(pointer, size_max(size_bytes, 1));
 }
 
 size_t mbi_check_usable_bytes(const void *pointer)
@@ -316,7 +314,9 @@ size_t mbi_check_usable_bytes(const void *pointer)
     mbi_stacks_take(NULL, &now);
     if (found) {
         if (config_checks(CHECK_USE_AFTER_FREE)) {
-            mbi_faults_report_measured(&object, &now);
+            mbi_report_misuse(&object, 0, "measured", &now, "use after free",
+                              "the usable size of an object of %zu bytes was asked for",
+                              object.size_bytes);
         }
         return 0; /* nothing of it may be used */
     }

@@ -1,4 +1,4 @@
-/* faults: patterns in memory, and the reports. */
+/* faults: patterns in memory, and what is wrong with a pointer. */
 #include "check/faults.h"
 
 #include "check/annotate.h"
@@ -15,10 +15,10 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The first byte that is not `value`; false when all are. */
+/* Finds the first byte that is not `value`; false when all are. */
 static bool find_other(const unsigned char *start, size_t bytes, unsigned char value, size_t *at)
 {
-    /* Quickly where nothing is wrong: each byte is equal to the next one. */
+    /* Fast where nothing is wrong: the first byte is right, and each equals the next one. */
     if (bytes == 0
         || (start[0] == value && (bytes == 1 || memcmp(start, start + 1, bytes - 1) == 0))) {
         return false;
@@ -39,106 +39,46 @@ void mbi_faults_set_canary(const struct object *object)
            object->room_bytes - object->size_bytes);
 }
 
-bool mbi_faults_find_overflow(const struct object *object, struct damage *damage)
-{
-    unsigned char *slack = object_start(object) + object->size_bytes;
-    size_t bytes = object->room_bytes - object->size_bytes;
-    size_t at = 0;
-    if (!config_checks(CHECK_OVERFLOW) || object->reported) {
-        return false;
-    }
-    annotate_open(slack, bytes);
-    bool found = find_other(slack, bytes, CANARY_BYTE, &at);
-    if (found) {
-        *damage = (struct damage){ .at = object->size_bytes + at, .value = slack[at] };
-    }
-    annotate_close(slack, bytes);
-    return found;
-}
-
 void mbi_faults_poison(const struct object *object)
 {
     annotate_open(object_start(object), object->room_bytes);
     memset(object_start(object), FREED_BYTE, object->room_bytes);
 }
 
-bool mbi_faults_find_written(const struct object *object, struct damage *damage)
+bool mbi_faults_find_damage(const struct object *object, struct damage *damage)
 {
-    unsigned char *start = object_start(object);
+    bool is_live = object->state == OBJECT_LIVE;
+    size_t from = is_live ? object->size_bytes : 0;
+    size_t bytes = object->room_bytes - from;
+    unsigned char *start = object_start(object) + from;
     size_t at = 0;
-    if (!object->filled || object->reported) {
+    if (object->reported || !(is_live ? config_checks(CHECK_OVERFLOW) : object->filled)) {
         return false;
     }
-    annotate_open(start, object->room_bytes);
-    bool found = find_other(start, object->room_bytes, FREED_BYTE, &at);
+    annotate_open(start, bytes);
+    bool found = find_other(start, bytes, is_live ? CANARY_BYTE : FREED_BYTE, &at);
     if (found) {
-        *damage = (struct damage){ .at = at, .value = start[at] };
+        *damage = (struct damage){ .at = from + at, .value = start[at] };
     }
-    annotate_close(start, object->room_bytes);
+    annotate_close(start, bytes);
     return found;
 }
 
-void mbi_faults_report_overflow(const struct object *object, const struct damage *damage,
-                                const struct stack *now, const char *when)
+void mbi_faults_report_damage(const struct object *object, const struct damage *damage,
+                              const char *doing, const struct stack *now)
 {
-    struct report report;
-    mbi_report_begin(&report, "overflow", "byte %zu of an object of %zu bytes was written (0x%02x)",
-                     damage->at, object->size_bytes, damage->value);
-    mbi_report_here(&report, object_start(object) + damage->at, when, now);
-    mbi_report_object(&report, object);
-    mbi_report_end(&report);
+    bool is_live = object->state == OBJECT_LIVE;
+    mbi_report_misuse(object, damage->at, doing, now, is_live ? "overflow" : "use after free",
+                      "byte %zu of an object of %zu bytes was written (0x%02x)%s", damage->at,
+                      object->size_bytes, damage->value, is_live ? "" : " after it was freed");
 }
 
-void mbi_faults_report_written(const struct object *object, const struct damage *damage,
-                               const struct stack *now)
-{
-    struct report report;
-    mbi_report_begin(&report, "use after free",
-                     "byte %zu of an object of %zu bytes was written (0x%02x) after it was freed",
-                     damage->at, object->size_bytes, damage->value);
-    mbi_report_here(&report, object_start(object) + damage->at, "found", now);
-    mbi_report_object(&report, object);
-    mbi_report_end(&report);
-}
-
-void mbi_faults_report_double_free(const struct object *object, const struct stack *now)
-{
-    struct report report;
-    mbi_report_begin(&report, "double free", "an object of %zu bytes was freed before",
-                     object->size_bytes);
-    mbi_report_here(&report, object_start(object), "freed again", now);
-    mbi_report_object(&report, object);
-    mbi_report_end(&report);
-}
-
-void mbi_faults_report_measured(const struct object *object, const struct stack *now)
-{
-    struct report report;
-    mbi_report_begin(&report, "use after free",
-                     "the usable size of an object of %zu bytes was asked for", object->size_bytes);
-    mbi_report_here(&report, object_start(object), "measured", now);
-    mbi_report_object(&report, object);
-    mbi_report_end(&report);
-}
-
-void mbi_faults_report_size(const struct object *object, size_t said_bytes,
-                            const struct stack *now)
-{
-    struct report report;
-    mbi_report_begin(&report, "size mismatch", "freed as %zu bytes, allocated as %zu", said_bytes,
-                     object->size_bytes);
-    mbi_report_here(&report, object_start(object), "freed", now);
-    mbi_report_object(&report, object);
-    mbi_report_end(&report);
-}
-
-/* The top of the main thread's stack; the dynamic linker's, or the static program's. */
+/* The upper end of the main thread's stack; from the dynamic linker, or the static program. */
 extern void *faults_libc_stack_end __asm__("__libc_stack_end");
 
 /*
- * Whether an address lies on the calling thread's stack, below the frame it was called from. glibc
- * has a thread's own data at the upper end of its stack. A coroutine is on another stack: then the
- * two are far apart, and nothing is known.
+ * Whether an address lies on the calling thread's stack: between this frame and the thread's own
+ * data, which glibc has at the stack's upper end. False in a coroutine: the two are far apart then.
  */
 static bool is_on_stack(const void *pointer)
 {
@@ -146,74 +86,85 @@ static bool is_on_stack(const void *pointer)
     uintptr_t from = (uintptr_t)__builtin_frame_address(0);
     uintptr_t main_end = (uintptr_t)faults_libc_stack_end;
     uintptr_t thread_end = (uintptr_t)pthread_self();
-    uintptr_t to = main_end - from < thread_end - from ? main_end : thread_end;
-    return to - from <= stack_bytes_max && (uintptr_t)pointer - from < to - from;
+    size_t bytes = size_min(main_end - from, thread_end - from);
+    return bytes <= stack_bytes_max && (uintptr_t)pointer - from < bytes;
 }
 
-/*
- * What is wrong with a pointer into a pool's span that is no object's start. False when it is
- * somebody else's.
- */
-static bool describe_in_pool(const void *pointer, size_t class, char *out, size_t room)
+enum { DESCRIPTION_BYTES = 256 };
+
+/* What is wrong with a pointer into a pool's span; NULL where the pool has nothing mapped. */
+static const char *describe_in_pool(const void *pointer, size_t class, char out[DESCRIPTION_BYTES])
 {
     struct pool *pool = &mbi_pools[class];
     size_t into;
     switch (mbi_pool_locate(pool, pointer, &into)) {
     case POOL_SLOT_START:
-        (void)snprintf(out, room, "this slot of %zu bytes (pool %zu) is not allocated",
+        (void)snprintf(out, DESCRIPTION_BYTES, "this slot of %zu bytes (pool %zu) is not allocated",
                        pool->slot_bytes, class);
-        break;
+        return out;
     case POOL_SLOT_INSIDE:
-        (void)snprintf(out, room, "it points %zu bytes into a slot of %zu (pool %zu)", into,
-                       pool->slot_bytes, class);
-        break;
+        (void)snprintf(out, DESCRIPTION_BYTES, "it points %zu bytes into a slot of %zu (pool %zu)",
+                       into, pool->slot_bytes, class);
+        return out;
     case POOL_NOT_CARVED:
-        (void)snprintf(out, room, "pool %zu (slots of %zu bytes) has not got that far", class,
+        (void)snprintf(out, DESCRIPTION_BYTES,
+                       "pool %zu (slots of %zu bytes) has not carved that far", class,
                        pool->slot_bytes);
-        break;
+        return out;
     default:
-        return false;
+        return NULL;
     }
-    return true;
 }
 
-/* What is wrong with a pointer near an object. */
-static void describe_near(const void *pointer, const struct object *near, char *out, size_t room)
+static const char *describe_near(const void *pointer, const struct object *near,
+                                 char out[DESCRIPTION_BYTES])
 {
     uintptr_t start = object_address(near);
     uintptr_t end = start + near->size_bytes;
     uintptr_t at = (uintptr_t)pointer;
     const char *where = at < start ? "before" : at < end ? "into" : "behind the end of";
     uintptr_t bytes = at < start ? start - at : at < end ? at - start : at - end;
-    (void)snprintf(out, room, "it points %zu bytes %s an object of %zu", (size_t)bytes, where,
-                   near->size_bytes);
+    (void)snprintf(out, DESCRIPTION_BYTES, "it points %zu bytes %s an object of %zu", (size_t)bytes,
+                   where, near->size_bytes);
+    return out;
+}
+
+/* The same for any pointer that is no object's and near none; NULL when it may be an object's. */
+static const char *describe(const void *pointer, char out[DESCRIPTION_BYTES])
+{
+    enum { OBJECTS_ALIGNED_BYTES = 16 }; /* those of the system allocator */
+    struct symbol symbol;
+    size_t class = region_class_of(pointer);
+    const char *what = class < SIZE_CLASS_COUNT ? describe_in_pool(pointer, class, out) : NULL;
+    if (what != NULL) {
+        return what;
+    }
+    if (mbi_guarded_holds(pointer)) {
+        return "it points before or behind an object";
+    }
+    if (is_on_stack(pointer)) {
+        return "it points to the thread's stack";
+    }
+    mbi_symbol_find((const char *)pointer + 1, &symbol);
+    if (symbol.file[0] != '\0') {
+        (void)snprintf(out, DESCRIPTION_BYTES, "it points into %.180s", symbol.file);
+        return out;
+    }
+    if ((uintptr_t)pointer % OBJECTS_ALIGNED_BYTES != 0) {
+        return "no allocator gives such an address";
+    }
+    if (!mbi_os_is_mapped(pointer)) {
+        return "no memory is mapped there";
+    }
+    return LARGE_IS_ALL_OURS != 0 ? "no object begins there" : NULL;
 }
 
 bool mbi_faults_report_invalid(const void *pointer, enum use use, const struct object *near,
                                const struct stack *now)
 {
-    enum { POINTERS_ALIGNED_BYTES = 16 }; /* of what the system allocator gives */
-    char what[256];
-    struct symbol symbol;
-    size_t class = region_class_of(pointer);
-    mbi_symbol_find((const char *)pointer + 1, &symbol);
-    if (near != NULL) {
-        describe_near(pointer, near, what, sizeof what);
-    } else if (class < SIZE_CLASS_COUNT && describe_in_pool(pointer, class, what, sizeof what)) {
-        /* said */
-    } else if (mbi_guarded_holds(pointer)) {
-        (void)snprintf(what, sizeof what, "it points before or behind an object");
-    } else if (is_on_stack(pointer)) {
-        (void)snprintf(what, sizeof what, "it points to the thread's stack");
-    } else if (symbol.file[0] != '\0') {
-        (void)snprintf(what, sizeof what, "it points into %.180s", symbol.file);
-    } else if ((uintptr_t)pointer % POINTERS_ALIGNED_BYTES != 0) {
-        (void)snprintf(what, sizeof what, "no allocator gives such an address");
-    } else if (!mbi_os_is_mapped(pointer)) {
-        (void)snprintf(what, sizeof what, "no memory is mapped there");
-    } else if (LARGE_IS_ALL_OURS != 0) {
-        (void)snprintf(what, sizeof what, "no object begins there");
-    } else {
+    char text[DESCRIPTION_BYTES];
+    const char *what = near != NULL ? describe_near(pointer, near, text) : describe(pointer, text);
+    if (what == NULL) {
         return false;
     }
     struct report report;

@@ -1,8 +1,9 @@
 /*
- * faults: what checked mode writes into memory, finds changed in it, and says about it.
+ * faults: the patterns that checked mode writes into memory, damage to them, and pointers that are
+ * no object's.
  *
- * Ladder: above report and annotate. Callers: check.c, place.c and heap.c. Reports are written
- * without any lock, from copies of the ledger's entries.
+ * Ladder: above report and annotate. Callers: check.c, home.c and heap.c, with copies of the
+ * ledger's entries. Functions that report hold no lock, and return only where the process goes on.
  */
 #ifndef MEMORYBUCKET_CHECK_FAULTS_H
 #define MEMORYBUCKET_CHECK_FAULTS_H
@@ -10,41 +11,33 @@
 #include "check/ledger.h"
 #include "check/stacks.h"
 
-/* What lies behind an object, and in one that was freed: odd, and no address when read as one. */
+/* Behind an object, and in one that was freed: an odd byte, and no address when read as one. */
 enum { CANARY_BYTE = 0xCB, FREED_BYTE = 0xDF };
 
-/* The first byte of an object, or behind it, that is not what it was. */
+/* Fills the room behind an object; fills all of one that is freed. */
+void mbi_faults_set_canary(const struct object *object);
+void mbi_faults_poison(const struct object *object);
+
+/* The first byte of a pattern that has changed. */
 struct damage {
     size_t at; /* from the object's start */
     unsigned char value;
 };
 
-/* Fills what lies behind the object, and looks whether it has changed. */
-void mbi_faults_set_canary(const struct object *object);
-bool mbi_faults_find_overflow(const struct object *object, struct damage *damage);
+/* Looks behind a live object, or at a freed one that was filled. False without damage, and for an
+ * object that was reported. */
+bool mbi_faults_find_damage(const struct object *object, struct damage *damage);
 
-/* Fills all of an object that is freed; looks whether that has changed, if it was filled. */
-void mbi_faults_poison(const struct object *object);
-bool mbi_faults_find_written(const struct object *object, struct damage *damage);
-
-/* Each writes one report, and returns only where the program shall go on. */
-void mbi_faults_report_overflow(const struct object *object, const struct damage *damage,
-                                const struct stack *now, const char *when);
-void mbi_faults_report_written(const struct object *object, const struct damage *damage,
-                               const struct stack *now);
-void mbi_faults_report_double_free(const struct object *object, const struct stack *now);
-void mbi_faults_report_size(const struct object *object, size_t said_bytes,
-                            const struct stack *now);
-
-void mbi_faults_report_measured(const struct object *object, const struct stack *now);
+/* `doing`: what the thread does that found it. */
+void mbi_faults_report_damage(const struct object *object, const struct damage *damage,
+                              const char *doing, const struct stack *now);
 
 /* What a program wants of a pointer. */
 enum use { USE_FREE, USE_MEASURE /* its usable size */ };
 
 /*
- * A pointer that the ledger does not know: reports why it cannot be used so, and returns true where
- * the program goes on; false when it may be the system allocator's. `near`: an object that it
- * lies in or beside, or NULL.
+ * Reports a pointer that the ledger does not know. False, and no report, when it may be the system
+ * allocator's. `near`: an object that it points into or beside, or NULL.
  */
 bool mbi_faults_report_invalid(const void *pointer, enum use use, const struct object *near,
                                const struct stack *now);

@@ -1,12 +1,11 @@
-/* guarded: pages, and the faults on them. */
+/* guarded: hands out the pages, and reports the faults on them. */
 #include "check/guarded.h"
 
-#include "check/quarantine.h"
 #include "check/report.h"
 #include "core/os.h"
-#include "tcache/checked.h"
 
 #include <errno.h>
+#include <string.h>
 #include <ucontext.h>
 
 /* Constant from mbi_guarded_init on. */
@@ -14,10 +13,10 @@ static char *region;
 static size_t page_bytes;
 
 /* Under the check lock. */
-static uintptr_t *object_of_page;
-static size_t fresh; /* pages below have been used */
-static size_t live; /* objects on pages */
-static size_t turn; /* objects that came when the pages were short */
+static uintptr_t *object_of_page; /* the latest; 0: none yet */
+static size_t fresh; /* the first page that was never used */
+static size_t live;  /* objects on pages */
+static size_t turn;  /* objects that came while at least half of the pages were in use */
 static struct quarantine freed;
 
 static size_t region_bytes(void)
@@ -30,7 +29,7 @@ static char *page_start(size_t page)
     return region + (2 * page + 1) * page_bytes;
 }
 
-/* The page that an address lies on, or in the guard behind. */
+/* The page that an address lies on, or the one in front of its guard. */
 static size_t page_of(const void *pointer)
 {
     size_t at = ((uintptr_t)pointer - (uintptr_t)region) / page_bytes;
@@ -62,13 +61,13 @@ static size_t choose_page(void)
 
 void *mbi_guarded_take(size_t size_bytes, size_t alignment_bytes, size_t *room_bytes)
 {
-    size_t bytes = round_up(size_bytes != 0 ? size_bytes : 1, alignment_bytes);
+    size_t bytes = round_up(size_max(size_bytes, 1), alignment_bytes);
     if (region == NULL || bytes > page_bytes) {
         return NULL;
     }
     size_t page = choose_page();
     if (page == GUARDED_PAGES || !mbi_os_commit(page_start(page), page_bytes)) {
-        return NULL; /* a page that cannot be had now is not tried again */
+        return NULL; /* a page that the kernel refuses is not tried again */
     }
     char *object = page_start(page) + page_bytes - bytes;
     object_of_page[page] = (uintptr_t)object;
@@ -84,7 +83,7 @@ void mbi_guarded_free(struct object *object)
     live--;
 }
 
-/* "read", "write", or what is known. */
+/* "read" or "write", where the processor says which. */
 static const char *access_of(const ucontext_t *context)
 {
 #if defined(__x86_64__)
@@ -96,7 +95,7 @@ static const char *access_of(const ucontext_t *context)
 #endif
 }
 
-/* Without the signal's own frames: from the instruction that faulted outwards. */
+/* The stack from the instruction that faulted outwards, without the signal handler's frames. */
 static void take_stack_of(const ucontext_t *context, struct stack *stack)
 {
     mbi_stacks_take(NULL, stack);
@@ -105,10 +104,8 @@ static void take_stack_of(const ucontext_t *context, struct stack *stack)
     for (uint32_t i = 0; i < stack->count; i++) {
         if (stack->frames[i] == at) {
             stack->count -= i;
-            for (uint32_t j = 0; j < stack->count; j++) {
-                stack->frames[j] = stack->frames[i + j];
-            }
-            /* Symbols are looked up before a return address, and this is none. */
+            memmove(stack->frames, stack->frames + i, stack->count * sizeof stack->frames[0]);
+            /* One more: reports look a symbol up in front of a return address. */
             stack->frames[0] = (char *)at + 1;
             break;
         }
@@ -132,21 +129,21 @@ bool mbi_guarded_find(const void *pointer, struct object *out)
     return find_object(page_of(pointer), out);
 }
 
-/* Nearer to the next page than to the one before: it may have been meant for the object there. */
+/* Adds the next page's object when the pointer lies in the half of a guard before that page. */
 static void report_behind_guard(struct report *report, const char *pointer)
 {
     struct object object;
     size_t into = (size_t)(pointer - region);
     bool is_guard = into / page_bytes % 2 == 0;
-    if (is_guard && into % page_bytes >= page_bytes / 2
-        && find_object(into / page_bytes / 2, &object)) {
+    bool is_upper_half = into % page_bytes >= page_bytes / 2;
+    if (is_guard && is_upper_half && find_object(into / page_bytes / 2, &object)) {
         mbi_report_line(report, "  or %zu bytes before another object:",
                         (size_t)((const char *)object_address(&object) - pointer));
         mbi_report_object(report, &object);
     }
 }
 
-/* False when the fault is not on a page that an object has or had. */
+/* False when the page never had an object. */
 static bool report_fault(void *pointer, const ucontext_t *context)
 {
     struct object object;

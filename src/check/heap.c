@@ -1,4 +1,4 @@
-/* heap: walking the ledger. */
+/* heap: walks over the ledger. */
 #include "check/heap.h"
 
 #include "check/faults.h"
@@ -9,21 +9,15 @@
 #include "core/size_class.h"
 #include "tcache/checked.h"
 
-static bool object_is_damaged(const struct object *object, struct damage *damage)
-{
-    return object->state == OBJECT_LIVE ? mbi_faults_find_overflow(object, damage)
-                                        : mbi_faults_find_written(object, damage);
-}
-
-/* Any damaged object that was not reported yet, which it now counts as; false without one. */
-static bool find_damaged(struct object *out, struct damage *damage)
+/* Copies a damaged object that was not reported, and marks it as reported; false without one. */
+static bool take_damaged(struct object *out, struct damage *damage)
 {
     bool found = false;
-    size_t place = 0;
+    size_t index = 0;
     struct object *object;
     mbi_check_lock();
-    while (!found && (object = mbi_ledger_next(&place)) != NULL) {
-        found = object_is_damaged(object, damage);
+    while (!found && (object = mbi_ledger_next(&index)) != NULL) {
+        found = mbi_faults_find_damage(object, damage);
         if (found) {
             *out = *object;
             object->reported = true;
@@ -33,7 +27,7 @@ static bool find_damaged(struct object *out, struct damage *damage)
     return found;
 }
 
-/* From the start after each report: entries move while the lock is not held. */
+/* Starts anew after each report: entries move while the lock is not held. */
 size_t mbi_heap_check(void)
 {
     struct stack now;
@@ -41,51 +35,41 @@ size_t mbi_heap_check(void)
     struct damage damage;
     size_t count = 0;
     mbi_stacks_take(NULL, &now);
-    while (find_damaged(&object, &damage)) {
+    while (take_damaged(&object, &damage)) {
         count++;
-        if (object.state == OBJECT_LIVE) {
-            mbi_faults_report_overflow(&object, &damage, &now, "found");
-        } else {
-            mbi_faults_report_written(&object, &damage, &now);
-        }
+        mbi_faults_report_damage(&object, &damage, "found", &now);
     }
     return count;
 }
 
-/* Live objects that were allocated in one place. */
+/* The live objects that one stack allocated, and one of them as an example. */
 struct leak {
     size_t bytes;
     size_t count;
-    int32_t thread;
-    unsigned class;
-    uintptr_t example;
-    size_t example_bytes;
+    struct object example;
 };
 
-/* By the number of their stack: leaks[0 .. stacks_end). */
+/* Fills leaks[0 .. stacks_end), by the number of the stack. */
 static void add_up(struct leak *leaks, size_t stacks_end)
 {
-    size_t place = 0;
+    size_t index = 0;
     const struct object *object;
     mbi_check_lock();
-    while ((object = mbi_ledger_next(&place)) != NULL) {
+    while ((object = mbi_ledger_next(&index)) != NULL) {
         if (object->state == OBJECT_LIVE && object->size_bytes <= SMALL_BYTES_MAX
-            && object->alloc_stack < stacks_end && mbi_check_is_of_this_process(object)) {
+            && object->alloc_stack < stacks_end && object->generation == mbi_ledger_generation) {
             struct leak *leak = &leaks[object->alloc_stack];
             leak->bytes += object->size_bytes;
             leak->count++;
-            leak->thread = object->alloc_thread;
-            leak->class = object->class;
-            leak->example = object_address(object);
-            leak->example_bytes = object->size_bytes;
+            leak->example = *object;
         }
     }
     mbi_check_unlock();
 }
 
 /*
- * The C library keeps some objects for ever: what the dynamic linker allocates for threads and
- * modules, and what was allocated before stacks could be taken, which is while it starts up.
+ * Whether the C library allocated an object that it keeps for ever: the dynamic linker, for threads
+ * and modules, or any code before stacks could be taken.
  */
 static bool is_the_systems(uint32_t stack_id)
 {
@@ -101,7 +85,7 @@ static bool is_the_systems(uint32_t stack_id)
     return i == stack.count || mbi_symbol_is_loaders(stack.frames[i]);
 }
 
-/* Forgets those; what the others add up to. */
+/* Forgets those objects; returns the sum of the others. */
 static struct leak leave_out_the_systems(struct leak *leaks, size_t stacks_end)
 {
     struct leak all = { .bytes = 0 };
@@ -130,7 +114,6 @@ static void report_leaks(struct leak *leaks, size_t stacks_end, struct leak all)
 {
     enum { GROUPS_MAX = 100 };
     struct report report;
-    struct stack stack;
     char pool[POOL_NAME_BYTES];
     size_t left = all.count;
     mbi_report_begin(&report, "leak", "%zu bytes in %zu small objects were never freed", all.bytes,
@@ -139,16 +122,14 @@ static void report_leaks(struct leak *leaks, size_t stacks_end, struct leak all)
         uint32_t id = biggest(leaks, stacks_end);
         struct leak *leak = &leaks[id];
         mbi_report_line(&report, "  %zu bytes in %zu objects, such as %p of %zu (%s)", leak->bytes,
-                        leak->count, (void *)leak->example, leak->example_bytes,
-                        mbi_report_pool(leak->class, pool));
-        mbi_report_line(&report, "  allocated by thread %d:", leak->thread);
-        mbi_stacks_get(id, &stack);
-        mbi_report_stack(&report, &stack);
+                        leak->count, (void *)object_address(&leak->example),
+                        leak->example.size_bytes, mbi_report_pool(leak->example.class, pool));
+        mbi_report_stored(&report, "allocated", leak->example.alloc_thread, id);
         left -= leak->count;
         *leak = (struct leak){ .bytes = 0 };
     }
     if (left != 0) {
-        mbi_report_line(&report, "  and %zu objects of other places, which have less each", left);
+        mbi_report_line(&report, "  and %zu objects from places that have fewer bytes each", left);
     }
     mbi_report_end_if_open(&report);
 }

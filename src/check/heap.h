@@ -1,20 +1,17 @@
 /*
- * heap: all objects at once: mb_check_heap, and what is looked at when the process ends.
+ * heap: checks of all objects at once, for mb_check_heap and for the end of the process.
  *
- * Ladder: above faults. Callers: api.c and memory.c.
+ * Ladder: above faults. Callers: src/api/.
  */
 #ifndef MEMORYBUCKET_CHECK_HEAP_H
 #define MEMORYBUCKET_CHECK_HEAP_H
 
-#include "check/ledger.h"
+#include "core/base.h"
 
-/* Checks every object; how many were found that something is wrong with, and reported. */
+/* Checks every object, reports the damaged ones, and returns their number. */
 size_t mbi_heap_check(void);
 
-/* That, and a report of the small objects that are still live, if they are asked for. */
+/* The same, and a report of the small objects that are still live, as far as they are asked for. */
 void mbi_heap_check_at_exit(void);
-
-/* Defined in check.c: not one that a fork brought along. Under the check lock. */
-bool mbi_check_is_of_this_process(const struct object *object);
 
 #endif

@@ -1,39 +1,40 @@
 /* ledger: the hash table of objects. */
 #include "check/ledger.h"
 
+#include "core/lock.h"
 #include "core/os.h"
 
-enum { PLACES_FIRST = 1 << 10 };
+#include <stdlib.h>
+
+enum { CAPACITY_FIRST = 1 << 10 };
 
 /* Under the check lock. */
 static struct object *entries;
-static size_t places; /* a power of two */
+static size_t capacity; /* a power of two */
 static size_t used;
+uint32_t mbi_ledger_generation;
 
 /* Fibonacci hashing (Knuth, TAOCP 6.4): addresses differ in the middle bits. */
-static size_t first_place(uintptr_t address)
+static size_t first_index(uintptr_t address)
 {
     uint64_t hash = (address >> 3) * UINT64_C(0x9E3779B97F4A7C15);
-    return (size_t)(hash >> 32) & (places - 1);
+    return (size_t)(hash >> 32) & (capacity - 1);
 }
 
-/* The entry of this address, or the free place where it would be. */
-static struct object *place_of(uintptr_t address)
+/* The entry of this address, or the free one where it belongs. */
+static struct object *entry_of(uintptr_t address)
 {
-    size_t place = first_place(address);
-    while (entries[place].hidden != 0 && object_address(&entries[place]) != address) {
-        place = (place + 1) & (places - 1);
+    size_t index = first_index(address);
+    while (entries[index].hidden != 0 && object_address(&entries[index]) != address) {
+        index = (index + 1) & (capacity - 1);
     }
-    return &entries[place];
+    return &entries[index];
 }
 
 struct object *mbi_ledger_find(uintptr_t address)
 {
-    if (places == 0) {
-        return NULL;
-    }
-    struct object *object = place_of(address);
-    return object->hidden != 0 ? object : NULL;
+    struct object *object = capacity != 0 ? entry_of(address) : NULL;
+    return object != NULL && object->hidden != 0 ? object : NULL;
 }
 
 bool mbi_ledger_copy(uintptr_t address, struct object *out)
@@ -45,24 +46,25 @@ bool mbi_ledger_copy(uintptr_t address, struct object *out)
     return object != NULL;
 }
 
+/* Doubles the table; false without memory. */
 static bool ledger_grow(void)
 {
     struct object *old = entries;
-    size_t old_places = places;
-    size_t new_places = old_places != 0 ? 2 * old_places : PLACES_FIRST;
-    struct object *new = mbi_os_map(new_places * sizeof *new);
+    size_t old_capacity = capacity;
+    size_t new_capacity = old_capacity != 0 ? 2 * old_capacity : CAPACITY_FIRST;
+    struct object *new = mbi_os_map(new_capacity * sizeof *new);
     if (new == NULL) {
         return false;
     }
     entries = new;
-    places = new_places;
-    for (size_t i = 0; i < old_places; i++) {
+    capacity = new_capacity;
+    for (size_t i = 0; i < old_capacity; i++) {
         if (old[i].hidden != 0) {
-            *place_of(object_address(&old[i])) = old[i];
+            *entry_of(object_address(&old[i])) = old[i];
         }
     }
     if (old != NULL) {
-        mbi_os_unreserve(old, old_places * sizeof *old);
+        mbi_os_unreserve(old, old_capacity * sizeof *old);
     }
     return true;
 }
@@ -73,10 +75,10 @@ struct object *mbi_ledger_enter(uintptr_t address)
     if (object != NULL) {
         return object;
     }
-    if (2 * (used + 1) > places && !ledger_grow()) {
+    if (2 * (used + 1) > capacity && !ledger_grow()) {
         return NULL;
     }
-    object = place_of(address);
+    object = entry_of(address);
     *object = (struct object){ .hidden = object_hide(address) };
     used++;
     return object;
@@ -90,30 +92,42 @@ void mbi_ledger_remove(uintptr_t address)
         return;
     }
     size_t hole = (size_t)(object - entries);
-    size_t place = hole;
-    for (;;) {
-        place = (place + 1) & (places - 1);
-        if (entries[place].hidden == 0) {
-            break;
-        }
-        size_t first = first_place(object_address(&entries[place]));
-        /* It may go into the hole unless its first place lies cyclically behind that. */
-        if (((place - first) & (places - 1)) >= ((place - hole) & (places - 1))) {
-            entries[hole] = entries[place];
-            hole = place;
+    size_t index = (hole + 1) & (capacity - 1);
+    for (; entries[index].hidden != 0; index = (index + 1) & (capacity - 1)) {
+        size_t first = first_index(object_address(&entries[index]));
+        /* The entry may move into the hole unless its first index lies cyclically behind it. */
+        if (((index - first) & (capacity - 1)) >= ((index - hole) & (capacity - 1))) {
+            entries[hole] = entries[index];
+            hole = index;
         }
     }
     entries[hole].hidden = 0;
     used--;
 }
 
-struct object *mbi_ledger_next(size_t *place)
+struct object *mbi_ledger_next(size_t *index)
 {
-    while (*place < places) {
-        struct object *object = &entries[(*place)++];
+    while (*index < capacity) {
+        struct object *object = &entries[(*index)++];
         if (object->hidden != 0) {
             return object;
         }
     }
     return NULL;
+}
+
+void mbi_check_lock(void)
+{
+    mbi_lock_set_patient(true);
+    if (!mbi_lock_acquire(LOCK_CHECK)) {
+        mbi_message("checked mode: a signal handler allocates or frees in the middle of another "
+                    "call, which is not allowed");
+        abort();
+    }
+}
+
+void mbi_check_unlock(void)
+{
+    mbi_lock_release(LOCK_CHECK);
+    mbi_lock_set_patient(false);
 }

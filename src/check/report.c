@@ -1,4 +1,4 @@
-/* report: text without allocation. */
+/* report: formats and writes reports without allocating. */
 #include "check/report.h"
 
 #include "check/symbols.h"
@@ -21,37 +21,24 @@ static void report_flush(struct report *report)
             continue;
         }
         if (written <= 0) {
-            report->nobody_reads = written < 0 && errno == EBADF;
-            break; /* there is nobody else to tell */
+            report->is_closed = written < 0 && errno == EBADF;
+            break;
         }
         done += (size_t)written;
     }
     report->used = 0;
 }
 
-/* Formats in place, as what handles a fault may have little stack; leaves room for a line's end. */
-static void report_add(struct report *report, const char *format, va_list arguments)
+/* Formats in place, as a fault handler may have little stack. Leaves room for the line's end. */
+static void report_add_line(struct report *report, const char *format, va_list arguments)
 {
     if (report->room - report->used < REPORT_LINE_BYTES) {
         report_flush(report);
     }
     int wanted = vsnprintf(report->text + report->used, REPORT_LINE_BYTES, format, arguments);
     if (wanted > 0) {
-        report->used += (size_t)wanted < REPORT_LINE_BYTES ? (size_t)wanted : REPORT_LINE_BYTES - 1;
+        report->used += size_min((size_t)wanted, REPORT_LINE_BYTES - 1);
     }
-}
-
-__attribute__((format(printf, 2, 3))) static void report_words(struct report *report,
-                                                               const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    report_add(report, format, arguments);
-    va_end(arguments);
-}
-
-static void report_end_line(struct report *report)
-{
     report->text[report->used++] = '\n';
 }
 
@@ -59,27 +46,29 @@ void mbi_report_line(struct report *report, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    report_add(report, format, arguments);
+    report_add_line(report, format, arguments);
     va_end(arguments);
-    report_end_line(report);
 }
 
-void mbi_report_begin(struct report *report, const char *kind, const char *format, ...)
+static void report_open(struct report *report, const char *kind)
 {
-    report->used = 0;
-    report->nobody_reads = false;
+    report->is_closed = false;
     report->room = REPORT_BYTES;
     report->text = mbi_os_map(REPORT_BYTES);
     if (report->text == NULL) {
         report->text = report->line;
         report->room = sizeof report->line;
     }
-    report_words(report, "memorybucket: %s: ", kind);
+    report->used = (size_t)snprintf(report->text, REPORT_LINE_BYTES, "memorybucket: %s: ", kind);
+}
+
+void mbi_report_begin(struct report *report, const char *kind, const char *format, ...)
+{
     va_list arguments;
+    report_open(report, kind);
     va_start(arguments, format);
-    report_add(report, format, arguments);
+    report_add_line(report, format, arguments);
     va_end(arguments);
-    report_end_line(report);
 }
 
 void mbi_report_stack(struct report *report, const struct stack *stack)
@@ -110,10 +99,11 @@ void mbi_report_stack(struct report *report, const struct stack *stack)
     }
 }
 
-static void report_stored(struct report *report, uint32_t id)
+void mbi_report_stored(struct report *report, const char *doing, int32_t thread, uint32_t stack_id)
 {
     struct stack stack;
-    mbi_stacks_get(id, &stack);
+    mbi_report_line(report, "  %s by thread %d:", doing, thread);
+    mbi_stacks_get(stack_id, &stack);
     mbi_report_stack(report, &stack);
 }
 
@@ -145,11 +135,9 @@ void mbi_report_object(struct report *report, const struct object *object)
         break;
     }
     if (object->state == OBJECT_FREED) {
-        mbi_report_line(report, "  freed by thread %d:", object->free_thread);
-        report_stored(report, object->free_stack);
+        mbi_report_stored(report, "freed", object->free_thread, object->free_stack);
     }
-    mbi_report_line(report, "  allocated by thread %d:", object->alloc_thread);
-    report_stored(report, object->alloc_stack);
+    mbi_report_stored(report, "allocated", object->alloc_thread, object->alloc_stack);
 }
 
 void mbi_report_here(struct report *report, const void *pointer, const char *doing,
@@ -190,7 +178,21 @@ void mbi_report_end(struct report *report)
 void mbi_report_end_if_open(struct report *report)
 {
     report_close(report);
-    if (!report->nobody_reads && !mbi_config.check_continue) {
+    if (!report->is_closed && !mbi_config.check_continue) {
         abort();
     }
+}
+
+void mbi_report_misuse(const struct object *object, size_t at, const char *doing,
+                       const struct stack *now, const char *kind, const char *format, ...)
+{
+    struct report report;
+    va_list arguments;
+    report_open(&report, kind);
+    va_start(arguments, format);
+    report_add_line(&report, format, arguments);
+    va_end(arguments);
+    mbi_report_here(&report, (char *)object_address(object) + at, doing, now);
+    mbi_report_object(&report, object);
+    mbi_report_end(&report);
 }

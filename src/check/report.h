@@ -1,11 +1,11 @@
 /*
- * report: what checked mode says on stderr, and the end of the process.
+ * report: what checked mode writes to stderr, and the end of the process.
  *
- * Ladder: above stacks and symbols. Callers: the rest of check/, without any lock: symbols take the
- * dynamic linker's.
+ * Ladder: above stacks and symbols. Callers: the rest of check/, without any lock: finding symbols
+ * takes the dynamic linker's.
  *
- * One report is begun, gets lines and stacks, and is ended. It is written with as few calls as its
- * length allows (one up to REPORT_BYTES), so that reports of several threads do not mix.
+ * A report is begun, gets lines, and is ended. One of up to REPORT_BYTES is written with a single
+ * call, so that the reports of several threads do not mix.
  */
 #ifndef MEMORYBUCKET_CHECK_REPORT_H
 #define MEMORYBUCKET_CHECK_REPORT_H
@@ -19,35 +19,38 @@ struct report {
     char *text; /* mapped, or `line` where there is no memory */
     size_t room;
     size_t used;
-    bool nobody_reads; /* the program has closed stderr */
+    bool is_closed; /* the program has closed stderr */
     char line[REPORT_LINE_BYTES];
 };
 
 /*
- * Makes a report and throws it away. Functions are bound when they are first called, which takes
- * 3 KiB of stack for the registers; a fault may be reported from a signal stack of 8 KiB.
+ * Makes a report and throws it away, so that the dynamic linker has bound all functions: a fault
+ * may be reported from a signal stack of 8 KiB, and binding takes 3 KiB for the registers.
  */
 void mbi_report_warm_up(void);
 
-/* "memorybucket: KIND: " and the rest of the first line. Text beyond a line's bytes is cut. */
+/* Begins with "memorybucket: KIND: " and the text. Each line is cut at REPORT_LINE_BYTES. */
 void mbi_report_begin(struct report *report, const char *kind, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* One more line, indented. */
+/* Adds a line. */
 void mbi_report_line(struct report *report, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-/* The functions of a stack, without those of the library at its inner end. */
+/* Adds the functions of a stack, without the library's own at its inner end. */
 void mbi_report_stack(struct report *report, const struct stack *stack);
 
-/* "pool N", or "no pool" for SIZE_CLASS_COUNT: of such alignment that none serves it. */
+/* Adds "DOING by thread N:" and the functions of a stack that was stored. */
+void mbi_report_stored(struct report *report, const char *doing, int32_t thread, uint32_t stack_id);
+
+/* "pool N"; "no pool" for SIZE_CLASS_COUNT, when none serves such an alignment. */
 enum { POOL_NAME_BYTES = 16 };
 const char *mbi_report_pool(unsigned class, char name[POOL_NAME_BYTES]);
 
-/* The object: its size, its slot, its pool; who allocated it, and who freed it if it was freed. */
+/* Adds the object's address, size and home, and where it was freed and allocated. */
 void mbi_report_object(struct report *report, const struct object *object);
 
-/* "pointer ADDRESS", the calling thread, and where it is now. */
+/* Adds "pointer ADDRESS", "DOING by" the calling thread, and its stack. */
 void mbi_report_here(struct report *report, const void *pointer, const char *doing,
                      const struct stack *stack);
 
@@ -55,10 +58,14 @@ void mbi_report_here(struct report *report, const void *pointer, const char *doi
 void mbi_report_end(struct report *report);
 
 /*
- * The same where nothing goes wrong by going on: when the program has closed stderr, as the tools
- * of coreutils do before they exit, nobody would know what it was aborted for. A full disk is no
- * reason to say nothing.
+ * The same, but does not abort when the program has closed stderr, as coreutils do before they
+ * exit: the abort would have no explanation. A full disk is no such case.
  */
 void mbi_report_end_if_open(struct report *report);
+
+/* A whole report about an object and a pointer to its byte `at`. */
+void mbi_report_misuse(const struct object *object, size_t at, const char *doing,
+                       const struct stack *now, const char *kind, const char *format, ...)
+    __attribute__((format(printf, 6, 7)));
 
 #endif

@@ -1,4 +1,4 @@
-/* segv: the entries, and what is handed on. */
+/* segv: the entries, and the faults that they pass on. */
 #include "check/segv.h"
 
 #include "check/guarded.h"
@@ -6,18 +6,18 @@
 
 #include <errno.h>
 
-/* Set once, by mbi_segv_take; read by what the program calls, which before that asks the kernel itself. */
+/* Set once, by mbi_segv_take. */
 static _Atomic bool is_taken;
 
 /*
- * What the program said and the kernel is told otherwise, in a word: flags in the lowest bits, and
- * the handler above.
+ * What the program asked for and the kernel does not get, in a word for each entry: the flags below
+ * in the lowest bits, and the handler above them; 0 for an entry that is free.
  *
- * relaxed [SEGV-ENTRY]: an entry's word is written once, before the kernel gets the entry, which
- * nobody else can be called by or be told of.
+ * relaxed [SEGV-ENTRY]: a word is written once, before the kernel gets the entry. A thread reads it
+ * when the kernel calls the entry or returns it.
  */
 enum {
-    SAID_ANYTHING = 1,
+    SAID_SOMETHING = 1,
     SAID_SIGINFO = 2,
     SAID_ONSTACK = 4,
     SAID_RESETHAND = 8,
@@ -30,12 +30,12 @@ static uintptr_t said_by(size_t entry)
     return atomic_load_explicit(&said[entry], memory_order_relaxed); /* [SEGV-ENTRY] */
 }
 
-/* 0 when the handler's address is too long. */
+/* 0 when the handler's address does not fit. */
 static uintptr_t word_of(const struct sigaction *wanted)
 {
     unsigned flags = (unsigned)wanted->sa_flags;
     uintptr_t handler = (uintptr_t)wanted->sa_handler;
-    uintptr_t word = handler << SAID_HANDLER_SHIFT | SAID_ANYTHING;
+    uintptr_t word = handler << SAID_HANDLER_SHIFT | SAID_SOMETHING;
     word |= (flags & SA_SIGINFO) != 0 ? SAID_SIGINFO : 0U;
     word |= (flags & SA_ONSTACK) != 0 ? SAID_ONSTACK : 0U;
     word |= (flags & SA_RESETHAND) != 0 ? SAID_RESETHAND : 0U;
@@ -55,7 +55,10 @@ static int flags_of(uintptr_t word)
     return (int)flags;
 }
 
-/* As if the kernel did it: what was sent keeps its sender, and the access faults again. */
+/*
+ * Ends the process as the kernel would: an access faults again when the entry returns, and a signal
+ * that was sent is sent again, with its sender.
+ */
 static MBI_COLD void die(int signal_number, const siginfo_t *info)
 {
     struct sigaction action = { .sa_handler = SIG_DFL };
@@ -67,7 +70,7 @@ static MBI_COLD void die(int signal_number, const siginfo_t *info)
     errno = saved_errno;
 }
 
-/* As the kernel does: everything but the handler stays. */
+/* SA_RESETHAND: all but the handler stays, as in the kernel. */
 static MBI_COLD void reset(uintptr_t word)
 {
     struct sigaction action;
@@ -77,7 +80,7 @@ static MBI_COLD void reset(uintptr_t word)
     }
 }
 
-/* Ends in a jump where the compiler makes them: the program's handler has its own stack only. */
+/* Where the compiler makes tail calls, the program's handler finds no frame of ours below it. */
 static __attribute__((noinline)) void enter(int signal_number, siginfo_t *info, void *context,
                                             size_t entry)
 {
@@ -113,13 +116,13 @@ FOR_EACH_ENTRY(DEFINE)
 static void (*const entries[])(int, siginfo_t *, void *) = { FOR_EACH_ENTRY(NAME) };
 _Static_assert(sizeof entries / sizeof entries[0] == SEGV_ENTRIES, "each has a word");
 
-/* The entry for such a word; SEGV_ENTRIES when all are taken by others. */
+/* The entry for a word, a free one if there is none; SEGV_ENTRIES when all stand for others. */
 static size_t find_entry(uintptr_t word)
 {
     size_t entry = 0;
     while (entry < SEGV_ENTRIES) {
         uintptr_t found = 0;
-        /* [SEGV-ENTRY]; a failed exchange tells what another thread was faster with. */
+        /* [SEGV-ENTRY]; a failed exchange reads the word that the entry has. */
         if (atomic_compare_exchange_strong_explicit(&said[entry], &found, word,
                                                     memory_order_relaxed, memory_order_relaxed)
             || found == word) {
@@ -130,6 +133,7 @@ static size_t find_entry(uintptr_t word)
     return entry;
 }
 
+/* Turns what the program asks for into what the kernel gets. */
 static void tell_kernel(struct sigaction *action)
 {
     uintptr_t word = action->sa_handler != SIG_IGN ? word_of(action) : 0;
@@ -143,6 +147,7 @@ static void tell_kernel(struct sigaction *action)
     }
 }
 
+/* Turns what the kernel has into what the program asked for. */
 static void tell_program(struct sigaction *action)
 {
     for (size_t entry = 0; entry < SEGV_ENTRIES; entry++) {

@@ -1,4 +1,4 @@
-/* stacks: taking, and storing each once. */
+/* stacks: takes call stacks, and stores each once. */
 #include "check/stacks.h"
 
 #include "core/os.h"
@@ -8,19 +8,19 @@
 #include <link.h>
 #include <string.h>
 
-/* A stored stack, with its hash, so that the table can grow without looking at frames. */
+/* A stored stack. With its hash the table grows without reading the frames. */
 struct stored {
     uint64_t hash;
     uint64_t count;
     void *frames[];
 };
 
-/* Words of 8 bytes; ids are offsets in them, and 0 is none. */
+/* Words are of 8 bytes. */
 enum { COMMIT_WORDS = 1 << 17, TABLE_FIRST = 1 << 12, ARENA_WORDS_MAX = 1 << 28 };
 
 /*
- * Under the check lock. What is stored never changes, and the arena never moves: who has a number
- * got it under the lock, and reads its stack without.
+ * Under the check lock. A stored stack never changes, and the arena never moves: a thread gets a
+ * number under the lock, and then reads its stack without.
  */
 static uint64_t *arena;
 static size_t arena_words = ARENA_WORDS_MAX; /* less where the address space is short */
@@ -31,16 +31,16 @@ static uint32_t *table;
 static size_t table_size; /* a power of two */
 static size_t table_used;
 
-/* Set once, by the warm-up; until somebody sees it he takes no stacks. */
+/* Set once, by the warm-up. A thread that does not see it takes no stacks. */
 static _Atomic bool warm;
 
 static _Thread_local bool taking __attribute__((tls_model("initial-exec")));
 
-/* The unwinder's code. Written by the warm-up, read by who sees `warm`; no bytes: not found. */
+/* The unwinder's code; no bytes: not found. Written by the warm-up, read after `warm`. */
 static uintptr_t unwinder_start;
 static size_t unwinder_bytes;
 
-/* For dl_iterate_phdr; 1 ends its walk. */
+/* For dl_iterate_phdr, whose walk a result of 1 ends. */
 static int note_unwinder(struct dl_phdr_info *object, size_t info_bytes, void *argument)
 {
     (void)info_bytes;
@@ -64,7 +64,7 @@ void mbi_stacks_warm_up(void)
     void *frame;
     (void)backtrace(&frame, 1); /* loads the unwinder */
     (void)dl_iterate_phdr(note_unwinder, NULL);
-    /* release [WARM-STORE]: pairs with [WARM-LOAD]: where the unwinder lies is seen, too. */
+    /* release [WARM-STORE]: pairs with [WARM-LOAD], which then sees where the unwinder lies. */
     atomic_store_explicit(&warm, true, memory_order_release);
 }
 
@@ -93,7 +93,7 @@ static struct stored *stored_at(uint32_t id)
     return (struct stored *)(void *)&arena[id];
 }
 
-/* FNV-1a over words, with its high bits brought down: the table takes the low ones. */
+/* FNV-1a over words; folds the high bits down, as the table uses the low ones. */
 static uint64_t stack_hash(const struct stack *stack)
 {
     uint64_t hash = UINT64_C(0xcbf29ce484222325);
@@ -104,7 +104,8 @@ static uint64_t stack_hash(const struct stack *stack)
     return hash;
 }
 
-static bool arena_has_room(size_t words)
+/* Commits memory for so many more words; false when there is none. */
+static bool arena_make_room(size_t words)
 {
     while (arena == NULL && arena_words >= COMMIT_WORDS) {
         arena = mbi_os_reserve(arena_words * sizeof *arena);
@@ -122,17 +123,17 @@ static bool arena_has_room(size_t words)
     return true;
 }
 
-static size_t table_place(uint64_t hash)
+static size_t table_index(uint64_t hash)
 {
-    size_t place = hash & (table_size - 1);
-    while (table[place] != STACK_NONE && stored_at(table[place])->hash != hash) {
-        place = (place + 1) & (table_size - 1);
+    size_t index = hash & (table_size - 1);
+    while (table[index] != STACK_NONE && stored_at(table[index])->hash != hash) {
+        index = (index + 1) & (table_size - 1);
     }
-    return place;
+    return index;
 }
 
-/* At most half full. */
-static bool table_has_room(void)
+/* Doubles the table when another entry would fill more than half; false without memory. */
+static bool table_make_room(void)
 {
     if (2 * (table_used + 1) <= table_size) {
         return true;
@@ -148,7 +149,7 @@ static bool table_has_room(void)
     table_size = new_size;
     for (size_t i = 0; i < old_size; i++) {
         if (old[i] != STACK_NONE) {
-            table[table_place(stored_at(old[i])->hash)] = old[i];
+            table[table_index(stored_at(old[i])->hash)] = old[i];
         }
     }
     if (old != NULL) {
@@ -157,22 +158,25 @@ static bool table_has_room(void)
     return true;
 }
 
-/* Two stacks with the same 64-bit hash are taken for one: among a million, once in 36 million. */
+/*
+ * Two stacks with the same 64-bit hash count as one: a million stacks hold such a pair once in 36
+ * million programs.
+ */
 uint32_t mbi_stacks_put(const struct stack *stack)
 {
     if (stack->count == 0) {
         return STACK_NONE;
     }
-    if (!table_has_room()) {
+    if (!table_make_room()) {
         return STACK_LOST;
     }
     uint64_t hash = stack_hash(stack);
-    size_t place = table_place(hash);
-    if (table[place] != STACK_NONE) {
-        return table[place];
+    size_t index = table_index(hash);
+    if (table[index] != STACK_NONE) {
+        return table[index];
     }
     size_t words = sizeof(struct stored) / sizeof *arena + stack->count;
-    if (!arena_has_room(words)) {
+    if (!arena_make_room(words)) {
         return STACK_LOST;
     }
     uint32_t id = (uint32_t)arena_used;
@@ -181,7 +185,7 @@ uint32_t mbi_stacks_put(const struct stack *stack)
     stored->count = stack->count;
     memcpy(stored->frames, stack->frames, stack->count * sizeof stack->frames[0]);
     arena_used += words;
-    table[place] = id;
+    table[index] = id;
     table_used++;
     return id;
 }

@@ -1,12 +1,12 @@
 /*
  * stacks: call stacks, each stored once and known by a number.
  *
- * Ladder: above core/os. Callers: the rest of check/, and api.c, which warms up.
+ * Ladder: above core/os. Callers: the rest of check/; api.c warms up.
  *
  *   arena  | header frames | header frames frames | header ...      an id is an offset in words
- *   table  hash of the frames -> id                                 grown by halves full
+ *   table  hash of the frames -> id                                 doubled when half full
  *
- * Nothing is ever removed: a program has few places that allocate, and each is stored once.
+ * A stack is stored for ever: a program allocates in few places.
  */
 #ifndef MEMORYBUCKET_CHECK_STACKS_H
 #define MEMORYBUCKET_CHECK_STACKS_H
@@ -20,34 +20,38 @@ struct stack {
     void *frames[STACK_FRAMES_MAX]; /* return addresses, innermost first */
 };
 
-/* No stack: taken before stacks_warm_up, or by the unwinder itself; or memory for it was short. */
+/*
+ * STACK_NONE: no stack was taken, as the unwinder was not loaded yet or called the allocator
+ * itself. STACK_LOST: there was no memory to store one.
+ */
 enum { STACK_NONE = 0, STACK_LOST = 1 };
 
 /*
- * Loads what the C library's unwinder needs, which allocates: from a constructor, where that is
- * allowed. Until then stacks_take finds nothing.
+ * Loads the C library's unwinder, which allocates: to be called from a constructor, where that is
+ * allowed. Until then mbi_stacks_take finds nothing.
  */
 void mbi_stacks_warm_up(void);
 
 /*
- * The stack of the calling thread. `caller`: who called the allocator, or NULL.
+ * The stack of the calling thread. `caller`: a return address in the code that called the
+ * allocator, or NULL. Takes no lock and allocates nothing, but for what follows.
  *
- * The unwinder has a lock for tables that a process registers (__register_frame, as programs do
- * that compile while they run), and allocates and frees under it. What it asks for itself, and what
- * it asks for on our behalf, gets no stack. Otherwise it takes no lock and allocates nothing.
+ * The unwinder has a lock for the tables that a process registers (__register_frame, called by
+ * programs that compile at run time), and allocates and frees under it. So requests of the unwinder
+ * itself get no stack, nor do requests that come while a stack is being taken.
  *
- * The caller is known where the slow paths are reached by jumps: a library that was compiled
- * with less than -O2 hangs when such a process takes a table away again.
+ * `caller` is right only where the slow paths are reached by jumps: a library that was compiled
+ * with less than -O2 hangs when such a process deregisters a table.
  */
 void mbi_stacks_take(const void *caller, struct stack *stack);
 
-/* The stack's number. Under the check lock. */
+/* Stores a stack and returns its number. Under the check lock. */
 uint32_t mbi_stacks_put(const struct stack *stack);
 
 /* All numbers are smaller. Under the check lock. */
 size_t mbi_stacks_end(void);
 
-/* The frames of a number, for ever; count 0 for STACK_NONE and STACK_LOST. Without any lock. */
+/* The stack of a number; count 0 for STACK_NONE and STACK_LOST. Takes no lock. */
 void mbi_stacks_get(uint32_t id, struct stack *stack);
 
 #endif

@@ -1,4 +1,4 @@
-/* symbols: dladdr, and the symbol tables of files. */
+/* symbols: asks dladdr, and reads the symbol tables of files. */
 #include "check/symbols.h"
 
 #include "core/os.h"
@@ -16,7 +16,7 @@ static void copy_name(char *to, size_t room, const char *from)
     to[length] = '\0';
 }
 
-/* A file that is mapped to be read. */
+/* A file, mapped read-only. */
 struct image {
     const char *start;
     size_t bytes;
@@ -25,10 +25,8 @@ struct image {
 /* NULL when the range does not lie in the file. */
 static const void *image_at(const struct image *image, uint64_t offset, uint64_t bytes)
 {
-    if (offset > image->bytes || bytes > image->bytes - offset) {
-        return NULL;
-    }
-    return image->start + offset;
+    bool is_inside = offset <= image->bytes && bytes <= image->bytes - offset;
+    return is_inside ? image->start + offset : NULL;
 }
 
 static const Elf64_Shdr *image_section(const struct image *image, size_t index)
@@ -37,7 +35,7 @@ static const Elf64_Shdr *image_section(const struct image *image, size_t index)
     return image_at(image, header->e_shoff + index * sizeof(Elf64_Shdr), sizeof(Elf64_Shdr));
 }
 
-/* The function of a symbol table that holds the address; NULL when none does. */
+/* The function that holds the address; NULL when the table has none. */
 static const Elf64_Sym *table_find(const struct image *image, const Elf64_Shdr *table,
                                    uint64_t address)
 {
@@ -53,22 +51,18 @@ static const Elf64_Sym *table_find(const struct image *image, const Elf64_Shdr *
     return NULL;
 }
 
-static bool image_is_elf(const struct image *image)
+static bool is_elf(const Elf64_Ehdr *header)
 {
-    const Elf64_Ehdr *header = image_at(image, 0, sizeof *header);
     return header != NULL && memcmp(header->e_ident, ELFMAG, SELFMAG) == 0
            && header->e_ident[EI_CLASS] == ELFCLASS64
            && header->e_shentsize == sizeof(Elf64_Shdr);
 }
 
-/* Looks in the file's .symtab; `address` as the file counts. */
+/* Looks an address, as the file counts, up in the file's .symtab. */
 static void image_find(const struct image *image, uint64_t address, struct symbol *out)
 {
-    if (!image_is_elf(image)) {
-        return;
-    }
     const Elf64_Ehdr *header = image_at(image, 0, sizeof *header);
-    for (size_t i = 0; i < header->e_shnum; i++) {
+    for (size_t i = 0; is_elf(header) && i < header->e_shnum; i++) {
         const Elf64_Shdr *table = image_section(image, i);
         if (table == NULL || table->sh_type != SHT_SYMTAB) {
             continue;
@@ -98,7 +92,7 @@ static void file_find(const char *path, uint64_t address, struct symbol *out)
     }
 }
 
-/* Where the file that an address lies in was loaded; NULL outside all. */
+/* Where the file that an address lies in was loaded; NULL when it lies in none. */
 static const void *load_base(const void *address)
 {
     Dl_info found;
@@ -121,7 +115,7 @@ bool mbi_symbol_is_own(const void *address)
     return base != NULL && load_base(address) == base;
 }
 
-/* The archive has no shared object of its own: there the names tell. */
+/* The static library has no shared object of its own; its functions are known by their names. */
 static bool symbol_is_ours(const struct symbol *symbol, const void *address)
 {
     const void *base = own_base();
@@ -145,16 +139,16 @@ void mbi_symbol_find(const void *return_address, struct symbol *symbol)
     if (dladdr1(address, &found, (void **)&map, RTLD_DL_LINKMAP) == 0 || map == NULL) {
         return;
     }
-    /* The program itself has no name in the link map, and dladdr's may be relative. */
+    /* The program has no name in the link map, and dladdr's name for it may be relative. */
     bool is_program = map->l_name == NULL || map->l_name[0] == '\0';
     const char *file = is_program ? "/proc/self/exe" : map->l_name;
     copy_name(symbol->file, sizeof symbol->file, is_program ? found.dli_fname : file);
     symbol->file_offset = (uintptr_t)address - map->l_addr;
     if (found.dli_sname != NULL) {
         copy_name(symbol->name, sizeof symbol->name, found.dli_sname);
-        symbol->offset = (uintptr_t)address + 1 - (uintptr_t)found.dli_saddr;
+        symbol->offset = (uintptr_t)return_address - (uintptr_t)found.dli_saddr;
     } else {
-        file_find(file, (uintptr_t)address - map->l_addr, symbol);
+        file_find(file, symbol->file_offset, symbol);
         symbol->offset += symbol->name[0] != '\0';
     }
     symbol->ours = symbol_is_ours(symbol, address);

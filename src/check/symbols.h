@@ -1,11 +1,11 @@
 /*
  * symbols: the function that an address lies in.
  *
- * Ladder: above core/os. Callers: report.c, faults.c, heap.c. Takes the dynamic linker's lock
- * for a moment, so no lock of ours may be held. Allocates nothing: the heap may be what is broken.
+ * Ladder: above core/os. Callers: report.c, faults.c, heap.c, without any lock of ours: each call
+ * takes the dynamic linker's lock for a moment. Allocates nothing, as the heap may be broken.
  *
- * dladdr knows exported functions only. For the others the file's symbol table is read, where it
- * has not been stripped.
+ * dladdr knows exported functions only. The others are looked up in the file's symbol table, where
+ * that was not stripped.
  */
 #ifndef MEMORYBUCKET_CHECK_SYMBOLS_H
 #define MEMORYBUCKET_CHECK_SYMBOLS_H
@@ -22,11 +22,11 @@ struct symbol {
     bool ours;                  /* in the library; by its name where that is part of the program */
 };
 
-/* Whether an address lies in the library's own shared object, or in the dynamic linker. Quick. */
+/* Whether an address lies in the library's own shared object, or in the dynamic linker. Fast. */
 bool mbi_symbol_is_own(const void *address);
 bool mbi_symbol_is_loaders(const void *address);
 
-/* Of a return address: what lies before it is looked up, as that is where the call was. */
+/* The function that made a call, given the return address: looks up the byte before it. */
 void mbi_symbol_find(const void *return_address, struct symbol *symbol);
 
 #endif

@@ -1,9 +1,26 @@
-/* base: messages that need no allocation, and little stack. */
+/* base: numbers from texts, and messages that need no allocation and little stack. */
 #include "core/base.h"
+
+#include "core/upcalls.h"
 
 #include <stdarg.h>
 #include <string.h>
 #include <unistd.h>
+
+bool mbi_read_number(const char **text, uint64_t *number)
+{
+    const char *cursor = *text;
+    *number = 0;
+    for (; *cursor >= '0' && *cursor <= '9'; cursor++) {
+        if (__builtin_mul_overflow(*number, UINT64_C(10), number)
+            || __builtin_add_overflow(*number, (uint64_t)(*cursor - '0'), number)) {
+            return false;
+        }
+    }
+    bool any = cursor != *text;
+    *text = cursor;
+    return any;
+}
 
 enum { LINE_BYTES_MAX = 256, DIGITS_MAX = 20 };
 

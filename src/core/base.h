@@ -60,6 +60,12 @@ MBI_HOT_INLINE void counter_add(_Atomic uint64_t *counter, uint64_t amount)
     atomic_store_explicit(counter, old + amount, memory_order_relaxed); /* [COUNT] */
 }
 
+static inline void counter_subtract(_Atomic uint64_t *counter, uint64_t amount)
+{
+    uint64_t old = atomic_load_explicit(counter, memory_order_relaxed); /* [COUNT] */
+    atomic_store_explicit(counter, old - amount, memory_order_relaxed); /* [COUNT] */
+}
+
 /* The same for flags: what they ask for is found by whoever sees them. */
 MBI_HOT_INLINE bool flag_is_set(const _Atomic bool *flag)
 {
@@ -96,6 +102,12 @@ MBI_HOT_INLINE size_t size_max(size_t a, size_t b)
     return a > b ? a : b;
 }
 
+/* How much `a` is above `b`; 0 when it is not. */
+MBI_HOT_INLINE size_t size_above(size_t a, size_t b)
+{
+    return a > b ? a - b : 0;
+}
+
 MBI_HOT_INLINE size_t round_up(size_t value, size_t power_of_two)
 {
     assert(is_power_of_two(power_of_two));
@@ -107,8 +119,8 @@ MBI_HOT_INLINE size_t round_down(size_t value, size_t power_of_two)
     return value & ~(power_of_two - 1);
 }
 
-/* write(2), but no cancellation point. Declared here and defined above, in os.c. */
-long mbi_os_write(int file, const void *bytes, size_t count);
+/* Reads the digits at *text, and moves it behind them; false without any, or with too many. */
+bool mbi_read_number(const char **text, uint64_t *number);
 
 /*
  * Writes one line, "memorybucket: ", the text and a newline, to stderr with a single write(2).

@@ -3,8 +3,8 @@
  *
  * Ladder: above base; knows slots and spans, no pools. Callers: pool, and the tests.
  *
- *   head  63 ............ 32 31 ............. 0        slot number: 8-byte units through the pool's
- *         |      tag       |  first slot's no.  |      dense span, then its wide span; 0 is none
+ *   head  63 ............ 32 31 ............. 0        slot number: units through the pool's
+ *         |      tag       |  first slot's no.  |      spans, one behind the other; 0 is none
  *
  *   a batch on the stack            the same batch as a chain
  *   +--------------------------+    +--------------------------+
@@ -38,6 +38,7 @@
 #define MEMORYBUCKET_CORE_BATCH_STACK_H
 
 #include "core/size_class.h"
+#include "core/upcalls.h"
 
 /* Tests make the tag tiny to show what it is for. */
 #ifndef BATCH_STACK_TAG_BITS
@@ -47,25 +48,25 @@
 #define SLOT_NUMBER_BITS 32
 #define SLOT_NUMBER_MASK (((uint64_t)1 << SLOT_NUMBER_BITS) - 1)
 
-/* Where the slots of a pool lie; but for the atomic ones constant once the pool exists. */
+/*
+ * Where the slots of a pool lie; but for the atomic ones constant once the pool exists. A unit is
+ * SLOT_UNIT_BYTES.
+ */
 struct slot_space {
-    char *dense; /* first byte of the dense span */
-    char *wide;  /* first byte of the wide span */
+    char *start[SPAN_COUNT]; /* each span's first byte */
     /*
-     * 8-byte units of the dense span, 0 without one. Lowered once, under the pool's lock, when that
-     * span ends early: before there is any slot in the wide one. relaxed [DENSE-UNITS]: the
-     * number of a dense slot is the same with both values, and whoever holds a wide slot got it by
-     * an order that brings the new one along.
+     * Units of the spans before the last; 0 where there is no such span. Lowered once, under the
+     * pool's lock, when a span ends early: before there is any slot in the next one. relaxed
+     * [SPAN-UNITS]: the number of a slot before is the same with both values, and a thread got a
+     * slot behind by an order that brings the new one along.
      */
-    _Atomic uint32_t dense_units;
-    /* Where slots begin in each span, in 8-byte units, modulo a slot's size; and 2^64 by that size. */
-    uint8_t dense_phase;
-    uint8_t wide_phase;
-    uint64_t slot_reciprocal;
+    _Atomic uint32_t units[SPAN_COUNT - 1];
+    uint8_t phase[SPAN_COUNT]; /* where slots begin in each span, in units, modulo a slot's size */
+    uint64_t slot_reciprocal;  /* 2^64 by that size */
     /*
      * All slot numbers there are are below: the one where fresh slots begin. Written under the
-     * pool's lock, before anybody has the slots. relaxed [CARVED]: whoever holds a slot, or a batch
-     * that leads to one, got it by an order that brings this along.
+     * pool's lock, before any thread has the slots. relaxed [CARVED]: a thread got its slots, and
+     * batches that lead to some, by an order that brings this along.
      */
     _Atomic uint64_t carved_end;
 };
@@ -76,28 +77,40 @@ struct batch_stack {
     char isolation[ISOLATION_BYTES - sizeof(uint64_t)];
 };
 
-MBI_HOT_INLINE uint64_t slot_space_dense_units(const struct slot_space *space)
+MBI_HOT_INLINE uint64_t slot_space_units(const struct slot_space *space, unsigned span)
 {
-    return atomic_load_explicit(&space->dense_units, memory_order_relaxed); /* [DENSE-UNITS] */
+    return atomic_load_explicit(&space->units[span], memory_order_relaxed); /* [SPAN-UNITS] */
 }
 
 MBI_HOT_INLINE uint64_t slot_space_number(const struct slot_space *space, const struct slot *slot)
 {
-    uint64_t dense_units = slot_space_dense_units(space);
-    uint64_t dense_unit = (uint64_t)((uintptr_t)slot - (uintptr_t)space->dense) / SIZE_STEP_BYTES;
-    if (dense_unit < dense_units) {
-        return dense_unit;
+    uint64_t before = 0;
+    unsigned span = 0;
+    for (; span < SPAN_COUNT - 1; span++) {
+        uint64_t units = slot_space_units(space, span);
+        uint64_t unit = ((uintptr_t)slot - (uintptr_t)space->start[span]) / SLOT_UNIT_BYTES;
+        if (unit < units) {
+            return before + unit;
+        }
+        before += units;
     }
-    uint64_t wide_unit = (uint64_t)((uintptr_t)slot - (uintptr_t)space->wide) / SIZE_STEP_BYTES;
-    return dense_units + wide_unit;
+    return before + ((uintptr_t)slot - (uintptr_t)space->start[span]) / SLOT_UNIT_BYTES;
+}
+
+/* The span of a slot's number, which becomes the units from that span's first byte on. */
+MBI_HOT_INLINE unsigned slot_space_span(const struct slot_space *space, uint64_t *number)
+{
+    unsigned span = 0;
+    while (span < SPAN_COUNT - 1 && *number >= slot_space_units(space, span)) {
+        *number -= slot_space_units(space, span++);
+    }
+    return span;
 }
 
 MBI_HOT_INLINE struct slot *slot_space_slot(const struct slot_space *space, uint64_t number)
 {
-    uint64_t dense_units = slot_space_dense_units(space);
-    char *address = number < dense_units ? space->dense + number * SIZE_STEP_BYTES
-                                         : space->wide + (number - dense_units) * SIZE_STEP_BYTES;
-    return (struct slot *)(void *)address;
+    unsigned span = slot_space_span(space, &number);
+    return (struct slot *)(void *)(space->start[span] + number * SLOT_UNIT_BYTES);
 }
 
 /* 0 is none: it would lie in the colour, which has no slots. */
@@ -107,18 +120,17 @@ static inline bool slot_space_has_number(const struct slot_space *space, uint64_
     return number != 0 && number < end;
 }
 
-/* For slots of so many 8-byte units. */
+/* For slots of so many units. */
 static inline uint64_t slot_reciprocal(size_t units)
 {
     return UINT64_MAX / units + 1; /* 0 for 1, by which everything can be divided */
 }
 
-/* How far a number lies behind where its span's first slot begins, in 8-byte units. */
+/* How far a number lies behind where its span's first slot begins, in units. */
 static inline uint32_t slot_space_unit(const struct slot_space *space, uint64_t number)
 {
-    uint64_t dense_units = slot_space_dense_units(space);
-    return (uint32_t)(number < dense_units ? number - space->dense_phase
-                                           : number - dense_units - space->wide_phase);
+    unsigned span = slot_space_span(space, &number);
+    return (uint32_t)(number - space->phase[span]);
 }
 
 /*
@@ -137,12 +149,11 @@ static inline bool slot_space_is_carved(const struct slot_space *space)
     return atomic_load_explicit(&space->carved_end, memory_order_relaxed) != 0; /* [CARVED] */
 }
 
-/* So far into the dense span is carved. */
-static inline uint64_t slot_space_carved_dense_bytes(const struct slot_space *space)
+/* So far into the first span is carved. */
+static inline uint64_t slot_space_carved_first_bytes(const struct slot_space *space)
 {
     uint64_t end = atomic_load_explicit(&space->carved_end, memory_order_relaxed); /* [CARVED] */
-    uint64_t dense_units = slot_space_dense_units(space);
-    return (end < dense_units ? end : dense_units) * SIZE_STEP_BYTES;
+    return size_min(end, slot_space_units(space, 0)) * SLOT_UNIT_BYTES;
 }
 
 /* Whether an address lies where slots were carved. */
@@ -155,15 +166,8 @@ static inline bool slot_space_has(const struct slot_space *space, const struct s
 static inline bool slot_space_has_start(const struct slot_space *space, const void *address)
 {
     return slot_space_is_slot(space, slot_space_number(space, address))
-           && (uintptr_t)address % SIZE_STEP_BYTES == 0;
+           && (uintptr_t)address % SLOT_UNIT_BYTES == 0;
 }
-
-/*
- * A free slot's word is not what was written there: names the pool and what was found, and aborts.
- * It is looked at by each transfer, so that no link leads out of the pool unnoticed
- * from there on.
- */
-_Noreturn void mbi_slot_space_corrupted(const struct slot_space *space, uint64_t found);
 
 /*
  * The first slot's word while the batch is in transit. Slot number 0 is no slot.

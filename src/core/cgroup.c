@@ -12,10 +12,8 @@
  */
 enum { MEMBERSHIP_BYTES = 4096, PATH_BYTES = 1024, VALUE_BYTES = 64 };
 
-#define NO_LIMIT UINT64_MAX
-
 /* v1 writes "none" as LLONG_MAX in whole pages, and those have up to 64 KiB. */
-#define V1_MEMORY_LIMIT_MAX ((uint64_t)LLONG_MAX - (1 << 20))
+#define V1_LIMIT_MAX ((uint64_t)LLONG_MAX - (1 << 20))
 
 static const struct cgroup_places system_places = { "/proc/self/cgroup", "/sys/fs/cgroup" };
 
@@ -32,36 +30,6 @@ struct directory {
     size_t length;
     char path[PATH_BYTES];
 };
-
-/* Reads the limit that one directory sets, or NO_LIMIT; false when it has none of the files. */
-typedef bool limit_reader(struct directory *directory, uint64_t *limit);
-
-static bool parse_number(const char **text, uint64_t *number)
-{
-    const char *cursor = *text;
-    *number = 0;
-    if (*cursor < '0' || *cursor > '9') {
-        return false;
-    }
-    for (; *cursor >= '0' && *cursor <= '9'; cursor++) {
-        if (__builtin_mul_overflow(*number, UINT64_C(10), number)
-            || __builtin_add_overflow(*number, (uint64_t)(*cursor - '0'), number)) {
-            return false;
-        }
-    }
-    *text = cursor;
-    return true;
-}
-
-static bool starts_with(const char *text, const char *start)
-{
-    return strncmp(text, start, strlen(start)) == 0;
-}
-
-static bool ends_here(const char *text)
-{
-    return *text == '\0' || (text[0] == '\n' && text[1] == '\0');
-}
 
 /* Nothing has changed where it returns false: there was no room. */
 static bool directory_append(struct directory *directory, const char *text, size_t length)
@@ -91,68 +59,20 @@ static bool directory_read(struct directory *directory, const char *name, char v
     return done;
 }
 
-static bool read_memory_v2(struct directory *directory, uint64_t *bytes)
+/* Lowers *smallest to the limit that a directory's file sets; false when it has no such file. */
+static bool lower_to_limit(struct directory *directory, const char *name, size_t *smallest)
 {
     char value[VALUE_BYTES];
     const char *cursor = value;
-    *bytes = NO_LIMIT;
-    if (!directory_read(directory, "memory.max", value)) {
+    uint64_t limit;
+    if (!directory_read(directory, name, value)) {
         return false;
     }
-    return starts_with(value, "max") || (parse_number(&cursor, bytes) && ends_here(cursor));
-}
-
-static bool read_memory_v1(struct directory *directory, uint64_t *bytes)
-{
-    char value[VALUE_BYTES];
-    const char *cursor = value;
-    *bytes = NO_LIMIT;
-    if (!directory_read(directory, "memory.limit_in_bytes", value)
-        || !parse_number(&cursor, bytes) || !ends_here(cursor)) {
-        return false;
-    }
-    if (*bytes > V1_MEMORY_LIMIT_MAX) {
-        *bytes = NO_LIMIT;
+    if (mbi_read_number(&cursor, &limit) && (*cursor == '\0' || strcmp(cursor, "\n") == 0)
+        && limit <= V1_LIMIT_MAX) { /* v2 writes "max" for none */
+        *smallest = size_min(*smallest, limit);
     }
     return true;
-}
-
-/* Both times are in microseconds; a part of a processor counts as one. */
-static bool parse_quota(const char *quota_text, const char *period_text, uint64_t *processors)
-{
-    uint64_t quota;
-    uint64_t period;
-    if (!parse_number(&quota_text, &quota) || strchr(" \n", *quota_text) == NULL
-        || !parse_number(&period_text, &period) || !ends_here(period_text) || period == 0) {
-        return false;
-    }
-    *processors = quota / period + (quota % period != 0);
-    *processors += *processors == 0;
-    return true;
-}
-
-static bool read_processors_v2(struct directory *directory, uint64_t *processors)
-{
-    char value[VALUE_BYTES];
-    *processors = NO_LIMIT;
-    if (!directory_read(directory, "cpu.max", value)) {
-        return false;
-    }
-    const char *space = strchr(value, ' ');
-    return starts_with(value, "max")
-           || (space != NULL && parse_quota(value, space + 1, processors));
-}
-
-static bool read_processors_v1(struct directory *directory, uint64_t *processors)
-{
-    char quota[VALUE_BYTES];
-    char period[VALUE_BYTES];
-    *processors = NO_LIMIT;
-    if (!directory_read(directory, "cpu.cfs_quota_us", quota)
-        || !directory_read(directory, "cpu.cfs_period_us", period)) {
-        return false;
-    }
-    return starts_with(quota, "-1") || parse_quota(quota, period, processors);
 }
 
 static bool line_has(const struct membership *line, const char *controller)
@@ -211,19 +131,26 @@ static bool path_leaves_mount(const struct membership *line)
     return false;
 }
 
+/* A hierarchy: where it is mounted, "MOUNTS/NAME" or MOUNTS itself, and the file with the limit. */
+struct hierarchy {
+    const char *name;
+    size_t name_length; /* 0: MOUNTS itself */
+    const char *file;
+};
+
 /*
- * Lowers *smallest to the limits of the group and its ancestors in one hierarchy, whose mount is
- * "MOUNTS/NAME", or MOUNTS itself. Returns whether there was any file of the kind.
+ * Lowers *smallest to the limits of the group and its ancestors in one hierarchy. Returns whether
+ * there was any such file.
  */
-static bool lower_to_limits(struct directory *directory, const char *mounts, const char *name,
-                            size_t name_length, const struct membership *line, limit_reader *read,
-                            uint64_t *smallest)
+static bool lower_to_limits(struct directory *directory, const char *mounts,
+                            const struct hierarchy *hierarchy, const struct membership *line,
+                            size_t *smallest)
 {
     directory_cut(directory, 0);
     if (!directory_append(directory, mounts, strlen(mounts))
-        || (name_length > 0
+        || (hierarchy->name_length > 0
             && (!directory_append(directory, "/", 1)
-                || !directory_append(directory, name, name_length)))) {
+                || !directory_append(directory, hierarchy->name, hierarchy->name_length)))) {
         return false;
     }
     size_t mount_length = directory->length;
@@ -236,10 +163,8 @@ static bool lower_to_limits(struct directory *directory, const char *mounts, con
     }
     bool found = false;
     for (;;) {
-        uint64_t limit;
-        if (read(directory, &limit)) {
+        if (lower_to_limit(directory, hierarchy->file, smallest)) {
             found = true;
-            *smallest = limit < *smallest ? limit : *smallest;
         }
         if (directory->length == mount_length) {
             return found;
@@ -249,67 +174,47 @@ static bool lower_to_limits(struct directory *directory, const char *mounts, con
     }
 }
 
-/* Mapped, as it is more than somebody's smallest thread may have of stack. */
+/* Mapped, as it is more than a small thread may have of stack. */
 struct workspace {
     char text[MEMBERSHIP_BYTES];
     struct directory directory;
 };
 
-static uint64_t smallest_limit_with(struct workspace *work, const struct cgroup_places *places,
-                                    const char *controller, limit_reader *read_v1,
-                                    limit_reader *read_v2)
+static size_t smallest_limit(struct workspace *work, const struct cgroup_places *places)
 {
     struct membership line;
-    uint64_t smallest = NO_LIMIT;
-    struct directory *directory = &work->directory;
+    size_t smallest = SIZE_MAX;
     if (!mbi_os_read_file(places->membership, work->text, sizeof work->text)) {
-        return NO_LIMIT;
+        return SIZE_MAX;
     }
-    if (find_membership(work->text, controller, &line)) {
-        if (!lower_to_limits(directory, places->mounts, controller, strlen(controller), &line,
-                             read_v1, &smallest)) {
-            lower_to_limits(directory, places->mounts, line.controllers, line.controllers_length,
-                            &line, read_v1, &smallest);
-        }
-    } else if (find_membership(work->text, "", &line)) {
-        if (!lower_to_limits(directory, places->mounts, "", 0, &line, read_v2, &smallest)) {
-            lower_to_limits(directory, places->mounts, "unified", strlen("unified"), &line,
-                            read_v2, &smallest);
-        }
+    bool is_v1 = find_membership(work->text, "memory", &line);
+    if (!is_v1 && !find_membership(work->text, "", &line)) {
+        return SIZE_MAX;
     }
-    return smallest;
-}
-
-static uint64_t smallest_limit(const struct cgroup_places *places, const char *controller,
-                               limit_reader *read_v1, limit_reader *read_v2)
-{
-    struct workspace *work = mbi_os_map(sizeof *work);
-    if (work == NULL) {
-        return NO_LIMIT;
+    const struct hierarchy v1[] = { { "memory", strlen("memory"), "memory.limit_in_bytes" },
+                                    { line.controllers, line.controllers_length,
+                                      "memory.limit_in_bytes" } };
+    const struct hierarchy v2[] = { { "", 0, "memory.max" },
+                                    { "unified", strlen("unified"), "memory.max" } };
+    const struct hierarchy *hierarchy = is_v1 ? v1 : v2;
+    if (!lower_to_limits(&work->directory, places->mounts, &hierarchy[0], &line, &smallest)) {
+        (void)lower_to_limits(&work->directory, places->mounts, &hierarchy[1], &line, &smallest);
     }
-    uint64_t smallest = smallest_limit_with(work, places, controller, read_v1, read_v2);
-    mbi_os_unreserve(work, sizeof *work);
     return smallest;
 }
 
 size_t mbi_cgroup_memory_bytes_in(const struct cgroup_places *places)
 {
-    uint64_t bytes = smallest_limit(places, "memory", read_memory_v1, read_memory_v2);
-    return bytes < SIZE_MAX ? (size_t)bytes : SIZE_MAX;
-}
-
-unsigned mbi_cgroup_processors_in(const struct cgroup_places *places)
-{
-    uint64_t processors = smallest_limit(places, "cpu", read_processors_v1, read_processors_v2);
-    return processors < UINT_MAX ? (unsigned)processors : UINT_MAX;
+    struct workspace *work = mbi_os_map(sizeof *work);
+    if (work == NULL) {
+        return SIZE_MAX;
+    }
+    size_t smallest = smallest_limit(work, places);
+    mbi_os_unreserve(work, sizeof *work);
+    return smallest;
 }
 
 size_t mbi_cgroup_memory_bytes(void)
 {
     return mbi_cgroup_memory_bytes_in(&system_places);
-}
-
-unsigned mbi_cgroup_processors(void)
-{
-    return mbi_cgroup_processors_in(&system_places);
 }

@@ -1,18 +1,18 @@
 /*
- * cgroup: what the control groups of this process allow it.
+ * cgroup: how much memory the control groups of this process allow it.
  *
- * Ladder: above os. Callers: whoever sets the defaults that depend on it, once, at the start.
- * It may run inside the first malloc of a process: nothing is allocated, 6 KiB of stack are used,
- * and the errno that failed system calls leave is the caller's to restore. Thread safe.
+ * Ladder: above os. Caller: startup, when the process has a second thread.
+ * It may run inside malloc: it allocates nothing, uses little stack, and the caller restores the errno
+ * that failed system calls leave. Thread safe.
  *
- * A controller (memory, cpu) is in one hierarchy only: a v1 one, which /proc/self/cgroup then
- * names, or v2's. Each hierarchy is looked for where it is mounted by convention:
+ * The memory controller is in one hierarchy only: a v1 one, which /proc/self/cgroup then names, or
+ * v2's. Each hierarchy is looked for where it is mounted by convention:
  *
  *     /proc/self/cgroup              v1: "4:memory:/a/b"               v2: "0::/a/b"
  *     the group                      /sys/fs/cgroup/memory/a/b         /sys/fs/cgroup/a/b
  *     its ancestors, to the mount    /sys/fs/cgroup/memory/a           /sys/fs/cgroup/a
  *                                    /sys/fs/cgroup/memory             /sys/fs/cgroup
- *     or else                        /sys/fs/cgroup/cpu,cpuacct/...    /sys/fs/cgroup/unified/...
+ *     or else                        /sys/fs/cgroup/CONTROLLERS/...    /sys/fs/cgroup/unified/...
  *
  * A level without the file sets no limit. So a path that does not exist below the mount, as in
  * containers, comes down to the files of the mount itself, which are the container's.
@@ -26,15 +26,11 @@
 /* The smallest memory limit of the process's group and its ancestors; SIZE_MAX without one. */
 size_t mbi_cgroup_memory_bytes(void);
 
-/* The smallest CPU quota of them in whole processors, rounded up; UINT_MAX without one. */
-unsigned mbi_cgroup_processors(void);
-
 /* The same in other places, for tests. */
 struct cgroup_places {
     const char *membership; /* "/proc/self/cgroup" */
     const char *mounts;     /* "/sys/fs/cgroup" */
 };
 size_t mbi_cgroup_memory_bytes_in(const struct cgroup_places *places);
-unsigned mbi_cgroup_processors_in(const struct cgroup_places *places);
 
 #endif

@@ -27,6 +27,9 @@ struct slot {
     uint64_t rest;
 };
 
+/* Every slot's address and size are multiples of this. */
+#define SLOT_UNIT_BYTES sizeof(struct slot)
+
 MBI_HOT_INLINE uint64_t chain_make(const struct slot *first, uint64_t rounds)
 {
     return (uint64_t)(uintptr_t)first << CHAIN_ROUNDS_BITS | rounds;

@@ -1,13 +1,14 @@
 /*
- * config: the environment, read once.
+ * config: what the MB_ variables of options.h mean, read once.
  *
- * Ladder: above size_class. Callers: region, pool, the thread caches, the exit report.
+ * Ladder: above options and size_class. Callers: region, pool, the thread caches, the exit report.
  * Written once, by the thread that initialises the library, before any other can see a pool;
  * constant from then on, so readers need no lock and no atomics.
  */
 #ifndef MEMORYBUCKET_CORE_CONFIG_H
 #define MEMORYBUCKET_CORE_CONFIG_H
 
+#include "core/options.h"
 #include "core/size_class.h"
 
 enum {
@@ -38,7 +39,7 @@ struct config {
     size_t thread_cache_bytes_max;              /* MB_THREAD_CACHE_MAX */
     size_t cache_bytes_max;                     /* MB_CACHE_MAX; 0: the default */
     size_t extra_bytes_max; /* of that, what is left beside two full magazines of each class */
-    size_t block_bytes;                         /* MB_BLOCK_SIZE, a power of two, whole pages */
+    size_t block_bytes;                         /* what a pool commits at once; a power of two */
     size_t region_bytes;                        /* MB_REGION_SIZE */
     size_t memory_limit_bytes;                  /* MB_MEMORY_LIMIT; SIZE_MAX: none */
     int64_t decay_ms;                           /* MB_DECAY_MS; -1: never */
@@ -48,7 +49,6 @@ struct config {
     bool verbose;                               /* MB_VERBOSE */
     unsigned check;                             /* MB_CHECK */
     bool check_continue;                        /* MB_CHECK_CONTINUE */
-    bool sanitizer_pools;                       /* MB_SANITIZER_POOLS */
 };
 
 extern MBI_HIDDEN struct config mbi_config;
@@ -60,10 +60,19 @@ static inline bool config_checks(unsigned kinds)
 }
 
 /*
- * Fills mbi_config from the defaults and the environment (secure_getenv). A bad value gets one
- * line on stderr (name, value, what is accepted) and the default. Allocates nothing.
+ * Fills mbi_config from the defaults and the options' values. A bad value gets one line on stderr
+ * (name, value, what is accepted) and the default. Allocates nothing.
  */
-void mbi_config_read(size_t page_bytes);
+void mbi_config_read(void);
+
+/*
+ * The program's value for an option (mb_option_set), which is recorded while the library is not up.
+ * NULL takes it back. Under LOCK_INIT. Returns
+ *   0        the value holds, or the environment's does
+ *   -EINVAL  there is no such option, or no such value of it
+ *   -EBUSY   the library is up, with another value
+ */
+int mbi_config_set_option(const char *name, const char *value, bool library_is_up);
 
 /* Whether something shall run from the start (MB_BACKGROUND, MB_CHECK), before the rest is read. */
 bool mbi_config_wants_start(void);
@@ -71,7 +80,7 @@ bool mbi_config_wants_start(void);
 /* Whether statistics may be wanted at the exit (MB_STATS) of a process that read nothing so far. */
 bool mbi_config_wants_report(void);
 
-/* There are none: what they changed of the defaults is as without MB_HUGEPAGE. */
+/* There are no huge pages: what they changed of the defaults is as without MB_HUGEPAGE. */
 void mbi_config_no_huge_pages(void);
 
 /*

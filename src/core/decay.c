@@ -61,9 +61,9 @@ static void turn_window(uint64_t now_ns)
     pools_set_pending(false); /* first: a push from now on shall be seen */
     for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
         struct pool *pool = &mbi_pools[class];
-        any |= mbi_trim_age(pool, true);
+        any |= mbi_pool_age(pool, true);
         if (decay.window_ns == 0) {
-            (void)mbi_trim_age(pool, true); /* at once */
+            (void)mbi_pool_age(pool, true); /* at once */
         }
         slots += counter_read(&pool->carved) - counter_read(&pool->sorted_slots);
     }
@@ -86,8 +86,7 @@ static void work(uint64_t elapsed_ns)
         share = (uint64_t)((unsigned __int128)decay.slots_per_window * elapsed_ns
                            / decay.window_ns);
     }
-    size_t slots = share < TRIM_SLOTS_MAX ? (size_t)share : TRIM_SLOTS_MAX;
-    slots = slots > STEP_SLOTS_MIN ? slots : STEP_SLOTS_MIN;
+    size_t slots = size_max(size_min(share, TRIM_SLOTS_MAX), STEP_SLOTS_MIN);
     size_t pages = TRIM_PAGES_MAX;
     size_t tiles = TRIM_TILES_MAX;
 
@@ -173,7 +172,7 @@ static uint64_t poll_pending(void)
         atomic_store_explicit(&mbi_decay_hints.due_ns, due, memory_order_relaxed); /* [DUE] */
     }
     mbi_trim_unlock();
-    return due > now_ns ? due - now_ns : 0;
+    return size_above(due, now_ns);
 }
 
 /* The kernel refuses to give pages back that are locked in memory: not what the caller asked for. */

@@ -52,11 +52,9 @@ static void hint_set(_Atomic size_t *hint, size_t value)
 /* The most that may be free, when so much is. */
 static size_t excess_most(size_t free_bytes)
 {
-    size_t committed = mbi_limit_committed();
-    size_t used = committed > free_bytes ? committed - free_bytes : 0;
-    size_t wanted = hint_read(&hints.wanted_bytes);
-    size_t wanted_max = EXCESS_WANTED_BYTES + used / EXCESS_SHARE;
-    return EXCESS_FLOOR_BYTES + used / EXCESS_SHARE + (wanted < wanted_max ? wanted : wanted_max);
+    size_t share = size_above(mbi_limit_committed(), free_bytes) / EXCESS_SHARE;
+    size_t wanted = size_min(hint_read(&hints.wanted_bytes), EXCESS_WANTED_BYTES + share);
+    return EXCESS_FLOOR_BYTES + share + wanted;
 }
 
 /* More is free than may be, and enough of it in the centre, where something can be done about it. */
@@ -96,7 +94,7 @@ static void count_sorted(void)
     for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
         const struct pool *pool = &mbi_pools[class];
         slots_bytes += counter_read(&pool->sorted_slots) * pool->slot_bytes;
-        state.sorted_bytes += mbi_trim_sorted_bytes(pool);
+        state.sorted_bytes += mbi_pool_sorted_bytes(pool);
     }
     if (slots_bytes < state.sorted_slots_bytes) {
         size_t taken = state.sorted_slots_bytes - slots_bytes;
@@ -151,12 +149,12 @@ static bool work_on_pool(struct allowance *left)
     }
     if (state.ages_left != 0 && pool_is_worth(pool)) {
         state.ages_left--;
-        (void)mbi_trim_age(pool, state.pass == PASS_ALL);
+        (void)mbi_pool_age(pool, state.pass == PASS_ALL);
         return true;
     }
     size_t bytes = 0;
     bool more = mbi_trim_release(pool, &left->tiles, &left->pages, &bytes);
-    state.sorted_bytes -= bytes < state.sorted_bytes ? bytes : state.sorted_bytes;
+    state.sorted_bytes -= size_min(bytes, state.sorted_bytes);
     if (!more) {
         next_pool();
     }

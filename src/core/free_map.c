@@ -12,8 +12,8 @@ void mbi_free_map_init(struct free_map *map, char *first, size_t slot_bytes, siz
         .first = first,
         .slot_bytes = slot_bytes,
         .slots_max = slots_max,
-        .page_bytes = page_bytes < TILE_BYTES ? page_bytes : TILE_BYTES,
-        .reciprocal = UINT64_MAX / (slot_bytes / SIZE_STEP_BYTES) + 1,
+        .page_bytes = size_min(page_bytes, TILE_BYTES),
+        .reciprocal = UINT64_MAX / (slot_bytes / SLOT_UNIT_BYTES) + 1,
     };
 }
 
@@ -64,8 +64,7 @@ bool mbi_free_map_cover(struct free_map *map, size_t slots)
         return true;
     }
     /* Twice as much as before each time, so that growing costs a few calls in all. */
-    size_t wanted = slots > 2 * map->covered ? slots : 2 * map->covered;
-    wanted = wanted < map->slots_max ? wanted : map->slots_max;
+    size_t wanted = size_min(size_max(slots, 2 * map->covered), map->slots_max);
     return cover_to(map, wanted, true) || cover_to(map, slots, false);
 }
 
@@ -78,8 +77,8 @@ void mbi_free_map_add(struct free_map *map, size_t index)
         map->dirty_begin = pages.begin;
         map->dirty_end = pages.end;
     }
-    map->dirty_begin = pages.begin < map->dirty_begin ? pages.begin : map->dirty_begin;
-    map->dirty_end = pages.end > map->dirty_end ? pages.end : map->dirty_end;
+    map->dirty_begin = size_min(pages.begin, map->dirty_begin);
+    map->dirty_end = size_max(pages.end, map->dirty_end);
 }
 
 /* What a request may still have come back into use, and what has. */
@@ -126,7 +125,7 @@ static size_t next_slot(const struct free_map *map, size_t begin, size_t end)
         uint64_t word = map->bits[begin / WORD_BITS] & (UINT64_MAX << begin % WORD_BITS);
         if (word != 0) {
             size_t index = word_begin + (size_t)__builtin_ctzll(word);
-            return index < end ? index : end;
+            return size_min(index, end);
         }
         begin = word_begin + WORD_BITS;
     }
@@ -204,10 +203,10 @@ void mbi_free_map_count_occupancy(const struct free_map *map, size_t carved, siz
     for (size_t tile = begin; tile < end; tile++) {
         size_t first = slots_of_tiles(map, tile);
         size_t last = tile_end_slot(map, tile);
-        size_t slots = (last < carved ? last : carved) - first;
+        size_t slots = size_min(last, carved) - first;
         assert(slots > 0);
         size_t here = last <= map->covered ? tile_at(map, tile)->slots : 0;
-        size_t used = slots - (here < slots ? here : slots);
+        size_t used = size_above(slots, here);
         size_t bin = (used * (OCCUPANCY_BINS - 1) + slots - 1) / slots;
         bins[bin]++;
     }

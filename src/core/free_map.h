@@ -94,11 +94,17 @@ bool mbi_free_map_cover(struct free_map *map, size_t slots);
 /* The number of a slot of this span. */
 MBI_HOT_INLINE size_t free_map_index(const struct free_map *map, const struct slot *slot)
 {
-    uint64_t unit = (uint64_t)((const char *)slot - map->first) / SIZE_STEP_BYTES;
+    uint64_t unit = (uint64_t)((const char *)slot - map->first) / SLOT_UNIT_BYTES;
     /* Exact: unit < 2^32, at most 64 units a slot (Granlund and Montgomery, PLDI 1994). */
-    return map->slot_bytes == SIZE_STEP_BYTES
+    return map->slot_bytes == SLOT_UNIT_BYTES
                ? unit
                : (size_t)(((unsigned __int128)unit * map->reciprocal) >> 64);
+}
+
+/* The end of the span's last slot. */
+static inline char *free_map_end(const struct free_map *map)
+{
+    return map->first + map->slots_max * map->slot_bytes;
 }
 
 static inline struct slot *free_map_slot(const struct free_map *map, size_t index)

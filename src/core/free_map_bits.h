@@ -55,8 +55,7 @@ static inline struct page_run slot_pages(const struct free_map *map, size_t inde
 /* Slots that begin below the end of a tile, as far as there are any. */
 static inline size_t tile_end_slot(const struct free_map *map, size_t tile)
 {
-    size_t end = slots_of_tiles(map, tile + 1);
-    return end < map->slots_max ? end : map->slots_max;
+    return size_min(slots_of_tiles(map, tile + 1), map->slots_max);
 }
 
 static inline uint64_t word_mask(size_t first_bit, size_t end_bit)
@@ -70,7 +69,7 @@ static inline bool bits_all_set(const struct free_map *map, size_t begin, size_t
 {
     while (begin < end) {
         size_t word_end = round_down(begin, WORD_BITS) + WORD_BITS;
-        size_t stop = end < word_end ? end : word_end;
+        size_t stop = size_min(end, word_end);
         uint64_t mask = word_mask(begin % WORD_BITS, stop - (word_end - WORD_BITS));
         if ((map->bits[begin / WORD_BITS] & mask) != mask) {
             return false;
@@ -84,7 +83,7 @@ static inline void bits_assign(struct free_map *map, size_t begin, size_t end, b
 {
     while (begin < end) {
         size_t word_end = round_down(begin, WORD_BITS) + WORD_BITS;
-        size_t stop = end < word_end ? end : word_end;
+        size_t stop = size_min(end, word_end);
         uint64_t mask = word_mask(begin % WORD_BITS, stop - (word_end - WORD_BITS));
         uint64_t *word = &map->bits[begin / WORD_BITS];
         assert((*word & mask) == (value ? 0 : mask));
@@ -164,8 +163,7 @@ static inline void slots_assign(struct free_map *map, size_t begin, size_t end, 
     map->slots = here ? map->slots + (end - begin) : map->slots - (end - begin);
     while (begin < end) {
         size_t tile = tile_of(map, begin);
-        size_t tile_end = tile_end_slot(map, tile);
-        size_t stop = end < tile_end ? end : tile_end;
+        size_t stop = size_min(end, tile_end_slot(map, tile));
         ptrdiff_t count = (ptrdiff_t)(stop - begin);
         ptrdiff_t ready = count - (begin == first && !slot_is_ready(map, first))
                           - (stop == end && last != first && !slot_is_ready(map, last));

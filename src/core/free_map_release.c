@@ -21,8 +21,7 @@ static bool skip_to_releasable_page(struct free_map *map, size_t *tiles_max)
     size_t per_tile = pages_per_tile(map);
     while (free_map_is_dirty(map) && *tiles_max != 0) {
         size_t tile = map->dirty_begin / per_tile;
-        size_t end = (tile + 1) * per_tile;
-        end = end < map->dirty_end ? end : map->dirty_end;
+        size_t end = size_min((tile + 1) * per_tile, map->dirty_end);
         size_t page = tile_is_hopeless(map, tile) ? end : map->dirty_begin;
         while (page < end && !page_is_releasable(map, page)) {
             page++;
@@ -86,8 +85,7 @@ struct page_run mbi_free_map_next_released(const struct free_map *map, size_t *f
                                          size_t pages_max)
 {
     size_t end = mbi_free_map_tiles(map, map->covered) * pages_per_tile(map);
-    size_t stop = *from + LOOK_TILES_MAX * pages_per_tile(map);
-    stop = stop < end ? stop : end;
+    size_t stop = size_min(*from + LOOK_TILES_MAX * pages_per_tile(map), end);
     struct page_run run = { .begin = *from, .end = *from };
     while (run.begin < stop && !page_came_back(map, run.begin)) {
         run.begin++;

@@ -8,13 +8,13 @@
  * of its cost. The drop-in, which *is* the program's malloc, is built with MEMORYBUCKET_DROPIN and
  * takes dropin/next.c, the next allocator in link order; malloc and free are one indirect jump.
  *
- * Contracts are those of the C library's functions of the same name, with ENOMEM on failure. No
- * lock of ours may be held.
+ * Contracts are those of the C library's functions of the same name, with ENOMEM on failure, and
+ * any power of two as an alignment. No lock of ours may be held.
  */
 #ifndef MEMORYBUCKET_CORE_LARGE_H
 #define MEMORYBUCKET_CORE_LARGE_H
 
-#include "core/base.h"
+#include "core/upcalls.h"
 
 #ifdef MEMORYBUCKET_DROPIN
 
@@ -28,11 +28,9 @@ struct next_allocator {
     _Alignas(ISOLATION_BYTES) void *(*_Atomic malloc)(size_t size_bytes);
     void (*_Atomic free)(void *pointer);
 };
-extern MBI_HIDDEN struct next_allocator mbi_next;
 
-/* What dlsym itself asked for while it looked; never freed. */
+/* mbi_boot_arena: what dlsym itself asked for while it looked; never freed. */
 enum { BOOT_ARENA_BYTES = 64 << 10 };
-extern MBI_HIDDEN char mbi_boot_arena[BOOT_ARENA_BYTES];
 
 static inline bool boot_owns(const void *pointer)
 {
@@ -52,21 +50,10 @@ MBI_HOT_INLINE void mbi_large_free(void *pointer)
     }
 }
 
-/*
- * Memory that the next allocator keeps for what comes next (dropin/next_memory.c). give_back: all
- * of it, now; whether there was any. note_use: a thread has large objects come and go. decay: gives
- * it back if no thread had for a window, and nobody else is at it. No lock, ours or the C library's,
- * may be held; preserve errno. keeps: whether decay has anything to do.
- */
-bool mbi_large_give_back(void);
-void mbi_large_note_use(void);
-void mbi_large_decay(void);
-
-/* Read by every slow path, and written when large objects begin and cease to come and go. */
+/* Whether decay has anything to do. Read by every slow path, and written when large objects begin and cease to come and go. */
 struct large_hints {
     _Alignas(ISOLATION_BYTES) _Atomic bool keeps;
 };
-extern MBI_HIDDEN struct large_hints mbi_large_hints;
 
 static inline bool large_keeps(void)
 {
@@ -75,12 +62,6 @@ static inline bool large_keeps(void)
 
 /* Whether all that is freed comes from us; else it may be the program's, by its own malloc. */
 enum { LARGE_IS_ALL_OURS = 1 };
-
-void *mbi_large_calloc(size_t count, size_t size_bytes);
-void *mbi_large_realloc(void *pointer, size_t size_bytes);
-/* alignment_bytes: any power of two. */
-void *mbi_large_aligned_alloc(size_t alignment_bytes, size_t size_bytes);
-size_t mbi_large_usable_bytes(const void *pointer);
 
 #else
 
@@ -127,7 +108,7 @@ static inline void *mbi_large_realloc(void *pointer, size_t size_bytes)
 static inline void *mbi_large_aligned_alloc(size_t alignment_bytes, size_t size_bytes)
 {
     void *pointer = NULL;
-    size_t alignment = alignment_bytes > sizeof(void *) ? alignment_bytes : sizeof(void *);
+    size_t alignment = size_max(alignment_bytes, sizeof(void *));
     /* For 0 bytes POSIX allows NULL, which is a failure here. */
     int error = posix_memalign(&pointer, alignment, size_bytes != 0 ? size_bytes : 1);
     if (error != 0) {

@@ -83,7 +83,7 @@ bool mbi_lock_has_any(void);
  * may have looked before. Where it is closed, who opens it looks. A signal handler leaves what it may
  * not do.
  */
-bool mbi_lock_nobody_will_look(void);
+bool mbi_lock_leaver_must_look(void);
 
 /*
  * Around a fork, in the thread that forks. Close returns when no other thread holds a lock; until

@@ -265,10 +265,7 @@ size_t mbi_os_resident_bytes(const void *start, size_t bytes)
     int saved_errno = errno;
 
     for (size_t done = 0; done < bytes;) {
-        size_t part = bytes - done;
-        if (part > PAGES_PER_CALL * page_bytes) {
-            part = PAGES_PER_CALL * page_bytes;
-        }
+        size_t part = size_min(bytes - done, PAGES_PER_CALL * page_bytes);
         /* mincore takes a pointer to non-const, and reads nothing through it. */
         if (mincore((void *)((uintptr_t)start + done), part, in_memory) == 0) {
             for (size_t page = 0; page < part / page_bytes; page++) {

@@ -8,7 +8,7 @@
 #ifndef MEMORYBUCKET_CORE_OS_H
 #define MEMORYBUCKET_CORE_OS_H
 
-#include "core/base.h"
+#include "core/upcalls.h"
 
 /* The page's size, read from the kernel: 4 KiB on x86-64, 4, 16 or 64 KiB on aarch64. */
 size_t mbi_os_page_bytes(void);

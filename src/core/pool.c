@@ -5,9 +5,9 @@
 #include "core/config.h"
 #include "core/limit.h"
 #include "core/os.h"
+#include "core/pool_sort.h"
 #include "core/probes.h"
 #include "core/processors.h"
-#include "core/region.h"
 
 struct pools_hints mbi_pools_hints;
 
@@ -140,85 +140,6 @@ void mbi_pool_push_batch(struct pool *pool, uint64_t chain, struct transfer_coun
     }
 }
 
-static struct slot_run pool_carve_for_use_locked(struct pool *pool, size_t rounds_wanted)
-{
-    struct slot_run run = mbi_pool_carve_locked(pool, rounds_wanted);
-    while (run.rounds == 0 && mbi_pool_end_span_early_locked(pool)) { /* once for each span */
-        run = mbi_pool_carve_locked(pool, rounds_wanted);
-    }
-    pool->touched_end = pool->carve_next;
-    return run;
-}
-
-/* Any batch of the centre's that is not on its stacks any more; 0 when there is none. */
-static uint64_t pool_take_old_batch_locked(struct pool *pool)
-{
-    for (size_t i = 0; i < CENTRAL_STACKS; i++) {
-        uint32_t *list = pool->aged[i] != 0 ? &pool->aged[i] : &pool->surplus[i];
-        if (*list != 0) {
-            counter_add(&pool->departed.refills, 1);
-            mbi_centre_tell(-(int64_t)pool_batch_bytes(pool));
-            return batch_list_pop(list, &pool->space, pool->rounds);
-        }
-    }
-    return 0;
-}
-
-/* Sorted slots in the caller's hands, as numbers. */
-struct sorted_slots {
-    const struct free_map *from;
-    size_t count;
-    uint32_t numbers[256];
-};
-
-static void pool_take_sorted_of_locked(struct pool *pool, struct free_map *map,
-                                       size_t rounds_wanted, struct sorted_slots *taken)
-{
-    size_t rounds_max = sizeof taken->numbers / sizeof taken->numbers[0];
-    size_t rounds = rounds_wanted < rounds_max ? rounds_wanted : rounds_max;
-    /* Each slot overlaps two pages at most, and they may all have been released. */
-    size_t pages_max = 2 * rounds < map->pages_released ? 2 * rounds : map->pages_released;
-    size_t charged = mbi_limit_charge_some(pages_max, map->page_bytes);
-    size_t pages = charged;
-    taken->from = map;
-    taken->count = mbi_free_map_take(map, rounds, taken->numbers, &pages);
-    if (MBI_UNLIKELY(map->unseal_refused)) {
-        map->unseal_refused = false;
-        mbi_pool_note_refused_commit();
-    }
-    mbi_limit_return((charged - pages) * map->page_bytes);
-    counter_add(&pool->committed_bytes, pages * map->page_bytes);
-    counter_add(&pool->released_bytes, -(uint64_t)(pages * map->page_bytes));
-    counter_add(&pool->sorted_slots, -(uint64_t)taken->count);
-    if (taken->count != 0 && map == pool_carved_span(pool)) {
-        char *end = (char *)free_map_slot(map, taken->numbers[taken->count - 1] + 1);
-        pool->touched_end = end > pool->touched_end ? end : pool->touched_end;
-    }
-}
-
-/* Up to `rounds_wanted` of the lowest sorted slots; none when there are none. */
-static void pool_take_sorted_locked(struct pool *pool, size_t rounds_wanted,
-                                    struct sorted_slots *taken)
-{
-    taken->count = 0;
-    if (pool->dense_map.slots != 0) {
-        pool_take_sorted_of_locked(pool, &pool->dense_map, rounds_wanted, taken);
-    }
-    if (taken->count == 0 && pool->wide_map.slots != 0) {
-        pool_take_sorted_of_locked(pool, &pool->wide_map, rounds_wanted, taken);
-    }
-}
-
-/* Links the slots in address order: writes to them, and may wait for pages. No lock if many. */
-static uint64_t sorted_slots_link(const struct sorted_slots *taken)
-{
-    uint64_t chain = 0;
-    for (size_t i = taken->count; i-- > 0;) {
-        chain = chain_push(chain, free_map_slot(taken->from, taken->numbers[i]));
-    }
-    return chain;
-}
-
 struct slot_run mbi_pool_obtain(struct pool *pool, size_t rounds_wanted, uint64_t *chain)
 {
     struct slot_run run = { .first = NULL, .rounds = 0 };
@@ -232,63 +153,32 @@ struct slot_run mbi_pool_obtain(struct pool *pool, size_t rounds_wanted, uint64_
     if (*chain != 0) {
         mbi_pool_set_loose_locked(pool, 0);
     } else {
-        *chain = pool_take_old_batch_locked(pool);
+        *chain = mbi_pool_take_old_batch_locked(pool);
     }
     if (*chain == 0) {
-        pool_take_sorted_locked(pool, rounds_wanted, &taken);
+        mbi_pool_take_sorted_locked(pool, rounds_wanted, &taken);
     }
     if (*chain == 0 && taken.count == 0) {
-        run = pool_carve_for_use_locked(pool, rounds_wanted);
+        run = mbi_pool_carve_for_use_locked(pool, rounds_wanted);
     }
     mbi_pool_unlock(pool);
     if (taken.count != 0) {
-        *chain = sorted_slots_link(&taken);
+        *chain = mbi_pool_link_sorted(&taken);
     }
     return run;
-}
-
-void mbi_pool_touch_run(const struct pool *pool, struct slot_run run)
-{
-    enum { PAGE_BYTES_MIN = 4096 }; /* where pages are larger, some are written to twice */
-    size_t index = 0;
-    while (index < run.rounds) {
-        char *slot = run.first + index * pool->slot_bytes;
-        /* relaxed [FRESH]: nobody else has the slot. An exchange, as it reads with a write access. */
-        uint64_t word = atomic_exchange_explicit((_Atomic uint64_t *)(void *)slot, 0,
-                                                 memory_order_relaxed);
-        pool_expect_fresh(pool, word);
-        /* Any other slot that begins in the page shares it; the next one may cross its end. */
-        size_t page_rest = PAGE_BYTES_MIN - (uintptr_t)slot % PAGE_BYTES_MIN;
-        index += (page_rest + pool->slot_bytes - 1) / pool->slot_bytes;
-    }
-}
-
-uint64_t mbi_pool_link_run(const struct pool *pool, struct slot_run run)
-{
-    mbi_pool_touch_run(pool, run);
-    char *cursor = run.first;
-    for (size_t behind = run.rounds - 1; behind > 0; behind--) {
-        char *next = cursor + pool->slot_bytes;
-        pool_expect_fresh(pool, ((struct slot *)(void *)cursor)->rest);
-        ((struct slot *)(void *)cursor)->rest = chain_make((struct slot *)(void *)next, behind);
-        cursor = next;
-    }
-    pool_expect_fresh(pool, ((struct slot *)(void *)cursor)->rest);
-    ((struct slot *)(void *)cursor)->rest = 0;
-    return chain_make((struct slot *)(void *)run.first, run.rounds);
 }
 
 /* Moves slots from the front of `from` to `to` until that has `rounds`; both chains have enough. */
 static void chain_move(const struct pool *pool, uint64_t *to, uint64_t *from, uint32_t rounds)
 {
     /* Quickly for most: exiting threads come through here with all that they had. */
-    const uintptr_t dense = (uintptr_t)pool->space.dense;
-    const size_t dense_bytes = slot_space_carved_dense_bytes(&pool->space);
+    const uintptr_t first = (uintptr_t)pool->space.start[0];
+    const size_t first_bytes = slot_space_carved_first_bytes(&pool->space);
     uint64_t source = *from;
     uint64_t target = *to;
     while (chain_rounds(target) < rounds) {
         struct slot *slot = chain_first(source);
-        if (MBI_UNLIKELY((uintptr_t)slot - dense >= dense_bytes)
+        if (MBI_UNLIKELY((uintptr_t)slot - first >= first_bytes)
             && MBI_UNLIKELY(!slot_space_has(&pool->space, slot))) {
             mbi_slot_space_corrupted(&pool->space, source);
         }
@@ -319,11 +209,11 @@ bool mbi_pool_return_loose(struct pool *pool, uint64_t chain)
     uint64_t longer = is_longer ? chain : pool->loose;
     uint64_t shorter = is_longer ? pool->loose : chain;
     uint32_t rounds = chain_rounds(longer) + chain_rounds(shorter);
-    chain_move(pool, &longer, &shorter, rounds < pool->rounds ? rounds : pool->rounds);
+    chain_move(pool, &longer, &shorter, (uint32_t)size_min(rounds, pool->rounds));
     if (rounds >= pool->rounds) {
         mbi_centre_tell((int64_t)pool_batch_bytes(pool));
         mbi_pool_push_batch(pool, longer, &pool->departed);
-        counter_add(&pool->returned_loose, -(uint64_t)pool->rounds);
+        counter_subtract(&pool->returned_loose, pool->rounds);
         longer = shorter;
     }
     mbi_pool_set_loose_locked(pool, longer);
@@ -358,15 +248,15 @@ static uint64_t pool_find_any_locked(struct pool *pool)
         mbi_centre_tell(chain != 0 ? -(int64_t)pool_batch_bytes(pool) : 0);
     }
     if (chain == 0) {
-        chain = pool_take_old_batch_locked(pool);
+        chain = mbi_pool_take_old_batch_locked(pool);
     }
     if (chain == 0) {
         struct sorted_slots taken;
-        pool_take_sorted_locked(pool, MAGAZINE_ROUNDS_STEP, &taken);
-        chain = sorted_slots_link(&taken);
+        mbi_pool_take_sorted_locked(pool, MAGAZINE_ROUNDS_STEP, &taken);
+        chain = mbi_pool_link_sorted(&taken);
     }
     if (chain == 0) {
-        struct slot_run run = pool_carve_for_use_locked(pool, MAGAZINE_ROUNDS_STEP);
+        struct slot_run run = mbi_pool_carve_for_use_locked(pool, MAGAZINE_ROUNDS_STEP);
         chain = run.rounds != 0 ? mbi_pool_link_run(pool, run) : 0;
     }
     return chain;
@@ -388,58 +278,4 @@ uint64_t mbi_pool_take_up_to(struct pool *pool, size_t rounds)
     mbi_pool_set_loose_locked(pool, loose);
     mbi_pool_unlock(pool);
     return taken;
-}
-
-struct slot *mbi_pool_alloc_direct(struct pool *pool)
-{
-    return chain_first(mbi_pool_take_up_to(pool, 1));
-}
-
-_Atomic(struct slot *) mbi_pools_deferred;
-
-static void defer_free(struct slot *slot)
-{
-    struct slot *head = atomic_load_explicit(&mbi_pools_deferred,
-                                             memory_order_relaxed); /* [DEFER-HINT] */
-    do {
-        slot->rest = (uintptr_t)head;
-        /* seq_cst [DEFER-PUSH]: pairs with [DEFER-TAKE], and stands before [GATE-LOOK]. */
-    } while (!atomic_compare_exchange_weak_explicit(&mbi_pools_deferred, &head, slot,
-                                                    memory_order_seq_cst, memory_order_relaxed));
-}
-
-/* False when a slot was refused again, for another fork, and so is deferred again. */
-static bool free_all_deferred(void)
-{
-    bool all = true;
-    /* seq_cst [DEFER-TAKE]: pairs with [DEFER-PUSH], and stands after [GATE-OPEN]. */
-    struct slot *slot = atomic_exchange_explicit(&mbi_pools_deferred, NULL, memory_order_seq_cst);
-    while (slot != NULL) {
-        struct slot *next = (struct slot *)(uintptr_t)slot->rest;
-        struct pool *pool = &mbi_pools[region_class_of(slot)];
-        if (!mbi_pool_return_loose(pool, chain_push(0, slot))) {
-            defer_free(slot);
-            all = false;
-        }
-        slot = next;
-    }
-    return all;
-}
-
-void mbi_pools_free_deferred(void)
-{
-    bool all;
-    do {
-        all = free_all_deferred();
-    } while (!all && mbi_lock_nobody_will_look());
-}
-
-void mbi_pool_free_direct(struct pool *pool, struct slot *slot)
-{
-    if (MBI_UNLIKELY(!mbi_pool_return_loose(pool, chain_push(0, slot)))) {
-        defer_free(slot);
-        if (mbi_lock_nobody_will_look()) {
-            mbi_pools_free_deferred();
-        }
-    }
 }

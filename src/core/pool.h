@@ -4,23 +4,17 @@
  * Ladder: above region and batch_stack. Callers: the thread caches; statistics.
  *
  *   span   | colour | carved ......... | committed, not carved | mapped, not committed | ....... |
- *          ^span    ^first slot        ^carve_next             ^commit_end             ^mapped_end
- *                                                                                       carve_end^
+ *          ^start   ^map.first         ^carve_next             ^commit_end       ^extent.mapped_end
+ *
+ * Fresh slots come from one span until it is used up, and then from the next: the spans before it
+ * are carved to their ends, and nothing is carved of those behind it.
  *
  * For every pool, at rest:
  *   carved = live + in magazines + in the centre + loose + sorted + orphaned + quarantined
  *
  * A batch and a full magazine of the pool have the same number of rounds, fixed for the process.
- * Slots that do not make up a batch (a thread's last ones) wait on the loose list, at most one
- * batch less one.
- *
- * What lies in the centre unused becomes old by the window of decay (core/decay.h), and is used
- * again until the last moment:
- *
- *   central ──window ends──> aged ──the next ends──> surplus ──sort──> sorted ──release──> the kernel
- *      └── any thread, by CAS       └──────────── any thread, under the lock ────────────┘
- *
- * Aged and surplus batches count as the centre's.
+ * Fewer slots (a thread's last ones) wait on the loose list. What lies in the centre unused grows
+ * old (core/pool_sort.h); aged and surplus batches count as the centre's.
  */
 #ifndef MEMORYBUCKET_CORE_POOL_H
 #define MEMORYBUCKET_CORE_POOL_H
@@ -34,54 +28,54 @@ _Static_assert(LOCK_HANDLER == LOCK_POOLS + SIZE_CLASS_COUNT, "a lock for each p
 
 /*
  * The central free list is one stack of batches for each of the process's processors, up to
- * CENTRAL_STACKS, and then for each few (core/processors.h). A thread pushes to the one of the
- * processor it runs on, and pops there first, so that memory stays near the processor whose caches
- * hold it; an empty stack sends it to the others.
- * While the process has one thread there is one stack.
+ * CENTRAL_STACKS, and then for each few (core/processors.h); one stack for one thread. A thread
+ * pushes to that of the processor it runs on, whose caches hold the memory, pops there first, and
+ * then from the others.
  */
 enum { CENTRAL_STACKS = 8 };
 _Static_assert((CENTRAL_STACKS & (CENTRAL_STACKS - 1)) == 0, "chosen by a mask");
 
+/* One span of a pool. All of it is under the pool's lock. */
+struct span {
+    struct free_map map;  /* where its slots are, and those that are sorted */
+    struct extent extent; /* what of it is mapped */
+    char *carve_next;
+    char *touched_end; /* what was carved for use ends here; the rest only to fill a page up */
+    char *commit_end;
+};
+
+static inline size_t span_carved_slots(const struct span *span)
+{
+    return (size_t)(span->carve_next - span->map.first) / span->map.slot_bytes;
+}
+
 /* What is shared of one size class. */
 struct pool {
-    /* Constant once the library is initialised, but for space.carved_end, of whoever carves. */
+    /* Constant once the library is initialised, but for space.carved_end, which carving moves. */
     _Alignas(ISOLATION_BYTES) struct slot_space space;
     size_t slot_bytes;
     uint32_t rounds; /* per magazine and batch */
     uint16_t class;
-    /*
-     * From the first batch ever pushed to the centre on: whether there is anything to look for
-     * there. So a pool that only gives fresh slots so far does not touch its stacks' pages.
-     */
-    _Atomic bool pushed;
+    _Atomic bool pushed; /* a batch, ever: before that the stacks' pages are not even touched */
     struct batch_stack *central; /* CENTRAL_STACKS of them: any thread, by atomic operations */
 
     /*
-     * Written under the pool's lock (core/lock.h), by whoever carves, leaves loose slots or exits;
-     * the atomic ones are read without. In lines of its own: refills elsewhere read only the
-     * constants above.
+     * Written under the pool's lock (core/lock.h): by carving, trim, and threads that leave loose
+     * slots or exit. The atomic ones are read without. Refills read only the lines above.
      */
-    _Alignas(ISOLATION_BYTES) char *carve_next;
-    char *touched_end; /* what was carved for use ends here; the rest only to fill a page up */
-    char *commit_end;
-    char *carve_end; /* end of the last whole slot of the tier in use */
-    struct extent dense_extent;
-    struct extent wide_extent;
-    bool wide;       /* carving from the wide span */
-    uint64_t loose;  /* a chain, shorter than a batch */
+    _Alignas(ISOLATION_BYTES) struct span spans[SPAN_COUNT];
+    enum span_name carving; /* the span that fresh slots are carved from */
+    uint64_t loose;         /* a chain, shorter than a batch */
     /* Lists of batches, from one central stack each: their first slots' numbers. */
     uint32_t aged[CENTRAL_STACKS];
     uint32_t surplus[CENTRAL_STACKS];
-    struct free_map dense_map;
-    struct free_map wide_map;
     _Atomic uint64_t carved; /* slots */
     POOL_SLOT_COUNTERS(POOL_SLOT_FIELD)
     POOL_BYTE_COUNTERS(COUNTER_FIELD)
     POOL_EVENT_COUNTERS(COUNTER_FIELD)
     /*
-     * What threads gave back in other chains than batches, less the slots of batches that were made
-     * of loose ones. So threads gave back `rounds` slots for each flush, and these. It may be below
-     * zero, as a number of 64 bits.
+     * Slots that threads gave back in other chains than batches, less those of batches that were
+     * made of loose ones: threads gave back `rounds` for each flush, and these. May be below zero.
      */
     _Atomic uint64_t returned_loose;
     struct transfer_counts departed; /* of threads that exited or have no cache */
@@ -89,13 +83,13 @@ struct pool {
 _Static_assert(offsetof(struct pool, central) + sizeof(struct batch_stack *) <= LINE_BYTES,
                "what each transfer reads of the constants is one line");
 
-/* Fresh slots, contiguous and not yet written, which belong to whoever got the run. */
+/* Fresh slots side by side, not yet written, which belong to the thread that got the run. */
 struct slot_run {
     char *first;
     size_t rounds;
 };
 
-/* In arrays.c. The stacks stand apart, as most pools never use them: a page holds more pools so. */
+/* In pool_memory.c. The stacks stand apart, as most pools never use them: a page holds more pools so. */
 extern MBI_HIDDEN struct pool mbi_pools[SIZE_CLASS_COUNT];
 struct pool_central {
     struct batch_stack stacks[CENTRAL_STACKS];
@@ -108,12 +102,11 @@ static inline size_t pool_batch_bytes(const struct pool *pool)
     return pool->rounds * pool->slot_bytes;
 }
 
-/* What every slow path reads and hardly anybody writes, in a line of its own. */
+/* What every slow path reads and few write, in a line of its own. */
 struct pools_hints {
     /*
-     * True from the moment a batch goes to the centre of a pool until all that is there has been
-     * used or given back: whether decay has anything to look at. Who misses a change sees it at the
-     * next batch.
+     * Whether decay has anything to look at: from a push to a pool's centre until all that is there
+     * has been used or given back. A thread that misses a change sees it at the next batch.
      */
     _Alignas(ISOLATION_BYTES) _Atomic bool pending;
     _Atomic unsigned central_mask; /* the stacks in use, less one */
@@ -148,17 +141,14 @@ MBI_HOT_INLINE unsigned central_mask(void)
                                 memory_order_relaxed); /* [SPREAD] */
 }
 
-/*
- * One whole batch from or to the centre: one transfer: one CAS, no lock. Pop returns 0 when empty. The
- * caller counts it (core/centre.h).
- */
+/* One transfer: one CAS, no lock. Pop returns 0 when empty. The caller tells the centre of it. */
 uint64_t mbi_pool_pop_batch(struct pool *pool, struct transfer_counts *counts);
 void mbi_pool_push_batch(struct pool *pool, uint64_t chain, struct transfer_counts *counts);
 
 /*
- * The slow source, under the pool's lock: free slots as a chain in *chain, at most a batch, if
- * there are any: loose ones, an aged batch, or sorted ones, at most `rounds_wanted`. Otherwise up
- * to `rounds_wanted` fresh ones, which start and end on a cache line. Neither when the pool is
+ * The slow source, with the pool's lock: free slots as a chain in *chain, at most a batch, if there
+ * are any: loose ones, an aged batch, or up to `rounds_wanted` sorted ones. Otherwise up to
+ * `rounds_wanted` fresh ones, which start and end on a cache line. Neither when the pool is
  * exhausted, the limit is reached, the kernel gives no memory, or the lock is refused.
  */
 struct slot_run mbi_pool_obtain(struct pool *pool, size_t rounds_wanted, uint64_t *chain);
@@ -177,8 +167,8 @@ static inline void pool_expect_fresh(const struct pool *pool, uint64_t word)
 
 /*
  * Before anything else reads a fresh run: makes the first access to each of its pages a write, and
- * expects fresh words there. A read first would have the kernel map its page of zeros, and the
- * write that follows fault a second time.
+ * expects fresh words there. After a read, which maps the kernel's page of zeros, the write would
+ * fault a second time.
  */
 void mbi_pool_touch_run(const struct pool *pool, struct slot_run run);
 
@@ -199,14 +189,12 @@ bool mbi_pool_return_loose(struct pool *pool, uint64_t chain);
 void mbi_pool_fold_counts(struct pool *pool, const struct transfer_counts *counts);
 void mbi_pool_add_orphans(struct pool *pool, size_t slots);
 
-/* Bytes of the pool's committed memory that are in memory now. Takes the lock to learn the bounds
- * only. */
+/* Bytes of the pool's committed memory that are in memory now. Locks only to learn the bounds. */
 size_t mbi_pool_resident_bytes(struct pool *pool);
 
 /*
  * Up to `rounds` slots, at most a batch, as a chain, for a thread that may hold no more: loose
- * ones, from a batch of the centre, sorted ones or fresh ones. 0 as obtain does. Under the lock,
- * and walks as many slots as it takes.
+ * ones, from a batch, sorted or fresh ones. 0 as obtain does. Walks as many under the lock.
  */
 uint64_t mbi_pool_take_up_to(struct pool *pool, size_t rounds);
 
@@ -226,38 +214,33 @@ void mbi_pool_forget_refused_commit(void);
 void mbi_pool_note_refused_commit(void);
 
 /*
- * Slots that were freed while a fork kept their pools' locks closed, or by a signal handler that
- * interrupted the lock's holder: a lock-free stack of all pools together, pushed to one at a time
- * and taken as a whole, so that there is no ABA. Until it is taken they count as live. The thread
- * that forked takes it when the gate is open again, and so does who deferred one that late
- * ([DEFER-PUSH], [DEFER-TAKE]: sequentially consistent with the gate's words, so that one of the
- * two sees the slot); slow paths and statistics take what handlers left.
+ * Frees slots that were freed while a fork kept their pools' locks closed, or by a signal handler
+ * that interrupted the lock's holder. Until then they count as live. They wait on a lock-free stack
+ * of all pools together, pushed to one at a time and taken as a whole, so that there is no ABA. The
+ * thread that forked takes it when the gate is open again, and so does a thread that defers one that
+ * late ([DEFER-PUSH], [DEFER-TAKE]: sequentially consistent with the gate's words, so that one of
+ * the two sees the slot); slow paths and statistics take what handlers left.
  */
 void mbi_pools_free_deferred(void);
 extern MBI_HIDDEN _Atomic(struct slot *) mbi_pools_deferred;
 
 MBI_HOT_INLINE bool pools_have_deferred(void)
 {
-    /* relaxed [DEFER-HINT]: who misses one finds it at the next slow path. */
+    /* relaxed [DEFER-HINT]: a thread that misses one finds it at its next slow path. */
     return atomic_load_explicit(&mbi_pools_deferred, memory_order_relaxed) != NULL;
 }
 
-/*
- * For trim: the lock, and what may be done under it. Carve gives up to `rounds_wanted` fresh slots;
- * set_loose replaces the loose chain. The lock is refused as core/lock.h says, so never under the
- * trim lock, but to a signal handler.
- */
+/* The lock is refused as core/lock.h says; so never under the trim lock, but to a signal handler. */
 bool mbi_pool_lock(struct pool *pool);
 void mbi_pool_unlock(struct pool *pool);
-struct slot_run mbi_pool_carve_locked(struct pool *pool, size_t rounds_wanted);
 
 /*
- * Where somebody else's memory lies in the span that is carved, and none of ours can be mapped, the
- * span ends with the last whole slot before. True when that is news: then carve may find some.
+ * Up to `rounds_wanted` fresh slots. For use: goes on in the next span where the span that is carved
+ * ends early, as foreign memory lies there; without: to fill up a page.
  */
-bool mbi_pool_end_span_early_locked(struct pool *pool);
+struct slot_run mbi_pool_carve_locked(struct pool *pool, size_t rounds_wanted);
+struct slot_run mbi_pool_carve_for_use_locked(struct pool *pool, size_t rounds_wanted);
 
-/* For trim, too. */
 void mbi_pool_set_loose_locked(struct pool *pool, uint64_t chain);
 
 static inline unsigned pool_lock_name(const struct pool *pool)
@@ -266,22 +249,20 @@ static inline unsigned pool_lock_name(const struct pool *pool)
 }
 
 /* The span that fresh slots are carved from. Under the lock. */
-static inline struct free_map *pool_carved_span(struct pool *pool)
+static inline struct span *pool_carved_span(struct pool *pool)
 {
-    return pool->wide ? &pool->wide_map : &pool->dense_map;
+    return &pool->spans[pool->carving];
 }
 
-static inline struct extent *pool_carved_extent(struct pool *pool)
+/* The span of a slot's number, and of an address in one of them. */
+static inline struct span *pool_span_of(struct pool *pool, uint64_t number)
 {
-    return pool->wide ? &pool->wide_extent : &pool->dense_extent;
+    return &pool->spans[slot_space_span(&pool->space, &number)];
 }
-
-/* Slots carved from one of the pool's spans. Under the lock. */
-size_t mbi_pool_carved_locked(struct pool *pool, const struct free_map *map);
 
 /*
  * Where an address in one of the pool's spans lies; in *into how far into its slot. What the pool
- * has not mapped there is somebody else's, if anybody's. Locks.
+ * has not mapped there may be foreign memory. Locks.
  */
 enum pool_location { POOL_SLOT_START, POOL_SLOT_INSIDE, POOL_NOT_CARVED, POOL_NOT_MAPPED };
 enum pool_location mbi_pool_locate(struct pool *pool, const void *address, size_t *into);

@@ -1,5 +1,6 @@
 /* pool_carve: where slots lie in their spans, and fresh ones. */
 #include "core/config.h"
+#include "core/huge.h"
 #include "core/limit.h"
 #include "core/os.h"
 #include "core/pool.h"
@@ -14,152 +15,120 @@
  */
 enum { COLOUR_PAGES = 1, SPAN_PER_COLOURS = 8 /* a span gives at most an eighth to its colour */ };
 
-/* Without huge pages none at all: those that the kernel makes by itself come back when they go. */
-static enum os_pages pages_of(bool dense)
+/* Where the slots of a span lie, in its first `span_bytes`; none where there is no such span. */
+static void span_lay_out(struct pool *pool, enum span_name name, size_t span_bytes)
 {
-    if (!mbi_config.huge_pages) {
-        return OS_PAGES_SMALL;
-    }
-    return dense ? OS_PAGES_HUGE : OS_PAGES_AS_SET;
-}
-
-/* The map of a span, which there is. */
-static void map_lay_out(const struct pool *pool, struct free_map *map)
-{
-    size_t bytes;
-    char *memory = mbi_region_map(pool->class, map == &pool->wide_map, &bytes);
-    mbi_free_map_place(map, memory, bytes, pages_of(false));
-}
-
-/* Where the slots of a span lie; there may be no such span, and then it has none. */
-static void span_lay_out(const struct pool *pool, char *span, size_t span_bytes,
-                         struct free_map *map, struct extent *extent)
-{
+    struct span *span = &pool->spans[name];
+    char *start = mbi_region_span(pool->class, name);
     size_t page_bytes = mbi_os_page_bytes();
-    bool dense = map == &pool->dense_map;
-    extent_init(extent, span, 0, pages_of(dense));
-    if (span == NULL) {
-        mbi_free_map_init(map, NULL, pool->slot_bytes, 0, page_bytes);
-        return;
+    size_t colour = 0;
+    size_t slots = 0;
+    if (start != NULL) {
+        size_t colours = span_bytes / page_bytes / SPAN_PER_COLOURS;
+        colour = (1 + (size_t)pool->class * COLOUR_PAGES % colours) * page_bytes;
+        slots = (span_bytes - colour) / pool->slot_bytes;
     }
-    size_t colours = span_bytes / page_bytes / SPAN_PER_COLOURS;
-    size_t colour = (1 + (size_t)pool->class * COLOUR_PAGES % colours) * page_bytes;
-    size_t slots = (span_bytes - colour) / pool->slot_bytes;
-    mbi_free_map_init(map, span + colour, pool->slot_bytes, slots, page_bytes);
-    map_lay_out(pool, map);
+    mbi_free_map_init(&span->map, start + colour, pool->slot_bytes, slots, page_bytes);
+    size_t map_bytes;
+    char *map = mbi_region_map(pool->class, name, &map_bytes);
+    mbi_free_map_place(&span->map, map, map_bytes, huge_pages_of_map());
+
     size_t bytes = round_up(colour + slots * pool->slot_bytes, page_bytes);
-    /* A huge page begins with the span: then the colour is mapped too. */
-    size_t unused = dense && mbi_config.huge_pages ? 0 : colour;
-    extent_init(extent, span + unused, bytes - unused, pages_of(dense));
+    size_t unused = huge_unmapped_bytes(name, colour);
+    extent_init(&span->extent, start + unused, bytes - unused, huge_pages_of_span(name));
+    span->carve_next = span->map.first;
+    span->touched_end = span->map.first;
+    span->commit_end = span->extent.first;
+    pool->space.start[name] = start;
+    /* In full spans 0, as class c has (c + 1) pages of colour and slots of (c + 1) units. */
+    pool->space.phase[name] = (uint8_t)(colour % pool->slot_bytes / SLOT_UNIT_BYTES);
 }
 
-/* Starts carving at the beginning of a span; leaves the pool exhausted when there is none. */
-static void pool_enter_span(struct pool *pool, bool wide)
+static void pool_set_units(struct pool *pool, enum span_name span, size_t units)
 {
-    pool->wide = wide;
-    const struct free_map *map = pool_carved_span(pool);
-    pool->carve_next = map->first;
-    pool->commit_end = pool_carved_extent(pool)->first;
-    pool->carve_end = map->first + map->slots_max * pool->slot_bytes;
-}
-
-/* Slot numbers end the pool: dense and wide units together must fit 32 bits. */
-static size_t pool_wide_bytes(const struct pool *pool)
-{
-    size_t units_max = SLOT_NUMBER_MASK - slot_space_dense_units(&pool->space);
-    size_t span_bytes = mbi_region.wide_span_bytes;
-    return span_bytes / SIZE_STEP_BYTES > units_max ? units_max * SIZE_STEP_BYTES : span_bytes;
-}
-
-static void pool_set_dense_units(struct pool *pool, uint64_t units)
-{
-    atomic_store_explicit(&pool->space.dense_units, (uint32_t)units,
-                          memory_order_relaxed); /* [DENSE-UNITS] */
-}
-
-/* In full spans 0, as class c has (c + 1) pages of colour and slots of (c + 1) units. */
-static uint8_t span_phase(const struct pool *pool, const char *span, const struct free_map *map)
-{
-    size_t colour = span != NULL ? (size_t)(map->first - span) : 0;
-    return (uint8_t)(colour % pool->slot_bytes / SIZE_STEP_BYTES);
+    if (span < SPAN_COUNT - 1) {
+        atomic_store_explicit(&pool->space.units[span], (uint32_t)units,
+                              memory_order_relaxed); /* [SPAN-UNITS] */
+    }
 }
 
 void mbi_pool_lay_out(struct pool *pool)
 {
-    pool->space.dense = mbi_region_dense_span(pool->class);
-    pool->space.wide = mbi_region_wide_span(pool->class);
-    pool_set_dense_units(pool, mbi_region.dense_span_bytes / SIZE_STEP_BYTES);
-    span_lay_out(pool, pool->space.dense, mbi_region.dense_span_bytes, &pool->dense_map,
-                 &pool->dense_extent);
-    span_lay_out(pool, pool->space.wide, pool_wide_bytes(pool), &pool->wide_map,
-                 &pool->wide_extent);
-    pool->space.slot_reciprocal = slot_reciprocal(pool->slot_bytes / SIZE_STEP_BYTES);
-    pool->space.dense_phase = span_phase(pool, pool->space.dense, &pool->dense_map);
-    pool->space.wide_phase = span_phase(pool, pool->space.wide, &pool->wide_map);
-    pool_enter_span(pool, pool->space.dense == NULL);
+    size_t units_left = SLOT_NUMBER_MASK; /* slot numbers end the pool */
+    for (enum span_name name = 0; name < SPAN_COUNT; name++) {
+        size_t units = size_min(mbi_region.span_bytes[name] / SLOT_UNIT_BYTES, units_left);
+        units_left -= units;
+        pool_set_units(pool, name, units);
+        span_lay_out(pool, name, units * SLOT_UNIT_BYTES);
+    }
+    pool->space.slot_reciprocal = slot_reciprocal(pool->slot_bytes / SLOT_UNIT_BYTES);
+    pool->carving = 0;
 }
 
-bool mbi_pool_end_span_early_locked(struct pool *pool)
+/*
+ * Where foreign memory lies in the span that is carved, and none of ours can be mapped, the span
+ * ends with the last whole slot before. True when that is news: then carve may find some.
+ */
+static bool pool_end_span_early_locked(struct pool *pool)
 {
-    const struct extent *extent = pool_carved_extent(pool);
-    struct free_map *map = pool_carved_span(pool);
-    if (extent->end >= pool->carve_end) {
+    struct span *span = pool_carved_span(pool);
+    struct free_map *map = &span->map;
+    if (span->extent.end >= free_map_end(map)) {
         return false;
     }
     /* The colour's pages, which huge pages have mapped, may be all there is. */
-    size_t bytes = extent->end > map->first ? (size_t)(extent->end - map->first) : 0;
-    map->slots_max = bytes / pool->slot_bytes;
-    pool->carve_end = map->first + map->slots_max * pool->slot_bytes;
-    if (!pool->wide) {
-        pool_set_dense_units(pool, (size_t)(pool->carve_end - pool->space.dense) / SIZE_STEP_BYTES);
-    }
+    map->slots_max =
+        size_above((uintptr_t)span->extent.end, (uintptr_t)map->first) / pool->slot_bytes;
+    size_t used_bytes = (size_t)(free_map_end(map) - pool->space.start[pool->carving]);
+    pool_set_units(pool, pool->carving, used_bytes / SLOT_UNIT_BYTES);
     return true;
 }
 
 /*
- * The map of what is sorted grows with the span, from the first MiB of all pools together on: when
- * the kernel refuses memory it would refuse that for the map too, and nothing could go back. Trim
- * tries again what fails here.
+ * The free map grows with the span, from the first MiB of all pools together on: when the kernel
+ * refuses memory it would refuse that for the map too, and nothing could go back. Trim tries again
+ * what fails here.
  */
-static void pool_cover_locked(struct pool *pool)
+static void span_cover(struct span *span)
 {
     enum { SMALL_PROCESS_BYTES = 1 << 20 };
-    struct free_map *map = pool_carved_span(pool);
-    size_t bytes = (size_t)(pool->commit_end - map->first);
-    size_t slots = bytes / pool->slot_bytes;
-    if (pool->commit_end > map->first && mbi_limit_committed() >= SMALL_PROCESS_BYTES) {
-        (void)mbi_free_map_cover(map, slots < map->slots_max ? slots : map->slots_max);
+    struct free_map *map = &span->map;
+    if (span->commit_end > map->first && mbi_limit_committed() >= SMALL_PROCESS_BYTES) {
+        size_t slots = (size_t)(span->commit_end - map->first) / map->slot_bytes;
+        (void)mbi_free_map_cover(map, size_min(slots, map->slots_max));
     }
 }
 
 /* With `ahead` more may be mapped than is committed, in order to be called seldom. */
 static bool pool_commit_bytes_locked(struct pool *pool, size_t bytes, bool ahead)
 {
+    struct span *span = pool_carved_span(pool);
     if (!mbi_limit_charge(bytes)) {
         return false;
     }
-    if (!mbi_extent_grow(pool_carved_extent(pool), pool->commit_end + bytes, ahead)) {
+    if (!mbi_extent_grow(&span->extent, span->commit_end + bytes, ahead)) {
         mbi_pool_note_refused_commit();
         mbi_limit_return(bytes);
         return false;
     }
-    pool->commit_end += bytes;
+    span->commit_end += bytes;
     counter_add(&pool->committed_bytes, bytes);
-    pool_cover_locked(pool);
+    span_cover(span);
     probe_commit(pool->slot_bytes, bytes);
     return true;
 }
 
 /*
  * What is committed at a time: a block. Under a limit every size in use keeps the rest of its last
- * block from the others, so blocks are smaller then, but not huge pages.
+ * block from the others, so blocks are smaller then.
  */
 static size_t pool_block_bytes(void)
 {
     enum { BLOCKS_IN_LIMIT = 4 * SIZE_CLASS_COUNT };
-    size_t bytes = mbi_config.block_bytes;
+    size_t bytes_min = huge_block_bytes_min();
     size_t bytes_max = mbi_limit_get() / BLOCKS_IN_LIMIT;
-    while (bytes > bytes_max && bytes > mbi_os_page_bytes() && !mbi_config.huge_pages) {
+    size_t bytes = size_max(mbi_config.block_bytes, bytes_min);
+    while (bytes > bytes_max && bytes > bytes_min) {
         bytes /= 2;
     }
     return bytes;
@@ -171,17 +140,15 @@ static size_t pool_block_bytes(void)
  */
 static bool pool_commit_locked(struct pool *pool, size_t bytes)
 {
-    char *wanted_end = pool->carve_next + bytes;
-    if (wanted_end <= pool->commit_end) {
+    const struct span *span = pool_carved_span(pool);
+    const char *wanted_end = span->carve_next + bytes;
+    if (wanted_end <= span->commit_end) {
         return true;
     }
     size_t page_bytes = mbi_os_page_bytes();
-    char *limit = (char *)round_up((uintptr_t)pool->carve_end, page_bytes);
-    size_t needed_bytes = round_up((size_t)(wanted_end - pool->commit_end), page_bytes);
-    size_t block_bytes = round_up(needed_bytes, pool_block_bytes());
-    if (block_bytes > (size_t)(limit - pool->commit_end)) {
-        block_bytes = (size_t)(limit - pool->commit_end);
-    }
+    size_t needed_bytes = round_up((size_t)(wanted_end - span->commit_end), page_bytes);
+    size_t left_bytes = round_up((size_t)(free_map_end(&span->map) - span->commit_end), page_bytes);
+    size_t block_bytes = size_min(round_up(needed_bytes, pool_block_bytes()), left_bytes);
     return pool_commit_bytes_locked(pool, block_bytes, true)
            || pool_commit_bytes_locked(pool, needed_bytes, false);
 }
@@ -189,28 +156,68 @@ static bool pool_commit_locked(struct pool *pool, size_t bytes)
 struct slot_run mbi_pool_carve_locked(struct pool *pool, size_t rounds_wanted)
 {
     struct slot_run run = { .first = NULL, .rounds = 0 };
-    if (pool->carve_next == pool->carve_end && !pool->wide) {
-        pool_enter_span(pool, true);
+    struct span *span = pool_carved_span(pool);
+    while (span->carve_next == free_map_end(&span->map) && pool->carving < SPAN_COUNT - 1) {
+        span = &pool->spans[++pool->carving];
     }
-    size_t rounds = (size_t)(pool->carve_end - pool->carve_next) / pool->slot_bytes;
-    if (rounds > rounds_wanted) {
-        rounds = rounds_wanted;
-    }
+    size_t left = (size_t)(free_map_end(&span->map) - span->carve_next) / pool->slot_bytes;
+    size_t rounds = size_min(left, rounds_wanted);
     if (!pool_commit_locked(pool, rounds * pool->slot_bytes)) {
-        bool any = pool->commit_end > pool->carve_next;
-        rounds = any ? (size_t)(pool->commit_end - pool->carve_next) / pool->slot_bytes : 0;
+        size_t bytes = size_above((uintptr_t)span->commit_end, (uintptr_t)span->carve_next);
+        rounds = bytes / pool->slot_bytes;
     }
     if (rounds == 0) {
         return run;
     }
-    run.first = pool->carve_next;
+    run.first = span->carve_next;
     run.rounds = rounds;
-    pool->carve_next += rounds * pool->slot_bytes;
-    const char *last = pool->carve_next - pool->slot_bytes;
-    uint64_t last_number = slot_space_number(&pool->space, (const struct slot *)(const void *)last);
-    atomic_store_explicit(&pool->space.carved_end, last_number + pool->slot_bytes / SIZE_STEP_BYTES,
+    span->carve_next += rounds * pool->slot_bytes;
+    uint64_t first = slot_space_number(&pool->space, (struct slot *)(void *)run.first);
+    atomic_store_explicit(&pool->space.carved_end,
+                          first + rounds * pool->slot_bytes / SLOT_UNIT_BYTES,
                           memory_order_relaxed); /* [CARVED] */
     counter_add(&pool->carved, rounds);
     probe_carve(pool->slot_bytes, rounds);
     return run;
+}
+
+struct slot_run mbi_pool_carve_for_use_locked(struct pool *pool, size_t rounds_wanted)
+{
+    struct slot_run run = mbi_pool_carve_locked(pool, rounds_wanted);
+    while (run.rounds == 0 && pool_end_span_early_locked(pool)) { /* once for each span */
+        run = mbi_pool_carve_locked(pool, rounds_wanted);
+    }
+    pool_carved_span(pool)->touched_end = pool_carved_span(pool)->carve_next;
+    return run;
+}
+
+void mbi_pool_touch_run(const struct pool *pool, struct slot_run run)
+{
+    enum { PAGE_BYTES_MIN = 4096 }; /* where pages are larger, some are written to twice */
+    size_t index = 0;
+    while (index < run.rounds) {
+        char *slot = run.first + index * pool->slot_bytes;
+        /* relaxed [FRESH]: no other thread has the slot. Exchanged, as that reads by a write. */
+        uint64_t word = atomic_exchange_explicit((_Atomic uint64_t *)(void *)slot, 0,
+                                                 memory_order_relaxed);
+        pool_expect_fresh(pool, word);
+        /* Any other slot that begins in the page shares it; the next one may cross its end. */
+        size_t page_rest = PAGE_BYTES_MIN - (uintptr_t)slot % PAGE_BYTES_MIN;
+        index += (page_rest + pool->slot_bytes - 1) / pool->slot_bytes;
+    }
+}
+
+uint64_t mbi_pool_link_run(const struct pool *pool, struct slot_run run)
+{
+    mbi_pool_touch_run(pool, run);
+    char *cursor = run.first;
+    for (size_t behind = run.rounds - 1; behind > 0; behind--) {
+        char *next = cursor + pool->slot_bytes;
+        pool_expect_fresh(pool, ((struct slot *)(void *)cursor)->rest);
+        ((struct slot *)(void *)cursor)->rest = chain_make((struct slot *)(void *)next, behind);
+        cursor = next;
+    }
+    pool_expect_fresh(pool, ((struct slot *)(void *)cursor)->rest);
+    ((struct slot *)(void *)cursor)->rest = 0;
+    return chain_make((struct slot *)(void *)run.first, run.rounds);
 }

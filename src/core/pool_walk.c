@@ -10,39 +10,37 @@
 
 size_t mbi_pool_resident_bytes(struct pool *pool)
 {
+    struct extent extents[SPAN_COUNT];
+    size_t bytes = 0;
     /* Not counted: statistics do not change what they show. */
     if (!mbi_lock_acquire(pool_lock_name(pool))) {
         return counter_read(&pool->committed_bytes); /* a fork is under way: no more than this */
     }
-    struct extent dense = pool->dense_extent;
-    struct extent wide = pool->wide_extent;
-    mbi_lock_release(pool_lock_name(pool));
-    return mbi_os_resident_bytes(dense.first, (size_t)(dense.mapped_end - dense.first))
-           + mbi_os_resident_bytes(wide.first, (size_t)(wide.mapped_end - wide.first));
-}
-
-size_t mbi_pool_carved_locked(struct pool *pool, const struct free_map *map)
-{
-    if (map == pool_carved_span(pool)) {
-        return (size_t)(pool->carve_next - map->first) / pool->slot_bytes;
+    for (size_t i = 0; i < SPAN_COUNT; i++) {
+        extents[i] = pool->spans[i].extent;
     }
-    return pool->wide ? map->slots_max : 0;
+    mbi_lock_release(pool_lock_name(pool));
+    for (size_t i = 0; i < SPAN_COUNT; i++) {
+        bytes += mbi_os_resident_bytes(extents[i].first,
+                                       (size_t)(extents[i].mapped_end - extents[i].first));
+    }
+    return bytes;
 }
 
 enum pool_location mbi_pool_locate(struct pool *pool, const void *address, size_t *into)
 {
-    size_t in_dense = (size_t)((uintptr_t)address - (uintptr_t)pool->space.dense);
-    bool is_dense = in_dense < slot_space_dense_units(&pool->space) * SIZE_STEP_BYTES;
-    const struct free_map *map = is_dense ? &pool->dense_map : &pool->wide_map;
     if (!mbi_lock_acquire(pool_lock_name(pool))) {
         return POOL_NOT_MAPPED; /* not known: another thread forks */
     }
-    size_t carved = mbi_pool_carved_locked(pool, map);
-    bool mapped = extent_has(&pool->dense_extent, address)
-                  || extent_has(&pool->wide_extent, address);
+    const struct span *span = pool_span_of(pool, slot_space_number(&pool->space, address));
+    size_t carved = span_carved_slots(span);
+    bool mapped = false;
+    for (size_t i = 0; i < SPAN_COUNT; i++) {
+        mapped |= extent_has(&pool->spans[i].extent, address);
+    }
     mbi_lock_release(pool_lock_name(pool));
     /* The colour is before the first slot: then the difference is huge. */
-    size_t offset = (size_t)((uintptr_t)address - (uintptr_t)map->first);
+    size_t offset = (size_t)((uintptr_t)address - (uintptr_t)span->map.first);
     if (offset >= carved * pool->slot_bytes) {
         return mapped ? POOL_NOT_CARVED : POOL_NOT_MAPPED;
     }
@@ -63,8 +61,8 @@ MBI_COLD void mbi_slot_space_corrupted(const struct slot_space *space, uint64_t 
     abort();
 }
 
-/* In pieces, so that nobody waits long for the lock. */
-static void count_occupancy(struct pool *pool, const struct free_map *map,
+/* In pieces, so that no thread waits long for the lock. */
+static void count_occupancy(struct pool *pool, const struct span *span,
                             uint64_t bins[OCCUPANCY_BINS])
 {
     enum { TILES_AT_ONCE = 1024 };
@@ -74,10 +72,10 @@ static void count_occupancy(struct pool *pool, const struct free_map *map,
         if (!mbi_lock_acquire(pool_lock_name(pool))) {
             return; /* a fork is under way: these tiles are in no bin */
         }
-        size_t carved = mbi_pool_carved_locked(pool, map);
-        tiles = mbi_free_map_tiles(map, carved);
-        size_t end = tiles - begin > TILES_AT_ONCE ? begin + TILES_AT_ONCE : tiles;
-        mbi_free_map_count_occupancy(map, carved, begin, end, bins);
+        size_t carved = span_carved_slots(span);
+        tiles = mbi_free_map_tiles(&span->map, carved);
+        size_t end = size_min(begin + TILES_AT_ONCE, tiles);
+        mbi_free_map_count_occupancy(&span->map, carved, begin, end, bins);
         mbi_lock_release(pool_lock_name(pool));
         begin = end;
     } while (begin < tiles);
@@ -85,11 +83,8 @@ static void count_occupancy(struct pool *pool, const struct free_map *map,
 
 void mbi_pool_count_occupancy(struct pool *pool, uint64_t bins[OCCUPANCY_BINS])
 {
-    if (pool->space.dense != NULL) {
-        count_occupancy(pool, &pool->dense_map, bins);
-    }
-    if (pool->space.wide != NULL) {
-        count_occupancy(pool, &pool->wide_map, bins);
+    for (size_t i = 0; i < SPAN_COUNT; i++) {
+        count_occupancy(pool, &pool->spans[i], bins);
     }
 }
 
@@ -157,10 +152,12 @@ size_t mbi_pool_check(struct pool *pool)
         || counter_read(&pool->loose_rounds) != chain_rounds(pool->loose)) {
         return SIZE_MAX;
     }
-    size_t sorted_slots = pool->dense_map.slots + pool->wide_map.slots;
-    if (!mbi_free_map_check(&pool->dense_map) || !mbi_free_map_check(&pool->wide_map)
-        || counter_read(&pool->sorted_slots) != sorted_slots) {
-        return SIZE_MAX;
+    size_t sorted_slots = 0;
+    for (size_t i = 0; i < SPAN_COUNT; i++) {
+        sorted_slots += pool->spans[i].map.slots;
+        if (!mbi_free_map_check(&pool->spans[i].map)) {
+            return SIZE_MAX;
+        }
     }
-    return slots;
+    return counter_read(&pool->sorted_slots) == sorted_slots ? slots : SIZE_MAX;
 }

@@ -1,12 +1,12 @@
 /* processors: handing out ranks, and counting. */
 #include "core/processors.h"
 
-/* A longer list is given up, and so is a higher number: the machine has more than enough. */
+/* A longer list, or a higher number, is not read: such a machine has more than enough. */
 enum { LIST_BYTES = 256, PROCESSOR_NUMBERS_MAX = 1 << 20 };
 
 _Atomic uint8_t mbi_processor_twists[PROCESSORS_MAX];
 
-static _Atomic uint64_t ranked[PROCESSOR_SET_WORDS]; /* a bit for each that has a rank, or is at it */
+static _Atomic uint64_t ranked[PROCESSOR_SET_WORDS]; /* a bit for each that has a rank, or gets it now */
 static _Atomic unsigned ranks;                       /* handed out so far */
 
 static void processor_give_rank(unsigned number)
@@ -33,36 +33,29 @@ unsigned mbi_processors_add(const struct processor_set *set)
     return atomic_load_explicit(&ranks, memory_order_relaxed); /* [RANK] */
 }
 
-static bool parse_number(const char **text, unsigned *number)
+static bool read_processor(const char **list, uint64_t *number)
 {
-    const char *cursor = *text;
-    *number = 0;
-    for (; *cursor >= '0' && *cursor <= '9' && *number < PROCESSOR_NUMBERS_MAX; cursor++) {
-        *number = *number * 10 + (unsigned)(*cursor - '0');
-    }
-    bool any = cursor != *text;
-    *text = cursor;
-    return any;
+    return mbi_read_number(list, number) && *number <= PROCESSOR_NUMBERS_MAX;
 }
 
 unsigned mbi_processors_count(const char *list)
 {
-    unsigned count = 0;
+    uint64_t count = 0;
     for (;; list++) {
-        unsigned first;
-        if (!parse_number(&list, &first)) {
+        uint64_t first;
+        if (!read_processor(&list, &first)) {
             return 0;
         }
-        unsigned last = first;
+        uint64_t last = first;
         if (*list == '-') {
             list++;
-            if (!parse_number(&list, &last) || last < first) {
+            if (!read_processor(&list, &last) || last < first) {
                 return 0;
             }
         }
         count += last - first + 1;
         if (*list != ',') {
-            return *list == '\0' || *list == '\n' ? count : 0;
+            return *list == '\0' || *list == '\n' ? (unsigned)count : 0;
         }
     }
 }

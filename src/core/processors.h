@@ -7,8 +7,8 @@
  *   rank      0     1     2     3        in the order in which they were seen
  *
  * Numbers alone would not do: of eight stacks, processors 0, 2, 4 and 6 would use half. Processors
- * are only ever added, as each thread may have a set of its own and change it at any time: none of
- * them is the process's.
+ * are only ever added: each thread may have a set of its own and change it at any time, so no set is
+ * the process's.
  *
  * Lock-free. relaxed [RANK]: any rank at all is right, as it only says where a thread begins to
  * look; that no two processors get the same one is the work of read-modify-writes.
@@ -38,7 +38,7 @@ unsigned mbi_processors_add(const struct processor_set *set);
 /* How many processors the machine has online; PROCESSORS_MAX when unknown. Reads a file. */
 unsigned mbi_processors_online(void);
 
-/* How many a list of the kernel's names, such as "0-3,8"; 0 when it is none. */
+/* How many processors a list of the kernel's names, such as "0-3,8"; 0 when it is no such list. */
 unsigned mbi_processors_count(const char *list);
 
 #endif

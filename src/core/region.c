@@ -8,9 +8,7 @@
 #define REGION_ALIGNMENT_BYTES ((size_t)2 << 20)
 
 struct region mbi_region = {
-    .dense_base = REGION_NOWHERE,
-    .wide_base = REGION_NOWHERE,
-    .wide_shift = 0,
+    .base = { REGION_NOWHERE, REGION_NOWHERE },
 };
 
 static _Atomic size_t claimed_bytes;
@@ -25,32 +23,36 @@ struct layout {
 
 static const struct layout largest = { .dense = true, .wide_shift = WIDE_SHIFT_MAX };
 
-static size_t layout_wide_span_bytes(struct layout layout)
+static size_t layout_span_bytes(struct layout layout, enum span_name span)
 {
+    if (span == SPAN_DENSE) {
+        return layout.dense ? DENSE_SPAN_BYTES : 0;
+    }
     return layout.wide_shift != 0 ? (size_t)1 << layout.wide_shift : 0;
-}
-
-static size_t layout_dense_span_bytes(struct layout layout)
-{
-    return layout.dense ? DENSE_SPAN_BYTES : 0;
 }
 
 static size_t layout_bytes(struct layout layout)
 {
-    return (layout_dense_span_bytes(layout) + layout_wide_span_bytes(layout)) * SIZE_CLASS_COUNT;
+    size_t bytes = 0;
+    for (enum span_name span = 0; span < SPAN_COUNT; span++) {
+        bytes += layout_span_bytes(layout, span);
+    }
+    return bytes * SIZE_CLASS_COUNT;
 }
 
 /* A map has two halves, for bits and for tiles: of its span a 64th is enough for both. */
 static size_t map_bytes(size_t span_bytes)
 {
     size_t bytes = span_bytes / REGION_MAP_PER_SPAN;
-    return bytes != 0 && bytes < REGION_MAP_BYTES_MIN ? REGION_MAP_BYTES_MIN : bytes;
+    return bytes != 0 ? size_max(bytes, REGION_MAP_BYTES_MIN) : 0;
 }
 
 static size_t layout_bytes_with_maps(struct layout layout)
 {
-    size_t maps = map_bytes(layout_dense_span_bytes(layout))
-                  + map_bytes(layout_wide_span_bytes(layout));
+    size_t maps = 0;
+    for (enum span_name span = 0; span < SPAN_COUNT; span++) {
+        maps += map_bytes(layout_span_bytes(layout, span));
+    }
     return layout_bytes(layout) + maps * SIZE_CLASS_COUNT;
 }
 
@@ -74,18 +76,17 @@ static bool layout_shrink(struct layout *layout)
 static void region_publish(uintptr_t base, struct layout layout)
 {
     mbi_region.bytes = layout_bytes(layout);
-    mbi_region.dense_span_bytes = layout_dense_span_bytes(layout);
-    mbi_region.wide_span_bytes = layout_wide_span_bytes(layout);
     mbi_region.map_base = base + layout_bytes(layout);
-    if (layout.dense) {
-        atomic_store_explicit(&mbi_region.dense_base, base, memory_order_relaxed); /* [REGION] */
-        base += DENSE_TIER_BYTES;
+    for (enum span_name span = 0; span < SPAN_COUNT; span++) {
+        mbi_region.span_bytes[span] = layout_span_bytes(layout, span);
+        if (mbi_region.span_bytes[span] != 0) {
+            atomic_store_explicit(&mbi_region.base[span], base,
+                                  memory_order_relaxed); /* [REGION] */
+            base += mbi_region.span_bytes[span] * SIZE_CLASS_COUNT;
+        }
     }
-    if (layout.wide_shift != 0) {
-        atomic_store_explicit(&mbi_region.wide_base, base, memory_order_relaxed); /* [REGION] */
-        atomic_store_explicit(&mbi_region.wide_shift, layout.wide_shift,
-                              memory_order_relaxed); /* [REGION] */
-    }
+    atomic_store_explicit(&mbi_region.wide_shift, layout.wide_shift,
+                          memory_order_relaxed); /* [REGION] */
 }
 
 static void claimed_add(size_t bytes)
@@ -205,27 +206,22 @@ int mbi_region_claim(size_t bytes_max)
     return claim_place(bytes_max) || reserve_all(bytes_max) ? 0 : -ENOMEM;
 }
 
-char *mbi_region_dense_span(size_t class)
+char *mbi_region_span(size_t class, enum span_name span)
 {
-    uintptr_t base = region_dense_base();
-    return mbi_region.dense_span_bytes != 0 ? (char *)(base + class * DENSE_SPAN_BYTES) : NULL;
+    size_t bytes = mbi_region.span_bytes[span];
+    return bytes != 0 ? (char *)(region_base(span) + class * bytes) : NULL;
 }
 
-char *mbi_region_wide_span(size_t class)
+char *mbi_region_map(size_t class, enum span_name span, size_t *bytes)
 {
-    uintptr_t base = atomic_load_explicit(&mbi_region.wide_base,
-                                          memory_order_relaxed); /* [REGION] */
-    size_t span_bytes = mbi_region.wide_span_bytes;
-    return span_bytes != 0 ? (char *)(base + class * span_bytes) : NULL;
-}
-
-char *mbi_region_map(size_t class, bool of_wide, size_t *bytes)
-{
-    size_t dense_bytes = map_bytes(mbi_region.dense_span_bytes);
-    size_t wide_bytes = map_bytes(mbi_region.wide_span_bytes);
-    *bytes = of_wide ? wide_bytes : dense_bytes;
-    uintptr_t of_class = mbi_region.map_base + class * (dense_bytes + wide_bytes);
-    return (char *)(of_wide ? of_class + dense_bytes : of_class);
+    size_t all = 0;
+    size_t before = 0;
+    for (enum span_name other = 0; other < SPAN_COUNT; other++) {
+        before = other == span ? all : before;
+        all += map_bytes(mbi_region.span_bytes[other]);
+    }
+    *bytes = map_bytes(mbi_region.span_bytes[span]);
+    return (char *)(mbi_region.map_base + class * all + before);
 }
 
 /*
@@ -241,9 +237,8 @@ static size_t piece_bytes(const struct extent *extent, size_t needed_bytes)
     if (extent->crowded || extent->pages == OS_PAGES_HUGE) {
         return needed_bytes;
     }
-    bytes = round_down(bytes < piece_bytes_max ? bytes : piece_bytes_max, piece_step_bytes);
-    bytes = bytes < left ? bytes : left;
-    return bytes > needed_bytes ? bytes : needed_bytes;
+    bytes = round_down(size_min(bytes, piece_bytes_max), piece_step_bytes);
+    return size_max(size_min(bytes, left), needed_bytes);
 }
 
 static bool map_piece(char *start, size_t bytes, enum os_pages pages)

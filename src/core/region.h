@@ -55,9 +55,7 @@ enum { DENSE_SHIFT = 26, WIDE_SHIFT_MAX = 35, WIDE_SHIFT_MIN = 20 };
 #define REGION_BYTES_MIN (((size_t)1 << WIDE_SHIFT_MIN) * SIZE_CLASS_COUNT)
 #define REGION_BYTES_MAX (DENSE_TIER_BYTES + ((size_t)1 << WIDE_SHIFT_MAX) * SIZE_CLASS_COUNT)
 
-/*
- * A base that no user-space pointer is near: every pointer minus it is far beyond the last span.
- */
+/* No user-space pointer minus this base falls inside a span: every pointer reads as foreign. */
 #define REGION_NOWHERE ((uintptr_t)1 << 63)
 
 /*
@@ -65,17 +63,15 @@ enum { DENSE_SHIFT = 26, WIDE_SHIFT_MAX = 35, WIDE_SHIFT_MIN = 20 };
  * [REGION]: a thread that holds a pointer into the region got it, directly or through others,
  * from a thread that had seen these values, and whatever handed it the pointer orders it after
  * that. A thread that holds a foreign pointer gets "not ours" from the old values, the new ones
- * and any mix: with the old shift of 0 only the first 64 bytes at wide_base would match, and no
+ * and any mix: with the old shift of 0 only the first 64 bytes of the wide tier would match, and no
  * slot or other mapping lies there.
  */
 struct region {
-    _Atomic uintptr_t dense_base;
-    _Atomic uintptr_t wide_base;
+    _Atomic uintptr_t base[SPAN_COUNT]; /* of each tier; REGION_NOWHERE without it */
     _Atomic unsigned wide_shift;
     /* The rest is written before the first slot exists and read under no lock afterwards. */
-    size_t bytes;            /* of all spans; 0: no place, every request is the system's */
-    size_t dense_span_bytes; /* DENSE_SPAN_BYTES, or 0 without that tier */
-    size_t wide_span_bytes;  /* 1 << wide_shift, or 0 without that tier */
+    size_t bytes;                  /* of all spans; 0: no place, every request is the system's */
+    size_t span_bytes[SPAN_COUNT]; /* of each class; 0 without that tier */
     uintptr_t map_base;
     size_t reserved_bytes; /* all at once; 0: nothing, it is mapped as it is used */
     char *place;           /* the page at its beginning; NULL without a place */
@@ -94,26 +90,25 @@ MBI_HOT_INLINE size_t region_dense_class_of(const void *address, uintptr_t dense
     return ((uintptr_t)address - dense_base) >> DENSE_SHIFT;
 }
 
+/* A tier's first byte; REGION_NOWHERE without it. */
+MBI_HOT_INLINE uintptr_t region_base(enum span_name span)
+{
+    return atomic_load_explicit(&mbi_region.base[span], memory_order_relaxed); /* [REGION] */
+}
+
 /* The same for the wide tier. */
 MBI_HOT_INLINE size_t region_wide_class_of(const void *address)
 {
-    uintptr_t base = atomic_load_explicit(&mbi_region.wide_base,
-                                          memory_order_relaxed); /* [REGION] */
+    uintptr_t base = region_base(SPAN_WIDE);
     unsigned shift = atomic_load_explicit(&mbi_region.wide_shift,
                                           memory_order_relaxed); /* [REGION] */
     return ((uintptr_t)address - base) >> shift;
 }
 
-/* The dense tier's first byte; REGION_NOWHERE without one. */
-MBI_HOT_INLINE uintptr_t region_dense_base(void)
-{
-    return atomic_load_explicit(&mbi_region.dense_base, memory_order_relaxed); /* [REGION] */
-}
-
 /* The class of the span that holds `address`; SIZE_CLASS_COUNT or more for all other addresses. */
 MBI_HOT_INLINE size_t region_class_of(const void *address)
 {
-    size_t class = region_dense_class_of(address, region_dense_base());
+    size_t class = region_dense_class_of(address, region_base(SPAN_DENSE));
     return MBI_LIKELY(class < SIZE_CLASS_COUNT) ? class : region_wide_class_of(address);
 }
 
@@ -150,9 +145,8 @@ int mbi_region_claim(size_t bytes_max);
  */
 size_t mbi_region_claimed_bytes(void);
 
-/* First byte of a class's span in each tier; NULL where the tier does not exist. */
-char *mbi_region_dense_span(size_t class);
-char *mbi_region_wide_span(size_t class);
+/* First byte of one of a class's spans; NULL where that tier does not exist. */
+char *mbi_region_span(size_t class, enum span_name span);
 
 /*
  * What is mapped of a span or a map, from its beginning; under the lock of whoever owns it.
@@ -191,8 +185,8 @@ static inline bool extent_has(const struct extent *extent, const void *address)
  */
 bool mbi_extent_grow(struct extent *extent, const char *wanted_end, bool ahead);
 
-/* Nothing mapped yet of the memory for the map (core/free_map.h) of one of the class's spans. */
+/* The memory for the free map (core/free_map.h) of one of a class's spans; not mapped yet. */
 enum { REGION_MAP_BYTES_MIN = 128 << 10, REGION_MAP_PER_SPAN = 32 /* a 32nd of the span */ };
-char *mbi_region_map(size_t class, bool of_wide, size_t *bytes);
+char *mbi_region_map(size_t class, enum span_name span, size_t *bytes);
 
 #endif

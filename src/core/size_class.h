@@ -21,7 +21,10 @@ enum {
     ABI_ALIGNMENT_BYTES = 16,
 };
 _Static_assert(SMALL_BYTES_MAX == 512, "the border between pools and the system allocator");
-_Static_assert(SIZE_STEP_BYTES == sizeof(struct slot), "the smallest slot holds exactly a link");
+_Static_assert(SIZE_STEP_BYTES == SLOT_UNIT_BYTES, "the smallest slot holds exactly a link");
+
+/* The spans of each pool, in the order in which it uses them (core/region.h). */
+enum span_name { SPAN_DENSE, SPAN_WIDE, SPAN_COUNT };
 
 /* True for 1..512. Size 0 wraps around and is sent, with the large ones, off the fast path. */
 MBI_HOT_INLINE bool size_is_small(size_t size_bytes)
@@ -35,12 +38,29 @@ MBI_HOT_INLINE size_t size_class_of(size_t size_bytes)
 }
 
 /*
- * The same as an offset into tables of 8 bytes a class: one AND. It is what the fast paths use, as
+ * The same as an offset, of SIZE_OFFSET_BYTES a class: one AND. It is what the fast paths use, as
  * dividing and then indexing shifts down and up again.
  */
+enum { SIZE_OFFSET_BYTES = SIZE_STEP_BYTES };
 MBI_HOT_INLINE size_t size_class_offset_of(size_t size_bytes)
 {
     return (size_bytes - 1) & ~(size_t)(SIZE_STEP_BYTES - 1);
+}
+
+MBI_HOT_INLINE size_t size_class_to_offset(size_t class)
+{
+    return class * SIZE_OFFSET_BYTES;
+}
+
+MBI_HOT_INLINE size_t size_class_from_offset(size_t offset)
+{
+    return offset / SIZE_OFFSET_BYTES;
+}
+
+/* The offset in bytes into a table of `entry_bytes` a class, a multiple of SIZE_OFFSET_BYTES. */
+MBI_HOT_INLINE size_t size_class_scale_offset(size_t offset, size_t entry_bytes)
+{
+    return offset * (entry_bytes / SIZE_OFFSET_BYTES);
 }
 
 /*
@@ -79,14 +99,14 @@ static inline size_t size_class_power_of_two_bytes(size_t class)
 MBI_HOT_INLINE size_t size_class_promised_alignment_bytes(size_t class)
 {
     size_t alignment_bytes = size_class_alignment_bytes(class);
-    return alignment_bytes < ABI_ALIGNMENT_BYTES ? alignment_bytes : ABI_ALIGNMENT_BYTES;
+    return size_min(alignment_bytes, ABI_ALIGNMENT_BYTES);
 }
 
 /* The fewest slots that fill whole cache lines: runs of them share no line with other runs. */
 static inline size_t size_class_line_rounds(size_t class)
 {
     size_t alignment_bytes = size_class_alignment_bytes(class);
-    return alignment_bytes < LINE_BYTES ? LINE_BYTES / alignment_bytes : 1;
+    return LINE_BYTES / size_min(alignment_bytes, LINE_BYTES);
 }
 
 /*
@@ -95,9 +115,8 @@ static inline size_t size_class_line_rounds(size_t class)
  */
 static inline size_t size_class_next_aligned(size_t class, size_t alignment_bytes)
 {
-    size_t step = alignment_bytes > SIZE_STEP_BYTES ? alignment_bytes / SIZE_STEP_BYTES : 1;
-    size_t next = (class + 1) / step * step + step - 1;
-    return next < SIZE_CLASS_COUNT ? next : SIZE_CLASS_COUNT;
+    size_t step = size_max(alignment_bytes / SIZE_STEP_BYTES, 1);
+    return size_min((class + 1) / step * step + step - 1, SIZE_CLASS_COUNT);
 }
 
 /*
@@ -109,7 +128,7 @@ static inline size_t size_class_of_aligned(size_t alignment_bytes, size_t size_b
     if (alignment_bytes > SMALL_BYTES_MAX || size_bytes > SMALL_BYTES_MAX) {
         return SIZE_CLASS_COUNT;
     }
-    size_t bytes = round_up(size_bytes != 0 ? size_bytes : 1, alignment_bytes);
+    size_t bytes = round_up(size_max(size_bytes, 1), alignment_bytes);
     return bytes <= SMALL_BYTES_MAX ? size_class_of(bytes) : SIZE_CLASS_COUNT;
 }
 

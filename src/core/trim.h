@@ -23,7 +23,7 @@
 #ifndef MEMORYBUCKET_CORE_TRIM_H
 #define MEMORYBUCKET_CORE_TRIM_H
 
-#include "core/pool.h"
+#include "core/pool_sort.h"
 
 enum { TRIM_SLOTS_MAX = 16384, TRIM_TILES_MAX = 256, TRIM_PAGES_MAX = 1024 };
 
@@ -33,16 +33,6 @@ bool mbi_trim_try_lock(void);
 void mbi_trim_unlock(void);
 
 /* The steps: with the trim lock. */
-
-/*
- * What was left of the pool's aged batches becomes surplus, if none is left of that, and then what
- * is in the centre becomes aged if `central` says so, as when a window has ended. True when there
- * is any of either.
- */
-bool mbi_trim_age(struct pool *pool, bool central);
-
-/* Bytes of the pool's sorted slots that are in memory. */
-size_t mbi_trim_sorted_bytes(const struct pool *pool);
 
 /*
  * Moves up to `slots_max` slots from the surplus, and all loose ones, to the sorted. Returns how

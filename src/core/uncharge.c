@@ -1,7 +1,7 @@
 /* uncharge: pages that came back, and sealed tiles. */
 #include "core/uncharge.h"
 
-#include "core/config.h"
+#include "core/huge.h"
 #include "core/os.h"
 
 static char *page_start(const struct free_map *map, size_t page)
@@ -89,15 +89,15 @@ static size_t for_all_spans(const struct seal_rule *rule, size_t bytes_wanted)
     size_t bytes = 0;
     for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
         struct pool *pool = &mbi_pools[class];
-        struct free_map *spans[] = { &pool->dense_map, &pool->wide_map };
-        for (size_t i = 0; i < 2 && counter_read(&pool->released_bytes) != 0; i++) {
+        for (size_t i = 0; i < SPAN_COUNT && counter_read(&pool->released_bytes) != 0; i++) {
             size_t from = 0;
             while (from != SIZE_MAX && bytes < bytes_wanted) {
                 if (!mbi_trim_lock()) {
                     return bytes; /* another thread forks */
                 }
-                bytes += rule != NULL ? seal(pool, spans[i], &from, rule)
-                                      : give_back_again(pool, spans[i], &from);
+                struct free_map *map = &pool->spans[i].map;
+                bytes += rule != NULL ? seal(pool, map, &from, rule)
+                                      : give_back_again(pool, map, &from);
                 mbi_trim_unlock();
             }
         }
@@ -110,9 +110,8 @@ size_t mbi_uncharge_what_came_back(void)
     return for_all_spans(NULL, SIZE_MAX);
 }
 
-/* Not with huge pages, which a mapping anew would not ask for. */
 size_t mbi_uncharge(size_t tiles_min, size_t seals_max, size_t bytes_wanted)
 {
     struct seal_rule rule = { .tiles_min = tiles_min, .seals_max = seals_max };
-    return mbi_config.huge_pages ? 0 : for_all_spans(&rule, bytes_wanted);
+    return huge_allows_seals() ? for_all_spans(&rule, bytes_wanted) : 0;
 }

@@ -1,7 +1,7 @@
 /*
- * dropin/boot_arena: the memory of what dlsym asks for while it looks (next.c).
+ * dropin/boot_arena: the memory that dlsym gets from next.c.
  *
- * Ladder: beside next. A file of its own that is linked last, as arrays.c is.
+ * Ladder: beside next. A file of its own, as it is linked last, as pool_memory.c is.
  */
 #include "core/large.h"
 

@@ -1,36 +1,29 @@
 /*
- * dropin/dlopen: plugins with RTLD_DEEPBIND get the drop-in's malloc, too.
+ * dropin/dlopen: plugins that are opened with RTLD_DEEPBIND get the drop-in's malloc.
  *
  * Ladder: beside malloc.
  *
- * Such a plugin looks symbols up in its own dependencies first, so its malloc would be the C library's,
- * while the program's is ours: what one allocates and the other frees would end the process (php's
- * extensions do so). The flag is cleared; a plugin that needs it for other symbols than malloc's does
- * not get it (docs/dropin.md).
+ * With that flag a plugin finds the C library's malloc before ours, while the program has ours: an
+ * object that one allocates and the other frees would end the process (php's extensions do that).
+ * So dlopen clears the flag. A plugin that needs it for other symbols does not get it
+ * (docs/dropin.md).
  *
- * dlopen searches the RUNPATH of its caller, which it knows by its return address. So the next one is
- * jumped to: this file is compiled with -O2 in each build, and tests/dropin/plugins.c sees whose it
- * was.
+ * dlopen searches the RUNPATH of its caller, which it knows by its return address. So ours must end
+ * in a jump to the next one: each build compiles this file with -O2, and tests/dropin/plugins.c
+ * checks whose RUNPATH was searched.
  */
-#include "dropin/export.h"
-#include "dropin/next_symbol.h"
+#include "dropin/names.h"
 
 #include <dlfcn.h>
-#include <stdlib.h>
 
 typedef void *dlopen_function(const char *, int);
 
-/* relaxed [NEXT-DLOPEN]: several threads may find the same. */
+/* relaxed [NEXT-DLOPEN]: several threads may find it at once, and write the same. */
 static _Atomic(dlopen_function *) found;
 
 static MBI_COLD dlopen_function *find_next(void)
 {
-    void *symbol = mbi_next_symbol("dlopen");
-    if (symbol == NULL) {
-        mbi_message("no library behind the drop-in has dlopen");
-        abort();
-    }
-    dlopen_function *next = (dlopen_function *)(uintptr_t)symbol;
+    dlopen_function *next = (dlopen_function *)mbi_next_symbol_or_abort("dlopen");
     atomic_store_explicit(&found, next, memory_order_relaxed); /* [NEXT-DLOPEN] */
     return next;
 }

@@ -1,18 +1,16 @@
 /*
- * dropin/figures: what the C library tells of its malloc and does to it: malloc_trim, mallinfo,
- * mallinfo2, malloc_stats and malloc_info.
+ * dropin/figures: malloc_trim, mallinfo, mallinfo2, malloc_stats and malloc_info.
  *
  * Ladder: above api and tcache. Only libmemorybucket-malloc.so is built from it.
  *
- * Contracts are those of the functions' manual pages. The figures are the sum of the pools' and of
- * the next allocator's; that one tells its own as it always does. mallopt stays the C library's: all
- * that it sets concerns the large objects, which are that one's.
+ * Contracts are those of the manual pages. The figures are the sum of the pools' and of the next
+ * allocator's. mallopt stays the C library's: everything it sets concerns large objects.
  */
 #include "memorybucket/memorybucket.h"
 
+#include "api/stats.h"
 #include "core/large.h"
-#include "dropin/export.h"
-#include "dropin/next_symbol.h"
+#include "dropin/names.h"
 #include "tcache/out_of_memory.h"
 #include "tcache/startup.h"
 
@@ -35,7 +33,7 @@ EXPORT int malloc_trim(size_t keep_bytes)
     return mbi_large_give_back() || pools_gave;
 }
 
-/* All slots of the pools that are not live. */
+/* The slots of a pool that are not live. Threads at work may make the terms disagree. */
 static uint64_t free_slots(const struct mb_pool_stats *pool)
 {
     return pool->carved > pool->live ? pool->carved - pool->live : 0;
@@ -43,36 +41,36 @@ static uint64_t free_slots(const struct mb_pool_stats *pool)
 
 static void add_pools(struct mallinfo2 *info)
 {
-    struct mb_stats stats;
-    if (mb_stats_get(&stats) != 0) {
+    struct mb_stats *stats = mbi_stats_take(false);
+    if (stats == NULL) {
         return;
     }
     uint64_t live_bytes = 0;
     for (size_t class = 0; class < MB_POOL_COUNT; class++) {
-        const struct mb_pool_stats *pool = &stats.pool[class];
+        const struct mb_pool_stats *pool = &stats->pool[class];
         live_bytes += pool->live * pool->slot_bytes;
         info->ordblks += free_slots(pool);
     }
-    /* Threads at work may make the terms disagree. */
     uint64_t free_bytes =
-        stats.committed_bytes > live_bytes ? stats.committed_bytes - live_bytes : 0;
+        stats->committed_bytes > live_bytes ? stats->committed_bytes - live_bytes : 0;
     info->uordblks += live_bytes;
     info->fordblks += free_bytes;
     info->arena += live_bytes + free_bytes;
+    mbi_stats_drop(stats);
 }
 
 EXPORT struct mallinfo2 mallinfo2(void)
 {
     struct mallinfo2 info = { 0 };
-    void *symbol = mbi_next_symbol("mallinfo2");
-    if (symbol != NULL) {
-        info = ((mallinfo2_function *)(uintptr_t)symbol)();
+    mallinfo2_function *next = (mallinfo2_function *)mbi_next_symbol("mallinfo2");
+    if (next != NULL) {
+        info = next();
     }
     add_pools(&info);
     return info;
 }
 
-/* The same in int, as far as that goes. */
+/* The same in int; larger values are cut off, as by glibc. */
 EXPORT struct mallinfo mallinfo(void)
 {
     struct mallinfo2 info = mallinfo2();
@@ -92,44 +90,48 @@ EXPORT struct mallinfo mallinfo(void)
 
 EXPORT void malloc_stats(void)
 {
-    void *symbol = mbi_next_symbol("malloc_stats");
-    if (symbol != NULL) {
-        ((malloc_stats_function *)(uintptr_t)symbol)();
+    malloc_stats_function *next = (malloc_stats_function *)mbi_next_symbol("malloc_stats");
+    if (next != NULL) {
+        next();
     }
     mb_stats_print(stderr);
 }
 
 static void print_pools(FILE *stream)
 {
-    struct mb_stats stats;
-    if (mb_stats_get(&stats) != 0) {
+    struct mb_stats *stats = mbi_stats_take(true);
+    if (stats == NULL) {
         return;
     }
     fprintf(stream,
             "<pools committed=\"%" PRIu64 "\" released=\"%" PRIu64 "\" resident=\"%" PRIu64 "\">\n",
-            stats.committed_bytes, stats.released_bytes, stats.resident_bytes);
+            stats->committed_bytes, stats->released_bytes, stats->resident_bytes);
     for (size_t class = 0; class < MB_POOL_COUNT; class++) {
-        const struct mb_pool_stats *pool = &stats.pool[class];
+        const struct mb_pool_stats *pool = &stats->pool[class];
         if (pool->carved != 0) {
             fprintf(stream, "<pool size=\"%" PRIu64 "\" live=\"%" PRIu64 "\" free=\"%" PRIu64 "\"/>\n",
                     pool->slot_bytes, pool->live, free_slots(pool));
         }
     }
     fputs("</pools>\n", stream);
+    mbi_stats_drop(stats);
 }
 
-/* What the next allocator writes, without the end of its outermost element; NULL when unknown. */
+/*
+ * The next allocator's document without the end of its outermost element; NULL when there is none.
+ * mb_free frees it.
+ */
 static char *next_document(void)
 {
     static const char end[] = "</malloc>";
-    void *symbol = mbi_next_symbol("malloc_info");
+    malloc_info_function *next = (malloc_info_function *)mbi_next_symbol("malloc_info");
     char *text = NULL;
     size_t bytes;
-    FILE *memory = symbol != NULL ? open_memstream(&text, &bytes) : NULL;
+    FILE *memory = next != NULL ? open_memstream(&text, &bytes) : NULL;
     if (memory == NULL) {
         return NULL;
     }
-    int error = ((malloc_info_function *)(uintptr_t)symbol)(0, memory);
+    int error = next(0, memory);
     char *last = fclose(memory) == 0 && error == 0 ? strstr(text, end) : NULL;
     if (last == NULL) {
         mb_free(text);
@@ -139,7 +141,7 @@ static char *next_document(void)
     return text;
 }
 
-/* One document: that of the next allocator, with an element for the pools at its end. */
+/* Writes the next allocator's document, with an element for the pools at its end. */
 EXPORT int malloc_info(int options, FILE *stream)
 {
     if (options != 0) {

@@ -3,21 +3,16 @@
  *
  * Ladder: above api and tcache. Only libmemorybucket-malloc.so is built from it.
  *
- * Contracts are those of malloc(3), posix_memalign(3) and malloc_usable_size(3) as glibc has them,
- * down to realloc(p, 0), which frees.
+ * Contracts are those of malloc(3), posix_memalign(3) and malloc_usable_size(3) in glibc:
+ * realloc(p, 0) frees.
  */
 #include "api/api.h"
-#include "dropin/export.h"
-#include "dropin/interposed.h"
+#include "dropin/names.h"
 
+#include <malloc.h>
 #include <stdlib.h>
 
-/* The linker finds these by name; the C library declares most of them, with other attributes. */
-EXPORT void *memalign(size_t alignment, size_t size);
-EXPORT void *valloc(size_t size);
-EXPORT void *pvalloc(size_t size);
-EXPORT size_t malloc_usable_size(void *pointer);
-EXPORT void *reallocarray(void *pointer, size_t count, size_t size);
+/* C23, which the C library's headers may not know yet. */
 EXPORT void free_sized(void *pointer, size_t size);
 EXPORT void free_aligned_sized(void *pointer, size_t alignment, size_t size);
 
@@ -63,7 +58,7 @@ EXPORT void *reallocarray(void *pointer, size_t count, size_t size)
     return resize(pointer, bytes);
 }
 
-/* Small alignments still get malloc's, so that the object may be anything of its size. */
+/* A smaller alignment becomes malloc's, so that any object of this size may lie there. */
 static void *allocate_aligned(size_t alignment, size_t size)
 {
     if (alignment < ABI_ALIGNMENT_BYTES) {
@@ -80,7 +75,7 @@ EXPORT int posix_memalign(void **out, size_t alignment, size_t size)
     int saved_errno = errno;
     void *pointer = allocate_aligned(alignment, size);
     if (pointer == NULL) {
-        errno = ENOMEM; /* POSIX does not ask for it; glibc and all others do it */
+        errno = ENOMEM; /* not required by POSIX, but usual */
         return ENOMEM;
     }
     errno = saved_errno;
@@ -123,10 +118,10 @@ EXPORT void *pvalloc(size_t size)
         errno = ENOMEM;
         return NULL;
     }
-    return allocate_aligned(page_bytes, round_up(size != 0 ? size : 1, page_bytes));
+    return allocate_aligned(page_bytes, round_up(size_max(size, 1), page_bytes));
 }
 
-/* C23; the sizes are for checked mode. */
+/* Only checked mode looks at the sizes. */
 EXPORT void free_sized(void *pointer, size_t size)
 {
     api_free_sized(pointer, size);
@@ -144,8 +139,8 @@ EXPORT size_t malloc_usable_size(void *pointer)
 }
 
 /*
- * The C library's second names of its functions, which programs with a malloc of their own call: what
- * one function gives may come to any other one.
+ * The C library's second names, which programs with a malloc of their own call. They are ours too,
+ * as an object may come from either name and be freed by the other.
  */
 EXPORT_ALIAS(__libc_malloc, malloc);
 EXPORT_ALIAS(__libc_free, free);

@@ -1,14 +1,14 @@
 /*
- * dropin/next: large requests in the drop-in: the next allocator in link order.
+ * dropin/next: large requests go to the next allocator in link order.
  *
- * Ladder: implements core/large.h. The next allocator is usually the C library's, or that of
- * another library which was preloaded behind this one.
+ * Ladder: implements core/large.h. The next allocator is usually the C library's, or that of a
+ * library which was preloaded behind this one.
  *
- * dlsym finds it (next_symbol.h), once. It may allocate on its way; what it asks of us then comes from
- * the pools or, above 512 bytes, from a small static arena that is never freed.
+ * mbi_next_symbol finds its functions once, through dlsym, which may allocate itself. The pools
+ * serve those requests, and above 512 bytes a small static arena that is never freed.
  */
 #include "core/large.h"
-#include "dropin/next_symbol.h"
+#include "dropin/names.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -20,39 +20,38 @@ typedef int posix_memalign_function(void **, size_t, size_t);
 typedef size_t malloc_usable_size_function(void *);
 
 /*
- * Found by whoever comes first, possibly by several threads at once, which then write the same: a
+ * The functions but malloc and free. Several threads may find them at once, and write the same: a
  * lock would be held over dlsym, which has locks of its own.
- * relaxed [NEXT-RARE]: read only by a thread that has seen `found`.
+ * relaxed [NEXT-OTHERS]: read only by a thread that has seen `found`.
  */
-static struct next_rare {
+static struct {
     _Atomic(calloc_function *) calloc;
     _Atomic(realloc_function *) realloc;
     _Atomic(posix_memalign_function *) posix_memalign;
     _Atomic(malloc_usable_size_function *) malloc_usable_size;
-} rare;
+} others;
 
-#define NEXT(name) atomic_load_explicit(&rare.name, memory_order_relaxed) /* [NEXT-RARE] */
+#define NEXT(name) atomic_load_explicit(&others.name, memory_order_relaxed) /* [NEXT-OTHERS] */
 
-/* Set last, when everything is there. */
+/* Set last, when every function is known. */
 static _Atomic bool found;
 
 static _Thread_local bool searching __attribute__((tls_model("initial-exec")));
 
-/* Requests of dlsym itself: a bump arena, one object after its size. */
+/* Requests of dlsym itself: a bump arena, each object behind a header with its size. */
 enum { BOOT_HEADER_BYTES = 16 };
 static _Atomic size_t boot_used;
 
 static void *boot_alloc(size_t alignment_bytes, size_t size_bytes)
 {
-    if (size_bytes > BOOT_ARENA_BYTES || alignment_bytes > BOOT_ARENA_BYTES) {
-        errno = ENOMEM;
-        return NULL;
-    }
-    size_t alignment = alignment_bytes > BOOT_HEADER_BYTES ? alignment_bytes : BOOT_HEADER_BYTES;
+    size_t alignment = size_max(alignment_bytes, BOOT_HEADER_BYTES);
     size_t bytes = round_up(size_bytes, BOOT_HEADER_BYTES) + BOOT_HEADER_BYTES + alignment;
-    /* relaxed [BOOT]: hands out disjoint ranges of memory that nobody has written. */
-    size_t offset = atomic_fetch_add_explicit(&boot_used, bytes, memory_order_relaxed);
-    if (offset > BOOT_ARENA_BYTES - bytes || bytes > BOOT_ARENA_BYTES) {
+    bool fits = size_bytes <= BOOT_ARENA_BYTES && alignment <= BOOT_ARENA_BYTES
+                && bytes <= BOOT_ARENA_BYTES;
+    /* relaxed [BOOT]: hands out disjoint ranges of untouched memory. */
+    size_t offset =
+        fits ? atomic_fetch_add_explicit(&boot_used, bytes, memory_order_relaxed) : 0;
+    if (!fits || offset > BOOT_ARENA_BYTES - bytes) {
         errno = ENOMEM;
         return NULL;
     }
@@ -70,20 +69,9 @@ static size_t boot_usable_bytes(const void *pointer)
     return size_bytes;
 }
 
-static void *next_find_symbol(const char *name)
-{
-    void *symbol = mbi_next_symbol(name);
-    if (symbol == NULL) {
-        mbi_message("no allocator behind the drop-in has %s", name);
-        abort();
-    }
-    return symbol;
-}
-
-/* dlsym's void pointer to a function: POSIX asks for this conversion, C only allows it. */
 #define NEXT_FIND(name)                                                                            \
-    atomic_store_explicit(&rare.name, (name##_function *)(uintptr_t)next_find_symbol(#name),       \
-                          memory_order_relaxed) /* [NEXT-RARE] */
+    atomic_store_explicit(&others.name, (name##_function *)mbi_next_symbol_or_abort(#name),        \
+                          memory_order_relaxed) /* [NEXT-OTHERS] */
 
 static void next_find_all(void)
 {
@@ -92,8 +80,8 @@ static void next_find_all(void)
     NEXT_FIND(realloc);
     NEXT_FIND(posix_memalign);
     NEXT_FIND(malloc_usable_size);
-    void *(*next_malloc)(size_t) = (void *(*)(size_t))(uintptr_t)next_find_symbol("malloc");
-    void (*next_free)(void *) = (void (*)(void *))(uintptr_t)next_find_symbol("free");
+    void *(*next_malloc)(size_t) = (void *(*)(size_t))mbi_next_symbol_or_abort("malloc");
+    void (*next_free)(void *) = (void (*)(void *))mbi_next_symbol_or_abort("free");
     atomic_store_explicit(&mbi_next.malloc, next_malloc, memory_order_relaxed); /* [NEXT] */
     atomic_store_explicit(&mbi_next.free, next_free, memory_order_relaxed);     /* [NEXT] */
     /* release [NEXT-STORE]: pairs with [NEXT-LOAD]. */
@@ -101,8 +89,8 @@ static void next_find_all(void)
     searching = false;
 }
 
-/* False while this thread is inside dlsym on our behalf. */
-static bool next_ready(void)
+/* Finds the functions unless they are known; false while this thread is inside dlsym for that. */
+static bool next_find(void)
 {
     /* acquire [NEXT-LOAD]: pairs with [NEXT-STORE]. */
     if (MBI_LIKELY(atomic_load_explicit(&found, memory_order_acquire))) {
@@ -115,21 +103,21 @@ static bool next_ready(void)
     return true;
 }
 
-/* While the process has one thread; a first large request before this comes upon it by itself. */
+/* While the process has one thread. A large request before this finds the functions itself. */
 __attribute__((constructor(102))) static void next_find_early(void)
 {
-    (void)next_ready();
+    (void)next_find();
 }
 
 static MBI_COLD void *next_first_malloc(size_t size_bytes)
 {
-    return next_ready() ? mbi_large_alloc(size_bytes) : boot_alloc(1, size_bytes);
+    return next_find() ? mbi_large_alloc(size_bytes) : boot_alloc(1, size_bytes);
 }
 
-/* What dlsym frees of others' is left to them. */
+/* An object of another allocator that dlsym frees meanwhile is not freed. */
 static MBI_COLD void next_first_free(void *pointer)
 {
-    if (next_ready()) {
+    if (next_find()) {
         mbi_large_free(pointer);
     }
 }
@@ -138,7 +126,7 @@ struct next_allocator mbi_next = { .malloc = next_first_malloc, .free = next_fir
 
 void *mbi_large_calloc(size_t count, size_t size_bytes)
 {
-    if (next_ready()) {
+    if (next_find()) {
         return NEXT(calloc)(count, size_bytes);
     }
     /* Callers checked for overflow; the arena is zero from the start. */
@@ -147,8 +135,8 @@ void *mbi_large_calloc(size_t count, size_t size_bytes)
 
 void *mbi_large_aligned_alloc(size_t alignment_bytes, size_t size_bytes)
 {
-    size_t alignment = alignment_bytes > sizeof(void *) ? alignment_bytes : sizeof(void *);
-    if (!next_ready()) {
+    size_t alignment = size_max(alignment_bytes, sizeof(void *));
+    if (!next_find()) {
         return boot_alloc(alignment, size_bytes);
     }
     void *pointer = NULL;
@@ -162,13 +150,12 @@ void *mbi_large_aligned_alloc(size_t alignment_bytes, size_t size_bytes)
 
 void *mbi_large_realloc(void *pointer, size_t size_bytes)
 {
-    if (!boot_owns(pointer) && next_ready()) {
+    if (!boot_owns(pointer) && next_find()) {
         return NEXT(realloc)(pointer, size_bytes);
     }
     void *moved = mbi_large_alloc(size_bytes);
     if (moved != NULL) {
-        size_t old_bytes = mbi_large_usable_bytes(pointer);
-        memcpy(moved, pointer, old_bytes < size_bytes ? old_bytes : size_bytes);
+        memcpy(moved, pointer, size_min(mbi_large_usable_bytes(pointer), size_bytes));
         mbi_large_free(pointer);
     }
     return moved;
@@ -179,5 +166,5 @@ size_t mbi_large_usable_bytes(const void *pointer)
     if (boot_owns(pointer)) {
         return boot_usable_bytes(pointer);
     }
-    return next_ready() ? NEXT(malloc_usable_size)((void *)(uintptr_t)pointer) : 0;
+    return next_find() ? NEXT(malloc_usable_size)((void *)(uintptr_t)pointer) : 0;
 }

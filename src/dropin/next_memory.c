@@ -1,23 +1,22 @@
 /*
- * dropin/next_memory: how much the C library's malloc keeps when it serves the large requests, and
- * when that goes back.
+ * dropin/next_memory: how much free memory the C library's malloc keeps for large requests, and
+ * when it gives that back.
  *
  * Ladder: implements core/large.h, beside next.c, and reads the configuration.
  *
- * glibc gives the top of its heap back whenever a free leaves more than 128 KiB there. In a program
- * of its own, small objects hold the top in place. They are in our pools now, and so the heap would
- * shrink and grow with each large free: `git log -p` took 219,000 page faults. So glibc is told to
- * keep more, unless the user has told it something himself; what it keeps goes back when no large
- * objects came and went for a window, and with mb_trim.
+ * glibc gives the top of its heap back whenever a free leaves more than 128 KiB there. Without the
+ * drop-in small objects pin the top; with it they are in our pools, and the heap would shrink and
+ * grow with each large free: `git log -p` took 219,000 page faults. So glibc is told to keep more,
+ * unless the user has configured it. What it keeps goes back when no large objects came and went
+ * for a window, and with mb_trim.
  *
- * In the library's own form glibc's malloc is the program's, and its small objects are there: it is
- * left alone.
+ * The library leaves glibc's malloc alone: it is the program's, with its small objects.
  */
 #include "core/config.h"
 #include "core/large.h"
 #include "core/lock.h"
 #include "core/os.h"
-#include "dropin/next_symbol.h"
+#include "dropin/names.h"
 
 #include <errno.h>
 #include <link.h>
@@ -26,9 +25,9 @@
 #include <string.h>
 
 /*
- * With any of these set glibc adapts its mmap threshold no more: it is what it would have grown to
- * at most, as a program that frees and allocates large buffers would suffer most from a lower one.
- * A larger pad makes no difference that was seen, but each thread's arena would commit it.
+ * When one of these is set, glibc no longer adapts its mmap threshold. So that is set too, to the
+ * most that glibc would arrive at by itself: a lower one slows programs that reuse large buffers.
+ * A larger pad made no measurable difference, and each thread's arena would commit it.
  */
 enum {
     MIB = 1 << 20,
@@ -36,26 +35,26 @@ enum {
     TOP_PAD_BYTES = MIB,
     MMAP_THRESHOLD_BYTES = 32 * MIB,
 };
-/* What glibc keeps by itself at the top when it gives memory back. */
+/* What glibc by default keeps at the top when it gives memory back. */
 enum { KEEP_BYTES = 128 << 10 };
 
 #define MILLISECOND_NS UINT64_C(1000000)
-/* However short the window is, memory that is not used for this time is not needed now, not less. */
+/* Memory counts as unused after a window, but not before this time has passed. */
 #define WINDOW_NS_MIN (100 * MILLISECOND_NS)
-/* malloc_trim looks at every free chunk: it takes one part of so many of the time, at most. */
+/* malloc_trim looks at every free chunk, so it may take at most one part in so many of the time. */
 enum { TIME_PARTS = 100 };
 
 typedef int mallopt_function(int, int);
 typedef int malloc_trim_function(size_t);
 
 /*
- * Written by threads that use large objects and by whoever gives memory back; times are of the
- * monotonic clock.
+ * Written by threads that use large objects and by threads that give memory back. Times are those
+ * of the monotonic clock.
  * relaxed [NEXT-USED]: hints about time, and a function that can be called at any time.
  */
 static struct {
-    _Alignas(ISOLATION_BYTES) _Atomic uint64_t used_ns; /* large objects came and went */
-    _Atomic uint64_t not_before_ns;                     /* memory goes back again */
+    _Alignas(ISOLATION_BYTES) _Atomic uint64_t used_ns; /* when large objects last came and went */
+    _Atomic uint64_t not_before_ns; /* the earliest time at which memory may go back again */
     _Atomic(malloc_trim_function *) trim; /* NULL: the next allocator is not the C library's */
 } next_memory;
 
@@ -89,7 +88,7 @@ static bool user_has_decided(void)
     return tunables != NULL && strstr(tunables, "glibc.malloc.") != NULL;
 }
 
-/* Not dladdr: that reads every symbol of the object, 25 microseconds each time in the C library's. */
+/* Not found by dladdr, which reads every symbol: 25 microseconds a call in the C library. */
 struct two_functions {
     uintptr_t one;
     uintptr_t other;
@@ -102,7 +101,7 @@ static bool segment_has(const struct dl_phdr_info *object, size_t segment, uintp
            && address - (object->dlpi_addr + header->p_vaddr) < header->p_memsz;
 }
 
-/* 0 for objects that have none of the two, which goes on; then 2 when it has both, otherwise 1. */
+/* For dl_iterate_phdr, which goes on after 0: how many of the two lie in the object. */
 static int count_functions(struct dl_phdr_info *object, size_t bytes, void *two_functions)
 {
     (void)bytes;
@@ -114,41 +113,37 @@ static int count_functions(struct dl_phdr_info *object, size_t bytes, void *two_
     return count;
 }
 
-/* Where two functions come from the same object; without one there is none. */
-static bool in_same_object(void *one, void *other)
+/* Whether both functions exist and come from the same object. */
+static bool are_in_same_object(uintptr_t one, uintptr_t other)
 {
-    struct two_functions two = { (uintptr_t)one, (uintptr_t)other };
-    return one != NULL && other != NULL && dl_iterate_phdr(count_functions, &two) == 2;
-}
-
-static void tell(mallopt_function *set)
-{
-    (void)set(M_MMAP_THRESHOLD, MMAP_THRESHOLD_BYTES);
-    (void)set(M_TRIM_THRESHOLD, TRIM_THRESHOLD_BYTES);
-    (void)set(M_TOP_PAD, TOP_PAD_BYTES);
+    struct two_functions two = { one, other };
+    return one != 0 && other != 0 && dl_iterate_phdr(count_functions, &two) == 2;
 }
 
 /*
- * After the constructor that has the environment, and before other libraries' and the program's:
- * what they say to mallopt holds. Another allocator that was preloaded behind us has no mallopt of
- * glibc's kind, or one that does nothing.
+ * Runs after the constructor that reads the environment, and before other libraries' and the
+ * program's, whose calls of mallopt therefore prevail. An allocator that was preloaded behind the
+ * drop-in has no mallopt of its own, or one that does nothing.
  */
 __attribute__((constructor(103))) static void next_memory_come_up(void)
 {
-    void *next_malloc = mbi_next_symbol("malloc");
-    void *set = mbi_next_symbol("mallopt");
-    void *trim = mbi_next_symbol("malloc_trim");
-    if (!in_same_object(next_malloc, set) || !in_same_object(next_malloc, trim)) {
+    uintptr_t next_malloc = mbi_next_symbol("malloc");
+    uintptr_t trim = mbi_next_symbol("malloc_trim");
+    mallopt_function *set = (mallopt_function *)mbi_next_symbol("mallopt");
+    if (!are_in_same_object(next_malloc, (uintptr_t)set)
+        || !are_in_same_object(next_malloc, trim)) {
         return;
     }
     if (!user_has_decided()) {
-        tell((mallopt_function *)(uintptr_t)set);
+        (void)set(M_MMAP_THRESHOLD, MMAP_THRESHOLD_BYTES);
+        (void)set(M_TRIM_THRESHOLD, TRIM_THRESHOLD_BYTES);
+        (void)set(M_TOP_PAD, TOP_PAD_BYTES);
     }
-    atomic_store_explicit(&next_memory.trim, (malloc_trim_function *)(uintptr_t)trim,
+    atomic_store_explicit(&next_memory.trim, (malloc_trim_function *)trim,
                           memory_order_relaxed); /* [NEXT-USED] */
 }
 
-/* A thread must not be cancelled in there: it would die with the C library's locks. */
+/* Defers cancellation: a thread cancelled in malloc_trim would die with the C library's locks. */
 static bool trim_now(malloc_trim_function *trim, size_t keep_bytes)
 {
     int saved_errno = errno;
@@ -182,10 +177,9 @@ void mbi_large_note_use(void)
     }
 }
 
-static bool nobody_used_it_for_a_window(void)
+static bool is_unused_for_a_window(void)
 {
-    uint64_t window_ns = (uint64_t)mbi_config.decay_ms * MILLISECOND_NS;
-    window_ns = window_ns > WINDOW_NS_MIN ? window_ns : WINDOW_NS_MIN;
+    uint64_t window_ns = size_max((size_t)mbi_config.decay_ms * MILLISECOND_NS, WINDOW_NS_MIN);
     uint64_t now_ns = mbi_os_coarse_clock_ns();
     return now_ns >= time_read(&next_memory.used_ns) + window_ns
            && now_ns >= time_read(&next_memory.not_before_ns);
@@ -193,8 +187,8 @@ static bool nobody_used_it_for_a_window(void)
 
 void mbi_large_decay(void)
 {
-    /* relaxed [NEXT-USED]: of those who come here at the same time one goes on. */
-    if (large_keeps() && nobody_used_it_for_a_window()
+    /* relaxed [NEXT-USED]: of several threads that come here at the same time one goes on. */
+    if (large_keeps() && is_unused_for_a_window()
         && atomic_exchange_explicit(&mbi_large_hints.keeps, false, memory_order_relaxed)) {
         (void)trim_now(trim_function(), KEEP_BYTES);
     }

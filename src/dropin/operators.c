@@ -4,70 +4,44 @@
  * Ladder: above api and tcache. Only libmemorybucket-malloc.so is built from it. Written in C,
  * under the names the Itanium C++ ABI gives them, so that the drop-in needs no C++ library.
  *
- * Where somebody else has some of them, or malloc, in front of ours, each form ends in the others as
- * libstdc++'s does (interposed.h).
+ * Where an operator, or malloc, is another library's (names.h), each form ends in the functions in
+ * use as libstdc++'s does.
  *
- * When there is no memory they end in a tail call of the operator next in link order
- * (libstdc++'s), which calls malloc once more, then the new-handler, and throws bad_alloc or
- * returns NULL: all from a frame that can be unwound.
+ * Without memory they end in a tail call of the next operator in link order, libstdc++'s. It calls
+ * malloc once more, then the new-handler, and throws bad_alloc or returns NULL: all from a frame
+ * that can be unwound.
  */
 #include "api/api.h"
-#include "dropin/interposed.h"
-#include "dropin/next_symbol.h"
+#include "dropin/names.h"
 
 #include <stdlib.h>
-
-#define OPERATOR(name) __asm__(name) __attribute__((visibility("default")))
 
 typedef void *new_function(size_t size);
 typedef void *new_aligned_function(size_t size, size_t alignment);
 typedef void *new_nothrow_function(size_t size, const void *tag);
 typedef void *new_aligned_nothrow_function(size_t size, size_t alignment, const void *tag);
 
-static void *next_operator(const char *name)
+static uintptr_t next_operator(const char *name)
 {
-    void *symbol = mbi_next_symbol(name);
-    if (symbol == NULL) {
+    uintptr_t symbol = mbi_next_symbol(name);
+    if (symbol == 0) {
         mbi_message("out of memory, and no C++ library to throw bad_alloc");
         abort();
     }
     return symbol;
 }
 
-static MBI_COLD void *new_failed(size_t size, const char *name)
+static MBI_COLD void *new_failed(size_t size)
 {
-    new_function *function;
-    void *symbol = next_operator(name);
-    memcpy(&function, &symbol, sizeof function);
-    return function(size);
+    return ((new_function *)next_operator("_Znwm"))(size);
 }
 
-static MBI_COLD void *new_aligned_failed(size_t size, size_t alignment, const char *name)
+static MBI_COLD void *new_aligned_failed(size_t size, size_t alignment)
 {
-    new_aligned_function *function;
-    void *symbol = next_operator(name);
-    memcpy(&function, &symbol, sizeof function);
-    return function(size, alignment);
+    return ((new_aligned_function *)next_operator("_ZnwmSt11align_val_t"))(size, alignment);
 }
 
-static MBI_COLD void *new_nothrow_failed(size_t size, const void *tag, const char *name)
-{
-    new_nothrow_function *function;
-    void *symbol = next_operator(name);
-    memcpy(&function, &symbol, sizeof function);
-    return function(size, tag);
-}
-
-static MBI_COLD void *new_aligned_nothrow_failed(size_t size, size_t alignment, const void *tag,
-                                                 const char *name)
-{
-    new_aligned_nothrow_function *function;
-    void *symbol = next_operator(name);
-    memcpy(&function, &symbol, sizeof function);
-    return function(size, alignment, tag);
-}
-
-/* Which of the two operators of a kind: the array's ends in the single object's. */
+/* Which operator of a kind. libstdc++'s for arrays ends in the one for single objects. */
 enum form { SINGLE, ARRAY };
 
 static MBI_COLD void *new_slow(size_t size, enum form form)
@@ -76,14 +50,14 @@ static MBI_COLD void *new_slow(size_t size, enum form form)
         if (form == ARRAY) {
             return in_use_new(size);
         }
-        void *pointer = in_use_malloc(size != 0 ? size : 1);
-        return pointer != NULL ? pointer : new_failed(size, "_Znwm");
+        void *pointer = in_use_malloc(size_max(size, 1));
+        return pointer != NULL ? pointer : new_failed(size);
     }
     void *pointer = api_alloc(size, CLASS_ABI_ALIGNED);
-    return pointer != NULL ? pointer : new_failed(size, "_Znwm");
+    return pointer != NULL ? pointer : new_failed(size);
 }
 
-/* NULL when a slow path has to look. */
+/* NULL when the slow path must serve the request. */
 MBI_HOT_INLINE void *new_fast(size_t size)
 {
     if (MBI_UNLIKELY(size - 1 >= mbi_operators_serve.bytes_max)) {
@@ -93,18 +67,18 @@ MBI_HOT_INLINE void *new_fast(size_t size)
     return magazine_pop(thread_cache_loaded_at(mbi_thread_cache, offset));
 }
 
-/* The fast path returns at once: only the slow one asks whether there was memory. */
+/* The fast path returns at once; only the slow one checks for NULL. */
 MBI_HOT_INLINE void *new_throwing(size_t size, enum form form)
 {
     void *pointer = new_fast(size);
     return MBI_LIKELY(pointer != NULL) ? pointer : new_slow(size, form);
 }
 
-/* Somebody else's operator may throw, which libstdc++'s nothrow form, the next one, catches. */
+/* Another library's operator may throw; libstdc++'s nothrow form, the next one, catches that. */
 static MBI_COLD void *new_nothrow_slow(size_t size, const void *tag, const char *name)
 {
     void *pointer = mbi_operators_are_others() ? NULL : api_alloc(size, CLASS_ABI_ALIGNED);
-    return pointer != NULL ? pointer : new_nothrow_failed(size, tag, name);
+    return pointer != NULL ? pointer : ((new_nothrow_function *)next_operator(name))(size, tag);
 }
 
 MBI_HOT_INLINE void *new_nothrow(size_t size, const void *tag, const char *name)
@@ -115,8 +89,7 @@ MBI_HOT_INLINE void *new_nothrow(size_t size, const void *tag, const char *name)
 
 static void *new_aligned(size_t size, size_t alignment)
 {
-    return mbi_api_aligned_alloc(
-        alignment > ABI_ALIGNMENT_BYTES ? alignment : ABI_ALIGNMENT_BYTES, size);
+    return mbi_api_aligned_alloc(size_max(alignment, ABI_ALIGNMENT_BYTES), size);
 }
 
 static MBI_COLD void *new_aligned_by_others(size_t size, size_t alignment, enum form form)
@@ -124,10 +97,9 @@ static MBI_COLD void *new_aligned_by_others(size_t size, size_t alignment, enum 
     if (form == ARRAY) {
         return in_use_new_aligned(size, alignment);
     }
-    size_t at_least = alignment > sizeof(void *) ? alignment : sizeof(void *);
-    void *pointer = in_use_aligned_alloc(at_least, round_up(size != 0 ? size : 1, at_least));
-    return pointer != NULL ? pointer
-                           : new_aligned_failed(size, alignment, "_ZnwmSt11align_val_t");
+    size_t at_least = size_max(alignment, sizeof(void *));
+    void *pointer = in_use_aligned_alloc(at_least, round_up(size_max(size, 1), at_least));
+    return pointer != NULL ? pointer : new_aligned_failed(size, alignment);
 }
 
 static void *new_aligned_throwing(size_t size, size_t alignment, enum form form)
@@ -136,17 +108,19 @@ static void *new_aligned_throwing(size_t size, size_t alignment, enum form form)
         return new_aligned_by_others(size, alignment, form);
     }
     void *pointer = new_aligned(size, alignment);
-    return pointer != NULL ? pointer
-                           : new_aligned_failed(size, alignment, "_ZnwmSt11align_val_t");
+    return pointer != NULL ? pointer : new_aligned_failed(size, alignment);
 }
 
 static void *new_aligned_nothrow(size_t size, size_t alignment, const void *tag, const char *name)
 {
     void *pointer = mbi_operators_are_others() ? NULL : new_aligned(size, alignment);
-    return pointer != NULL ? pointer : new_aligned_nothrow_failed(size, alignment, tag, name);
+    if (MBI_LIKELY(pointer != NULL)) {
+        return pointer;
+    }
+    return ((new_aligned_nothrow_function *)next_operator(name))(size, alignment, tag);
 }
 
-/* What a form of operator delete ends in, when that is not ours. */
+/* The function in use that a form of operator delete ends in, where that is another library's. */
 typedef void delete_function(void *pointer);
 typedef void delete_aligned_function(void *pointer, size_t alignment);
 
@@ -159,7 +133,7 @@ static MBI_COLD void delete_slow(void *pointer, size_t size, delete_function *ot
     }
 }
 
-/* As api_free_sized, but for the constant that it compares with. */
+/* api_free_sized with a bound that is read in place of its constant. */
 MBI_HOT_INLINE void delete_object(void *pointer, size_t size, delete_function *others)
 {
     struct thread_cache *cache = mbi_thread_cache;
@@ -188,71 +162,67 @@ static void delete_aligned(void *pointer, size_t size, size_t alignment,
     api_free_sized(pointer, size);
 }
 
-/* What the aligned operator delete ends in: memory of aligned_alloc. */
+/* The aligned operator delete ends here: its memory came from aligned_alloc. */
 static void free_aligned(void *pointer, size_t alignment)
 {
     (void)alignment;
     in_use_free(pointer);
 }
 
+/* Begins the definition of an operator under its mangled name. */
+#define OPERATOR(result, name, mangled, ...)                                                       \
+    result name(__VA_ARGS__) __asm__(mangled) EXPORT;                                              \
+    result name(__VA_ARGS__)
+
 /* operator new and new[]: plain, nothrow, aligned, aligned nothrow. */
 #define DEFINE_NEW(word, mangled, form)                                                            \
-    void *word(size_t size) OPERATOR(mangled "m");                                                 \
-    void *word(size_t size)                                                                        \
+    OPERATOR(void *, word, mangled "m", size_t size)                                               \
     {                                                                                              \
         return new_throwing(size, form);                                                           \
     }                                                                                              \
-    void *word##_nothrow(size_t size, const void *tag) OPERATOR(mangled "mRKSt9nothrow_t");        \
-    void *word##_nothrow(size_t size, const void *tag)                                             \
+    OPERATOR(void *, word##_nothrow, mangled "mRKSt9nothrow_t", size_t size, const void *tag)      \
     {                                                                                              \
         return new_nothrow(size, tag, mangled "mRKSt9nothrow_t");                                  \
     }                                                                                              \
-    void *word##_aligned(size_t size, size_t alignment) OPERATOR(mangled "mSt11align_val_t");      \
-    void *word##_aligned(size_t size, size_t alignment)                                            \
+    OPERATOR(void *, word##_aligned, mangled "mSt11align_val_t", size_t size, size_t alignment)    \
     {                                                                                              \
         return new_aligned_throwing(size, alignment, form);                                        \
     }                                                                                              \
-    void *word##_aligned_nothrow(size_t size, size_t alignment, const void *tag)                   \
-        OPERATOR(mangled "mSt11align_val_tRKSt9nothrow_t");                                        \
-    void *word##_aligned_nothrow(size_t size, size_t alignment, const void *tag)                   \
+    OPERATOR(void *, word##_aligned_nothrow, mangled "mSt11align_val_tRKSt9nothrow_t",             \
+             size_t size, size_t alignment, const void *tag)                                       \
     {                                                                                              \
         return new_aligned_nothrow(size, alignment, tag, mangled "mSt11align_val_tRKSt9nothrow_t"); \
     }
 
 /*
- * operator delete and delete[]: every form frees by the address; the size is for checked mode. With
- * others' operators the plain form of a kind ends in `plain`, and the other forms in the kind's own.
+ * operator delete and delete[]. Every form frees by the address; only checked mode uses the size.
+ * Where the operators are another library's, the plain form ends in `plain`, and the other forms in
+ * the plain operator of their kind, `own`.
  */
 #define DEFINE_DELETE(word, mangled, plain, plain_aligned, own, own_aligned)                       \
-    void word(void *pointer) OPERATOR(mangled "Pv");                                               \
-    void word(void *pointer)                                                                       \
+    OPERATOR(void, word, mangled "Pv", void *pointer)                                              \
     {                                                                                              \
         delete_object(pointer, CHECKED_SIZE_UNKNOWN, plain);                                       \
     }                                                                                              \
-    void word##_sized(void *pointer, size_t size) OPERATOR(mangled "Pvm");                         \
-    void word##_sized(void *pointer, size_t size)                                                  \
+    OPERATOR(void, word##_sized, mangled "Pvm", void *pointer, size_t size)                        \
     {                                                                                              \
         delete_object(pointer, size, own);                                                         \
     }                                                                                              \
-    void word##_nothrow(void *pointer) OPERATOR(mangled "PvRKSt9nothrow_t");                       \
-    void word##_nothrow(void *pointer)                                                             \
+    OPERATOR(void, word##_nothrow, mangled "PvRKSt9nothrow_t", void *pointer)                      \
     {                                                                                              \
         delete_object(pointer, CHECKED_SIZE_UNKNOWN, own);                                         \
     }                                                                                              \
-    void word##_aligned(void *pointer, size_t alignment) OPERATOR(mangled "PvSt11align_val_t");    \
-    void word##_aligned(void *pointer, size_t alignment)                                           \
+    OPERATOR(void, word##_aligned, mangled "PvSt11align_val_t", void *pointer, size_t alignment)   \
     {                                                                                              \
         delete_aligned(pointer, CHECKED_SIZE_UNKNOWN, alignment, plain_aligned);                   \
     }                                                                                              \
-    void word##_sized_aligned(void *pointer, size_t size, size_t alignment)                        \
-        OPERATOR(mangled "PvmSt11align_val_t");                                                    \
-    void word##_sized_aligned(void *pointer, size_t size, size_t alignment)                        \
+    OPERATOR(void, word##_sized_aligned, mangled "PvmSt11align_val_t",                             \
+             void *pointer, size_t size, size_t alignment)                                         \
     {                                                                                              \
         delete_aligned(pointer, size, alignment, own_aligned);                                     \
     }                                                                                              \
-    void word##_aligned_nothrow(void *pointer, size_t alignment)                                   \
-        OPERATOR(mangled "PvSt11align_val_tRKSt9nothrow_t");                                       \
-    void word##_aligned_nothrow(void *pointer, size_t alignment)                                   \
+    OPERATOR(void, word##_aligned_nothrow, mangled "PvSt11align_val_tRKSt9nothrow_t",              \
+             void *pointer, size_t alignment)                                                      \
     {                                                                                              \
         delete_aligned(pointer, CHECKED_SIZE_UNKNOWN, alignment, own_aligned);                     \
     }

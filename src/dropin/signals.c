@@ -4,17 +4,16 @@
  *
  * Ladder: above check/segv.
  *
- * All else, and everything without checked mode, goes to the next functions in link order: the C
- * library's, or those of a library that chains signals (Java's libjsig). They are found when the drop-in
- * is loaded, so that no signal handler and no child of a fork, which may call all of this, comes to
- * need the loader's lock.
+ * Other signals, and all of them without checked mode, go to the next functions in link order: the
+ * C library's, or those of a library that chains signals (Java's libjsig). A constructor finds
+ * them, as signal handlers and children of a fork call these functions, and must not need the
+ * loader's lock.
  *
- * Not here: sigignore, siginterrupt, sighold, sigrelse. What they do to the kernel's disposition is
- * right with ours in it.
+ * sigignore, siginterrupt, sighold and sigrelse are left alone: what they do to the kernel's
+ * disposition is right with our entry in it.
  */
 #include "check/segv.h"
-#include "dropin/export.h"
-#include "dropin/next_symbol.h"
+#include "dropin/names.h"
 
 #include <errno.h>
 
@@ -22,11 +21,11 @@ typedef int sigaction_function(int, const struct sigaction *, struct sigaction *
 typedef void handler_function(int);
 typedef handler_function *signal_function(int, handler_function *);
 
-/* The C library's own, which needs no search. */
+/* The C library's sigaction, known without a search. */
 int c_library_sigaction(int signal_number, const struct sigaction *wanted,
                         struct sigaction *before) __asm__("__sigaction");
 
-/* relaxed [NEXT-SIGNALS]: several threads may find the same. */
+/* relaxed [NEXT-SIGNALS]: several threads may find them at once, and write the same. */
 static struct {
     _Atomic(sigaction_function *) sigaction;
     _Atomic(signal_function *) signal;
@@ -34,9 +33,7 @@ static struct {
     _Atomic(signal_function *) sigset;
 } next;
 
-#define NEXT(name) atomic_load_explicit(&next.name, memory_order_relaxed) /* [NEXT-SIGNALS] */
-
-/* In place of what a C library may have dropped. */
+/* Takes the place of a function that the C library lacks. */
 static handler_function *absent(int signal_number, handler_function *handler)
 {
     (void)signal_number;
@@ -47,8 +44,8 @@ static handler_function *absent(int signal_number, handler_function *handler)
 
 static uintptr_t find(const char *name, uintptr_t otherwise)
 {
-    void *symbol = mbi_next_symbol(name);
-    return symbol != NULL ? (uintptr_t)symbol : otherwise;
+    uintptr_t symbol = mbi_next_symbol(name);
+    return symbol != 0 ? symbol : otherwise;
 }
 
 #define FIND(name, type, otherwise)                                                                \
@@ -63,29 +60,24 @@ __attribute__((constructor)) static MBI_COLD void find_next(void)
     FIND(sigaction, sigaction_function, c_library_sigaction);
 }
 
+/* KNOWN: NULL before the constructor. NEXT: calls may come before it, and then find the function. */
+#define KNOWN(name) atomic_load_explicit(&next.name, memory_order_relaxed) /* [NEXT-SIGNALS] */
+#define NEXT(name) (KNOWN(name) == NULL ? find_next() : (void)0, KNOWN(name))
+
 static inline bool is_ours(int signal_number)
 {
     return MBI_UNLIKELY(signal_number == SIGSEGV) && mbi_segv_is_taken();
 }
 
-/* For what comes before our constructor. Each for itself: another thread may have found some of them. */
-#define NEED(name)                                                                                 \
-    do {                                                                                           \
-        if (MBI_UNLIKELY(NEXT(name) == NULL)) {                                                    \
-            find_next();                                                                           \
-        }                                                                                          \
-    } while (0)
-
-/* Checked mode takes the signal inside the first malloc, where dlsym must not be called. */
+/* Does not search: checked mode calls it inside the first malloc, where dlsym is forbidden. */
 int mbi_next_sigaction(int signal_number, const struct sigaction *wanted, struct sigaction *before)
 {
-    sigaction_function *function = NEXT(sigaction);
+    sigaction_function *function = KNOWN(sigaction);
     return (function != NULL ? function : c_library_sigaction)(signal_number, wanted, before);
 }
 
 EXPORT int sigaction(int signal_number, const struct sigaction *wanted, struct sigaction *before)
 {
-    NEED(sigaction);
     return is_ours(signal_number) ? mbi_segv_action(wanted, before)
                                   : NEXT(sigaction)(signal_number, wanted, before);
 }
@@ -101,24 +93,22 @@ static handler_function *set(handler_function *handler, unsigned flags, bool mas
     return mbi_segv_action(&action, &before) == 0 ? before.sa_handler : SIG_ERR;
 }
 
-/* The next one also says that SIG_ERR is no handler. */
+/* SIG_ERR is no handler, and the next function says so. */
 static inline bool sets_ours(int signal_number, handler_function *handler)
 {
     return is_ours(signal_number) && handler != SIG_ERR;
 }
 
-/* As BSD's; after siginterrupt(SIGSEGV, 1) it should restart no calls, and does. */
+/* BSD's semantics; but after siginterrupt(SIGSEGV, 1) calls are still restarted. */
 EXPORT handler_function *signal(int signal_number, handler_function *handler)
 {
-    NEED(signal);
     return sets_ours(signal_number, handler) ? set(handler, SA_RESTART, true)
                                              : NEXT(signal)(signal_number, handler);
 }
 
-/* As System V's: what signal means to a program that is compiled for X/Open alone. */
+/* System V's semantics, which signal has in a program that is compiled for X/Open alone. */
 EXPORT handler_function *sysv_signal(int signal_number, handler_function *handler)
 {
-    NEED(sysv_signal);
     return sets_ours(signal_number, handler)
                ? set(handler, (unsigned)SA_RESETHAND | SA_NODEFER | SA_INTERRUPT, false)
                : NEXT(sysv_signal)(signal_number, handler);
@@ -146,12 +136,11 @@ static handler_function *set_and_mask(handler_function *handler)
 
 EXPORT handler_function *sigset(int signal_number, handler_function *handler)
 {
-    NEED(sigset);
     return sets_ours(signal_number, handler) ? set_and_mask(handler)
                                              : NEXT(sigset)(signal_number, handler);
 }
 
-/* Their second names. */
+/* Second names that the C library has. */
 EXPORT_ALIAS(bsd_signal, signal);
 EXPORT_ALIAS(ssignal, signal);
 EXPORT_ALIAS(__sysv_signal, sysv_signal);

@@ -29,7 +29,10 @@ void mbi_background_stop(void);
 /* For the child of a fork, which has lost the thread if there was one. */
 void mbi_background_reset_in_child(void);
 
-/* Set in such a child until it has the thread again, or says that it wants none. */
+/*
+ * The thread is wanted and not there: in such a child, and where the program asked for it (mb_option_set)
+ * before the library was up. Until it is started, or mbi_background_stop says that none is wanted.
+ */
 extern MBI_HIDDEN _Atomic bool mbi_background_lost;
 
 static inline bool background_is_lost(void)

@@ -1,5 +1,5 @@
 /* epochs: in the library, which is linked to liburcu. */
-#include "tcache/epochs.h"
+#include "core/upcalls.h"
 
 #include <urcu/urcu-bp.h>
 

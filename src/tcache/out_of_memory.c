@@ -42,7 +42,7 @@ size_t mbi_out_of_memory_trim(size_t keep_bytes)
 static void *serve_from_system(size_t class, size_t alignment_bytes)
 {
     size_t size_bytes = size_class_slot_bytes(class);
-    mbi_thread_cache_count_large(1, 0);
+    mbi_thread_cache_begin_large_alloc();
     /* A thread that is cancelled asynchronously must not die with the system allocator's locks. */
     struct cancelling cancelling = mbi_lock_forbid_cancel();
     void *pointer = alignment_bytes > ABI_ALIGNMENT_BYTES
@@ -155,7 +155,7 @@ static void *serve_from_what_is_pending(size_t class, size_t alignment_bytes, si
     return pointer;
 }
 
-static bool handler_asks_for_retry(size_t size_bytes)
+static bool call_handler(size_t size_bytes)
 {
     if (in_handler || !mbi_lock_acquire(LOCK_HANDLER)) {
         return false;
@@ -187,7 +187,7 @@ MBI_COLD void *mbi_thread_cache_spill(size_t class, size_t alignment_bytes)
         size_t given_back = 0;
         pointer = serve_from_what_is_pending(class, alignment_bytes, &given_back);
         if (pointer == NULL && given_back == 0
-            && !handler_asks_for_retry(size_class_slot_bytes(class))) {
+            && !call_handler(size_class_slot_bytes(class))) {
             errno = ENOMEM;
             return NULL;
         }

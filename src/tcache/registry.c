@@ -2,8 +2,8 @@
 #include "tcache/registry.h"
 
 #include "core/os.h"
+#include "core/upcalls.h"
 #include "tcache/budget.h"
-#include "tcache/epochs.h"
 
 #define URCU_INLINE_SMALL_FUNCTIONS /* of the lists: no call into liburcu */
 #include <urcu/rculist.h>
@@ -72,7 +72,7 @@ static _Atomic uint64_t changes;
 
 static void list_push(struct thread_cache **list, struct thread_cache *cache)
 {
-    cache->next_idle = *list;
+    cache->next_vacant = *list;
     *list = cache;
 }
 
@@ -80,7 +80,7 @@ static struct thread_cache *list_pop(struct thread_cache **list)
 {
     struct thread_cache *cache = *list;
     if (cache != NULL) {
-        *list = cache->next_idle;
+        *list = cache->next_vacant;
     }
     return cache;
 }
@@ -122,7 +122,7 @@ static bool registry_map_caches(void)
 }
 
 /* Nobody walks, and who begins from now on sees the list as it is. */
-static bool nobody_walks(void)
+static bool no_walk_is_under_way(void)
 {
     /* acquire and release [WALK-LOOK]: pairs with [WALK-BEGIN] and [WALK-END]. */
     return atomic_fetch_add_explicit(&walks, 0, memory_order_acq_rel) == 0;
@@ -150,7 +150,7 @@ static void reuse_retired_locked(void)
     if (MBI_UNLIKELY(flag_is_set(&waiting_over))) {
         stop_waiting_locked();
     }
-    if (retired != NULL && nobody_walks()) {
+    if (retired != NULL && no_walk_is_under_way()) {
         note_reusable_locked(list_reuse(&retired));
     }
 }
@@ -360,7 +360,7 @@ MBI_UNSEEN_BY_TSAN void walk_once(
 static void begin_walk(void)
 {
     while (own_walks == 0 && counter_read(&totals.caches_retired) >= RETIRE_MAX
-           && !nobody_walks()) {
+           && !no_walk_is_under_way()) {
         mbi_os_sleep_ms(1);
     }
     sigset_t before = mbi_lock_block_signals(); /* both, or none, for a handler's fork */

@@ -38,7 +38,7 @@ enum { RETIRE_BATCH = 64, RETIRE_MAX = 4 * RETIRE_BATCH };
 /* liburcu is not called from now on. Before the first walk and the first cache. */
 void mbi_registry_do_without_rcu(void);
 
-/* A cache that needs no mapping; in arrays.c. */
+/* A cache that needs no mapping; in first_cache.c. */
 extern MBI_HIDDEN struct thread_cache mbi_first_cache;
 
 struct registry_totals {

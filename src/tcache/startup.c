@@ -5,12 +5,14 @@
 #include "core/config.h"
 #include "core/copies.h"
 #include "core/decay.h"
+#include "core/huge.h"
 #include "core/limit.h"
 #include "core/lock.h"
 #include "core/os.h"
 #include "core/pool.h"
 #include "core/processors.h"
 #include "core/region.h"
+#include "tcache/background.h"
 #include "tcache/budget.h"
 #include "tcache/checked.h"
 #include "tcache/thread_exit.h"
@@ -26,49 +28,32 @@ static bool pools_wanted;
 static void report(void)
 {
     mbi_message("reserved %zu MiB, spans of %zu + %zu MiB a pool%s; magazines of %u (8 bytes) to "
-                "%u (512 bytes) rounds; blocks of %zu KiB; thread caches up to %zu KiB%s",
-                mbi_region_claimed_bytes() >> 20, mbi_region.dense_span_bytes >> 20,
-                mbi_region.wide_span_bytes >> 20,
+                "%u (512 bytes) rounds; thread caches up to %zu KiB%s",
+                mbi_region_claimed_bytes() >> 20, mbi_region.span_bytes[SPAN_DENSE] >> 20,
+                mbi_region.span_bytes[SPAN_WIDE] >> 20,
                 mbi_region.reserved_bytes == 0 ? ", mapped as they are used" : "",
                 mbi_config.magazine_rounds[0],
-                mbi_config.magazine_rounds[SIZE_CLASS_COUNT - 1], mbi_config.block_bytes >> 10,
+                mbi_config.magazine_rounds[SIZE_CLASS_COUNT - 1],
                 mbi_config.thread_cache_bytes_max >> 10,
                 mbi_config.huge_pages ? "; huge pages asked for" : "");
 }
 
-static void ask_for_huge_pages(void)
-{
-    if (!mbi_config.huge_pages) {
-        return;
-    }
-    void *sample = mbi_os_reserve(HUGE_PAGE_BYTES);
-    if (mbi_region_dense_span(0) == NULL) {
-        mbi_message("MB_HUGEPAGE=1: no huge pages, as the address space has no room for them");
-        mbi_config_no_huge_pages();
-    } else if (sample != NULL
-               && !mbi_os_ask_for_pages(sample, HUGE_PAGE_BYTES, OS_PAGES_HUGE)) {
-        /* A number: strerror may allocate, and this may be inside the first malloc. */
-        mbi_message("MB_HUGEPAGE=1: no huge pages, as the kernel refuses (errno %d)", errno);
-        mbi_config_no_huge_pages();
-    }
-    if (sample != NULL) {
-        mbi_os_unreserve(sample, HUGE_PAGE_BYTES);
-    }
-}
-
 static void startup_locked(void)
 {
-    mbi_config_read(mbi_os_page_bytes());
+    mbi_config_read();
     pools_wanted = mbi_check_init();
     if (pools_wanted && mbi_region_claim(mbi_config.region_bytes) != 0 && mbi_config.verbose) {
         mbi_message("no address space for the pools: every request goes to the system allocator");
     }
     mbi_copies_publish();
-    ask_for_huge_pages();
+    mbi_huge_init();
     mbi_pools_init();
     mbi_decay_init();
     (void)mbi_limit_set(mbi_config.memory_limit_bytes);
     mbi_thread_exit_init();
+    if (mbi_config.background && mbi_config.decay_ms >= 0) {
+        flag_set(&mbi_background_lost, true); /* a slow path starts it, unless mb_init does */
+    }
     if (mbi_config.verbose) {
         report();
     }
@@ -113,47 +98,36 @@ static const size_t cache_bytes_least = (size_t)16 << 20;
 /* An eighth of the memory that there is, or that the control group may have; at least 16 MiB. */
 static size_t default_cache_bytes_max(void)
 {
-    size_t machine_bytes = mbi_os_memory_bytes();
-    size_t group_bytes = mbi_cgroup_memory_bytes();
-    size_t bytes = (group_bytes < machine_bytes ? group_bytes : machine_bytes) / 8;
-    return bytes > cache_bytes_least ? bytes : cache_bytes_least;
+    size_t bytes = size_min(mbi_os_memory_bytes(), mbi_cgroup_memory_bytes());
+    return size_max(bytes / 8, cache_bytes_least);
 }
 
-/*
- * As many of the process's processors can run at the same time, for most of it: the control group's
- * quota, and no more than there are; 0 until it was read. relaxed [RANK]: a number that says only
- * how far threads spread.
- */
-static _Atomic unsigned processors_quota;
-
-static unsigned smaller(unsigned a, unsigned b)
-{
-    return a < b ? a : b;
-}
+/* The machine's processors; 0 until they were read. relaxed [RANK]: says only how far threads spread. */
+static _Atomic unsigned processors_online;
 
 /* What the calling thread may run on is the process's too, from now on. */
-static void spread_over(bool known, const struct processor_set *allowed, unsigned quota)
+static void spread_over(bool known, const struct processor_set *allowed, unsigned online)
 {
-    unsigned processors = known ? mbi_processors_add(allowed) : PROCESSORS_MAX;
-    mbi_pools_spread(smaller(quota, processors));
+    size_t processors = known ? mbi_processors_add(allowed) : PROCESSORS_MAX;
+    mbi_pools_spread((unsigned)size_min(online, processors));
 }
 
 static void spread_again(void)
 {
-    unsigned quota = atomic_load_explicit(&processors_quota, memory_order_relaxed); /* [RANK] */
+    unsigned online = atomic_load_explicit(&processors_online, memory_order_relaxed); /* [RANK] */
     struct processor_set allowed;
-    if (central_mask() + 1 < smaller(quota, CENTRAL_STACKS)) {
-        spread_over(mbi_os_allowed_processors(&allowed), &allowed, quota);
+    if (central_mask() + 1 < size_min(online, CENTRAL_STACKS)) {
+        spread_over(mbi_os_allowed_processors(&allowed), &allowed, online);
     }
 }
 
 /* The first thread's are looked at, too: the second may have been pinned before it came here. */
 static void spread_first(void)
 {
-    unsigned quota = smaller(mbi_cgroup_processors(), mbi_processors_online());
+    unsigned online = mbi_processors_online();
     struct processor_set allowed;
-    spread_over(mbi_os_allowed_processors_of_first(&allowed), &allowed, quota);
-    atomic_store_explicit(&processors_quota, quota, memory_order_relaxed); /* [RANK] */
+    spread_over(mbi_os_allowed_processors_of_first(&allowed), &allowed, online);
+    atomic_store_explicit(&processors_online, online, memory_order_relaxed); /* [RANK] */
     spread_again();
 }
 

@@ -7,22 +7,22 @@
  *   mbi_thread_cache (TLS, 8 bytes) -> one of
  *     mbi_cache_none    constant and empty: this thread has done nothing yet
  *     mbi_cache_direct  constant and empty: no cache now, or never again; straight to the pools
- *     a cache           loaded[64]   the magazine in use, any number of rounds
- *                       previous[64] full magazines, as many as the thread has shown need of
+ *     a cache           loaded[64]  the magazine in use, any number of rounds
+ *                       kept[64]    full magazines, as many as the thread has shown need of
  *
  * The constant caches are full and empty at once, so a fast path that meets one falls into the
  * slow path by the tests it makes anyway: there is no "initialised?" branch.
  *
- * loaded and previous are Bonwick's pair, with previous grown to a stack: what is kept behind the
- * loaded magazine is full, so each exchange with the centre is a whole batch, and a thread must
- * allocate or free a whole magazine between two of them.
+ * These are Bonwick's loaded and previous magazine, with the previous one grown to a stack. What is
+ * kept is full, so each transfer with the centre is a whole batch, and a thread must allocate or
+ * free a whole magazine between two transfers.
  */
 #ifndef MEMORYBUCKET_TCACHE_THREAD_CACHE_H
 #define MEMORYBUCKET_TCACHE_THREAD_CACHE_H
 
 #include "core/pool.h"
+#include "tcache/kept.h"
 #include "tcache/magazine.h"
-#include "tcache/previous.h"
 
 #include <urcu/list.h>
 
@@ -36,12 +36,12 @@ struct thread_cache {
     uintptr_t dense_base;
 
     /* Slow paths only. Written by the owner; the atomic ones are read by walkers. */
-    struct previous previous[SIZE_CLASS_COUNT];
+    struct kept kept[SIZE_CLASS_COUNT];
     struct transfer_counts transfers[SIZE_CLASS_COUNT];
     uint16_t obtained[SIZE_CLASS_COUNT]; /* under pools' locks, until runs are whole magazines */
     /*
-     * What loaded[class].rounds_max is, unless somebody asks for the magazine: 0 until the thread
-     * first needs the class, then the pool's rounds, or less where the process is crowded.
+     * What loaded[class].rounds_max is, unless another thread asks for the magazine: 0 until the
+     * thread first needs the class, then the pool's rounds, or less where the process is crowded.
      */
     uint16_t capacity[SIZE_CLASS_COUNT];
     uint32_t state[SIZE_CLASS_COUNT]; /* what the class looked like when the window ended */
@@ -53,9 +53,9 @@ struct thread_cache {
     struct thread_counts counts;
     uint64_t large_seen; /* allocations and frees, when the thread last told that it uses them */
     /*
-     * Somebody wants what is cached here: the owner gives it up at its next slow path, to which
-     * rounds_max of 0 in all magazines sends its next free. Set by any thread under the registry's
-     * lock, cleared by the owner.
+     * Another thread wants what is cached here: the owner gives it up at its next slow path, to
+     * which rounds_max of 0 in all magazines sends its next free. Set by any thread under the
+     * registry's lock, cleared by the owner.
      */
     _Atomic bool asked;
     _Atomic bool idle; /* between mb_thread_idle and mb_thread_busy; the owner's, for statistics */
@@ -68,11 +68,11 @@ struct thread_cache {
     volatile bool busy;
     int cancel_type;
     bool exit_seen; /* the TSD destructor has run once */
-    bool listed;    /* is, or was, in the registry: set there, read by its thread and who takes it back */
+    bool listed; /* is, or was, in the registry: set there, read by its thread and what takes it back */
 
-    struct cds_list_head node;      /* in the registry; under its lock, read by RCU walkers */
-    /* On the retire or the reuse list, under the registry's lock; or left behind (thread_exit.c). */
-    struct thread_cache *next_idle;
+    struct cds_list_head node; /* in the registry; under its lock, read by RCU walkers */
+    /* On a list of caches without a thread, under the registry's lock; or left behind (thread_exit.c). */
+    struct thread_cache *next_vacant;
 };
 
 extern MBI_HIDDEN const struct thread_cache mbi_cache_none;
@@ -82,10 +82,13 @@ extern MBI_HIDDEN const struct thread_cache mbi_cache_direct;
 extern MBI_HIDDEN _Thread_local struct thread_cache *mbi_thread_cache
     __attribute__((tls_model("initial-exec")));
 
+/* Of all threads that have no cache: many writers. */
+extern MBI_HIDDEN struct thread_counts mbi_uncached_counts;
+
 /*
- * The slow paths: start the thread, swap, refill or flush, then do what was asked for. They take
- * the magazine of mbi_thread_cache that was empty or full, which the fast paths have at hand, and
- * the size: what the request or the caller of free says, which only checked mode looks at.
+ * The slow paths: start the thread, do its chores, swap, refill or flush, then do what was asked
+ * for. They take the magazine of mbi_thread_cache that was empty or full, which the fast paths have
+ * at hand, and the size: what the request or the caller of free says; only checked mode looks at it.
  */
 void *mbi_thread_cache_alloc_slow(size_t size_bytes, const struct magazine *loaded);
 void mbi_thread_cache_free_slow(void *pointer, const struct magazine *loaded, size_t size_bytes);
@@ -101,43 +104,42 @@ struct slot *mbi_thread_cache_take(size_t class);
 
 /*
  * Up to `count` slots of a class, as many as are ready without linking them first: the loaded
- * magazine's, and then, for each further whole magazine that is wanted, previous, batches of the
- * centre, or a fresh run.
+ * magazine's, and then, for each further whole magazine that is wanted, one that was kept, a batch
+ * of the centre, or a fresh run.
  */
 size_t mbi_thread_cache_take_many(size_t class, size_t count, void **out);
 
 /*
- * What serves a request whose pool has nothing: see out_of_memory.h, where it is defined. NULL and
- * ENOMEM when nothing does.
+ * What a thread does for the process while it is off its fast path anyway: gives up what it has not
+ * used for a window or was asked for, does a step of decay, and frees what was deferred.
  */
-void *mbi_thread_cache_spill(size_t class, size_t alignment_bytes);
-
-/* Of all threads that have no cache: many writers. */
-extern MBI_HIDDEN struct thread_counts mbi_uncached_counts;
+void mbi_thread_cache_do_chores(struct thread_cache *cache);
 
 /*
- * Whether the next large request of the thread looks after decay, too: it may use few small objects
- * and never exchange a magazine. With a look at each, random sizes on both sides of 512 bytes cost
- * 61 ns instead of 43 (bench/random.c, 100,000 live objects up to 1,000 bytes).
+ * A thread with few small objects seldom swaps a magazine, so every so many large requests take
+ * their turn at decay. With a turn at each, random sizes on both sides of 512 bytes cost 61 ns
+ * instead of 43 (bench/speed/random.c, 100,000 live objects up to 1,000 bytes).
  */
-enum { LARGE_PER_LOOK = 16 };
+enum { LARGE_PER_TURN = 16 };
 
-MBI_HOT_INLINE bool thread_cache_looks_around(const struct thread_cache *cache)
+/* Whether the thread's next large request has that turn. */
+MBI_HOT_INLINE bool thread_cache_is_decay_turn(const struct thread_cache *cache)
 {
-    return counter_read(&cache->counts.large_allocs) % LARGE_PER_LOOK == LARGE_PER_LOOK - 1;
+    return counter_read(&cache->counts.large_allocs) % LARGE_PER_TURN == LARGE_PER_TURN - 1;
 }
 
 /*
- * Counts large requests and frees, in the calling thread's cache if it has one, and does a step of
- * decay when the request is one that looks, and a step is due.
+ * Before a large request that is off the fast path: the thread gets its cache, the request is
+ * counted, and takes its turn at decay. A large free is only counted.
  */
-void mbi_thread_cache_count_large(uint64_t allocs, uint64_t frees);
+void mbi_thread_cache_begin_large_alloc(void);
+void mbi_thread_cache_count_large_free(void);
 
 /*
- * The calling thread's own cache, brought to life if need be; NULL for a thread that works
- * straight on the pools.
+ * The calling thread's own cache, which it gets now if it has none yet; NULL for a thread that
+ * works straight on the pools.
  */
-struct thread_cache *mbi_thread_cache_own(void);
+struct thread_cache *mbi_thread_cache_ensure(void);
 
 /* The same for a slow path, from begin to end; NULL also where one is under way in this thread. */
 struct thread_cache *mbi_thread_cache_begin_slow(void);
@@ -148,20 +150,13 @@ static inline void thread_cache_end_slow(struct thread_cache *cache)
     mbi_lock_restore_cancel(cache->cancel_type);
 }
 
-/*
- * Gives the calling thread a cache: sets mbi_thread_cache, or leaves it one of the constant ones.
- * False when the library itself is not up, as another thread forks: no pool may be asked then.
- * Declared here and defined above, in thread_exit.c, beside its opposite.
- */
-bool mbi_thread_start(void);
-
 /* Before a cache's (next) life: empty magazines that take what the pools are configured for. */
 void mbi_thread_cache_init(struct thread_cache *cache);
 
 /*
  * Everything that a cache holds, the calling thread's or one whose thread has ended, goes back: whole
- * magazines to the centre, others to the loose lists. While another thread forks, those that would go
- * to a loose list stay: then it returns false.
+ * magazines to the centre, others to the loose lists. False while another thread forks, when those
+ * that would go to a loose list stay.
  */
 bool mbi_thread_cache_flush(struct thread_cache *cache);
 
@@ -174,17 +169,17 @@ void mbi_thread_cache_flush_own(void);
  */
 void mbi_thread_cache_tell(struct thread_cache *cache);
 
-/* Asks another thread, whose cache is in the registry, to do that at its next slow path. */
+/* Asks another thread, whose cache is in the registry, to flush it at its next slow path. */
 void mbi_thread_cache_ask(struct thread_cache *cache);
 
 /* Slots of a class in this cache, exact when its owner is at rest. */
 size_t mbi_thread_cache_rounds(const struct thread_cache *cache, size_t class);
 
-/* A class's magazine, from its offset in tables of 8 bytes a class (core/size_class.h). */
+/* A class's magazine, from its offset (core/size_class.h). */
 MBI_HOT_INLINE struct magazine *thread_cache_loaded_at(struct thread_cache *cache, size_t offset)
 {
     return (struct magazine *)(void *)((char *)cache->loaded
-                                       + offset * (sizeof(struct magazine) / SIZE_STEP_BYTES));
+                                       + size_class_scale_offset(offset, sizeof(struct magazine)));
 }
 
 MBI_HOT_INLINE void *thread_cache_alloc_at(size_t offset, size_t size_bytes)
@@ -196,7 +191,7 @@ MBI_HOT_INLINE void *thread_cache_alloc_at(size_t offset, size_t size_bytes)
 
 MBI_HOT_INLINE void *thread_cache_alloc(size_t class, size_t size_bytes)
 {
-    return thread_cache_alloc_at(class * SIZE_STEP_BYTES, size_bytes);
+    return thread_cache_alloc_at(size_class_to_offset(class), size_bytes);
 }
 
 MBI_HOT_INLINE void thread_cache_free(struct thread_cache *cache, void *pointer, size_t class,

@@ -48,7 +48,7 @@ static void leave_behind(struct thread_cache *cache)
     struct thread_cache *head = atomic_load_explicit(&left_behind,
                                                      memory_order_relaxed); /* [DEFER-HINT] */
     do {
-        cache->next_idle = head;
+        cache->next_vacant = head;
         /* seq_cst [DEFER-PUSH]: pairs with [DEFER-TAKE], and stands before [GATE-LOOK]. */
     } while (!atomic_compare_exchange_weak_explicit(&left_behind, &head, cache,
                                                     memory_order_seq_cst, memory_order_relaxed));
@@ -72,7 +72,7 @@ static bool take_back_all(bool waits)
     /* seq_cst [DEFER-TAKE]: pairs with [DEFER-PUSH], and stands after [GATE-OPEN]. */
     struct thread_cache *cache = atomic_exchange_explicit(&left_behind, NULL, memory_order_seq_cst);
     while (cache != NULL) {
-        struct thread_cache *next = cache->next_idle;
+        struct thread_cache *next = cache->next_vacant;
         enum retirement result = take_back(cache, waits);
         if (result != RETIRED) {
             leave_behind(cache);
@@ -88,7 +88,7 @@ void mbi_thread_take_back(bool waits)
     bool all;
     do {
         all = take_back_all(waits);
-    } while (!all && mbi_lock_nobody_will_look());
+    } while (!all && mbi_lock_leaver_must_look());
 }
 
 static bool any_left_behind(void)
@@ -111,7 +111,7 @@ static void thread_leave(struct thread_cache *cache)
     if (take_back(cache, true) != RETIRED) {
         leave_behind(cache);
     }
-    if (any_left_behind() && mbi_lock_nobody_will_look()) {
+    if (any_left_behind() && mbi_lock_leaver_must_look()) {
         mbi_thread_take_back(true);
     }
 }
@@ -142,7 +142,7 @@ static void thread_exit(void *argument)
     mbi_lock_allow_cancel(cancelling);
 }
 
-void mbi_thread_exit_look_around(void)
+void mbi_thread_exit_find_namespace(void)
 {
     in_other_namespace = !mbi_os_is_in_first_namespace();
 }

@@ -18,7 +18,7 @@
 #include "tcache/registry.h"
 
 /* Finds out about the namespace. From a constructor, before all others here; with no lock. */
-void mbi_thread_exit_look_around(void);
+void mbi_thread_exit_find_namespace(void);
 
 /*
  * For the thread that forked, when the gate is open again: takes back the caches of threads that
@@ -34,8 +34,5 @@ void mbi_thread_forget_in_child(void);
  * handler forked before the thread could use it; NULL without one.
  */
 struct thread_cache *mbi_thread_listed_cache(void);
-
-/* Creates the TSD key whose destructor ends a thread's cache. Called once, under the init lock. */
-void mbi_thread_exit_init(void);
 
 #endif

@@ -18,8 +18,8 @@ enum { TURNS = TEST_IS_SANITIZED ? 50000 : 400000 };
 
 static _Alignas(8) char memory[(BATCHES + 1) * ROUNDS * SLOT_BYTES];
 static const struct slot_space space = {
-    .dense = memory,
-    .dense_units = sizeof memory / 8,
+    .start = { memory },
+    .units = { sizeof memory / 8 },
     .slot_reciprocal = 0, /* of slots of one unit */
     .carved_end = sizeof memory / 8
 };

@@ -21,7 +21,7 @@ static void *objects[OBJECTS];
 static uint64_t released_bytes(void)
 {
     static struct mb_stats stats;
-    mb_stats_get(&stats);
+    mb_stats_get(&stats, sizeof stats);
     return stats.released_bytes;
 }
 

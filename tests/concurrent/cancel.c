@@ -62,7 +62,7 @@ static void call_trim(void)
 static void call_stats_get(void)
 {
     static _Thread_local struct mb_stats own;
-    CHECK(mb_stats_get(&own) == 0, "no statistics");
+    CHECK(mb_stats_get(&own, sizeof own) == 0, "no statistics");
 }
 static void call_stats_print(void)
 {
@@ -76,7 +76,7 @@ static void call_background(void)
 static void call_limit(void)
 {
     (void)mb_memory_limit_set((size_t)1 << 40);
-    mb_set_out_of_memory_handler(no_help, NULL);
+    mb_out_of_memory_handler_set(no_help, NULL);
     (void)mb_check_heap();
 }
 
@@ -255,7 +255,7 @@ static void asynchronous(void)
         CHECK(result == PTHREAD_CANCELED, "it was not cancelled");
     }
     check_that_all_goes_on();
-    CHECK(mb_stats_get(&stats) == 0 && stats.threads == 1, "%llu threads are registered",
+    CHECK(mb_stats_get(&stats, sizeof stats) == 0 && stats.threads == 1, "%llu threads are registered",
           (unsigned long long)stats.threads);
 }
 

@@ -83,7 +83,7 @@ static void *walk_until_stopped(void *argument)
 {
     static struct mb_stats stats;
     while (!atomic_load_explicit(&stop, memory_order_relaxed)) { /* [TEST] */
-        CHECK(mb_stats_get(&stats) == 0, "no statistics");
+        CHECK(mb_stats_get(&stats, sizeof stats) == 0, "no statistics");
     }
     return argument;
 }

@@ -70,7 +70,7 @@ static void *walk_until_stopped(void *argument)
 {
     struct mb_stats stats;
     while (!atomic_load_explicit(&stop, memory_order_relaxed)) { /* [TEST] */
-        CHECK(mb_stats_get(&stats) == 0, "no statistics");
+        CHECK(mb_stats_get(&stats, sizeof stats) == 0, "no statistics");
     }
     return argument;
 }
@@ -173,7 +173,7 @@ static struct balance check_balance(void)
 {
     struct mb_stats stats;
     struct balance balance = { 0, 0, 0 };
-    CHECK(mb_stats_get(&stats) == 0, "no statistics");
+    CHECK(mb_stats_get(&stats, sizeof stats) == 0, "no statistics");
     for (size_t class = 0; class < MB_POOL_COUNT; class++) {
         const struct mb_pool_stats *pool = &stats.pool[class];
         uint64_t held = held_slots(pool);

@@ -59,7 +59,7 @@ static void use_every_call(void)
     mb_thread_busy();
     mb_thread_flush();
     (void)mb_trim(0);
-    CHECK(mb_stats_get(&stats) == 0, "no statistics");
+    CHECK(mb_stats_get(&stats, sizeof stats) == 0, "no statistics");
     mb_stats_print(nowhere);
     CHECK(mb_background_start() == 0, "no background thread");
     mb_background_stop();
@@ -151,7 +151,7 @@ static uint64_t live_objects(void)
 {
     static struct mb_stats stats;
     uint64_t live = 0;
-    CHECK(mb_stats_get(&stats) == 0, "no statistics");
+    CHECK(mb_stats_get(&stats, sizeof stats) == 0, "no statistics");
     for (size_t class = 0; class < MB_POOL_COUNT; class++) {
         live += stats.pool[class].live;
     }

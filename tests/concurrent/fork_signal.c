@@ -67,7 +67,7 @@ static void fork_in_handler(int signal)
             use_every_size();
             mb_thread_flush();
             (void)mb_trim(0);
-            CHECK(mb_stats_get(&stats) == 0, "no statistics");
+            CHECK(mb_stats_get(&stats, sizeof stats) == 0, "no statistics");
             _exit(0);
         }
         in_handler = false;
@@ -111,12 +111,12 @@ void __wrap_mbi_pool_fold_counts(struct pool *pool, const struct transfer_counts
     __real_mbi_pool_fold_counts(pool, counts);
 }
 
-void __real_mbi_config_read(size_t page_bytes);
-void __wrap_mbi_config_read(size_t page_bytes);
-void __wrap_mbi_config_read(size_t page_bytes)
+void __real_mbi_config_read(void);
+void __wrap_mbi_config_read(void);
+void __wrap_mbi_config_read(void)
 {
     interrupt("start");
-    __real_mbi_config_read(page_bytes);
+    __real_mbi_config_read();
 }
 
 void __real_mbi_pool_push_batch(struct pool *pool, uint64_t chain, struct transfer_counts *counts);

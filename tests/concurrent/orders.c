@@ -18,8 +18,8 @@ enum { ROUNDS = 3, SLOT_BYTES = 24, PUSHERS = 2 };
 /* Slot 0 is none. After its link each slot has room for a plain payload. */
 static _Alignas(8) char memory[(PUSHERS * ROUNDS + 1) * SLOT_BYTES];
 static const struct slot_space space = {
-    .dense = memory,
-    .dense_units = sizeof memory / 8,
+    .start = { memory },
+    .units = { sizeof memory / 8 },
     .slot_reciprocal = 0, /* of slots of one unit */
     .carved_end = sizeof memory / 8
 };

@@ -80,12 +80,12 @@ static void detach(void)
         usleep(1000);
     }
     static struct mb_stats stats;
-    int (*get_stats)(struct mb_stats *);
+    int (*get_stats)(struct mb_stats *, size_t);
     void *symbol = dlsym(RTLD_DEFAULT, "mb_stats_get");
     CHECK(symbol != NULL);
     memcpy(&get_stats, &symbol, sizeof symbol);
     for (int turn = 0; turn < 100; turn++) { /* the last ones may still be on their way out */
-        CHECK(get_stats(&stats) == 0);
+        CHECK(get_stats(&stats, sizeof stats) == 0);
         if (stats.threads <= 1) {
             return;
         }

@@ -44,7 +44,7 @@ uint64_t copy_live(void)
 {
     static struct mb_stats stats;
     uint64_t live = 0;
-    if (mb_stats_get(&stats) == 0) {
+    if (mb_stats_get(&stats, sizeof stats) == 0) {
         for (int pool = 0; pool < MB_POOL_COUNT; pool++) {
             live += stats.pool[pool].live;
         }

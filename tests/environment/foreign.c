@@ -123,9 +123,9 @@ static void check_is_foreign(void)
 
 static void beside(struct pool *pool)
 {
-    foreign = put(pool->dense_extent.mapped_end);
+    foreign = put(pool->spans[SPAN_DENSE].extent.mapped_end);
     size_t own = fill();
-    CHECK(own == OBJECTS && pool->wide, "%zu objects are from the pool", own);
+    CHECK(own == OBJECTS && pool->carving == SPAN_WIDE, "%zu objects are from the pool", own);
     check_is_foreign();
     check_intact(foreign);
     empty();
@@ -136,8 +136,8 @@ static void beside(struct pool *pool)
 static void deep(struct pool *pool)
 {
     enum { IN_DENSE = 3 * MIB + 4096, IN_WIDE = 2 * MIB };
-    foreign = put(pool->dense_extent.first + IN_DENSE);
-    unsigned char *in_wide = put(pool->wide_extent.first + IN_WIDE);
+    foreign = put(pool->spans[SPAN_DENSE].extent.first + IN_DENSE);
+    unsigned char *in_wide = put(pool->spans[SPAN_WIDE].extent.first + IN_WIDE);
     for (int turn = 0; turn < 2; turn++) {
         size_t own = fill();
         size_t most = (IN_DENSE + IN_WIDE) / SIZE;

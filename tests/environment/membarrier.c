@@ -56,7 +56,7 @@ static void *walk_until_stopped(void *argument)
 {
     static _Thread_local struct mb_stats stats;
     while (!atomic_load_explicit(&stop, memory_order_relaxed)) { /* [TEST] */
-        CHECK(mb_stats_get(&stats) == 0, "no statistics");
+        CHECK(mb_stats_get(&stats, sizeof stats) == 0, "no statistics");
     }
     return argument;
 }
@@ -88,7 +88,7 @@ int main(int argc, char **argv)
 
     const struct mb_stats *stats = check_accounting(0);
     CHECK(stats->threads == 0, "%llu threads are registered", (unsigned long long)stats->threads);
-    CHECK(stats->idle_caches < THREADS, "%llu caches, and so they were not reused",
-          (unsigned long long)stats->idle_caches);
+    CHECK(stats->vacant_caches < THREADS, "%llu caches, and so they were not reused",
+          (unsigned long long)stats->vacant_caches);
     return 0;
 }

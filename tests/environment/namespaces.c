@@ -91,9 +91,9 @@ static void *run_plugin(void *argument)
 static uint64_t threads_active(void)
 {
     static struct mb_stats stats;
-    int (*get)(struct mb_stats *) = NULL;
+    int (*get)(struct mb_stats *, size_t) = NULL;
     *(void **)&get = dlsym(RTLD_DEFAULT, "mb_stats_get");
-    return get != NULL && get(&stats) == 0 ? stats.threads : 0;
+    return get != NULL && get(&stats, sizeof stats) == 0 ? stats.threads : 0;
 }
 
 int main(int argc, char **argv)

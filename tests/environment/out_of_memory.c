@@ -8,6 +8,7 @@
  */
 #include "testing.h"
 
+#include "core/config.h"
 #include "core/limit.h"
 #include "core/region.h"
 #include "tcache/thread_cache.h"
@@ -216,13 +217,13 @@ int main(int argc, char **argv)
 {
     bool no_place = argc == 2 && strcmp(argv[1], "no-place") == 0;
     bool reserved = argc == 2 && strcmp(argv[1], "reserved") == 0;
-    if (getenv("MB_BLOCK_SIZE") == NULL) {
-        setenv("MB_BLOCK_SIZE", "4K", 1); /* a block is just what the first run needs */
-        if (no_place || reserved) {
-            setenv(no_place ? "TEST_NO_PLACE" : "TEST_RESERVED", "1", 1);
-        }
+    if ((no_place && getenv("TEST_NO_PLACE") == NULL)
+        || (reserved && getenv("TEST_RESERVED") == NULL)) {
+        setenv(no_place ? "TEST_NO_PLACE" : "TEST_RESERVED", "1", 1);
         execv("/proc/self/exe", argv);
     }
+    (void)mb_init();
+    mbi_config.block_bytes = 4096; /* a block is just what the first run needs */
     if (no_place) {
         without_place();
         return 0;

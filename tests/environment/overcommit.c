@@ -61,8 +61,8 @@ static void serve(void)
     CHECK(mb_init() == 0, "no region");
     CHECK(getrlimit(RLIMIT_AS, &limit) == 0, "getrlimit");
     CHECK(limit.rlim_cur != RLIM_INFINITY
-              || mbi_region.wide_span_bytes == (size_t)1 << WIDE_SHIFT_MAX,
-          "spans of %zu bytes", mbi_region.wide_span_bytes);
+              || mbi_region.span_bytes[SPAN_WIDE] == (size_t)1 << WIDE_SHIFT_MAX,
+          "spans of %zu bytes", mbi_region.span_bytes[SPAN_WIDE]);
     CHECK(mbi_region_claimed_bytes() <= 1 << 20, "%zu bytes are claimed",
           mbi_region_claimed_bytes());
     for (size_t i = 0; i < THREADS; i++) {

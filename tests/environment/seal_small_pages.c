@@ -30,7 +30,7 @@ struct mappings {
 static struct mappings mappings_of_span(void)
 {
     struct mappings found = { 0, 0 };
-    uintptr_t span = (uintptr_t)mbi_region_dense_span(size_class_of(SIZE));
+    uintptr_t span = (uintptr_t)mbi_region_span(size_class_of(SIZE), SPAN_DENSE);
     bool inside = false;
     char line[512];
     FILE *smaps = fopen("/proc/self/smaps", "r");

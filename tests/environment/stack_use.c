@@ -18,6 +18,7 @@ enum { STACK_USE_MAX = 2048 };
 #else
 enum { STACK_USE_MAX = 4096 }; /* not optimised, and with all assertions */
 #endif
+enum { PRINT_USE_MAX = 2 * STACK_USE_MAX }; /* printf's own, mostly */
 enum { STACK_BYTES = 256 << 10, PAINT = 0xA7, OBJECTS = 20000 };
 
 static void *objects[OBJECTS];
@@ -115,18 +116,38 @@ static void poll_decay(void)
     }
 }
 
+static void statistics(void)
+{
+    static struct mb_stats stats;
+    CHECK(mb_stats_get(&stats, sizeof stats) == 0, "no statistics");
+    CHECK(mb_stats_get_quick(&stats, sizeof stats) == 0, "no statistics");
+}
+
+/* To a stream that was used before, and has its buffer. */
+static FILE *nowhere;
+
+static void print_statistics(void)
+{
+    mb_stats_print(nowhere);
+}
+
 static void message(void)
 {
     mbi_message("stack_use: a line with %s, %d, %u, %zu, %p and %.3s", "text", -3, 4U, (size_t)5,
                 (void *)&fiber, "three");
 }
 
-static void check(const char *what, void (*call)(void))
+static void check_up_to(size_t most_bytes, const char *what, void (*call)(void))
 {
     size_t without = stack_use(do_nothing);
     size_t bytes = stack_use(call) - without;
     printf("%-28s %5zu bytes\n", what, bytes);
-    CHECK(bytes <= STACK_USE_MAX, "%s takes %zu bytes of stack", what, bytes);
+    CHECK(bytes <= most_bytes, "%s takes %zu bytes of stack", what, bytes);
+}
+
+static void check(const char *what, void (*call)(void))
+{
+    check_up_to(STACK_USE_MAX, what, call);
 }
 
 /* A thread's end is on its own stack, with all before it. */
@@ -179,6 +200,8 @@ static void check_all(void)
     check("refill at the limit", alloc_many);
     check("flush at the limit", free_many);
     mb_memory_limit_set(0);
+    check("statistics", statistics);
+    check_up_to(PRINT_USE_MAX, "statistics, printed", print_statistics);
 }
 
 static void *second_thread(void *argument)
@@ -210,6 +233,8 @@ int main(void)
     setenv("MB_DECAY_MS", "20", 1);
     stack = mmap(NULL, STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     CHECK(stack != MAP_FAILED, "no stack");
+    nowhere = fopen("/dev/null", "w");
+    CHECK(nowhere != NULL && fprintf(nowhere, "%d\n", 1) == 2, "nowhere to print to");
     check("message", message);
     check("the process's first use", alloc_one);
     check("free, small", free_one);

@@ -340,12 +340,12 @@ static const int64_t stacksKept = 5;
 static int64_t countHoldings()
 {
     static mb_stats stats;
-    int (*get)(mb_stats *);
+    int (*get)(mb_stats *, std::size_t);
     void *symbol = dlsym(RTLD_DEFAULT, "mb_stats_get");
     CHECK(symbol != nullptr);
     std::memcpy(&get, &symbol, sizeof get);
     next_allocator_spare(true); /* the first call loads liburcu, which aborts without memory */
-    CHECK(get(&stats) == 0);
+    CHECK(get(&stats, sizeof stats) == 0);
     next_allocator_spare(false);
     int64_t holdings = next_allocator_objects();
     for (const mb_pool_stats &pool : stats.pool) {

@@ -21,34 +21,38 @@
 
 struct configuration {
     const char *name;
-    const char *variables[3][2];
+    const char *variables[2][2];
+    size_t block_bytes; /* 0: as in every program */
     bool places_refused; /* so that address space is reserved at once, and made accessible */
     bool keys_taken; /* so that pthread_setspecific allocates (glibc keeps 32 in the thread) */
     void (*parts[5])(void);
 };
 
 static const struct configuration configurations[] = {
-    { "plain", { { NULL } }, false, false, { workload_sizes, workload_threads, workload_memory } },
-    { "limit", { { "MB_BLOCK_SIZE", "16K" } }, false, false, { workload_sizes, workload_limit } },
+    { "plain", { { NULL } }, 0, false, false, { workload_sizes, workload_threads, workload_memory } },
+    { "limit", { { NULL } }, 16 << 10, false, false, { workload_sizes, workload_limit } },
     { "narrow",
-      { { "MB_REGION_SIZE", "64M" }, { "MB_BLOCK_SIZE", "4K" }, { "MB_CACHE_MAX", "1M" } },
+      { { "MB_REGION_SIZE", "64M" }, { "MB_CACHE_MAX", "1M" } },
+      4 << 10,
       false,
       true,
       { workload_sizes, workload_fill_narrow_pools, workload_threads, workload_memory } },
     { "decay",
       { { "MB_DECAY_MS", "0" } },
+      0,
       false,
       false,
       { workload_sizes, workload_threads, workload_memory } },
-    { "wide", { { "MB_BLOCK_SIZE", "16M" } }, false, false, { workload_fill_dense_pool } },
+    { "wide", { { NULL } }, 16 << 20, false, false, { workload_fill_dense_pool } },
     { "checked", /* no guarded pages: too many calls; nothing is kept: all can be counted */
       { { "MB_CHECK", "size,leak" } },
+      0,
       false,
       false,
       { workload_sizes, workload_threads, workload_limit, workload_memory } },
-    { "guarded", { { "MB_CHECK", "1" } }, false, false, { workload_memory } },
-    { "huge", { { "MB_HUGEPAGE", "1" } }, false, false, { workload_memory } },
-    { "reserved", { { NULL } }, true, false, { workload_sizes, workload_memory } },
+    { "guarded", { { "MB_CHECK", "1" } }, 0, false, false, { workload_memory } },
+    { "huge", { { "MB_HUGEPAGE", "1" } }, 0, false, false, { workload_memory } },
+    { "reserved", { { NULL } }, 0, true, false, { workload_sizes, workload_memory } },
 };
 
 static const struct configuration *configuration_named(const char *name)
@@ -64,7 +68,7 @@ static const struct configuration *configuration_named(const char *name)
 
 static void configure(const struct configuration *configuration)
 {
-    for (size_t i = 0; i < 3 && configuration->variables[i][0] != NULL; i++) {
+    for (size_t i = 0; i < 2 && configuration->variables[i][0] != NULL; i++) {
         setenv(configuration->variables[i][0], configuration->variables[i][1], 1);
     }
     wrapped_refuse_places(configuration->places_refused);
@@ -90,9 +94,13 @@ static int next_descriptor(void)
     return file;
 }
 
-static void come_up(bool places_refused)
+static void come_up(const struct configuration *configuration)
 {
+    bool places_refused = configuration->places_refused;
     int error = mb_init();
+    if (configuration->block_bytes != 0) {
+        mbi_config.block_bytes = configuration->block_bytes;
+    }
     bool reserved = mbi_region.bytes != 0;
     CHECK(error == (reserved ? 0 : -ENOMEM), "mb_init says %d", error);
     /* Less is asked for until there is no less. */
@@ -146,14 +154,14 @@ int main(int argc, char **argv)
     configure(configuration);
     int descriptor = next_descriptor();
 
-    come_up(configuration->places_refused);
+    come_up(configuration);
     CHECK(!mbi_config.huge_pages || fault_failed_here(FAULT_madvise) == 0, "huge pages, refused");
     work(configuration);
     fault_end();
     workload_free_sizes(); /* what was made while calls failed is intact */
     check_nothing_is_resident();
 
-    come_up(configuration->places_refused);
+    come_up(configuration);
     work(configuration);
     workload_free_sizes();
     check_nothing_is_held();

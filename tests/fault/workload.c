@@ -159,7 +159,7 @@ void workload_limit(void)
     enum { OBJECTS = 40000 }; /* more than all that was freed before can serve */
     static struct test_object objects[OBJECTS];
     object_make_batch(stash, STASHED_BYTES, STASHED);
-    mb_set_out_of_memory_handler(free_stash, stash);
+    mb_out_of_memory_handler_set(free_stash, stash);
     size_t limit = objects_check_at_rest()->committed_bytes + (64 << 10);
     uint64_t failed_before = commits_failed();
     CHECK(mb_memory_limit_set(limit) == 0, "there was a limit");
@@ -178,7 +178,7 @@ void workload_limit(void)
     CHECK(mb_memory_limit_set(1 << 20) == limit, "the limit was another");
     CHECK(mb_memory_limit_set(0) == 1 << 20, "the limit was another");
     objects_set_limited(false);
-    mb_set_out_of_memory_handler(NULL, NULL);
+    mb_out_of_memory_handler_set(NULL, NULL);
     (void)objects_check_at_rest();
 }
 
@@ -227,8 +227,8 @@ void workload_memory(void)
         }
     }
     mb_thread_idle();
-    CHECK(mb_stats_get(&stats) == 0 && stats.threads_idle <= stats.threads, "statistics");
-    CHECK(mb_stats_get(NULL) == -EINVAL, "NULL gets statistics");
+    CHECK(mb_stats_get(&stats, sizeof stats) == 0 && stats.threads_idle <= stats.threads, "statistics");
+    CHECK(mb_stats_get(NULL, sizeof(struct mb_stats)) == -EINVAL, "NULL gets statistics");
     mb_thread_busy();
     use_background_thread();
     object_free_all(objects, OBJECTS);

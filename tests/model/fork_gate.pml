@@ -5,8 +5,8 @@
  * mirrors src/core/lock.c: gate_wait gate_close mbi_lock_close_gate mbi_lock_open_gate
  * mirrors src/core/lock.c: mbi_lock_is_closed mbi_lock_set_patient is_closer
  * mirrors src/core/lock.c: [LOCK-TAKE] [LOCK-GIVE] [LOCK-LOOK] [GATE-LOOK] [GATE-CLOSE] [GATE-OPEN]
- * mirrors src/core/pool.c: mbi_pool_free_direct defer_free mbi_pools_free_deferred
- * mirrors src/core/pool.c: [DEFER-PUSH] [DEFER-TAKE]
+ * mirrors src/core/pool_defer.c: mbi_pool_free_direct defer_free mbi_pools_free_deferred
+ * mirrors src/core/pool_defer.c: [DEFER-PUSH] [DEFER-TAKE]
  * mirrors src/tcache/thread_exit.c: leave_behind take_back_all mbi_thread_take_back [DEFER-PUSH] [DEFER-TAKE]
  * mirrors src/tcache/fork.c: fork_prepare fork_parent
  *

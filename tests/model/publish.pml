@@ -5,7 +5,7 @@
  * mirrors src/check/check.c: mbi_check_init [CHECKED-STORE]
  * mirrors src/tcache/checked.h: checked_is_on [CHECKED-LOAD]
  * mirrors src/check/stacks.c: mbi_stacks_warm_up mbi_stacks_take [WARM-STORE] [WARM-LOAD]
- * mirrors src/dropin/next.c: next_ready next_find_all [NEXT-STORE] [NEXT-LOAD] [NEXT-RARE]
+ * mirrors src/dropin/next.c: next_find next_find_all [NEXT-STORE] [NEXT-LOAD] [NEXT-OTHERS]
  *
  * Shown: whoever finds the library ready, or is told so by the lock, reads its constants without a
  * race (race_free), and they are made once (made_once). With -DNEXT: whoever finds `found` set
@@ -80,7 +80,7 @@ inline unlock_init(me)
 #ifdef NEXT
 
 /* Threads store the same pointer, in any order: so one message is as good as another. */
-inline find_rare(me)
+inline find_others(me)
 {
     d_step { append(me, MADE, 1) }
 }
@@ -94,14 +94,14 @@ proctype user(byte me)
     :: seen == 0 ->
 #ifdef FOUND_FIRST
        store_sync(me, 1, STORE_RELEASES);
-       find_rare(me)
+       find_others(me)
 #else
-       find_rare(me);
+       find_others(me);
        store_sync(me, 1, STORE_RELEASES) /* [NEXT-STORE] */
 #endif
     :: else
     fi;
-    load(me, MADE, seen); /* [NEXT-RARE] */
+    load(me, MADE, seen); /* [NEXT-OTHERS] */
     found_all = seen == 1;
     assert(found_all)
 }

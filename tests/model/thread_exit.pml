@@ -4,7 +4,7 @@
  * mirrors src/tcache/thread_exit.c: thread_exit mbi_thread_start
  * mirrors src/tcache/registry.c: mbi_registry_take_cache mbi_registry_add publish
  * mirrors src/tcache/registry.c: mbi_registry_retire mbi_registry_try_retire retire_locked reuse_retired_locked
- * mirrors src/tcache/registry.c: begin_reclaim grace_period end_reclaim wait_for_room nobody_walks
+ * mirrors src/tcache/registry.c: begin_reclaim grace_period end_reclaim wait_for_room no_walk_is_under_way
  * mirrors src/tcache/registry.c: mbi_registry_walk begin_walk walk_once end_walk
  * mirrors src/tcache/registry.c: [WALK-BEGIN] [WALK-END] [WALK-LOOK]
  *

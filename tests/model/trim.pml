@@ -2,15 +2,16 @@
  * Trim against threads at work: batches grow old, become sorted, their page goes, is sealed, and
  * all come back.
  *
- * mirrors src/core/trim.c: mbi_trim_age mbi_trim_sort take_chains_locked follow_chains sort_locked
- * mirrors src/core/trim.c: mbi_trim_release release_run release_pages
+ * mirrors src/core/trim.c: mbi_trim_sort follow_chains mbi_trim_release release_pages
+ * mirrors src/core/pool_sort.c: mbi_pool_age mbi_pool_take_surplus mbi_pool_sort
+ * mirrors src/core/pool_sort.c: mbi_pool_begin_release mbi_pool_end_release
+ * mirrors src/core/pool_sort.c: mbi_pool_take_old_batch_locked mbi_pool_take_sorted_locked
  * mirrors src/core/free_map.c: mbi_free_map_add mbi_free_map_take slot_retake_pages page_retake
  * mirrors src/core/uncharge.c: seal
  * mirrors src/core/free_map_release.c: mbi_free_map_begin_release mbi_free_map_end_release
  * mirrors src/core/free_map_release.c: mbi_free_map_note_released page_is_releasable
  * mirrors src/core/free_map_release.c: mbi_free_map_begin_seal mbi_free_map_end_seal mbi_free_map_unseal
- * mirrors src/core/pool.c: mbi_pool_obtain pool_take_old_batch_locked pool_take_sorted_locked
- * mirrors src/core/pool.c: mbi_pool_pop_batch mbi_pool_push_batch
+ * mirrors src/core/pool.c: mbi_pool_obtain mbi_pool_pop_batch mbi_pool_push_batch
  * mirrors src/core/batch_stack.h: batch_stack_pop batch_stack_push batch_stack_detach
  * mirrors src/core/batch_stack.h: batch_list_pop
  *
@@ -133,7 +134,7 @@ inline list_pop(list, holder, new_holder)
     list_check(list, holder)
 }
 
-/* pool_take_sorted_locked: the lowest; its page is in use again. */
+/* mbi_pool_take_sorted_locked: the lowest; its page is in use again. */
 inline take_sorted(me)
 {
     slot = 1;
@@ -221,7 +222,7 @@ proctype worker(byte me)
     od
 }
 
-/* mbi_trim_age. */
+/* mbi_pool_age. */
 inline age()
 {
     LOCK;

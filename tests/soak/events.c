@@ -127,7 +127,7 @@ static uint64_t live_slots(void)
 {
     static struct mb_stats stats;
     uint64_t live = 0;
-    CHECK(mb_stats_get(&stats) == 0, "no statistics");
+    CHECK(mb_stats_get(&stats, sizeof stats) == 0, "no statistics");
     for (size_t class = 0; class < MB_POOL_COUNT; class++) {
         live += stats.pool[class].live;
     }
@@ -229,7 +229,7 @@ void event_trim_at_rest(void)
 static uint64_t committed_bytes(void)
 {
     static struct mb_stats stats;
-    CHECK(mb_stats_get(&stats) == 0, "no statistics");
+    CHECK(mb_stats_get(&stats, sizeof stats) == 0, "no statistics");
     return stats.committed_bytes;
 }
 
@@ -264,7 +264,7 @@ static void run_limit(void)
     static struct object hoard[20000 / SCALE];
     size_t count = 0;
     allow_refusals();
-    mb_set_out_of_memory_handler(wait_for_memory, &counts);
+    mb_out_of_memory_handler_set(wait_for_memory, &counts);
     mb_memory_limit_set(committed_bytes() / 4);
     while (count < sizeof hoard / sizeof hoard[0]
            && object_make(&soak_director, MB_SMALL_MAX, &hoard[count])) {
@@ -272,7 +272,7 @@ static void run_limit(void)
     }
     usleep(50 * 1000);
     CHECK(mb_memory_limit_set(0) != 0, "the limit was lost");
-    mb_set_out_of_memory_handler(NULL, NULL);
+    mb_out_of_memory_handler_set(NULL, NULL);
     for (size_t i = 0; i < count; i++) {
         object_drop(&soak_director, &hoard[i]);
     }
@@ -306,7 +306,7 @@ void event_limit_at_rest(void)
     struct hunger hunger = { .objects = calloc(objects_max, sizeof(struct object)) };
     CHECK(hunger.objects != NULL, "no memory for the test itself");
     allow_refusals();
-    mb_set_out_of_memory_handler(give_some_up, &hunger);
+    mb_out_of_memory_handler_set(give_some_up, &hunger);
     mb_memory_limit_set(limit);
     struct object made;
     while (object_make(&soak_director, 480, &made)) {
@@ -322,7 +322,7 @@ void event_limit_at_rest(void)
         object_drop(&soak_director, &hunger.objects[i]);
     }
     CHECK(mb_memory_limit_set(0) == limit, "the limit was lost");
-    mb_set_out_of_memory_handler(NULL, NULL);
+    mb_out_of_memory_handler_set(NULL, NULL);
     events_forbid_refusals();
     free(hunger.objects);
     counts.limits++;

@@ -83,7 +83,7 @@ uint64_t known_live_objects(void)
 void check_known_live(void)
 {
     static struct mb_stats stats;
-    CHECK(mb_stats_get(&stats) == 0, "no statistics");
+    CHECK(mb_stats_get(&stats, sizeof stats) == 0, "no statistics");
     for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
         uint64_t known = known_live_of_class(class);
         const struct mb_pool_stats *pool = &stats.pool[class];
@@ -100,7 +100,7 @@ static void take_sample(struct sample *sample)
 {
     sample->known_live_bytes = 0;
     sample->live_bytes = 0;
-    CHECK(mb_stats_get(&sample->stats) == 0, "no statistics");
+    CHECK(mb_stats_get(&sample->stats, sizeof sample->stats) == 0, "no statistics");
     for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
         const struct mb_pool_stats *pool = &sample->stats.pool[class];
         sample->live_bytes += pool->live * pool->slot_bytes;

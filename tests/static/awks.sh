@@ -39,7 +39,8 @@ for awk in mawk gawk 'gawk --posix' 'busybox awk'; do
     mkdir "$bin"
     printf '#!/bin/sh\nexec %s "$@"\n' "$awk" >"$bin/awk"
     chmod +x "$bin/awk"
-    for script in "tests/tools/profiling/run.sh folding $source $build" "tests/static/memory_orders.sh $source" edits selections; do
+    for script in "tests/tools/profiling/run.sh folding $source $build" "tests/static/memory_orders.sh $source" \
+        "tests/static/words.sh $source src/check" edits selections; do
         expected=$work/${script%% *} # the first awk's word, where none is given above
         if ! (PATH="$bin:$PATH" LC_ALL=C.UTF-8 && export PATH LC_ALL && $script) >"$work/out" 2>&1; then
             echo "awks: under $awk, $script:"

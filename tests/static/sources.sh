@@ -63,11 +63,11 @@ done
 
 # With gcc, and as each is linked, the build compiles these.
 criterion=$(pkg-config --cflags criterion)
-in_tests=(-Itests/support -Itests/random -Ibench -DKEYS_TAKEN=40 $criterion -DPROPERTY_DIR=\"tests/random/property\")
+in_tests=(-Itests/support -Itests/random -Ibench/lib -DKEYS_TAKEN=40 $criterion -DPROPERTY_DIR=\"tests/random/property\")
 mapfile -t files < <(find tests -name '*.c' -not -path 'tests/static/golden/*') # golden's instructions are those of gcc
 compiles 'tests' clang -std=c11 "${in_tests[@]}" "${files[@]}"
 for way in MALLOC CALLED INLINED; do
-    compiles 'benchmarks' clang -std=c11 -DBENCH_$way bench/*.c
+    compiles 'benchmarks' clang -std=c11 -Ibench/lib -DBENCH_$way bench/*/*.c
 done
 mapfile -t files < <(find tests -name '*.cpp')
 compiles 'tests' clang++ -std=c++17 -fsized-deallocation -Itests/support "${files[@]}"
@@ -109,27 +109,26 @@ done < <(find src include tests bench -name '*.[ch]' -o -name '*.[ch]pp' | LC_AL
 rung() {
     case $1 in
     memorybucket/*) echo 0 ;;
-    core/base.*) echo 1 ;;
+    core/base.* | core/upcalls.h) echo 1 ;;
     core/centre.* | core/chain.* | core/counters.h | core/limit.* | core/lock.* | core/os.* | core/tile_index.h | core/large.h | core/probes.h) echo 2 ;;
-    core/cgroup.* | core/processors.* | core/size_class.*) echo 3 ;;
-    core/region.h | core/free_map.* | core/free_map_*) echo 4 ;;
+    core/cgroup.* | core/options.* | core/processors.* | core/size_class.*) echo 3 ;;
+    core/region.h) echo 4 ;;
     core/config.*) echo 5 ;;
-    core/region.c | core/batch_stack.* | core/copies.*) echo 6 ;;
-    core/pool.* | core/pool_carve.c | core/pool_walk.c) echo 7 ;;
+    core/region.c | core/free_map.* | core/free_map_* | core/batch_stack.* | core/copies.* | core/huge.*) echo 6 ;;
+    core/pool.* | core/pool_*) echo 7 ;;
     core/trim.*) echo 8 ;;
     core/decay.* | core/excess.* | core/uncharge.*) echo 9 ;;
-    tcache/background.* | tcache/budget.* | tcache/magazine.* | tcache/previous.*) echo 10 ;;
-    tcache/checked.h | tcache/thread_cache.* | tcache/exchange.*) echo 11 ;;
-    tcache/epochs.*) echo 11 ;;
-    tcache/registry.*) echo 12 ;;
+    tcache/background.* | tcache/budget.* | tcache/magazine.* | tcache/kept.* | tcache/epochs.c) echo 10 ;;
+    tcache/checked.h | tcache/thread_cache.* | tcache/transfer.* | tcache/chores.c | tcache/slow_path.c) echo 11 ;;
+    tcache/registry.* | tcache/first_cache.c) echo 12 ;;
     tcache/out_of_memory.* | tcache/thread_exit.h) echo 13 ;;
     tcache/startup.*) echo 14 ;;
     tcache/thread_exit.c | tcache/fork.*) echo 15 ;;
     check/annotate.h | check/ledger.* | check/stacks.* | check/symbols.*) echo 16 ;;
-    check/quarantine.h | check/report.*) echo 17 ;;
+    check/report.*) echo 17 ;;
     check/guarded.*) echo 18 ;;
     check/faults.* | check/segv.*) echo 19 ;;
-    check/heap.* | check/place.* | check/check.c) echo 20 ;;
+    check/heap.* | check/home.* | check/check.*) echo 20 ;;
     api/stats.*) echo 21 ;;
     api/stats_exit.*) echo 22 ;;
     api/*) echo 23 ;;

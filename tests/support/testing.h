@@ -116,7 +116,7 @@ static inline const struct mb_stats *check_accounting(uint64_t live_expected)
     static struct mb_stats stats;
     uint64_t live = 0;
     int64_t central_bytes = 0;
-    CHECK(mb_stats_get(&stats) == 0, "no statistics");
+    CHECK(mb_stats_get(&stats, sizeof stats) == 0, "no statistics");
     for (size_t class = 0; class < MB_POOL_COUNT; class++) {
         const struct mb_pool_stats *pool = &stats.pool[class];
         uint64_t held = held_slots(pool);

@@ -30,6 +30,28 @@ Test(api, alloc_gives_the_slot_of_the_size)
     }
 }
 
+Test(api, good_size_is_what_a_request_gets)
+{
+    for (size_t size = 0; size <= 512; size++) {
+        void *object = mb_alloc(size);
+        cr_assert_eq(mb_good_size(size), mb_usable_size(object));
+        cr_assert_eq(mb_good_size(mb_good_size(size)), mb_good_size(size));
+        mb_free(object);
+    }
+    cr_assert_eq(mb_good_size(513), 513, "nobody knows what malloc adds");
+    cr_assert_eq(mb_good_size(SIZE_MAX), SIZE_MAX);
+}
+
+/* Every byte behind the size is checked there. */
+Test(api, good_size_is_the_size_in_checked_mode)
+{
+    setenv("MB_CHECK", "1", 1);
+    cr_assert_eq(mb_good_size(13), 13, "it may be the first call of all");
+    void *object = mb_alloc(13);
+    cr_assert_eq(mb_usable_size(object), 13);
+    mb_free(object);
+}
+
 Test(api, size_zero_is_a_unique_pointer)
 {
     void *a = mb_alloc(0);

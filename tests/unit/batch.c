@@ -43,7 +43,7 @@ Test(batch, frees_a_mixture_with_gaps)
     cr_assert_eq(errno, 55);
 
     static struct mb_stats stats;
-    cr_assert_eq(mb_stats_get(&stats), 0);
+    cr_assert_eq(mb_stats_get(&stats, sizeof stats), 0);
     for (size_t class = 0; class < MB_POOL_COUNT; class++) {
         cr_assert_eq(stats.pool[class].live, 0);
     }
@@ -57,10 +57,10 @@ Test(batch, whole_magazines_move_whole)
     cr_assert_eq(mb_alloc_batch(64, COUNT, objects), COUNT);
     mb_free_batch(COUNT, objects);
     mb_thread_flush();
-    mb_stats_get(&stats);
+    mb_stats_get(&stats, sizeof stats);
     struct mb_pool_stats before = stats.pool[7];
     cr_assert_eq(mb_alloc_batch(64, COUNT, objects), COUNT);
-    mb_stats_get(&stats);
+    mb_stats_get(&stats, sizeof stats);
     cr_assert_leq(stats.pool[7].refills - before.refills, COUNT / before.magazine_rounds + 1);
     cr_assert_leq(stats.pool[7].mutex_acquisitions - before.mutex_acquisitions, 2);
     mb_free_batch(COUNT, objects);

@@ -8,7 +8,7 @@ enum { ROUNDS = 3, SLOT_BYTES = 24, BATCHES = 20 };
 static _Alignas(8) char dense[4096];
 static _Alignas(8) char wide[4096];
 static const struct slot_space space = {
-    .dense = dense, .wide = wide, .dense_units = 512, .carved_end = 1024
+    .start = { dense, wide }, .units = { 512 }, .carved_end = 1024
 };
 static struct batch_stack stack;
 static uint64_t retries;

@@ -184,7 +184,7 @@ Test(check, slots_that_are_nobodys_cannot_be_freed, .init = cr_redirect_stderr)
     struct pool *pool = &mbi_pools[size_class_of(201)];
     mb_free(chain_first(pool->loose)); /* carved with the object's slot */
     expect_said("invalid free");
-    mb_free(pool->carve_next);
+    mb_free(pool_carved_span(pool)->carve_next);
     expect_said("invalid free");
     mb_free((void *)0x70000000001);
     expect_said("invalid free");
@@ -196,7 +196,7 @@ Test(check, slots_of_the_wide_tier, .init = cr_redirect_stderr)
     setenv("MB_REGION_SIZE", "64M", 1);
     start_in_pools("1");
     char *object = mb_alloc(100);
-    cr_assert(region_class_of(object) < SIZE_CLASS_COUNT && mbi_region.dense_span_bytes == 0);
+    cr_assert(region_class_of(object) < SIZE_CLASS_COUNT && mbi_region.span_bytes[SPAN_DENSE] == 0);
     cr_assert_eq(mb_usable_size(object), 100);
     object = mb_realloc(object, 200);
     cr_assert_eq(mb_usable_size(object), 200);
@@ -254,10 +254,10 @@ Test(check, the_handler_of_a_limit_helps)
     size_t calls = 0;
     start_in_pools("1");
     reach_limit();
-    mb_set_out_of_memory_handler(free_one, &calls);
+    mb_out_of_memory_handler_set(free_one, &calls);
     cr_assert_not_null(mb_alloc(100));
     cr_assert(calls == 1 || calls == 2, "%zu", calls);
-    mb_set_out_of_memory_handler(NULL, NULL);
+    mb_out_of_memory_handler_set(NULL, NULL);
 }
 
 Test(check, large_objects_wait_too_and_then_go, .init = cr_redirect_stderr)
@@ -277,7 +277,7 @@ Test(check, large_objects_wait_too_and_then_go, .init = cr_redirect_stderr)
     }
     expect_said("use after free");
     struct mb_stats stats;
-    mb_stats_get(&stats);
+    mb_stats_get(&stats, sizeof stats);
     cr_assert_eq(stats.large_allocs, stats.large_frees);
 }
 

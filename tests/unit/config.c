@@ -5,12 +5,13 @@
 
 #include <criterion/criterion.h>
 #include <criterion/redirect.h>
+#include <errno.h>
 #include <stdlib.h>
 
 static void read_with(const char *name, const char *value)
 {
     setenv(name, value, 1);
-    mbi_config_read(4096);
+    mbi_config_read();
     unsetenv(name);
 }
 
@@ -26,7 +27,7 @@ static size_t loaded_bytes(void)
 Test(config, defaults)
 {
     unsetenv("MB_REGION_SIZE");
-    mbi_config_read(4096);
+    mbi_config_read();
     for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
         uint32_t rounds = mbi_config.magazine_rounds[class];
         size_t bytes = rounds * size_class_slot_bytes(class);
@@ -85,12 +86,12 @@ Test(config, sizes_take_suffixes)
     static const struct {
         const char *text;
         size_t bytes;
-    } values[] = { { "65536", 65536 }, { "64K", 65536 }, { "64k", 65536 },
-                   { "1M", 1 << 20 },  { "4096", 4096 }, { "5000", 8192 },
-                   { "100K", 128 << 10 }, { "3M", 4 << 20 } };
+    } values[] = { { "1048576", 1 << 20 }, { "1024K", 1 << 20 }, { "1024k", 1 << 20 },
+                   { "1M", 1 << 20 },      { "3m", 3 << 20 },    { "1073741825", (1 << 30) + 1 },
+                   { "1g", 1 << 30 },      { "0001M", 1 << 20 } };
     for (size_t i = 0; i < sizeof values / sizeof values[0]; i++) {
-        read_with("MB_BLOCK_SIZE", values[i].text);
-        cr_assert_eq(mbi_config.block_bytes, values[i].bytes, "%s", values[i].text);
+        read_with("MB_MEMORY_LIMIT", values[i].text);
+        cr_assert_eq(mbi_config.memory_limit_bytes, values[i].bytes, "%s", values[i].text);
     }
     read_with("MB_REGION_SIZE", "8G");
     cr_assert_eq(mbi_config.region_bytes, (size_t)8 << 30);
@@ -119,9 +120,9 @@ Test(config, bad_values_are_named_and_change_nothing, .init = cr_redirect_stderr
         { "MB_MAGAZINE_SIZE", "0-64:16" },   { "MB_MAGAZINE_SIZE", "64-8:16" },
         { "MB_MAGAZINE_SIZE", "8-513:16" },  { "MB_MAGAZINE_SIZE", "8-64:256;65-512:64" },
         { "MB_THREAD_CACHE_MAX", "259K" },   { "MB_THREAD_CACHE_MAX", "2G" },
-        { "MB_THREAD_CACHE_MAX", "-1" },     { "MB_BLOCK_SIZE", "4095" },
-        { "MB_BLOCK_SIZE", "17M" },          { "MB_BLOCK_SIZE", "64KB" },
-        { "MB_BLOCK_SIZE", " 64K" },         { "MB_REGION_SIZE", "63M" },
+        { "MB_THREAD_CACHE_MAX", "-1" },     { "MB_CACHE_MAX", "1025G" },
+        { "MB_CACHE_MAX", "1023K" },         { "MB_MEMORY_LIMIT", "64MB" },
+        { "MB_MEMORY_LIMIT", " 64M" },       { "MB_REGION_SIZE", "63M" },
         { "MB_REGION_SIZE", "2053G" },       { "MB_REGION_SIZE", "99999999999999999999" },
         { "MB_REGION_SIZE", "99999999999G" }, { "MB_STATS", "yes" },
         { "MB_STATS", "" },                  { "MB_VERBOSE", "2" },
@@ -130,7 +131,7 @@ Test(config, bad_values_are_named_and_change_nothing, .init = cr_redirect_stderr
     };
     enum { COUNT = sizeof bad / sizeof bad[0] };
     unsetenv("MB_REGION_SIZE");
-    mbi_config_read(4096);
+    mbi_config_read();
     struct config defaults = mbi_config;
     for (size_t i = 0; i < COUNT; i++) {
         read_with(bad[i][0], bad[i][1]);
@@ -161,7 +162,7 @@ Test(config, background_without_decay_is_named, .init = cr_redirect_stderr)
 static unsigned check_of(const char *value)
 {
     setenv("MB_CHECK", value, 1);
-    mbi_config_read(4096);
+    mbi_config_read();
     return mbi_config.check;
 }
 
@@ -192,4 +193,256 @@ Test(config, a_value_with_line_breaks_makes_one_line, .init = cr_redirect_stderr
     FILE *messages = cr_get_redirected_stderr();
     cr_assert_not_null(fgets(line, sizeof line, messages));
     cr_assert_not_null(strstr(line, "MB_STATS=1?memorybucket: all is well? is not valid"));
+}
+
+/* Each line that was written to stderr, and whether there is another one. */
+static bool next_line(char line[512])
+{
+    return fgets(line, 512, cr_get_redirected_stderr()) != NULL;
+}
+
+/* One good value of every option, none of them the default. */
+static const char *const values[][2] = {
+    { "MB_MAGAZINE_SIZE", "8-64:512" }, { "MB_THREAD_CACHE_MAX", "500K" },
+    { "MB_CACHE_MAX", "3M" },           { "MB_DECAY_MS", "250" },
+    { "MB_BACKGROUND", "1" },           { "MB_MEMORY_LIMIT", "1G" },
+    { "MB_REGION_SIZE", "64M" },        { "MB_HUGEPAGE", "1" },
+    { "MB_STATS", "/tmp/statistics" },  { "MB_VERBOSE", "1" },
+    { "MB_CHECK", "leak,size" },        { "MB_CHECK_CONTINUE", "1" },
+};
+_Static_assert(sizeof values / sizeof values[0] == OPTION_COUNT, "every option");
+
+static void forget_environment(void)
+{
+    for (enum option option = 0; option < OPTION_COUNT; option++) {
+        unsetenv(mbi_option_name(option));
+    }
+}
+
+static struct config read_now(void)
+{
+    mbi_config_read();
+    return mbi_config;
+}
+
+Test(config, a_call_is_as_good_as_the_environment, .init = forget_environment)
+{
+    struct config standard = read_now();
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        const char *name = values[i][0];
+        char value[64];
+        cr_assert_str_eq(mbi_option_name(mbi_option_named(name)), name);
+        read_with(name, values[i][1]);
+        struct config by_environment = mbi_config;
+        cr_assert_arr_neq(&by_environment, &standard, sizeof standard, "%s", name);
+
+        snprintf(value, sizeof value, "%s", values[i][1]);
+        cr_assert_eq(mbi_config_set_option(name, value, false), 0);
+        memset(value, 'x', sizeof value - 1); /* it was copied */
+        struct config by_call = read_now();
+        cr_assert_arr_eq(&by_call, &by_environment, sizeof by_call, "%s", name);
+
+        cr_assert_eq(mbi_config_set_option(name, NULL, false), 0);
+        struct config taken_back = read_now();
+        cr_assert_arr_eq(&taken_back, &standard, sizeof standard, "%s", name);
+    }
+}
+
+Test(config, the_environment_wins_over_a_call, .init = forget_environment)
+{
+    setenv("MB_DECAY_MS", "7", 1);
+    cr_assert_eq(mbi_config_set_option("MB_DECAY_MS", "8", false), 0);
+    cr_assert_eq(read_now().decay_ms, 7);
+    cr_assert_eq(mbi_config_set_option("MB_DECAY_MS", "9", true), 0, "also later");
+    setenv("MB_DECAY_MS", "", 1);
+    cr_assert_eq(read_now().decay_ms, 1000, "also where it is bad");
+    unsetenv("MB_DECAY_MS");
+    cr_assert_eq(read_now().decay_ms, 1000, "what was refused was not recorded");
+    cr_assert_eq(mbi_config_set_option("MB_DECAY_MS", "8", false), 0);
+    cr_assert_eq(read_now().decay_ms, 8);
+    setenv("MB_DECAY_MS", "7", 1);
+    cr_assert_eq(read_now().decay_ms, 7, "also where it comes later");
+}
+
+Test(config, calls_with_bad_names_and_values_change_nothing, .init = forget_environment)
+{
+    static char long_path[OPTION_TEXT_BYTES + 1];
+    static const char *const bad[][2] = {
+        { NULL, "1" },           { "", "1" },           { "MB_", "1" },
+        { "MB_MAGAZIN_SIZE", "8" }, { "mb_stats", "1" }, { "STATS", "1" },
+        { "MB_BLOCK_SIZE", "4K" }, { "MB_STATS ", "1" }, { "MB_STATS", "" },
+        { "MB_STATS", "2" },     { "MB_STATS", long_path }, { "MB_DECAY_MS", "soon" },
+        { "MB_DECAY_MS", "86400001" }, { "MB_CHECK", "leaks" }, { "MB_CACHE_MAX", "-1" },
+        { "MB_MAGAZINE_SIZE", "8-64:256," }, { "MB_BLOCK_SIZE", NULL }, { NULL, NULL },
+    };
+    struct config standard = read_now();
+    memset(long_path, '/', OPTION_TEXT_BYTES);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        for (unsigned is_up = 0; is_up < 2; is_up++) {
+            cr_assert_eq(mbi_config_set_option(bad[i][0], bad[i][1], is_up), -EINVAL, "%s=%s",
+                         bad[i][0], bad[i][1]);
+        }
+    }
+    struct config now = read_now();
+    cr_assert_arr_eq(&now, &standard, sizeof standard);
+    long_path[OPTION_TEXT_BYTES - 1] = '\0';
+    cr_assert_eq(mbi_config_set_option("MB_STATS", long_path, false), 0, "the longest");
+    cr_assert_str_eq(mbi_option_recorded(OPTION_MB_STATS), long_path);
+}
+
+Test(config, later_calls_are_told_what_holds, .init = forget_environment)
+{
+    static const struct {
+        const char *name;
+        const char *value;
+        int result;
+    } later[] = {
+        { "MB_DECAY_MS", "1000", 0 },      { "MB_DECAY_MS", "01000", 0 },
+        { "MB_DECAY_MS", "999", -EBUSY },  { "MB_DECAY_MS", NULL, 0 },
+        { "MB_REGION_SIZE", "2052G", 0 },  { "MB_REGION_SIZE", "1G", -EBUSY },
+        { "MB_MEMORY_LIMIT", "2M", 0 },    { "MB_MEMORY_LIMIT", "2048K", 0 },
+        { "MB_MEMORY_LIMIT", "3M", -EBUSY }, { "MB_MEMORY_LIMIT", NULL, -EBUSY },
+        { "MB_MAGAZINE_SIZE", "8-8:256", 0 }, { "MB_MAGAZINE_SIZE", "8-8:248", -EBUSY },
+        { "MB_STATS", "/a", 0 },           { "MB_STATS", "/b", -EBUSY },
+        { "MB_STATS", "1", -EBUSY },       { "MB_STATS", "0", -EBUSY },
+        { "MB_CHECK", "0", 0 },            { "MB_CHECK", "1", -EBUSY },
+    };
+    cr_assert_eq(mbi_config_set_option("MB_MEMORY_LIMIT", "2M", false), 0);
+    cr_assert_eq(mbi_config_set_option("MB_STATS", "/a", false), 0);
+    struct config before = read_now();
+    for (size_t i = 0; i < sizeof later / sizeof later[0]; i++) {
+        cr_assert_eq(mbi_config_set_option(later[i].name, later[i].value, true), later[i].result,
+                     "%s=%s", later[i].name, later[i].value);
+    }
+    cr_assert_arr_eq(&mbi_config, &before, sizeof before);
+}
+
+/* Of those that have a number as default or "LOW to HIGH" as their range. */
+Test(config, the_table_says_what_the_parser_does, .init = forget_environment)
+{
+    static const struct {
+        const char *name;
+        const char *accepted;
+        const char *standard;
+        unsigned long long low;
+        unsigned long long high;
+    } table[] = {
+#define KIB 1024ULL
+#define MIB (KIB * KIB)
+#define GIB (KIB * MIB)
+#define THREAD_CACHE_BYTES_MIN (260 * KIB)
+#define X(name, kind, field, low, high, accepted, unit, standard, explanation)                     \
+    { #name, accepted, standard, low, high },
+        MBI_OPTIONS(X)
+#undef X
+    };
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        char low[32];
+        char high[32];
+        char outside[32];
+        bool is_range = sscanf(table[i].accepted, "%31[0-9KMG] to %31[0-9KMG]", low, high) == 2;
+        if (is_range) {
+            cr_assert_eq(mbi_config_set_option(table[i].name, low, false), 0, "%s", table[i].name);
+            cr_assert_eq(mbi_config_set_option(table[i].name, high, false), 0, "%s", table[i].name);
+            snprintf(outside, sizeof outside, "%llu", table[i].high + 1);
+            cr_assert_eq(mbi_config_set_option(table[i].name, outside, false), -EINVAL, "%s",
+                         table[i].name);
+            snprintf(outside, sizeof outside, "%lld", (long long)table[i].low - 1);
+            cr_assert_eq(mbi_config_set_option(table[i].name, outside, false),
+                         strcmp(outside, "-1") == 0 ? 0 : -EINVAL, "%s", table[i].name);
+        }
+        cr_assert_eq(mbi_config_set_option(table[i].name, NULL, false), 0);
+        struct config standard = read_now();
+        if (strspn(table[i].standard, "0123456789KMG") == strlen(table[i].standard)) {
+            cr_assert_eq(mbi_config_set_option(table[i].name, table[i].standard, false), 0);
+            struct config as_said = read_now();
+            cr_assert_arr_eq(&as_said, &standard, sizeof standard, "%s", table[i].name);
+            cr_assert_eq(mbi_config_set_option(table[i].name, NULL, false), 0);
+        }
+    }
+}
+
+Test(config, names_that_are_nearly_right_are_named, .init = cr_redirect_stderr)
+{
+    static const char *const near[][2] = {
+        { "MB_MAGAZIN_SIZE", "MB_MAGAZINE_SIZE" },
+        { "MB_MAGASINE_SIZE", "MB_MAGAZINE_SIZE" },
+        { "MB_MAGAZINE_SIZES", "MB_MAGAZINE_SIZE" },
+        { "MB_MAGAZIEN_SIZE", "MB_MAGAZINE_SIZE" },
+        { "MB_MAGAZINESIZE", "MB_MAGAZINE_SIZE" },
+        { "MB_magazine_size", "MB_MAGAZINE_SIZE" },
+        { "MB_THREADCACHE_MAX", "MB_THREAD_CACHE_MAX" },
+        { "MB_THREAD_CACHE", "MB_THREAD_CACHE_MAX" },
+        { "MB_THREAD_CACHES_MAX", "MB_THREAD_CACHE_MAX" },
+        { "MB_CACHEMAX", "MB_CACHE_MAX" },
+        { "MB_CAHCE_MAX", "MB_CACHE_MAX" },
+        { "MB_DECAYMS", "MB_DECAY_MS" },
+        { "MB_DECAY_S", "MB_DECAY_MS" },
+        { "MB_BACKGROUD", "MB_BACKGROUND" },
+        { "MB_MEMORY_LIMITS", "MB_MEMORY_LIMIT" },
+        { "MB_MEMROY_LIMIT", "MB_MEMORY_LIMIT" },
+        { "MB_REGION_SIZ", "MB_REGION_SIZE" },
+        { "MB_HUGEPAGES", "MB_HUGEPAGE" },
+        { "MB_HUGE_PAGE", "MB_HUGEPAGE" },
+        { "MB_HUGE_PAGES", "MB_HUGEPAGE" },
+        { "MB_STAT", "MB_STATS" },
+        { "MB_STAST", "MB_STATS" },
+        { "MB_Stats", "MB_STATS" },
+        { "MB_VERBOS", "MB_VERBOSE" },
+        { "MB_CHEKC", "MB_CHECK" },
+        { "MB_CHECKCONTINUE", "MB_CHECK_CONTINUE" },
+    };
+    for (size_t i = 0; i < sizeof near / sizeof near[0]; i++) {
+        read_with(near[i][0], "1");
+        fflush(stderr);
+        char line[512];
+        char expected[128];
+        cr_assert(next_line(line), "nothing about %s", near[i][0]);
+        snprintf(expected, sizeof expected, "memorybucket: %s has no effect; did you mean %s?\n",
+                 near[i][0], near[i][1]);
+        cr_assert_str_eq(line, expected);
+    }
+    char line[512];
+    cr_assert_not(next_line(line), "%s", line);
+}
+
+/* Of what other programs may call theirs: their initials, or what they are made of. */
+Test(config, other_programs_variables_are_left_alone, .init = cr_redirect_stderr)
+{
+    static const char *const foreign[] = {
+        "MB_",         "MB_A",         "MB_SIZE",       "MB_HOME",        "MB_DEBUG",
+        "MB_DATA",     "MB_USER",      "MB_HOST",       "MB_PORT",        "MB_PATH",
+        "MB_STATUS",   "MB_STATE",     "MB_STATES",     "MB_START",       "MB_STATIC",
+        "MB_CACHE",    "MB_CACHE_DIR", "MB_CACHE_TTL",  "MB_CACHE_MIN",   "MB_CACHE_SIZE",
+        "MB_MEMORY",   "MB_LIMIT",     "MB_REGION",     "MB_ZONE",        "MB_MAX_SIZE",
+        "MB_CHECKED",  "MB_CHECKSUM",  "MB_CHUNK_SIZE", "MB_VERSION",     "MB_VERB",
+        "MB_DELAY_MS", "MB_DECAY",     "MB_LOG_LEVEL",  "MB_SERVER_PORT", "MB_SERVER_HOST",
+        "MB_DB_HOST",  "MB_DB_TYPE",   "MB_DB_FILE",    "MB_JETTY_PORT",  "MB_JETTY_HOST",
+        "MB_THREADS",  "MB_TIMEOUT",   "MB_URL",        "MB_TOKEN",       "MB_API_KEY",
+        "MB_PASSWORD", "MB_PAGE",      "MB_HUGE",       "MB_BATCH_SIZE",  "MB_BUFFER_SIZE",
+        "MB_CONFIG",   "MB_CONTINUE",  "MB_BACKEND",    "MB_FOREGROUND",  "MB_PAGE_SIZE",
+        "MB_POOL_SIZE", "MB_IMAGE_SIZE", "MB_LEN_MAX",  "MB_CUR_MAX",     "MB_MESSAGE_SIZE",
+        "MB_ENCRYPTION_SECRET_KEY", "MB_EMBEDDING_SECRET_KEY", "MB_A_NAME_LONGER_THAN_ANY_OF_OURS",
+        "MBX_STATS",   "MB",           "MBSTATS",       "AMB_STAT",
+    };
+    for (size_t i = 0; i < sizeof foreign / sizeof foreign[0]; i++) {
+        read_with(foreign[i], "1");
+    }
+    fflush(stderr);
+    char line[512];
+    cr_assert_not(next_line(line), "%s", line);
+}
+
+Test(config, removed_variables_are_named, .init = cr_redirect_stderr)
+{
+    read_with("MB_BLOCK_SIZE", "128K");
+    cr_assert_eq(mbi_config.block_bytes, 64 << 10);
+    read_with("MB_SANITIZER_POOLS", "1");
+    fflush(stderr);
+    char line[512];
+    cr_assert(next_line(line));
+    cr_assert_str_eq(line, "memorybucket: MB_BLOCK_SIZE was removed and has no effect\n");
+    cr_assert(next_line(line));
+    cr_assert_str_eq(line, "memorybucket: MB_SANITIZER_POOLS was removed and has no effect\n");
+    cr_assert_not(next_line(line), "%s", line);
 }

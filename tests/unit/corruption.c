@@ -125,12 +125,12 @@ static bool has(const char *address)
 Test(corruption, what_is_carved_is_known)
 {
     allocate(1000);
-    cr_assert(has(objects[0]) && has(objects[999]) && has(pool->carve_next - SIZE));
-    cr_assert_not(has(pool->carve_next));
+    cr_assert(has(objects[0]) && has(objects[999]) && has(pool_carved_span(pool)->carve_next - SIZE));
+    cr_assert_not(has(pool_carved_span(pool)->carve_next));
     cr_assert_not(has(NULL));
-    cr_assert_not(has(pool->space.wide));
-    cr_assert_not(has(pool->space.dense + DENSE_SPAN_BYTES), "the next pool's");
-    cr_assert_not(has(pool->space.dense - SIZE), "the one's before");
+    cr_assert_not(has(pool->space.start[SPAN_WIDE]));
+    cr_assert_not(has(pool->space.start[SPAN_DENSE] + DENSE_SPAN_BYTES), "the next pool's");
+    cr_assert_not(has(pool->space.start[SPAN_DENSE] - SIZE), "the one's before");
     cr_assert_not(slot_space_has(&mbi_pools[CLASS + 1].space,
                                  (struct slot *)(void *)objects[0]));
 }
@@ -143,11 +143,11 @@ Test(corruption, what_is_carved_is_known_where_the_wide_span_begins)
     for (size_t i = 0; i < in_dense; i++) {
         cr_assert_not_null(mb_alloc(SMALL_BYTES_MAX));
     }
-    cr_assert(pool->wide);
-    cr_assert(has(pool->space.dense + DENSE_SPAN_BYTES - SMALL_BYTES_MAX));
-    cr_assert(has(pool->carve_next - SMALL_BYTES_MAX));
-    cr_assert_not(has(pool->carve_next));
-    cr_assert_not(has(pool->space.wide - SMALL_BYTES_MAX));
+    cr_assert_eq(pool->carving, SPAN_WIDE);
+    cr_assert(has(pool->space.start[SPAN_DENSE] + DENSE_SPAN_BYTES - SMALL_BYTES_MAX));
+    cr_assert(has(pool_carved_span(pool)->carve_next - SMALL_BYTES_MAX));
+    cr_assert_not(has(pool_carved_span(pool)->carve_next));
+    cr_assert_not(has(pool->space.start[SPAN_WIDE] - SMALL_BYTES_MAX));
 }
 
 /* The first free of a class comes to the slow path, and each that finds its magazine full. */
@@ -163,7 +163,7 @@ Test(corruption, a_free_of_what_is_committed_and_not_carved_aborts, .init = expe
 {
     allocate(1);
     mb_thread_flush();
-    free_to_be_refused(pool->carve_next);
+    free_to_be_refused(pool_carved_span(pool)->carve_next);
 }
 
 /* Objects are allocated already. Frees as many as it takes to fill the magazine; how many. */
@@ -212,10 +212,10 @@ Test(corruption, a_free_inside_an_object_of_the_wide_span_aborts, .init = expect
     enum { BYTES = 456, WIDE_CLASS = (BYTES - 1) / 8 };
     pool = &mbi_pools[WIDE_CLASS];
     char *object = mb_alloc(BYTES);
-    while (object != NULL && region_dense_class_of(object, region_dense_base()) == WIDE_CLASS) {
+    while (object != NULL && region_dense_class_of(object, region_base(SPAN_DENSE)) == WIDE_CLASS) {
         object = mb_alloc(BYTES);
     }
-    cr_assert(pool->wide);
+    cr_assert_eq(pool->carving, SPAN_WIDE);
     mb_free(object);
     mb_thread_flush();
     object = mb_alloc(BYTES);
@@ -248,7 +248,7 @@ Test(corruption, where_slots_begin_is_known_in_short_spans)
 {
     setenv("MB_REGION_SIZE", "64M", 1);
     look_at_each_address();
-    cr_assert_neq(mbi_pools[40].space.dense_phase + mbi_pools[40].space.wide_phase, 0);
+    cr_assert_neq(mbi_pools[40].space.phase[SPAN_DENSE] + mbi_pools[40].space.phase[SPAN_WIDE], 0);
 }
 
 /* On the slow path it is seen at once; otherwise when its magazine, or what it left, moves on. */
@@ -341,7 +341,7 @@ Test(corruption, carving_what_was_freed_before_aborts, .init = expect_corrupted_
 {
     allocate(100);
     mb_free(objects[0]);
-    mb_free(pool->carve_next + (size_t)8 * SIZE);
+    mb_free(pool_carved_span(pool)->carve_next + (size_t)8 * SIZE);
     for (;;) {
         (void)mbi_pool_link_run(pool, mbi_pool_carve_locked(pool, 8));
     }
@@ -366,7 +366,7 @@ Test(corruption, a_link_out_of_the_span_with_the_right_count_is_found,
     allocate(4000);
     size_t freed = fill_magazine();
     struct slot *first = chain_first(magazine_chain(&mbi_thread_cache->loaded[CLASS]));
-    first->rest = chain_make((const struct slot *)(const void *)pool->carve_next,
+    first->rest = chain_make((const struct slot *)(const void *)pool_carved_span(pool)->carve_next,
                              chain_rounds(first->rest));
     mb_free(objects[freed]);
 }
@@ -390,9 +390,10 @@ Test(corruption, a_batch_that_was_cleared_is_found_when_it_is_taken, .init = exp
 Test(corruption, a_pool_that_was_never_used_has_no_slots)
 {
     allocate(1);
-    const struct pool *other = &mbi_pools[CLASS + 1];
-    cr_assert_not(slot_space_has(&other->space, (struct slot *)(void *)other->carve_next));
-    cr_assert_not(slot_space_has(&other->space, (struct slot *)(void *)other->space.dense));
+    struct pool *other = &mbi_pools[CLASS + 1];
+    const struct slot_space *space = &other->space;
+    cr_assert_not(slot_space_has(space, (struct slot *)(void *)pool_carved_span(other)->carve_next));
+    cr_assert_not(slot_space_has(space, (struct slot *)(void *)space->start[SPAN_DENSE]));
 }
 
 /* Freed twice, a slot leads to itself. */
@@ -429,7 +430,7 @@ Test(corruption, a_link_out_of_the_span_is_found_by_trim, .init = expect_corrupt
     while (chain_rounds(slot->rest) > 1) {
         slot = chain_first(slot->rest);
     }
-    slot->rest = chain_make((const struct slot *)(const void *)pool->carve_next, 1);
+    slot->rest = chain_make((const struct slot *)(const void *)pool_carved_span(pool)->carve_next, 1);
     (void)mb_trim(0);
 }
 

@@ -63,7 +63,7 @@ static void free_most(void)
 static const struct mb_stats *stats_now(void)
 {
     static struct mb_stats stats;
-    cr_assert_eq(mb_stats_get(&stats), 0);
+    cr_assert_eq(mb_stats_get(&stats, sizeof stats), 0);
     return &stats;
 }
 

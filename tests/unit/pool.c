@@ -48,12 +48,12 @@ Test(pool, spans_start_on_pages_of_different_colours)
     size_t page = mbi_os_page_bytes();
     for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
         struct pool *pool = pool_of(size_class_slot_bytes(class));
-        size_t offset = (size_t)(pool->carve_next - pool->space.dense);
+        size_t offset = (size_t)(pool_carved_span(pool)->carve_next - pool->space.start[SPAN_DENSE]);
         cr_assert_eq(offset % page, 0);
         cr_assert(offset >= page, "slot number 0 must stay free");
         if (class > 0) {
-            size_t other = (size_t)(mbi_pools[class - 1].carve_next
-                                    - mbi_pools[class - 1].space.dense);
+            size_t other = (size_t)(pool_carved_span(&mbi_pools[class - 1])->carve_next
+                                    - mbi_pools[class - 1].space.start[SPAN_DENSE]);
             cr_assert_neq(offset, other);
         }
     }
@@ -202,20 +202,20 @@ Test(pool, direct_slots_are_never_lost)
 Test(pool, the_wide_span_follows_the_dense_one)
 {
     struct pool *pool = pool_of(512);
-    size_t dense_slots = (size_t)(pool->carve_end - pool->carve_next) / 512;
+    size_t dense_slots = pool_carved_span(pool)->map.slots_max;
     size_t carved = 0;
     uint64_t loose;
-    while (!pool->wide) {
+    while (pool->carving == SPAN_DENSE) {
         struct slot_run run = mbi_pool_obtain(pool, 4096, &loose);
         cr_assert_neq(run.rounds, 0);
         carved += run.rounds;
-        if (pool->wide) {
+        if (pool->carving == SPAN_WIDE) {
             cr_assert_eq(carved - run.rounds, dense_slots, "the dense span is used up first");
-            cr_assert(run.first > pool->space.wide);
+            cr_assert(run.first > pool->space.start[SPAN_WIDE]);
             cr_assert_eq(region_class_of(run.first), pool->class);
             struct slot *slot = (struct slot *)(void *)run.first;
             uint64_t number = slot_space_number(&pool->space, slot);
-            cr_assert(number > slot_space_dense_units(&pool->space));
+            cr_assert(number > slot_space_units(&pool->space, SPAN_DENSE));
             cr_assert_eq(slot_space_slot(&pool->space, number), slot);
         }
     }
@@ -226,8 +226,8 @@ Test(pool, the_wide_span_follows_the_dense_one)
 Test(pool, an_exhausted_pool_says_so)
 {
     struct pool *pool = pool_of(512);
-    pool->wide = true;
-    pool->carve_end = pool->carve_next + 3 * 512;
+    pool->carving = SPAN_COUNT - 1;
+    pool_carved_span(pool)->map.slots_max = 3;
     uint64_t loose;
     struct slot_run run = mbi_pool_obtain(pool, 16, &loose);
     cr_assert_eq(run.rounds, 3, "the last ones are given out");

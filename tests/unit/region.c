@@ -11,7 +11,7 @@
  * it. */
 static void forget(void)
 {
-    mbi_region = (struct region){ .dense_base = REGION_NOWHERE, .wide_base = REGION_NOWHERE };
+    mbi_region = (struct region){ .base = { REGION_NOWHERE, REGION_NOWHERE } };
 }
 
 static void check_span(const char *span, size_t bytes, size_t class)
@@ -23,22 +23,22 @@ static void check_span(const char *span, size_t bytes, size_t class)
 
 static void check_layout(size_t dense_bytes, size_t wide_bytes)
 {
-    cr_assert_eq(mbi_region.dense_span_bytes, dense_bytes);
-    cr_assert_eq(mbi_region.wide_span_bytes, wide_bytes);
+    cr_assert_eq(mbi_region.span_bytes[SPAN_DENSE], dense_bytes);
+    cr_assert_eq(mbi_region.span_bytes[SPAN_WIDE], wide_bytes);
     cr_assert_eq(mbi_region.bytes, SIZE_CLASS_COUNT * (dense_bytes + wide_bytes));
     for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
         if (dense_bytes != 0) {
-            check_span(mbi_region_dense_span(class), dense_bytes, class);
+            check_span(mbi_region_span(class, SPAN_DENSE), dense_bytes, class);
         } else {
-            cr_assert_null(mbi_region_dense_span(class));
+            cr_assert_null(mbi_region_span(class, SPAN_DENSE));
         }
         if (wide_bytes != 0) {
-            check_span(mbi_region_wide_span(class), wide_bytes, class);
+            check_span(mbi_region_span(class, SPAN_WIDE), wide_bytes, class);
         } else {
-            cr_assert_null(mbi_region_wide_span(class));
+            cr_assert_null(mbi_region_span(class, SPAN_WIDE));
         }
     }
-    const char *first = dense_bytes != 0 ? mbi_region_dense_span(0) : mbi_region_wide_span(0);
+    const char *first = dense_bytes != 0 ? mbi_region_span(0, SPAN_DENSE) : mbi_region_span(0, SPAN_WIDE);
     int on_stack;
     cr_assert(region_class_of(first - 1) >= SIZE_CLASS_COUNT);
     cr_assert(region_class_of(first + mbi_region.bytes) >= SIZE_CLASS_COUNT);
@@ -51,16 +51,16 @@ static void check_layout(size_t dense_bytes, size_t wide_bytes)
 static void check_maps(void)
 {
     uintptr_t next = mbi_region.map_base;
-    const size_t spans[] = { mbi_region.dense_span_bytes, mbi_region.wide_span_bytes };
     for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
-        for (size_t wide = 0; wide < 2; wide++) {
+        for (enum span_name span = 0; span < SPAN_COUNT; span++) {
+            size_t span_bytes = mbi_region.span_bytes[span];
             size_t bytes;
-            char *map = mbi_region_map(class, wide != 0, &bytes);
+            char *map = mbi_region_map(class, span, &bytes);
             cr_assert_eq((uintptr_t)map, next);
             cr_assert(region_class_of(map) >= SIZE_CLASS_COUNT);
             /* In halves, a bit for each 8 bytes and 4 bytes for each 64 KiB. */
-            cr_assert_geq(bytes / 2, spans[wide] / 64);
-            cr_assert(spans[wide] == 0 || bytes / 2 >= spans[wide] / (16 << 10) + 4096);
+            cr_assert_geq(bytes / 2, span_bytes / 64);
+            cr_assert(span_bytes == 0 || bytes / 2 >= span_bytes / (16 << 10) + 4096);
             next += bytes;
         }
     }
@@ -103,8 +103,8 @@ Test(region, too_little_is_no_region)
     cr_assert_eq(mbi_region_claim(REGION_BYTES_MIN - 1), -ENOMEM);
     cr_assert_eq(mbi_region.bytes, 0);
     cr_assert_eq(mbi_region_claimed_bytes(), 0);
-    cr_assert_null(mbi_region_dense_span(0));
-    cr_assert_null(mbi_region_wide_span(0));
+    cr_assert_null(mbi_region_span(0, SPAN_DENSE));
+    cr_assert_null(mbi_region_span(0, SPAN_WIDE));
 }
 
 /* Copies of the library in one process must not take each other's slots for their own. */
@@ -117,7 +117,7 @@ Test(region, each_copy_has_a_place_of_its_own)
     for (size_t i = 0; i < COPIES; i++) {
         forget();
         cr_assert_eq(mbi_region_claim(REGION_BYTES_MAX), 0);
-        first[i] = (uintptr_t)mbi_region_dense_span(0);
+        first[i] = (uintptr_t)mbi_region_span(0, SPAN_DENSE);
         end[i] = mbi_region.map_base;
         reserved += mbi_region.reserved_bytes != 0;
         for (size_t j = 0; j < i; j++) {

@@ -1,6 +1,8 @@
 /* size_class: every size has the smallest slot that holds it. */
 #include "core/size_class.h"
 
+#include "memorybucket/inline.h"
+
 #include <criterion/criterion.h>
 
 Test(size_class, every_size_gets_the_smallest_class)
@@ -23,7 +25,18 @@ Test(size_class, small_is_1_to_512)
 Test(size_class, offsets_are_eight_bytes_a_class)
 {
     for (size_t size = 1; size <= SMALL_BYTES_MAX; size++) {
-        cr_assert_eq(size_class_offset_of(size), size_class_of(size) * SIZE_STEP_BYTES);
+        cr_assert_eq(size_class_offset_of(size), size_class_to_offset(size_class_of(size)));
+        cr_assert_eq(size_class_from_offset(size_class_offset_of(size)), size_class_of(size));
+    }
+}
+
+Test(size_class, inline_h_has_the_same_arithmetic)
+{
+    for (size_t size = 1; size <= SMALL_BYTES_MAX; size++) {
+        size_t offset = size_class_scale_offset(size_class_offset_of(size), 16);
+        cr_assert_eq(MB_INLINE_CLASS_OF(size), size_class_of(size));
+        cr_assert_eq(MB_INLINE_OFFSET_OF(size, 16), offset);
+        cr_assert_eq(offset, size_class_of(size) * 16, "entries of 16 bytes");
     }
 }
 
@@ -31,8 +44,8 @@ Test(size_class, abi_aligned_classes_give_16_bytes)
 {
     for (size_t size = 1; size <= SMALL_BYTES_MAX; size++) {
         size_t offset = size_class_offset_of_abi_aligned(size);
-        cr_assert_eq(offset % SIZE_STEP_BYTES, 0);
-        size_t class = offset / SIZE_STEP_BYTES;
+        cr_assert_eq(offset % SIZE_OFFSET_BYTES, 0);
+        size_t class = size_class_from_offset(offset);
         cr_assert(class < SIZE_CLASS_COUNT);
         cr_assert(size_class_slot_bytes(class) >= size);
         cr_assert(size_class_slot_bytes(class) < size + 16);

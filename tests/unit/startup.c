@@ -27,10 +27,9 @@ Test(startup, says_what_was_configured, .init = cr_redirect_stderr)
 {
     setenv("MB_VERBOSE", "1", 1);
     setenv("MB_REGION_SIZE", "16G", 1);
-    setenv("MB_BLOCK_SIZE", "128K", 1);
     cr_assert_eq(mbi_startup(), 0);
     cr_assert(says("memorybucket: reserved 0 MiB, spans of 64 + 128 MiB a pool, mapped as they are "
-                   "used; magazines of 256 (8 bytes) to 32 (512 bytes) rounds; blocks of 128 KiB; "
+                   "used; magazines of 256 (8 bytes) to 32 (512 bytes) rounds; "
                    "thread caches up to 4096 KiB\n"));
 }
 

@@ -4,6 +4,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <pthread.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,7 +12,7 @@ static struct mb_stats stats;
 
 static const struct mb_pool_stats *pool_now(size_t size)
 {
-    cr_assert_eq(mb_stats_get(&stats), 0);
+    cr_assert_eq(mb_stats_get(&stats, sizeof stats), 0);
     const struct mb_pool_stats *pool = &stats.pool[(size - 1) / 8];
     cr_assert_eq(pool->carved, pool->live + pool->magazines + pool->central + pool->loose
                                    + pool->sorted + pool->orphaned);
@@ -20,8 +21,81 @@ static const struct mb_pool_stats *pool_now(size_t size)
 
 Test(stats, null_is_refused)
 {
-    cr_assert_eq(mb_stats_get(NULL), -EINVAL);
+    cr_assert_eq(mb_stats_get(NULL, sizeof stats), -EINVAL);
+    cr_assert_eq(mb_stats_get_quick(NULL, sizeof stats), -EINVAL);
     mb_stats_print(NULL);
+}
+
+enum { SUMS_BYTES = offsetof(struct mb_stats, pool) };
+
+/* Such as the size of a pointer. */
+Test(stats, less_room_than_for_the_sums_is_refused)
+{
+    for (size_t size = 0; size < SUMS_BYTES; size++) {
+        stats.threads = 77;
+        cr_assert_eq(mb_stats_get(&stats, size), -EINVAL);
+        cr_assert_eq(mb_stats_get_quick(&stats, size), -EINVAL);
+        cr_assert_eq(stats.threads, 77, "nothing is written");
+    }
+}
+
+/* A structure of another version: shorter, so that the last pool is cut, and longer. */
+static struct {
+    struct mb_stats stats;
+    unsigned char behind[1000];
+} resized;
+
+static void get_resized(size_t size_bytes)
+{
+    memset(&resized, 0xA5, sizeof resized);
+    cr_assert_eq(mb_stats_get(&resized.stats, size_bytes), 0);
+    const unsigned char *bytes = (const unsigned char *)&resized;
+    for (size_t i = size_bytes; i < sizeof resized; i++) {
+        cr_assert_eq(bytes[i], 0xA5, "byte %zu of %zu was written", i, size_bytes);
+    }
+    cr_assert_eq(resized.stats.committed_bytes, stats.committed_bytes);
+    cr_assert_eq(resized.stats.resident_bytes, stats.resident_bytes);
+    cr_assert_eq(resized.stats.threads, 1);
+}
+
+Test(stats, what_both_sides_know_is_filled)
+{
+    enum { ROW_BYTES = sizeof(struct mb_pool_stats) };
+    void *first = mb_alloc(8);
+    void *last = mb_alloc(512);
+    cr_assert_eq(mb_stats_get(&stats, sizeof stats), 0);
+    get_resized(SUMS_BYTES);
+    get_resized(SUMS_BYTES + ROW_BYTES);
+    cr_assert_eq(memcmp(resized.stats.pool, stats.pool, ROW_BYTES), 0);
+    get_resized(sizeof stats - 1);
+    cr_assert_eq(memcmp(resized.stats.pool, stats.pool, 63 * ROW_BYTES), 0);
+    cr_assert_eq(resized.stats.pool[63].slot_bytes, 0, "there was no room for all of it");
+    get_resized(sizeof resized);
+    cr_assert_eq(memcmp(&resized.stats, &stats, sizeof stats), 0);
+    for (size_t i = 0; i < sizeof resized.behind; i++) {
+        cr_assert_eq(resized.behind[i], 0, "not known to the library");
+    }
+    mb_free(first);
+    mb_free(last);
+}
+
+/* Equal in all that takes no look at the pages. */
+Test(stats, quick_lacks_resident_bytes_and_tiles)
+{
+    static struct mb_stats quick;
+    void *object = mb_alloc(64);
+    cr_assert_eq(mb_stats_get(&stats, sizeof stats), 0);
+    memset(&quick, 0xA5, sizeof quick);
+    cr_assert_eq(mb_stats_get_quick(&quick, sizeof quick), 0);
+    cr_assert_gt(stats.resident_bytes, 0);
+    cr_assert_eq(quick.resident_bytes, 0);
+    stats.resident_bytes = 0;
+    for (size_t class = 0; class < MB_POOL_COUNT; class++) {
+        stats.pool[class].resident_bytes = 0;
+        memset(stats.pool[class].tiles, 0, sizeof stats.pool[class].tiles);
+    }
+    cr_assert_eq(memcmp(&quick, &stats, sizeof stats), 0);
+    mb_free(object);
 }
 
 Test(stats, live_is_exact_at_rest)
@@ -191,13 +265,13 @@ Test(stats, what_trim_sorts_was_neither_taken_nor_returned)
     uint64_t returned = moved_now()->returned;
     uint64_t taken = stats.pool[7].taken;
     (void)mb_trim(0);
-    cr_assert_eq(mb_stats_get(&stats), 0);
+    cr_assert_eq(mb_stats_get(&stats, sizeof stats), 0);
     cr_assert_gt(stats.pool[7].sorted, 0);
     cr_assert_eq(stats.pool[7].taken, taken);
     cr_assert_eq(stats.pool[7].returned, returned);
     allocate_moved(100);
     mb_thread_flush();
-    cr_assert_eq(mb_stats_get(&stats), 0);
+    cr_assert_eq(mb_stats_get(&stats, sizeof stats), 0);
     cr_assert_eq(stats.pool[7].taken - stats.pool[7].returned, 200);
 }
 
@@ -205,7 +279,7 @@ Test(stats, bytes_are_ordered)
 {
     char *object = mb_alloc(512);
     memset(object, 1, 512);
-    cr_assert_eq(mb_stats_get(&stats), 0);
+    cr_assert_eq(mb_stats_get(&stats, sizeof stats), 0);
     cr_assert_gt(stats.resident_bytes, 0);
     cr_assert_leq(stats.resident_bytes, stats.committed_bytes);
     cr_assert_leq(stats.committed_bytes, stats.reserved_bytes);
@@ -218,13 +292,13 @@ Test(stats, large_objects_are_counted)
     void *object = mb_alloc(513);
     void *other = mb_aligned_alloc(4096, 100);
     void *zeroed = mb_calloc(10, 100);
-    cr_assert_eq(mb_stats_get(&stats), 0);
+    cr_assert_eq(mb_stats_get(&stats, sizeof stats), 0);
     cr_assert_eq(stats.large_allocs, 3);
     cr_assert_eq(stats.large_frees, 0);
     mb_free(object);
     mb_free(other);
     mb_free(zeroed);
-    cr_assert_eq(mb_stats_get(&stats), 0);
+    cr_assert_eq(mb_stats_get(&stats, sizeof stats), 0);
     cr_assert_eq(stats.large_frees, 3);
 }
 

@@ -324,8 +324,8 @@ Test(thread_cache, take_many_takes_whole_magazines)
 Test(thread_cache, spill_goes_to_the_next_larger_aligned_pool)
 {
     cr_assert_eq(mbi_startup(), 0);
-    pool->wide = true;
-    pool->carve_end = pool->carve_next; /* 64 bytes: exhausted */
+    pool->carving = SPAN_COUNT - 1;
+    pool_carved_span(pool)->map.slots_max = 0; /* 64 bytes: exhausted */
     void *object = allocate_of(CLASS);
     cr_assert_eq(region_class_of(object), CLASS + 2, "80 bytes: 16-byte aligned like 64");
     cr_assert_eq(region_class_of(mbi_thread_cache_spill(CLASS, 64)), 15, "128 bytes");

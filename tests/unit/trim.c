@@ -33,7 +33,7 @@ static void free_every(size_t step, size_t first)
 static uint64_t resident_bytes(size_t size)
 {
     static struct mb_stats stats;
-    mb_stats_get(&stats);
+    mb_stats_get(&stats, sizeof stats);
     return stats.pool[(size - 1) / 8].resident_bytes;
 }
 
@@ -193,13 +193,13 @@ Test(trim, says_how_full_tiles_are)
     static struct mb_stats stats;
     free_every(2, 0);
     mb_trim(0);
-    mb_stats_get(&stats);
-    uint64_t half_full = stats.pool[7].blocks[5] + stats.pool[7].blocks[6];
+    mb_stats_get(&stats, sizeof stats);
+    uint64_t half_full = stats.pool[7].tiles[5] + stats.pool[7].tiles[6];
     cr_assert_geq(half_full, OBJECTS * 64 / 65536 - 2);
     free_every(2, 1);
     mb_trim(0);
-    mb_stats_get(&stats);
-    cr_assert_geq(stats.pool[7].blocks[0], OBJECTS * 64 / 65536 - 1);
+    mb_stats_get(&stats, sizeof stats);
+    cr_assert_geq(stats.pool[7].tiles[0], OBJECTS * 64 / 65536 - 1);
 }
 
 /* Decay by the number of slow paths alone: the window is nothing. */
@@ -269,12 +269,12 @@ Test(trim, a_working_set_stays)
     mbi_config.decay_ms = -1; /* from here on by hand */
     free_every(1, 0);
     mbi_trim_lock();
-    cr_assert(mbi_trim_age(pool, true));
+    cr_assert(mbi_pool_age(pool, true));
     mbi_trim_unlock();
     allocate(64); /* all of it is used again */
     free_every(1, 0);
     mbi_trim_lock();
-    (void)mbi_trim_age(pool, true);
+    (void)mbi_pool_age(pool, true);
     size_t sorted = mbi_trim_sort(pool, TRIM_SLOTS_MAX);
     mbi_trim_unlock();
     cr_assert_leq(sorted, 2 * pool->rounds, "%zu slots became surplus", sorted);
@@ -310,14 +310,14 @@ Test(trim, a_limit_holds_and_the_handler_is_asked)
     cr_assert_leq(mbi_limit_committed(), 8 << 20);
 
     size_t left = count;
-    mb_set_out_of_memory_handler(free_some, &left);
+    mb_out_of_memory_handler_set(free_some, &left);
     void *more = mb_alloc(64);
     cr_assert_not_null(more);
     cr_assert_eq(calls, 1);
     cr_assert_eq(size_asked, 64);
     cr_assert_not_null(mb_alloc(500), "memory changes pools through the kernel");
     cr_assert_leq(mbi_limit_committed(), 8 << 20);
-    mb_set_out_of_memory_handler(NULL, NULL);
+    mb_out_of_memory_handler_set(NULL, NULL);
     cr_assert_eq(mb_memory_limit_set(0), 8 << 20);
     check_accounting(left + 2);
 }

@@ -15,7 +15,7 @@
 static std::uint64_t liveSlots()
 {
     static mb_stats stats;
-    CHECK(mb_stats_get(&stats) == 0);
+    CHECK(mb_stats_get(&stats, sizeof stats) == 0);
     std::uint64_t live = 0;
     for (const mb_pool_stats &pool : stats.pool) {
         live += pool.live;

@@ -35,7 +35,7 @@ int main()
     MemoryBucket::deleteElement(number);
     MemoryBucket::deleteElement(base);
     static mb_stats stats;
-    mb_stats_get(&stats);
+    mb_stats_get(&stats, sizeof stats);
     for (const mb_pool_stats &pool : stats.pool) {
         right = right && (pool.live == 0 || pool.slot_bytes > 16);
     }

@@ -17,7 +17,7 @@ static struct mb_stats at_start; /* on the drop-in the C library's objects count
 
 static uint64_t live_of(size_t size)
 {
-    mb_stats_get(&stats);
+    mb_stats_get(&stats, sizeof stats);
     return stats.pool[(size - 1) / 8].live - at_start.pool[(size - 1) / 8].live;
 }
 
@@ -146,7 +146,7 @@ void hot_free_sized(void *object)
 
 int main(void)
 {
-    CHECK(mb_stats_get(&at_start) == 0);
+    CHECK(mb_stats_get(&at_start, sizeof at_start) == 0);
     every_size();
     constant_sizes();
     rare_arguments();

@@ -45,6 +45,14 @@ check "pkg-config, static" "$work/static" static
 [[ $(MB_STATS=1 "$prefix/bin/mbrun" true 2>&1) == 'MemoryBucket: reserved'* ]]
 echo "mbrun: ok"
 
+# man finds each call, the program and the overview, where there was Python to make the pages.
+if [ -d "$build/man" ]; then
+    for page in '1 mbrun' '3 mb_alloc' '3 mb_free_batch' '3 mb_stats_get' '3 memorybucket' '7 memorybucket'; do
+        man -M "$prefix/share/man" -w $page >/dev/null
+    done
+    echo "manual pages: ok"
+fi
+
 # Nothing is exported but the API.
 exported=$(nm -D --defined-only "$library/libmemorybucket.so" | awk '{ print $3 }' | grep -v '^mb_' || true)
 [ -z "$exported" ] || { echo "exported by accident: $exported" >&2; exit 1; }

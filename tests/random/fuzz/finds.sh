@@ -14,7 +14,7 @@ build=build/fuzz
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-export PROPERTY_FAULT=copy MB_SANITIZER_POOLS=1 ASAN_OPTIONS=allocator_may_return_null=1
+export PROPERTY_FAULT=copy ASAN_OPTIONS=allocator_may_return_null=1
 status=0
 timeout 250 $build/bin/fuzz_faulty -seed=1 -runs=200000 -artifact_prefix="$work/" $build/kept/api \
     >"$work/log" 2>&1 || status=$?

@@ -68,7 +68,7 @@ flock -u 9
 
 # Small magazines and blocks: short programs go far. The library does nothing by the clock, so that an
 # input does the same each time.
-export MB_SANITIZER_POOLS=1 MB_MAGAZINE_SIZE=8 MB_BLOCK_SIZE=4K MB_DECAY_MS=-1
+export MB_MAGAZINE_SIZE=8 PROPERTY_BLOCK_BYTES=4096 MB_DECAY_MS=-1
 export ASAN_OPTIONS=allocator_may_return_null=1:detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1
 if [ $mode = print ]; then
     exec $out/bin/fuzz_api --print "$input"

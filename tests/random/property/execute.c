@@ -5,6 +5,8 @@
 #include "property/turns.h"
 #include "testing.h"
 
+#include "core/config.h"
+
 _Static_assert((int)PROGRAM_BATCH_MAX == (int)BATCH_MAX
                    && (int)PROGRAM_SHARED_PLACES == (int)SHARED_PLACES
                    && (int)PROGRAM_THREADS_MAX == (int)TURNS_THREADS_MAX
@@ -35,7 +37,7 @@ static void check_own(void)
 static void handler_set(size_t which)
 {
     static mb_out_of_memory_handler *const handlers[] = { NULL, handler_refuses, handler_frees };
-    mb_set_out_of_memory_handler(handlers[which], tables);
+    mb_out_of_memory_handler_set(handlers[which], tables);
 }
 
 static void run_on_objects(const struct call *call)
@@ -134,8 +136,19 @@ static void run_call(const void *argument)
     errno = 0;
 }
 
+/* Where blocks are small, too, a short program goes further. */
+static void set_block_bytes(void)
+{
+    const char *bytes = getenv("PROPERTY_BLOCK_BYTES");
+    if (bytes != NULL) {
+        (void)mb_init();
+        mbi_config.block_bytes = strtoul(bytes, NULL, 10);
+    }
+}
+
 void execute(const struct program *program)
 {
+    set_block_bytes();
     struct step *steps = calloc(program->count + 1, sizeof *steps);
     CHECK(steps != NULL, "no memory for %zu steps", program->count);
     for (size_t i = 0; i < program->count; i++) {

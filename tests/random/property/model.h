@@ -297,7 +297,7 @@ static inline void object_share(size_t place, size_t with)
     errno = 0;
 }
 
-/* Handlers for mb_set_out_of_memory_handler; both get `tables` as their argument. */
+/* Handlers for mb_out_of_memory_handler_set; both get `tables` as their argument. */
 static inline int handler_refuses(size_t size, void *argument)
 {
     EXPECT(size % 8 == 0 && size - 1 < MB_SMALL_MAX, "a slot of %zu bytes", size);
@@ -333,7 +333,7 @@ static inline void limit_set(size_t bytes)
         return;
     }
     EXPECT(before == limit_bytes, "the limit was %zu, the library says %zu", limit_bytes, before);
-    EXPECT(mb_stats_get(&stats) == 0, "no statistics");
+    EXPECT(mb_stats_get(&stats, sizeof stats) == 0, "no statistics");
     limit_bytes = bytes;
     committed_max = stats.committed_bytes > bytes ? stats.committed_bytes : bytes;
     atomic_store_explicit(&limited, bytes != 0, memory_order_relaxed); /* [TEST] */

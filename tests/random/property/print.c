@@ -110,7 +110,7 @@ static void print_call(const struct call *call, bool at_once, FILE *out)
         fprintf(out, "limit_set(%zu); /* mb_memory_limit_set */", call->size);
         break;
     case CALL_HANDLER:
-        fprintf(out, "mb_set_out_of_memory_handler(%s, tables);", handlers[call->extra]);
+        fprintf(out, "mb_out_of_memory_handler_set(%s, tables);", handlers[call->extra]);
         break;
     case CALL_STATS:
         fputs("stats_look(); /* mb_stats_get */", out);

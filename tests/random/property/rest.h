@@ -63,7 +63,7 @@ static inline void accounting_check(size_t count)
             live[every_object[i]->usable / 8 - 1]++;
         }
     }
-    EXPECT(mb_stats_get(&stats) == 0, "no statistics");
+    EXPECT(mb_stats_get(&stats, sizeof stats) == 0, "no statistics");
     for (size_t class = 0; class < MB_POOL_COUNT; class++) {
         const struct mb_pool_stats *pool = &stats.pool[class];
         uint64_t held =
@@ -98,8 +98,8 @@ static inline void model_check(void)
 static inline void stats_look(void)
 {
     struct mb_stats stats;
-    EXPECT(mb_stats_get(NULL) == -EINVAL, "statistics without room for them");
-    EXPECT(mb_stats_get(&stats) == 0, "no statistics");
+    EXPECT(mb_stats_get(NULL, sizeof(struct mb_stats)) == -EINVAL, "statistics without room for them");
+    EXPECT(mb_stats_get(&stats, sizeof stats) == 0, "no statistics");
     EXPECT(stats.threads_idle <= stats.threads, "%llu of %llu threads are idle",
            (unsigned long long)stats.threads_idle, (unsigned long long)stats.threads);
     for (size_t class = 0; class < MB_POOL_COUNT; class++) {
@@ -111,7 +111,7 @@ static inline void stats_look(void)
 /* Back to the beginning: nothing is live, no limit, no handler, no background thread. */
 static inline void model_finish(void)
 {
-    mb_set_out_of_memory_handler(NULL, NULL);
+    mb_out_of_memory_handler_set(NULL, NULL);
     mb_background_stop();
     background = false;
     (void)mb_memory_limit_set(0);

@@ -66,7 +66,7 @@ static inline pthread_t storm_start(void *(*function)(void *), void *argument)
 #define storm_alloc malloc
 #define storm_free free
 
-static int (*storm_stats_get)(struct mb_stats *stats);
+static int (*storm_stats_get)(struct mb_stats *stats, size_t size_bytes);
 static void (*storm_stats_print)(FILE *stream);
 static size_t (*storm_trim)(size_t keep_bytes);
 static int (*storm_background_start)(void);
@@ -109,7 +109,7 @@ static inline void storm_begin(void)
 static inline void storm_look(FILE *nowhere)
 {
     static _Thread_local struct mb_stats stats;
-    STORM_CHECK(storm_stats_get(&stats) == 0, "no statistics");
+    STORM_CHECK(storm_stats_get(&stats, sizeof stats) == 0, "no statistics");
     storm_stats_print(nowhere);
 }
 

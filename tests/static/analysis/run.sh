@@ -20,8 +20,8 @@ tidy() {
     case $1 in
     src/cli/*) flags+=(-DMBRUN_LIBRARY_FROM_BIN='"../lib"') ;;
     src/dropin/*) flags+=(-DMEMORYBUCKET_DROPIN '-DMEMORYBUCKET_LIBURCU="liburcu-bp.so"') ;;
-    tests/*) flags+=(-Itests/support -Itests/random -Ibench -DKEYS_TAKEN=40 '-DPROPERTY_DIR="tests/random/property"') ;;
-    bench/*) flags+=(-DBENCH_CALLED) ;;
+    tests/*) flags+=(-Itests/support -Itests/random -Ibench/lib -DKEYS_TAKEN=40 '-DPROPERTY_DIR="tests/random/property"') ;;
+    bench/*) flags+=(-Ibench/lib -DBENCH_CALLED) ;;
     esac
     output=$(nice clang-tidy --quiet "$1" -- "${flags[@]}" 2>&1) || {
         printf 'clang-tidy %s:\n%s\n' "$1" "$output" >&2
@@ -45,7 +45,7 @@ check --enable=warning,style,performance,portability src include/memorybucket/in
 if [ -n "$all" ]; then
     # Style is not asked of tests and benchmarks. Criterion's Test and TestSuite are heads of functions and data.
     mapfile -t files < <(find tests bench -name '*.c' | LC_ALL=C sort)
-    check --enable=warning,performance,portability -Itests/support -Itests/random -Ibench -DBENCH_CALLED -DKEYS_TAKEN=40 \
+    check --enable=warning,performance,portability -Itests/support -Itests/random -Ibench/lib -DBENCH_CALLED -DKEYS_TAKEN=40 \
         '-DTest(...)=static void test(void)' '-DTestSuite(...)=static int suite' "${files[@]}"
 fi
 exit $status

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # compare_report on a raw file whose medians and ratios can be worked out by hand: tables, targets
 # met and missed, rows, charts; and what it says of lines it cannot use.
-# Usage: compare_report.sh COMPARE_REPORT SOURCE_DIR
+# Usage: compare_report.sh SOURCE_DIR
 set -euo pipefail
-. "$(dirname "$0")/common.sh"
-report=$1 source=$2
-raw=$source/tests/tools/bench/compare.tsv
+. "$(dirname "$0")/expect.sh"
+report=$1/bench/report/compare_report.py
+raw=$(dirname "$0")/compare.tsv
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 failures=0
@@ -14,7 +14,9 @@ fail() {
     failures=1
 }
 
-"$report" "$raw" --results "$work/rows" --plot-data "$work" >"$work/out" || fail "status $?"
+charts=()
+! has_gnuplot || charts=(--charts "$work")
+"$report" "$raw" --results "$work/json" "${charts[@]}" >"$work/out" || fail "status $?"
 while IFS= read -r line; do
     expect "$work/out" "$line"
 done <<'LINES'
@@ -40,9 +42,12 @@ server@2 peak_bytes - <= 1.10 / 1.10 - - - -
 LINES
 [ "$(tail -n 1 "$work/out")" = "4 targets met, 4 missed" ] || fail "last line: $(tail -n 1 "$work/out")"
 
-python3 - "$work/rows" <<'PYTHON' || fail "the rows are not what they should be"
+python3 - "$work/json" <<'PYTHON' || fail "the rows are not what they should be"
 import json, sys
-rows = [json.loads(line) for line in open(sys.argv[1])]
+written = json.load(open(sys.argv[1]))
+rows = written["results"]
+assert set(written["machine"]) == {"cpu", "cores", "memory_bytes", "kernel", "system", "compiler",
+                                   "date"}
 assert len(rows) == 34, len(rows)
 assert {"bench": "compare", "workload": "pair", "allocator": "mimalloc", "threads": 1,
         "metric": "wall_ns_per_op", "unit": "ns", "runs": 3,
@@ -51,22 +56,23 @@ assert [row["median"] for row in rows
         if row["workload"] == "server" and row["threads"] == 1] == [25, 20]
 PYTHON
 
-# What the charts are drawn from, and the charts.
-grep -qF '"pair\n1 thread" 1.833 1 1.1 0.55 1' "$work/compare-time.dat" || fail "compare-time.dat"
-grep -qF '"pair\n1 thread" 12 11.5 11 1 10' "$work/compare-memory.dat" || fail "compare-memory.dat"
-grep -qx '2 33.333 25 31.25 25 33.333' "$work/compare-scaling.dat" || fail "compare-scaling.dat"
-grep -qx '"p99.9" nan nan 900 1000 nan' "$work/compare-latency.dat" || fail "compare-latency.dat"
-draw compare 8 "$work"
+# The pictures: bars carry their values, and what missed a target is marked.
+if has_gnuplot; then
+    shows "$work/compare-time.svg" 1.83 0.55 pair 'missed: - / 2.00' 'missed: 1.00' 'MemoryBucket, inlined'
+    shows "$work/compare-memory.svg" 12.00 'missed: - / 1.10'
+    shows "$work/compare-latency.svg" 'latency-xfer@8: p99.99 missed: 1.00'
+    drawn compare 4 "$work"
+fi
 
 # Allocators may be left out: MemoryBucket's forms, all others, or all but an unknown one.
 grep -vE '^(dropin|called|inlined)' "$raw" >"$work/peers.tsv"
 "$report" "$work/peers.tsv" >"$work/out" || fail "status $? without MemoryBucket"
 expect "$work/out" "pair@1 wall_ns_per_op mimalloc >= 1.05 / 2.00 - - - -"
 grep -E '^(dropin|inlined)' "$raw" >"$work/ours.tsv"
-"$report" "$work/ours.tsv" --plot-data "$work" >"$work/out" || fail "status $? without peers"
+"$report" "$work/ours.tsv" "${charts[@]}" >"$work/out" || fail "status $? without peers"
 expect "$work/out" "Targets: no peer was measured, so no targets can be judged."
 [ "$(tail -n 1 "$work/out")" = "0 targets met, 0 missed" ] || fail "no peers: $(tail -n 1 "$work/out")"
-draw compare 4 "$work"
+! has_gnuplot || drawn compare 2 "$work"
 sed 's/^glibc/novel/' "$raw" >"$work/novel.tsv"
 "$report" "$work/novel.tsv" >"$work/out" || fail "status $? with an unknown peer"
 expect "$work/out" "server@1 wall_ns_per_op novel - 1.250 - - -"
@@ -104,5 +110,16 @@ for arguments in "" "--speed" "$raw $raw" "$raw --results" "$work/none.tsv"; do
     "$report" $arguments >"$work/out" 2>&1 || status=$?
     [ $status -eq 2 ] || fail "status $status and not 2 for '$arguments'"
 done
-"$report" --help | grep -q '^Usage: compare_report RAW_FILE' || fail "--help"
+"$report" --help | grep -q 'RAW_FILE$' || fail "--help"
+
+# What cannot be written or drawn is said, with status 1.
+refuses 1 'none/json.new: No such file' "$report" "$raw" --results "$work/none/json"
+refuses 1 'standard output: No space left' bash -c "'$report' '$raw' >/dev/full"
+mkdir "$work/bin"
+ln -s "$(python3 -c 'import sys; print(sys.executable)')" "$work/bin/python3"
+ln -s "$(command -v gcc)" "$work/bin"
+refuses 1 'gnuplot: No such file' env PATH="$work/bin" python3 -B "$report" "$raw" --charts "$work"
+if has_gnuplot; then
+    refuses 1 'gnuplot could not draw' "$report" "$raw" --charts "$work/none"
+fi
 exit $failures

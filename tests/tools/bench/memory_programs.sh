@@ -3,7 +3,7 @@
 # plausible, the series are written, and wrong arguments are refused; memory.sh says no early.
 # Usage: memory_programs.sh BIN_DIR DROPIN_LIBRARY
 set -euo pipefail
-. "$(dirname "$0")/common.sh"
+. "$(dirname "$0")/expect.sh"
 bin=$1 dropin=$2
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

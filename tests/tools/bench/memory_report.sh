@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # memory_report on a raw file whose medians and targets can be worked out by hand: tables, targets met,
 # missed and not judged, rows, charts; and what it says of input it cannot use.
-# Usage: memory_report.sh MEMORY_REPORT
+# Usage: memory_report.sh SOURCE_DIR
 set -euo pipefail
-. "$(dirname "$0")/common.sh"
-report=$1
+. "$(dirname "$0")/expect.sh"
+report=$1/bench/report/memory_report.py
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 failures=0
@@ -62,7 +62,11 @@ mib=1048576
 } >"$work/raw.tsv"
 
 mkdir "$work/series"
-"$report" "$work/raw.tsv" --results "$work/rows" --plot-data "$work" >"$work/out" || fail "status $?"
+printf '0 66\n1 2\n' | tee "$work/series/decay-bursts-dropin.dat" "$work/series/transfer-one-dropin.dat" \
+    >"$work/series/exit-dropin.dat"
+charts=()
+! has_gnuplot || charts=(--charts "$work")
+"$report" "$work/raw.tsv" "$work/series" --results "$work/json" "${charts[@]}" >"$work/out" || fail "status $?"
 while IFS= read -r line; do
     expect "$work/out" "$line"
 done <<'LINES'
@@ -97,34 +101,36 @@ grep -q '^2 targets could not be judged' "$work/out" || fail "what could not be 
 [ "$(tail -n 1 "$work/out")" = "6 targets met, 4 missed" ] || fail "last line: $(tail -n 1 "$work/out")"
 ! grep -q '^peak-64-ninety .*\(met\|missed\)' "$work/out" || fail "a target for objects that live on"
 
-python3 - "$work/rows" <<'PYTHON' || fail "the rows are not what they should be"
+python3 - "$work/json" <<'PYTHON' || fail "the rows are not what they should be"
 import json, sys
-rows = [json.loads(line) for line in open(sys.argv[1])]
+rows = json.load(open(sys.argv[1]))["results"]
 assert {"bench": "memory", "workload": "peak-64", "allocator": "dropin", "threads": 1,
         "metric": "beyond_start_bytes", "unit": "bytes", "runs": 3,
         "min": 100000, "median": 248000, "max": 800000} in rows
 assert len({(row["workload"], row["allocator"], row["metric"]) for row in rows}) == len(rows)
 PYTHON
 
-# What the charts are drawn from, and the charts; series may be missing.
-grep -qxF '"64\n" 3.3887 50' "$work/memory-peak.dat" || fail "memory-peak.dat: $(cat "$work/memory-peak.dat")"
-grep -qxF '"512\n" 100 nan' "$work/memory-peak.dat" || fail "memory-peak.dat: no purge"
-grep -qxF '"sleepers\nasleep" 40 80' "$work/memory-sleepers.dat" || fail "memory-sleepers.dat"
-printf '0 66\n1 2\n' | tee "$work/series/decay-pairs-dropin.dat" "$work/series/transfer-one-dropin.dat" \
-    >"$work/series/exit-dropin.dat"
-draw memory 10 "$work" "series='$work/series';"
-grep '	decay-pairs	' "$work/raw.tsv" >"$work/one.tsv"
-"$report" "$work/one.tsv" --plot-data "$work" >"$work/out" || fail "status $? with one workload"
-draw memory 2 "$work" "series='$work/series';"
+# The pictures; series may be missing.
+if has_gnuplot; then
+    shows "$work/memory-peak.svg" 3.39 50 100 'target missed' '512 bytes'
+    shows "$work/memory-sleepers.svg" 40 80 'after the purge'
+    shows "$work/memory-decay.svg" 'decay-bursts: target missed'
+    drawn memory 5 "$work"
+    grep '	decay-bursts	' "$work/raw.tsv" >"$work/one.tsv"
+    "$report" "$work/one.tsv" "$work/series" --charts "$work" >"$work/out" || fail "status $? with one workload"
+    drawn memory 1 "$work"
+    echo 'a b' >"$work/series/decay-bursts-glibc.dat"
+    refuses 2 'decay-bursts-glibc.dat: ' "$report" "$work/one.tsv" "$work/series" --charts "$work"
+fi
 grep '^glibc' "$work/raw.tsv" >"$work/peers.tsv"
-"$report" "$work/peers.tsv" >"$work/out" || fail "status $? without MemoryBucket"
+"$report" "$work/peers.tsv" "$work/series" >"$work/out" || fail "status $? without MemoryBucket"
 expect "$work/out" "Targets: MemoryBucket was not measured."
 
 # refuse MESSAGE, and lines to add on stdin: status 2 and the message
 refuse() {
     cat "$work/raw.tsv" - >"$work/bad.tsv"
     status=0
-    "$report" "$work/bad.tsv" >"$work/out" 2>"$work/said" || status=$?
+    "$report" "$work/bad.tsv" "$work/series" >"$work/out" 2>"$work/said" || status=$?
     [ $status -eq 2 ] || fail "status $status and not 2 where it should say '$1'"
     grep -qF -- "$1" "$work/said" || fail "it says '$(cat "$work/said")' and not '$1'"
 }
@@ -134,11 +140,11 @@ raw jemalloc burst 1 kept_bytes=5 | refuse "burst: kept_bytes differs"
 raw dropin peak-64 1 start_bytes=-5 | refuse "'-5' is no value: a number of at least 0"
 raw dropin transfer-one 4 slope_kib_per_s=--5 | refuse "'--5' is no value: a number"
 raw dropin peak-64 1 peak_ns=5 | refuse "'peak_ns' is no metric"
-for arguments in "" "--speed" "$work/raw.tsv --results" "$work/none.tsv"; do
+for arguments in "" "--speed" "$work/raw.tsv $work/series --results" "$work/none.tsv $work/series"; do
     status=0
     # shellcheck disable=SC2086
     "$report" $arguments >"$work/out" 2>&1 || status=$?
     [ $status -eq 2 ] || fail "status $status and not 2 for '$arguments'"
 done
-"$report" --help | grep -q '^Usage: memory_report RAW_FILE' || fail "--help"
+"$report" --help | grep -q 'RAW_FILE SERIES_DIR$' || fail "--help"
 exit $failures

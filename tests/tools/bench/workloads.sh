@@ -3,7 +3,7 @@
 # checks of who serves and of what the objects hold can fail.
 # Usage: workloads.sh BIN_DIR DROPIN_LIBRARY
 set -euo pipefail
-. "$(dirname "$0")/common.sh"
+. "$(dirname "$0")/expect.sh"
 bin=$1 dropin=$2
 fail() {
     echo "$*" >&2

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The scripts of bench/perf, end to end, with what every machine has: software events and uprobes.
-# Usage: run.sh NAME SOURCE_DIR BUILD_DIR    NAME is record, folding, stat, compare, contention,
+# Usage: run.sh NAME SOURCE_DIR BUILD_DIR    NAME is record, folding, stat, versus, contention,
 #                                            linked, attach, usage, without-perf, user or signals
 # Exit status 77: skipped, as this machine or user may not measure; the last line says why.
 set -euo pipefail
@@ -126,20 +126,20 @@ stat)
     [ "$status" -eq 1 ] || die "status $status for a program that crashes"
     has err 'Segmentation fault'
     ;;
-compare)
-    succeeds compare.sh --a glibc --b "$dropin" --runs 3 -- "$contended" --bulks 100
+versus)
+    succeeds versus.sh --a glibc --b "$dropin" --runs 3 -- "$contended" --bulks 100
     has out '^per operation +a: glibc +b: libmemorybucket-malloc.so +b / a$'
     has out '^CPU time, ns +[0-9.]+ \([0-9.]+-[0-9.]+\) +[0-9.]+ \([0-9.]+-[0-9.]+\) +[0-9]+\.[0-9]+$'
     has err "b: .* = $dropin"
-    succeeds compare.sh --a glibc --b own --runs 1 ls /
+    succeeds versus.sh --a glibc --b own --runs 1 ls /
     has out '^whole runs'
     # The library must be there, and where glibc is asked for no other one.
     printf 'int main(void) { return 0; }\n' >static.c
     gcc -static static.c -o static || skip "gcc cannot link statically here"
-    run compare.sh --a glibc --b "$dropin" --runs 1 ./static
+    run versus.sh --a glibc --b "$dropin" --runs 1 ./static
     [ "$status" -eq 1 ] || die "status $status for a program that does not load the library"
     has err 'was never mapped'
-    run compare.sh --a glibc --b "$dropin" --runs 1 "$build/bin/mbrun" ls /
+    run versus.sh --a glibc --b "$dropin" --runs 1 "$build/bin/mbrun" ls /
     [ "$status" -eq 1 ] || die "status $status for a program that brings an allocator"
     has err 'brings an allocator of its own'
     ;;
@@ -199,9 +199,9 @@ usage)
         [ "$status" -eq "$wanted" ] || die "$* ended with status $status, not $wanted"
         has err "^$1: .*$regex"
     }
-    for script in record stat compare contention; do
+    for script in record stat versus contention; do
         both=()
-        [ $script != compare ] || both=(--a glibc --b glibc)
+        [ $script != versus ] || both=(--a glibc --b glibc)
         succeeds $script.sh --help
         has out "^Usage: $script.sh"
         expect 2 'no such option' $script.sh --nonsense
@@ -215,9 +215,9 @@ usage)
         expect 2 'no such file' $script.sh --allocator ./nonsense ls
         expect 2 'a value is missing' $script.sh --allocator
     done
-    expect 2 'two allocators' compare.sh --a glibc ls
-    expect 2 'no such allocator' compare.sh --a glibc --b nonsense ls
-    expect 2 'from 1 to 1000' compare.sh --a glibc --b own --runs 0 ls
+    expect 2 'two allocators' versus.sh --a glibc ls
+    expect 2 'no such allocator' versus.sh --a glibc --b nonsense ls
+    expect 2 'from 1 to 1000' versus.sh --a glibc --b own --runs 0 ls
     expect 2 'from 1 to 10000' record.sh -F 0 ls
     expect 2 'from 1 to 10000' record.sh -F 99999999999999999999 ls
     expect 2 'accepted are fp' record.sh --call-graph lbr ls
@@ -234,9 +234,9 @@ without-perf)
             [ -e "bin/${tool##*/}" ] || [ "${tool##*/}" = perf ] || ln -s "$tool" bin/
         done
     done
-    for script in record stat compare contention; do
+    for script in record stat versus contention; do
         both=()
-        [ $script != compare ] || both=(--a glibc --b glibc)
+        [ $script != versus ] || both=(--a glibc --b glibc)
         status=0
         PATH=$work/bin "$scripts/$script.sh" "${both[@]}" ls >out 2>err </dev/null || status=$?
         [ "$status" -eq 3 ] || die "$script.sh ended with status $status"
@@ -247,17 +247,17 @@ user)
     [ "$(id -u)" -eq 0 ] || skip "this test becomes another user, which takes root"
     as_user=(setpriv --reuid nobody --regid nogroup --clear-groups)
     chmod 777 "$work"
-    "${as_user[@]}" test -x "$contended" -a -r "$scripts/common.sh" || skip "user nobody cannot read $build"
+    "${as_user[@]}" test -x "$contended" -a -r "$scripts/perf.sh" || skip "user nobody cannot read $build"
     # Probes are root's.
     status=0
     "${as_user[@]}" "$scripts/contention.sh" --allocator "$dropin" -- "$contended" >out 2>err </dev/null || status=$?
     [ "$status" -eq 3 ] || die "contention.sh ended with status $status for an ordinary user"
     has err 'only root'
     # The others work as far as kernel.perf_event_paranoid lets them, and otherwise say what helps.
-    for script in record stat compare; do
+    for script in record stat versus; do
         options=()
         [ $script != record ] || options=(-o user.svg)
-        [ $script != compare ] || options=(--a glibc --b "$dropin" --runs 1)
+        [ $script != versus ] || options=(--a glibc --b "$dropin" --runs 1)
         status=0
         "${as_user[@]}" "$scripts/$script.sh" "${options[@]}" "$contended" --bulks 500 >out 2>err </dev/null || status=$?
         if [ "$status" -eq 3 ]; then

@@ -64,4 +64,4 @@ for number in signal.SIGINT, signal.SIGTERM:
         check(number, to_group, "contention.sh", ["--allocator", dropin, "--every", "50"], endless, "slot 64")
     check(number, False, "record.sh", ["-F", "99"], endless, "samples by")
     check(number, False, "stat.sh", [], [sleeper, "1000"])
-    check(number, False, "compare.sh", ["--a", "glibc", "--b", dropin], [sleeper, "1000"])
+    check(number, False, "versus.sh", ["--a", "glibc", "--b", dropin], [sleeper, "1000"])

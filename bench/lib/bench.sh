@@ -1,0 +1,167 @@
+# Sourced by run.sh, compare.sh and memory.sh, which run in the project's folder: where results go and
+# the build; and for the last two which workloads and allocators were asked for, and how one of them
+# is run on the other.
+build=build/bench-release out=build/bench
+
+die() {
+    echo "$0: $*" >&2
+    exit 1
+}
+
+bad_value() {
+    echo "$0: $*" >&2
+    exit 2
+}
+bad_option() { bad_value "$1: no such option, or no value for it; there are $2"; }
+
+# Ends when the results will have no room, or when another run writes them: better now than after
+# minutes of measuring.
+prepare_output() {
+    mkdir -p "$out" || die "$PWD/$out cannot be made"
+    if ! { head -c 1000000 /dev/zero >"$out/.room"; } 2>/dev/null || ! : >>"$out/.lock"; then
+        rm -f "$out/.room"
+        die "$PWD/$out cannot be written by $(id -un), or has less than 1 MB left"
+    fi
+    rm -f "$out/.room"
+    exec 9>"$out/.lock"
+    flock -n 9 || die "another run writes to $PWD/$out: wait for it"
+}
+
+build_release() {
+    echo "Building the release (log: $PWD/$out/build.log)"
+    if ! { run cmake --preset release -B "$build" -DMEMORYBUCKET_TESTS=OFF && run cmake --build "$build"; } >"$out/build.log" 2>&1; then
+        tail -n 30 "$out/build.log"
+        die "the build failed; all of it is in $PWD/$out/build.log"
+    fi
+}
+
+# A run that is cut short leaves no half results (the files named), and nothing running.
+clean_up_at_exit() {
+    half_results=("$@")
+    trap 'rm -rf "${half_results[@]}"; [ -z "$(jobs -p)" ] || { kill $(jobs -p) 2>/dev/null && wait; } || true' EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' TERM
+}
+
+# In the background and waited for, so that the script acts at once on a signal sent to it alone.
+run() {
+    "$@" 9>&- &
+    wait $!
+}
+
+show_machine() { echo "Machine: $(bench/report/sheet.py)"; }
+
+# show_results NAME NONE: where they are; NONE is said when there are no pictures
+show_results() {
+    local pictures
+    pictures=$(cd "$out" && echo "$1"-*.png)
+    [[ $pictures != *\** ]] || pictures=$2
+    echo
+    echo "Figures: $PWD/$out/$1.json   Charts beside it, also as SVG: $pictures"
+}
+
+# show_help: the comment at the top of the script, and the end
+show_help() {
+    sed -n '2,/^set /s/^# //p' "$0"
+    exit 0
+}
+
+# take_option "$@": an option that compare.sh and memory.sh share; the words it takes in `taken`
+quick='' list='' only='' taken=''
+take_option() {
+    taken=1
+    case $1 in
+    --quick) quick=1 ;;
+    --list) list=1 ;;
+    -h | --help) show_help ;;
+    --only | --allocators)
+        [ $# -ge 2 ] || bad_option "$1" "$usage"
+        taken=2
+        [ "$1" = --only ] || allocators=$2
+        [ "$1" = --allocators ] || only=$2
+        [ -n "${2//,/}" ] || bad_value "$1: names none; there are $known, and the workloads of --list"
+        ;;
+    *) bad_option "$1" "$usage" ;;
+    esac
+}
+
+# Workloads are lines of a table, each "NAME THREADS ...".
+workload_names() { awk 'NF { print $1 "@" $2 }' <<<"$1"; }
+
+# choose_workloads TABLE: in `chosen` the lines that --only asks for; after --list the names, and the end
+choose_workloads() {
+    if [ -n "$list" ]; then
+        workload_names "$1"
+        exit 0
+    fi
+    chosen=$(awk -v only="$only" '
+        BEGIN { n = split(only, wanted, ",") }
+        NF {
+            take = only == ""
+            for (i = 1; i <= n; i++) if (wanted[i] != "" && (index($1, wanted[i]) == 1 || $1 "@" $2 == wanted[i])) { take = 1; used[i] = 1 }
+            if (take) print
+        }
+        END { for (i = 1; i <= n; i++) if (wanted[i] != "" && !used[i]) { print "unknown " wanted[i]; exit } }' <<<"$1")
+    [[ $chosen != *unknown\ * ]] ||
+        bad_value "--only ${chosen##*unknown }: no workload begins so; there are: $(workload_names "$1" | tr '\n' ' ')"
+}
+
+# check_allocators ASKED KNOWN [EXTRA]: lists between commas; EXTRA are further names that were given
+check_allocators() {
+    local asked=$1 known=$2 name twice
+    twice=$(tr ',' '\n' <<<"$asked,${3:-}" | awk 'NF && seen[$1]++' | head -n 1)
+    [ -z "$twice" ] || bad_value "$twice: is asked for twice"
+    for name in ${asked//,/ }; do
+        [[ ,$known, == *,$name,* ]] || bad_value "--allocators $name: there are ${known//,/, }"
+    done
+}
+
+# library NAME: the path of a library of the system
+library() {
+    local path
+    path=$(ldconfig -p | awk -v name="$1" '$1 == name && path == "" { path = $NF } END { print path }')
+    [ -n "$path" ] || die "$1 is not installed, though its package should be"
+    echo "$path"
+}
+
+# For each allocator: which way of the workload's programs, what to preload, which library must serve.
+declare -A way preload expect
+names=()
+add_allocator() { # add_allocator NAME WAY PRELOAD EXPECT
+    names+=("$1") way[$1]=$2 preload[$1]=$3 expect[$1]=$4
+}
+add_known_allocators() { # add_known_allocators LIST
+    local name
+    for name in ${1//,/ }; do
+        case $name in
+        glibc) add_allocator glibc malloc '' libc.so.6 ;;
+        mimalloc) add_allocator mimalloc malloc "$(library libmimalloc.so.2)" libmimalloc ;;
+        jemalloc) add_allocator jemalloc malloc "$(library libjemalloc.so.2)" libjemalloc ;;
+        tcmalloc) add_allocator tcmalloc malloc "$(library libtcmalloc_minimal.so.4)" libtcmalloc ;;
+        tbbmalloc) add_allocator tbbmalloc malloc "$(library libtbbmalloc_proxy.so.2)" libtbbmalloc ;;
+        dropin) add_allocator dropin malloc "$PWD/$build/lib/libmemorybucket-malloc.so" libmemorybucket-malloc ;;
+        called | inlined) add_allocator "$name" "$name" '' libmemorybucket.so ;;
+        esac
+    done
+}
+
+# Settings of the user's shell do not reach the allocators.
+unset_allocator_settings() {
+    local variable
+    for variable in $(compgen -e); do
+        case $variable in
+        MB_* | MALLOC_* | MIMALLOC_* | TCMALLOC_* | TBB_* | GLIBC_TUNABLES) unset "$variable" ;;
+        esac
+    done
+}
+
+# measure RAW ALLOCATOR WORKLOAD THREADS PROGRAM ARGUMENTS...: appends its rows to RAW
+measure() {
+    local raw=$1 allocator=$2 workload=$3 threads=$4 program=$5
+    shift 5
+    run env LD_PRELOAD="${preload[$allocator]}" "$build/bin/$program" --name "$workload" \
+        --threads "$threads" --expect "${expect[$allocator]}" "$@" >"$raw.run" ||
+        die "$workload with $threads threads failed on $allocator"
+    sed "s/^/$allocator\t/" "$raw.run" >>"$raw" || die "$raw cannot be written"
+    rm -f "$raw.run"
+}

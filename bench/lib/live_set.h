@@ -1,0 +1,64 @@
+/*
+ * live_set: a thread's live objects, of which random ones are replaced. Shared by random, server,
+ * oversubscribed and latency.
+ *
+ *   made - unmade = sum of what the live objects hold
+ */
+#ifndef MEMORYBUCKET_BENCH_LIVE_SET_H
+#define MEMORYBUCKET_BENCH_LIVE_SET_H
+
+#include "harness.h"
+
+enum { LIVE_SIZE_MIN = 8, LIVE_SIZE_SMALL_MAX = 512 };
+/* Of random sizes up to 512. */
+enum { LIVE_SIZE_SMALL_MEAN = (LIVE_SIZE_MIN + LIVE_SIZE_SMALL_MAX) / 2 };
+
+/* Two threads' sets share no line. */
+struct live_set {
+    _Alignas(128) void **objects;
+    unsigned count;
+    unsigned size_max;
+    uint64_t random;
+    uint64_t made;   /* the sum of all values written */
+    uint64_t unmade; /* the sum of all values read */
+};
+
+/* The size that goes with a random number, which is also what the object will hold. */
+static inline size_t live_set_size(const struct live_set *set, uint64_t random)
+{
+    return LIVE_SIZE_MIN + (size_t)((random >> 32) * (set->size_max - LIVE_SIZE_MIN + 1) >> 32);
+}
+
+static inline __attribute__((always_inline)) void *live_set_make(struct live_set *set)
+{
+    uint64_t random = bench_random(&set->random);
+    set->made += random;
+    return bench_make(live_set_size(set, random), random);
+}
+
+static inline __attribute__((always_inline)) void live_set_replace(struct live_set *set)
+{
+    void **object = &set->objects[bench_random_below(&set->random, set->count)];
+    set->unmade += bench_unmake(*object);
+    *object = live_set_make(set);
+}
+
+static inline void live_set_fill(struct live_set *set, void **objects, unsigned count,
+                                 unsigned size_max, unsigned seed)
+{
+    *set = (struct live_set){
+        .objects = objects, .count = count, .size_max = size_max, .random = bench_seed(seed)
+    };
+    for (unsigned i = 0; i < count; i++) {
+        objects[i] = live_set_make(set);
+    }
+}
+
+static inline void live_set_clear(struct live_set *set)
+{
+    for (unsigned i = 0; i < set->count; i++) {
+        set->unmade += bench_unmake(set->objects[i]);
+    }
+}
+
+#endif

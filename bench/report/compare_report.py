@@ -1,0 +1,220 @@
+#!/usr/bin/env -S python3 -B
+"""What bench/compare.sh measured, in tables, against the targets, and as pictures.
+
+Question: where does MemoryBucket stand among its peers, and which of its targets are met?
+Output:   a table per metric with the medians, of wall time also the minima and maxima, and the
+          targets; with --results the figures as JSON; with --charts compare-time, compare-memory,
+          compare-latency and compare-scaling; one that has nothing to show is left out."""
+import math
+from typing import NamedTuple
+
+import charts
+import sheet
+from sheet import MIB, Metric, label
+
+WALL, PEAK = "wall_ns_per_op", "peak_bytes"
+PERCENTILES = {"p50_ns": "50th percentile", "p90_ns": "90th percentile",
+               "p99_ns": "99th percentile", "p99.9_ns": "99.9th percentile",
+               "p99.99_ns": "99.99th percentile", "max_ns": "maximum"}
+METRICS = (
+    Metric(WALL, "ns", "Wall time of an operation in ns"),
+    Metric("cpu_ns_per_op", "ns", "CPU time of an operation in ns"),
+    Metric(PEAK, "bytes", "Peak memory in MiB", MIB),
+    Metric("final_bytes", "bytes", "Memory at the end in MiB", MIB),
+    *(Metric(name, "ns", f"Latency, {title} in ns") for name, title in PERCENTILES.items()))
+
+
+class Target(NamedTuple):
+    """What is asked of the better of dropin and called (`library`), and of inlined; None: nothing.
+    `workload` and `threads` None: of each."""
+    workload: str
+    metric: str
+    threads: int
+    library: float
+    inlined: float
+    against: str = "best peer"
+
+
+# Time: theirs / ours, more is better. Memory: ours / theirs, less is better.
+TARGETS = (
+    Target("pair", WALL, None, 1.05, 2.0),
+    *(Target(f"round-{count}-{order}", WALL, None, 1.05, 1.3)
+      for count in ("100", "10k") for order in ("fifo", "lifo")),
+    Target("random-1k", WALL, None, 1.1, 1.2),
+    Target("random-100k", WALL, None, 1.1, 1.15),
+    Target("xfer", WALL, 2, 1.5, None),
+    Target("xfer", WALL, 8, 1.5, None),
+    Target("server", WALL, 2, 1.0, None),
+    Target("server", WALL, 8, 1.0, None),
+    Target("oversubscribed", WALL, 64, 1.0, None),
+    Target("oversubscribed", WALL, 256, 1.0, None),
+    Target("churn", WALL, None, 1.0, None),
+    Target("mixed-1000", WALL, None, 1.0, None, "glibc"),
+    Target("mixed-1000-100k", WALL, None, 1.0, None, "glibc"),
+    *(Target(workload, metric, None, 1.0, None)
+      for metric in ("p99.9_ns", "p99.99_ns") for workload in ("latency-xfer", "latency-random")),
+    Target(None, PEAK, None, 1.10, 1.10, "best of three"))
+THREE = ("mimalloc", "jemalloc", "tcmalloc")
+# The ratios shown of each row, in this order: metric, against what, also where nothing is asked.
+SECTIONS = ((WALL, "best peer", True), (WALL, "glibc", False), ("p99.9_ns", "best peer", True),
+            ("p99.99_ns", "best peer", True), (PEAK, "best of three", True))
+
+
+class Line(NamedTuple):
+    """A row under a section. `ratios` and `verdicts` are those of FORMS; a verdict is "met",
+    "missed", or "-" where nothing is asked or something was not measured."""
+    row: tuple
+    target: Target
+    peer: str
+    ratios: list
+    verdicts: list
+
+    def library(self):
+        """Of the better of dropin and called."""
+        return next((one for one in ("met", "missed") if one in self.verdicts[:2]), "-")
+
+    def asked(self):
+        """What is asked: a pair of ratio and verdict for each."""
+        return [(ratio, verdict) for ratio, verdict in (
+            (self.target.library, self.library()), (self.target.inlined, self.verdicts[2]))
+                if ratio is not None]
+
+
+def judge(table):
+    """The lines of all sections."""
+    lines = []
+    for metric, against, shows_all in SECTIONS:
+        nothing = Target(None, metric, None, None, None, against)
+        for row in table.rows:
+            target = next((one for one in TARGETS
+                           if (one.metric, one.against) == (metric, against)
+                           and one.workload in (None, row[0]) and one.threads in (None, row[1])),
+                          nothing)
+            if table.has(row, metric) and (shows_all or target is not nothing):
+                lines.append(judge_row(table, row, target))
+    return lines
+
+
+def judge_row(table, row, target):
+    peer = (table.best_peer(row, target.metric) if target.against == "best peer" else
+            table.best(row, target.metric, ("glibc",) if target.against == "glibc" else THREE))
+    is_memory = target.metric == PEAK
+    theirs = table.median(row, peer, target.metric)
+    ratios, verdicts = [], []
+    for form in sheet.FORMS:
+        ours = table.median(row, form, target.metric)
+        asked = target.inlined if form == "inlined" else target.library
+        ratio = math.nan
+        if ours > 0 and theirs > 0:
+            ratio = ours / theirs if is_memory else theirs / ours
+        ratios.append(ratio)
+        verdicts.append("-" if math.isnan(ratio) or asked is None else
+                        "met" if (ratio <= asked if is_memory else ratio >= asked) else "missed")
+    return Line(row, target, peer, ratios, verdicts)
+
+
+def print_targets(table, lines):
+    if all(one in sheet.FORMS for one in table.allocators):
+        print("\nTargets: no peer was measured, so no targets can be judged.\n"
+              "0 targets met, 0 missed")
+        return
+    print("\nTargets, by medians. Time and latency: the best peer's (of mixed-1000 also glibc's) "
+          "divided by\nMemoryBucket's, more is better. Memory: MemoryBucket's divided by the best "
+          "of mimalloc, jemalloc\nand tcmalloc, less is better. Asked: of the better of dropin and "
+          "called / of inlined.")
+    print(f"{'target':37}  {'against':10}  {'asked':14}  " + "".join(
+        f"{form:14}  " for form in sheet.FORMS) + "dropin or called")
+    for line in lines:
+        target, asked = line.target, "-"
+        if target.library is not None:
+            inlined = "-" if target.inlined is None else f"{target.inlined:.2f}"
+            asked = f"{'<=' if target.metric == PEAK else '>='} {target.library:.2f} / {inlined}"
+        cells = (f"  {'-':14}" if math.isnan(ratio) else
+                 f"  {ratio:7.3f} {'' if verdict == '-' else verdict:6}"
+                 for ratio, verdict in zip(line.ratios, line.verdicts))
+        print(f"{f'{label(line.row)} {target.metric}':37}  {line.peer or '-':10}  {asked:14}"
+              f"{''.join(cells)}  {line.library()}")
+    verdicts = [verdict for line in lines for _, verdict in line.asked()]
+    print("A line counts once for the better of dropin and called, and once for inlined where that "
+          "is asked.")
+    if "-" in verdicts:
+        print(f"{verdicts.count('-')} targets could not be judged, for want of an allocator")
+    print(f"{verdicts.count('met')} targets met, {verdicts.count('missed')} missed")
+
+
+def missed(lines, row, metric):
+    """What a picture says of a row's targets for this metric; nothing if none is missed."""
+    texts = []
+    for line in lines:
+        asked = [(f"{ratio:.2f}" if verdict == "missed" else "-", verdict)
+                 for ratio, verdict in line.asked()]
+        if (line.row, line.target.metric) == (row, metric) and "missed" in dict(asked).values():
+            texts.append("missed: " + " / ".join(text for text, _ in asked)
+                         + " of glibc" * (line.target.against == "glibc"))
+    return ", ".join(texts)
+
+
+def draw(table, lines, directory, machine):
+    names = [one for one in reversed(sheet.FORMS) if one in table.allocators]
+    names += [one for one in table.allocators if one not in sheet.FORMS]
+    style = charts.styles(names)
+    subtitle = machine
+    if any(verdict == "missed" for line in lines for _, verdict in line.asked()):
+        subtitle += "; missed is what was asked of the better of dropin and called / of inlined"
+
+    for name, metric, is_speed, cut, heading in (
+            ("time", WALL, True, 2,
+             "Speed by wall time, the best other allocator's = 1: higher is better"),
+            ("memory", PEAK, False, 4,
+             "Peak memory, the best other allocator's = 1: lower is better")):
+        groups = []
+        for row in table.rows:
+            best = table.median(row, table.best_peer(row, metric), metric)
+            if best > 0:
+                values = [table.median(row, one, metric) for one in names]
+                values = [(best / value if value > 0 else math.nan) if is_speed else value / best
+                          for value in values]
+                groups.append(charts.Item(f"{row[0]}\n{row[1]} thread{'s' * (row[1] > 1)}", values,
+                                           missed(lines, row, metric)))
+        charts.bars(f"{directory}/compare-{name}", heading, subtitle, style, groups,
+                    high=1.28 * cut, cut=cut, line=1)
+
+    percentiles = [(at, name.removesuffix("_ns")) for at, name in enumerate(PERCENTILES)]
+    panels = [charts.Item(
+        label(row), [[(at, value / 1e9) for at, name in percentiles
+                      if (value := table.median(row, one, f"{name}_ns")) > 0] for one in names],
+        ", ".join(f"{name} {text}" for _, name in percentiles
+                  if (text := missed(lines, row, f"{name}_ns"))))
+              for row in table.rows if table.has(row, "p50_ns")]
+    charts.lines(f"{directory}/compare-latency",
+                 "Latency of one operation by percentile: lower is better", subtitle, style, panels,
+                 "percentile", "set logscale y; set yrange [*:*]; set format y '%.0s %cs'\n"
+                 "set xrange [-0.2:5.2]", percentiles)
+
+    rows = sorted(row for row in table.rows if row[0] == "server" and table.has(row, WALL))
+    points = [[(row[1], 1000 / value) for row in rows
+               if (value := table.median(row, one, WALL)) > 0] for one in names]
+    if len(rows) > 1:  # one point is no line
+        charts.lines(f"{directory}/compare-scaling",
+                     "Server pattern (Larson): million operations a second, higher is better",
+                     machine, style, [charts.Item("server", points)], "threads",
+                     f"set logscale x 2; set xrange [{rows[0][1] * 0.9}:{rows[-1][1] * 1.1}]",
+                     [(row[1], str(row[1])) for row in rows], height=460)
+
+
+def main():
+    arguments = sheet.parse_arguments(__doc__, (("RAW_FILE", "what bench/compare.sh measured"),))
+    table = sheet.Sheet(arguments.RAW_FILE, METRICS)
+    for metric in METRICS:
+        table.print_table(metric.name)
+        if metric.name == WALL:
+            table.print_table(WALL, ranges=True)
+    lines = judge(table)
+    print_targets(table, lines)
+    if arguments.results:
+        sheet.write_json(arguments.results, table.json_rows("compare"))
+    if arguments.charts:
+        draw(table, lines, arguments.charts, arguments.machine)
+
+
+sheet.run(main)

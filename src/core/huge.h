@@ -1,0 +1,51 @@
+/*
+ * huge: what MB_HUGEPAGE changes, but for its defaults, which config.c reads.
+ *
+ * Ladder: above config. Callers: pool_carve, uncharge, startup.
+ *
+ * With it huge pages are asked for in the dense spans. The kernel gives one only where all of it is
+ * mapped and committed. So it begins with the span, and the colour is mapped, too; a block is a huge
+ * page at least; and no tile is sealed, as its mapping anew would not ask for one.
+ * Without it there are none at all: those that the kernel makes by itself would bring pages back
+ * that were given back.
+ */
+#ifndef MEMORYBUCKET_CORE_HUGE_H
+#define MEMORYBUCKET_CORE_HUGE_H
+
+#include "core/config.h"
+#include "core/region.h"
+
+/* Of what size the kernel shall make the pages of a span, and of a free map. */
+static inline enum os_pages huge_pages_of_span(enum span_name span)
+{
+    if (!mbi_config.huge_pages) {
+        return OS_PAGES_SMALL;
+    }
+    return span == SPAN_DENSE ? OS_PAGES_HUGE : OS_PAGES_AS_SET;
+}
+
+static inline enum os_pages huge_pages_of_map(void)
+{
+    return mbi_config.huge_pages ? OS_PAGES_AS_SET : OS_PAGES_SMALL;
+}
+
+/* How much of a span's beginning is never mapped. */
+static inline size_t huge_unmapped_bytes(enum span_name span, size_t colour_bytes)
+{
+    return huge_pages_of_span(span) == OS_PAGES_HUGE ? 0 : colour_bytes;
+}
+
+static inline size_t huge_block_bytes_min(void)
+{
+    return mbi_config.huge_pages ? HUGE_PAGE_BYTES : mbi_os_page_bytes();
+}
+
+static inline bool huge_allows_seals(void)
+{
+    return !mbi_config.huge_pages;
+}
+
+/* Without a dense tier, or where the kernel knows no huge pages: says so, and goes on without. */
+void mbi_huge_init(void);
+
+#endif

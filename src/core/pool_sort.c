@@ -1,0 +1,215 @@
+/* pool_sort: what ages, what is sorted, what goes, and what comes back. */
+#include "core/pool_sort.h"
+
+#include "core/centre.h"
+#include "core/config.h"
+#include "core/limit.h"
+#include "core/probes.h"
+
+/* Larger magazines are filled with fewer slots at a time. */
+_Static_assert((int)SORTED_SLOTS_MAX >= (int)MAGAZINE_ROUNDS_STEP,
+               "sorted slots that are taken can fill whole lines");
+
+static void pool_take_sorted_of_locked(struct pool *pool, struct span *span, size_t rounds_wanted,
+                                       struct sorted_slots *taken)
+{
+    struct free_map *map = &span->map;
+    size_t rounds = size_min(rounds_wanted, SORTED_SLOTS_MAX);
+    /* Each slot overlaps two pages at most, and they may all have been released. */
+    size_t pages_max = size_min(2 * rounds, map->pages_released);
+    size_t charged = mbi_limit_charge_some(pages_max, map->page_bytes);
+    size_t pages = charged;
+    taken->from = map;
+    taken->count = mbi_free_map_take(map, rounds, taken->numbers, &pages);
+    if (MBI_UNLIKELY(map->unseal_refused)) {
+        map->unseal_refused = false;
+        mbi_pool_note_refused_commit();
+    }
+    mbi_limit_return((charged - pages) * map->page_bytes);
+    counter_add(&pool->committed_bytes, pages * map->page_bytes);
+    counter_subtract(&pool->released_bytes, pages * map->page_bytes);
+    counter_subtract(&pool->sorted_slots, taken->count);
+    if (taken->count != 0) {
+        char *end = (char *)free_map_slot(map, taken->numbers[taken->count - 1] + 1);
+        span->touched_end = end > span->touched_end ? end : span->touched_end;
+    }
+}
+
+void mbi_pool_take_sorted_locked(struct pool *pool, size_t rounds_wanted,
+                                 struct sorted_slots *taken)
+{
+    taken->count = 0;
+    for (size_t i = 0; i < SPAN_COUNT && taken->count == 0; i++) {
+        if (pool->spans[i].map.slots != 0) {
+            pool_take_sorted_of_locked(pool, &pool->spans[i], rounds_wanted, taken);
+        }
+    }
+}
+
+uint64_t mbi_pool_link_sorted(const struct sorted_slots *taken)
+{
+    uint64_t chain = 0;
+    for (size_t i = taken->count; i-- > 0;) {
+        chain = chain_push(chain, free_map_slot(taken->from, taken->numbers[i]));
+    }
+    return chain;
+}
+
+uint64_t mbi_pool_take_old_batch_locked(struct pool *pool)
+{
+    for (size_t i = 0; i < CENTRAL_STACKS; i++) {
+        uint32_t *list = pool->aged[i] != 0 ? &pool->aged[i] : &pool->surplus[i];
+        if (*list != 0) {
+            counter_add(&pool->departed.refills, 1);
+            mbi_centre_tell(-(int64_t)pool_batch_bytes(pool));
+            return batch_list_pop(list, &pool->space, pool->rounds);
+        }
+    }
+    return 0;
+}
+
+bool mbi_pool_age(struct pool *pool, bool central)
+{
+    if (counter_read(&pool->carved) == 0) {
+        return false;
+    }
+    bool any = false;
+    bool surplus = false;
+    if (!mbi_pool_lock(pool)) {
+        return true; /* not known */
+    }
+    for (size_t i = 0; i < CENTRAL_STACKS; i++) {
+        surplus |= pool->surplus[i] != 0;
+    }
+    for (size_t i = 0; i < CENTRAL_STACKS; i++) {
+        if (!surplus) {
+            pool->surplus[i] = pool->aged[i];
+            pool->aged[i] = central ? (uint32_t)batch_stack_detach(&pool->central[i]) : 0;
+        }
+        any |= pool->surplus[i] != 0 || pool->aged[i] != 0;
+    }
+    any |= pool->loose != 0;
+    mbi_pool_unlock(pool);
+    return any;
+}
+
+static bool pool_cover_locked(struct pool *pool)
+{
+    bool covered = true;
+    for (size_t i = 0; i < SPAN_COUNT && covered; i++) {
+        covered = mbi_free_map_cover(&pool->spans[i].map, span_carved_slots(&pool->spans[i]));
+    }
+    return covered;
+}
+
+static size_t pool_take_surplus_locked(struct pool *pool, size_t count, uint64_t chains[])
+{
+    size_t taken = 0;
+    size_t loose = pool->loose != 0;
+    if (loose != 0) {
+        chains[taken++] = pool->loose;
+        mbi_pool_set_loose_locked(pool, 0);
+    }
+    for (size_t i = 0; i < CENTRAL_STACKS; i++) {
+        while (taken < count && pool->surplus[i] != 0) {
+            chains[taken++] = batch_list_pop(&pool->surplus[i], &pool->space, pool->rounds);
+            counter_add(&pool->departed.refills, 1);
+        }
+    }
+    mbi_centre_tell(-(int64_t)((taken - loose) * pool_batch_bytes(pool)));
+    return taken;
+}
+
+size_t mbi_pool_take_surplus(struct pool *pool, size_t count, uint64_t chains[])
+{
+    size_t taken = 0;
+    if (mbi_pool_lock(pool)) {
+        taken = pool_cover_locked(pool) ? pool_take_surplus_locked(pool, count, chains) : 0;
+        mbi_pool_unlock(pool);
+    }
+    return taken;
+}
+
+void mbi_pool_sort(struct pool *pool, const uint32_t *numbers, size_t count)
+{
+    (void)mbi_pool_lock(pool);
+    for (size_t i = 0; i < count; i++) {
+        struct free_map *map = &pool_span_of(pool, numbers[i])->map;
+        mbi_free_map_add(map, free_map_index(map, slot_space_slot(&pool->space, numbers[i])));
+    }
+    counter_add(&pool->sorted_slots, count);
+    mbi_pool_unlock(pool);
+}
+
+size_t mbi_pool_sorted_bytes(const struct pool *pool)
+{
+    return size_above(counter_read(&pool->sorted_slots) * pool->slot_bytes,
+                      counter_read(&pool->released_bytes));
+}
+
+/*
+ * A page that is carved in part can go only when the rest of it is carved too: else a thread could
+ * carve it during the system call. So the rest becomes sorted slots, when what there is of the page
+ * is; and some more, so that fresh runs go on beginning on a cache line.
+ */
+static void complete_last_page_locked(struct pool *pool)
+{
+    struct span *span = pool_carved_span(pool);
+    struct free_map *map = &span->map;
+    size_t carved = map->slots != 0 ? span_carved_slots(span) : 0;
+    size_t touched = (size_t)(span->touched_end - map->first);
+    size_t missing = carved != 0 ? mbi_free_map_page_rest(map, carved, touched) : 0;
+    if (missing == 0) {
+        return;
+    }
+    size_t end = round_up(carved + missing, size_class_line_rounds(pool->class));
+    if (end > map->slots_max || !mbi_free_map_cover(map, end)) {
+        return;
+    }
+    struct slot_run run = mbi_pool_carve_locked(pool, end - carved);
+    for (size_t i = 0; i < run.rounds; i++) {
+        mbi_free_map_add(map, carved + i);
+    }
+    counter_add(&pool->sorted_slots, run.rounds);
+}
+
+struct page_run mbi_pool_begin_release(struct pool *pool, struct span *span, size_t *tiles_max,
+                                       size_t pages_max)
+{
+    struct page_run run = { .begin = 0, .end = 0 };
+    if (mbi_pool_lock(pool)) {
+        complete_last_page_locked(pool);
+        run = mbi_free_map_begin_release(&span->map, tiles_max, pages_max);
+        mbi_pool_unlock(pool);
+    }
+    return run;
+}
+
+void mbi_pool_end_release(struct pool *pool, struct span *span, struct page_run run,
+                          const uint64_t gone[], size_t pages_gone)
+{
+    size_t bytes = pages_gone * span->map.page_bytes;
+    (void)mbi_pool_lock(pool);
+    mbi_free_map_end_release(&span->map, run);
+    span->map.refused |= pages_gone != run.end - run.begin;
+    for (size_t i = 0; i < run.end - run.begin; i++) {
+        if ((gone[i / 64] >> i % 64 & 1U) != 0) {
+            mbi_free_map_note_released(&span->map, run.begin + i);
+        }
+    }
+    counter_subtract(&pool->committed_bytes, bytes);
+    counter_add(&pool->released_bytes, bytes);
+    mbi_pool_unlock(pool);
+    mbi_limit_return(bytes);
+    probe_release(pool->slot_bytes, bytes);
+}
+
+void mbi_pool_retry_refused(struct pool *pool)
+{
+    if (mbi_pool_lock(pool)) {
+        for (size_t i = 0; i < SPAN_COUNT; i++) {
+            mbi_free_map_retry_refused(&pool->spans[i].map);
+        }
+        mbi_pool_unlock(pool);
+    }
+}

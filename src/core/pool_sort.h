@@ -1,0 +1,66 @@
+/*
+ * pool_sort: a pool's free memory on its way back to the operating system, and from there into use.
+ *
+ * Ladder: beside pool. Callers: trim, decay, excess; pool, for what is taken again.
+ *
+ *   central ──mbi_pool_age──> aged ──again──> surplus ──sort──> sorted ──release──> the kernel
+ *      └── any thread, by CAS    └───────── any thread, under the lock ──────────┘
+ *
+ * Functions that do not end in _locked take the pool's lock. All but the takers are called with the
+ * trim lock, and so are not refused; but to a signal handler, as core/lock.h says.
+ */
+#ifndef MEMORYBUCKET_CORE_POOL_SORT_H
+#define MEMORYBUCKET_CORE_POOL_SORT_H
+
+#include "core/pool.h"
+
+/* Sorted slots in the caller's hands, as numbers: as many as a kilobyte of stack holds. */
+enum { SORTED_SLOTS_MAX = 256 };
+struct sorted_slots {
+    const struct free_map *from;
+    size_t count;
+    uint32_t numbers[SORTED_SLOTS_MAX];
+};
+
+/* Up to `rounds_wanted` of the lowest sorted slots; none when there are none. */
+void mbi_pool_take_sorted_locked(struct pool *pool, size_t rounds_wanted,
+                                 struct sorted_slots *taken);
+
+/* Links them in address order: writes to them, and may wait for pages. No lock if many. */
+uint64_t mbi_pool_link_sorted(const struct sorted_slots *taken);
+
+/* Any batch of the centre's that is not on its stacks any more; 0 when there is none. */
+uint64_t mbi_pool_take_old_batch_locked(struct pool *pool);
+
+/*
+ * What was left of the aged batches becomes surplus, if none is left of that, and then what is in
+ * the centre becomes aged if `central` says so, as when a window has ended. True when there is any
+ * of either, or loose slots.
+ */
+bool mbi_pool_age(struct pool *pool, bool central);
+
+/*
+ * Takes up to `count` chains: the loose slots, and batches off the surplus. Returns how many; 0 also
+ * where there is no memory for the bits.
+ */
+size_t mbi_pool_take_surplus(struct pool *pool, size_t count, uint64_t chains[]);
+
+/* These slots, by number, become sorted. */
+void mbi_pool_sort(struct pool *pool, const uint32_t *numbers, size_t count);
+
+/* Bytes of the sorted slots that are in memory. No lock. */
+size_t mbi_pool_sorted_bytes(const struct pool *pool);
+
+/*
+ * Around the system calls that give pages back: the next run of a span, as mbi_free_map_begin_release
+ * finds it, and which of its pages are gone, a bit each, `pages_gone` in all.
+ */
+struct page_run mbi_pool_begin_release(struct pool *pool, struct span *span, size_t *tiles_max,
+                                       size_t pages_max);
+void mbi_pool_end_release(struct pool *pool, struct span *span, struct page_run run,
+                          const uint64_t gone[], size_t pages_gone);
+
+/* Pages that the kernel kept are looked at again. */
+void mbi_pool_retry_refused(struct pool *pool);
+
+#endif

@@ -1,0 +1,72 @@
+/*
+ * dropin/liburcu: the epochs of core/upcalls.h, by liburcu, which the first walk loads.
+ * MEMORYBUCKET_LIBURCU is the library's file name.
+ */
+#include "core/upcalls.h"
+
+#include <dlfcn.h>
+
+typedef void epoch_function(void);
+
+/*
+ * Several threads may walk for the first time at once; each then finds and writes the same. A lock
+ * could deadlock: the dynamic linker, for which one thread waits, may call another of them.
+ * relaxed [EPOCHS-FUNCTION]: read only by a thread that has seen IN_USE.
+ */
+static _Atomic(epoch_function *) read_lock;
+static _Atomic(epoch_function *) read_unlock;
+static _Atomic(epoch_function *) synchronize;
+
+/* Decided once, after the functions: release [EPOCHS-DECIDE] pairs with acquire [EPOCHS-LOOK]. */
+enum { UNDECIDED, NONE, IN_USE };
+static _Atomic int decision;
+
+static void call(_Atomic(epoch_function *) *function)
+{
+    atomic_load_explicit(function, memory_order_relaxed)(); /* [EPOCHS-FUNCTION] */
+}
+
+static bool find(void *library, const char *name, _Atomic(epoch_function *) *function)
+{
+    void *symbol = library != NULL ? dlsym(library, name) : NULL;
+    if (symbol != NULL) {
+        atomic_store_explicit(function, (epoch_function *)(uintptr_t)symbol,
+                              memory_order_relaxed); /* [EPOCHS-FUNCTION] */
+    }
+    return symbol != NULL;
+}
+
+bool mbi_epochs_in_use(void)
+{
+    return atomic_load_explicit(&decision, memory_order_acquire) == IN_USE; /* [EPOCHS-LOOK] */
+}
+
+bool mbi_epochs_load(void)
+{
+    if (atomic_load_explicit(&decision, memory_order_acquire) == UNDECIDED) { /* [EPOCHS-LOOK] */
+        void *library = dlopen(MEMORYBUCKET_LIBURCU, RTLD_NOW | RTLD_NODELETE);
+        bool all = find(library, "urcu_bp_read_lock", &read_lock)
+                   && find(library, "urcu_bp_read_unlock", &read_unlock)
+                   && find(library, "urcu_bp_synchronize_rcu", &synchronize);
+        int undecided = UNDECIDED;
+        /* [EPOCHS-DECIDE]; when another thread decided first, its answer holds. */
+        (void)atomic_compare_exchange_strong_explicit(&decision, &undecided, all ? IN_USE : NONE,
+                                                      memory_order_release, memory_order_relaxed);
+    }
+    return mbi_epochs_in_use();
+}
+
+void mbi_epochs_read_lock(void)
+{
+    call(&read_lock);
+}
+
+void mbi_epochs_read_unlock(void)
+{
+    call(&read_unlock);
+}
+
+void mbi_epochs_synchronize(void)
+{
+    call(&synchronize);
+}

@@ -1,0 +1,106 @@
+/* chores: what a thread does for the process on a slow path, and at some large requests. */
+#include "core/decay.h"
+#include "core/large.h"
+#include "tcache/background.h"
+#include "tcache/thread_cache.h"
+#include "tcache/transfer.h"
+
+static MBI_COLD void thread_cache_flush_as_asked(struct thread_cache *cache)
+{
+    flag_set(&cache->asked, false); /* first: a request from now on counts for next time */
+    (void)mbi_thread_cache_flush(cache);
+}
+
+/*
+ * A number that changes, most likely, when magazines of the class are used. It is the same again
+ * when objects are freed in the opposite order of their allocation; what is given up by mistake
+ * comes back with one exchange.
+ */
+static uint32_t thread_cache_state_of(const struct thread_cache *cache, size_t class)
+{
+    const struct kept *kept = &cache->kept[class];
+    uint64_t chain = magazine_chain(&cache->loaded[class]);
+    return (uint32_t)chain ^ (uint32_t)(chain >> 32) ^ kept->top ^ kept->swaps;
+}
+
+/* A window has ended: gives up the classes that this thread has not used while it lasted. */
+static MBI_COLD void thread_cache_end_window(struct thread_cache *cache)
+{
+    cache->windows = decay_windows();
+    for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
+        if (cache->capacity[class] != 0
+            && thread_cache_state_of(cache, class) == cache->state[class]) {
+            (void)mbi_transfer_flush_class(cache, class);
+        }
+        cache->state[class] = thread_cache_state_of(cache, class);
+    }
+}
+
+/* Whether this thread has large objects come and go, and what the next allocator keeps of them. */
+static void thread_cache_decay_large(struct thread_cache *cache)
+{
+    const struct thread_counts *counts = &cache->counts;
+    uint64_t large = counter_read(&counts->large_allocs) + counter_read(&counts->large_frees);
+    if (large - cache->large_seen >= LARGE_PER_TURN) {
+        cache->large_seen = large;
+        mbi_large_note_use();
+    } else if (MBI_UNLIKELY(large_keeps())) {
+        mbi_large_decay();
+    }
+}
+
+void mbi_thread_cache_do_chores(struct thread_cache *cache)
+{
+    if (MBI_UNLIKELY(cache->windows != decay_windows())) {
+        thread_cache_end_window(cache);
+    }
+    if (MBI_UNLIKELY(flag_is_set(&cache->asked))) {
+        thread_cache_flush_as_asked(cache);
+    }
+    if (MBI_UNLIKELY(pools_pending())) {
+        (void)mbi_decay_poll();
+    }
+    if (MBI_UNLIKELY(pools_have_deferred())) {
+        mbi_pools_free_deferred();
+    }
+    thread_cache_decay_large(cache);
+}
+
+struct thread_counts mbi_uncached_counts;
+
+/*
+ * relaxed [COUNT-SHARED]: many writers, so a read-modify-write; a statistic orders nothing.
+ */
+static void count_shared(_Atomic uint64_t *counter)
+{
+    atomic_fetch_add_explicit(counter, 1, memory_order_relaxed); /* [COUNT-SHARED] */
+}
+
+void mbi_thread_cache_begin_large_alloc(void)
+{
+    if (background_is_lost()) {
+        mbi_background_come_back();
+    }
+    struct thread_cache *cache = mbi_thread_cache_ensure();
+    if (cache == NULL) {
+        count_shared(&mbi_uncached_counts.large_allocs);
+        return;
+    }
+    if (thread_cache_is_decay_turn(cache)) {
+        mbi_large_note_use();
+        if (pools_pending()) {
+            (void)mbi_decay_poll();
+        }
+    }
+    counter_add(&cache->counts.large_allocs, 1);
+}
+
+void mbi_thread_cache_count_large_free(void)
+{
+    struct thread_cache *cache = mbi_thread_cache;
+    if (cache->active) {
+        counter_add(&cache->counts.large_frees, 1);
+    } else {
+        count_shared(&mbi_uncached_counts.large_frees);
+    }
+}

@@ -1,0 +1,121 @@
+/*
+ * kept: the full magazines that a thread keeps of one class, and how many it may keep.
+ *
+ * Ladder: above core/batch_stack; pure. Callers: transfer.
+ *
+ *   top ─> batch ─> batch ─> ...      depth batches, linked in the form they have in the centre
+ *
+ *   low <= depth <= depth_max         depth_max starts at 1: Bonwick's loaded/previous pair
+ *
+ * Adaptive depth. A thread that flushes a batch and later refills one would have been spared both
+ * by one more place: each such round trip adds one to depth_max. Batches that lay untouched for a
+ * whole period, which is counted in swaps, are not needed: `low` counts them, and half of them
+ * become spare. Spare ones go to the centre one a swap, so that no swap moves more than two. A
+ * period is several times as long as it takes to use the depth up and fill it again.
+ *
+ * Owner only, but for `depth`, which walkers read.
+ */
+#ifndef MEMORYBUCKET_TCACHE_KEPT_H
+#define MEMORYBUCKET_TCACHE_KEPT_H
+
+#include "core/batch_stack.h"
+
+struct kept {
+    uint32_t top; /* slot number of the first batch; 0 when there is none */
+    _Atomic uint16_t depth;
+    uint16_t depth_max;
+    uint16_t low;     /* lowest depth since the period began */
+    uint16_t swaps;   /* left until the period ends */
+    uint16_t spare;   /* batches still to be given up */
+    uint16_t flushed; /* batches that went to the centre and were not asked back yet */
+};
+
+enum { KEPT_DEPTH_LIMIT = 4096, KEPT_PERIOD_DEPTHS = 8 };
+_Static_assert(KEPT_DEPTH_LIMIT * KEPT_PERIOD_DEPTHS <= UINT16_MAX, "a period's swaps fit");
+
+/* relaxed [DEPTH]: one writer, the owner; a walker takes the number as it finds it. */
+MBI_HOT_INLINE uint16_t kept_depth(const struct kept *kept)
+{
+    return atomic_load_explicit(&kept->depth, memory_order_relaxed); /* [DEPTH] */
+}
+
+static inline void kept_set_depth(struct kept *kept, uint16_t depth)
+{
+    atomic_store_explicit(&kept->depth, depth, memory_order_relaxed); /* [DEPTH] */
+}
+
+static inline void kept_open_period(struct kept *kept)
+{
+    kept->low = kept_depth(kept);
+    kept->swaps = (uint16_t)(KEPT_PERIOD_DEPTHS * kept->depth_max);
+}
+
+/* Empty, as at a thread's start. */
+static inline void kept_init(struct kept *kept)
+{
+    kept->top = 0;
+    kept->depth_max = 1;
+    kept->flushed = 0;
+    kept->spare = 0;
+    kept_set_depth(kept, 0);
+    kept_open_period(kept);
+}
+
+static inline void kept_push(struct kept *kept, const struct slot_space *space, uint64_t chain)
+{
+    kept->top = (uint32_t)batch_pack(space, chain, kept->top);
+    kept_set_depth(kept, (uint16_t)(kept_depth(kept) + 1));
+}
+
+/* The chain of the batch kept last; there is one. */
+static inline uint64_t kept_pop(struct kept *kept, const struct slot_space *space, uint32_t rounds)
+{
+    struct slot *first = slot_space_slot(space, kept->top);
+    uint64_t packed = batch_read_packed(first);
+    uint16_t depth = (uint16_t)(kept_depth(kept) - 1);
+    kept->top = (uint32_t)(packed >> SLOT_NUMBER_BITS);
+    kept_set_depth(kept, depth);
+    if (depth < kept->low) {
+        kept->low = depth;
+    }
+    /* The line that the next pop waits for; nothing else would have asked for it by then. */
+    __builtin_prefetch(slot_space_slot(space, kept->top), 1);
+    return batch_unpack(space, first, packed, rounds);
+}
+
+/* A batch went to the centre for want of room. */
+static inline void kept_note_flush(struct kept *kept)
+{
+    if (kept->flushed < KEPT_DEPTH_LIMIT) {
+        kept->flushed++;
+    }
+}
+
+/* A batch came from the centre because none was kept. */
+static inline void kept_note_refill(struct kept *kept)
+{
+    if (kept->flushed != 0 && kept->depth_max < KEPT_DEPTH_LIMIT) {
+        kept->flushed--;
+        kept->depth_max++;
+        kept_open_period(kept);
+    }
+}
+
+/* Counts a swap; true when the caller shall give one of the kept batches to the centre. */
+static inline bool kept_count_swap(struct kept *kept)
+{
+    if (MBI_UNLIKELY(--kept->swaps == 0)) {
+        kept->spare = (uint16_t)((kept->low + 1) / 2);
+        if (kept->depth_max > kept->spare) {
+            kept->depth_max = (uint16_t)(kept->depth_max - kept->spare);
+        }
+        kept_open_period(kept);
+    }
+    if (MBI_LIKELY(kept->spare == 0)) {
+        return false;
+    }
+    kept->spare--;
+    return kept_depth(kept) != 0;
+}
+
+#endif

@@ -1,0 +1,236 @@
+/* slow_path: an allocation that finds no slot in its magazine, a free that finds no room. */
+#include "core/large.h"
+#include "core/os.h"
+#include "core/upcalls.h"
+#include "tcache/background.h"
+#include "tcache/checked.h"
+#include "tcache/thread_cache.h"
+#include "tcache/transfer.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+/* For a thread without a cache: it may have none because the library has not come up. */
+static bool bring_library_up(void)
+{
+    return mbi_thread_cache != &mbi_cache_none || mbi_thread_start();
+}
+
+MBI_COLD struct slot *mbi_thread_cache_take(size_t class)
+{
+    struct thread_cache *cache = mbi_thread_cache_begin_slow();
+    struct slot *slot = NULL;
+    if (MBI_UNLIKELY(cache == NULL)) {
+        slot = bring_library_up() ? mbi_pool_alloc_direct(&mbi_pools[class]) : NULL;
+    } else {
+        struct magazine *loaded = &cache->loaded[class];
+        slot = magazine_pop(loaded);
+        if (slot == NULL) {
+            mbi_thread_cache_do_chores(cache);
+            if (MBI_UNLIKELY(magazine_chain(loaded) != 0)) {
+                /* It counts slots and has none. */
+                mbi_slot_space_corrupted(&mbi_pools[class].space, magazine_chain(loaded));
+            }
+            if (mbi_transfer_refill(cache, &mbi_pools[class])) {
+                slot = magazine_pop(loaded);
+            }
+        }
+        thread_cache_end_slow(cache);
+    }
+    if (slot == NULL) {
+        errno = ENOMEM;
+    }
+    return slot;
+}
+
+/* Moves up to `count` slots of the loaded magazine to `out`. */
+static size_t thread_cache_unload_into(struct magazine *loaded, size_t count, void **out)
+{
+    uint64_t chain = magazine_chain(loaded);
+    size_t taken = 0;
+    while (taken < count && chain != 0) {
+        struct slot *slot = chain_first(chain);
+        chain = slot->rest;
+        out[taken++] = slot;
+    }
+    magazine_set_chain(loaded, chain);
+    return taken;
+}
+
+size_t mbi_thread_cache_take_many(size_t class, size_t count, void **out)
+{
+    struct thread_cache *cache = mbi_thread_cache_begin_slow();
+    if (cache == NULL) {
+        return 0;
+    }
+    struct pool *pool = &mbi_pools[class];
+    struct magazine *loaded = &cache->loaded[class];
+    size_t done = thread_cache_unload_into(loaded, count, out);
+    while (count - done >= pool->rounds && mbi_transfer_refill_whole(cache, pool)) {
+        done += thread_cache_unload_into(loaded, pool->rounds, out + done);
+    }
+    while (count - done >= pool->rounds) {
+        uint64_t loose;
+        struct slot_run run = mbi_pool_obtain(pool, pool->rounds, &loose);
+        if (loose != 0) {
+            magazine_set_chain(loaded, loose);
+            done += thread_cache_unload_into(loaded, pool->rounds, out + done);
+        } else if (run.rounds == 0) {
+            break;
+        }
+        mbi_pool_touch_run(pool, run);
+        for (size_t round = 0; round < run.rounds; round++) {
+            struct slot *slot = (struct slot *)(void *)(run.first + round * pool->slot_bytes);
+            pool_expect_fresh(pool, slot->rest);
+            out[done++] = slot;
+        }
+    }
+    thread_cache_end_slow(cache);
+    return done;
+}
+
+/* The class of a magazine of the calling thread's cache, constant or not. */
+static size_t magazine_class(const struct magazine *loaded)
+{
+    return (size_t)(loaded - mbi_thread_cache->loaded);
+}
+
+/*
+ * Guests: the drop-in serves a process's first requests of a size from the pool of the next power
+ * of two. A pool's first slot costs a system call, a page and a page of page tables, some 8 us and
+ * 8 KiB, and most of what starts needs few objects of most sizes: perl -e 1 uses 24 of them, and 19
+ * for up to eight objects. With more than GUESTS_MAX guests no fewer pools were used; with so many
+ * 1,000 live objects of random sizes take no more memory than before there were any.
+ *
+ * relaxed [GUESTS]: what is lost when two threads count at the same time makes a guest more.
+ */
+enum { GUESTS_MAX = 8 };
+static _Atomic uint8_t guests[SIZE_CLASS_COUNT];
+
+/* The class that serves a request of a size, while its own pool has nothing yet. */
+static size_t thread_cache_choose_host(size_t class)
+{
+    if (!LARGE_IS_ALL_OURS || slot_space_is_carved(&mbi_pools[class].space)) {
+        return class;
+    }
+    uint8_t count = atomic_load_explicit(&guests[class], memory_order_relaxed); /* [GUESTS] */
+    if (count == GUESTS_MAX) {
+        return class;
+    }
+    atomic_store_explicit(&guests[class], (uint8_t)(count + 1), memory_order_relaxed); /* [GUESTS] */
+    return size_class_of(size_class_power_of_two_bytes(class));
+}
+
+MBI_COLD void *mbi_thread_cache_alloc_slow(size_t size_bytes, const struct magazine *empty)
+{
+    int saved_errno = errno;
+    size_t class = magazine_class(empty); /* now: the thread may get a cache below */
+    if (background_is_lost()) {
+        mbi_background_come_back();
+    }
+    if (MBI_UNLIKELY(!mbi_thread_cache->active) && mbi_thread_cache_ensure() == NULL
+        && checked_is_on()) {
+        return mbi_check_alloc(size_bytes, size_class_promised_alignment_bytes(class));
+    }
+    size_t host = thread_cache_choose_host(class);
+    void *pointer = mbi_thread_cache_take(host);
+    if (MBI_UNLIKELY(pointer == NULL) && host != class) {
+        pointer = mbi_thread_cache_take(class);
+    }
+    if (MBI_UNLIKELY(pointer == NULL)) {
+        pointer = mbi_thread_cache_spill(class, size_class_promised_alignment_bytes(class));
+    }
+    if (pointer != NULL) {
+        errno = saved_errno;
+    }
+    return pointer;
+}
+
+/*
+ * A thread gets a cache when it allocates, or frees more often than glibc does on behalf of a
+ * thread that has never allocated: after the last TSD round, when nobody would take the cache back.
+ */
+enum { FREES_WITHOUT_CACHE = 32 };
+static _Thread_local unsigned frees_without_cache __attribute__((tls_model("initial-exec")));
+
+static struct thread_cache *thread_cache_begin_slow_free(void)
+{
+    if (mbi_thread_cache == &mbi_cache_none && frees_without_cache < FREES_WITHOUT_CACHE) {
+        frees_without_cache++;
+        return NULL;
+    }
+    return mbi_thread_cache_begin_slow();
+}
+
+MBI_COLD void mbi_thread_cache_refuse(const struct pool *pool, const void *pointer)
+{
+    uint32_t unit = slot_space_unit(&pool->space, slot_space_number(&pool->space, pointer));
+    mbi_message("invalid free: %p lies %zu bytes into an object of pool %u (%zu bytes)", pointer,
+                (size_t)unit * SLOT_UNIT_BYTES % pool->slot_bytes
+                    + (uintptr_t)pointer % SLOT_UNIT_BYTES,
+                pool->class, pool->slot_bytes);
+    abort();
+}
+
+/* A pointer into the pool's spans that is no slot of it: if anybody's, somebody else's. */
+static MBI_COLD void free_foreign(struct pool *pool, void *pointer)
+{
+    int saved_errno = errno;
+    size_t into;
+    if (slot_space_has(&pool->space, pointer)) {
+        mbi_thread_cache_refuse(pool, pointer);
+    }
+    if (mbi_pool_locate(pool, pointer, &into) != POOL_NOT_MAPPED || !mbi_os_is_mapped(pointer)) {
+        mbi_message("invalid free: %p lies in pool %u (%zu bytes), which has not got that far",
+                    pointer, pool->class, pool->slot_bytes);
+        abort();
+    }
+    mbi_thread_cache_count_large_free();
+    mbi_large_free(pointer);
+    errno = saved_errno;
+}
+
+/* What the thread freed last. */
+static MBI_COLD _Noreturn void free_again(const struct pool *pool, const void *pointer)
+{
+    mbi_message("double free: %p, of pool %u (%zu bytes), was freed before; MB_CHECK=1 finds out "
+                "where",
+                pointer, pool->class, pool->slot_bytes);
+    abort();
+}
+
+MBI_COLD void mbi_thread_cache_free_slow(void *pointer, const struct magazine *full,
+                                         size_t size_bytes)
+{
+    if (!mbi_thread_cache->active && checked_is_on()) {
+        mbi_check_free(pointer, size_bytes);
+        return;
+    }
+    int saved_errno = errno;
+    size_t class = magazine_class(full);
+    if (MBI_UNLIKELY(!slot_space_has_start(&mbi_pools[class].space, pointer))) {
+        free_foreign(&mbi_pools[class], pointer);
+        return;
+    }
+    if (MBI_UNLIKELY(pointer == chain_first(magazine_chain(full)))) {
+        free_again(&mbi_pools[class], pointer);
+    }
+    struct thread_cache *cache = thread_cache_begin_slow_free();
+    if (MBI_UNLIKELY(cache == NULL)) {
+        mbi_pool_free_direct(&mbi_pools[class], pointer);
+    } else {
+        struct magazine *loaded = &cache->loaded[class];
+        mbi_thread_cache_do_chores(cache);
+        if (!magazine_push(loaded, pointer)) {
+            if (MBI_LIKELY(mbi_transfer_make_room(cache, &mbi_pools[class]))) {
+                /* Whatever rounds_max says, which somebody may have lowered again. */
+                magazine_set_chain(loaded, chain_push(magazine_chain(loaded), pointer));
+            } else {
+                mbi_pool_free_direct(&mbi_pools[class], pointer);
+            }
+        }
+        thread_cache_end_slow(cache);
+    }
+    errno = saved_errno;
+}
+

@@ -1,0 +1,287 @@
+/* transfer: keeping, giving up, refilling; and what the budget allows. */
+#include "tcache/transfer.h"
+
+#include "core/centre.h"
+#include "core/config.h"
+#include "tcache/budget.h"
+
+/* `bytes` more than so far came to the centre, or fewer. */
+static void cache_count_central(struct thread_cache *cache, int64_t bytes)
+{
+    cache->untold_bytes += bytes;
+    if (cache->untold_bytes >= CENTRE_TELL_BYTES || cache->untold_bytes <= -CENTRE_TELL_BYTES) {
+        mbi_thread_cache_tell(cache);
+    }
+}
+
+static void cache_push_batch(struct thread_cache *cache, struct pool *pool, uint64_t chain)
+{
+    cache_count_central(cache, (int64_t)pool_batch_bytes(pool));
+    mbi_pool_push_batch(pool, chain, &cache->transfers[pool->class]);
+}
+
+static uint64_t cache_pop_batch(struct thread_cache *cache, struct pool *pool)
+{
+    uint64_t chain = mbi_pool_pop_batch(pool, &cache->transfers[pool->class]);
+    if (chain != 0) {
+        cache_count_central(cache, -(int64_t)pool_batch_bytes(pool));
+    }
+    return chain;
+}
+
+/* Counts `bytes` more as used; false when the process's budget has no more. */
+static bool cache_use(struct thread_cache *cache, size_t bytes)
+{
+    size_t used_bytes = cache->used_bytes + bytes;
+    if (used_bytes > cache->taken_bytes) {
+        size_t missing = used_bytes - cache->taken_bytes;
+        size_t more = round_up(missing, BUDGET_PIECE_BYTES);
+        if (!mbi_budget_take(more)) {
+            more = missing;
+            if (!mbi_budget_take(more)) {
+                return false;
+            }
+        }
+        cache->taken_bytes += more;
+    }
+    cache->used_bytes = used_bytes;
+    return true;
+}
+
+/* Gives the budget back what has not been used, but for a piece or two: it may be needed again. */
+static void cache_unuse(struct thread_cache *cache, size_t bytes)
+{
+    cache->used_bytes -= bytes;
+    size_t spare = cache->taken_bytes - cache->used_bytes;
+    if (spare >= (size_t)4 * BUDGET_PIECE_BYTES) {
+        cache->taken_bytes -= spare - BUDGET_PIECE_BYTES;
+        mbi_budget_return(spare - BUDGET_PIECE_BYTES);
+    }
+}
+
+/* The loaded magazine may hold `rounds`, if the budget allows; more than now. */
+static bool cache_widen(struct thread_cache *cache, const struct pool *pool, size_t rounds)
+{
+    size_t class = pool->class;
+    if (!cache_use(cache, (rounds - cache->capacity[class]) * pool->slot_bytes)) {
+        return false;
+    }
+    cache->capacity[class] = (uint16_t)rounds;
+    flag_set(&cache->idle, false);
+    magazine_set_rounds_max(&cache->loaded[class], (uint16_t)rounds);
+    return true;
+}
+
+/* True when the loaded magazine may be as large as a batch, from now on if it was not so far. */
+static bool cache_widen_to_batch(struct thread_cache *cache, const struct pool *pool)
+{
+    return MBI_LIKELY(cache->capacity[pool->class] == pool->rounds)
+           || (!mbi_budget_is_crowded() && cache_widen(cache, pool, pool->rounds));
+}
+
+/* The caller has made sure that it may be used. */
+static void cache_keep(struct thread_cache *cache, struct pool *pool, uint64_t chain)
+{
+    struct kept *kept = &cache->kept[pool->class];
+    if (kept_depth(kept) != 0) {
+        cache->extra_bytes += pool_batch_bytes(pool);
+    }
+    kept_push(kept, &pool->space, chain);
+}
+
+/* The magazine kept last; there is one. */
+static uint64_t cache_unkeep(struct thread_cache *cache, struct pool *pool)
+{
+    struct kept *kept = &cache->kept[pool->class];
+    uint64_t chain = kept_pop(kept, &pool->space, pool->rounds);
+    if (kept_depth(kept) != 0) {
+        cache->extra_bytes -= pool_batch_bytes(pool);
+    }
+    cache_unuse(cache, pool_batch_bytes(pool));
+    return chain;
+}
+
+static void cache_flush_one_kept(struct thread_cache *cache, struct pool *pool)
+{
+    uint64_t chain = cache_unkeep(cache, pool);
+    cache_push_batch(cache, pool, chain);
+}
+
+/* After a magazine was kept or taken back: gives one up that turned out to be superfluous. */
+static void cache_end_swap(struct thread_cache *cache, struct pool *pool)
+{
+    if (MBI_UNLIKELY(kept_count_swap(&cache->kept[pool->class]))) {
+        cache_flush_one_kept(cache, pool);
+    }
+}
+
+/*
+ * Fresh slots come in runs of a quarter of what the thread has obtained of the class so far: one
+ * which needs twenty objects touches the memory of a few more, and one which needs many soon gets
+ * whole magazines. The first runs are of 8 slots, or of fewer that fill 1 KiB. Runs are whole cache
+ * lines, so that none is shared by two threads' fresh slots. Sorted slots come in runs as large,
+ * and whatever the pool gives under its lock counts: it shows the same need.
+ */
+enum { RUN_SHARE = 4, FIRST_RUN_ROUNDS = 8, FIRST_RUN_BYTES = 1024 };
+_Static_assert((RUN_SHARE + 1) * MAGAZINE_ROUNDS_MAX <= UINT16_MAX, "obtained is counted that far");
+
+static size_t cache_run_rounds(const struct thread_cache *cache, const struct pool *pool)
+{
+    size_t first = FIRST_RUN_BYTES / pool->slot_bytes;
+    size_t rounds = cache->obtained[pool->class] / RUN_SHARE;
+    if (first > FIRST_RUN_ROUNDS) {
+        first = FIRST_RUN_ROUNDS;
+    }
+    rounds = round_up(rounds > first ? rounds : first, size_class_line_rounds(pool->class));
+    return rounds < pool->rounds ? rounds : pool->rounds;
+}
+
+static bool cache_obtain(struct thread_cache *cache, struct pool *pool)
+{
+    size_t wanted = cache_run_rounds(cache, pool);
+    uint64_t chain;
+    struct slot_run run = mbi_pool_obtain(pool, wanted, &chain);
+    if (run.rounds != 0) {
+        chain = mbi_pool_link_run(pool, run);
+    }
+    if (wanted < pool->rounds) {
+        uint16_t *obtained = &cache->obtained[pool->class];
+        *obtained = (uint16_t)(*obtained + chain_rounds(chain));
+    }
+    magazine_set_chain(&cache->loaded[pool->class], chain);
+    return chain != 0;
+}
+
+/*
+ * The same where the process is crowded: as many slots as would be carved, of whatever is there,
+ * and at least one, which the caller takes out at once.
+ */
+static bool cache_obtain_little(struct thread_cache *cache, struct pool *pool)
+{
+    size_t class = pool->class;
+    size_t rounds = cache_run_rounds(cache, pool);
+    if (rounds > cache->capacity[class] && !cache_widen(cache, pool, rounds)) {
+        rounds = cache->capacity[class] != 0 ? cache->capacity[class] : 1;
+    }
+    uint64_t chain = mbi_pool_take_up_to(pool, rounds);
+    if (cache->obtained[class] < RUN_SHARE * pool->rounds) { /* these count as need shown, too */
+        cache->obtained[class] = (uint16_t)(cache->obtained[class] + rounds);
+    }
+    magazine_set_chain(&cache->loaded[class], chain);
+    return chain != 0;
+}
+
+/* Fills the empty loaded magazine to the brim: with one that was kept, or from the centre. */
+bool mbi_transfer_refill_whole(struct thread_cache *cache, struct pool *pool)
+{
+    struct kept *kept = &cache->kept[pool->class];
+    uint64_t chain;
+    if (kept_depth(kept) != 0) {
+        chain = cache_unkeep(cache, pool);
+        cache_end_swap(cache, pool);
+    } else {
+        chain = cache_pop_batch(cache, pool);
+        if (chain != 0) {
+            kept_note_refill(kept);
+        }
+    }
+    magazine_set_chain(&cache->loaded[pool->class], chain);
+    return chain != 0;
+}
+
+bool mbi_transfer_refill(struct thread_cache *cache, struct pool *pool)
+{
+    if (MBI_UNLIKELY(!cache_widen_to_batch(cache, pool))) {
+        return cache_obtain_little(cache, pool);
+    }
+    return mbi_transfer_refill_whole(cache, pool) || cache_obtain(cache, pool);
+}
+
+/* Behind the loaded magazine there is room, and the budget for it, for one more full one. */
+static bool cache_take_room(struct thread_cache *cache, const struct pool *pool)
+{
+    const struct kept *kept = &cache->kept[pool->class];
+    size_t depth = kept_depth(kept);
+    size_t bytes = pool_batch_bytes(pool);
+    if (depth != 0
+        && (depth >= kept->depth_max
+            || cache->extra_bytes + bytes > mbi_config.extra_bytes_max
+            || mbi_budget_is_crowded())) {
+        return false;
+    }
+    return cache_use(cache, bytes);
+}
+
+/* The loaded magazine's chain, which is as long as a batch, is kept or goes to the centre. */
+static void cache_put_away(struct thread_cache *cache, struct pool *pool, uint64_t chain)
+{
+    struct kept *kept = &cache->kept[pool->class];
+    if (cache_take_room(cache, pool)) {
+        cache_keep(cache, pool, chain);
+        cache_end_swap(cache, pool);
+        return;
+    }
+    if (kept_depth(kept) != 0) {
+        uint64_t older = cache_unkeep(cache, pool);
+        /* As much as was just given up: but others may have been quicker. */
+        if (cache_use(cache, pool_batch_bytes(pool))) {
+            cache_keep(cache, pool, chain);
+            chain = older;
+        } else {
+            cache_push_batch(cache, pool, older);
+        }
+    }
+    cache_push_batch(cache, pool, chain);
+    kept_note_flush(kept);
+}
+
+bool mbi_transfer_make_room(struct thread_cache *cache, struct pool *pool)
+{
+    size_t class = pool->class;
+    struct magazine *loaded = &cache->loaded[class];
+    size_t capacity = cache->capacity[class];
+    if (magazine_rounds_max(loaded) != capacity) {
+        magazine_set_rounds_max(loaded, (uint16_t)capacity);
+    }
+    if (chain_rounds(magazine_chain(loaded)) < capacity) {
+        return true;
+    }
+    if (MBI_UNLIKELY(capacity < pool->rounds)) {
+        size_t more = 2 * capacity > FIRST_RUN_ROUNDS ? 2 * capacity : FIRST_RUN_ROUNDS;
+        if (cache_widen_to_batch(cache, pool)
+            || cache_widen(cache, pool, more < pool->rounds ? more : pool->rounds)) {
+            return true;
+        }
+    }
+    uint64_t chain = magazine_unload(loaded);
+    if (chain_rounds(chain) == pool->rounds) {
+        cache_put_away(cache, pool, chain);
+    } else if (chain != 0 && !mbi_pool_return_loose(pool, chain)) {
+        /* Another thread forks. What the magazine holds too many is no batch yet: it may stay. */
+        magazine_set_chain(loaded, chain);
+        return true;
+    }
+    return capacity != 0;
+}
+
+bool mbi_transfer_flush_class(struct thread_cache *cache, size_t class)
+{
+    struct pool *pool = &mbi_pools[class];
+    while (kept_depth(&cache->kept[class]) != 0) {
+        cache_flush_one_kept(cache, pool);
+    }
+    kept_init(&cache->kept[class]);
+    uint64_t chain = magazine_unload(&cache->loaded[class]);
+    if (chain_rounds(chain) == pool->rounds) {
+        cache_push_batch(cache, pool, chain);
+    } else if (chain != 0 && !mbi_pool_return_loose(pool, chain)) {
+        magazine_set_chain(&cache->loaded[class], chain);
+        magazine_set_rounds_max(&cache->loaded[class], cache->capacity[class]);
+        return false;
+    }
+    magazine_set_rounds_max(&cache->loaded[class], 0);
+    cache_unuse(cache, cache->capacity[class] * pool->slot_bytes);
+    cache->capacity[class] = 0;
+    cache->obtained[class] = 0;
+    return true;
+}

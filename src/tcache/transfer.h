@@ -1,0 +1,39 @@
+/*
+ * transfer: a thread's cache and the centre hand each other magazines of one class, whole.
+ *
+ * Ladder: above thread_cache.h, whose slow paths call it, and budget. Only the cache's owner calls.
+ *
+ *   transfer  a batch between thread and centre, one CAS: refill (to the thread), flush (from it)
+ *   swap      the loaded magazine and a kept one, inside the thread
+ *
+ *   loaded empty -> refill     a kept one, else a batch of the centre, else what the pool obtains
+ *   loaded full  -> make_room  it is kept, or goes to the centre
+ *
+ * What may be cached is counted here, before it is cached:
+ *   used_bytes = sum over the classes of capacity and of what is kept <= taken_bytes
+ */
+#ifndef MEMORYBUCKET_TCACHE_TRANSFER_H
+#define MEMORYBUCKET_TCACHE_TRANSFER_H
+
+#include "tcache/thread_cache.h"
+
+/* Gives the empty loaded magazine slots: at least one; false when the pool has none. */
+bool mbi_transfer_refill(struct thread_cache *cache, struct pool *pool);
+
+/* The same, but only with a whole magazine that was kept or is in the centre. */
+bool mbi_transfer_refill_whole(struct thread_cache *cache, struct pool *pool);
+
+/*
+ * Makes room in the loaded magazine, which has reached rounds_max: restores that where another
+ * thread lowered it, else raises it, else empties the magazine. False when the thread may not hold
+ * a single slot of the class.
+ */
+bool mbi_transfer_make_room(struct thread_cache *cache, struct pool *pool);
+
+/*
+ * All that the cache holds of a class goes back, and so does its part of the budget. False where
+ * the pool's lock is refused (core/lock.h): the loaded magazine and its part stay.
+ */
+bool mbi_transfer_flush_class(struct thread_cache *cache, size_t class);
+
+#endif
