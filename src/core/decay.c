@@ -84,25 +84,17 @@ static void work(uint64_t elapsed_ns)
         unsigned __int128 slots_ns = (unsigned __int128)decay.slots_per_window * elapsed_ns;
         share = (uint64_t)(slots_ns / decay.window_ns);
     }
-    size_t slots = size_max(size_min(share, TRIM_SLOTS_MAX), STEP_SLOTS_MIN);
-    size_t pages = TRIM_PAGES_MAX;
-    size_t tiles = TRIM_TILES_MAX;
-
+    struct trim_allowance left = trim_whole_step;
+    left.slots = size_max(size_min(share, left.slots), STEP_SLOTS_MIN);
     while (decay.class < SIZE_CLASS_COUNT) {
         struct pool *pool = &mbi_pools[decay.class];
-        size_t sorted = mbi_trim_sort(pool, slots);
-        if (sorted >= slots) {
-            return;
-        }
-        slots -= sorted;
-        if (sorted != 0) {
-            continue;
-        }
+        size_t sorted = mbi_trim_sort(pool, left.slots);
         size_t bytes = 0;
-        if (mbi_trim_release(pool, &tiles, &pages, &bytes)) {
+        left.slots = size_above(left.slots, sorted);
+        if (left.slots == 0 || (sorted == 0 && mbi_trim_release(pool, &left, &bytes))) {
             return;
         }
-        decay.class++;
+        decay.class += sorted == 0;
     }
     decay.working = false;
 }

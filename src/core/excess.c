@@ -123,25 +123,15 @@ static bool pool_is_worth(const struct pool *pool)
     return slots * pool->slot_bytes > EXCESS_FLOOR_BYTES / POOL_PART;
 }
 
-/* What a step may still do. */
-struct allowance {
-    size_t slots;
-    size_t tiles;
-    size_t pages;
-};
-
 /* A piece of work on the pool whose turn it is; false when the step's allowance is used up. */
-static bool work_on_pool(struct allowance *left)
+static bool work_on_pool(struct trim_allowance *left)
 {
     struct pool *pool = &mbi_pools[state.class];
     size_t slots = pool_is_worth(pool) ? mbi_trim_sort(pool, left->slots) : 0;
     state.sorted_bytes += slots * pool->slot_bytes;
-    if (slots >= left->slots) {
-        return false;
-    }
-    left->slots -= slots;
+    left->slots = size_above(left->slots, slots);
     if (slots != 0) {
-        return true;
+        return left->slots != 0;
     }
     if (state.ages_left != 0 && pool_is_worth(pool)) {
         state.ages_left--;
@@ -149,7 +139,7 @@ static bool work_on_pool(struct allowance *left)
         return true;
     }
     size_t bytes = 0;
-    bool more = mbi_trim_release(pool, &left->tiles, &left->pages, &bytes);
+    bool more = mbi_trim_release(pool, left, &bytes);
     state.sorted_bytes -= size_min(bytes, state.sorted_bytes);
     if (!more) {
         next_pool();
@@ -159,7 +149,7 @@ static bool work_on_pool(struct allowance *left)
 
 static void work(void)
 {
-    struct allowance left = { TRIM_SLOTS_MAX, TRIM_TILES_MAX, TRIM_PAGES_MAX };
+    struct trim_allowance left = trim_whole_step;
     bool may_go_on = true;
     bool gone = false;
     while (may_go_on && !gone && state.pools_left != 0) {

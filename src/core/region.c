@@ -3,8 +3,7 @@
 
 #include <errno.h>
 
-/* Spans start on a boundary of this size, so that a page-table page serves one span only, and so
- * that huge pages could be asked for. */
+/* Where spans start: a page of page tables serves one span only, and huge pages have room. */
 #define REGION_ALIGNMENT_BYTES ((size_t)2 << 20)
 
 struct region mbi_region = {
@@ -13,12 +12,10 @@ struct region mbi_region = {
 
 static _Atomic size_t claimed_bytes;
 
-/*
- * One way to lay out the region; the wide tier may be absent (shift 0), and so may the dense one.
- */
+/* One way to lay out the region. */
 struct layout {
     bool dense;
-    unsigned wide_shift;
+    unsigned wide_shift; /* 0: no wide tier */
 };
 
 static const struct layout largest = { .dense = true, .wide_shift = WIDE_SHIFT_MAX };
@@ -104,18 +101,18 @@ struct places {
     unsigned first;
     unsigned each;
     unsigned count;
+    uintptr_t unit;
 };
 enum { PLACE_UNIT_BITS = 7, PLACES_WIDE_BITS = 47 };
-static const struct places wide_places = { .first = 17, .each = 3, .count = 5 };
-static const struct places narrow_places = { .first = 2, .each = 15, .count = 2 };
 
-static const struct places *find_places(uintptr_t *unit)
+static struct places find_places(void)
 {
     unsigned bits = mbi_os_address_bits();
-    const struct places *places = bits >= PLACES_WIDE_BITS ? &wide_places : &narrow_places;
-    *unit = (uintptr_t)1 << (bits - PLACE_UNIT_BITS);
-    assert(places->first >= PLACES_FIRST
-           && places->first + places->count * places->each <= PLACES_END);
+    struct places wide = { .first = 17, .each = 3, .count = 5 };
+    struct places narrow = { .first = 2, .each = 15, .count = 2 };
+    struct places places = bits >= PLACES_WIDE_BITS ? wide : narrow;
+    places.unit = (uintptr_t)1 << (bits - PLACE_UNIT_BITS);
+    assert(places.first >= PLACES_FIRST && places.first + places.count * places.each <= PLACES_END);
     return places;
 }
 
@@ -127,30 +124,26 @@ void mbi_region_find_places(void)
 
 unsigned mbi_region_places(void)
 {
-    uintptr_t unit;
-    return find_places(&unit)->count;
+    return find_places().count;
 }
 
 char *mbi_region_place(unsigned number)
 {
-    uintptr_t unit;
-    const struct places *places = find_places(&unit);
-    return (char *)((places->first + number * places->each) * unit);
+    struct places places = find_places();
+    return (char *)((places.first + number * places.each) * places.unit);
 }
 
 unsigned mbi_region_place_of(const void *address)
 {
-    uintptr_t unit;
-    const struct places *places = find_places(&unit);
-    return (unsigned)(((uintptr_t)address / unit - places->first) / places->each);
+    struct places places = find_places();
+    return (unsigned)(((uintptr_t)address / places.unit - places.first) / places.each);
 }
 
 /* Takes a place that no other copy of the library has, and any base in it. */
 static bool claim_place(size_t bytes_max)
 {
-    uintptr_t unit;
-    const struct places *places = find_places(&unit);
-    size_t place_bytes = places->each * unit;
+    struct places places = find_places();
+    size_t place_bytes = places.each * places.unit;
     size_t page_bytes = mbi_os_page_bytes();
     struct layout layout = largest;
     /* One step is lost to the page at the beginning. */
@@ -162,11 +155,11 @@ static bool claim_place(size_t bytes_max)
     }
     size_t steps = (place_bytes - layout_bytes_with_maps(layout)) / REGION_ALIGNMENT_BYTES;
     uint64_t random = mbi_os_random();
-    for (unsigned i = 0; i < places->count; i++) {
-        uintptr_t start = (uintptr_t)mbi_region_place((unsigned)((random + i) % places->count));
+    for (unsigned i = 0; i < places.count; i++) {
+        uintptr_t start = (uintptr_t)mbi_region_place((unsigned)((random + i) % places.count));
         if (start + place_bytes <= (uintptr_t)1 << CHAIN_ADDRESS_BITS
             && mbi_os_reserve_at((void *)start, page_bytes)) {
-            size_t step = 1 + (size_t)(random / places->count % steps);
+            size_t step = 1 + (size_t)(random / places.count % steps);
             region_publish(start + step * REGION_ALIGNMENT_BYTES, layout);
             claimed_add(page_bytes);
             mbi_region.place = (char *)start;
@@ -224,10 +217,7 @@ char *mbi_region_map(size_t class, enum span_name span, size_t *bytes)
     return (char *)(mbi_region.map_base + class * all + before);
 }
 
-/*
- * What is mapped at a time: a 16th of what there is, in order to be called seldom, and not more, as
- * whoever writes a core file writes it all.
- */
+/* A 16th of what is mapped, in order to be called seldom, and not more, as core files hold it all. */
 static size_t piece_bytes(const struct extent *extent, size_t needed_bytes)
 {
     const size_t piece_step_bytes = (size_t)64 << 10;
@@ -248,8 +238,8 @@ static bool map_piece(char *start, size_t bytes, enum os_pages pages)
 }
 
 /*
- * Not for a mapping in which no huge page has room: that spares short processes the calls. All of
- * the extent each time, so that the kernel makes one mapping of it.
+ * Not while no huge page has room: that spares short processes the calls. All of the extent each
+ * time, so that the kernel makes one mapping of it.
  */
 static void ask_for_pages(const struct extent *extent)
 {

@@ -74,25 +74,25 @@ static size_t release_pages(const struct free_map *map, struct page_run run,
     return released;
 }
 
-bool mbi_trim_release(struct pool *pool, size_t *tiles_max, size_t *pages_max, size_t *bytes)
+bool mbi_trim_release(struct pool *pool, struct trim_allowance *left, size_t *bytes)
 {
-    assert(*pages_max <= TRIM_PAGES_MAX);
+    assert(left->pages <= TRIM_PAGES_MAX);
     for (size_t i = 0; i < SPAN_COUNT; i++) {
         struct span *span = &pool->spans[i];
         size_t tried = 1;
-        while (tried != 0 && *tiles_max != 0 && *pages_max != 0) {
-            struct page_run run = mbi_pool_begin_release(pool, span, tiles_max, *pages_max);
+        while (tried != 0 && left->tiles != 0 && left->pages != 0) {
+            struct page_run run = mbi_pool_begin_release(pool, span, &left->tiles, left->pages);
             tried = run.end - run.begin;
             if (tried != 0) {
                 struct pages_gone gone = { { 0 } };
                 size_t pages = release_pages(&span->map, run, &gone);
                 mbi_pool_end_release(pool, span, run, gone.bits, pages);
                 *bytes += pages * span->map.page_bytes;
-                *pages_max -= tried;
+                left->pages -= tried;
             }
         }
     }
-    return *tiles_max == 0 || *pages_max == 0;
+    return left->tiles == 0 || left->pages == 0;
 }
 
 enum { AGES = 3 }; /* surplus, aged, central */
@@ -136,9 +136,9 @@ static size_t release_all(struct pool *pool, size_t bytes_max)
     size_t bytes = 0;
     bool more = true;
     while (more && bytes_max - bytes >= page_bytes && mbi_lock_acquire(LOCK_TRIM)) {
-        size_t tiles_max = TRIM_TILES_MAX;
-        size_t pages_max = size_min((bytes_max - bytes) / page_bytes, TRIM_PAGES_MAX);
-        more = mbi_trim_release(pool, &tiles_max, &pages_max, &bytes);
+        struct trim_allowance left = trim_whole_step;
+        left.pages = size_min((bytes_max - bytes) / page_bytes, left.pages);
+        more = mbi_trim_release(pool, &left, &bytes);
         mbi_lock_release(LOCK_TRIM);
     }
     return bytes;
@@ -168,15 +168,14 @@ bool mbi_trim_step_turn(struct trim_turn *turn, size_t *bytes)
 {
     while (turn->class < SIZE_CLASS_COUNT) {
         struct pool *pool = &mbi_pools[turn->class];
-        size_t tiles_max = TRIM_TILES_MAX;
-        size_t pages_max = TRIM_PAGES_MAX;
+        struct trim_allowance left = trim_whole_step;
         size_t before = *bytes;
         bool more = false;
         if (counter_read(&pool->carved) != 0) {
             if (!mbi_lock_acquire(LOCK_TRIM)) {
                 return false; /* another thread forks */
             }
-            more = mbi_trim_release(pool, &tiles_max, &pages_max, bytes);
+            more = mbi_trim_release(pool, &left, bytes);
             more = *bytes != before || sort_some(pool, turn) || more;
             mbi_lock_release(LOCK_TRIM);
         }

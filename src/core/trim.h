@@ -26,6 +26,15 @@
 
 enum { TRIM_SLOTS_MAX = 16384, TRIM_TILES_MAX = 256, TRIM_PAGES_MAX = 1024 };
 
+/* What a step may still do. */
+struct trim_allowance {
+    size_t slots;
+    size_t tiles;
+    size_t pages;
+};
+static const struct trim_allowance trim_whole_step = { TRIM_SLOTS_MAX, TRIM_TILES_MAX,
+                                                       TRIM_PAGES_MAX };
+
 /* The steps: with LOCK_TRIM. */
 
 /*
@@ -35,11 +44,10 @@ enum { TRIM_SLOTS_MAX = 16384, TRIM_TILES_MAX = 256, TRIM_PAGES_MAX = 1024 };
 size_t mbi_trim_sort(struct pool *pool, size_t slots_max);
 
 /*
- * Tries to give back up to *pages_max pages (at most TRIM_PAGES_MAX) that only sorted slots overlap,
- * in at most *tiles_max tiles, and subtracts what it tried from both. Adds what went to *bytes. False
- * when the pool has no more of them.
+ * Tries to give back pages that only sorted slots overlap, within the tiles and pages that are left,
+ * and subtracts these. Adds what went to *bytes. False when the pool has no more of them.
  */
-bool mbi_trim_release(struct pool *pool, size_t *tiles_max, size_t *pages_max, size_t *bytes);
+bool mbi_trim_release(struct pool *pool, struct trim_allowance *left, size_t *bytes);
 
 /*
  * All of it, for all pools; takes the trim lock for each step. Keeps `keep_bytes` of free memory.
