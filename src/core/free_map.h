@@ -74,7 +74,7 @@ struct page_run {
 
 /* Empty, for the span whose first slot is `first`, a page's first byte. */
 void mbi_free_map_init(struct free_map *map, char *first, size_t slot_bytes, size_t slots_max,
-                     size_t page_bytes);
+                       size_t page_bytes);
 
 /* Where bits and tiles go, of which nothing is mapped yet (mbi_region_map). Before the first cover. */
 void mbi_free_map_place(struct free_map *map, char *memory, size_t bytes, enum os_pages pages);
@@ -123,7 +123,7 @@ size_t mbi_free_map_take(struct free_map *map, size_t count, uint32_t *out, size
  * that cannot be given back are not tried again until one of their slots has been used.
  */
 struct page_run mbi_free_map_begin_release(struct free_map *map, size_t *tiles_max,
-                                         size_t pages_max);
+                                           size_t pages_max);
 
 /* Puts those slots back; the pages are as they were. */
 void mbi_free_map_end_release(struct free_map *map, struct page_run run);
@@ -136,7 +136,7 @@ void mbi_free_map_note_released(struct free_map *map, size_t page);
  * on, which moves behind it, at the end to SIZE_MAX; empty when there is none in the next tiles.
  */
 struct page_run mbi_free_map_next_released(const struct free_map *map, size_t *from,
-                                         size_t pages_max);
+                                           size_t pages_max);
 
 /* The same as begin_release for such a run, or as much of its beginning as is still given back. */
 struct page_run mbi_free_map_begin_release_again(struct free_map *map, struct page_run run);
@@ -170,7 +170,7 @@ size_t mbi_free_map_page_rest(const struct free_map *map, size_t carved, size_t 
  * none, bin i up to 10 * i %. Of the span's slots `carved` exist.
  */
 void mbi_free_map_count_occupancy(const struct free_map *map, size_t carved, size_t begin,
-                                size_t end, uint64_t bins[OCCUPANCY_BINS]);
+                                  size_t end, uint64_t bins[OCCUPANCY_BINS]);
 
 /* Tiles in which the first `carved` slots begin. */
 size_t mbi_free_map_tiles(const struct free_map *map, size_t carved);

@@ -33,22 +33,7 @@ void mbi_pool_unlock(struct pool *pool)
     mbi_lock_release(pool_lock_name(pool));
 }
 
-static _Thread_local bool commit_refused __attribute__((tls_model("initial-exec")));
-
-bool mbi_pool_commit_was_refused(void)
-{
-    return commit_refused;
-}
-
-void mbi_pool_forget_refused_commit(void)
-{
-    commit_refused = false;
-}
-
-void mbi_pool_note_refused_commit(void)
-{
-    commit_refused = true;
-}
+_Thread_local bool mbi_pool_commit_refused __attribute__((tls_model("initial-exec")));
 
 /* The rounds are kept apart for readers without the lock. */
 void mbi_pool_set_loose_locked(struct pool *pool, uint64_t chain)

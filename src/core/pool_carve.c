@@ -107,7 +107,7 @@ static bool pool_commit_bytes_locked(struct pool *pool, size_t bytes, bool ahead
         return false;
     }
     if (!mbi_extent_grow(&span->extent, span->commit_end + bytes, ahead)) {
-        mbi_pool_note_refused_commit();
+        mbi_pool_commit_refused = true;
         mbi_limit_return(bytes);
         return false;
     }

@@ -28,15 +28,6 @@ static size_t layout_span_bytes(struct layout layout, enum span_name span)
     return layout.wide_shift != 0 ? (size_t)1 << layout.wide_shift : 0;
 }
 
-static size_t layout_bytes(struct layout layout)
-{
-    size_t bytes = 0;
-    for (enum span_name span = 0; span < SPAN_COUNT; span++) {
-        bytes += layout_span_bytes(layout, span);
-    }
-    return bytes * SIZE_CLASS_COUNT;
-}
-
 /* A map has two halves, for bits and for tiles: of its span a 64th is enough for both. */
 static size_t map_bytes(size_t span_bytes)
 {
@@ -44,24 +35,23 @@ static size_t map_bytes(size_t span_bytes)
     return bytes != 0 ? size_max(bytes, REGION_MAP_BYTES_MIN) : 0;
 }
 
-static size_t layout_bytes_with_maps(struct layout layout)
+static size_t layout_bytes(struct layout layout, bool with_maps)
 {
-    size_t maps = 0;
+    size_t bytes = 0;
     for (enum span_name span = 0; span < SPAN_COUNT; span++) {
-        maps += map_bytes(layout_span_bytes(layout, span));
+        size_t span_bytes = layout_span_bytes(layout, span);
+        bytes += span_bytes + (with_maps ? map_bytes(span_bytes) : 0);
     }
-    return layout_bytes(layout) + maps * SIZE_CLASS_COUNT;
+    return bytes * SIZE_CLASS_COUNT;
 }
 
 /* The next smaller layout; false past the last. */
 static bool layout_shrink(struct layout *layout)
 {
-    if (layout->dense && layout->wide_shift > DENSE_SHIFT) {
-        layout->wide_shift--;
+    if (layout->dense && layout->wide_shift == 0) {
+        *layout = (struct layout){ .dense = false, .wide_shift = DENSE_SHIFT - 1 };
     } else if (layout->dense && layout->wide_shift == DENSE_SHIFT) {
         layout->wide_shift = 0;
-    } else if (layout->dense) {
-        *layout = (struct layout){ .dense = false, .wide_shift = DENSE_SHIFT - 1 };
     } else if (layout->wide_shift > WIDE_SHIFT_MIN) {
         layout->wide_shift--;
     } else {
@@ -72,8 +62,8 @@ static bool layout_shrink(struct layout *layout)
 
 static void region_publish(uintptr_t base, struct layout layout)
 {
-    mbi_region.bytes = layout_bytes(layout);
-    mbi_region.map_base = base + layout_bytes(layout);
+    mbi_region.bytes = layout_bytes(layout, false);
+    mbi_region.map_base = base + mbi_region.bytes;
     for (enum span_name span = 0; span < SPAN_COUNT; span++) {
         mbi_region.span_bytes[span] = layout_span_bytes(layout, span);
         if (mbi_region.span_bytes[span] != 0) {
@@ -147,13 +137,13 @@ static bool claim_place(size_t bytes_max)
     size_t page_bytes = mbi_os_page_bytes();
     struct layout layout = largest;
     /* One step is lost to the page at the beginning. */
-    while (layout_bytes(layout) > bytes_max
-           || layout_bytes_with_maps(layout) + REGION_ALIGNMENT_BYTES > place_bytes) {
+    while (layout_bytes(layout, false) > bytes_max
+           || layout_bytes(layout, true) + REGION_ALIGNMENT_BYTES > place_bytes) {
         if (!layout_shrink(&layout)) {
             return false;
         }
     }
-    size_t steps = (place_bytes - layout_bytes_with_maps(layout)) / REGION_ALIGNMENT_BYTES;
+    size_t steps = (place_bytes - layout_bytes(layout, true)) / REGION_ALIGNMENT_BYTES;
     uint64_t random = mbi_os_random();
     for (unsigned i = 0; i < places.count; i++) {
         uintptr_t start = (uintptr_t)mbi_region_place((unsigned)((random + i) % places.count));
@@ -174,8 +164,8 @@ static bool reserve_all(size_t bytes_max)
     size_t half = mbi_os_address_space_limit() / 2; /* the rest is for the program's own mappings */
     struct layout layout = largest;
     do {
-        size_t bytes = layout_bytes_with_maps(layout) + REGION_ALIGNMENT_BYTES;
-        if (layout_bytes(layout) > bytes_max || bytes > half) {
+        size_t bytes = layout_bytes(layout, true) + REGION_ALIGNMENT_BYTES;
+        if (layout_bytes(layout, false) > bytes_max || bytes > half) {
             continue;
         }
         void *start = mbi_os_reserve(bytes);

@@ -88,11 +88,7 @@ MBI_HOT_INLINE size_t size_class_alignment_bytes(size_t class)
 /* The smallest power of two that holds the class's slots: less than twice as much, at most 512. */
 static inline size_t size_class_power_of_two_bytes(size_t class)
 {
-    size_t bytes = SIZE_STEP_BYTES;
-    while (bytes < size_class_slot_bytes(class)) {
-        bytes *= 2;
-    }
-    return bytes;
+    return (size_t)1 << (64 - __builtin_clzll(size_class_slot_bytes(class) - 1));
 }
 
 /* What mb_alloc and malloc promise of a slot of this class. */

@@ -113,10 +113,10 @@ static bool much_is_pending(void)
 
 static struct slot *take_uncharged(size_t class)
 {
-    if (!mbi_pool_commit_was_refused()) {
+    if (!mbi_pool_commit_refused) {
         return NULL;
     }
-    mbi_pool_forget_refused_commit();
+    mbi_pool_commit_refused = false;
     struct slot *slot = take_if_uncharged(class);
     return slot == NULL && much_is_pending() ? take_what_is_pending(class) : slot;
 }
