@@ -41,6 +41,9 @@
 #include "core/tile_index.h"
 
 enum { TILE_BYTES = 64 << 10, OCCUPANCY_BINS = 11 };
+_Static_assert((uint64_t)TILES_MAX * TILE_BYTES >= (uint64_t)1 << WIDE_SHIFT_MAX, "all of a span");
+_Static_assert(TILE_BYTES / SLOT_UNIT_BYTES <= UINT16_MAX && TILE_BYTES / 4096 <= 16,
+               "struct tile counts its slots, and has a bit for each page");
 
 /* All of it is under the pool's lock. */
 struct free_map {

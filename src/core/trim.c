@@ -7,7 +7,8 @@
 /* The slots that are being sorted, by number: half a step. Under the trim lock. */
 enum { NUMBERS_MAX = TRIM_SLOTS_MAX / 2 };
 static uint32_t numbers[NUMBERS_MAX];
-_Static_assert((int)NUMBERS_MAX >= (int)MAGAZINE_ROUNDS_MAX, "one batch, or the loose slots, always fit");
+_Static_assert((int)NUMBERS_MAX >= (int)MAGAZINE_ROUNDS_MAX, "a batch, or the loose slots, fit");
+_Static_assert(TRIM_PAGES_MAX % 64 == 0, "struct pages_gone has whole words");
 
 /* Slots are followed along several batches at once, as each step waits for memory. */
 enum { BATCHES_AT_ONCE = 32, SLOTS_PER_LOCK = 512 };
