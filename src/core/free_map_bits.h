@@ -105,7 +105,8 @@ static inline struct tile *tile_at(const struct free_map *map, size_t tile)
 static inline bool page_is_released(const struct free_map *map, size_t page)
 {
     size_t per_tile = pages_per_tile(map);
-    return (tile_at(map, page / per_tile)->released >> page % per_tile & 1U) != 0;
+    unsigned released = tile_at(map, page / per_tile)->released;
+    return (released >> page % per_tile & 1U) != 0;
 }
 
 static inline bool tile_is_sealed(const struct free_map *map, size_t tile)
