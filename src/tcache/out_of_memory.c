@@ -95,7 +95,7 @@ static struct slot *take_what_is_pending(size_t class)
     struct trim_turn turn;
     struct slot *slot = NULL;
     bool more = true;
-    mbi_trim_begin_turn(&turn);
+    mbi_trim_begin_turn(&turn, 0);
     for (int steps = 0; slot == NULL && more && steps < STEPS_AT_ONCE; steps++) {
         size_t bytes = 0;
         more = mbi_trim_step_turn(&turn, &bytes);
@@ -113,10 +113,10 @@ static bool much_is_pending(void)
 
 static struct slot *take_uncharged(size_t class)
 {
-    if (!mbi_pool_commit_was_refused()) {
+    if (!mbi_pool_commit_refused) {
         return NULL;
     }
-    mbi_pool_forget_refused_commit();
+    mbi_pool_commit_refused = false;
     struct slot *slot = take_if_uncharged(class);
     return slot == NULL && much_is_pending() ? take_what_is_pending(class) : slot;
 }
@@ -143,7 +143,7 @@ static void *serve_from_what_is_pending(size_t class, size_t alignment_bytes, si
     if (mbi_budget_taken() != 0) { /* else nobody else has anything cached */
         mbi_registry_ask_all();
     }
-    mbi_trim_begin_turn(&turn);
+    mbi_trim_begin_turn(&turn, 0);
     while (pointer == NULL && more) {
         size_t bytes = 0;
         more = mbi_trim_step_turn(&turn, &bytes);
