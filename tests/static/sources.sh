@@ -127,7 +127,7 @@ rung() {
     check/report.*) echo 17 ;;
     check/guarded.*) echo 18 ;;
     check/faults.* | check/segv.*) echo 19 ;;
-    check/heap.* | check/home.* | check/check.*) echo 20 ;;
+    check/heap.c | check/home.* | check/check.*) echo 20 ;;
     api/stats.*) echo 21 ;;
     api/stats_exit.*) echo 22 ;;
     api/*) echo 23 ;;
