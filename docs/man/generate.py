@@ -98,8 +98,10 @@ def parse_comment(comment):
             (free if current is None else current).append(line)
         gap = not line
     blocks = parse_blocks(free)
-    summary = re.match(r".*?[.](?= +[A-Z`(]|$)", blocks[0][1])[0]
-    return SimpleNamespace(summary=summary.rstrip("."), blocks=blocks, parts={
+    summary = re.match(r".*?[.](?= +[A-Z`(]|$)", blocks[0][1] if blocks else "")
+    if summary is None:
+        sys.exit("This comment does not begin with a sentence:\n" + comment)
+    return SimpleNamespace(summary=summary[0].rstrip("."), blocks=blocks, parts={
         name: parse_blocks(textwrap.dedent("\n".join(part)).splitlines(), part[0].startswith(" "))
         for name, part in parts.items()})
 
@@ -383,14 +385,15 @@ def man_pages():
         files[f"man3/{page.names[0]}.3"] = call_page(page)
         for other in page.names[1:]:
             files[f"man3/{other}.3"] = [f".so man3/{page.names[0]}.3"]
-    usage = usage_text()
-    program, words = re.match(r"Usage: (\w+) (.*)\n", usage).groups()
+    program, words, usage, exit_status = re.fullmatch(
+        r"Usage: (\w+) (.*?)\n(.*)Exit status: (.*)", usage_text(), re.S).groups()
     insertions = {
         "common": head_lines(head), "calls": call_list(pages),
         "options": option_lines(options),
         "removed": [inline(", ".join(REMOVED))],
         "synopsis": [f".B {program}", f"\\fI{escape(words)}\\fR"],
-        "usage": roff(parse_blocks(usage.split("\n", 1)[1].splitlines())),
+        "usage": roff(parse_blocks(usage.splitlines())),
+        "exit_status": roff(parse_blocks(capital(exit_status).splitlines())),
         "example": example_lines(["memorybucket"]),
     }
     for name, number in (("memorybucket", 3), ("memorybucket", 7), ("mbrun", 1)):
