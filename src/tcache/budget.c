@@ -1,29 +1,23 @@
-/* budget: one number. */
+/* budget: what threads take before their caches grow. */
 #include "tcache/budget.h"
 
-/* Written by threads whose caches grow or shrink. */
-static struct {
-    _Alignas(ISOLATION_BYTES) _Atomic size_t bytes;
-} taken;
+#include "core/bounded.h"
 
-/* Written once, with the second thread; read where caches grow. */
-static struct {
-    _Alignas(ISOLATION_BYTES) _Atomic size_t bytes;
-} most = { SIZE_MAX };
+static struct bounded cached = { .most = BOUNDED_NONE };
 
-void mbi_budget_set_max(size_t bytes)
+void mbi_budget_set_max(size_t bytes_max)
 {
-    atomic_store_explicit(&most.bytes, bytes, memory_order_relaxed); /* [BUDGET] */
+    (void)bounded_set_most(&cached, bytes_max);
 }
 
 size_t mbi_budget_max(void)
 {
-    return atomic_load_explicit(&most.bytes, memory_order_relaxed); /* [BUDGET] */
+    return bounded_most(&cached);
 }
 
 size_t mbi_budget_taken(void)
 {
-    return atomic_load_explicit(&taken.bytes, memory_order_relaxed); /* [BUDGET] */
+    return bounded_taken(&cached);
 }
 
 bool mbi_budget_is_crowded(void)
@@ -33,24 +27,15 @@ bool mbi_budget_is_crowded(void)
 
 bool mbi_budget_take(size_t bytes)
 {
-    size_t old = mbi_budget_taken();
-    do {
-        size_t bytes_max = mbi_budget_max();
-        if (old > bytes_max || bytes > bytes_max - old) {
-            return false;
-        }
-    } while (!atomic_compare_exchange_weak_explicit(&taken.bytes, &old, old + bytes,
-                                                    memory_order_relaxed,
-                                                    memory_order_relaxed)); /* [BUDGET] */
-    return true;
+    return bounded_take(&cached, 1, bytes) == 1;
 }
 
 void mbi_budget_return(size_t bytes)
 {
-    atomic_fetch_sub_explicit(&taken.bytes, bytes, memory_order_relaxed); /* [BUDGET] */
+    bounded_give_back(&cached, bytes);
 }
 
 void mbi_budget_reset_in_child(size_t taken_bytes)
 {
-    atomic_store_explicit(&taken.bytes, taken_bytes, memory_order_relaxed); /* [BUDGET] */
+    bounded_reset(&cached, taken_bytes);
 }

@@ -1,16 +1,13 @@
 /*
  * budget: what all threads together may cache, and who has how much of it.
  *
- * Ladder: above core/base. Callers: the thread caches' slow paths; startup, fork, statistics.
+ * Ladder: above core/bounded. Callers: the thread caches' slow paths; startup, fork, statistics.
  *
  *   sum of what the threads have taken = taken <= bytes_max
  *
  * A thread takes its share in pieces of BUDGET_PIECE_BYTES before it caches more, so that few of
  * its slow paths meet at this number. When half is taken the process is crowded: from then on
  * threads take no more than they have shown need of, and when all is taken they cache no more.
- *
- * Lock-free. relaxed [BUDGET]: a number that orders nothing; the exchange keeps it within its
- * bound.
  */
 #ifndef MEMORYBUCKET_TCACHE_BUDGET_H
 #define MEMORYBUCKET_TCACHE_BUDGET_H
@@ -26,7 +23,7 @@ enum { BUDGET_PIECE_BYTES = 16 << 10 };
 void mbi_budget_set_max(size_t bytes_max);
 size_t mbi_budget_max(void);
 
-/* All of `bytes`, or nothing and false. */
+/* All of `bytes`, not 0, or nothing and false. */
 bool mbi_budget_take(size_t bytes);
 void mbi_budget_return(size_t bytes);
 
