@@ -57,7 +57,7 @@ static void leave_behind(struct thread_cache *cache)
 static enum retirement take_back(struct thread_cache *cache, bool waits)
 {
     if (!cache->listed) {
-        return mbi_registry_put_back(cache) ? RETIRED : RETIRE_REFUSED;
+        return mbi_vacant_put_back(cache) ? RETIRED : RETIRE_REFUSED;
     }
     if (!mbi_thread_cache_flush(cache)) {
         return RETIRE_REFUSED;
@@ -150,7 +150,7 @@ void mbi_thread_exit_find_namespace(void)
 void mbi_thread_exit_init(void)
 {
     if (in_other_namespace) {
-        mbi_registry_do_without_rcu();
+        mbi_vacant_do_without_rcu();
     } else {
         exit_key_exists = pthread_key_create(&exit_key, thread_exit) == 0;
     }
@@ -159,11 +159,11 @@ void mbi_thread_exit_init(void)
 /* A cache that its thread's exit will find; NULL when there is none now. */
 static struct thread_cache *thread_get_cache(void)
 {
-    struct thread_cache *cache = unlisted != NULL ? unlisted : mbi_registry_take_cache();
+    struct thread_cache *cache = unlisted != NULL ? unlisted : mbi_vacant_take();
     if (cache == NULL || pthread_setspecific(exit_key, cache) == 0) {
         return cache;
     }
-    unlisted = mbi_registry_put_back(cache) ? NULL : cache;
+    unlisted = mbi_vacant_put_back(cache) ? NULL : cache;
     return NULL;
 }
 
