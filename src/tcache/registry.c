@@ -205,7 +205,7 @@ void mbi_registry_reset_in_child(struct thread_cache *survivor)
     if (threads != survivors) { /* else the page need not be copied */
         abandon_all_but(survivor);
         counter_subtract(&threads_active, threads - survivors);
-        mbi_budget_reset_in_child(survivor != NULL ? survivor->taken_bytes : 0);
+        bounded_reset(&mbi_budget, survivor != NULL ? survivor->taken_bytes : 0);
     }
     mbi_vacant_reset_in_child();
 }

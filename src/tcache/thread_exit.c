@@ -7,7 +7,7 @@
 #include <errno.h>
 #include <pthread.h>
 
-/* Written under the init lock, and seen by whoever has been through mbi_startup. */
+/* Written under the init lock, and seen by each thread that has been through mbi_startup. */
 static pthread_key_t exit_key;
 static bool exit_key_exists;
 
@@ -25,21 +25,21 @@ struct thread_cache *mbi_thread_listed_cache(void)
     return cache != NULL && cache->listed ? cache : NULL;
 }
 
-/* Set before anybody calls the library; see the header. */
+/* Set before any other call of the library; see the header. */
 static bool in_other_namespace;
 
-/* Puts the calling thread on one of the constant caches, which nobody writes. */
+/* Puts the calling thread on one of the constant caches, which are never written. */
 static void thread_use_constant(const struct thread_cache *constant)
 {
     mbi_thread_cache = (struct thread_cache *)(uintptr_t)constant;
 }
 
 /*
- * Caches whose threads ended while another thread forked. Whoever waits for such a thread's end may
- * have a lock that the fork waits for: so nobody at its end waits for the fork, and the cache is left
- * on a lock-free stack, as frees are (core/pool.h): pushed to one at a time, and taken as a whole.
- * The thread that forked takes it when the gate is open again, and so does who left one that late.
- * Until it is taken back a cache is listed as if its thread lived.
+ * Caches whose threads ended while another thread forked. A thread that joins such a thread may have a
+ * lock that the fork waits for: so a thread's end does not wait for the fork, and leaves the cache on
+ * a lock-free stack, as frees are (core/pool.h): pushed to one at a time, and taken as a whole. The
+ * thread that forked takes it when the gate is open again, and so does one that left its cache so
+ * late. Until it is taken back a cache is listed as if its thread lived.
  */
 static _Atomic(struct thread_cache *) left_behind;
 

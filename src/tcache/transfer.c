@@ -36,9 +36,9 @@ static bool cache_use(struct thread_cache *cache, size_t bytes)
     if (used_bytes > cache->taken_bytes) {
         size_t missing = used_bytes - cache->taken_bytes;
         size_t more = round_up(missing, BUDGET_PIECE_BYTES);
-        if (!mbi_budget_take(more)) {
+        if (bounded_take(&mbi_budget, 1, more) == 0) {
             more = missing;
-            if (!mbi_budget_take(more)) {
+            if (bounded_take(&mbi_budget, 1, more) == 0) {
                 return false;
             }
         }
@@ -55,7 +55,7 @@ static void cache_unuse(struct thread_cache *cache, size_t bytes)
     size_t spare = cache->taken_bytes - cache->used_bytes;
     if (spare >= (size_t)4 * BUDGET_PIECE_BYTES) {
         cache->taken_bytes -= spare - BUDGET_PIECE_BYTES;
-        mbi_budget_return(spare - BUDGET_PIECE_BYTES);
+        bounded_give_back(&mbi_budget, spare - BUDGET_PIECE_BYTES);
     }
 }
 
@@ -76,7 +76,7 @@ static bool cache_widen(struct thread_cache *cache, const struct pool *pool, siz
 static bool cache_widen_to_batch(struct thread_cache *cache, const struct pool *pool)
 {
     return MBI_LIKELY(cache->capacity[pool->class] == pool->rounds)
-           || (!mbi_budget_is_crowded() && cache_widen(cache, pool, pool->rounds));
+           || (!budget_is_crowded() && cache_widen(cache, pool, pool->rounds));
 }
 
 /* The caller has made sure that it may be used. */
@@ -127,13 +127,9 @@ _Static_assert((RUN_SHARE + 1) * MAGAZINE_ROUNDS_MAX <= UINT16_MAX, "obtained is
 
 static size_t cache_run_rounds(const struct thread_cache *cache, const struct pool *pool)
 {
-    size_t first = FIRST_RUN_BYTES / pool->slot_bytes;
-    size_t rounds = cache->obtained[pool->class] / RUN_SHARE;
-    if (first > FIRST_RUN_ROUNDS) {
-        first = FIRST_RUN_ROUNDS;
-    }
-    rounds = round_up(rounds > first ? rounds : first, size_class_line_rounds(pool->class));
-    return rounds < pool->rounds ? rounds : pool->rounds;
+    size_t first = size_min(FIRST_RUN_BYTES / pool->slot_bytes, FIRST_RUN_ROUNDS);
+    size_t rounds = size_max(first, cache->obtained[pool->class] / RUN_SHARE);
+    return size_min(round_up(rounds, size_class_line_rounds(pool->class)), pool->rounds);
 }
 
 static bool cache_obtain(struct thread_cache *cache, struct pool *pool)
@@ -161,7 +157,7 @@ static bool cache_obtain_little(struct thread_cache *cache, struct pool *pool)
     size_t class = pool->class;
     size_t rounds = cache_run_rounds(cache, pool);
     if (rounds > cache->capacity[class] && !cache_widen(cache, pool, rounds)) {
-        rounds = cache->capacity[class] != 0 ? cache->capacity[class] : 1;
+        rounds = size_max(cache->capacity[class], 1);
     }
     uint64_t chain = mbi_pool_take_up_to(pool, rounds);
     if (cache->obtained[class] < RUN_SHARE * pool->rounds) { /* these count as need shown, too */
@@ -206,7 +202,7 @@ static bool cache_take_room(struct thread_cache *cache, const struct pool *pool)
     if (depth != 0
         && (depth >= kept->depth_max
             || cache->extra_bytes + bytes > mbi_config.extra_bytes_max
-            || mbi_budget_is_crowded())) {
+            || budget_is_crowded())) {
         return false;
     }
     return cache_use(cache, bytes);
@@ -247,9 +243,8 @@ bool mbi_transfer_make_room(struct thread_cache *cache, struct pool *pool)
         return true;
     }
     if (MBI_UNLIKELY(capacity < pool->rounds)) {
-        size_t more = 2 * capacity > FIRST_RUN_ROUNDS ? 2 * capacity : FIRST_RUN_ROUNDS;
-        if (cache_widen_to_batch(cache, pool)
-            || cache_widen(cache, pool, more < pool->rounds ? more : pool->rounds)) {
+        size_t more = size_min(size_max(2 * capacity, FIRST_RUN_ROUNDS), pool->rounds);
+        if (cache_widen_to_batch(cache, pool) || cache_widen(cache, pool, more)) {
             return true;
         }
     }
