@@ -59,7 +59,7 @@ static void cache_unuse(struct thread_cache *cache, size_t bytes)
     }
 }
 
-/* The loaded magazine may hold `rounds`, if the budget allows; more than now. */
+/* Lets the loaded magazine hold `rounds`, more than now; false when the budget has no more. */
 static bool cache_widen(struct thread_cache *cache, const struct pool *pool, size_t rounds)
 {
     size_t class = pool->class;
@@ -72,7 +72,7 @@ static bool cache_widen(struct thread_cache *cache, const struct pool *pool, siz
     return true;
 }
 
-/* True when the loaded magazine may be as large as a batch, from now on if it was not so far. */
+/* Lets the loaded magazine be as large as a batch; false where the process is crowded. */
 static bool cache_widen_to_batch(struct thread_cache *cache, const struct pool *pool)
 {
     return MBI_LIKELY(cache->capacity[pool->class] == pool->rounds)
@@ -107,7 +107,7 @@ static void cache_flush_one_kept(struct thread_cache *cache, struct pool *pool)
     cache_push_batch(cache, pool, chain);
 }
 
-/* After a magazine was kept or taken back: gives one up that turned out to be superfluous. */
+/* After a magazine was kept or taken back: gives a spare one up. */
 static void cache_end_swap(struct thread_cache *cache, struct pool *pool)
 {
     if (MBI_UNLIKELY(kept_count_swap(&cache->kept[pool->class]))) {
@@ -152,7 +152,7 @@ static bool cache_obtain(struct thread_cache *cache, struct pool *pool)
  * The same where the process is crowded: as many slots as would be carved, of whatever is there,
  * and at least one, which the caller takes out at once.
  */
-static bool cache_obtain_little(struct thread_cache *cache, struct pool *pool)
+static bool cache_obtain_few(struct thread_cache *cache, struct pool *pool)
 {
     size_t class = pool->class;
     size_t rounds = cache_run_rounds(cache, pool);
@@ -188,12 +188,12 @@ bool mbi_transfer_refill_whole(struct thread_cache *cache, struct pool *pool)
 bool mbi_transfer_refill(struct thread_cache *cache, struct pool *pool)
 {
     if (MBI_UNLIKELY(!cache_widen_to_batch(cache, pool))) {
-        return cache_obtain_little(cache, pool);
+        return cache_obtain_few(cache, pool);
     }
     return mbi_transfer_refill_whole(cache, pool) || cache_obtain(cache, pool);
 }
 
-/* Behind the loaded magazine there is room, and the budget for it, for one more full one. */
+/* Takes room, and the budget for it, for one more kept magazine; false when there is none. */
 static bool cache_take_room(struct thread_cache *cache, const struct pool *pool)
 {
     const struct kept *kept = &cache->kept[pool->class];
@@ -219,7 +219,7 @@ static void cache_put_away(struct thread_cache *cache, struct pool *pool, uint64
     }
     if (kept_depth(kept) != 0) {
         uint64_t older = cache_unkeep(cache, pool);
-        /* As much as was just given up: but others may have been quicker. */
+        /* As much as was just given up: but other threads may have been quicker. */
         if (cache_use(cache, pool_batch_bytes(pool))) {
             cache_keep(cache, pool, chain);
             chain = older;
