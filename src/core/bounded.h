@@ -20,6 +20,7 @@ struct bounded {
     _Alignas(ISOLATION_BYTES) _Atomic size_t taken; /* written by many */
     _Alignas(ISOLATION_BYTES) _Atomic size_t most;  /* written seldom; BOUNDED_NONE: no bound */
 };
+_Static_assert(sizeof(struct bounded) == 2 * (size_t)ISOLATION_BYTES, "in lines of their own");
 
 static inline size_t bounded_taken(const struct bounded *bounded)
 {
