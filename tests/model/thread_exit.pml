@@ -2,11 +2,12 @@
  * Threads come and go while walkers walk: the registry's lists, the count of walks, grace periods.
  *
  * mirrors src/tcache/thread_exit.c: thread_exit mbi_thread_start
- * mirrors src/tcache/registry.c: mbi_registry_take_cache mbi_registry_add publish
- * mirrors src/tcache/registry.c: mbi_registry_retire mbi_registry_try_retire retire_locked reuse_retired_locked
- * mirrors src/tcache/registry.c: begin_reclaim grace_period end_reclaim wait_for_room no_walk_is_under_way
- * mirrors src/tcache/registry.c: mbi_registry_walk begin_walk walk_once end_walk
- * mirrors src/tcache/registry.c: [WALK-BEGIN] [WALK-END] [WALK-LOOK]
+ * mirrors src/tcache/registry.c: mbi_registry_add publish mbi_registry_walk walk_once
+ * mirrors src/tcache/registry.c: mbi_registry_retire mbi_registry_try_retire retire_locked
+ * mirrors src/tcache/vacant.c: mbi_vacant_take mbi_vacant_retire_locked mbi_vacant_make_room_locked
+ * mirrors src/tcache/vacant.c: reuse_retired_locked begin_reclaim grace_period end_reclaim
+ * mirrors src/tcache/vacant.c: mbi_vacant_wait_for_room mbi_vacant_begin_walk mbi_vacant_end_walk
+ * mirrors src/tcache/vacant.c: no_walk_is_under_way [WALK-BEGIN] [WALK-END] [WALK-LOOK]
  *
  * Shown: no cache is taken anew while a walker looks at it (not_under_a_walkers_eyes), nor does a
  * walker come upon one that could be (no_reusable_found); a walk visits every cache that was listed
@@ -174,7 +175,7 @@ inline choose_reusable()
     i = 0
 }
 
-/* mbi_registry_take_cache, without the mapping of fresh ones. */
+/* mbi_vacant_take, without the mapping of fresh ones. */
 inline take_cache()
 {
     atomic {
