@@ -1,10 +1,11 @@
 /* vacant: lists, the count of walks, grace periods. */
 #include "tcache/vacant.h"
 
+#include "core/large.h"
 #include "core/os.h"
 #include "core/upcalls.h"
 
-enum { CACHES_PER_MAPPING = 16 };
+enum { CACHES_PER_MAPPING = 16, REGISTRATION_BYTES = 1 << 20 };
 
 /* All under LOCK_REGISTRY; the counters are read without. */
 static struct thread_cache *retired;
@@ -28,23 +29,25 @@ static struct {
     size_t count;
 } fresh = { .next = &mbi_first_cache, .count = 1 };
 
-/* Set at startup, or in a forked child while it has one thread. */
-static bool without_rcu;
+/* Set at startup, in a forked child while it has one thread, or by a walk that finds no memory. */
+static _Atomic bool without_rcu;
 
 /*
  * Walks under way.
- *   walk    [WALK-BEGIN] adds 1, acquire; reads the list; [WALK-END] subtracts 1, release
+ *   walk    [WALK-BEGIN] adds 1, acquire and release; reads the list; [WALK-END] subtracts 1, release
  *   retire  takes the cache off the list; [WALK-LOOK] adds 0, acquire and release
  * All are read-modify-writes of one word, so they have one order. A walk that begins after the look
  * sees the list without the cache; one that began before it is either still counted, or has read
- * for the last time before the cache is used again.
+ * for the last time before the cache is used again. A walk without liburcu says so in without_rcu
+ * before it begins, so a grace period that was begun after the look, and does not wait for that
+ * walk, finds it said when it ends.
  */
 static _Atomic uint32_t walks;
 static _Thread_local uint8_t own_walks __attribute__((tls_model("initial-exec")));
 
 void mbi_vacant_do_without_rcu(void)
 {
-    without_rcu = true;
+    flag_set(&without_rcu, true);
 }
 
 uint64_t mbi_vacant_retired(void)
@@ -196,7 +199,7 @@ void mbi_vacant_retire_locked(struct thread_cache *cache)
 
 /*
  * Waits until no walker can hold a cache that has left the list; false where liburcu cannot be
- * asked. No lock is held, and poll(2) in it is no cancellation point here.
+ * asked, or a walk did without it. No lock is held, and poll(2) in it is no cancellation point here.
  *
  * liburcu decides for membarrier when it is loaded, and ends the process when it fails later, as
  * it does once a sandbox refuses it. So it is tried first, each time, since filters belong to
@@ -204,13 +207,13 @@ void mbi_vacant_retire_locked(struct thread_cache *cache)
  */
 static bool grace_period(void)
 {
-    if (without_rcu || !mbi_epochs_in_use() || !mbi_os_membarrier()) {
+    if (flag_is_set(&without_rcu) || !mbi_epochs_in_use() || !mbi_os_membarrier()) {
         return false;
     }
     struct cancelling cancelling = mbi_lock_forbid_cancel();
     mbi_epochs_synchronize();
     mbi_lock_allow_cancel(cancelling);
-    return true;
+    return !flag_is_set(&without_rcu);
 }
 
 /* Takes the retired, if there are enough of them, and no thread waits for others already. */
@@ -262,18 +265,38 @@ void mbi_vacant_reclaim_batch(void)
     }
 }
 
+/*
+ * Whether liburcu may register this thread, for which it needs memory, of the kernel and of malloc:
+ * where it gets none it ends the process. It needs much less than is tried here, unless other
+ * threads use up the rest just now.
+ */
+static bool can_register(void)
+{
+    void *mapped = mbi_os_map(REGISTRATION_BYTES);
+    void *allocated = mbi_large_alloc(SMALL_BYTES_MAX + 1);
+    if (mapped != NULL) {
+        mbi_os_unreserve(mapped, REGISTRATION_BYTES);
+    }
+    mbi_large_free(allocated);
+    return mapped != NULL && allocated != NULL;
+}
+
 bool mbi_vacant_begin_walk(void)
 {
     /* Loaded first: while a walk is counted, threads may wait for its end. */
-    bool rcu = !without_rcu && mbi_epochs_load();
+    bool rcu = !flag_is_set(&without_rcu) && mbi_epochs_load();
+    if (rcu && !can_register()) {
+        mbi_vacant_do_without_rcu();
+        rcu = false;
+    }
     /* Threads that wait for room are left a moment without any walk. */
     while (own_walks == 0 && mbi_vacant_retired() >= RETIRE_MAX && !no_walk_is_under_way()) {
         mbi_os_sleep_ms(1);
     }
     sigset_t before = mbi_lock_block_signals(); /* both, or none, for a handler's fork */
     own_walks++;
-    /* acquire [WALK-BEGIN]: pairs with [WALK-LOOK]. */
-    atomic_fetch_add_explicit(&walks, 1, memory_order_acquire);
+    /* acquire and release [WALK-BEGIN]: pairs with [WALK-LOOK]. */
+    atomic_fetch_add_explicit(&walks, 1, memory_order_acq_rel);
     mbi_lock_restore_signals(&before);
     if (rcu) {
         mbi_epochs_read_lock(); /* before the sums: a thread's first may allocate */
@@ -295,7 +318,7 @@ void mbi_vacant_end_walk(bool rcu)
 
 void mbi_vacant_reset_in_child(void)
 {
-    without_rcu = true;
+    mbi_vacant_do_without_rcu();
     if (mbi_vacant_retired() != 0) {
         reuse_list_locked(&retired);
         reuse_list_locked(&waiting);

@@ -23,8 +23,8 @@
  * program may use liburcu itself, with its fork handlers, and a fork waits for no grace period. In
  * a forked child this library does not call liburcu any more: a thread that fork left behind may
  * have held its internal locks. Nor does it where membarrier(2), on which liburcu relies, has come
- * to be refused, nor in a namespace of dlmopen, as liburcu sets a key there. There counting the walks
- * has to do.
+ * to be refused, nor in a namespace of dlmopen, as liburcu sets a key there, nor once a walk found
+ * no memory to register its thread with liburcu. There counting the walks has to do.
  */
 #ifndef MEMORYBUCKET_TCACHE_VACANT_H
 #define MEMORYBUCKET_TCACHE_VACANT_H
@@ -36,7 +36,7 @@ enum { RETIRE_BATCH = 64, RETIRE_MAX = 4 * RETIRE_BATCH };
 /* A cache that needs no mapping; in first_cache.c. */
 extern MBI_HIDDEN struct thread_cache mbi_first_cache;
 
-/* liburcu is not called from now on. Before the first walk and the first cache. */
+/* liburcu is not called from now on. Before the calling thread's walk. */
 void mbi_vacant_do_without_rcu(void);
 
 /*
