@@ -18,6 +18,6 @@ int main(void)
     *(void **)&stats_get = dlsym(RTLD_DEFAULT, "mb_stats_get");
     CHECK(stats_get != NULL, "this is not the drop-in");
     static struct mb_stats stats;
-    CHECK(stats_get(&stats, sizeof stats) == 0 && stats.threads >= 1, "no statistics");
+    CHECK(stats_get(&stats, sizeof stats) == 0, "no statistics");
     return 0;
 }
