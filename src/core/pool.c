@@ -140,7 +140,7 @@ struct slot_run mbi_pool_obtain(struct pool *pool, size_t rounds_wanted, uint64_
     } else {
         *chain = mbi_pool_take_old_batch_locked(pool);
     }
-    if (*chain == 0) {
+    if (*chain == 0 && counter_read(&pool->sorted_slots) != 0) {
         mbi_pool_take_sorted_locked(pool, rounds_wanted, &taken);
     }
     if (*chain == 0 && taken.count == 0) {
@@ -235,7 +235,7 @@ static uint64_t pool_find_any_locked(struct pool *pool)
     if (chain == 0) {
         chain = mbi_pool_take_old_batch_locked(pool);
     }
-    if (chain == 0) {
+    if (chain == 0 && counter_read(&pool->sorted_slots) != 0) {
         struct sorted_slots taken;
         mbi_pool_take_sorted_locked(pool, MAGAZINE_ROUNDS_STEP, &taken);
         chain = mbi_pool_link_sorted(&taken);
