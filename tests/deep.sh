@@ -3,11 +3,11 @@
 # fuzzing, coverage, static analysis of the tests, all real programs beside other allocators (2 GB of packages), and
 # an hour's storm of forks. First, in seconds: the lists that quote lines of the sources still fit them, so that a line
 # can be rewritten without a look at them. Three hours on two processors; says how long each took.
-# Usage: tests/deep.sh [PART...]    PART is lists, analysis, models, random, coverage, faults, fuzz, mutations, programs,
-#                               soak or storm; default: all
+# Usage: tests/deep.sh [PART...]    PART is lists, analysis, models, random, coverage, repeat, faults, fuzz, mutations,
+#                               programs, soak or storm; default: all
 set -euo pipefail
 cd "$(dirname "$0")/.."
-all=(lists analysis models random coverage faults fuzz mutations programs soak storm)
+all=(lists analysis models random coverage repeat faults fuzz mutations programs soak storm)
 parts=("$@")
 [ ${#parts[@]} -gt 0 ] || parts=("${all[@]}")
 for part in "${parts[@]}"; do
@@ -54,7 +54,13 @@ run_part() {
             build/release/bin/property --seed "$seed" --programs 2000 --threads 8 --at-once
         ;;
     coverage) tests/meta/coverage/run.sh ;;
-    faults) tests/fault/run.sh --all ;;
+    repeat)
+        for preset in release asan tsan; do
+            cmake --preset $preset >/dev/null && cmake --build --preset $preset >/dev/null &&
+                ctest --preset $preset -L 'concurrent|environment' --repeat until-fail:3 -j "$(nproc)" || return
+        done
+        ;;
+    faults) tests/fault/run.sh --all && tests/fault/run.sh tsan ;;
     fuzz) tests/random/fuzz/run.sh --seconds 600 ;;
     mutations) tests/meta/mutation/run.sh ;;
     programs) tests/packages.sh programs bench && tests/dropin/programs/run.sh --rounds 5 --peers ;;

@@ -2,7 +2,7 @@
  * faults: one planted memory fault each, for tests/checked/run.sh.
  *
  * Usage: faults FAULT [pools]
- *   pools: first uses up the guarded pages, so that the fault falls on a slot of a pool.
+ *   pools: first uses guarded pages up to where the next 15 objects get none: the fault falls on a slot of a pool.
  *
  * On stdout it tells what the report must name. That goes past stdio, whose buffer an abort loses.
  *
@@ -41,8 +41,8 @@ void operator_delete_sized(void *pointer, size_t size) __asm__("_ZdlPvm");
 #include <unistd.h>
 
 enum { SIZE = 40, LARGE = 4000 };
-/* As many as take all the guarded pages: half of 8192 at once, and then one in 16. */
-enum { OBJECTS_FOR_GUARDS = 4096 + 16 * 4096 };
+/* As many as take half of the 8,192 guarded pages, and one more: of those to come, every 16th gets one. */
+enum { OBJECTS_FOR_GUARDS = 4096 + 1 };
 
 static void *volatile hidden;
 

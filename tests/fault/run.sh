@@ -31,5 +31,5 @@ for preset in "${presets[@]:-release}"; do
     esac
     cmake --preset "$preset" >/dev/null
     cmake --build --preset "$preset" --target "${targets[@]}"
-    ctest --preset "$preset" -L '^fault$' --verbose
+    ctest --preset "$preset" -C long -L '^fault$' --verbose
 done

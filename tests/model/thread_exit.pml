@@ -55,8 +55,8 @@
  *
  * variant with_rcu         holds
  * variant without_rcu      holds                           -DWITHOUT_RCU
- * variant refused          holds                           -DREFUSED
- * variant no_memory        holds                           -DNO_MEMORY
+ * variant refused          holds                           -DLIVES=1 -DREFUSED
+ * variant no_memory        holds                           -DLIVES=1 -DNO_MEMORY
  * variant batches_of_two   holds                           -DRETIRE_BATCH=2
  * variant two_walks        holds                           -DWALKERS=2 -DLIVES=1 -DREFUSED
  * variant no_grace         fails not_under_a_walkers_eyes  -DNO_GRACE -DIGNORE_REUSABLE
@@ -75,6 +75,7 @@
  * variant look_then_add    fails retired_bounded           -DLOOK_THEN_ADD
  * variant grace_under_lock fails invalid.end.state         -DGRACE_UNDER_LOCK
  * variant waiting_stays    fails invalid.end.state         -DWAITING_STAYS -DREFUSED
+ * deep    refused_lives    holds                           -DREFUSED
  * deep    three_threads    holds                           -DTHREADS=3 -DLIVES=1 -DRETIRE_MAX=1 -DNO_FORKER
  * deep    three_in_child   holds                           -DTHREADS=3 -DLIVES=1 -DWITHOUT_RCU
  * deep    two_walkers      holds                           -DWALKERS=2 -DWALKS=2 -DTHREADS=1 -DREFUSED

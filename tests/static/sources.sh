@@ -13,63 +13,64 @@ complain() {
 }
 warnings=(-Wall -Wextra -Wundef -Wshadow -Wconversion -Werror -D_GNU_SOURCE -Isrc -Iinclude)
 include_alone() { printf '#include "%s"\n' "$1"; }
+# compiles WHAT COMPILER OPTION AND FILE...: many files in one call, which says itself where it stumbles
+compiles() {
+    local what=$1
+    shift
+    "$1" "${warnings[@]}" -fsyntax-only "${@:2}" || complain "$what ($1, ${*:2:3} ...)"
+}
+# alone SUFFIX HEADER...: for each header a file that includes nothing else; their names in `files`
+alone() {
+    local header
+    files=()
+    for header in "${@:2}"; do
+        files+=("$work/${header//\//-}.$1")
+        include_alone "$header" >"${files[-1]}"
+    done
+}
 
 headers=$(cd src && find . -name '*.h' | sed 's|^\./||' | LC_ALL=C sort)
 headers+=$'\n'memorybucket/memorybucket.h$'\n'memorybucket/inline.h
-for header in $headers; do
-    for compiler in gcc clang; do
-        for standard in c11 c17; do
-            include_alone "$header" |
-                $compiler -std=$standard "${warnings[@]}" -fsyntax-only -x c - ||
-                complain "$header does not compile alone ($compiler, $standard)"
-        done
+alone c $headers
+for compiler in gcc clang; do
+    for standard in c11 c17; do
+        compiles 'a header does not compile alone' $compiler -std=$standard "${files[@]}"
     done
 done
 # Twice each, and in either order: no header counts on what another one left, or undoes it.
 for order in 'sort' 'sort -r'; do
+    ordered=$(LC_ALL=C $order <<<"$headers")
+    for header in $ordered $ordered; do include_alone "$header"; done >"$work/all.c"
     for form in -UMEMORYBUCKET_DROPIN -DMEMORYBUCKET_DROPIN; do
-        ordered=$(LC_ALL=C $order <<<"$headers")
-        for header in $ordered $ordered; do include_alone "$header"; done >"$work/all.c"
         for compiler in gcc clang; do
-            $compiler -std=c11 "${warnings[@]}" $form -fsyntax-only "$work/all.c" ||
-                complain "the headers do not compile together ($compiler, $form, $order)"
+            compiles "the headers do not compile together, $order" $compiler -std=c11 $form "$work/all.c"
         done
     done
 done
 # Probes compile to nothing where they are not wanted.
-for compiler in "gcc -std=c11" "clang -std=c11"; do
-    $compiler "${warnings[@]}" -DMEMORYBUCKET_NO_PROBES -fsyntax-only src/core/pool.c ||
-        complain "src/core/pool.c without probes ($compiler)"
+for compiler in gcc clang; do
+    compiles 'without probes' $compiler -std=c11 -DMEMORYBUCKET_NO_PROBES src/core/pool.c
 done
-for file in src/*/*.c; do
-    defines=(-DMBRUN_LIBRARY_FROM_BIN='"../lib"')
-    [[ $file != src/dropin/* ]] || defines+=(-DMEMORYBUCKET_DROPIN '-DMEMORYBUCKET_LIBURCU="liburcu-bp.so"')
-    for compiler in "gcc -std=c17" "clang -std=c11" "clang -std=c17"; do
-        $compiler "${warnings[@]}" "${defines[@]}" -fsyntax-only "$file" || complain "$file ($compiler)"
-    done
+mapfile -t files < <(find src -name '*.c' -not -path 'src/dropin/*')
+for compiler in "gcc -std=c17" "clang -std=c11" "clang -std=c17"; do
+    compiles 'sources' $compiler -DMBRUN_LIBRARY_FROM_BIN='"../lib"' "${files[@]}"
+    compiles 'sources' $compiler -DMEMORYBUCKET_DROPIN '-DMEMORYBUCKET_LIBURCU="liburcu-bp.so"' src/dropin/*.c
 done
-for header in memorybucket.h inline.h memorybucket.hpp; do
-    for compiler in g++ clang++; do
-        include_alone "memorybucket/$header" |
-            $compiler -std=c++17 "${warnings[@]}" -fsyntax-only -x c++ - ||
-            complain "$header does not compile alone ($compiler)"
-    done
+alone cpp memorybucket/{memorybucket.h,inline.h,memorybucket.hpp}
+for compiler in g++ clang++; do
+    compiles 'a public header does not compile alone' $compiler -std=c++17 "${files[@]}"
 done
 
 # With gcc, and as each is linked, the build compiles these.
 criterion=$(pkg-config --cflags criterion)
 in_tests=(-Itests/support -Itests/random -Ibench/lib -DKEYS_TAKEN=40 $criterion -DPROPERTY_DIR=\"tests/random/property\")
-for file in $(find tests -name '*.c' -not -path 'tests/static/golden/*'); do # golden's instructions are those of gcc
-    clang -std=c11 "${warnings[@]}" "${in_tests[@]}" -fsyntax-only "$file" || complain "$file (clang)"
+mapfile -t files < <(find tests -name '*.c' -not -path 'tests/static/golden/*') # golden's instructions are those of gcc
+compiles 'tests' clang -std=c11 "${in_tests[@]}" "${files[@]}"
+for way in MALLOC CALLED INLINED; do
+    compiles 'benchmarks' clang -std=c11 -Ibench/lib -DBENCH_$way bench/*/*.c
 done
-for file in bench/*/*.c; do
-    for way in MALLOC CALLED INLINED; do
-        clang -std=c11 "${warnings[@]}" -Ibench/lib -DBENCH_$way -fsyntax-only "$file" || complain "$file (clang, $way)"
-    done
-done
-for file in $(find tests -name '*.cpp'); do
-    clang++ -std=c++17 -fsized-deallocation "${warnings[@]}" -Itests/support -fsyntax-only "$file" || complain "$file (clang++)"
-done
+mapfile -t files < <(find tests -name '*.cpp')
+compiles 'tests' clang++ -std=c++17 -fsized-deallocation -Itests/support "${files[@]}"
 
 # Includes come in groups with a blank line between them, in this order, each of one kind and sorted: the file's own
 # header, which so is proved to compile alone; the public ones; the project's; the system's. A file that is the body of
