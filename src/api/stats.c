@@ -234,7 +234,7 @@ void mbi_stats_drop(struct mb_stats *stats)
 /* Where the kernel refuses memory for the rows. */
 static void print_sums(FILE *stream)
 {
-    uint64_t words[SUMS_BYTES / sizeof(uint64_t)];
+    uint64_t words[SUMS_BYTES / sizeof(uint64_t)] = { 0 };
     struct mb_stats *sums = (struct mb_stats *)(void *)words;
     (void)get(sums, SUMS_BYTES, true);
     write_sums(stream, sums);

@@ -23,7 +23,7 @@ static void span_lay_out(struct pool *pool, enum span_name name, size_t span_byt
     size_t page_bytes = mbi_os_page_bytes();
     size_t colour = 0;
     size_t slots = 0;
-    if (start != NULL) {
+    if (span_bytes != 0) {
         size_t colours = size_max(span_bytes / page_bytes / SPAN_PER_COLOURS, 1);
         colour = (1 + (size_t)pool->class * COLOUR_PAGES % colours) * page_bytes;
         slots = (span_bytes - colour) / pool->slot_bytes;
