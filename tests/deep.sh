@@ -57,7 +57,7 @@ run_part() {
     repeat)
         for preset in release asan tsan; do
             cmake --preset $preset >/dev/null && cmake --build --preset $preset >/dev/null &&
-                ctest --preset $preset -L 'concurrent|environment' --repeat until-fail:3 -j "$(nproc)" || return
+                TEST_LONG=1 ctest --preset $preset -L 'concurrent|environment' --repeat until-fail:3 -j "$(nproc)" || return
         done
         ;;
     faults) tests/fault/run.sh --all && tests/fault/run.sh tsan ;;

@@ -3,7 +3,7 @@
  *
  * No child hangs. Each serves 100,000 requests, can start threads, and walks the statistics; the
  * accounting equation holds in it, and what it allocates and frees adds up. The runner's time limit
- * tells a hang. 1,000 forks in all; the table of variants says who forks, how deep, and what the
+ * tells a hang. 500 forks in all, 1,000 with TEST_LONG; the table of variants says who forks, how deep, and what the
  * others do meanwhile.
  */
 #include "testing.h"
@@ -23,7 +23,7 @@ _Static_assert(OBJECTS * ROUNDS == 100000, "as it says above");
  */
 enum {
     SIZE_MAX_HERE = TEST_IS_SANITIZED ? MB_SMALL_MAX : 600,
-    FORKS_SHARE = TEST_IS_SANITIZED ? 4 : 1,
+    FORKS_SHARE = TEST_IS_SANITIZED ? 4 : 1, /* of it half, without TEST_LONG */
 };
 
 static _Atomic bool stop;
@@ -317,7 +317,7 @@ int main(int argc, char **argv)
     CHECK(!variant->background || mb_background_start() == 0, "no background thread");
     pthread_t threads[OTHERS_MAX];
     size_t others = start_others(threads);
-    fork_levels(variant->levels, variant->forks / FORKS_SHARE);
+    fork_levels(variant->levels, variant->forks / (FORKS_SHARE * test_times(1, 2)));
     stop_others(threads, others);
     mb_background_stop();
     check_accounting(0);

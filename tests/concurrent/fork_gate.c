@@ -16,8 +16,10 @@
 
 #include <sys/wait.h>
 
-enum { OBJECTS = 4000, FORKS = 20, EARLY = 20, CHILD_SECONDS = 60 };
+enum { OBJECTS = 4000, EARLY = 20, CHILD_SECONDS = 60 };
+enum { FORKS = 20, FEWER = TEST_IS_SANITIZED ? 5 : FORKS };
 
+static unsigned forks_wanted;
 /* A moment that others wait for; a counter, so that it can come again. */
 static _Atomic unsigned closed_count, done_count, started_count;
 
@@ -100,14 +102,14 @@ static pthread_t ender;
 /* In each round once before the fork and once during it. */
 static void *use_before_and_meanwhile(void *argument)
 {
-    for (unsigned round = 1; round <= FORKS; round++) {
+    for (unsigned round = 1; round <= forks_wanted; round++) {
         use_every_call();
         note(&started_count);
         wait_for(&closed_count, round);
         use_every_call();
         note(&done_count);
     }
-    wait_for(&closed_count, FORKS + 1); /* till after the last, for ThreadSanitizer in the child */
+    wait_for(&closed_count, forks_wanted + 1); /* till after the last, for ThreadSanitizer in the child */
     return argument;
 }
 
@@ -204,8 +206,9 @@ int main(void)
     nowhere = fopen("/dev/null", "w");
     CHECK(nowhere != NULL && mb_init() == 0, "no region");
     waits = true;
+    forks_wanted = test_times(FORKS, FEWER);
     pthread_t other = start_thread(use_before_and_meanwhile, NULL);
-    for (unsigned round = 0; round < FORKS; round++) {
+    for (unsigned round = 0; round < forks_wanted; round++) {
         fork_once(round);
     }
     note(&closed_count);

@@ -25,6 +25,12 @@
 #define TEST_IS_SANITIZED 0
 #endif
 
+/* How often a long test does what it does: `share` times, and all times where TEST_LONG is set. */
+static inline unsigned test_times(unsigned all, unsigned share)
+{
+    return getenv("TEST_LONG") != NULL ? all : share;
+}
+
 /* Exit status of a test that could not be made. */
 enum { SKIPPED = 77 };
 
