@@ -6,12 +6,12 @@ Usage: generate.py OUTPUT_DIR   writes man1/, man3/ and man7/ there
        generate.py --check      status 1, and a diff, when they are not what --update would write
        generate.py --variables  the names of the variables
 
-Sources: the comments of include/memorybucket/memorybucket.h for the calls, the table in
-src/core/options.h for the variables (and docs/tuning.md: a section for each of which more is to be
-said), mbrun's --help in src/cli/mbrun.c, and here the frames of three pages (*.md) and the examples.
+Sources: the comments of include/memorybucket/memorybucket.h for the calls; the table in
+src/core/options.h for the variables, and a section of docs/tuning.md for each that needs more than
+a line; mbrun's --help in src/cli/mbrun.c; and in this folder the frames of three pages (*.md) and
+the examples.
 
-The form of a comment: its first sentence is the summary (the line of whatis: at most
-80 characters behind the name).
+The form of a comment: its first sentence is the summary, of at most 80 characters, for whatis.
 Paragraphs follow, and parts that begin with a label and a colon: Parameters, Returns, Errors, Cost,
 Safety, See also. Where nothing follows the label on its line, the part is a list with a line
 "  term: text" for each entry. Lines indented by four are shown as they are. `x` is x in bold.
@@ -55,7 +55,7 @@ def comment_lines(comment):
 
 
 def parse_blocks(lines, has_terms=False):
-    """Lines as ("text", string), ("code", [line ...]), and if asked ("terms", [(term, text) ...])."""
+    """Lines as ("text", string), ("code", [line ...]), if asked ("terms", [(term, text) ...])."""
     blocks = []
     gap = True
     for line in lines:
@@ -98,8 +98,10 @@ def parse_comment(comment):
             (free if current is None else current).append(line)
         gap = not line
     blocks = parse_blocks(free)
-    summary = re.match(r".*?[.](?= +[A-Z`(]|$)", blocks[0][1])[0]
-    return SimpleNamespace(summary=summary.rstrip("."), blocks=blocks, parts={
+    summary = re.match(r".*?[.](?= +[A-Z`(]|$)", blocks[0][1] if blocks else "")
+    if summary is None:
+        sys.exit("This comment does not begin with a sentence:\n" + comment)
+    return SimpleNamespace(summary=summary[0].rstrip("."), blocks=blocks, parts={
         name: parse_blocks(textwrap.dedent("\n".join(part)).splitlines(), part[0].startswith(" "))
         for name, part in parts.items()})
 
@@ -158,9 +160,9 @@ def parse_options():
     options = []
     for entry in re.findall(r"X\(((?:\"(?:\\.|[^\"])*\"|[^\")(]|\([^)]*\))*)\)", table, re.S):
         arguments = split_arguments(entry)
-        accepted, unit, default, what = arguments[-4:]
-        options.append(SimpleNamespace(name=arguments[0], accepted=accepted, unit=unit,
-                                       default=default, what=what))
+        accepted, _, default, what = arguments[-4:]
+        options.append(SimpleNamespace(name=arguments[0], accepted=accepted, default=default,
+                                       what=what))
     return options
 
 
@@ -383,14 +385,15 @@ def man_pages():
         files[f"man3/{page.names[0]}.3"] = call_page(page)
         for other in page.names[1:]:
             files[f"man3/{other}.3"] = [f".so man3/{page.names[0]}.3"]
-    usage = usage_text()
-    program, words = re.match(r"Usage: (\w+) (.*)\n", usage).groups()
+    program, words, usage, exit_status = re.fullmatch(
+        r"Usage: (\w+) (.*?)\n(.*)Exit status: (.*)", usage_text(), re.S).groups()
     insertions = {
         "common": head_lines(head), "calls": call_list(pages),
         "options": option_lines(options),
         "removed": [inline(", ".join(REMOVED))],
         "synopsis": [f".B {program}", f"\\fI{escape(words)}\\fR"],
-        "usage": roff(parse_blocks(usage.split("\n", 1)[1].splitlines())),
+        "usage": roff(parse_blocks(usage.splitlines())),
+        "exit_status": roff(parse_blocks(capital(exit_status).splitlines())),
         "example": example_lines(["memorybucket"]),
     }
     for name, number in (("memorybucket", 3), ("memorybucket", 7), ("mbrun", 1)):

@@ -7,7 +7,7 @@
 
 #include "api/api.h"
 #include "api/stats_exit.h"
-#include "check/heap.h"
+#include "check/check.h"
 #include "check/report.h"
 #include "check/stacks.h"
 #include "core/config.h"

@@ -39,13 +39,13 @@ static void read_process(struct mb_stats *stats)
     stats->reserved_bytes = mbi_region_claimed_bytes();
     /* Each read once: another thread may change it meanwhile. */
     size_t limit_bytes = mbi_limit_get();
-    size_t budget_bytes = mbi_budget_max();
+    size_t budget_bytes = bounded_most(&mbi_budget);
     struct decay_totals decay = mbi_decay_totals();
     stats->memory_limit = limit_bytes != LIMIT_NONE ? limit_bytes : 0;
     stats->decay_steps = decay.steps;
     stats->decay_step_ns_max = decay.step_ns_max;
     stats->decay_volume_steps = decay.volume_steps;
-    stats->cache_bytes = mbi_budget_taken();
+    stats->cache_bytes = bounded_taken(&mbi_budget);
     stats->cache_bytes_max = budget_bytes != SIZE_MAX ? budget_bytes : 0;
     stats->threads = totals.threads_active;
     stats->vacant_caches = totals.caches_retired + totals.caches_reusable;
@@ -234,7 +234,7 @@ void mbi_stats_drop(struct mb_stats *stats)
 /* Where the kernel refuses memory for the rows. */
 static void print_sums(FILE *stream)
 {
-    uint64_t words[SUMS_BYTES / sizeof(uint64_t)];
+    uint64_t words[SUMS_BYTES / sizeof(uint64_t)] = { 0 };
     struct mb_stats *sums = (struct mb_stats *)(void *)words;
     (void)get(sums, SUMS_BYTES, true);
     write_sums(stream, sums);

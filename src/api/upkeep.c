@@ -5,7 +5,7 @@
  */
 #include "memorybucket/memorybucket.h"
 
-#include "check/heap.h"
+#include "check/check.h"
 #include "core/large.h"
 #include "core/limit.h"
 #include "tcache/background.h"

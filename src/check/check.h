@@ -1,8 +1,8 @@
 /*
- * check: what the API and checked mode's own parts ask of it. The slow paths hand over to it by
- * core/upcalls.h, which has its other functions.
+ * check: checked mode as the API calls it. The slow paths call it through core/upcalls.h, which
+ * declares its other functions.
  *
- * Ladder: above heap and home. Callers: api/, check/.
+ * Ladder: above home. Callers: api/, and check.c itself.
  */
 #ifndef MEMORYBUCKET_CHECK_CHECK_H
 #define MEMORYBUCKET_CHECK_CHECK_H
@@ -19,10 +19,16 @@ void *mbi_check_realloc(void *pointer, size_t size_bytes, size_t alignment_bytes
 /* Exactly what was asked for: what lies behind it is checked. 0 for NULL. */
 size_t mbi_check_usable_bytes(const void *pointer);
 
-/* Whether it knows the object, live or freed; false while it is off. */
+/* Whether the ledger has the object, live or freed; false while checked mode is off. */
 bool mbi_check_holds(const void *pointer);
 
-/* Slots of a class that were freed and are kept from being used again. */
+/* How many freed slots of a class wait in quarantine. */
 size_t mbi_check_quarantined(size_t class);
+
+/* Checks every object, reports the damaged ones, and returns their number. */
+size_t mbi_heap_check(void);
+
+/* The same, and a report of the small objects that are still live, as far as they are asked for. */
+void mbi_heap_check_at_exit(void);
 
 #endif

@@ -1,6 +1,5 @@
-/* heap: walks over the ledger. */
-#include "check/heap.h"
-
+/* heap: checks all objects at once, by walks over the ledger. */
+#include "check/check.h"
 #include "check/faults.h"
 #include "check/report.h"
 #include "check/symbols.h"

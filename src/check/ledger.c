@@ -118,7 +118,6 @@ struct object *mbi_ledger_next(size_t *index)
 
 void mbi_check_lock(void)
 {
-    mbi_lock_set_patient(true);
     if (!mbi_lock_acquire(LOCK_CHECK)) {
         mbi_message("checked mode: a signal handler allocates or frees in the middle of another "
                     "call, which is not allowed");
@@ -129,5 +128,4 @@ void mbi_check_lock(void)
 void mbi_check_unlock(void)
 {
     mbi_lock_release(LOCK_CHECK);
-    mbi_lock_set_patient(false);
 }

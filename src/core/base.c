@@ -30,7 +30,7 @@ struct line {
     size_t used; /* at most LINE_BYTES_MAX - 1: there is room for the newline */
 };
 
-/* What a variable holds must not make lines of its own. */
+/* Text of a variable must not make lines of its own. */
 static void put_character(struct line *line, char character)
 {
     bool prints = (unsigned char)character >= ' ' && character != 0x7F;
@@ -83,10 +83,7 @@ static size_t read_digits(const char **format)
     return number;
 }
 
-/*
- * What the messages need of printf(3): %s, %.<digits>s, %d, %u, %zu, %#lx and %p. printf itself takes 2 KiB
- * of stack, which a thread may not have.
- */
+/* What base.h says of printf(3), which takes 2 KiB of stack itself: a thread may not have that. */
 static void put_formatted(struct line *line, const char *format, va_list arguments)
 {
     while (*format != '\0') {
@@ -125,6 +122,6 @@ void mbi_message(const char *format, ...)
     va_end(arguments);
     line.text[line.used++] = '\n';
 
-    /* A message that stderr does not take is lost: there is nobody else to tell. */
+    /* What stderr does not take is lost. */
     (void)mbi_os_write(STDERR_FILENO, line.text, line.used);
 }

@@ -25,8 +25,8 @@
 #endif
 
 /*
- * For ThreadSanitizer: two functions that race by design or seem to, each with the reason beside
- * it, and an order of liburcu's that the tool doesn't see. Nothing in other builds.
+ * For ThreadSanitizer: functions that race by design or seem to, each with the reason beside it, and
+ * an order of liburcu's that the tool does not see. Nothing in other builds.
  */
 #ifdef MBI_THREAD_SANITIZED
 #include <sanitizer/tsan_interface.h>
@@ -45,13 +45,12 @@
 #define MBI_HIDDEN __attribute__((visibility("hidden")))
 #define MBI_HOT_INLINE static inline __attribute__((always_inline))
 
-/* The line of x86-64 and of most aarch64 cores; 128 keeps the adjacent-line prefetcher and the
- * cores with 128-byte lines from sharing. */
+/* The line of x86-64 and of most aarch64 cores; 128 for adjacent-line prefetchers and larger lines. */
 enum { LINE_BYTES = 64, ISOLATION_BYTES = 128 };
 
 /*
- * A counter with one writer (its owner, or whoever holds its lock) and any number of readers.
- * relaxed [COUNT]: a statistic orders nothing; the one writer makes load + store enough. Readers
+ * A counter with one writer at a time (its owner, or the holder of its lock) and any number of
+ * readers. relaxed [COUNT]: a statistic orders nothing; one writer makes load + store enough. Readers
  * see a recent value, and the exact one once something else has ordered them after the writer.
  */
 MBI_HOT_INLINE void counter_add(_Atomic uint64_t *counter, uint64_t amount)
@@ -66,7 +65,7 @@ static inline void counter_subtract(_Atomic uint64_t *counter, uint64_t amount)
     atomic_store_explicit(counter, old - amount, memory_order_relaxed); /* [COUNT] */
 }
 
-/* The same for flags: what they ask for is found by whoever sees them. */
+/* The same for flags: a thread that misses one sees it later. */
 MBI_HOT_INLINE bool flag_is_set(const _Atomic bool *flag)
 {
     return atomic_load_explicit(flag, memory_order_relaxed); /* [FLAG] */
@@ -123,9 +122,9 @@ MBI_HOT_INLINE size_t round_down(size_t value, size_t power_of_two)
 bool mbi_read_number(const char **text, uint64_t *number);
 
 /*
- * Writes one line, "memorybucket: ", the text and a newline, to stderr with a single write(2).
- * Allocates nothing, so it may be called from inside malloc, and needs little stack. Text beyond about
- * 250 bytes is cut. Of printf's conversions it knows %s, also with a precision, %d, %u, %zu, %p and %#lx.
+ * Writes one line, "memorybucket: ", the text and a newline, to stderr with a single write(2). It may
+ * be called from inside malloc, and needs little stack. Text beyond about 250 bytes is cut. Of
+ * printf's conversions it knows %s, also with a precision in digits, %d, %u, %zu, %p and %#lx.
  */
 void mbi_message(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

@@ -18,7 +18,7 @@
  * This is Treiber's stack (IBM RJ 5118, 1986) with a version tag; moving constant-size batches
  * through it follows Blelloch and Wei (SPAA 2020).
  *
- * Who synchronises with whom
+ * What synchronises with what
  *   push  [HEAD-PUSH] release  -> pop [HEAD-LOAD], [HEAD-POP] acquire: the popper sees the packed
  *         word and every link of the chain as the pusher left them. All changes of the head are
  *         read-modify-writes, so each push heads a release sequence that later pushes and pops
@@ -26,10 +26,9 @@
  *   pop   needs no release: it writes nothing that others read through the head.
  *
  * ABA. A popper reads (first, tag), then first's word, and replaces the head only if it still is
- * (first, tag). For that to succeed with a stale word, first must have been popped in between,
- * and each pop increments the tag: so 2^32 pops of this pool must fall into one popper's pause,
- * and the head be the same batch at that very count. A push keeps the tag: it cannot make an old
- * head valid again, as the tag in it is already past.
+ * (first, tag). To succeed with a stale word, first must have been popped in between, and each pop
+ * increments the tag: so 2^32 pops of this pool must fall into one popper's pause, and the head be
+ * the same batch at that very count. A push keeps the tag: the tag of an old head is already past.
  *
  * Reclamation. A stale popper may read the word of a slot that has an owner again. The memory is
  * never unmapped, so the read succeeds, and its value is thrown away as the CAS fails.
@@ -134,8 +133,8 @@ static inline uint32_t slot_space_unit(const struct slot_space *space, uint64_t 
 }
 
 /*
- * Whether a number is a slot's. By a multiplication, as a division would take longer than the rest
- * of a transfer's checks (Lemire, Kaser and Kurz, "Faster remainder by direct computation", 2019).
+ * Whether a number is a slot's. Multiplies, as a division would take longer than a transfer's other
+ * checks (Lemire, Kaser and Kurz, "Faster remainder by direct computation", 2019).
  */
 static inline bool slot_space_is_slot(const struct slot_space *space, uint64_t number)
 {

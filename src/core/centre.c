@@ -1,7 +1,7 @@
 /* centre: one number. */
 #include "core/centre.h"
 
-/* Written by whoever tells; read by every slow path. */
+/* Written by threads that tell; read by every slow path. */
 static struct {
     _Alignas(ISOLATION_BYTES) _Atomic int64_t bytes;
 } told;

@@ -13,7 +13,7 @@ struct copy_page {
     struct copy_calls calls;
 };
 
-/* Written before anybody calls the library, and constant from then on. */
+/* Written by a constructor, and constant from then on. */
 static const struct copy_calls *own_calls;
 
 /* Places whose pages can be read, a bit each. relaxed [COPY-KNOWN]: a hint that spares a call. */
@@ -71,8 +71,7 @@ MBI_COLD const struct copy_calls *mbi_copies_ask(const void *pointer)
     const struct copy_calls *owner = NULL;
     int saved_errno = errno;
     for (unsigned number = 0; owner == NULL && number < mbi_region_places(); number++) {
-        /* First: memcheck, under which this comes for each free of the system's objects, complains of
-         * a call that would read where nothing is. */
+        /* First: memcheck complains of a system call that would read where nothing is. */
         const struct copy_calls *calls =
             mbi_os_is_mapped(mbi_region_place(number)) ? calls_of(number) : NULL;
         owner = calls != NULL && calls->holds(pointer) ? calls : NULL;

@@ -3,23 +3,23 @@
  *
  * Ladder: above region. Callers: the API, off the fast path; startup.
  *
- * Plugins that each contain the archive have a copy each, and a program may free with one what it got
- * from another. Each copy has its place in the address space (core/region.h). Its first page says who
- * serves what lies in it; who is given an address in a place that is not his hands it over.
+ * Plugins that contain the archive have a copy each, and a program may free with one what it got from
+ * another. Each copy has its place in the address space (core/region.h), whose first page has the
+ * calls for what lies in it: a copy that is given an object of another's place hands it over.
  *
  *   a copy that comes up   writes the calls to its page    then [COPY-MAGIC] release
- *   who frees              [COPY-READ] acquire             then makes them
+ *   a copy that frees      [COPY-READ] acquire             then makes them
  *
  * A page is never unmapped, so what was found stays true; the code behind it must stay as well
- * (-z nodelete). The drop-in writes none: what is its own it gets by malloc's names. Objects of a copy
- * that found no place do not cross. Checked mode has objects elsewhere as well: there each copy is asked.
+ * (-z nodelete). The drop-in writes none: what is its own it gets by malloc's names. Objects of a
+ * copy without a place do not cross. Checked mode has objects elsewhere, too: there each copy is asked.
  */
 #ifndef MEMORYBUCKET_CORE_COPIES_H
 #define MEMORYBUCKET_CORE_COPIES_H
 
 #include "core/region.h"
 
-/* What a copy does with its own: any pointer that lies in its place, or that it says it holds. */
+/* For any pointer that lies in the copy's place, or that it says it holds. */
 struct copy_calls {
     void (*free)(void *pointer);
     void *(*realloc)(void *pointer, size_t size_bytes);
@@ -33,10 +33,10 @@ void mbi_copies_init(const struct copy_calls *own);
 /* Once the region has its place, under the init lock. */
 void mbi_copies_publish(void);
 
-/* The calls of the copy that has the place in which the address lies; NULL where that is nobody else. */
+/* The calls of another copy in whose place the address lies; NULL where there is none. */
 const struct copy_calls *mbi_copies_find(const void *pointer);
 
-/* The calls of the copy, other than this one, that says it holds an object; NULL when none does. */
+/* The calls of another copy that says it holds an object; NULL when none does. */
 const struct copy_calls *mbi_copies_ask(const void *pointer);
 
 /* Whether to ask: false for all that the kernel hands out by itself. */

@@ -20,7 +20,7 @@
 #define TRANSFER_COUNTERS(X)                              \
     X(refills, "refills", 10)    /* batches popped */     \
     X(flushes, "flushes", 10)    /* batches pushed */     \
-    X(cas_retries, "retries", 8) /* exchanges that failed */
+    X(cas_retries, "retries", 8) /* CASes that failed */
 
 /*
  * Of each thread; one that exits adds them to those of all departed threads. Printed between two

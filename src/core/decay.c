@@ -18,19 +18,18 @@
 enum { STEP_GAP_NS = 50000, STEP_SLOTS_MIN = 512 };
 
 /*
- * Read by every slow path; written by steps, with the trim lock, when there is something new. The
- * second is when the next step is due, on the monotonic clock. relaxed [DUE]: a hint for those who
- * pass by; the trim lock decides who does it.
+ * Read by every slow path; written by steps, with the trim lock. The next step is due at due_ns, on
+ * the monotonic clock. relaxed [DUE]: a hint; the trim lock decides which thread does the step.
  */
 struct decay_hints mbi_decay_hints;
 
-/* By steps, with the trim lock. Nothing here shares a line with what slow paths read. */
+/* By steps, with the trim lock. Shares no line with what slow paths read. */
 static struct {
     _Alignas(ISOLATION_BYTES) uint64_t window_ns;
     uint64_t window_end_ns;
-    bool working;           /* there was surplus at its beginning, and not all is done */
-    size_t class;           /* whose turn it is */
-    uint64_t slots_per_window; /* at most as many have to be sorted; by half a window */
+    bool working;              /* there was surplus at its beginning, and not all is done */
+    size_t class;              /* of the pool whose turn it is */
+    uint64_t slots_per_window; /* twice what may have to be sorted: all goes in half a window */
     uint64_t last_step_ns;
     uint64_t threads_told_ns; /* when the threads were last told that a window ended */
 } decay;
@@ -44,8 +43,7 @@ static struct {
 
 void mbi_decay_init(void)
 {
-    uint64_t milliseconds = mbi_config.decay_ms >= 0 ? (uint64_t)mbi_config.decay_ms : 0;
-    decay.window_ns = milliseconds * MILLISECOND_NS;
+    decay.window_ns = mbi_config.decay_ms > 0 ? (uint64_t)mbi_config.decay_ms * MILLISECOND_NS : 0;
 }
 
 /* Begins the next window; what lay in the centre all through the last one is to be given back. */
@@ -83,28 +81,20 @@ static void work(uint64_t elapsed_ns)
 {
     uint64_t share = UINT64_MAX;
     if (elapsed_ns < decay.window_ns) {
-        share = (uint64_t)((unsigned __int128)decay.slots_per_window * elapsed_ns
-                           / decay.window_ns);
+        unsigned __int128 slots_ns = (unsigned __int128)decay.slots_per_window * elapsed_ns;
+        share = (uint64_t)(slots_ns / decay.window_ns);
     }
-    size_t slots = size_max(size_min(share, TRIM_SLOTS_MAX), STEP_SLOTS_MIN);
-    size_t pages = TRIM_PAGES_MAX;
-    size_t tiles = TRIM_TILES_MAX;
-
+    struct trim_allowance left = trim_whole_step;
+    left.slots = size_max(size_min(share, left.slots), STEP_SLOTS_MIN);
     while (decay.class < SIZE_CLASS_COUNT) {
         struct pool *pool = &mbi_pools[decay.class];
-        size_t sorted = mbi_trim_sort(pool, slots);
-        if (sorted >= slots) {
-            return;
-        }
-        slots -= sorted;
-        if (sorted != 0) {
-            continue;
-        }
+        size_t sorted = mbi_trim_sort(pool, left.slots);
         size_t bytes = 0;
-        if (mbi_trim_release(pool, &tiles, &pages, &bytes)) {
+        left.slots = size_above(left.slots, sorted);
+        if (left.slots == 0 || (sorted == 0 && mbi_trim_release(pool, &left, &bytes))) {
             return;
         }
-        decay.class++;
+        decay.class += sorted == 0;
     }
     decay.working = false;
 }
@@ -149,9 +139,9 @@ static void step_by_volume(void)
 static uint64_t poll_pending(void)
 {
     if (mbi_config.decay_ms != 0 && MBI_UNLIKELY(mbi_excess_is_due())) {
-        if (mbi_trim_try_lock()) {
+        if (mbi_lock_try_acquire(LOCK_TRIM)) {
             step_by_volume();
-            mbi_trim_unlock();
+            mbi_lock_release(LOCK_TRIM);
         }
         return STEP_GAP_NS;
     }
@@ -160,10 +150,10 @@ static uint64_t poll_pending(void)
     if (now_ns < due) {
         return due - now_ns;
     }
-    if (!mbi_trim_try_lock()) {
+    if (!mbi_lock_try_acquire(LOCK_TRIM)) {
         return STEP_GAP_NS;
     }
-    /* Again, now that nobody else changes them: this thread may have stood still meanwhile. */
+    /* Again, now that no other thread changes them: this one may have stood still meanwhile. */
     due = atomic_load_explicit(&mbi_decay_hints.due_ns, memory_order_relaxed); /* [DUE] */
     now_ns = mbi_os_clock_ns();
     if (now_ns >= due) {
@@ -171,7 +161,7 @@ static uint64_t poll_pending(void)
         due = decay.working ? now_ns + STEP_GAP_NS : decay.window_end_ns;
         atomic_store_explicit(&mbi_decay_hints.due_ns, due, memory_order_relaxed); /* [DUE] */
     }
-    mbi_trim_unlock();
+    mbi_lock_release(LOCK_TRIM);
     return size_above(due, now_ns);
 }
 

@@ -7,13 +7,12 @@
  *   batches lie in         aged: what is not         surplus: sorted, and whole pages
  *   the centre             needed until 2 ...        given back, a step at a time
  *
- * A window lasts MB_DECAY_MS. What was in the centre when one began and is still there when it ends
- * was more than the demand of that time: it is given back, and what was needed meanwhile is not. So
- * memory goes back between one and two and a half windows after it was last needed.
+ * A window lasts MB_DECAY_MS. What lies in the centre through a whole one was more than the demand
+ * of that time, and is given back: one to two and a half windows after it was last needed.
  *
- * Slow paths call mbi_decay_poll while pools_pending() says that there may be something to do:
- * no thread is stopped, and none does more at a time than a step (core/trim.h). The work is spread
- * evenly: a step is as large as the time since the last one asks for.
+ * Slow paths call mbi_decay_poll while pools_pending() says that there may be something to do. No
+ * thread does more at a time than a step (core/trim.h), which is as large as the time since the last
+ * one asks for.
  */
 #ifndef MEMORYBUCKET_CORE_DECAY_H
 #define MEMORYBUCKET_CORE_DECAY_H
@@ -24,9 +23,9 @@
 void mbi_decay_init(void);
 
 /*
- * Does a step if one is due and nobody else is at it. Takes locks and calls the kernel; allocates
- * nothing. Returns nanoseconds until the next step is due, UINT64_MAX when nothing is pending.
- * Preserves errno.
+ * Does a step if one is due and no other thread does one. Takes locks and calls the kernel; allocates
+ * nothing. Returns nanoseconds until the next is due, UINT64_MAX when nothing is pending. Preserves
+ * errno.
  */
 uint64_t mbi_decay_poll(void);
 
@@ -37,7 +36,7 @@ struct decay_hints {
 };
 extern MBI_HIDDEN struct decay_hints mbi_decay_hints;
 
-/* relaxed [WINDOW]: who is told late is late by a window. */
+/* relaxed [WINDOW]: a stale read delays that thread by one window. */
 MBI_HOT_INLINE uint32_t decay_windows(void)
 {
     return atomic_load_explicit(&mbi_decay_hints.windows, memory_order_relaxed); /* [WINDOW] */

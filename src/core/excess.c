@@ -11,17 +11,16 @@ enum { ROOM_PART = 8, CENTRE_PART = 16, CENTRE_REST_PART = 32, POOL_PART = 64 };
 _Static_assert((int)POOL_PART >= (int)SIZE_CLASS_COUNT, "pools left alone are within the bound");
 
 /*
- * Hints for those who pass by: written with the trim lock, a few times a step; read by every slow
- * path of a process that has something in the centre.
- * relaxed [EXCESS]: who reads an old value begins a step too late or in vain; a step reads what it
- * acts upon under the locks.
+ * Written with the trim lock, a few times a step; read by every slow path while there is something
+ * in the centre. relaxed [EXCESS]: a thread that reads an old value begins a step too late or in
+ * vain; a step reads what it acts upon under the locks.
  */
 static struct {
     _Alignas(ISOLATION_BYTES) _Atomic size_t sorted_bytes; /* sorted and in memory, when last seen */
     _Atomic size_t central_bytes_min; /* with less in the centre all has been tried already */
     _Atomic size_t wanted_bytes;      /* sorted, and then taken again */
-    _Atomic bool stepping;            /* somebody is at it */
-    _Atomic bool working;             /* a run through the passes is not done */
+    _Atomic bool stepping;            /* a thread does a step */
+    _Atomic bool working;             /* the passes are not done */
 } hints;
 
 enum pass { PASS_SURPLUS, PASS_AGED, PASS_ALL, PASS_COUNT };
@@ -30,7 +29,7 @@ enum pass { PASS_SURPLUS, PASS_AGED, PASS_ALL, PASS_COUNT };
 static struct {
     _Alignas(ISOLATION_BYTES) enum pass pass;
     size_t pools_left;         /* of this pass */
-    size_t class;              /* whose turn it is; the next run goes on there */
+    size_t class;              /* of the pool whose turn it is, also when passes begin anew */
     unsigned ages_left;        /* how often the pool's batches become older still in this pass */
     size_t sorted_bytes;       /* of all pools, in memory */
     size_t sorted_slots_bytes; /* in memory or not, when last counted */
@@ -83,10 +82,7 @@ bool mbi_excess_is_due(void)
                && excess_is_worth(central_bytes, hint_read(&hints.sorted_bytes)));
 }
 
-/*
- * Fewer than when last counted: the program took them again, and will not want to wait for their
- * pages the next time.
- */
+/* Those that are fewer than when last counted were taken again: `wanted` grows by them. */
 static void count_sorted(void)
 {
     size_t slots_bytes = 0;
@@ -127,25 +123,15 @@ static bool pool_is_worth(const struct pool *pool)
     return slots * pool->slot_bytes > EXCESS_FLOOR_BYTES / POOL_PART;
 }
 
-/* What a step may still do. */
-struct allowance {
-    size_t slots;
-    size_t tiles;
-    size_t pages;
-};
-
 /* A piece of work on the pool whose turn it is; false when the step's allowance is used up. */
-static bool work_on_pool(struct allowance *left)
+static bool work_on_pool(struct trim_allowance *left)
 {
     struct pool *pool = &mbi_pools[state.class];
     size_t slots = pool_is_worth(pool) ? mbi_trim_sort(pool, left->slots) : 0;
     state.sorted_bytes += slots * pool->slot_bytes;
-    if (slots >= left->slots) {
-        return false;
-    }
-    left->slots -= slots;
+    left->slots = size_above(left->slots, slots);
     if (slots != 0) {
-        return true;
+        return left->slots != 0;
     }
     if (state.ages_left != 0 && pool_is_worth(pool)) {
         state.ages_left--;
@@ -153,7 +139,7 @@ static bool work_on_pool(struct allowance *left)
         return true;
     }
     size_t bytes = 0;
-    bool more = mbi_trim_release(pool, &left->tiles, &left->pages, &bytes);
+    bool more = mbi_trim_release(pool, left, &bytes);
     state.sorted_bytes -= size_min(bytes, state.sorted_bytes);
     if (!more) {
         next_pool();
@@ -163,7 +149,7 @@ static bool work_on_pool(struct allowance *left)
 
 static void work(void)
 {
-    struct allowance left = { TRIM_SLOTS_MAX, TRIM_TILES_MAX, TRIM_PAGES_MAX };
+    struct trim_allowance left = trim_whole_step;
     bool may_go_on = true;
     bool gone = false;
     while (may_go_on && !gone && state.pools_left != 0) {

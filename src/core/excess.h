@@ -10,14 +10,14 @@
  *
  * When more than `most` is free and a sixteenth of that lies in the centre, batches of the centre
  * are sorted and whole pages given back, oldest first: surplus, then aged, then all. That goes on
- * step by step (core/trim.h) until an eighth of `most` is free for what comes next, or the centre
- * holds next to nothing: what is left then are pages that live objects hold.
+ * step by step (core/trim.h) until an eighth of `most` is free again, or the centre holds next to
+ * nothing: what is left then are pages that live objects hold.
  *
- * `wanted` is what the bound costs a program that swings by more: it grows by what was taken again
- * since the last look, and halves with each window.
+ * `wanted` spares a program that swings by more: it grows by what was taken again since the last
+ * look, and halves with each window.
  *
- * The bound is checked where threads pass by, and so may be exceeded by what they free until a step
- * has caught up. Nothing is checked where decay is off, or gives back at once anyway.
+ * Slow paths check the bound, unless decay is off or gives back at once. So it may be exceeded by
+ * what threads free until a step has caught up.
  */
 #ifndef MEMORYBUCKET_CORE_EXCESS_H
 #define MEMORYBUCKET_CORE_EXCESS_H

@@ -5,7 +5,7 @@
 #include "core/os.h"
 
 void mbi_free_map_init(struct free_map *map, char *first, size_t slot_bytes, size_t slots_max,
-                     size_t page_bytes)
+                       size_t page_bytes)
 {
     assert((uintptr_t)first % page_bytes == 0);
     *map = (struct free_map){
@@ -137,7 +137,7 @@ static size_t next_slot(const struct free_map *map, size_t begin, size_t end)
  * use are passed over as a whole.
  */
 static size_t tile_take(struct free_map *map, size_t tile, size_t count, uint32_t *out,
-                         struct retaken *retaken)
+                        struct retaken *retaken)
 {
     size_t end = tile_end_slot(map, tile);
     size_t index = next_slot(map, slots_of_tiles(map, tile), end);
@@ -198,7 +198,7 @@ size_t mbi_free_map_page_rest(const struct free_map *map, size_t carved, size_t 
 }
 
 void mbi_free_map_count_occupancy(const struct free_map *map, size_t carved, size_t begin,
-                                size_t end, uint64_t bins[OCCUPANCY_BINS])
+                                  size_t end, uint64_t bins[OCCUPANCY_BINS])
 {
     for (size_t tile = begin; tile < end; tile++) {
         size_t first = slots_of_tiles(map, tile);

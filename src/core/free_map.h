@@ -11,31 +11,28 @@
  *   map                            { slots here that begin in it, those of them that lie on pages
  *                                    in use only, its pages given back }, and sets of such tiles
  *
- * A slot that is here is free, in nobody's chain, and its memory holds nothing: so a page that only
- * such slots overlap can go back to the operating system, and reads as zeros when it is used again.
+ * A slot that is here is free, in no chain, and its memory holds nothing: so a page that only such
+ * slots overlap can go back to the operating system, and reads as zeros when it is used again.
  *
  *   slots = bits that are set = sum of the tiles' slots
  *   pages_released = bits that are set in the tiles' released; only slots overlap them that are
  *   here, or away with the page next to it, which is being given back
  *   a tile's ready = its slots that are here and overlap none of those pages
- *   TILES_HERE = tiles with slots; TILES_OPEN = those of them that are not sealed,
- *   and have a slot that does not end in a sealed one
- *   TILES_READY = tiles with ready ones
+ *   TILES_HERE = tiles with slots; TILES_READY = tiles with ready ones
+ *   TILES_OPEN = tiles that are not sealed, with a slot that does not end in a sealed one
  *   TILES_GONE = tiles whose pages were all given back, and that are not sealed
  *
- * A sealed tile's pages can only be read, as zeros, and the kernel counts them for nothing, not
- * against RLIMIT_DATA and not as committed. It is unsealed when one of its slots is taken, which
- * the kernel may refuse. Runs of sealed tiles are mappings, so that there is a bound on them.
+ * A sealed tile's pages can only be read, as zeros, and the kernel counts them for nothing, neither
+ * against RLIMIT_DATA nor as committed. It is unsealed when one of its slots is taken, which the
+ * kernel may refuse. Runs of sealed tiles are mappings, and so bounded.
  *
  * Slots are taken lowest address first: that leaves the higher ones to drain and go back (the
- * first-fit rule whose fragmentation Johnstone and Wilson, ISMM 1998, found to be lowest).
+ * first-fit rule whose fragmentation Johnstone and Wilson, ISMM 1998, found to be lowest). That is
+ * bounded whatever lies where: the lowest tile that can give a slot is found in a few words, and each
+ * tile that is looked at gives one, after 128 words of bits at most.
  *
- * What a request takes is bounded whatever lies where: the lowest tile that can give a slot is
- * found in a few words, and each tile that is looked at gives one, after 128 words of bits at
- * most.
- *
- * The memory of bits and map has a place beside the spans and is mapped there as the span is carved:
- * 1 bit a slot, and 8 bytes a tile.
+ * Bits and tiles, 1 bit a slot and 8 bytes a tile, have a place beside the spans (core/region.h), and
+ * are mapped as the span is carved.
  */
 #ifndef MEMORYBUCKET_CORE_FREE_MAP_H
 #define MEMORYBUCKET_CORE_FREE_MAP_H
@@ -44,6 +41,9 @@
 #include "core/tile_index.h"
 
 enum { TILE_BYTES = 64 << 10, OCCUPANCY_BINS = 11 };
+_Static_assert((uint64_t)TILES_MAX * TILE_BYTES >= (uint64_t)1 << WIDE_SHIFT_MAX, "all of a span");
+_Static_assert(TILE_BYTES / SLOT_UNIT_BYTES <= UINT16_MAX && TILE_BYTES / 4096 <= 16,
+               "struct tile counts its slots, and has a bit for each page");
 
 /* All of it is under the pool's lock. */
 struct free_map {
@@ -66,7 +66,7 @@ struct free_map {
     size_t dirty_begin;
     size_t dirty_end;
     bool refused; /* the kernel kept a page that could have gone */
-    bool unseal_refused; /* a slot was not taken for that; whoever takes some clears it */
+    bool unseal_refused; /* so a slot was not taken; the pool clears it */
 };
 
 /* Pages, counted from `first`. */
@@ -77,17 +77,14 @@ struct page_run {
 
 /* Empty, for the span whose first slot is `first`, a page's first byte. */
 void mbi_free_map_init(struct free_map *map, char *first, size_t slot_bytes, size_t slots_max,
-                     size_t page_bytes);
+                       size_t page_bytes);
 
-/*
- * Where the map goes, of which nothing is mapped yet; a 32nd of the span, and at least
- * REGION_MAP_BYTES_MIN. Before the first cover.
- */
+/* Where bits and tiles go, of which nothing is mapped yet (mbi_region_map). Before the first cover. */
 void mbi_free_map_place(struct free_map *map, char *memory, size_t bytes, enum os_pages pages);
 
 /*
- * Makes room for the slots below `slots`. False when the kernel gives no memory. Calls it only when
- * the span has doubled since, so that it may be called under the pool's lock.
+ * Makes room for the slots below `slots`. False when the kernel gives no memory. It is called only
+ * when the span has doubled since, so that this may be called under the pool's lock.
  */
 bool mbi_free_map_cover(struct free_map *map, size_t slots);
 
@@ -116,21 +113,20 @@ static inline struct slot *free_map_slot(const struct free_map *map, size_t inde
 void mbi_free_map_add(struct free_map *map, size_t index);
 
 /*
- * Takes up to `count` slots, lowest first, as numbers into `out`; of the pages that were released
- * at most *pages come back into use, and none any more that are sealed once the kernel refused to
- * unseal one: then others serve. Returns how many slots, and in *pages how many pages.
+ * Takes up to `count` slots, lowest first, as numbers into `out`; at most *pages that were given back
+ * come back into use, and no sealed ones once the kernel refused to unseal one. Returns how many
+ * slots, and in *pages how many pages.
  */
 size_t mbi_free_map_take(struct free_map *map, size_t count, uint32_t *out, size_t *pages);
 
 /*
- * Looks through at most *tiles_max tiles with dirty pages for the next run of at most
- * `pages_max` pages that can be released, and takes the slots that overlap it out of here, so that
- * nobody uses them while the caller gives the pages back; an empty run when there is none in those
- * tiles. *tiles_max becomes what is left of it. A run is found once: pages that cannot be given
- * back are not tried again until one of their slots has been used.
+ * Looks through at most *tiles_max tiles with dirty pages, which it subtracts there, for the next run
+ * of at most `pages_max` pages that can be released, and takes the slots that overlap it out of here
+ * while the caller gives the pages back; an empty run when there is none. A run is found once: pages
+ * that cannot be given back are not tried again until one of their slots has been used.
  */
 struct page_run mbi_free_map_begin_release(struct free_map *map, size_t *tiles_max,
-                                         size_t pages_max);
+                                           size_t pages_max);
 
 /* Puts those slots back; the pages are as they were. */
 void mbi_free_map_end_release(struct free_map *map, struct page_run run);
@@ -139,17 +135,13 @@ void mbi_free_map_end_release(struct free_map *map, struct page_run run);
 void mbi_free_map_note_released(struct free_map *map, size_t page);
 
 /*
- * The next run of pages that were given back and are not sealed, at most `pages_max`, from page
- * *from on, which moves behind it; empty when there is none in the next tiles, and *from is
- * SIZE_MAX at the end.
+ * The next run of at most `pages_max` pages that were given back and are not sealed, from page *from
+ * on, which moves behind it, at the end to SIZE_MAX; empty when there is none in the next tiles.
  */
 struct page_run mbi_free_map_next_released(const struct free_map *map, size_t *from,
-                                         size_t pages_max);
+                                           size_t pages_max);
 
-/*
- * Takes the slots that overlap such a run, or as much of its beginning as is still given back, out
- * of here as for a release, and returns that; mbi_free_map_end_release puts them back.
- */
+/* The same as begin_release for such a run, or as much of its beginning as is still given back. */
 struct page_run mbi_free_map_begin_release_again(struct free_map *map, struct page_run run);
 
 /*
@@ -171,9 +163,8 @@ static inline bool free_map_is_dirty(const struct free_map *map)
 }
 
 /*
- * Of the span's slots `carved` exist, and of its bytes `touched` have ever been anybody's. When the
- * page in which the slots end is touched, and all that overlap it are here: how many more slots it
- * takes to fill it up. Otherwise 0.
+ * Of the span's slots `carved` exist, and `touched` of its bytes were ever in use. When the page in
+ * which the slots end was, and all slots that overlap it are here: how many more fill it up. Else 0.
  */
 size_t mbi_free_map_page_rest(const struct free_map *map, size_t carved, size_t touched);
 
@@ -182,7 +173,7 @@ size_t mbi_free_map_page_rest(const struct free_map *map, size_t carved, size_t 
  * none, bin i up to 10 * i %. Of the span's slots `carved` exist.
  */
 void mbi_free_map_count_occupancy(const struct free_map *map, size_t carved, size_t begin,
-                                size_t end, uint64_t bins[OCCUPANCY_BINS]);
+                                  size_t end, uint64_t bins[OCCUPANCY_BINS]);
 
 /* Tiles in which the first `carved` slots begin. */
 size_t mbi_free_map_tiles(const struct free_map *map, size_t carved);

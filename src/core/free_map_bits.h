@@ -58,19 +58,20 @@ static inline size_t tile_end_slot(const struct free_map *map, size_t tile)
     return size_min(slots_of_tiles(map, tile + 1), map->slots_max);
 }
 
-static inline uint64_t word_mask(size_t first_bit, size_t end_bit)
+/* The bits [begin, end) of the word of `begin`, as far as they are in it; *stop is where that ends. */
+static inline uint64_t word_mask(size_t begin, size_t end, size_t *stop)
 {
-    uint64_t up_to_end = end_bit == WORD_BITS ? UINT64_MAX : ((uint64_t)1 << end_bit) - 1;
-    return up_to_end & (UINT64_MAX << first_bit);
+    size_t word_end = round_down(begin, WORD_BITS) + WORD_BITS;
+    *stop = size_min(end, word_end);
+    return UINT64_MAX << begin % WORD_BITS & UINT64_MAX >> (word_end - *stop);
 }
 
 /* True when the bits [begin, end) are all set. */
 static inline bool bits_all_set(const struct free_map *map, size_t begin, size_t end)
 {
     while (begin < end) {
-        size_t word_end = round_down(begin, WORD_BITS) + WORD_BITS;
-        size_t stop = size_min(end, word_end);
-        uint64_t mask = word_mask(begin % WORD_BITS, stop - (word_end - WORD_BITS));
+        size_t stop;
+        uint64_t mask = word_mask(begin, end, &stop);
         if ((map->bits[begin / WORD_BITS] & mask) != mask) {
             return false;
         }
@@ -82,9 +83,8 @@ static inline bool bits_all_set(const struct free_map *map, size_t begin, size_t
 static inline void bits_assign(struct free_map *map, size_t begin, size_t end, bool value)
 {
     while (begin < end) {
-        size_t word_end = round_down(begin, WORD_BITS) + WORD_BITS;
-        size_t stop = size_min(end, word_end);
-        uint64_t mask = word_mask(begin % WORD_BITS, stop - (word_end - WORD_BITS));
+        size_t stop;
+        uint64_t mask = word_mask(begin, end, &stop);
         uint64_t *word = &map->bits[begin / WORD_BITS];
         assert((*word & mask) == (value ? 0 : mask));
         *word = value ? *word | mask : *word & ~mask;
@@ -104,8 +104,9 @@ static inline struct tile *tile_at(const struct free_map *map, size_t tile)
 
 static inline bool page_is_released(const struct free_map *map, size_t page)
 {
-    const struct tile *tile = tile_at(map, page / pages_per_tile(map));
-    return (tile->released >> page % pages_per_tile(map) & 1U) != 0;
+    size_t per_tile = pages_per_tile(map);
+    unsigned released = tile_at(map, page / per_tile)->released;
+    return (released >> page % per_tile & 1U) != 0;
 }
 
 static inline bool tile_is_sealed(const struct free_map *map, size_t tile)
@@ -151,8 +152,8 @@ static inline bool slot_is_ready(const struct free_map *map, size_t index)
 }
 
 /*
- * Puts the slots [begin, end) here or takes them away, tile by tile. Either they all overlap
- * pages that were given back (`gone`), or none but perhaps the first and the last does.
+ * Puts the slots [begin, end) here or takes them away. Either they all overlap pages that were given
+ * back (`gone`), or none but perhaps the first and the last does.
  */
 static inline void slots_assign(struct free_map *map, size_t begin, size_t end, bool here,
                                 bool gone)
@@ -181,9 +182,8 @@ static inline void run_assign(struct free_map *map, struct page_run run, bool he
 }
 
 /*
- * The page's slots that overlap no other page that was given back become ready, or are so no
- * longer. All of them are here; but those that also overlap a neighbour may be away with that, as
- * it is being given back.
+ * The page's slots that overlap no other page that was given back become ready, or are so no longer.
+ * All of them are here, but those that are away with a neighbouring page, which is being given back.
  */
 static inline void page_set_released(struct free_map *map, size_t page, bool released)
 {

@@ -36,7 +36,7 @@ static bool skip_to_releasable_page(struct free_map *map, size_t *tiles_max)
 }
 
 struct page_run mbi_free_map_begin_release(struct free_map *map, size_t *tiles_max,
-                                         size_t pages_max)
+                                           size_t pages_max)
 {
     struct page_run run = { .begin = 0, .end = 0 };
     if (pages_max == 0 || !skip_to_releasable_page(map, tiles_max)) {
@@ -82,7 +82,7 @@ static bool page_came_back(const struct free_map *map, size_t page)
 }
 
 struct page_run mbi_free_map_next_released(const struct free_map *map, size_t *from,
-                                         size_t pages_max)
+                                           size_t pages_max)
 {
     size_t end = mbi_free_map_tiles(map, map->covered) * pages_per_tile(map);
     size_t stop = size_min(*from + LOOK_TILES_MAX * pages_per_tile(map), end);

@@ -4,9 +4,9 @@
  *
  * Ladder: above base. Callers: the thread caches' last resort, the API.
  *
- * The library calls the program's own malloc, in place: one call more on the way to it is a tenth
- * of its cost. The drop-in, which *is* the program's malloc, is built with MEMORYBUCKET_DROPIN and
- * takes dropin/next.c, the next allocator in link order; malloc and free are one indirect jump.
+ * The library calls the program's own malloc, in place: one call more is a tenth of its cost. The
+ * drop-in, which *is* the program's malloc, is built with MEMORYBUCKET_DROPIN and takes dropin/next.c,
+ * the next allocator in link order; malloc and free are one indirect jump.
  *
  * Contracts are those of the C library's functions of the same name, with ENOMEM on failure, and
  * any power of two as an alignment. No lock of ours may be held.
@@ -71,7 +71,7 @@ enum { LARGE_IS_ALL_OURS = 1 };
 
 enum { LARGE_IS_ALL_OURS = 0 };
 
-/* The program's malloc keeps and gives back what the program lets it: none of our business. */
+/* The program's malloc keeps and gives back what the program lets it. */
 static inline bool mbi_large_give_back(void)
 {
     return false;

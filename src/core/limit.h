@@ -1,13 +1,10 @@
 /*
  * limit: how much memory the pools have committed together, and how much they may.
  *
- * Ladder: above base. Callers: pool and trim charge and return; the API sets the limit.
+ * Ladder: above bounded. Callers: pool and trim charge and return; the API sets the limit.
  *
  *   committed = bytes that pools made accessible and did not give back
  *   committed <= bytes_max, unless the limit was set below what was committed already
- *
- * All of it lock-free. relaxed [COMMITTED]: the numbers order nothing; that they never exceed the
- * limit is the work of read-modify-writes.
  */
 #ifndef MEMORYBUCKET_CORE_LIMIT_H
 #define MEMORYBUCKET_CORE_LIMIT_H
@@ -16,7 +13,7 @@
 
 #define LIMIT_NONE SIZE_MAX
 
-/* Takes `bytes` of what is left, or nothing and false. */
+/* Takes `bytes`, not 0, of what is left, or nothing and false. */
 bool mbi_limit_charge(size_t bytes);
 
 /* Takes as many of `count` units of `unit_bytes` as are left; how many. */

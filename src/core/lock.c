@@ -11,7 +11,7 @@ enum { WORD_FREE, WORD_TAKEN, WORD_AWAITED };
 
 /*
  * The gate. Written by threads that fork, at either end of it; read by every slow path. `closed`
- * is 0, 1, or 2 when somebody may sleep until it is open. `closer` names the thread that closed it:
+ * is 0, 1, or 2 when a thread may sleep until it is open. `closer` names the thread that closed it:
  * relaxed [CLOSER], as the only value a thread acts upon is its own, which it wrote itself.
  */
 static struct {
@@ -34,6 +34,7 @@ struct held_locks {
 };
 static _Thread_local struct held_locks held __attribute__((tls_model("initial-exec")));
 _Static_assert(LOCK_COUNT <= UINT8_MAX, "a lock's name fits a byte");
+_Static_assert(sizeof(struct held_locks) == 8, "what each thread holds is one word");
 
 static uintptr_t self(void)
 {
@@ -120,7 +121,7 @@ static bool word_try_take(struct lock *lock)
                                                    memory_order_seq_cst, memory_order_relaxed);
 }
 
-/* Drepper, "Futexes are tricky" (2004), third mutex: who has slept leaves the word at 2. */
+/* Drepper, "Futexes are tricky" (2004), third mutex: a thread that has slept leaves the word at 2. */
 static void word_take(struct lock *lock)
 {
     if (MBI_LIKELY(word_try_take(lock))) {
@@ -169,13 +170,29 @@ bool mbi_lock_leaver_must_look(void)
 static void gate_wait(void)
 {
     uint32_t closed = 1;
-    /* seq_cst [GATE-CLOSE]: it stays closed; who opens it learns that somebody sleeps. */
+    /* seq_cst [GATE-CLOSE]: it stays closed; the thread that opens it learns that one sleeps. */
     while (atomic_compare_exchange_strong_explicit(&gate.closed, &closed, 2, memory_order_seq_cst,
                                                    memory_order_seq_cst)
            || closed == 2) {
         mbi_os_wait(&gate.closed, 2);
         closed = 1;
     }
+}
+
+/* Whether the calling thread, at this lock, waits for another thread's fork to end. */
+static bool is_waiting_for_forks(unsigned name)
+{
+    enum { REFUSED, WAITS };
+#define LOCK_KIND(NAME, count, at_fork) { LOCK_##NAME##_LAST, at_fork },
+    static const struct {
+        uint8_t last;
+        uint8_t at_fork;
+    } kinds[] = { LOCKS(LOCK_KIND) };
+    size_t kind = 0;
+    while (kinds[kind].last < name) {
+        kind++;
+    }
+    return held.patient != 0 || kinds[kind].at_fork == WAITS;
 }
 
 static bool lock_take(unsigned name, bool waits)
@@ -199,7 +216,7 @@ static bool lock_take(unsigned name, bool waits)
             return true;
         }
         word_give(lock);
-        if (!waits || held.patient == 0) {
+        if (!waits || !is_waiting_for_forks(name)) {
             break;
         }
         gate_wait();

@@ -3,22 +3,23 @@
  *
  * Ladder: above os. Callers: config's users from region upward.
  *
- * The table is in lock order, outermost first: init, trim, registry, the pools' 64, handler, check.
- * No lock is held while the system allocator, liburcu or a user's callback is called.
+ * No lock is held while the system allocator, liburcu or a callback of the program is called.
  *
  * Fork. The C library's fork takes locks of its own after every fork handler has run (stdio's list,
  * the name services'), and their owners may be inside malloc. So a thread that forks holds no lock
- * meanwhile, and nobody waits for it: it closes a gate, waits until every lock has been given back
- * once, and goes on. Who comes to a lock while the gate is closed is refused, and does without:
+ * meanwhile, and no thread waits for it: it closes a gate, waits until every lock has been given
+ * back once, and goes on. A thread that comes to a lock while the gate is closed is refused, and
+ * does without:
  *
- *   thread      [LOCK-TAKE] takes the word   then [GATE-LOOK]  closed? gives it back, is refused
- *   who forks   [GATE-CLOSE] closes the gate then [LOCK-LOOK]  taken? waits until it is given back
+ *   any thread  [LOCK-TAKE] takes the word    then [GATE-LOOK]  closed? gives it back, is refused
+ *   the forker  [GATE-CLOSE] closes the gate  then [LOCK-LOOK]  taken? waits until it is given back
  *
  * All four are sequentially consistent, so one of the two sees the other (Dekker): a thread that got
  * past its look had the word before the fork looked there, and is waited for. Only the first lock
- * of a thread is so refused: who has one is waited for, gets further ones, and gives the first back
- * last. Looked at outermost first, no lock is held when the fork has looked at all; what is refused
- * may still hold a word for an instant, and changes nothing under it. tests/model/fork_gate.pml.
+ * of a thread is so refused: a thread that has one is waited for, gets further ones, and gives the
+ * first back last. Looked at outermost first, no lock is held when the fork has looked at all; a
+ * refused thread may still hold a word for an instant, and changes nothing under it.
+ * tests/model/fork_gate.pml.
  *
  * While a thread has a lock it is not cancelled asynchronously, and makes no call that is a
  * cancellation point.
@@ -35,17 +36,24 @@
 
 #include <signal.h>
 
-enum lock_name {
-    LOCK_INIT,
-    LOCK_TRIM,
-    LOCK_REGISTRY,
-    LOCK_POOLS, /* one each */
-    LOCK_HANDLER = LOCK_POOLS + 64,
-    LOCK_CHECK,
-    LOCK_COUNT,
-};
+/*
+ * The table, in lock order, outermost first; fork looks at the locks in this order, in the parent
+ * and in the child. X(NAME, how many, what a thread does that comes there while another one forks)
+ *   REFUSED  it does without, but for a patient thread (mbi_lock_set_patient), which waits
+ *   WAITS    it waits until the fork has ended, as nothing can do without
+ */
+#define LOCKS(X)            \
+    X(INIT, 1, REFUSED)     \
+    X(TRIM, 1, REFUSED)     \
+    X(REGISTRY, 1, REFUSED) \
+    X(POOLS, 64, REFUSED)   \
+    X(HANDLER, 1, REFUSED)  \
+    X(CHECK, 1, WAITS)
 
-/* 0: free; 1: taken; 2: taken, and somebody may sleep until it is given back. */
+#define LOCK_NAMES(NAME, count, at_fork) LOCK_##NAME, LOCK_##NAME##_LAST = LOCK_##NAME + (count) - 1,
+enum lock_name { LOCKS(LOCK_NAMES) LOCK_COUNT };
+
+/* 0: free; 1: taken; 2: taken, and a thread may sleep until it is given back. */
 struct lock {
     _Alignas(LINE_BYTES) _Atomic uint32_t word;
 };
@@ -55,20 +63,20 @@ extern MBI_HIDDEN struct lock mbi_locks[LOCK_COUNT];
 
 /*
  * Takes a lock, and waits while another thread has it. False, and nothing is taken, when another
- * thread forks (not for a patient thread, nor for one that has a lock already), or when the calling
+ * thread forks, as the table says, but not for a thread that has a lock already; or when the calling
  * thread itself has this lock: a signal handler interrupted it. Preserves errno.
  */
 bool mbi_lock_acquire(unsigned name);
 
-/* The same without waiting: false also when somebody has it. */
+/* The same without waiting: false also when another thread has it. */
 bool mbi_lock_try_acquire(unsigned name);
 
 void mbi_lock_release(unsigned name);
 
 /*
- * Between true and false the calling thread waits for forks to end, too; pairs may nest. For those who
- * cannot do without, and whom nobody that forks can wait for: startup, where it is called for, the
- * out-of-memory handler's setting, and checked mode.
+ * Between true and false the calling thread waits for forks to end, too; pairs may nest. For what
+ * cannot do without, and is never waited for by a thread that forks: startup, where it is called
+ * for, the options, and the out-of-memory handler's setting.
  */
 void mbi_lock_set_patient(bool patient);
 
@@ -79,9 +87,9 @@ bool mbi_lock_is_closed(void);
 bool mbi_lock_has_any(void);
 
 /*
- * For who has just left something to whoever opens the gate: whether it is open, so that who opened it
- * may have looked before. Where it is closed, who opens it looks. A signal handler leaves what it may
- * not do.
+ * For a thread that has just left something to the thread that opens the gate: whether it must look
+ * itself. So it is where the gate is open, as the look after the opening may have been before. A
+ * signal handler that interrupted a lock's holder leaves what it may not do.
  */
 bool mbi_lock_leaver_must_look(void);
 

@@ -141,7 +141,7 @@ static void name_unknown(const char *variable)
 void mbi_options_name_unknown(void)
 {
     if (environ == NULL || getauxval(AT_SECURE) != 0) {
-        return; /* none yet, or that of a user whom this process must not obey */
+        return; /* none yet, or that of a user that this process must not obey */
     }
     for (char **variable = environ; *variable != NULL; variable++) {
         if (strncmp(*variable, "MB_", PREFIX_LENGTH) == 0) {

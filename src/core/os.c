@@ -56,10 +56,20 @@ unsigned mbi_os_processor(void)
     return (unsigned)sched_getcpu();
 }
 
+static void *map_anywhere(size_t bytes, int protection, int flags)
+{
+    void *start = mmap(NULL, bytes, protection, MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
+    return start != MAP_FAILED ? start : NULL;
+}
+
 void *mbi_os_reserve(size_t bytes)
 {
-    void *start = mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    return start != MAP_FAILED ? start : NULL;
+    return map_anywhere(bytes, PROT_NONE, MAP_NORESERVE);
+}
+
+void *mbi_os_map(size_t bytes)
+{
+    return map_anywhere(bytes, PROT_READ | PROT_WRITE, 0);
 }
 
 void mbi_os_unreserve(void *start, size_t bytes)
@@ -109,10 +119,7 @@ unsigned mbi_os_address_bits(void)
 {
     int here;
     uintptr_t top = getauxval(AT_RANDOM);
-    if (top == 0) {
-        top = (uintptr_t)&here;
-    }
-    return 64U - (unsigned)__builtin_clzll(top);
+    return 64U - (unsigned)__builtin_clzll(top != 0 ? top : (uintptr_t)&here);
 }
 
 bool mbi_os_release(void *start, size_t bytes)
@@ -217,19 +224,11 @@ size_t mbi_os_memory_bytes(void)
     return pages > 0 ? (size_t)pages * mbi_os_page_bytes() : SIZE_MAX;
 }
 
-void *mbi_os_map(size_t bytes)
-{
-    void *start = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    return start != MAP_FAILED ? start : NULL;
-}
-
 size_t mbi_os_address_space_limit(void)
 {
     struct rlimit limit;
-    if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) {
-        return SIZE_MAX;
-    }
-    return (size_t)limit.rlim_cur;
+    bool limited = getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
+    return limited ? (size_t)limit.rlim_cur : SIZE_MAX;
 }
 
 bool mbi_os_membarrier(void)

@@ -1,9 +1,9 @@
 /*
  * os: the only system calls of the library.
  *
- * Ladder: above base. Callers: cgroup, region, pool, registry, stats. All of them are thread safe,
- * allocate nothing and hold no lock. Those that fail leave errno set by the kernel and return
- * NULL or false; nothing has changed then.
+ * Ladder: above base. Callers: cgroup, region, pool, registry, stats. All calls are thread safe and
+ * allocate nothing. Those that fail leave the kernel's errno and return NULL or false; nothing has
+ * changed then.
  */
 #ifndef MEMORYBUCKET_CORE_OS_H
 #define MEMORYBUCKET_CORE_OS_H
@@ -19,14 +19,11 @@ struct processor_set {
     uint64_t words[PROCESSOR_SET_WORDS];
 };
 
-/*
- * The processors that the calling thread may run on, or the process's first one; false where the
- * kernel knows of more than PROCESSORS_MAX.
- */
+/* Those that the calling thread, or the process's first, may use; false with over PROCESSORS_MAX. */
 bool mbi_os_allowed_processors(struct processor_set *allowed);
 bool mbi_os_allowed_processors_of_first(struct processor_set *allowed);
 
-/* The processor that the caller runs on, by number, or was just a moment ago; any when unknown. */
+/* The number of the processor that the caller runs on, or just ran on; any when unknown. */
 unsigned mbi_os_processor(void);
 
 /* Address space without memory: no access, not counted as committed. */
@@ -40,13 +37,12 @@ bool mbi_os_commit(void *start, size_t bytes);
 enum os_pages { OS_PAGES_SMALL, OS_PAGES_HUGE, OS_PAGES_AS_SET /* by the administrator */ };
 
 /*
- * Maps fresh zeroed pages, which can be read and written, at exactly this address, and never over
- * anything: EEXIST when something lies there. Small pages are asked for where the kernel can be
- * asked in the same call (Linux 6.7).
+ * Maps fresh zeroed pages, to be read and written, at exactly this address, and never over anything:
+ * EEXIST when something lies there. Asks for small pages from Linux 6.7 on.
  */
 bool mbi_os_map_at(void *start, size_t bytes, enum os_pages pages);
 
-/* The same, but without access: address space that nobody else gets. */
+/* The same, but without access: address space that no other mapping gets. */
 bool mbi_os_reserve_at(void *start, size_t bytes);
 
 /* Asks for the pages of a mapping to be so; false when the kernel knows no huge pages. */
@@ -62,9 +58,8 @@ uint64_t mbi_os_random(void);
 bool mbi_os_release(void *start, size_t bytes);
 
 /*
- * Puts pages in their place that can only be read, as zeros: the kernel counts them for nothing,
- * and dumps of memory leave them out. It looks whether it can before it takes the old ones away.
- * Unseal makes them writable again, and may be refused.
+ * Puts pages in their place that can only be read, as zeros: the kernel counts them for nothing, and
+ * dumps of memory leave them out. Refused, the old ones stay. Unseal makes them writable again.
  */
 bool mbi_os_seal(void *start, size_t bytes);
 bool mbi_os_unseal(void *start, size_t bytes);
@@ -89,8 +84,8 @@ size_t mbi_os_address_space_limit(void);
 bool mbi_os_membarrier(void);
 
 /*
- * Sleeps while *word is `value`, until woken; also returns for no reason. Wakes up to `count` who
- * sleep there. Neither is a cancellation point; both preserve errno.
+ * Wait sleeps while *word is `value`, until woken; also returns for no reason. Wake wakes up to
+ * `count` threads that sleep there. Neither is a cancellation point; both preserve errno.
  */
 void mbi_os_wait(_Atomic uint32_t *word, uint32_t value);
 void mbi_os_wake(_Atomic uint32_t *word, int count);
@@ -100,8 +95,8 @@ size_t mbi_os_resident_bytes(const void *start, size_t bytes);
 
 /*
  * Reads a whole small file as text, which a zero byte ends. False also when it does not fit with
- * that zero (EFBIG); the buffer then holds anything. It may run inside malloc: it is no
- * cancellation point, and no preloaded wrapper of open or read sees it.
+ * that zero (EFBIG); the buffer then holds anything. No cancellation point, and no preloaded wrapper
+ * of open or read sees it: it may run inside malloc.
  */
 bool mbi_os_read_file(const char *path, char *buffer, size_t buffer_bytes);
 
@@ -118,12 +113,12 @@ bool mbi_os_is_mapped(const void *address);
 bool mbi_os_forbid(void *start, size_t bytes);
 
 /*
- * Whether this code is in the program's own namespace, and not in one that dlmopen made. It waits for
- * those who load libraries, so no lock may be held.
+ * Whether this code is in the program's own namespace, and not in one that dlmopen made. Waits for
+ * threads that load libraries: hold no lock.
  */
 bool mbi_os_is_in_first_namespace(void);
 
-/* Sends the calling thread a signal with all that a siginfo_t says, also who sent it. */
+/* Sends the calling thread a signal with all that a siginfo_t says. */
 void mbi_os_queue_signal(int signal_number, const void *info);
 
 /* The calling thread's number, as ps and gdb show it. */

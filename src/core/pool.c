@@ -18,7 +18,7 @@ static MBI_COLD bool pool_lock_slow(struct pool *pool)
     return mbi_lock_acquire(pool_lock_name(pool));
 }
 
-/* First a try, so that whoever traces the probe learns of those waits that happen. */
+/* First a try, so that the probe fires only for waits that happen. */
 bool mbi_pool_lock(struct pool *pool)
 {
     if (MBI_UNLIKELY(!mbi_lock_try_acquire(pool_lock_name(pool))) && !pool_lock_slow(pool)) {
@@ -33,24 +33,9 @@ void mbi_pool_unlock(struct pool *pool)
     mbi_lock_release(pool_lock_name(pool));
 }
 
-static _Thread_local bool commit_refused __attribute__((tls_model("initial-exec")));
+_Thread_local bool mbi_pool_commit_refused __attribute__((tls_model("initial-exec")));
 
-bool mbi_pool_commit_was_refused(void)
-{
-    return commit_refused;
-}
-
-void mbi_pool_forget_refused_commit(void)
-{
-    commit_refused = false;
-}
-
-void mbi_pool_note_refused_commit(void)
-{
-    commit_refused = true;
-}
-
-/* Under the lock; the rounds are kept apart for those who read them without it. */
+/* The rounds are kept apart for readers without the lock. */
 void mbi_pool_set_loose_locked(struct pool *pool, uint64_t chain)
 {
     pool->loose = chain;
@@ -64,7 +49,7 @@ void mbi_pools_spread(unsigned processors)
     while (stacks < processors && stacks < CENTRAL_STACKS) {
         stacks *= 2;
     }
-    /* Whatever others do at the same time, it only grows. */
+    /* By threads at the same time it only grows. */
     atomic_fetch_or_explicit(&mbi_pools_hints.central_mask, stacks - 1,
                              memory_order_relaxed); /* [SPREAD] */
 }
@@ -96,9 +81,9 @@ static MBI_COLD void pool_note_retries(const struct pool *pool, struct transfer_
 }
 
 /*
- * A flush is counted before its CAS and a refill after it: so flushes less refills is never
- * below the batches that are there, also in the child of a fork that another thread's transfer
- * was cut short by. The batch that transfer had in hand then counts as the centre's, not as live.
+ * A flush is counted before its CAS and a refill after it: so flushes less refills is never below the
+ * batches that are there, also in the child of a fork in the middle of another thread's transfer,
+ * whose batch then counts as the centre's, not as live.
  */
 uint64_t mbi_pool_pop_batch(struct pool *pool, struct transfer_counts *counts)
 {
@@ -129,7 +114,7 @@ void mbi_pool_push_batch(struct pool *pool, uint64_t chain, struct transfer_coun
     uint64_t retries = 0;
     counter_add(&counts->flushes, 1);
     if (MBI_UNLIKELY(!flag_is_set(&pool->pushed))) {
-        flag_set(&pool->pushed, true); /* first: whoever has reason to expect the batch looks */
+        flag_set(&pool->pushed, true); /* first: a thread that expects the batch looks */
     }
     batch_stack_push(&pool->central[central_here() & central_mask()], &pool->space, chain,
                      &retries);
@@ -155,7 +140,7 @@ struct slot_run mbi_pool_obtain(struct pool *pool, size_t rounds_wanted, uint64_
     } else {
         *chain = mbi_pool_take_old_batch_locked(pool);
     }
-    if (*chain == 0) {
+    if (*chain == 0 && counter_read(&pool->sorted_slots) != 0) {
         mbi_pool_take_sorted_locked(pool, rounds_wanted, &taken);
     }
     if (*chain == 0 && taken.count == 0) {
@@ -224,7 +209,7 @@ bool mbi_pool_return_loose(struct pool *pool, uint64_t chain)
 void mbi_pool_fold_counts(struct pool *pool, const struct transfer_counts *counts)
 {
     if (!mbi_pool_lock(pool)) {
-        assert(false); /* who has the registry's lock is not refused */
+        assert(false); /* the holder of the registry's lock is not refused */
         return;
     }
     transfer_counts_add(&pool->departed, counts);
@@ -250,7 +235,7 @@ static uint64_t pool_find_any_locked(struct pool *pool)
     if (chain == 0) {
         chain = mbi_pool_take_old_batch_locked(pool);
     }
-    if (chain == 0) {
+    if (chain == 0 && counter_read(&pool->sorted_slots) != 0) {
         struct sorted_slots taken;
         mbi_pool_take_sorted_locked(pool, MAGAZINE_ROUNDS_STEP, &taken);
         chain = mbi_pool_link_sorted(&taken);

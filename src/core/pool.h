@@ -205,13 +205,9 @@ uint64_t mbi_pool_take_up_to(struct pool *pool, size_t rounds);
 struct slot *mbi_pool_alloc_direct(struct pool *pool);
 void mbi_pool_free_direct(struct pool *pool, struct slot *slot);
 
-/*
- * Whether the kernel refused the calling thread to commit memory for a pool since it last forgot.
- * Note says so.
- */
-bool mbi_pool_commit_was_refused(void);
-void mbi_pool_forget_refused_commit(void);
-void mbi_pool_note_refused_commit(void);
+/* Set where the kernel refuses the calling thread to commit memory; cleared in out_of_memory.c. */
+extern MBI_HIDDEN _Thread_local bool mbi_pool_commit_refused
+    __attribute__((tls_model("initial-exec")));
 
 /*
  * Frees slots that were freed while a fork kept their pools' locks closed, or by a signal handler

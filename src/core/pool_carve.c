@@ -23,8 +23,8 @@ static void span_lay_out(struct pool *pool, enum span_name name, size_t span_byt
     size_t page_bytes = mbi_os_page_bytes();
     size_t colour = 0;
     size_t slots = 0;
-    if (start != NULL) {
-        size_t colours = span_bytes / page_bytes / SPAN_PER_COLOURS;
+    if (span_bytes != 0) {
+        size_t colours = size_max(span_bytes / page_bytes / SPAN_PER_COLOURS, 1);
         colour = (1 + (size_t)pool->class * COLOUR_PAGES % colours) * page_bytes;
         slots = (span_bytes - colour) / pool->slot_bytes;
     }
@@ -107,7 +107,7 @@ static bool pool_commit_bytes_locked(struct pool *pool, size_t bytes, bool ahead
         return false;
     }
     if (!mbi_extent_grow(&span->extent, span->commit_end + bytes, ahead)) {
-        mbi_pool_note_refused_commit();
+        mbi_pool_commit_refused = true;
         mbi_limit_return(bytes);
         return false;
     }
@@ -127,7 +127,7 @@ static size_t pool_block_bytes(void)
     enum { BLOCKS_IN_LIMIT = 4 * SIZE_CLASS_COUNT };
     size_t bytes_min = huge_block_bytes_min();
     size_t bytes_max = mbi_limit_get() / BLOCKS_IN_LIMIT;
-    size_t bytes = size_max(mbi_config.block_bytes, bytes_min);
+    size_t bytes = mbi_config.block_bytes;
     while (bytes > bytes_max && bytes > bytes_min) {
         bytes /= 2;
     }

@@ -23,7 +23,7 @@ static void pool_take_sorted_of_locked(struct pool *pool, struct span *span, siz
     taken->count = mbi_free_map_take(map, rounds, taken->numbers, &pages);
     if (MBI_UNLIKELY(map->unseal_refused)) {
         map->unseal_refused = false;
-        mbi_pool_note_refused_commit();
+        mbi_pool_commit_refused = true;
     }
     mbi_limit_return((charged - pages) * map->page_bytes);
     counter_add(&pool->committed_bytes, pages * map->page_bytes);

@@ -5,11 +5,9 @@
  * alike.
  *
  * A probe is a nop and a note in the ELF file that says where it is and in which registers its
- * arguments are. Until somebody attaches, it costs the nop and whatever it takes to have the
- * arguments in registers; so there is none on a fast path.
- *
- * Without <sys/sdt.h> (Debian: systemtap-sdt-dev), or with MEMORYBUCKET_NO_PROBES, all of them
- * compile to nothing.
+ * arguments are. Until a tracer attaches it costs the nop and what brings the arguments into
+ * registers; so there is none on a fast path. Without <sys/sdt.h> (Debian: systemtap-sdt-dev), or
+ * with MEMORYBUCKET_NO_PROBES, all of them compile to nothing.
  */
 #ifndef MEMORYBUCKET_CORE_PROBES_H
 #define MEMORYBUCKET_CORE_PROBES_H
@@ -46,34 +44,16 @@ MBI_HOT_INLINE void probe_mutex_wait(uint64_t slot_bytes)
     DTRACE_PROBE1(memorybucket, mutex_wait, slot_bytes);
 }
 
-/* A batch came from the centre. */
-MBI_HOT_INLINE void probe_refill(uint64_t slot_bytes, uint64_t rounds)
-{
-    DTRACE_PROBE2(memorybucket, refill, slot_bytes, rounds);
-}
+#define MBI_PROBE(name, amount)                                        \
+    MBI_HOT_INLINE void probe_##name(uint64_t slot_bytes, uint64_t amount) \
+    {                                                                  \
+        DTRACE_PROBE2(memorybucket, name, slot_bytes, amount);         \
+    }
 
-/* A batch went to the centre. */
-MBI_HOT_INLINE void probe_flush(uint64_t slot_bytes, uint64_t rounds)
-{
-    DTRACE_PROBE2(memorybucket, flush, slot_bytes, rounds);
-}
-
-/* Fresh slots were carved, under the mutex. */
-MBI_HOT_INLINE void probe_carve(uint64_t slot_bytes, uint64_t slots)
-{
-    DTRACE_PROBE2(memorybucket, carve, slot_bytes, slots);
-}
-
-/* A fresh block was made accessible, under the mutex. */
-MBI_HOT_INLINE void probe_commit(uint64_t slot_bytes, uint64_t block_bytes)
-{
-    DTRACE_PROBE2(memorybucket, commit, slot_bytes, block_bytes);
-}
-
-/* Free pages went back to the kernel. */
-MBI_HOT_INLINE void probe_release(uint64_t slot_bytes, uint64_t bytes)
-{
-    DTRACE_PROBE2(memorybucket, release, slot_bytes, bytes);
-}
+MBI_PROBE(refill, rounds) /* a batch came from the centre */
+MBI_PROBE(flush, rounds)  /* a batch went to the centre */
+MBI_PROBE(carve, slots)   /* fresh slots were carved, under the mutex */
+MBI_PROBE(commit, bytes)  /* a fresh block was made accessible, under the mutex */
+MBI_PROBE(release, bytes) /* free pages went back to the kernel */
 
 #endif

@@ -3,8 +3,7 @@
 
 #include <errno.h>
 
-/* Spans start on a boundary of this size, so that a page-table page serves one span only, and so
- * that huge pages could be asked for. */
+/* Where spans start: a page of page tables serves one span only, and huge pages have room. */
 #define REGION_ALIGNMENT_BYTES ((size_t)2 << 20)
 
 struct region mbi_region = {
@@ -13,12 +12,10 @@ struct region mbi_region = {
 
 static _Atomic size_t claimed_bytes;
 
-/*
- * One way to lay out the region; the wide tier may be absent (shift 0), and so may the dense one.
- */
+/* One way to lay out the region. */
 struct layout {
     bool dense;
-    unsigned wide_shift;
+    unsigned wide_shift; /* 0: no wide tier */
 };
 
 static const struct layout largest = { .dense = true, .wide_shift = WIDE_SHIFT_MAX };
@@ -31,15 +28,6 @@ static size_t layout_span_bytes(struct layout layout, enum span_name span)
     return layout.wide_shift != 0 ? (size_t)1 << layout.wide_shift : 0;
 }
 
-static size_t layout_bytes(struct layout layout)
-{
-    size_t bytes = 0;
-    for (enum span_name span = 0; span < SPAN_COUNT; span++) {
-        bytes += layout_span_bytes(layout, span);
-    }
-    return bytes * SIZE_CLASS_COUNT;
-}
-
 /* A map has two halves, for bits and for tiles: of its span a 64th is enough for both. */
 static size_t map_bytes(size_t span_bytes)
 {
@@ -47,24 +35,23 @@ static size_t map_bytes(size_t span_bytes)
     return bytes != 0 ? size_max(bytes, REGION_MAP_BYTES_MIN) : 0;
 }
 
-static size_t layout_bytes_with_maps(struct layout layout)
+static size_t layout_bytes(struct layout layout, bool with_maps)
 {
-    size_t maps = 0;
+    size_t bytes = 0;
     for (enum span_name span = 0; span < SPAN_COUNT; span++) {
-        maps += map_bytes(layout_span_bytes(layout, span));
+        size_t span_bytes = layout_span_bytes(layout, span);
+        bytes += span_bytes + (with_maps ? map_bytes(span_bytes) : 0);
     }
-    return layout_bytes(layout) + maps * SIZE_CLASS_COUNT;
+    return bytes * SIZE_CLASS_COUNT;
 }
 
 /* The next smaller layout; false past the last. */
 static bool layout_shrink(struct layout *layout)
 {
-    if (layout->dense && layout->wide_shift > DENSE_SHIFT) {
-        layout->wide_shift--;
+    if (layout->dense && layout->wide_shift == 0) {
+        *layout = (struct layout){ .dense = false, .wide_shift = DENSE_SHIFT - 1 };
     } else if (layout->dense && layout->wide_shift == DENSE_SHIFT) {
         layout->wide_shift = 0;
-    } else if (layout->dense) {
-        *layout = (struct layout){ .dense = false, .wide_shift = DENSE_SHIFT - 1 };
     } else if (layout->wide_shift > WIDE_SHIFT_MIN) {
         layout->wide_shift--;
     } else {
@@ -75,8 +62,8 @@ static bool layout_shrink(struct layout *layout)
 
 static void region_publish(uintptr_t base, struct layout layout)
 {
-    mbi_region.bytes = layout_bytes(layout);
-    mbi_region.map_base = base + layout_bytes(layout);
+    mbi_region.bytes = layout_bytes(layout, false);
+    mbi_region.map_base = base + mbi_region.bytes;
     for (enum span_name span = 0; span < SPAN_COUNT; span++) {
         mbi_region.span_bytes[span] = layout_span_bytes(layout, span);
         if (mbi_region.span_bytes[span] != 0) {
@@ -104,18 +91,18 @@ struct places {
     unsigned first;
     unsigned each;
     unsigned count;
+    uintptr_t unit;
 };
 enum { PLACE_UNIT_BITS = 7, PLACES_WIDE_BITS = 47 };
-static const struct places wide_places = { .first = 17, .each = 3, .count = 5 };
-static const struct places narrow_places = { .first = 2, .each = 15, .count = 2 };
 
-static const struct places *find_places(uintptr_t *unit)
+static struct places find_places(void)
 {
     unsigned bits = mbi_os_address_bits();
-    const struct places *places = bits >= PLACES_WIDE_BITS ? &wide_places : &narrow_places;
-    *unit = (uintptr_t)1 << (bits - PLACE_UNIT_BITS);
-    assert(places->first >= PLACES_FIRST
-           && places->first + places->count * places->each <= PLACES_END);
+    struct places wide = { .first = 17, .each = 3, .count = 5 };
+    struct places narrow = { .first = 2, .each = 15, .count = 2 };
+    struct places places = bits >= PLACES_WIDE_BITS ? wide : narrow;
+    places.unit = (uintptr_t)1 << (bits - PLACE_UNIT_BITS);
+    assert(places.first >= PLACES_FIRST && places.first + places.count * places.each <= PLACES_END);
     return places;
 }
 
@@ -127,46 +114,42 @@ void mbi_region_find_places(void)
 
 unsigned mbi_region_places(void)
 {
-    uintptr_t unit;
-    return find_places(&unit)->count;
+    return find_places().count;
 }
 
 char *mbi_region_place(unsigned number)
 {
-    uintptr_t unit;
-    const struct places *places = find_places(&unit);
-    return (char *)((places->first + number * places->each) * unit);
+    struct places places = find_places();
+    return (char *)((places.first + number * places.each) * places.unit);
 }
 
 unsigned mbi_region_place_of(const void *address)
 {
-    uintptr_t unit;
-    const struct places *places = find_places(&unit);
-    return (unsigned)(((uintptr_t)address / unit - places->first) / places->each);
+    struct places places = find_places();
+    return (unsigned)(((uintptr_t)address / places.unit - places.first) / places.each);
 }
 
 /* Takes a place that no other copy of the library has, and any base in it. */
 static bool claim_place(size_t bytes_max)
 {
-    uintptr_t unit;
-    const struct places *places = find_places(&unit);
-    size_t place_bytes = places->each * unit;
+    struct places places = find_places();
+    size_t place_bytes = places.each * places.unit;
     size_t page_bytes = mbi_os_page_bytes();
     struct layout layout = largest;
     /* One step is lost to the page at the beginning. */
-    while (layout_bytes(layout) > bytes_max
-           || layout_bytes_with_maps(layout) + REGION_ALIGNMENT_BYTES > place_bytes) {
+    while (layout_bytes(layout, false) > bytes_max
+           || layout_bytes(layout, true) + REGION_ALIGNMENT_BYTES > place_bytes) {
         if (!layout_shrink(&layout)) {
             return false;
         }
     }
-    size_t steps = (place_bytes - layout_bytes_with_maps(layout)) / REGION_ALIGNMENT_BYTES;
+    size_t steps = (place_bytes - layout_bytes(layout, true)) / REGION_ALIGNMENT_BYTES;
     uint64_t random = mbi_os_random();
-    for (unsigned i = 0; i < places->count; i++) {
-        uintptr_t start = (uintptr_t)mbi_region_place((unsigned)((random + i) % places->count));
+    for (unsigned i = 0; i < places.count; i++) {
+        uintptr_t start = (uintptr_t)mbi_region_place((unsigned)((random + i) % places.count));
         if (start + place_bytes <= (uintptr_t)1 << CHAIN_ADDRESS_BITS
             && mbi_os_reserve_at((void *)start, page_bytes)) {
-            size_t step = 1 + (size_t)(random / places->count % steps);
+            size_t step = 1 + (size_t)(random / places.count % steps);
             region_publish(start + step * REGION_ALIGNMENT_BYTES, layout);
             claimed_add(page_bytes);
             mbi_region.place = (char *)start;
@@ -181,8 +164,8 @@ static bool reserve_all(size_t bytes_max)
     size_t half = mbi_os_address_space_limit() / 2; /* the rest is for the program's own mappings */
     struct layout layout = largest;
     do {
-        size_t bytes = layout_bytes_with_maps(layout) + REGION_ALIGNMENT_BYTES;
-        if (layout_bytes(layout) > bytes_max || bytes > half) {
+        size_t bytes = layout_bytes(layout, true) + REGION_ALIGNMENT_BYTES;
+        if (layout_bytes(layout, false) > bytes_max || bytes > half) {
             continue;
         }
         void *start = mbi_os_reserve(bytes);
@@ -224,10 +207,7 @@ char *mbi_region_map(size_t class, enum span_name span, size_t *bytes)
     return (char *)(mbi_region.map_base + class * all + before);
 }
 
-/*
- * What is mapped at a time: a 16th of what there is, in order to be called seldom, and not more, as
- * whoever writes a core file writes it all.
- */
+/* A 16th of what is mapped, in order to be called seldom, and not more, as core files hold it all. */
 static size_t piece_bytes(const struct extent *extent, size_t needed_bytes)
 {
     const size_t piece_step_bytes = (size_t)64 << 10;
@@ -248,8 +228,8 @@ static bool map_piece(char *start, size_t bytes, enum os_pages pages)
 }
 
 /*
- * Not for a mapping in which no huge page has room: that spares short processes the calls. All of
- * the extent each time, so that the kernel makes one mapping of it.
+ * Not while no huge page has room: that spares short processes the calls. All of the extent each
+ * time, so that the kernel makes one mapping of it.
  */
 static void ask_for_pages(const struct extent *extent)
 {

@@ -9,22 +9,22 @@
  *   | 64 spans of 64 MiB | 64 spans of 2^wide_shift bytes, 32 GiB at most | maps of all spans  |
  *   |0|1|2| ...       |63|   0    |   1    |   2    | ...         |   63  |0|1|2| ...       |63|
  *
- * The class of an address is a subtraction and a shift: free reads no metadata. A pool uses
- * its dense span first, since dense page tables save page walks, then its wide one.
+ * The class of an address is a subtraction and a shift: free reads no metadata. A pool uses its dense
+ * span first, since dense page tables save page walks, then its wide one.
  *
- * When the address space is short the wide tier shrinks by halves; when it would be no larger
- * than a dense one it goes, and below that the wide tier stands alone with spans of 32 MiB down
- * to 1 MiB. The dense tier's shift so remains a constant of the fast path.
+ * When the address space is short the wide tier shrinks by halves, until it would be no larger than
+ * the dense one, and goes; then the wide tier stands alone with spans of 32 MiB down to 1 MiB. So the
+ * dense tier's shift remains a constant of the fast path.
  *
- * Nothing of all this is mapped before it is used. Each span, and each map, is mapped from its
- * beginning, piece by piece (struct extent). So the process is as large as its memory: a limit on
- * address space (RLIMIT_AS), locked memory, core files and top see what is used.
+ * Each span, and each free map, is mapped from its beginning as it is used, piece by piece (struct
+ * extent). So a limit on address space (RLIMIT_AS), locked memory, core files and top see what is
+ * used.
  *
  * The place. The kernel hands addresses out from the top of the user space down; without a limit of
  * the stack from a third (x86-64) or a quarter (aarch64) of it up; programs, and the heap behind
- * them, are at two thirds or at the bottom. It gives none between an eighth and a quarter unless
- * it is asked for that very address. In 128ths of the user space, of which AddressSanitizer's
- * shadow takes those up to 16:
+ * them, are at two thirds or at the bottom. Addresses between an eighth and a quarter it gives only
+ * when asked for. In 128ths of the user space, of which AddressSanitizer's shadow takes those up to
+ * 16:
  *
  *   user space                      a 128th  places                            spans
  *   47 bits: x86-64, LA57 included    1 TiB  5 of 3 TiB from 0x1100_0000_0000  64 MiB, 32 GiB
@@ -32,15 +32,13 @@
  *   42 bits: aarch64, 64 KiB pages   32 GiB  2 of 480 GiB from 0x10_0000_0000  64 MiB, 4 GiB
  *   39 bits: aarch64                  4 GiB  2 of 60 GiB from 0x2_0000_0000    64 MiB, 512 MiB
  *
- * One process may have several copies of the library (in plugins, or under the drop-in), and what
- * is in one's spans must not be in the other's. So each copy takes a place for itself, by a page at
- * its beginning that only one of them can map, and has its spans somewhere in there, by a random
- * number. The page has no access before it is written; what is written says whose place it is
- * (core/copies.h).
+ * A process may have several copies of the library (in plugins, or under the drop-in). Each takes a
+ * place for itself, by a page at its beginning that only one of them can map, and has its spans in
+ * there, by a random number. What is written to that page says whose place it is (core/copies.h).
  *
- * Where no place is free, or the kernel or a tool (ThreadSanitizer) has nothing to give
- * there, all is reserved at once, without access, wherever the kernel likes, in less and less until
- * it agrees, and at most half of RLIMIT_AS. Pieces are made accessible there instead of mapped.
+ * Where no place is free, or the kernel or a tool (ThreadSanitizer) gives nothing there, all is
+ * reserved at once, without access, anywhere, in less and less until the kernel agrees, and at most
+ * half of RLIMIT_AS. Pieces are made accessible there instead of mapped.
  */
 #ifndef MEMORYBUCKET_CORE_REGION_H
 #define MEMORYBUCKET_CORE_REGION_H
@@ -60,11 +58,10 @@ enum { DENSE_SHIFT = 26, WIDE_SHIFT_MAX = 35, WIDE_SHIFT_MIN = 20 };
 
 /*
  * Written once, by mbi_region_claim, before the first slot exists. Read by every free. relaxed
- * [REGION]: a thread that holds a pointer into the region got it, directly or through others,
- * from a thread that had seen these values, and whatever handed it the pointer orders it after
- * that. A thread that holds a foreign pointer gets "not ours" from the old values, the new ones
- * and any mix: with the old shift of 0 only the first 64 bytes of the wide tier would match, and no
- * slot or other mapping lies there.
+ * [REGION]: a thread that has a pointer into the region got it, directly or through others, from a
+ * thread that had seen these values, in an order that brings them along. A foreign pointer is foreign
+ * by the old values, the new ones and any mix: with the old shift of 0 only the first 64 bytes of the
+ * wide tier would match, and no slot or other mapping lies there.
  */
 struct region {
     _Atomic uintptr_t base[SPAN_COUNT]; /* of each tier; REGION_NOWHERE without it */
@@ -112,7 +109,7 @@ MBI_HOT_INLINE size_t region_class_of(const void *address)
     return MBI_LIKELY(class < SIZE_CLASS_COUNT) ? class : region_wide_class_of(address);
 }
 
-/* Whether an address may lie in a place, which may be ours: false for all that the kernel hands out. */
+/* Whether an address may lie in a place: false for all that the kernel hands out by itself. */
 enum { PLACES_FIRST = 2, PLACES_END = 32 };
 MBI_HOT_INLINE bool region_is_in_places(const void *address)
 {
@@ -124,18 +121,14 @@ MBI_HOT_INLINE bool region_is_in_places(const void *address)
 /* Where the places are, in this process's address space. */
 void mbi_region_find_places(void);
 
-/*
- * How many places there are; the first page of each; the number of that in which an address lies, or a
- * number beyond them.
- */
+/* How many places there are; each one's first page; that of an address, or a number beyond them. */
 unsigned mbi_region_places(void);
 char *mbi_region_place(unsigned number);
 unsigned mbi_region_place_of(const void *address);
 
 /*
- * Finds a place for spans of at most `bytes_max` together. Returns 0, or -ENOMEM when there is
- * none for REGION_BYTES_MIN; the library then works on the system allocator alone. Called once,
- * under the init lock.
+ * Finds a place for spans of at most `bytes_max` together. 0, or -ENOMEM when there is none for
+ * REGION_BYTES_MIN; then every request is the system's. Called once, under the init lock.
  */
 int mbi_region_claim(size_t bytes_max);
 
@@ -149,7 +142,7 @@ size_t mbi_region_claimed_bytes(void);
 char *mbi_region_span(size_t class, enum span_name span);
 
 /*
- * What is mapped of a span or a map, from its beginning; under the lock of whoever owns it.
+ * What is mapped of a span or a free map, from its beginning; under the pool's lock.
  *
  *   | mapped ....................... | not mapped ............... |
  *   ^first                           ^mapped_end                  ^end
@@ -157,9 +150,9 @@ char *mbi_region_span(size_t class, enum span_name span);
 struct extent {
     char *first;
     char *mapped_end;
-    char *end; /* of what there is; lower than it was when somebody else's memory lies there */
+    char *end; /* of what there is; lower than it was when foreign memory lies there */
     enum os_pages pages;
-    bool crowded; /* somebody else's memory is near: no more at a time than is needed */
+    bool crowded; /* foreign memory is near: no more at a time than is needed */
 };
 
 /* Nothing of [first, first + bytes) yet; whole pages. */
@@ -178,10 +171,9 @@ static inline bool extent_has(const struct extent *extent, const void *address)
 }
 
 /*
- * Maps on, to `wanted_end` at least, which is a page's end. With `ahead` it maps some more, in
- * order to be called seldom; whoever is refused that tries again without. False when the kernel
- * gives no memory or the extent ends before; where somebody else's memory lies in the way it ends
- * for ever. Preserves errno.
+ * Maps on, to `wanted_end` at least, which is a page's end. With `ahead` it maps some more, in order
+ * to be called seldom; a caller that is refused that tries again without. False when the kernel gives
+ * no memory or the extent ends before; at foreign memory it ends for ever. Preserves errno.
  */
 bool mbi_extent_grow(struct extent *extent, const char *wanted_end, bool ahead);
 

@@ -77,7 +77,7 @@ static inline bool tile_index_assign_bit(uint64_t *word, size_t bit, bool value)
 
 /* Puts a tile into a set or takes it out; it may be there, or not, already. */
 static inline void tile_index_assign(struct tile_index *tiles, enum tile_set set, size_t tile,
-                                    bool member)
+                                     bool member)
 {
     size_t group = tile / TILES_PER_GROUP;
     if (tile_index_assign_bit(&tiles->groups[group].members[set], tile, member)
@@ -120,22 +120,19 @@ static inline size_t tile_index_next(const struct tile_index *tiles, enum tile_s
     return members != 0 ? group * TILES_PER_GROUP + (size_t)__builtin_ctzll(members) : TILES_MAX;
 }
 
-/* Checks that the levels of a set agree, for the groups of so many tiles. */
+/* Whether the levels of a set agree, for the groups of so many tiles. */
 static inline bool tile_index_check(const struct tile_index *tiles, enum tile_set set, size_t count)
 {
+    bool agree = true;
     for (size_t group = 0; group * TILES_PER_GROUP < count; group++) {
         bool any = tiles->groups[group].members[set] != 0;
-        if (any != ((tiles->middle[set][group / 64] >> group % 64 & 1U) != 0)) {
-            return false;
-        }
+        agree &= any == (tiles->middle[set][group / 64] >> group % 64 & 1U);
     }
     for (size_t middle = 0; middle < TILE_MIDDLE_WORDS; middle++) {
         bool any = tiles->middle[set][middle] != 0;
-        if (any != ((tiles->top[set][middle / 64] >> middle % 64 & 1U) != 0)) {
-            return false;
-        }
+        agree &= any == (tiles->top[set][middle / 64] >> middle % 64 & 1U);
     }
-    return true;
+    return agree;
 }
 
 #endif

@@ -7,25 +7,11 @@
 /* The slots that are being sorted, by number: half a step. Under the trim lock. */
 enum { NUMBERS_MAX = TRIM_SLOTS_MAX / 2 };
 static uint32_t numbers[NUMBERS_MAX];
-_Static_assert((int)NUMBERS_MAX >= (int)MAGAZINE_ROUNDS_MAX, "one batch, or the loose slots, always fit");
+_Static_assert((int)NUMBERS_MAX >= (int)MAGAZINE_ROUNDS_MAX, "a batch, or the loose slots, fit");
+_Static_assert(TRIM_PAGES_MAX % 64 == 0, "struct pages_gone has whole words");
 
 /* Slots are followed along several batches at once, as each step waits for memory. */
 enum { BATCHES_AT_ONCE = 32, SLOTS_PER_LOCK = 512 };
-
-bool mbi_trim_lock(void)
-{
-    return mbi_lock_acquire(LOCK_TRIM);
-}
-
-bool mbi_trim_try_lock(void)
-{
-    return mbi_lock_try_acquire(LOCK_TRIM);
-}
-
-void mbi_trim_unlock(void)
-{
-    mbi_lock_release(LOCK_TRIM);
-}
 
 /* Follows all chains, a slot of each in turn; their numbers go to `numbers`. */
 static size_t follow_chains(const struct pool *pool, uint64_t chains[], size_t count)
@@ -71,7 +57,7 @@ struct pages_gone {
 
 /*
  * Gives the pages back: all at once, or, as the kernel refuses that where a page of them is locked
- * in memory, one by one. Nobody else uses them meanwhile; no lock.
+ * in memory, one by one. No thread uses them meanwhile; no lock.
  */
 static size_t release_pages(const struct free_map *map, struct page_run run,
                             struct pages_gone *gone)
@@ -89,38 +75,33 @@ static size_t release_pages(const struct free_map *map, struct page_run run,
     return released;
 }
 
-bool mbi_trim_release(struct pool *pool, size_t *tiles_max, size_t *pages_max, size_t *bytes)
+bool mbi_trim_release(struct pool *pool, struct trim_allowance *left, size_t *bytes)
 {
-    assert(*pages_max <= TRIM_PAGES_MAX);
+    assert(left->pages <= TRIM_PAGES_MAX);
     for (size_t i = 0; i < SPAN_COUNT; i++) {
         struct span *span = &pool->spans[i];
         size_t tried = 1;
-        while (tried != 0 && *tiles_max != 0 && *pages_max != 0) {
-            struct page_run run = mbi_pool_begin_release(pool, span, tiles_max, *pages_max);
+        while (tried != 0 && left->tiles != 0 && left->pages != 0) {
+            struct page_run run = mbi_pool_begin_release(pool, span, &left->tiles, left->pages);
             tried = run.end - run.begin;
             if (tried != 0) {
                 struct pages_gone gone = { { 0 } };
                 size_t pages = release_pages(&span->map, run, &gone);
                 mbi_pool_end_release(pool, span, run, gone.bits, pages);
                 *bytes += pages * span->map.page_bytes;
-                *pages_max -= tried;
+                left->pages -= tried;
             }
         }
     }
-    return *tiles_max == 0 || *pages_max == 0;
+    return left->tiles == 0 || left->pages == 0;
 }
 
 enum { AGES = 3 }; /* surplus, aged, central */
 
-static void turn_to_class(struct trim_turn *turn, size_t class)
+void mbi_trim_begin_turn(struct trim_turn *turn, size_t class)
 {
     uint64_t slots = class < SIZE_CLASS_COUNT ? counter_read(&mbi_pools[class].carved) : 0;
     *turn = (struct trim_turn){ .class = class, .slots_left = slots };
-}
-
-void mbi_trim_begin_turn(struct trim_turn *turn)
-{
-    turn_to_class(turn, 0);
 }
 
 /* Sorts some slots, or lets them age so that they can be; false when the pool has had its turn. */
@@ -143,10 +124,10 @@ static void sort_all(struct pool *pool)
 {
     struct trim_turn turn;
     bool more = true;
-    turn_to_class(&turn, pool->class);
-    while (more && mbi_trim_lock()) {
+    mbi_trim_begin_turn(&turn, pool->class);
+    while (more && mbi_lock_acquire(LOCK_TRIM)) {
         more = sort_some(pool, &turn);
-        mbi_trim_unlock();
+        mbi_lock_release(LOCK_TRIM);
     }
 }
 
@@ -155,11 +136,11 @@ static size_t release_all(struct pool *pool, size_t bytes_max)
     size_t page_bytes = mbi_os_page_bytes();
     size_t bytes = 0;
     bool more = true;
-    while (more && bytes_max - bytes >= page_bytes && mbi_trim_lock()) {
-        size_t tiles_max = TRIM_TILES_MAX;
-        size_t pages_max = size_min((bytes_max - bytes) / page_bytes, TRIM_PAGES_MAX);
-        more = mbi_trim_release(pool, &tiles_max, &pages_max, &bytes);
-        mbi_trim_unlock();
+    while (more && bytes_max - bytes >= page_bytes && mbi_lock_acquire(LOCK_TRIM)) {
+        struct trim_allowance left = trim_whole_step;
+        left.pages = size_min((bytes_max - bytes) / page_bytes, left.pages);
+        more = mbi_trim_release(pool, &left, &bytes);
+        mbi_lock_release(LOCK_TRIM);
     }
     return bytes;
 }
@@ -188,22 +169,21 @@ bool mbi_trim_step_turn(struct trim_turn *turn, size_t *bytes)
 {
     while (turn->class < SIZE_CLASS_COUNT) {
         struct pool *pool = &mbi_pools[turn->class];
-        size_t tiles_max = TRIM_TILES_MAX;
-        size_t pages_max = TRIM_PAGES_MAX;
+        struct trim_allowance left = trim_whole_step;
         size_t before = *bytes;
         bool more = false;
         if (counter_read(&pool->carved) != 0) {
-            if (!mbi_trim_lock()) {
+            if (!mbi_lock_acquire(LOCK_TRIM)) {
                 return false; /* another thread forks */
             }
-            more = mbi_trim_release(pool, &tiles_max, &pages_max, bytes);
+            more = mbi_trim_release(pool, &left, bytes);
             more = *bytes != before || sort_some(pool, turn) || more;
-            mbi_trim_unlock();
+            mbi_lock_release(LOCK_TRIM);
         }
         if (more) {
             return true;
         }
-        turn_to_class(turn, turn->class + 1);
+        mbi_trim_begin_turn(turn, turn->class + 1);
     }
     return false;
 }

@@ -35,13 +35,11 @@ static size_t give_back_again(struct pool *pool, struct free_map *map, size_t *f
     }
     char *start = page_start(map, run.begin);
     size_t bytes = mbi_os_resident_bytes(start, run_bytes(map, run));
-    if (!mbi_os_release(start, run_bytes(map, run))) {
-        bytes = 0; /* locked in memory, or some of them */
-    }
+    bool gone = mbi_os_release(start, run_bytes(map, run)); /* or some are locked in memory */
     (void)mbi_pool_lock(pool);
     mbi_free_map_end_release(map, run);
     mbi_pool_unlock(pool);
-    return bytes;
+    return gone ? bytes : 0;
 }
 
 struct seal_rule {
@@ -56,11 +54,7 @@ struct seal_rule {
 static size_t seal(struct pool *pool, struct free_map *map, size_t *from,
                    const struct seal_rule *rule)
 {
-    if (mbi_free_map_seals() >= rule->seals_max) {
-        *from = SIZE_MAX;
-        return 0;
-    }
-    if (!mbi_pool_lock(pool)) {
+    if (mbi_free_map_seals() >= rule->seals_max || !mbi_pool_lock(pool)) {
         *from = SIZE_MAX;
         return 0;
     }
@@ -76,11 +70,8 @@ static size_t seal(struct pool *pool, struct free_map *map, size_t *from,
     (void)mbi_pool_lock(pool); /* not refused, as above */
     mbi_free_map_end_seal(map, run, sealed);
     mbi_pool_unlock(pool);
-    if (!sealed) {
-        *from = SIZE_MAX; /* most likely the next ones are refused as well */
-        return 0;
-    }
-    return bytes;
+    *from = sealed ? *from : SIZE_MAX; /* most likely the next ones are refused as well */
+    return sealed ? bytes : 0;
 }
 
 /* Goes over all spans, step by step: seals by the rule, or gives back again without one. */
@@ -92,13 +83,13 @@ static size_t for_all_spans(const struct seal_rule *rule, size_t bytes_wanted)
         for (size_t i = 0; i < SPAN_COUNT && counter_read(&pool->released_bytes) != 0; i++) {
             size_t from = 0;
             while (from != SIZE_MAX && bytes < bytes_wanted) {
-                if (!mbi_trim_lock()) {
+                if (!mbi_lock_acquire(LOCK_TRIM)) {
                     return bytes; /* another thread forks */
                 }
                 struct free_map *map = &pool->spans[i].map;
                 bytes += rule != NULL ? seal(pool, map, &from, rule)
                                       : give_back_again(pool, map, &from);
-                mbi_trim_unlock();
+                mbi_lock_release(LOCK_TRIM);
             }
         }
     }

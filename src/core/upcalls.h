@@ -17,8 +17,8 @@ long mbi_os_write(int file, const void *bytes, size_t count);
 
 /*
  * To pool_walk. A free slot's word is not what was written there: names the pool and what was
- * found, and aborts. batch_stack and kept look at the words where magazines are exchanged, so that
- * no link leads out of the pool unnoticed from there on; only above them is it known whose they are.
+ * found, and aborts. batch_stack and kept look at the words of each transfer and swap, so that no
+ * link leads out of the pool unnoticed from there on; the pool's number is known above them only.
  */
 struct slot_space;
 _Noreturn void mbi_slot_space_corrupted(const struct slot_space *space, uint64_t found);

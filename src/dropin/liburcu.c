@@ -5,6 +5,7 @@
 #include "core/upcalls.h"
 
 #include <dlfcn.h>
+#include <pthread.h>
 
 typedef void epoch_function(void);
 
@@ -41,10 +42,18 @@ bool mbi_epochs_in_use(void)
     return atomic_load_explicit(&decision, memory_order_acquire) == IN_USE; /* [EPOCHS-LOOK] */
 }
 
+/* liburcu's constructor creates one, and ends the process without. */
+static bool a_key_is_left(void)
+{
+    pthread_key_t key;
+    return pthread_key_create(&key, NULL) == 0 && pthread_key_delete(key) == 0;
+}
+
 bool mbi_epochs_load(void)
 {
     if (atomic_load_explicit(&decision, memory_order_acquire) == UNDECIDED) { /* [EPOCHS-LOOK] */
-        void *library = dlopen(MEMORYBUCKET_LIBURCU, RTLD_NOW | RTLD_NODELETE);
+        void *library =
+            a_key_is_left() ? dlopen(MEMORYBUCKET_LIBURCU, RTLD_NOW | RTLD_NODELETE) : NULL;
         bool all = find(library, "urcu_bp_read_lock", &read_lock)
                    && find(library, "urcu_bp_read_unlock", &read_unlock)
                    && find(library, "urcu_bp_synchronize_rcu", &synchronize);

@@ -19,10 +19,10 @@
 /*
  * Starting and stopping, one at a time. Not one of the library's locks: it is held while a thread is
  * created or waited for, and fork does not wait for it. Neither that thread nor any allocation takes
- * it. Who has it cannot be cancelled.
+ * it. Its holder cannot be cancelled.
  */
 static pthread_mutex_t control = PTHREAD_MUTEX_INITIALIZER;
-/* Under `control`; in a child there is nobody else. */
+/* Under `control`, or in a child that has one thread. */
 static bool running;
 static pthread_t thread;
 
@@ -33,7 +33,7 @@ enum { CHILD_CAN_HAVE_THREADS = false };
 enum { CHILD_CAN_HAVE_THREADS = true };
 #endif
 
-/* The sleep, which stop ends. Nobody holds its mutex for longer than a flag takes. */
+/* The sleep, which stop ends. Its mutex is held only for as long as a flag takes. */
 static struct {
     pthread_mutex_t mutex;
     pthread_cond_t wake;
@@ -69,9 +69,9 @@ static void *background_run(void *argument)
         wait_ns = mbi_decay_poll();
         mbi_large_decay();
         if (wait_ns == UINT64_MAX) { /* nothing is pending: look again */
-            wait_ns = window_ns > LOOK_NS_MIN ? window_ns : LOOK_NS_MIN;
+            wait_ns = size_max(window_ns, LOOK_NS_MIN);
         }
-    } while (sleep_for(wait_ns > SLEEP_NS_MIN ? wait_ns : SLEEP_NS_MIN));
+    } while (sleep_for(size_max(wait_ns, SLEEP_NS_MIN)));
     return argument;
 }
 
@@ -85,13 +85,9 @@ static int create_thread(void)
     pthread_condattr_destroy(&monotonic);
     sleeping.stop = false;
 
-    /* The program's signals are not for this thread. */
-    sigset_t all;
-    sigset_t before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
+    sigset_t before = mbi_lock_block_signals(); /* the program's are not for this thread */
     int error = pthread_create(&thread, NULL, background_run, NULL);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    mbi_lock_restore_signals(&before);
     return -error;
 }
 
@@ -128,7 +124,7 @@ MBI_COLD void mbi_background_come_back(void)
     }
     int saved_errno = errno;
     struct cancelling cancelling = mbi_lock_forbid_cancel();
-    if (pthread_mutex_trylock(&control) == 0) { /* otherwise somebody else starts or stops it */
+    if (pthread_mutex_trylock(&control) == 0) { /* else another thread starts or stops it */
         if (background_is_lost()) {
             (void)start_locked();
         }
@@ -155,10 +151,7 @@ void mbi_background_stop(void)
     mbi_lock_allow_cancel(cancelling);
 }
 
-/*
- * Another thread may have had them, `control` also in a process that never had the background
- * thread: who stops none takes it, too. They lie beside what a child writes anyway.
- */
+/* Another thread may have had the mutexes. They lie beside what a child writes anyway. */
 void mbi_background_reset_in_child(void)
 {
     control = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;

@@ -1,19 +1,17 @@
 /*
- * background: the one thread that the library starts when asked to, for decay in a process that
- * sleeps.
+ * background: the one thread that the library starts when asked to. It returns unused memory; without
+ * it only slow paths do, so a sleeping process returns nothing.
  *
- * Ladder: above core/decay. Callers: the API, its constructor under MB_BACKGROUND=1, and in the child of a
- * fork the first request that takes a slow path. No other: they may be the C library's own, and
- * pthread_create allocates. Never a free: the C library frees what ended threads had under a lock that
- * pthread_create takes.
+ * Ladder: above core/decay. Callers: the API, its constructor under MB_BACKGROUND=1, and in a forked
+ * child the first request that takes a slow path. Never a free: the C library frees what ended threads
+ * had under a lock that pthread_create takes.
  *
- * It calls mbi_decay_poll, sleeps until that says, and holds none of our locks while it sleeps. It
- * sleeps for good while nothing is pending, but for a look every window: who makes something
- * pending does not wake it, which would cost every flush.
+ * It calls mbi_decay_poll, and sleeps until that says, without a lock of ours. While nothing is pending
+ * it looks once a window: a flush does not wake it, which would cost every flush.
  *
- * fork: the gate of the library's locks is closed (core/lock.h), so the thread has none of them
- * while the process is copied. The parent's goes on. The child has lost its own, and starts it anew at a
- * request: not in the fork handler, as most children only call exec, and others' handlers are still to run.
+ * fork: the gate of the library's locks is closed (core/lock.h), so the thread has none of them while
+ * the process is copied. The child starts its own at a request, and not in the fork handler: most
+ * children only call exec, and the handlers of others are still to run.
  */
 #ifndef MEMORYBUCKET_TCACHE_BACKGROUND_H
 #define MEMORYBUCKET_TCACHE_BACKGROUND_H
@@ -41,8 +39,8 @@ static inline bool background_is_lost(void)
 }
 
 /*
- * Starts it again, once. At the beginning of a slow path, which the call may come back to: with no lock
- * of ours, and nothing in hand. What pthread_create refuses is not tried again. Preserves errno.
+ * Starts it again, once, at the beginning of a slow path: pthread_create allocates, and so comes back
+ * to that one. What pthread_create refuses is not tried again. Preserves errno.
  */
 void mbi_background_come_back(void);
 

@@ -14,7 +14,7 @@ static MBI_COLD void thread_cache_flush_as_asked(struct thread_cache *cache)
 /*
  * A number that changes, most likely, when magazines of the class are used. It is the same again
  * when objects are freed in the opposite order of their allocation; what is given up by mistake
- * comes back with one exchange.
+ * comes back with one refill.
  */
 static uint32_t thread_cache_state_of(const struct thread_cache *cache, size_t class)
 {
@@ -68,9 +68,7 @@ void mbi_thread_cache_do_chores(struct thread_cache *cache)
 
 struct thread_counts mbi_uncached_counts;
 
-/*
- * relaxed [COUNT-SHARED]: many writers, so a read-modify-write; a statistic orders nothing.
- */
+/* relaxed [COUNT-SHARED]: many writers, so a read-modify-write; a statistic orders nothing. */
 static void count_shared(_Atomic uint64_t *counter)
 {
     atomic_fetch_add_explicit(counter, 1, memory_order_relaxed); /* [COUNT-SHARED] */

@@ -1,4 +1,4 @@
 /* first_cache: the memory of the first thread's cache, linked last as core/pool_memory.c is. */
-#include "tcache/registry.h"
+#include "tcache/vacant.h"
 
 struct thread_cache mbi_first_cache;

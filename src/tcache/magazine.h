@@ -3,7 +3,7 @@
  *
  * Ladder: above core/chain; pure. Callers: the thread cache and its fast paths.
  *
- *   chain_rounds(chain) <= rounds_max, unless somebody has just lowered rounds_max
+ *   chain_rounds(chain) <= rounds_max, unless another thread has just lowered rounds_max
  *
  * The words are Bonwick and Adams' (USENIX 2001). `chain` is written by the owner only; walkers
  * read the rounds in it and never follow it. `rounds_max` is read by the owner at each free and

@@ -87,7 +87,7 @@ static struct slot *take_if_uncharged(size_t class)
  * request at most; the next one goes on.
  */
 enum { STEPS_AT_ONCE = 16 };
-/* Written by whoever ended such steps last, read by the next request: a hint, that either may miss. */
+/* Written after such steps, read by the next request: a hint, that either thread may miss. */
 static _Atomic bool steps_are_left;
 
 static struct slot *take_what_is_pending(size_t class)
@@ -95,7 +95,7 @@ static struct slot *take_what_is_pending(size_t class)
     struct trim_turn turn;
     struct slot *slot = NULL;
     bool more = true;
-    mbi_trim_begin_turn(&turn);
+    mbi_trim_begin_turn(&turn, 0);
     for (int steps = 0; slot == NULL && more && steps < STEPS_AT_ONCE; steps++) {
         size_t bytes = 0;
         more = mbi_trim_step_turn(&turn, &bytes);
@@ -105,20 +105,16 @@ static struct slot *take_what_is_pending(size_t class)
     return slot;
 }
 
-/* The centre holds more than a thread may not have told. */
-static bool much_is_pending(void)
-{
-    return flag_is_set(&steps_are_left) || centre_bytes() >= CENTRE_TELL_BYTES;
-}
-
 static struct slot *take_uncharged(size_t class)
 {
-    if (!mbi_pool_commit_was_refused()) {
+    if (!mbi_pool_commit_refused) {
         return NULL;
     }
-    mbi_pool_forget_refused_commit();
+    mbi_pool_commit_refused = false;
     struct slot *slot = take_if_uncharged(class);
-    return slot == NULL && much_is_pending() ? take_what_is_pending(class) : slot;
+    /* Worth it if the centre holds more than a thread may not have told. */
+    bool pending = flag_is_set(&steps_are_left) || centre_bytes() >= CENTRE_TELL_BYTES;
+    return slot == NULL && pending ? take_what_is_pending(class) : slot;
 }
 
 /* One try with everything but the program's help. */
@@ -140,10 +136,10 @@ static void *serve_from_what_is_pending(size_t class, size_t alignment_bytes, si
     void *pointer = NULL;
     bool more = true;
     mbi_thread_cache_flush_own();
-    if (mbi_budget_taken() != 0) { /* else nobody else has anything cached */
+    if (bounded_taken(&mbi_budget) != 0) { /* else no other thread has anything cached */
         mbi_registry_ask_all();
     }
-    mbi_trim_begin_turn(&turn);
+    mbi_trim_begin_turn(&turn, 0);
     while (pointer == NULL && more) {
         size_t bytes = 0;
         more = mbi_trim_step_turn(&turn, &bytes);

@@ -148,7 +148,7 @@ MBI_COLD void *mbi_thread_cache_alloc_slow(size_t size_bytes, const struct magaz
 
 /*
  * A thread gets a cache when it allocates, or frees more often than glibc does on behalf of a
- * thread that has never allocated: after the last TSD round, when nobody would take the cache back.
+ * thread that has never allocated: after the last TSD round, when no destructor would take it back.
  */
 enum { FREES_WITHOUT_CACHE = 32 };
 static _Thread_local unsigned frees_without_cache __attribute__((tls_model("initial-exec")));
@@ -172,7 +172,7 @@ MBI_COLD void mbi_thread_cache_refuse(const struct pool *pool, const void *point
     abort();
 }
 
-/* A pointer into the pool's spans that is no slot of it: if anybody's, somebody else's. */
+/* A pointer into the pool's spans that is no slot of it: foreign, or invalid. */
 static MBI_COLD void free_foreign(struct pool *pool, void *pointer)
 {
     int saved_errno = errno;
@@ -223,7 +223,7 @@ MBI_COLD void mbi_thread_cache_free_slow(void *pointer, const struct magazine *f
         mbi_thread_cache_do_chores(cache);
         if (!magazine_push(loaded, pointer)) {
             if (MBI_LIKELY(mbi_transfer_make_room(cache, &mbi_pools[class]))) {
-                /* Whatever rounds_max says, which somebody may have lowered again. */
+                /* Whatever rounds_max says: another thread may have lowered it again. */
                 magazine_set_chain(loaded, chain_push(magazine_chain(loaded), pointer));
             } else {
                 mbi_pool_free_direct(&mbi_pools[class], pointer);

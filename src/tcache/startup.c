@@ -140,11 +140,11 @@ void mbi_startup_another_thread(void)
     } else {
         /* A bound first: while this thread reads files, others come and fill their caches. */
         size_t configured = mbi_config.cache_bytes_max;
-        mbi_budget_set_max(configured != 0 ? configured : cache_bytes_least);
+        (void)bounded_set_most(&mbi_budget, configured != 0 ? configured : cache_bytes_least);
         flag_set(&done, true);
         spread_first();
         if (configured == 0) {
-            mbi_budget_set_max(default_cache_bytes_max());
+            (void)bounded_set_most(&mbi_budget, default_cache_bytes_max());
         }
     }
     errno = saved_errno;

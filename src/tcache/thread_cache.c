@@ -119,7 +119,7 @@ bool mbi_thread_cache_flush(struct thread_cache *cache)
     }
     if (cache->used_bytes == 0) { /* nothing stayed */
         assert(cache->extra_bytes == 0);
-        mbi_budget_return(cache->taken_bytes);
+        bounded_give_back(&mbi_budget, cache->taken_bytes);
         cache->taken_bytes = 0;
     }
     mbi_thread_cache_tell(cache);

@@ -7,7 +7,7 @@
 #include <errno.h>
 #include <pthread.h>
 
-/* Written under the init lock, and seen by whoever has been through mbi_startup. */
+/* Written under the init lock, and seen by each thread that has been through mbi_startup. */
 static pthread_key_t exit_key;
 static bool exit_key_exists;
 
@@ -25,21 +25,21 @@ struct thread_cache *mbi_thread_listed_cache(void)
     return cache != NULL && cache->listed ? cache : NULL;
 }
 
-/* Set before anybody calls the library; see the header. */
+/* Set before any other call of the library; see the header. */
 static bool in_other_namespace;
 
-/* Puts the calling thread on one of the constant caches, which nobody writes. */
+/* Puts the calling thread on one of the constant caches, which are never written. */
 static void thread_use_constant(const struct thread_cache *constant)
 {
     mbi_thread_cache = (struct thread_cache *)(uintptr_t)constant;
 }
 
 /*
- * Caches whose threads ended while another thread forked. Whoever waits for such a thread's end may
- * have a lock that the fork waits for: so nobody at its end waits for the fork, and the cache is left
- * on a lock-free stack, as frees are (core/pool.h): pushed to one at a time, and taken as a whole.
- * The thread that forked takes it when the gate is open again, and so does who left one that late.
- * Until it is taken back a cache is listed as if its thread lived.
+ * Caches whose threads ended while another thread forked. A thread that joins such a thread may have a
+ * lock that the fork waits for: so a thread's end does not wait for the fork, and leaves the cache on
+ * a lock-free stack, as frees are (core/pool.h): pushed to one at a time, and taken as a whole. The
+ * thread that forked takes it when the gate is open again, and so does one that left its cache so
+ * late. Until it is taken back a cache is listed as if its thread lived.
  */
 static _Atomic(struct thread_cache *) left_behind;
 
@@ -57,7 +57,7 @@ static void leave_behind(struct thread_cache *cache)
 static enum retirement take_back(struct thread_cache *cache, bool waits)
 {
     if (!cache->listed) {
-        return mbi_registry_put_back(cache) ? RETIRED : RETIRE_REFUSED;
+        return mbi_vacant_put_back(cache) ? RETIRED : RETIRE_REFUSED;
     }
     if (!mbi_thread_cache_flush(cache)) {
         return RETIRE_REFUSED;
@@ -150,7 +150,7 @@ void mbi_thread_exit_find_namespace(void)
 void mbi_thread_exit_init(void)
 {
     if (in_other_namespace) {
-        mbi_registry_do_without_rcu();
+        mbi_vacant_do_without_rcu();
     } else {
         exit_key_exists = pthread_key_create(&exit_key, thread_exit) == 0;
     }
@@ -159,11 +159,11 @@ void mbi_thread_exit_init(void)
 /* A cache that its thread's exit will find; NULL when there is none now. */
 static struct thread_cache *thread_get_cache(void)
 {
-    struct thread_cache *cache = unlisted != NULL ? unlisted : mbi_registry_take_cache();
+    struct thread_cache *cache = unlisted != NULL ? unlisted : mbi_vacant_take();
     if (cache == NULL || pthread_setspecific(exit_key, cache) == 0) {
         return cache;
     }
-    unlisted = mbi_registry_put_back(cache) ? NULL : cache;
+    unlisted = mbi_vacant_put_back(cache) ? NULL : cache;
     return NULL;
 }
 

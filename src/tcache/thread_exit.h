@@ -22,7 +22,7 @@ void mbi_thread_exit_find_namespace(void);
 
 /*
  * For the thread that forked, when the gate is open again: takes back the caches of threads that
- * ended meanwhile, without waiting for those who walk.
+ * ended meanwhile, without waiting for walkers.
  */
 void mbi_thread_take_back(bool waits);
 

@@ -36,9 +36,9 @@ static bool cache_use(struct thread_cache *cache, size_t bytes)
     if (used_bytes > cache->taken_bytes) {
         size_t missing = used_bytes - cache->taken_bytes;
         size_t more = round_up(missing, BUDGET_PIECE_BYTES);
-        if (!mbi_budget_take(more)) {
+        if (bounded_take(&mbi_budget, 1, more) == 0) {
             more = missing;
-            if (!mbi_budget_take(more)) {
+            if (bounded_take(&mbi_budget, 1, more) == 0) {
                 return false;
             }
         }
@@ -55,11 +55,11 @@ static void cache_unuse(struct thread_cache *cache, size_t bytes)
     size_t spare = cache->taken_bytes - cache->used_bytes;
     if (spare >= (size_t)4 * BUDGET_PIECE_BYTES) {
         cache->taken_bytes -= spare - BUDGET_PIECE_BYTES;
-        mbi_budget_return(spare - BUDGET_PIECE_BYTES);
+        bounded_give_back(&mbi_budget, spare - BUDGET_PIECE_BYTES);
     }
 }
 
-/* The loaded magazine may hold `rounds`, if the budget allows; more than now. */
+/* Lets the loaded magazine hold `rounds`, more than now; false when the budget has no more. */
 static bool cache_widen(struct thread_cache *cache, const struct pool *pool, size_t rounds)
 {
     size_t class = pool->class;
@@ -72,11 +72,11 @@ static bool cache_widen(struct thread_cache *cache, const struct pool *pool, siz
     return true;
 }
 
-/* True when the loaded magazine may be as large as a batch, from now on if it was not so far. */
+/* Lets the loaded magazine be as large as a batch; false where the process is crowded. */
 static bool cache_widen_to_batch(struct thread_cache *cache, const struct pool *pool)
 {
     return MBI_LIKELY(cache->capacity[pool->class] == pool->rounds)
-           || (!mbi_budget_is_crowded() && cache_widen(cache, pool, pool->rounds));
+           || (!budget_is_crowded() && cache_widen(cache, pool, pool->rounds));
 }
 
 /* The caller has made sure that it may be used. */
@@ -107,7 +107,7 @@ static void cache_flush_one_kept(struct thread_cache *cache, struct pool *pool)
     cache_push_batch(cache, pool, chain);
 }
 
-/* After a magazine was kept or taken back: gives one up that turned out to be superfluous. */
+/* After a magazine was kept or taken back: gives a spare one up. */
 static void cache_end_swap(struct thread_cache *cache, struct pool *pool)
 {
     if (MBI_UNLIKELY(kept_count_swap(&cache->kept[pool->class]))) {
@@ -127,13 +127,9 @@ _Static_assert((RUN_SHARE + 1) * MAGAZINE_ROUNDS_MAX <= UINT16_MAX, "obtained is
 
 static size_t cache_run_rounds(const struct thread_cache *cache, const struct pool *pool)
 {
-    size_t first = FIRST_RUN_BYTES / pool->slot_bytes;
-    size_t rounds = cache->obtained[pool->class] / RUN_SHARE;
-    if (first > FIRST_RUN_ROUNDS) {
-        first = FIRST_RUN_ROUNDS;
-    }
-    rounds = round_up(rounds > first ? rounds : first, size_class_line_rounds(pool->class));
-    return rounds < pool->rounds ? rounds : pool->rounds;
+    size_t first = size_min(FIRST_RUN_BYTES / pool->slot_bytes, FIRST_RUN_ROUNDS);
+    size_t rounds = size_max(first, cache->obtained[pool->class] / RUN_SHARE);
+    return size_min(round_up(rounds, size_class_line_rounds(pool->class)), pool->rounds);
 }
 
 static bool cache_obtain(struct thread_cache *cache, struct pool *pool)
@@ -156,12 +152,12 @@ static bool cache_obtain(struct thread_cache *cache, struct pool *pool)
  * The same where the process is crowded: as many slots as would be carved, of whatever is there,
  * and at least one, which the caller takes out at once.
  */
-static bool cache_obtain_little(struct thread_cache *cache, struct pool *pool)
+static bool cache_obtain_few(struct thread_cache *cache, struct pool *pool)
 {
     size_t class = pool->class;
     size_t rounds = cache_run_rounds(cache, pool);
     if (rounds > cache->capacity[class] && !cache_widen(cache, pool, rounds)) {
-        rounds = cache->capacity[class] != 0 ? cache->capacity[class] : 1;
+        rounds = size_max(cache->capacity[class], 1);
     }
     uint64_t chain = mbi_pool_take_up_to(pool, rounds);
     if (cache->obtained[class] < RUN_SHARE * pool->rounds) { /* these count as need shown, too */
@@ -192,12 +188,12 @@ bool mbi_transfer_refill_whole(struct thread_cache *cache, struct pool *pool)
 bool mbi_transfer_refill(struct thread_cache *cache, struct pool *pool)
 {
     if (MBI_UNLIKELY(!cache_widen_to_batch(cache, pool))) {
-        return cache_obtain_little(cache, pool);
+        return cache_obtain_few(cache, pool);
     }
     return mbi_transfer_refill_whole(cache, pool) || cache_obtain(cache, pool);
 }
 
-/* Behind the loaded magazine there is room, and the budget for it, for one more full one. */
+/* Takes room, and the budget for it, for one more kept magazine; false when there is none. */
 static bool cache_take_room(struct thread_cache *cache, const struct pool *pool)
 {
     const struct kept *kept = &cache->kept[pool->class];
@@ -206,7 +202,7 @@ static bool cache_take_room(struct thread_cache *cache, const struct pool *pool)
     if (depth != 0
         && (depth >= kept->depth_max
             || cache->extra_bytes + bytes > mbi_config.extra_bytes_max
-            || mbi_budget_is_crowded())) {
+            || budget_is_crowded())) {
         return false;
     }
     return cache_use(cache, bytes);
@@ -223,7 +219,7 @@ static void cache_put_away(struct thread_cache *cache, struct pool *pool, uint64
     }
     if (kept_depth(kept) != 0) {
         uint64_t older = cache_unkeep(cache, pool);
-        /* As much as was just given up: but others may have been quicker. */
+        /* As much as was just given up: but other threads may have been quicker. */
         if (cache_use(cache, pool_batch_bytes(pool))) {
             cache_keep(cache, pool, chain);
             chain = older;
@@ -247,9 +243,8 @@ bool mbi_transfer_make_room(struct thread_cache *cache, struct pool *pool)
         return true;
     }
     if (MBI_UNLIKELY(capacity < pool->rounds)) {
-        size_t more = 2 * capacity > FIRST_RUN_ROUNDS ? 2 * capacity : FIRST_RUN_ROUNDS;
-        if (cache_widen_to_batch(cache, pool)
-            || cache_widen(cache, pool, more < pool->rounds ? more : pool->rounds)) {
+        size_t more = size_min(size_max(2 * capacity, FIRST_RUN_ROUNDS), pool->rounds);
+        if (cache_widen_to_batch(cache, pool) || cache_widen(cache, pool, more)) {
             return true;
         }
     }

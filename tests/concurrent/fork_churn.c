@@ -241,6 +241,7 @@ static void child(unsigned levels_below)
         fork_levels(levels_below, 1);
         stop_others(threads, others);
     }
+    mb_background_stop(); /* the child has it again, and the walk is for one thread alone */
     struct balance after = check_balance();
     CHECK(after.live == before.live, "%llu slots were live before, %llu after",
           (unsigned long long)before.live, (unsigned long long)after.live);

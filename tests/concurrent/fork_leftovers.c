@@ -57,7 +57,7 @@ static bool is_stopped(void)
 
 static uint64_t retired_after_one_more(void)
 {
-    struct thread_cache *cache = mbi_registry_take_cache();
+    struct thread_cache *cache = mbi_vacant_take();
     CHECK(cache != NULL && mbi_registry_add(cache) != 0, "no cache");
     mbi_registry_retire(cache);
     return mbi_registry_totals().caches_retired;

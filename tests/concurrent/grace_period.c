@@ -28,7 +28,7 @@ static bool walker_has_seen_it(void)
 
 static void retire_one(void)
 {
-    struct thread_cache *cache = mbi_registry_take_cache();
+    struct thread_cache *cache = mbi_vacant_take();
     CHECK(cache != NULL, "no memory");
     mbi_registry_add(cache);
     mbi_registry_retire(cache);
@@ -43,7 +43,7 @@ int main(int argc, char **argv)
     }
     struct thread_cache *caches[RETIRE_BATCH];
     for (size_t i = 0; i < RETIRE_BATCH; i++) {
-        caches[i] = mbi_registry_take_cache();
+        caches[i] = mbi_vacant_take();
         CHECK(caches[i] != NULL, "no memory");
         mbi_registry_add(caches[i]);
     }

@@ -163,6 +163,48 @@ static void patient_waits_for_the_gate(void)
     end_beside();
 }
 
+/* What the table says of each lock (LOCKS). */
+enum { REFUSED, WAITS };
+static unsigned waiting_name;
+
+static void be_refused_all_that_are(void)
+{
+#define EXPECT_REFUSED(NAME, count, at_fork) \
+    CHECK(at_fork == WAITS || !mbi_lock_acquire(LOCK_##NAME##_LAST), "%s is not refused", #NAME);
+    LOCKS(EXPECT_REFUSED)
+}
+
+static void take_one_that_waits(void)
+{
+    CHECK(mbi_lock_acquire(waiting_name), "lock %u is refused", waiting_name);
+    mbi_lock_release(waiting_name);
+}
+
+static void gate_does_what_the_table_says(void)
+{
+    static const struct {
+        unsigned name;
+        int at_fork;
+    } table[] = {
+#define ROW(NAME, count, at_fork) { LOCK_##NAME, at_fork },
+        LOCKS(ROW)
+    };
+    mbi_lock_close_gate(mbi_lock_defer_cancel());
+    do_beside(be_refused_all_that_are);
+    mbi_lock_restore_cancel(mbi_lock_open_gate());
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        if (table[i].at_fork == WAITS) {
+            waiting_name = table[i].name;
+            mbi_lock_close_gate(mbi_lock_defer_cancel());
+            begin_beside(take_one_that_waits);
+            usleep(50000);
+            CHECK(sem_trywait(&done) != 0, "lock %u does not wait", waiting_name);
+            mbi_lock_restore_cancel(mbi_lock_open_gate());
+            end_beside();
+        }
+    }
+}
+
 static void fork_waits_for_fork(void)
 {
     mbi_lock_close_gate(mbi_lock_defer_cancel());
@@ -204,6 +246,7 @@ int main(void)
     closed_gate_refuses();
     holder_is_not_refused();
     patient_waits_for_the_gate();
+    gate_does_what_the_table_says();
     fork_waits_for_fork();
     fork_within_fork();
     begin_beside(NULL);

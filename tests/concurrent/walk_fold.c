@@ -68,7 +68,7 @@ static void add(const struct thread_cache *cache, void *argument)
 int main(void)
 {
     mb_free(mb_alloc(1));
-    struct thread_cache *cache = mbi_registry_take_cache();
+    struct thread_cache *cache = mbi_vacant_take();
     CHECK(cache != NULL, "no memory");
     mbi_registry_add(cache);
     counter_add(&cache->transfers[CLASS].refills, REFILLS);

@@ -123,7 +123,7 @@ static void check_nothing_is_held(void)
     const struct mb_stats *stats = objects_check_at_rest();
     CHECK(given_back != 0 || mbi_region.bytes == 0 || mbi_config.check != 0,
           "trim gives nothing back");
-    CHECK(mbi_budget_taken() == 0, "%zu bytes of the budget are taken", mbi_budget_taken());
+    CHECK(bounded_taken(&mbi_budget) == 0, "%zu bytes of the budget are taken", bounded_taken(&mbi_budget));
     for (size_t class = 0; class < MB_POOL_COUNT; class++) {
         const struct mb_pool_stats *pool = &stats->pool[class];
         CHECK(pool->sorted + pool->orphaned + pool->quarantined == pool->carved,

@@ -15,7 +15,7 @@
 /* No function sets errno to this. */
 enum { ERRNO_BEFORE = 4711, BATCH_MAX = 512 };
 
-/* Thread caches are mapped so many at a time (tcache/registry.c), but for the first one. */
+/* Thread caches are mapped so many at a time (tcache/vacant.c), but for the first one. */
 enum { CACHES_PER_MAPPING = 16, CACHES_NOT_MAPPED = 1 };
 
 /* The pattern is in the first and the last bytes of an object. */

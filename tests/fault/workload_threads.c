@@ -7,7 +7,7 @@
 #include <semaphore.h>
 #include <sys/wait.h>
 
-/* A mapping has 16 caches; the 64th retirement reclaims (tcache/registry.h). */
+/* A mapping has 16 caches; the 64th retirement reclaims (tcache/vacant.h). */
 enum { WORKERS = 20, PASSERS = 50, OWN_OBJECTS = 10, FOREIGN_OBJECTS = 40 };
 
 struct worker {

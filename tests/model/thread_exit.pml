@@ -2,11 +2,12 @@
  * Threads come and go while walkers walk: the registry's lists, the count of walks, grace periods.
  *
  * mirrors src/tcache/thread_exit.c: thread_exit mbi_thread_start
- * mirrors src/tcache/registry.c: mbi_registry_take_cache mbi_registry_add publish
- * mirrors src/tcache/registry.c: mbi_registry_retire mbi_registry_try_retire retire_locked reuse_retired_locked
- * mirrors src/tcache/registry.c: begin_reclaim grace_period end_reclaim wait_for_room no_walk_is_under_way
- * mirrors src/tcache/registry.c: mbi_registry_walk begin_walk walk_once end_walk
- * mirrors src/tcache/registry.c: [WALK-BEGIN] [WALK-END] [WALK-LOOK]
+ * mirrors src/tcache/registry.c: mbi_registry_add publish mbi_registry_walk walk_once
+ * mirrors src/tcache/registry.c: mbi_registry_retire mbi_registry_try_retire retire_locked
+ * mirrors src/tcache/vacant.c: mbi_vacant_take mbi_vacant_retire_locked mbi_vacant_make_room_locked
+ * mirrors src/tcache/vacant.c: reuse_retired_locked begin_reclaim grace_period end_reclaim
+ * mirrors src/tcache/vacant.c: mbi_vacant_wait_for_room mbi_vacant_begin_walk mbi_vacant_end_walk
+ * mirrors src/tcache/vacant.c: no_walk_is_under_way [WALK-BEGIN] [WALK-END] [WALK-LOOK]
  *
  * Shown: no cache is taken anew while a walker looks at it (not_under_a_walkers_eyes), nor does a
  * walker come upon one that could be (no_reusable_found); a walk visits every cache that was listed
@@ -14,7 +15,8 @@
  * RETIRE_MAX caches are retired (retired_bounded), so there is always one to take (some_reusable);
  * nobody waits for ever (no invalid end state), and no lock is held while liburcu waits, so that a
  * program which forks in a read-side section of its own gets on. With liburcu, without it (a forked
- * child), and where membarrier may come to be refused at any time.
+ * child), where membarrier may come to be refused at any time, and where a walk may find no memory to
+ * register with liburcu.
  *
  * Abstracted
  *   A cache is its place on the lists; what it counts is in counted_once.pml, what it holds goes
@@ -39,19 +41,22 @@
  *   are left (fork_gate.pml), and who begins does without a cache. The child has one thread: nothing runs at the same time as
  *   mbi_registry_reset_in_child.
  *
- * Switches: THREADS, LIVES, WALKERS, WALKS, RETIRE_BATCH, RETIRE_MAX; NO_FORKER, WITHOUT_RCU, REFUSED.
+ * Switches: THREADS, LIVES, WALKERS, WALKS, RETIRE_BATCH, RETIRE_MAX; NO_FORKER, WITHOUT_RCU, REFUSED,
+ * NO_MEMORY.
  * These break it: NO_GRACE, REFUSED_IS_OVER (where liburcu cannot be asked, that is taken for a grace
  * period), NOT_COUNTED (walks are not), NOT_LOOKED (nor is their number looked at), COUNTED_LATE,
  * LEFT_EARLY, LOOK_EARLY, TWO_RECLAIM (who reclaims does not look whether another one does),
  * LOOK_THEN_ADD (the bound is looked at in one hold of the lock and used in another),
  * GRACE_UNDER_LOCK (the wait keeps the registry lock), WAITING_STAYS (what was not reclaimed is not
- * put back), UNLINK_CUTS (a removed cache forgets what is behind it). IGNORE_TAKEN, IGNORE_REUSABLE
+ * put back), UNLINK_CUTS (a removed cache forgets what is behind it), SAID_LATE (a walk without liburcu
+ * says so after it has read the list), NOT_HEARD (a grace period counts whatever was said). IGNORE_TAKEN, IGNORE_REUSABLE
  * and IGNORE_TWICE leave the checks not_under_a_walkers_eyes, no_reusable_found and visited_once
  * out, to see an error go further.
  *
  * variant with_rcu         holds
  * variant without_rcu      holds                           -DWITHOUT_RCU
  * variant refused          holds                           -DLIVES=1 -DREFUSED
+ * variant no_memory        holds                           -DLIVES=1 -DNO_MEMORY
  * variant batches_of_two   holds                           -DRETIRE_BATCH=2
  * variant two_walks        holds                           -DWALKERS=2 -DLIVES=1 -DREFUSED
  * variant no_grace         fails not_under_a_walkers_eyes  -DNO_GRACE -DIGNORE_REUSABLE
@@ -62,6 +67,8 @@
  * variant left_early       fails not_under_a_walkers_eyes  -DLEFT_EARLY -DIGNORE_REUSABLE
  * variant look_early       fails not_under_a_walkers_eyes  -DLOOK_EARLY -DIGNORE_REUSABLE
  * variant two_reclaim      fails not_under_a_walkers_eyes  -DTWO_RECLAIM -DIGNORE_REUSABLE
+ * variant said_late        fails not_under_a_walkers_eyes  -DSAID_LATE -DNO_MEMORY -DIGNORE_REUSABLE
+ * variant not_heard        fails not_under_a_walkers_eyes  -DNOT_HEARD -DNO_MEMORY -DIGNORE_REUSABLE
  * variant visited_twice    fails visited_once              -DNOT_COUNTED -DIGNORE_TAKEN -DIGNORE_REUSABLE
  * variant reusable_found   fails no_reusable_found         -DNO_GRACE -DIGNORE_TAKEN -DIGNORE_TWICE
  * variant unlink_cuts      fails all_visited               -DUNLINK_CUTS
@@ -73,6 +80,7 @@
  * deep    three_in_child   holds                           -DTHREADS=3 -DLIVES=1 -DWITHOUT_RCU
  * deep    two_walkers      holds                           -DWALKERS=2 -DWALKS=2 -DTHREADS=1 -DREFUSED
  * deep    two_in_child     holds                           -DWALKERS=2 -DWITHOUT_RCU
+ * deep    two_without      holds                           -DWALKERS=2 -DLIVES=1 -DNO_MEMORY
  * deep    two_walks_each   holds                           -DWALKS=2 -DREFUSED
  * deep    three_lives      holds                           -DLIVES=3 -DRETIRE_BATCH=2 -DRETIRE_MAX=3
  */
@@ -117,6 +125,7 @@ byte walks;
 #define READERS (WALKERS + 1) /* the last is the program's own */
 bool section_open[READERS];
 bool section_is_old[THREADS * READERS];
+bool without_rcu; /* a walk has found no memory to register its thread */
 
 /* Ghosts. */
 bool not_under_a_walkers_eyes = true;
@@ -175,7 +184,7 @@ inline choose_reusable()
     i = 0
 }
 
-/* mbi_registry_take_cache, without the mapping of fresh ones. */
+/* mbi_vacant_take, without the mapping of fresh ones. */
 inline take_cache()
 {
     atomic {
@@ -227,7 +236,11 @@ inline grace_period(me)
            od
        }
 #endif
+#ifdef NOT_HEARD
        ended = true
+#else
+       ended = !without_rcu
+#endif
 #endif
 #if defined(WITHOUT_RCU) || defined(REFUSED)
     :: true ->
@@ -438,13 +451,34 @@ inline end_walk()
 #endif
 }
 
+/* can_register, which a walk may find false at any time. */
+inline choose_rcu()
+{
+#ifdef NO_MEMORY
+    if
+    :: rcu = !without_rcu
+    :: rcu = false
+    fi
+#else
+    skip
+#endif
+}
+
+inline say_without_rcu()
+{
+    if
+    :: !rcu -> without_rcu = true
+    :: else
+    fi
+}
+
 /* urcu_bp_read_lock and _unlock */
 inline open_section(reader)
 {
 #ifdef WITHOUT_RCU
     skip
 #else
-    section_open[reader] = true
+    section_open[reader] = rcu
 #endif
 }
 
@@ -466,12 +500,17 @@ inline close_section(reader)
 /* mbi_registry_walk: one turn of it. */
 proctype walker(byte me)
 {
+    bool rcu = true;
     byte left = WALKS;
     byte at;
     byte i;
 
     do
     :: left > 0 ->
+       choose_rcu();
+#ifndef SAID_LATE
+       say_without_rcu();
+#endif
 #ifndef COUNTED_LATE
        begin_walk();
        open_section(me);
@@ -490,6 +529,9 @@ proctype walker(byte me)
 #ifdef COUNTED_LATE
        begin_walk();
        open_section(me);
+#endif
+#ifdef SAID_LATE
+       say_without_rcu();
 #endif
 #ifdef LEFT_EARLY
        end_walk();
@@ -532,6 +574,7 @@ proctype walker(byte me)
 /* A program that forks in a read-side section of its own: fork waits until nobody has the lock. */
 proctype forker()
 {
+    bool rcu = true;
     byte i;
 
     open_section(WALKERS);

@@ -40,9 +40,9 @@ check() {
 }
 
 # Read by every slow path: hints of pool, decay and excess, and how much is committed, limited and in the centre.
-read_on_slow_paths="mbi_pools_hints mbi_decay_hints hints told charged_together limit"
+read_on_slow_paths="mbi_pools_hints mbi_decay_hints hints told committed"
 # Read and written where threads' caches grow and shrink.
-budget="taken most"
+budget="mbi_budget"
 check "$2/lib/libmemorybucket.so" $read_on_slow_paths $budget
 if [ -e "$2/lib/libmemorybucket-malloc.so" ]; then
     # And what each large request reads.

@@ -110,7 +110,7 @@ rung() {
     case $1 in
     memorybucket/*) echo 0 ;;
     core/base.* | core/upcalls.h) echo 1 ;;
-    core/centre.* | core/chain.* | core/counters.h | core/limit.* | core/lock.* | core/os.* | core/tile_index.h | core/large.h | core/probes.h) echo 2 ;;
+    core/bounded.h | core/centre.* | core/chain.* | core/counters.h | core/limit.* | core/lock.* | core/os.* | core/tile_index.h | core/large.h | core/probes.h) echo 2 ;;
     core/cgroup.* | core/options.* | core/processors.* | core/size_class.*) echo 3 ;;
     core/region.h) echo 4 ;;
     core/config.*) echo 5 ;;
@@ -120,7 +120,7 @@ rung() {
     core/decay.* | core/excess.* | core/uncharge.*) echo 9 ;;
     tcache/background.* | tcache/budget.* | tcache/magazine.* | tcache/kept.* | tcache/epochs.c) echo 10 ;;
     tcache/checked.h | tcache/thread_cache.* | tcache/transfer.* | tcache/chores.c | tcache/slow_path.c) echo 11 ;;
-    tcache/registry.* | tcache/first_cache.c) echo 12 ;;
+    tcache/vacant.* | tcache/registry.* | tcache/first_cache.c) echo 12 ;;
     tcache/out_of_memory.* | tcache/thread_exit.h) echo 13 ;;
     tcache/startup.*) echo 14 ;;
     tcache/thread_exit.c | tcache/fork.*) echo 15 ;;
@@ -128,7 +128,7 @@ rung() {
     check/report.*) echo 17 ;;
     check/guarded.*) echo 18 ;;
     check/faults.* | check/segv.*) echo 19 ;;
-    check/heap.* | check/home.* | check/check.*) echo 20 ;;
+    check/heap.c | check/home.* | check/check.*) echo 20 ;;
     api/stats.*) echo 21 ;;
     api/stats_exit.*) echo 22 ;;
     api/*) echo 23 ;;

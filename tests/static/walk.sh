@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# The walk in docs/architecture.md is true: in its sections "One allocation" and "One free" each file that is named
-# exists, and each function that is named is defined in the file named next to it.
+# What docs/architecture.md says of the sources is true: in its sections "One allocation" and "One free" each file that
+# is named exists, and each function that is named is defined in the file named next to it; and its table of locks is
+# that of src/core/lock.h.
 # Usage: walk.sh SOURCE_DIR
 set -euo pipefail
 cd "$1"
@@ -31,4 +32,11 @@ while IFS= read -r word; do
     esac
 done <<<"$words"
 [ $functions -ge 20 ] && [ $files -ge 20 ] || complain "the walk names $functions functions and $files files only"
+
+# NAME, number, REFUSED or WAITS; in the page the last column begins with that word.
+in_source=$(sed -nE 's/^    X\(([A-Z]+), ([0-9]+), ([A-Z]+)\).*/\1 \2 \3/p' src/core/lock.h)
+in_page=$(awk -F ' *[|] *' '/^## / { here = /^## Locks$/ }
+    here && $3 ~ /^[0-9]+$/ { sub(/[^a-z].*/, "", $5); print toupper($2), $3, toupper($5) }' docs/architecture.md)
+[ -n "$in_source" ] || complain "src/core/lock.h has no table of locks"
+diff <(echo "$in_source") <(echo "$in_page") >&2 || complain "its locks (>) are not those of src/core/lock.h (<)"
 exit $status

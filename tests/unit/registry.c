@@ -41,7 +41,7 @@ Test(registry, a_walk_visits_what_was_added_and_not_retired)
     struct thread_cache *caches[100];
     size_t before = walk();
     for (size_t i = 0; i < 100; i++) {
-        caches[i] = mbi_registry_take_cache();
+        caches[i] = mbi_vacant_take();
         cr_assert_not_null(caches[i]);
         cr_assert_eq((uintptr_t)caches[i] % ISOLATION_BYTES, 0);
         mbi_registry_add(caches[i]);
@@ -57,7 +57,7 @@ Test(registry, retired_caches_are_reused_after_a_grace_period)
 {
     cr_assert_eq(mbi_startup(), 0);
     for (size_t i = 0; i < 10 * RETIRE_BATCH; i++) {
-        struct thread_cache *cache = mbi_registry_take_cache();
+        struct thread_cache *cache = mbi_vacant_take();
         cr_assert_not_null(cache);
         mbi_registry_add(cache);
         mbi_registry_retire(cache);
@@ -70,7 +70,7 @@ Test(registry, retired_caches_are_reused_after_a_grace_period)
 Test(registry, counts_of_a_retired_cache_are_kept)
 {
     cr_assert_eq(mbi_startup(), 0);
-    struct thread_cache *cache = mbi_registry_take_cache();
+    struct thread_cache *cache = mbi_vacant_take();
     mbi_registry_add(cache);
     counter_add(&cache->transfers[5].refills, 3);
     counter_add(&cache->transfers[5].flushes, 4);
@@ -90,7 +90,7 @@ Test(registry, counts_of_a_retired_cache_are_kept)
 /* Whatever else the cache has not counted. */
 static void one_counter_alone_is_kept(size_t offset, const char *name)
 {
-    struct thread_cache *cache = mbi_registry_take_cache();
+    struct thread_cache *cache = mbi_vacant_take();
     mbi_registry_add(cache);
     char *counts = (char *)&cache->transfers[6];
     char *departed = (char *)&mbi_pools[6].departed;
@@ -110,7 +110,7 @@ Test(registry, each_transfer_counter_is_kept_without_the_others)
 Test(registry, each_counter_of_a_thread_is_kept)
 {
     cr_assert_eq(mbi_startup(), 0);
-    struct thread_cache *cache = mbi_registry_take_cache();
+    struct thread_cache *cache = mbi_vacant_take();
     struct thread_counts *counts = &cache->counts;
     const struct thread_counts *departed = &mbi_departed_counts;
     mbi_registry_add(cache);

@@ -227,7 +227,7 @@ static size_t cached_bytes(void)
 static void use_all_classes(size_t budget_bytes)
 {
     cr_assert_eq(mbi_startup(), 0);
-    mbi_budget_set_max(budget_bytes);
+    bounded_set_most(&mbi_budget, budget_bytes);
     for (int turn = 0; turn < 3; turn++) {
         for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
             for (size_t i = 0; i < 1000; i++) {
@@ -242,10 +242,10 @@ static void use_all_classes(size_t budget_bytes)
                 cr_assert_leq(cached_bytes(), budget_bytes);
             }
         }
-        cr_assert_leq(mbi_budget_taken(), budget_bytes);
+        cr_assert_leq(bounded_taken(&mbi_budget), budget_bytes);
     }
     mbi_thread_cache_flush(mbi_thread_cache);
-    cr_assert_eq(mbi_budget_taken(), 0);
+    cr_assert_eq(bounded_taken(&mbi_budget), 0);
     for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
         size_t held = mbi_pool_check(&mbi_pools[class]);
         cr_assert_eq(held + counter_read(&mbi_pools[class].loose_rounds),

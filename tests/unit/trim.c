@@ -268,15 +268,15 @@ Test(trim, a_working_set_stays)
     allocate(64);
     mbi_config.decay_ms = -1; /* from here on by hand */
     free_every(1, 0);
-    mbi_trim_lock();
+    mbi_lock_acquire(LOCK_TRIM);
     cr_assert(mbi_pool_age(pool, true));
-    mbi_trim_unlock();
+    mbi_lock_release(LOCK_TRIM);
     allocate(64); /* all of it is used again */
     free_every(1, 0);
-    mbi_trim_lock();
+    mbi_lock_acquire(LOCK_TRIM);
     (void)mbi_pool_age(pool, true);
     size_t sorted = mbi_trim_sort(pool, TRIM_SLOTS_MAX);
-    mbi_trim_unlock();
+    mbi_lock_release(LOCK_TRIM);
     cr_assert_leq(sorted, 2 * pool->rounds, "%zu slots became surplus", sorted);
     check_accounting(0);
 }
