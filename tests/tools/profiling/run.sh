@@ -117,11 +117,11 @@ stat)
     succeeds stat.sh ls /
     has out '^ls: totals only$'
     has err -- '--operations'
-    run stat.sh bash -c 'echo said; exit 7'
+    # perf 6.1 forgets how its program ended when that happens before it begins to wait.
+    run stat.sh bash -c 'echo said; sleep 1; exit 7'
     [ "$status" -eq 1 ] || die "status $status for a program that fails"
     has out '^said$'
     has err 'status 7'
-    # perf 6.1 forgets how its program ended when that happens before it begins to wait.
     run stat.sh bash -c 'sleep 1; kill -SEGV $$'
     [ "$status" -eq 1 ] || die "status $status for a program that crashes"
     has err 'Segmentation fault'
