@@ -13,6 +13,7 @@
 enum {
     THREADS = 1000,
     STORMS = 4,
+    FEWER = TEST_IS_SANITIZED ? 2 : STORMS,
     STACK_BYTES = TEST_IS_SANITIZED ? 512 << 10 : 64 << 10,
     KINDS = 4,
     PER_KIND = 80,
@@ -131,8 +132,9 @@ int main(void)
     mb_free(mb_alloc(1)); /* the main thread has its cache from the start */
     before = *check_accounting(0);
 
-    for (int round = 1; round <= STORMS; round++) {
-        storm(round == STORMS);
+    int storms = (int)test_times(STORMS, FEWER);
+    for (int round = 1; round <= storms; round++) {
+        storm(round == storms);
         const struct mb_stats *now = check_accounting(THREADS * LEFT_PER_THREAD);
         CHECK(now->threads == 1, "%llu threads are registered", (unsigned long long)now->threads);
         CHECK(now->large_allocs == before.large_allocs + THREADS * LARGE_PER_THREAD

@@ -1,5 +1,5 @@
 /*
- * thread_churn: 20,000 short threads leave nothing behind; under a sanitizer 5,000, but for TEST_LONG.
+ * thread_churn: 20,000 short threads leave nothing behind (under a sanitizer 5,000).
  *
  * Each allocates objects of all sizes, frees half of them and leaves the rest to the thread that
  * comes after it. Carved slots, caches and resident memory must not grow with the number of

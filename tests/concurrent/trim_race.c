@@ -22,7 +22,8 @@
 
 enum { THREADS = 8, LIVE = 2000, TURNS = TEST_IS_SANITIZED ? 150 : 1000, HANDED_OVER = 256 };
 /* The work goes on until so many have gone back, however slow the trimmer is. */
-enum { PAGES_WANTED = 300, SEALED_WANTED = 2 * TILE_BYTES };
+enum { PAGES_WANTED = 300, FEWER = TEST_IS_SANITIZED ? 100 : PAGES_WANTED };
+enum { SEALED_WANTED = 2 * TILE_BYTES };
 
 static _Atomic uint64_t pages_given_back;
 static _Atomic bool stop;
@@ -109,8 +110,9 @@ static void *work(void *argument)
     uint64_t random = (uintptr_t)argument * UINT64_C(0x9e3779b97f4a7c15);
     struct object *objects = calloc(LIVE, sizeof *objects);
     CHECK(objects != NULL, "no memory");
+    unsigned wanted = test_times(PAGES_WANTED, FEWER);
     int turns = seals ? TURNS / 5 : TURNS;
-    for (int turn = 0; turn < turns || pages_so_far() < PAGES_WANTED || !sealed_enough();
+    for (int turn = 0; turn < turns || pages_so_far() < wanted || !sealed_enough();
          turn++) {
         size_t live = turn % 8 < 4 ? LIVE : LIVE / 20;
         for (size_t i = 0; i < LIVE; i += 1 + random_below(&random, 8)) {
