@@ -55,6 +55,13 @@ static void warm_up_checks(void)
     mbi_report_warm_up();
 }
 
+/* Under LOCK_INIT, or before other threads. */
+static bool is_asked_for(enum option option)
+{
+    const char *text = mbi_option_text(option);
+    return text != NULL && strcmp(text, "0") != 0;
+}
+
 /*
  * The constructor and the destructor stand here because every user of the archive links this file:
  * the linker leaves out a member whose functions no file calls, and its constructor with it.
@@ -74,7 +81,9 @@ __attribute__((constructor(101))) static void api_come_up(int argc, char **argv,
     if (environ == NULL) {
         environ = envp; /* in the drop-in this runs before the C library has set it */
     }
-    mbi_stats_exit_prepare();
+    if (is_asked_for(OPTION_MB_STATS)) {
+        mbi_stats_exit_prepare();
+    }
     if (mbi_config_wants_start()) {
         (void)mb_init();
         if (checked_is_on()) {
@@ -116,12 +125,13 @@ int mb_init(void)
 }
 
 /* With no lock of the library's: what is called here has locks of its own, and may allocate. */
-static void prepare_for_options(void)
+static void prepare_for_options(bool stats, bool checks)
 {
     struct cancelling cancelling = mbi_lock_forbid_cancel();
-    const char *checks = mbi_option_text(OPTION_MB_CHECK);
-    mbi_stats_exit_prepare();
-    if (checks != NULL && strcmp(checks, "0") != 0) {
+    if (stats) {
+        mbi_stats_exit_prepare();
+    }
+    if (checks) {
         (void)pthread_once(&checks_once, warm_up_checks);
     }
     mbi_lock_allow_cancel(cancelling);
@@ -131,17 +141,18 @@ int mb_option_set(const char *name, const char *value)
 {
     int saved_errno = errno;
     int error = -EAGAIN;
-    bool is_up = true;
+    bool stats = false;
+    bool checks = false;
     mbi_lock_set_patient(true);
     if (mbi_lock_acquire(LOCK_INIT)) {
-        is_up = mbi_startup_was_made();
+        bool is_up = mbi_startup_was_made();
         error = mbi_config_set_option(name, value, is_up);
+        stats = !is_up && is_asked_for(OPTION_MB_STATS);
+        checks = !is_up && is_asked_for(OPTION_MB_CHECK);
         mbi_lock_release(LOCK_INIT);
     }
     mbi_lock_set_patient(false);
-    if (!is_up) {
-        prepare_for_options();
-    }
+    prepare_for_options(stats, checks);
     errno = saved_errno;
     return error;
 }

@@ -39,8 +39,8 @@ void *mbi_api_aligned_alloc(size_t alignment, size_t size);
 void *mbi_api_calloc_large(size_t count, size_t size);
 
 /*
- * Off the fast path: size 0, a NULL pointer, a thread without a cache, a request that does a step
- * of decay, an object of another copy of the library.
+ * Off the fast path: size 0, a NULL pointer, a thread without a cache, a large request whose turn
+ * it is to do a step of decay, an object of another copy of the library.
  */
 void *mbi_api_alloc_slow(size_t size);
 void mbi_api_free_slow(void *pointer, size_t size);

@@ -149,6 +149,7 @@ static int get(struct mb_stats *stats, size_t size_bytes, bool with_pages)
         memset(stats, 0, size_bytes);
         return 0;
     }
+    int saved_errno = errno; /* a walk does without memory that it does not get */
     mbi_pools_free_deferred();
     mbi_registry_walk(begin_turn, add_cache, &room);
 
@@ -158,12 +159,14 @@ static int get(struct mb_stats *stats, size_t size_bytes, bool with_pages)
         if (row != NULL) {
             derive(class, row);
         }
-#define ADD_BYTES(name, ...) stats->name += counter_read(&pool->name);
+        /* From the row where there is one: the sums are those of the rows. */
+#define ADD_BYTES(name, ...) stats->name += row != NULL ? row->name : counter_read(&pool->name);
         POOL_BYTE_COUNTERS(ADD_BYTES)
         if (with_pages) {
             look_at_pages(pool, stats, row);
         }
     }
+    errno = saved_errno;
     return 0;
 }
 

@@ -66,10 +66,7 @@ static void keep(void)
 void mbi_stats_exit_prepare(void)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
-    const char *value = mbi_option_text(OPTION_MB_STATS);
-    if (value != NULL && strcmp(value, "0") != 0) {
-        (void)pthread_once(&once, keep);
-    }
+    (void)pthread_once(&once, keep);
 }
 
 /* The file that was stderr at the start, or -1. */

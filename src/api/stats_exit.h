@@ -9,7 +9,7 @@
 #ifndef MEMORYBUCKET_STATS_EXIT_H
 #define MEMORYBUCKET_STATS_EXIT_H
 
-/* Where MB_STATS is set: keeps stderr, has quick_exit report, too, and children count anew. */
+/* For MB_STATS, once: keeps stderr, has quick_exit report, too, and children count anew. */
 void mbi_stats_exit_prepare(void);
 
 /*

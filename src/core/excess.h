@@ -10,7 +10,7 @@
  *
  * When more than `most` is free and a sixteenth of that lies in the centre, batches of the centre
  * are sorted and whole pages given back, oldest first: surplus, then aged, then all. That goes on
- * step by step (core/trim.h) until an eighth of `most` is free again, or the centre holds next to
+ * step by step (core/trim.h) until what is free is an eighth below `most`, or the centre holds next to
  * nothing: what is left then are pages that live objects hold.
  *
  * `wanted` spares a program that swings by more: it grows by what was taken again since the last

@@ -1,7 +1,7 @@
 /*
- * sorted: free slots of one span as bits in address order, and the pages that were given back.
+ * free_map: free slots of one span as bits in address order, and the pages that were given back.
  *
- * Ladder: above region. Callers: pool, which holds its lock. In sorted.c slots come and go, in
+ * Ladder: above region. Callers: pool, which holds its lock. In free_map.c slots come and go, in
  * free_map_release.c pages do.
  *
  *   tile      64 KiB of the span:  |         0         |         1         |         2 ...

@@ -2,7 +2,7 @@
  * free_map_bits: how slots, pages and tiles of a span lie to each other, and the bits and counts of
  * what is here (core/free_map.h), which all change in here.
  *
- * Ladder: beside sorted. Callers: the files of sorted only, under the pool's lock.
+ * Ladder: beside free_map. Callers: the files of free_map only, under the pool's lock.
  */
 #ifndef MEMORYBUCKET_CORE_FREE_MAP_BITS_H
 #define MEMORYBUCKET_CORE_FREE_MAP_BITS_H

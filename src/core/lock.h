@@ -1,7 +1,7 @@
 /*
  * lock: the library's mutexes, all in one table, and what fork does to them.
  *
- * Ladder: above os. Callers: config's users from region upward.
+ * Ladder: above os. Callers: all that stands above config.
  *
  * No lock is held while the system allocator, liburcu or a callback of the program is called.
  *

@@ -1,8 +1,8 @@
 /*
  * os: the only system calls of the library.
  *
- * Ladder: above base. Callers: cgroup, region, pool, registry, stats. All calls are thread safe and
- * allocate nothing. Those that fail leave the kernel's errno and return NULL or false; nothing has
+ * Ladder: above base. Callers: all that stands above. All calls are thread safe and allocate
+ * nothing. Those that fail leave the kernel's errno and return NULL or false; nothing has
  * changed then.
  */
 #ifndef MEMORYBUCKET_CORE_OS_H

@@ -75,7 +75,8 @@ struct pool {
     POOL_EVENT_COUNTERS(COUNTER_FIELD)
     /*
      * Slots that threads gave back in other chains than batches, less those of batches that were
-     * made of loose ones: threads gave back `rounds` for each flush, and these. May be below zero.
+     * made of loose ones: threads gave back `rounds` for each flush, and these. It may go below
+     * zero, and then wraps around.
      */
     _Atomic uint64_t returned_loose;
     struct transfer_counts departed; /* of threads that exited or have no cache */

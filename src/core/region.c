@@ -28,7 +28,7 @@ static size_t layout_span_bytes(struct layout layout, enum span_name span)
     return layout.wide_shift != 0 ? (size_t)1 << layout.wide_shift : 0;
 }
 
-/* A map has two halves, for bits and for tiles: of its span a 64th is enough for both. */
+/* A map has two halves, for bits and for tiles: a 64th of its span is enough for each. */
 static size_t map_bytes(size_t span_bytes)
 {
     size_t bytes = span_bytes / REGION_MAP_PER_SPAN;

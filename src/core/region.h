@@ -2,7 +2,7 @@
  * region: the place of the spans in the address space, what of them is mapped, and the class of an
  * address.
  *
- * Ladder: above os. Callers: pool (spans), sorted (the memory of its bits), the fast paths (class
+ * Ladder: above os. Callers: pool (spans), free_map (the memory of its bits), the fast paths (class
  * of a pointer).
  *
  *   dense_base            wide_base                                       map_base

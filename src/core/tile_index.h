@@ -2,7 +2,7 @@
  * tile_index: what is known of each tile (64 KiB) of a span, and sets of tiles whose lowest one is found in
  * a few words, however large the span is.
  *
- * Ladder: above base. Callers: sorted, which holds the pool's lock.
+ * Ladder: above base. Callers: free_map, which holds the pool's lock.
  *
  *   top       2 words    a bit for each word below that is not 0
  *   middle  128 words    a bit for each group whose members are not 0

@@ -51,8 +51,9 @@ static void startup_locked(void)
     mbi_decay_init();
     (void)mbi_limit_set(mbi_config.memory_limit_bytes);
     mbi_thread_exit_init();
-    if (mbi_config.background && mbi_config.decay_ms >= 0) {
-        flag_set(&mbi_background_lost, true); /* a slow path starts it, unless mb_init does */
+    if (mbi_config.background && mbi_config.decay_ms >= 0
+        && !mbi_option_is_in_environment(OPTION_MB_BACKGROUND)) {
+        flag_set(&mbi_background_lost, true); /* the program's: a slow path or mb_init starts it */
     }
     if (mbi_config.verbose) {
         report();

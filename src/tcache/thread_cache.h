@@ -90,8 +90,8 @@ extern MBI_HIDDEN struct thread_counts mbi_uncached_counts;
  * for. They take the magazine of mbi_thread_cache that was empty or full, which the fast paths have
  * at hand, and the size: what the request or the caller of free says; only checked mode looks at it.
  */
-void *mbi_thread_cache_alloc_slow(size_t size_bytes, const struct magazine *loaded);
-void mbi_thread_cache_free_slow(void *pointer, const struct magazine *loaded, size_t size_bytes);
+void *mbi_thread_cache_alloc_slow(size_t size_bytes, const struct magazine *empty);
+void mbi_thread_cache_free_slow(void *pointer, const struct magazine *full, size_t size_bytes);
 
 /* Ends the process: a pointer that is to be freed lies inside a slot of the pool. */
 _Noreturn void mbi_thread_cache_refuse(const struct pool *pool, const void *pointer);

@@ -42,10 +42,12 @@ static void *read_for_the_first_time(void *argument)
               && errno == ENOMEM,
           "the kernel still maps");
     CHECK(strstr(text, "\n   64 ") == NULL, "there was memory for the rows");
+    errno = ERANGE;
     CHECK(mb_stats_get(&stats, sizeof stats) == 0, "no statistics");
     check_numbers();
     CHECK(mb_stats_get_quick(&stats, sizeof stats) == 0, "no quick statistics");
     check_numbers();
+    CHECK(errno == ERANGE, "errno is another");
     print();
     CHECK(strstr(text, "\n   64 ") != NULL, "no rows although there is memory");
     return argument;

@@ -59,8 +59,9 @@ done
 printf '__thread void *mb_inline_cache_v999; %s' "$(printf 'void %s(void); void %s(void) {}\n' \
     {mb_alloc,mb_free,mb_inline_call_alloc,mb_inline_call_free,mb_inline_call_free_sized,mb_usable_size,mb_stats_get}{,} | sort -u)" >"$work/stub.c"
 mkdir "$work/lib"
-gcc -shared -fPIC "$work/stub.c" -o "$work/lib/libmemorybucket.so.0" -Wl,-soname,libmemorybucket.so.0
-gcc "$work/other.o" -o "$work/other" "$work/lib/libmemorybucket.so.0" -pthread
+soname=$(objdump -p "$library/libmemorybucket.so" | awk '$1 == "SONAME" { print $2 }')
+gcc -shared -fPIC "$work/stub.c" -o "$work/lib/$soname" -Wl,-soname,"$soname"
+gcc "$work/other.o" -o "$work/other" "$work/lib/$soname" -pthread
 if LD_LIBRARY_PATH=$library "$work/other" >"$work/out" 2>&1; then
     fail "a program for another version runs"
 fi
