@@ -221,7 +221,7 @@ static void *move_from_system(void *old, size_t size, enum class_rule rule)
     if (pointer == NULL) {
         return api_stay(old, old_bytes, size, saved_errno);
     }
-    memcpy(pointer, old, size < old_bytes ? size : old_bytes);
+    memcpy(pointer, old, size_min(size, old_bytes));
     mbi_thread_cache_count_large_free();
     mbi_large_free(old);
     return pointer;
@@ -333,7 +333,7 @@ void *mbi_api_aligned_alloc(size_t alignment, size_t size)
 {
     start_thread();
     if (checked_is_on()) {
-        return mbi_check_alloc(size, alignment > SLOT_UNIT_BYTES ? alignment : SLOT_UNIT_BYTES);
+        return mbi_check_alloc(size, size_max(alignment, SLOT_UNIT_BYTES));
     }
     size_t class = size_class_of_aligned(alignment, size);
     if (class == SIZE_CLASS_COUNT) {

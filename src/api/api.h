@@ -144,7 +144,7 @@ static inline void *api_move(void *old, size_t old_bytes, size_t size, enum clas
     if (MBI_UNLIKELY(pointer == NULL)) {
         return api_stay(old, old_bytes, size, saved_errno);
     }
-    memcpy(pointer, old, size < old_bytes ? size : old_bytes);
+    memcpy(pointer, old, size_min(size, old_bytes));
     api_free(old);
     return pointer;
 }

@@ -35,20 +35,18 @@ struct room {
 /* What does not belong to a thread cache. */
 static void read_process(struct mb_stats *stats)
 {
-    struct registry_totals totals = mbi_registry_totals();
     stats->reserved_bytes = mbi_region_claimed_bytes();
     /* Each read once: another thread may change it meanwhile. */
-    size_t limit_bytes = mbi_limit_get();
+    size_t limit_bytes = bounded_most(&mbi_committed);
     size_t budget_bytes = bounded_most(&mbi_budget);
-    struct decay_totals decay = mbi_decay_totals();
-    stats->memory_limit = limit_bytes != LIMIT_NONE ? limit_bytes : 0;
-    stats->decay_steps = decay.steps;
-    stats->decay_step_ns_max = decay.step_ns_max;
-    stats->decay_volume_steps = decay.volume_steps;
+    stats->memory_limit = limit_bytes != BOUNDED_NONE ? limit_bytes : 0;
     stats->cache_bytes = bounded_taken(&mbi_budget);
     stats->cache_bytes_max = budget_bytes != SIZE_MAX ? budget_bytes : 0;
-    stats->threads = totals.threads_active;
-    stats->vacant_caches = totals.caches_retired + totals.caches_reusable;
+    stats->threads = counter_read(&mbi_cache_counts.in_use);
+    stats->vacant_caches =
+        counter_read(&mbi_cache_counts.retired) + counter_read(&mbi_cache_counts.reusable);
+#define READ_DECAY(name) stats->name = counter_read(&mbi_decay_counts.name);
+    DECAY_COUNTERS(READ_DECAY)
 #define SUM_DEPARTED(name, ...) \
     stats->name = counter_read(&mbi_departed_counts.name) + counter_read(&mbi_uncached_counts.name);
     THREAD_COUNTERS(SUM_DEPARTED)
@@ -95,35 +93,28 @@ static void add_cache(const struct thread_cache *cache, void *argument)
     THREAD_COUNTERS(ADD_THREAD)
 }
 
-/* a - b, or 0 where threads at work made the terms disagree. */
-static uint64_t difference(uint64_t a, uint64_t b)
-{
-    return a > b ? a - b : 0;
-}
-
 /*
  * Slots that went from the pool to threads, and back. No path counts what threads took: it is what
- * they gave back, and what was carved and is not with the pool.
+ * they gave back, and what was carved and is not with the pool. What threads at work make negative is 0.
  */
 static void derive_moved(struct mb_pool_stats *out)
 {
     out->returned += out->flushes * out->magazine_rounds;
-    /* Below zero where threads at work made the terms disagree. */
-    if (out->returned > UINT64_MAX / 2) {
+    if (out->returned > UINT64_MAX / 2) { /* below zero */
         out->returned = 0;
     }
-    out->taken = out->returned + difference(out->carved, out->central + out->loose + out->sorted);
+    out->taken = out->returned + size_above(out->carved, out->central + out->loose + out->sorted);
 }
 
 /* What follows from the terms that the walk added up. */
 static void derive(size_t class, struct mb_pool_stats *out)
 {
-    out->central = difference(out->flushes, out->refills) * out->magazine_rounds;
+    out->central = size_above(out->flushes, out->refills) * out->magazine_rounds;
     out->quarantined = mbi_check_quarantined(class);
     uint64_t not_live = out->magazines + out->central + out->quarantined;
 #define ADD_SLOTS(name, ...) not_live += out->name;
     POOL_SLOT_COUNTERS(ADD_SLOTS)
-    out->live = difference(out->carved, not_live);
+    out->live = size_above(out->carved, not_live);
     derive_moved(out);
 }
 
@@ -144,7 +135,7 @@ static int get(struct mb_stats *stats, size_t size_bytes, bool with_pages)
         return -EINVAL;
     }
     size_t rows = (size_bytes - SUMS_BYTES) / sizeof stats->pool[0];
-    struct room room = { stats, size_bytes, rows < SIZE_CLASS_COUNT ? rows : SIZE_CLASS_COUNT };
+    struct room room = { stats, size_bytes, size_min(rows, SIZE_CLASS_COUNT) };
     if (mbi_startup_patiently() == -EAGAIN) { /* a signal handler interrupted it */
         memset(stats, 0, size_bytes);
         return 0;

@@ -150,23 +150,18 @@ static void write_all(int fd, const char *text)
     }
 }
 
-static void subtract(uint64_t *count, uint64_t earlier)
-{
-    *count = *count > earlier ? *count - earlier : 0;
-}
-
 static void count_since_fork(void)
 {
-#define SUBTRACT_THREADS(name, ...) subtract(&now.name, before.name);
-#define SUBTRACT_POOL(name, ...) subtract(&pool->name, earlier->name);
+#define SUBTRACT_THREADS(name, ...) now.name = size_above(now.name, before.name);
+#define SUBTRACT_POOL(name, ...) pool->name = size_above(pool->name, earlier->name);
     THREAD_COUNTERS(SUBTRACT_THREADS)
     for (size_t class = 0; class < MB_POOL_COUNT; class++) {
         struct mb_pool_stats *pool = &now.pool[class];
         const struct mb_pool_stats *earlier = &before.pool[class];
         TRANSFER_COUNTERS(SUBTRACT_POOL)
         POOL_EVENT_COUNTERS(SUBTRACT_POOL)
-        subtract(&pool->taken, earlier->taken);
-        subtract(&pool->returned, earlier->returned);
+        SUBTRACT_POOL(taken)
+        SUBTRACT_POOL(returned)
     }
 }
 

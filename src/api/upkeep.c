@@ -30,11 +30,11 @@ size_t mb_trim(size_t keep_bytes)
 size_t mb_memory_limit_set(size_t bytes)
 {
     (void)mbi_startup_patiently(); /* sets MB_MEMORY_LIMIT */
-    size_t before = mbi_limit_set(bytes != 0 ? bytes : LIMIT_NONE);
-    if (mbi_limit_committed() > mbi_limit_get()) { /* then the library is up */
+    size_t before = bounded_set_most(&mbi_committed, bytes != 0 ? bytes : BOUNDED_NONE);
+    if (bounded_taken(&mbi_committed) > bounded_most(&mbi_committed)) { /* then the library is up */
         (void)mbi_out_of_memory_trim(0);
     }
-    return before != LIMIT_NONE ? before : 0;
+    return before != BOUNDED_NONE ? before : 0;
 }
 
 void mb_out_of_memory_handler_set(mb_out_of_memory_handler *handler, void *argument)

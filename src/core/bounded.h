@@ -44,8 +44,7 @@ static inline size_t bounded_take(struct bounded *bounded, size_t count, size_t 
     size_t old = bounded_taken(bounded);
     size_t units;
     do {
-        size_t most = bounded_most(bounded);
-        size_t left = most > old ? most - old : 0;
+        size_t left = size_above(bounded_most(bounded), old);
         units = size_min(left / unit, count);
         if (units == 0) {
             return 0;

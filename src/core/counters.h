@@ -44,6 +44,12 @@
     X(committed_bytes) /* and not released */ \
     X(released_bytes)
 
+/* Decay's, written with the trim lock; mb_stats has them under the same names. X(name) */
+#define DECAY_COUNTERS(X)                                                          \
+    X(decay_steps)        /* by time and by volume */                              \
+    X(decay_volume_steps) /* of them, because too much was free (core/excess.h) */ \
+    X(decay_step_ns_max)
+
 /* What has happened to a pool, written under its lock. X(name, heading, width) */
 #define POOL_EVENT_COUNTERS(X) X(mutex_acquisitions, "mutex", 8)
 

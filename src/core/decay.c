@@ -34,12 +34,7 @@ static struct {
     uint64_t threads_told_ns; /* when the threads were last told that a window ended */
 } decay;
 
-/* Written by steps as well; read for statistics only. */
-static struct {
-    _Alignas(ISOLATION_BYTES) _Atomic uint64_t steps; /* by time */
-    _Atomic uint64_t volume_steps;
-    _Atomic uint64_t step_ns_max;
-} counts;
+struct decay_counts mbi_decay_counts;
 
 void mbi_decay_init(void)
 {
@@ -99,13 +94,11 @@ static void work(uint64_t elapsed_ns)
     decay.working = false;
 }
 
-static void count_step(_Atomic uint64_t *steps, uint64_t begin_ns)
+static void count_step(uint64_t begin_ns)
 {
-    uint64_t taken_ns = mbi_os_clock_ns() - begin_ns;
-    counter_add(steps, 1);
-    if (taken_ns > counter_read(&counts.step_ns_max)) {
-        counter_add(&counts.step_ns_max, taken_ns - counter_read(&counts.step_ns_max));
-    }
+    _Atomic uint64_t *max_ns = &mbi_decay_counts.decay_step_ns_max;
+    counter_add(&mbi_decay_counts.decay_steps, 1);
+    counter_add(max_ns, size_above(mbi_os_clock_ns() - begin_ns, counter_read(max_ns)));
 }
 
 static void step(uint64_t now_ns)
@@ -114,7 +107,7 @@ static void step(uint64_t now_ns)
         uint64_t begin_ns = mbi_os_clock_ns();
         work(now_ns - decay.last_step_ns);
         decay.last_step_ns = now_ns;
-        count_step(&counts.steps, begin_ns);
+        count_step(begin_ns);
     }
     if (!decay.working && now_ns >= decay.window_end_ns) {
         turn_window(now_ns);
@@ -132,7 +125,8 @@ static void step_by_volume(void)
 {
     uint64_t begin_ns = mbi_os_clock_ns();
     if (mbi_excess_step()) {
-        count_step(&counts.volume_steps, begin_ns);
+        count_step(begin_ns);
+        counter_add(&mbi_decay_counts.decay_volume_steps, 1);
     }
 }
 
@@ -175,13 +169,4 @@ uint64_t mbi_decay_poll(void)
     uint64_t wait_ns = poll_pending();
     errno = saved_errno;
     return wait_ns;
-}
-
-struct decay_totals mbi_decay_totals(void)
-{
-    return (struct decay_totals){
-        .steps = counter_read(&counts.steps) + counter_read(&counts.volume_steps),
-        .step_ns_max = counter_read(&counts.step_ns_max),
-        .volume_steps = counter_read(&counts.volume_steps),
-    };
 }

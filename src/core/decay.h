@@ -17,7 +17,7 @@
 #ifndef MEMORYBUCKET_CORE_DECAY_H
 #define MEMORYBUCKET_CORE_DECAY_H
 
-#include "core/base.h"
+#include "core/counters.h"
 
 /* Reads the configuration. Called once, under the init lock. */
 void mbi_decay_init(void);
@@ -42,11 +42,10 @@ MBI_HOT_INLINE uint32_t decay_windows(void)
     return atomic_load_explicit(&mbi_decay_hints.windows, memory_order_relaxed); /* [WINDOW] */
 }
 
-struct decay_totals {
-    uint64_t steps;        /* by time and by volume */
-    uint64_t volume_steps; /* of them, because too much was free (core/excess.h) */
-    uint64_t step_ns_max;
+/* For statistics. Shares no line with what slow paths read. */
+struct decay_counts {
+    _Alignas(ISOLATION_BYTES) DECAY_COUNTERS(COUNTER_FIELD)
 };
-struct decay_totals mbi_decay_totals(void);
+extern MBI_HIDDEN struct decay_counts mbi_decay_counts;
 
 #endif

@@ -51,7 +51,7 @@ static void hint_set(_Atomic size_t *hint, size_t value)
 /* The most that may be free, when so much is. */
 static size_t excess_most(size_t free_bytes)
 {
-    size_t share = size_above(mbi_limit_committed(), free_bytes) / EXCESS_SHARE;
+    size_t share = size_above(bounded_taken(&mbi_committed), free_bytes) / EXCESS_SHARE;
     size_t wanted = size_min(hint_read(&hints.wanted_bytes), EXCESS_WANTED_BYTES + share);
     return EXCESS_FLOOR_BYTES + share + wanted;
 }

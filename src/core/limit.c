@@ -1,52 +1,15 @@
 /* limit: what pools commit and trim gives back. */
 #include "core/limit.h"
 
-#include "core/bounded.h"
+struct bounded mbi_committed = { .most = BOUNDED_NONE };
 
-static struct bounded committed = { .most = LIMIT_NONE };
+_Thread_local bool mbi_limit_reached __attribute__((tls_model("initial-exec")));
 
-static _Thread_local bool reached __attribute__((tls_model("initial-exec")));
-
-bool mbi_limit_was_reached(void)
+size_t mbi_limit_charge(size_t count, size_t unit_bytes)
 {
-    return reached;
-}
-
-void mbi_limit_forget(void)
-{
-    reached = false;
-}
-
-size_t mbi_limit_charge_some(size_t count, size_t unit_bytes)
-{
-    size_t charged = bounded_take(&committed, count, unit_bytes);
+    size_t charged = bounded_take(&mbi_committed, count, unit_bytes);
     if (charged < count) {
-        reached = true;
+        mbi_limit_reached = true;
     }
     return charged;
-}
-
-bool mbi_limit_charge(size_t bytes)
-{
-    return mbi_limit_charge_some(1, bytes) == 1;
-}
-
-void mbi_limit_return(size_t bytes)
-{
-    bounded_give_back(&committed, bytes);
-}
-
-size_t mbi_limit_get(void)
-{
-    return bounded_most(&committed);
-}
-
-size_t mbi_limit_set(size_t bytes_max)
-{
-    return bounded_set_most(&committed, bytes_max);
-}
-
-size_t mbi_limit_committed(void)
-{
-    return bounded_taken(&committed);
 }

@@ -93,7 +93,7 @@ static void span_cover(struct span *span)
 {
     enum { SMALL_PROCESS_BYTES = 1 << 20 };
     struct free_map *map = &span->map;
-    if (span->commit_end > map->first && mbi_limit_committed() >= SMALL_PROCESS_BYTES) {
+    if (span->commit_end > map->first && bounded_taken(&mbi_committed) >= SMALL_PROCESS_BYTES) {
         size_t slots = (size_t)(span->commit_end - map->first) / map->slot_bytes;
         (void)mbi_free_map_cover(map, size_min(slots, map->slots_max));
     }
@@ -103,12 +103,12 @@ static void span_cover(struct span *span)
 static bool pool_commit_bytes_locked(struct pool *pool, size_t bytes, bool ahead)
 {
     struct span *span = pool_carved_span(pool);
-    if (!mbi_limit_charge(bytes)) {
+    if (mbi_limit_charge(1, bytes) == 0) {
         return false;
     }
     if (!mbi_extent_grow(&span->extent, span->commit_end + bytes, ahead)) {
         mbi_pool_commit_refused = true;
-        mbi_limit_return(bytes);
+        bounded_give_back(&mbi_committed, bytes);
         return false;
     }
     span->commit_end += bytes;
@@ -126,7 +126,7 @@ static size_t pool_block_bytes(void)
 {
     enum { BLOCKS_IN_LIMIT = 4 * SIZE_CLASS_COUNT };
     size_t bytes_min = huge_block_bytes_min();
-    size_t bytes_max = mbi_limit_get() / BLOCKS_IN_LIMIT;
+    size_t bytes_max = bounded_most(&mbi_committed) / BLOCKS_IN_LIMIT;
     size_t bytes = mbi_config.block_bytes;
     while (bytes > bytes_max && bytes > bytes_min) {
         bytes /= 2;

@@ -17,7 +17,7 @@ static void pool_take_sorted_of_locked(struct pool *pool, struct span *span, siz
     size_t rounds = size_min(rounds_wanted, SORTED_SLOTS_MAX);
     /* Each slot overlaps two pages at most, and they may all have been released. */
     size_t pages_max = size_min(2 * rounds, map->pages_released);
-    size_t charged = mbi_limit_charge_some(pages_max, map->page_bytes);
+    size_t charged = mbi_limit_charge(pages_max, map->page_bytes);
     size_t pages = charged;
     taken->from = map;
     taken->count = mbi_free_map_take(map, rounds, taken->numbers, &pages);
@@ -25,13 +25,15 @@ static void pool_take_sorted_of_locked(struct pool *pool, struct span *span, siz
         map->unseal_refused = false;
         mbi_pool_commit_refused = true;
     }
-    mbi_limit_return((charged - pages) * map->page_bytes);
+    bounded_give_back(&mbi_committed, (charged - pages) * map->page_bytes);
     counter_add(&pool->committed_bytes, pages * map->page_bytes);
     counter_subtract(&pool->released_bytes, pages * map->page_bytes);
     counter_subtract(&pool->sorted_slots, taken->count);
     if (taken->count != 0) {
         char *end = (char *)free_map_slot(map, taken->numbers[taken->count - 1] + 1);
-        span->touched_end = end > span->touched_end ? end : span->touched_end;
+        if (end > span->touched_end) {
+            span->touched_end = end;
+        }
     }
 }
 
@@ -200,7 +202,7 @@ void mbi_pool_end_release(struct pool *pool, struct span *span, struct page_run 
     counter_subtract(&pool->committed_bytes, bytes);
     counter_add(&pool->released_bytes, bytes);
     mbi_pool_unlock(pool);
-    mbi_limit_return(bytes);
+    bounded_give_back(&mbi_committed, bytes);
     probe_release(pool->slot_bytes, bytes);
 }
 

@@ -33,12 +33,6 @@ EXPORT int malloc_trim(size_t keep_bytes)
     return mbi_large_give_back() || pools_gave;
 }
 
-/* The slots of a pool that are not live. Threads at work may make the terms disagree. */
-static uint64_t free_slots(const struct mb_pool_stats *pool)
-{
-    return pool->carved > pool->live ? pool->carved - pool->live : 0;
-}
-
 static void add_pools(struct mallinfo2 *info)
 {
     struct mb_stats *stats = mbi_stats_take(false);
@@ -49,10 +43,9 @@ static void add_pools(struct mallinfo2 *info)
     for (size_t class = 0; class < MB_POOL_COUNT; class++) {
         const struct mb_pool_stats *pool = &stats->pool[class];
         live_bytes += pool->live * pool->slot_bytes;
-        info->ordblks += free_slots(pool);
+        info->ordblks += size_above(pool->carved, pool->live);
     }
-    uint64_t free_bytes =
-        stats->committed_bytes > live_bytes ? stats->committed_bytes - live_bytes : 0;
+    uint64_t free_bytes = size_above(stats->committed_bytes, live_bytes);
     info->uordblks += live_bytes;
     info->fordblks += free_bytes;
     info->arena += live_bytes + free_bytes;
@@ -110,7 +103,7 @@ static void print_pools(FILE *stream)
         const struct mb_pool_stats *pool = &stats->pool[class];
         if (pool->carved != 0) {
             fprintf(stream, "<pool size=\"%" PRIu64 "\" live=\"%" PRIu64 "\" free=\"%" PRIu64 "\"/>\n",
-                    pool->slot_bytes, pool->live, free_slots(pool));
+                    pool->slot_bytes, pool->live, size_above(pool->carved, pool->live));
         }
     }
     fputs("</pools>\n", stream);

@@ -61,7 +61,7 @@ static void *serve_elsewhere(size_t class, size_t alignment_bytes)
             return slot;
         }
     }
-    if (mbi_limit_was_reached()) {
+    if (mbi_limit_reached) {
         errno = ENOMEM;
         return NULL;
     }
@@ -120,7 +120,7 @@ static struct slot *take_uncharged(size_t class)
 /* One try with everything but the program's help. */
 static void *serve(size_t class, size_t alignment_bytes)
 {
-    mbi_limit_forget();
+    mbi_limit_reached = false;
     struct slot *slot = mbi_thread_cache_take(class);
     slot = slot != NULL ? slot : take_uncharged(class);
     return slot != NULL ? slot : serve_elsewhere(class, alignment_bytes);

@@ -8,9 +8,8 @@
 
 enum { WALK_TURNS_MAX = 8 };
 
-/* Both written under LOCK_REGISTRY. Walkers read the list through RCU, the number is read without. */
+/* Written under LOCK_REGISTRY; walkers read it through RCU. */
 static CDS_LIST_HEAD(active);
-static _Atomic uint64_t threads_active;
 
 struct thread_counts mbi_departed_counts;
 
@@ -40,9 +39,9 @@ uint64_t mbi_registry_add(struct thread_cache *cache)
     sigset_t before = mbi_lock_block_signals(); /* all, or nothing, for a handler's fork */
     publish(cache);
     cache->listed = true;
-    counter_add(&threads_active, 1);
+    counter_add(&mbi_cache_counts.in_use, 1);
     mbi_lock_restore_signals(&before);
-    uint64_t threads = counter_read(&threads_active);
+    uint64_t threads = counter_read(&mbi_cache_counts.in_use);
     mbi_lock_release(LOCK_REGISTRY);
     return threads;
 }
@@ -69,7 +68,7 @@ static void retire_locked(struct thread_cache *cache)
     cds_list_del_rcu(&cache->node);
     /* release [CHANGE-END]: pairs with [CHANGE-LOAD]. */
     atomic_fetch_add_explicit(&changes, 1, memory_order_release);
-    counter_subtract(&threads_active, 1);
+    counter_subtract(&mbi_cache_counts.in_use, 1);
     mbi_vacant_retire_locked(cache);
 }
 
@@ -136,15 +135,6 @@ void mbi_registry_walk(void (*before)(void *argument),
     mbi_lock_allow_cancel(cancelling);
 }
 
-struct registry_totals mbi_registry_totals(void)
-{
-    return (struct registry_totals){
-        .threads_active = counter_read(&threads_active),
-        .caches_retired = mbi_vacant_retired(),
-        .caches_reusable = mbi_vacant_reusable(),
-    };
-}
-
 /*
  * Not an RCU walk: this may be called from malloc, which never enters liburcu. It writes to each
  * cache, and so would keep threads from coming and going for a microsecond each.
@@ -201,10 +191,10 @@ static void abandon_all_but(struct thread_cache *survivor)
 void mbi_registry_reset_in_child(struct thread_cache *survivor)
 {
     uint64_t survivors = survivor != NULL;
-    uint64_t threads = counter_read(&threads_active);
+    uint64_t threads = counter_read(&mbi_cache_counts.in_use);
     if (threads != survivors) { /* else the page need not be copied */
         abandon_all_but(survivor);
-        counter_subtract(&threads_active, threads - survivors);
+        counter_subtract(&mbi_cache_counts.in_use, threads - survivors);
         bounded_reset(&mbi_budget, survivor != NULL ? survivor->taken_bytes : 0);
     }
     mbi_vacant_reset_in_child();

@@ -11,12 +11,6 @@
 
 #include "tcache/vacant.h"
 
-struct registry_totals {
-    uint64_t threads_active;
-    uint64_t caches_retired;
-    uint64_t caches_reusable;
-};
-
 /* Of threads that have exited. Written under the registry's lock. */
 extern MBI_HIDDEN struct thread_counts mbi_departed_counts;
 
@@ -47,8 +41,6 @@ void mbi_registry_walk(void (*before)(void *argument),
  * registry's lock is refused.
  */
 void mbi_registry_ask_all(void);
-
-struct registry_totals mbi_registry_totals(void);
 
 /*
  * In the child of a fork, with the gate closed: the caches of all other threads are emptied on paper

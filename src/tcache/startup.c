@@ -49,7 +49,7 @@ static void startup_locked(void)
     mbi_huge_init();
     mbi_pools_init();
     mbi_decay_init();
-    (void)mbi_limit_set(mbi_config.memory_limit_bytes);
+    (void)bounded_set_most(&mbi_committed, mbi_config.memory_limit_bytes);
     mbi_thread_exit_init();
     if (mbi_config.background && mbi_config.decay_ms >= 0
         && !mbi_option_is_in_environment(OPTION_MB_BACKGROUND)) {

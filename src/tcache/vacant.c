@@ -7,12 +7,12 @@
 
 enum { CACHES_PER_MAPPING = 16, REGISTRATION_BYTES = 1 << 20 };
 
-/* All under LOCK_REGISTRY; the counters are read without. */
+struct cache_counts mbi_cache_counts = { .reusable = 1 };
+
+/* All under LOCK_REGISTRY. */
 static struct thread_cache *retired;
 static struct thread_cache *waiting; /* retired, and a thread waits for their grace period */
 static struct thread_cache *reusable;
-static _Atomic uint64_t retired_count; /* of both lists */
-static _Atomic uint64_t reusable_count = 1;
 
 /*
  * Set without the lock, by the thread that waited, where that was refused when the wait was over.
@@ -50,16 +50,6 @@ void mbi_vacant_do_without_rcu(void)
     flag_set(&without_rcu, true);
 }
 
-uint64_t mbi_vacant_retired(void)
-{
-    return counter_read(&retired_count);
-}
-
-uint64_t mbi_vacant_reusable(void)
-{
-    return counter_read(&reusable_count);
-}
-
 static void list_push(struct thread_cache **list, struct thread_cache *cache)
 {
     cache->next_vacant = *list;
@@ -80,15 +70,15 @@ static void reuse_list_locked(struct thread_cache **list)
     struct thread_cache *cache;
     while ((cache = list_pop(list)) != NULL) {
         list_push(&reusable, cache);
-        counter_add(&reusable_count, 1);
-        counter_subtract(&retired_count, 1);
+        counter_add(&mbi_cache_counts.reusable, 1);
+        counter_subtract(&mbi_cache_counts.retired, 1);
     }
 }
 
 void mbi_vacant_reuse_locked(struct thread_cache *cache)
 {
     list_push(&reusable, cache);
-    counter_add(&reusable_count, 1);
+    counter_add(&mbi_cache_counts.reusable, 1);
 }
 
 /* Outside the lock. Where another thread maps caches at the same time, its go on the list. */
@@ -107,7 +97,7 @@ static bool map_fresh(void)
     }
     fresh.next = caches;
     fresh.count = CACHES_PER_MAPPING;
-    counter_add(&reusable_count, CACHES_PER_MAPPING);
+    counter_add(&mbi_cache_counts.reusable, CACHES_PER_MAPPING);
     mbi_lock_release(LOCK_REGISTRY);
     return true;
 }
@@ -152,7 +142,7 @@ static struct thread_cache *find_cache_locked(void)
         cache = fresh.next++;
     }
     if (cache != NULL) {
-        counter_subtract(&reusable_count, 1);
+        counter_subtract(&mbi_cache_counts.reusable, 1);
     }
     return cache;
 }
@@ -187,13 +177,13 @@ bool mbi_vacant_put_back(struct thread_cache *cache)
 bool mbi_vacant_make_room_locked(void)
 {
     reuse_retired_locked();
-    return mbi_vacant_retired() < RETIRE_MAX;
+    return counter_read(&mbi_cache_counts.retired) < RETIRE_MAX;
 }
 
 void mbi_vacant_retire_locked(struct thread_cache *cache)
 {
     list_push(&retired, cache);
-    counter_add(&retired_count, 1);
+    counter_add(&mbi_cache_counts.retired, 1);
     reuse_retired_locked();
 }
 
@@ -222,7 +212,7 @@ static bool begin_reclaim(void)
     bool begun = false;
     if (mbi_lock_acquire(LOCK_REGISTRY)) {
         reuse_retired_locked();
-        if (waiting == NULL && mbi_vacant_retired() >= RETIRE_BATCH) {
+        if (waiting == NULL && counter_read(&mbi_cache_counts.retired) >= RETIRE_BATCH) {
             waiting = retired;
             retired = NULL;
             begun = true;
@@ -260,7 +250,7 @@ void mbi_vacant_wait_for_room(void)
 
 void mbi_vacant_reclaim_batch(void)
 {
-    if (mbi_vacant_retired() >= RETIRE_BATCH && begin_reclaim()) {
+    if (counter_read(&mbi_cache_counts.retired) >= RETIRE_BATCH && begin_reclaim()) {
         end_reclaim(grace_period());
     }
 }
@@ -290,7 +280,7 @@ bool mbi_vacant_begin_walk(void)
         rcu = false;
     }
     /* Threads that wait for room are left a moment without any walk. */
-    while (own_walks == 0 && mbi_vacant_retired() >= RETIRE_MAX && !no_walk_is_under_way()) {
+    while (own_walks == 0 && counter_read(&mbi_cache_counts.retired) >= RETIRE_MAX && !no_walk_is_under_way()) {
         mbi_os_sleep_ms(1);
     }
     sigset_t before = mbi_lock_block_signals(); /* both, or none, for a handler's fork */
@@ -319,7 +309,7 @@ void mbi_vacant_end_walk(bool rcu)
 void mbi_vacant_reset_in_child(void)
 {
     mbi_vacant_do_without_rcu();
-    if (mbi_vacant_retired() != 0) {
+    if (counter_read(&mbi_cache_counts.retired) != 0) {
         reuse_list_locked(&retired);
         reuse_list_locked(&waiting);
         flag_set(&waiting_over, false);

@@ -33,6 +33,14 @@
 
 enum { RETIRE_BATCH = 64, RETIRE_MAX = 4 * RETIRE_BATCH };
 
+/* How many caches there are of each kind. Written under LOCK_REGISTRY, read without. */
+struct cache_counts {
+    _Atomic uint64_t in_use;
+    _Atomic uint64_t retired; /* those that wait included */
+    _Atomic uint64_t reusable;
+};
+extern MBI_HIDDEN struct cache_counts mbi_cache_counts;
+
 /* A cache that needs no mapping; in first_cache.c. */
 extern MBI_HIDDEN struct thread_cache mbi_first_cache;
 
@@ -69,9 +77,6 @@ void mbi_vacant_reclaim_batch(void);
  */
 bool mbi_vacant_begin_walk(void);
 void mbi_vacant_end_walk(bool rcu);
-
-uint64_t mbi_vacant_retired(void); /* those that wait included */
-uint64_t mbi_vacant_reusable(void);
 
 /* In the child of a fork, with the gate closed: the other threads' walks ended with them. */
 void mbi_vacant_reset_in_child(void);

@@ -69,8 +69,8 @@ static void *run(void *argument)
         }
         mb_thread_flush();
         if (pthread_barrier_wait(&turn) == PTHREAD_BARRIER_SERIAL_THREAD
-            && mbi_limit_committed() > committed_max) {
-            committed_max = mbi_limit_committed();
+            && bounded_taken(&mbi_committed) > committed_max) {
+            committed_max = bounded_taken(&mbi_committed);
         }
         pthread_barrier_wait(&turn);
     }

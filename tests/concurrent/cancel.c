@@ -173,7 +173,7 @@ static void at_exit_of_threads(void)
     for (size_t i = 0; i < THREADS; i++) {
         threads[i] = start_thread(end_cancelled, NULL);
     }
-    while (mbi_registry_totals().caches_retired < RETIRE_BATCH) { /* one waits for the walker */
+    while (counter_read(&mbi_cache_counts.retired) < RETIRE_BATCH) { /* one waits for the walker */
         usleep(1000);
     }
     usleep(100000); /* also in poll(2), if it can: that decides how surely an error is found */

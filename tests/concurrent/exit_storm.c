@@ -65,9 +65,8 @@ static void *sample_until_stopped(void *argument)
     static uint64_t refills[SIZE_CLASS_COUNT];
     static uint64_t flushes[SIZE_CLASS_COUNT];
     while (!atomic_load_explicit(&stop, memory_order_relaxed)) { /* [TEST] */
-        struct registry_totals now = mbi_registry_totals();
-        CHECK(now.caches_retired <= RETIRE_MAX, "%llu caches are retired",
-              (unsigned long long)now.caches_retired);
+        uint64_t retired = counter_read(&mbi_cache_counts.retired);
+        CHECK(retired <= RETIRE_MAX, "%llu caches are retired", (unsigned long long)retired);
         const struct thread_counts *counts = &mbi_departed_counts;
         check_not_less(counter_read(&counts->large_allocs), &allocs, "large requests");
         check_not_less(counter_read(&counts->large_frees), &frees, "large frees");
@@ -93,7 +92,7 @@ static void *walk_until_stopped(void *argument)
 static bool was_full_for_long(void)
 {
     static int full_ms;
-    uint64_t retired = mbi_registry_totals().caches_retired;
+    uint64_t retired = counter_read(&mbi_cache_counts.retired);
     CHECK(retired <= RETIRE_MAX, "%llu caches are retired", (unsigned long long)retired);
     full_ms += retired == RETIRE_MAX ? 1 : 0;
     seen_full = full_ms == FULL_MS;

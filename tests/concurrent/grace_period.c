@@ -22,7 +22,7 @@ static bool walker_has_seen_it(void)
 {
     static int milliseconds;
     retired_under_the_walker = atomic_load_explicit(&retired, memory_order_acquire); /* [TEST] */
-    reusable_under_the_walker = mbi_registry_totals().caches_reusable - reusable_before;
+    reusable_under_the_walker = counter_read(&mbi_cache_counts.reusable) - reusable_before;
     return retired_under_the_walker || ++milliseconds == STANDSTILL_MS;
 }
 
@@ -48,8 +48,8 @@ int main(int argc, char **argv)
         mbi_registry_add(caches[i]);
     }
     retire_one();
-    reusable_before = mbi_registry_totals().caches_reusable;
-    CHECK(mbi_registry_totals().caches_retired == 0, "a cache waits, and nobody walks");
+    reusable_before = counter_read(&mbi_cache_counts.reusable);
+    CHECK(counter_read(&mbi_cache_counts.retired) == 0, "a cache waits, and nobody walks");
     pthread_t walker = start_standing_walker(walker_has_seen_it);
     for (size_t i = 0; i < RETIRE_BATCH; i++) {
         mbi_registry_retire(caches[i]);
@@ -60,7 +60,7 @@ int main(int argc, char **argv)
     CHECK(reusable_under_the_walker == 0, "%llu caches could be reused while a walker saw them",
           (unsigned long long)reusable_under_the_walker);
     retire_one(); /* which finds that nobody walks any more */
-    CHECK(mbi_registry_totals().caches_retired == 0, "they were not reused at all");
+    CHECK(counter_read(&mbi_cache_counts.retired) == 0, "they were not reused at all");
     check_accounting(0);
     return 0;
 }

@@ -196,13 +196,14 @@ int main(int argc, char **argv)
     }
     check_accounting(0);
     printf("%s: %llu pages were given back, in %llu steps; %llu KiB sealed\n", how,
-           (unsigned long long)pages_so_far(), (unsigned long long)mbi_decay_totals().steps,
+           (unsigned long long)pages_so_far(), (unsigned long long)counter_read(&mbi_decay_counts.decay_steps),
            (unsigned long long)atomic_load_explicit(&bytes_sealed,
                                                     memory_order_relaxed) >> 10); /* [TEST] */
 
     (void)mb_trim(0);
     const struct mb_stats *stats = check_accounting(0);
-    CHECK(stats->committed_bytes == mbi_limit_committed(), "committed %llu bytes, charged %zu",
-          (unsigned long long)stats->committed_bytes, mbi_limit_committed());
+    size_t charged_bytes = bounded_taken(&mbi_committed);
+    CHECK(stats->committed_bytes == charged_bytes, "committed %llu bytes, charged %zu",
+          (unsigned long long)stats->committed_bytes, charged_bytes);
     return 0;
 }

@@ -241,9 +241,9 @@ const struct mb_stats *objects_check_at_rest(void)
               || (keeps_freed && wrapped_system_objects() > others),
           "the system allocator has given out %lld objects, and %lld are live",
           (long long)wrapped_system_objects(), (long long)others);
-    CHECK(stats->committed_bytes == mbi_limit_committed(),
+    CHECK(stats->committed_bytes == bounded_taken(&mbi_committed),
           "%llu bytes are committed, and the limit counts %zu",
-          (unsigned long long)stats->committed_bytes, mbi_limit_committed());
+          (unsigned long long)stats->committed_bytes, bounded_taken(&mbi_committed));
     CHECK((stats->threads + stats->vacant_caches) % CACHES_PER_MAPPING == CACHES_NOT_MAPPED,
           "%llu caches are in use and %llu idle", (unsigned long long)stats->threads,
           (unsigned long long)stats->vacant_caches);

@@ -70,9 +70,9 @@ static const struct mb_stats *stats_now(void)
 Test(excess, what_is_free_beyond_the_floor_goes_back_at_once, .init = never_by_time)
 {
     allocate(OBJECTS, 400);
-    cr_assert_geq(mbi_limit_committed(), OBJECTS * 400);
+    cr_assert_geq(bounded_taken(&mbi_committed), OBJECTS * 400);
     free_all(OBJECTS);
-    cr_assert_leq(mbi_limit_committed(), EXCESS_FLOOR_BYTES + SLACK_BYTES);
+    cr_assert_leq(bounded_taken(&mbi_committed), EXCESS_FLOOR_BYTES + SLACK_BYTES);
     cr_assert_gt(stats_now()->decay_volume_steps, 0);
     cr_assert_geq(stats_now()->decay_steps, stats_now()->decay_volume_steps);
     check_accounting(0);
@@ -83,7 +83,7 @@ Test(excess, in_random_order, .init = never_by_time, .timeout = 120)
     allocate(OBJECTS, 400);
     shuffle(OBJECTS);
     free_all(OBJECTS);
-    cr_assert_leq(mbi_limit_committed(), 3 * EXCESS_FLOOR_BYTES);
+    cr_assert_leq(bounded_taken(&mbi_committed), 3 * EXCESS_FLOOR_BYTES);
     check_accounting(0);
 }
 
@@ -94,7 +94,7 @@ Test(excess, phases_leave_little_more_than_what_they_keep, .init = never_by_time
         allocate(OBJECTS, 60 + 50 * phase);
         free_most();
         /* Each object that stays keeps two pages at most. */
-        cr_assert_leq(mbi_limit_committed(),
+        cr_assert_leq(bounded_taken(&mbi_committed),
                       EXCESS_FLOOR_BYTES + SLACK_BYTES + kept_count * 8192, "phase %zu", phase);
     }
     check_accounting(kept_count);
@@ -139,7 +139,7 @@ Test(excess, where_decay_is_off_all_of_it_stays, .init = never)
 {
     allocate(OBJECTS, 400);
     free_all(OBJECTS);
-    cr_assert_geq(mbi_limit_committed(), OBJECTS * 400);
+    cr_assert_geq(bounded_taken(&mbi_committed), OBJECTS * 400);
     cr_assert_eq(stats_now()->released_bytes, 0);
 }
 

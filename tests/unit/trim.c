@@ -156,7 +156,7 @@ Test(trim, a_limit_that_is_not_reached_refuses_nothing)
     setenv("MB_REGION_SIZE", "64M", 1);
     setenv("MB_MEMORY_LIMIT", "1G", 1);
     allocate(512);
-    cr_assert_lt(mbi_limit_committed(), 64 << 20);
+    cr_assert_lt(bounded_taken(&mbi_committed), 64 << 20);
     free_every(1, 0);
     check_accounting(0);
 }
@@ -214,7 +214,7 @@ Test(trim, decay_at_once_needs_only_traffic)
         mb_free_batch(mb_alloc_batch(128, 600, some), some);
     }
     cr_assert_leq(resident_bytes(64), OBJECTS * 64 / 10);
-    cr_assert_gt(mbi_decay_totals().steps, 0);
+    cr_assert_gt(counter_read(&mbi_decay_counts.decay_steps), 0);
     check_accounting(0);
 }
 
@@ -307,7 +307,7 @@ Test(trim, a_limit_holds_and_the_handler_is_asked)
     cr_assert_eq(errno, ENOMEM);
     cr_assert_lt(count, OBJECTS);
     cr_assert_gt(count * 64, 7 << 20);
-    cr_assert_leq(mbi_limit_committed(), 8 << 20);
+    cr_assert_leq(bounded_taken(&mbi_committed), 8 << 20);
 
     size_t left = count;
     mb_out_of_memory_handler_set(free_some, &left);
@@ -316,7 +316,7 @@ Test(trim, a_limit_holds_and_the_handler_is_asked)
     cr_assert_eq(calls, 1);
     cr_assert_eq(size_asked, 64);
     cr_assert_not_null(mb_alloc(500), "memory changes pools through the kernel");
-    cr_assert_leq(mbi_limit_committed(), 8 << 20);
+    cr_assert_leq(bounded_taken(&mbi_committed), 8 << 20);
     mb_out_of_memory_handler_set(NULL, NULL);
     cr_assert_eq(mb_memory_limit_set(0), 8 << 20);
     check_accounting(left + 2);
@@ -329,7 +329,7 @@ Test(trim, a_request_at_the_limit_gives_back_no_more_than_it_takes)
     allocate(32);
     mb_free(mb_alloc(64));
     mb_thread_flush();
-    (void)mb_memory_limit_set(mbi_limit_committed());
+    (void)mb_memory_limit_set(bounded_taken(&mbi_committed));
     while (mb_alloc(504) != NULL) { /* what these sizes have */
     }
     while (mb_alloc(64) != NULL) {
@@ -350,9 +350,9 @@ Test(trim, a_limit_below_what_is_committed_gives_free_memory_back)
 {
     allocate(64);
     free_every(1, 0);
-    cr_assert_gt(mbi_limit_committed(), OBJECTS * 64);
+    cr_assert_gt(bounded_taken(&mbi_committed), OBJECTS * 64);
     mb_memory_limit_set(1 << 20);
-    cr_assert_leq(mbi_limit_committed(), 1 << 20);
+    cr_assert_leq(bounded_taken(&mbi_committed), 1 << 20);
     cr_assert_not_null(mb_alloc(64));
 }
 
@@ -364,7 +364,7 @@ Test(trim, the_environment_sets_the_limit)
         count++;
     }
     cr_assert_lt(count, OBJECTS);
-    cr_assert_leq(mbi_limit_committed(), 1 << 20);
+    cr_assert_leq(bounded_taken(&mbi_committed), 1 << 20);
     cr_assert_eq(mb_memory_limit_set(0), 1 << 20);
 }
 
