@@ -99,16 +99,16 @@ static const char *describe_in_pool(const void *pointer, size_t class, char out[
     size_t into;
     switch (mbi_pool_locate(pool, pointer, &into)) {
     case POOL_SLOT_START:
-        (void)snprintf(out, DESCRIPTION_BYTES, "this slot of %zu bytes (pool %zu) is not allocated",
+        (void)snprintf(out, DESCRIPTION_BYTES, "this slot of %u bytes (pool %zu) is not allocated",
                        pool->slot_bytes, class);
         return out;
     case POOL_SLOT_INSIDE:
-        (void)snprintf(out, DESCRIPTION_BYTES, "it points %zu bytes into a slot of %zu (pool %zu)",
+        (void)snprintf(out, DESCRIPTION_BYTES, "it points %zu bytes into a slot of %u (pool %zu)",
                        into, pool->slot_bytes, class);
         return out;
     case POOL_NOT_CARVED:
         (void)snprintf(out, DESCRIPTION_BYTES,
-                       "pool %zu (slots of %zu bytes) has not carved that far", class,
+                       "pool %zu (slots of %u bytes) has not carved that far", class,
                        pool->slot_bytes);
         return out;
     default:

@@ -60,14 +60,14 @@ struct slot_space {
      * slot behind by an order that brings the new one along.
      */
     _Atomic uint32_t units[SPAN_COUNT - 1];
-    uint8_t phase[SPAN_COUNT]; /* where slots begin in each span, in units, modulo a slot's size */
-    uint64_t slot_reciprocal;  /* 2^64 by that size */
     /*
      * All slot numbers there are are below: the one where fresh slots begin. Written under the
      * pool's lock, before any thread has the slots. relaxed [CARVED]: a thread got its slots, and
      * batches that lead to some, by an order that brings this along.
      */
-    _Atomic uint64_t carved_end;
+    _Atomic uint32_t carved_end;
+    uint8_t phase[SPAN_COUNT]; /* where slots begin in each span, in units, modulo a slot's size */
+    uint64_t slot_reciprocal;  /* 2^64 by that size */
 };
 
 /* The head is written by every pusher and popper of the pool: it has its lines for itself. */

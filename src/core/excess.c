@@ -6,9 +6,11 @@
 #include "core/os.h"
 #include "core/trim.h"
 
-/* Parts of `most`: see excess_is_worth and excess_is_gone. A pool below POOL_PART is left alone. */
-enum { ROOM_PART = 8, CENTRE_PART = 16, CENTRE_REST_PART = 32, POOL_PART = 64 };
-_Static_assert((int)POOL_PART >= (int)SIZE_CLASS_COUNT, "pools left alone are within the bound");
+/*
+ * Parts of `most`: see excess_is_worth and excess_is_gone. A pool below POOL_PART is left alone; all of
+ * those together are within the bound.
+ */
+enum { ROOM_PART = 8, CENTRE_PART = 16, CENTRE_REST_PART = 32, POOL_PART = SIZE_CLASS_COUNT };
 
 /*
  * Written with the trim lock, a few times a step; read by every slow path while there is something

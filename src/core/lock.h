@@ -1,7 +1,7 @@
 /*
  * lock: the library's mutexes, all in one table, and what fork does to them.
  *
- * Ladder: above os. Callers: all that stands above config.
+ * Ladder: above os and size_class. Callers: all that stands above config.
  *
  * No lock is held while the system allocator, liburcu or a callback of the program is called.
  *
@@ -33,6 +33,7 @@
 #define MEMORYBUCKET_CORE_LOCK_H
 
 #include "core/os.h"
+#include "core/size_class.h"
 
 #include <signal.h>
 
@@ -42,12 +43,12 @@
  *   REFUSED  it does without, but for a patient thread (mbi_lock_set_patient), which waits
  *   WAITS    it waits until the fork has ended, as nothing can do without
  */
-#define LOCKS(X)            \
-    X(INIT, 1, REFUSED)     \
-    X(TRIM, 1, REFUSED)     \
-    X(REGISTRY, 1, REFUSED) \
-    X(POOLS, 64, REFUSED)   \
-    X(HANDLER, 1, REFUSED)  \
+#define LOCKS(X)                        \
+    X(INIT, 1, REFUSED)                 \
+    X(TRIM, 1, REFUSED)                 \
+    X(REGISTRY, 1, REFUSED)             \
+    X(POOLS, SIZE_CLASS_COUNT, REFUSED) \
+    X(HANDLER, 1, REFUSED)              \
     X(CHECK, 1, WAITS)
 
 #define LOCK_NAMES(NAME, count, at_fork) LOCK_##NAME, LOCK_##NAME##_LAST = LOCK_##NAME + (count) - 1,

@@ -58,9 +58,9 @@ void mbi_pools_init(void)
 {
     for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
         struct pool *pool = &mbi_pools[class];
-        pool->class = (uint16_t)class;
-        pool->slot_bytes = size_class_slot_bytes(class);
-        pool->rounds = mbi_config.magazine_rounds[class];
+        pool->class = (uint8_t)class;
+        pool->slot_bytes = (uint32_t)size_class_slot_bytes(class);
+        pool->rounds = (uint16_t)mbi_config.magazine_rounds[class];
         pool->central = mbi_pool_centrals[class].stacks;
         mbi_pool_lay_out(pool);
     }

@@ -24,8 +24,6 @@
 #include "core/free_map.h"
 #include "core/lock.h"
 
-_Static_assert(LOCK_HANDLER == LOCK_POOLS + SIZE_CLASS_COUNT, "a lock for each pool");
-
 /*
  * The central free list is one stack of batches for each of the process's processors, up to
  * CENTRAL_STACKS, and then for each few (core/processors.h); one stack for one thread. A thread
@@ -53,9 +51,9 @@ static inline size_t span_carved_slots(const struct span *span)
 struct pool {
     /* Constant once the library is initialised, but for space.carved_end, which carving moves. */
     _Alignas(ISOLATION_BYTES) struct slot_space space;
-    size_t slot_bytes;
-    uint32_t rounds; /* per magazine and batch */
-    uint16_t class;
+    uint32_t slot_bytes;
+    uint16_t rounds; /* per magazine and batch */
+    uint8_t class;
     _Atomic bool pushed; /* a batch, ever: before that the stacks' pages are not even touched */
     struct batch_stack *central; /* CENTRAL_STACKS of them: any thread, by atomic operations */
 
@@ -83,6 +81,8 @@ struct pool {
 };
 _Static_assert(offsetof(struct pool, central) + sizeof(struct batch_stack *) <= LINE_BYTES,
                "what each transfer reads of the constants is one line");
+_Static_assert(SIZE_CLASS_COUNT - 1 <= UINT8_MAX && CHAIN_ROUNDS_MAX <= UINT16_MAX,
+               "so a class and a magazine's rounds fit their bytes");
 
 /* Fresh slots side by side, not yet written, which belong to the thread that got the run. */
 struct slot_run {

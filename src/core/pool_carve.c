@@ -173,8 +173,8 @@ struct slot_run mbi_pool_carve_locked(struct pool *pool, size_t rounds_wanted)
     run.rounds = rounds;
     span->carve_next += rounds * pool->slot_bytes;
     uint64_t first = slot_space_number(&pool->space, (struct slot *)(void *)run.first);
-    atomic_store_explicit(&pool->space.carved_end,
-                          first + rounds * pool->slot_bytes / SLOT_UNIT_BYTES,
+    uint64_t end = first + rounds * pool->slot_bytes / SLOT_UNIT_BYTES;
+    atomic_store_explicit(&pool->space.carved_end, (uint32_t)end,
                           memory_order_relaxed); /* [CARVED] */
     counter_add(&pool->carved, rounds);
     probe_carve(pool->slot_bytes, rounds);

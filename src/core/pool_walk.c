@@ -54,7 +54,7 @@ MBI_COLD void mbi_slot_space_corrupted(const struct slot_space *space, uint64_t 
     while (pool < mbi_pools + SIZE_CLASS_COUNT - 1 && &pool->space != space) {
         pool++;
     }
-    mbi_message("corrupted free list: a free slot of pool %u (%zu bytes) holds %#" PRIx64
+    mbi_message("corrupted free list: a free slot of pool %u (%u bytes) holds %#" PRIx64
                 ", which is no link of it: an object was written to after it was freed, or freed "
                 "twice; MB_CHECK=1 finds out where",
                 pool->class, pool->slot_bytes, found);

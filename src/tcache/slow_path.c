@@ -165,7 +165,7 @@ static struct thread_cache *thread_cache_begin_slow_free(void)
 MBI_COLD void mbi_thread_cache_refuse(const struct pool *pool, const void *pointer)
 {
     uint32_t unit = slot_space_unit(&pool->space, slot_space_number(&pool->space, pointer));
-    mbi_message("invalid free: %p lies %zu bytes into an object of pool %u (%zu bytes)", pointer,
+    mbi_message("invalid free: %p lies %zu bytes into an object of pool %u (%u bytes)", pointer,
                 (size_t)unit * SLOT_UNIT_BYTES % pool->slot_bytes
                     + (uintptr_t)pointer % SLOT_UNIT_BYTES,
                 pool->class, pool->slot_bytes);
@@ -181,7 +181,7 @@ static MBI_COLD void free_foreign(struct pool *pool, void *pointer)
         mbi_thread_cache_refuse(pool, pointer);
     }
     if (mbi_pool_locate(pool, pointer, &into) != POOL_NOT_MAPPED || !mbi_os_is_mapped(pointer)) {
-        mbi_message("invalid free: %p lies in pool %u (%zu bytes), which has not got that far",
+        mbi_message("invalid free: %p lies in pool %u (%u bytes), which has not got that far",
                     pointer, pool->class, pool->slot_bytes);
         abort();
     }
@@ -193,7 +193,7 @@ static MBI_COLD void free_foreign(struct pool *pool, void *pointer)
 /* What the thread freed last. */
 static MBI_COLD _Noreturn void free_again(const struct pool *pool, const void *pointer)
 {
-    mbi_message("double free: %p, of pool %u (%zu bytes), was freed before; MB_CHECK=1 finds out "
+    mbi_message("double free: %p, of pool %u (%u bytes), was freed before; MB_CHECK=1 finds out "
                 "where",
                 pointer, pool->class, pool->slot_bytes);
     abort();

@@ -146,6 +146,6 @@ void mbi_thread_cache_tell(struct thread_cache *cache)
 
 size_t mbi_thread_cache_rounds(const struct thread_cache *cache, size_t class)
 {
-    uint64_t loaded = magazine_chain(&cache->loaded[class]);
-    return chain_rounds(loaded) + kept_depth(&cache->kept[class]) * mbi_pools[class].rounds;
+    size_t kept_rounds = (size_t)kept_depth(&cache->kept[class]) * mbi_pools[class].rounds;
+    return kept_rounds + chain_rounds(magazine_chain(&cache->loaded[class]));
 }

@@ -115,7 +115,7 @@ static void *come_up(void *argument)
 {
     turn_wait_for((int)(uintptr_t)argument);
     CHECK(mbi_startup() == 0, "no reservation");
-    CHECK(mbi_pools[7].slot_bytes == 64 && mbi_pools[7].rounds >= 2, "pools of %zu bytes",
+    CHECK(mbi_pools[7].slot_bytes == 64 && mbi_pools[7].rounds >= 2, "pools of %u bytes",
           mbi_pools[7].slot_bytes);
     turn_end();
     return NULL;

@@ -73,8 +73,7 @@ static void free_to_be_refused(char *address)
 static char *inside(char *object, size_t bytes)
 {
     snprintf(meant, sizeof meant,
-             "memorybucket: invalid free: %p lies %zu bytes into an object of pool %u (%zu "
-             "bytes)\n",
+             "memorybucket: invalid free: %p lies %zu bytes into an object of pool %u (%u bytes)\n",
              (void *)(object + bytes), bytes, pool->class, pool->slot_bytes);
     return object + bytes;
 }
