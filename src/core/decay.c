@@ -26,9 +26,10 @@ struct decay_hints mbi_decay_hints;
 /* By steps, with the trim lock. Shares no line with what slow paths read. */
 static struct {
     _Alignas(ISOLATION_BYTES) uint64_t window_ns;
+    unsigned ages; /* for a turn: what is aged goes at once where windows have no length */
     uint64_t window_end_ns;
     bool working;              /* there was surplus at its beginning, and not all is done */
-    size_t class;              /* of the pool whose turn it is */
+    struct trim_turn turn;
     uint64_t slots_per_window; /* twice what may have to be sorted: all goes in half a window */
     uint64_t last_step_ns;
     uint64_t threads_told_ns; /* when the threads were last told that a window ended */
@@ -39,6 +40,7 @@ struct decay_counts mbi_decay_counts;
 void mbi_decay_init(void)
 {
     decay.window_ns = mbi_config.decay_ms > 0 ? (uint64_t)mbi_config.decay_ms * MILLISECOND_NS : 0;
+    decay.ages = decay.window_ns == 0;
 }
 
 /* Begins the next window; what lay in the centre all through the last one is to be given back. */
@@ -55,9 +57,6 @@ static void turn_window(uint64_t now_ns)
     for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
         struct pool *pool = &mbi_pools[class];
         any |= mbi_pool_age(pool, true);
-        if (decay.window_ns == 0) {
-            (void)mbi_pool_age(pool, true); /* at once */
-        }
         slots += counter_read(&pool->carved) - counter_read(&pool->sorted_slots);
     }
     if (any) {
@@ -65,7 +64,7 @@ static void turn_window(uint64_t now_ns)
     }
     mbi_excess_end_window();
     decay.working = any;
-    decay.class = 0;
+    mbi_trim_begin_turn(&decay.turn, 0, decay.ages);
     decay.slots_per_window = 2 * slots;
     decay.window_end_ns = now_ns + decay.window_ns;
     decay.last_step_ns = now_ns;
@@ -81,17 +80,12 @@ static void work(uint64_t elapsed_ns)
     }
     struct trim_allowance left = trim_whole_step;
     left.slots = size_max(size_min(share, left.slots), STEP_SLOTS_MIN);
-    while (decay.class < SIZE_CLASS_COUNT) {
-        struct pool *pool = &mbi_pools[decay.class];
-        size_t sorted = mbi_trim_sort(pool, left.slots);
-        size_t bytes = 0;
-        left.slots = size_above(left.slots, sorted);
-        if (left.slots == 0 || (sorted == 0 && mbi_trim_release(pool, &left, &bytes))) {
-            return;
+    while (decay.turn.class < SIZE_CLASS_COUNT && !trim_is_used_up(&left)) {
+        if (!mbi_trim_go_on(&decay.turn, &left)) {
+            mbi_trim_begin_turn(&decay.turn, decay.turn.class + 1, decay.ages);
         }
-        decay.class += sorted == 0;
     }
-    decay.working = false;
+    decay.working = decay.turn.class < SIZE_CLASS_COUNT;
 }
 
 static void count_step(uint64_t begin_ns)

@@ -25,20 +25,17 @@ static struct {
     _Atomic bool working;             /* the passes are not done */
 } hints;
 
-enum pass { PASS_SURPLUS, PASS_AGED, PASS_ALL, PASS_COUNT };
-
-/* With the trim lock. */
+/*
+ * With the trim lock. In a first pass through the pools the surplus goes, in a second one what is aged,
+ * and then all: a pool's batches grow older in its turn as often as passes have ended.
+ */
+enum { TURNS = (TRIM_AGES + 1) * SIZE_CLASS_COUNT };
 static struct {
-    _Alignas(ISOLATION_BYTES) enum pass pass;
-    size_t pools_left;         /* of this pass */
-    size_t class;              /* of the pool whose turn it is, also when passes begin anew */
-    unsigned ages_left;        /* how often the pool's batches become older still in this pass */
+    _Alignas(ISOLATION_BYTES) unsigned turns; /* that have ended */
+    struct trim_turn turn;     /* where work begins anew, it is with this pool */
     size_t sorted_bytes;       /* of all pools, in memory */
     size_t sorted_slots_bytes; /* in memory or not, when last counted */
 } state;
-
-/* How often batches have to become older to be surplus, in each pass. */
-static const unsigned ages[PASS_COUNT] = { 0, 1, 2 };
 
 static size_t hint_read(_Atomic size_t *hint)
 {
@@ -102,22 +99,6 @@ static void count_sorted(void)
     hint_set(&hints.sorted_bytes, state.sorted_bytes);
 }
 
-static void begin_pass(enum pass pass)
-{
-    state.pass = pass;
-    state.pools_left = SIZE_CLASS_COUNT;
-    state.ages_left = ages[pass];
-}
-
-static void next_pool(void)
-{
-    state.class = (state.class + 1) % SIZE_CLASS_COUNT;
-    state.ages_left = ages[state.pass];
-    if (--state.pools_left == 0 && state.pass != PASS_ALL) {
-        begin_pass(state.pass + 1);
-    }
-}
-
 /* More may lie in its centre than what is left alone. */
 static bool pool_is_worth(const struct pool *pool)
 {
@@ -125,40 +106,34 @@ static bool pool_is_worth(const struct pool *pool)
     return slots * pool->slot_bytes > EXCESS_FLOOR_BYTES / POOL_PART;
 }
 
-/* A piece of work on the pool whose turn it is; false when the step's allowance is used up. */
-static bool work_on_pool(struct trim_allowance *left)
+/* A piece of work on the pool whose turn it is. */
+static void work_on_pool(struct trim_allowance *left)
 {
-    struct pool *pool = &mbi_pools[state.class];
-    size_t slots = pool_is_worth(pool) ? mbi_trim_sort(pool, left->slots) : 0;
-    state.sorted_bytes += slots * pool->slot_bytes;
-    left->slots = size_above(left->slots, slots);
-    if (slots != 0) {
-        return left->slots != 0;
+    const struct pool *pool = &mbi_pools[state.turn.class];
+    size_t before_bytes = mbi_pool_sorted_bytes(pool);
+    if (!pool_is_worth(pool)) { /* only what is sorted already may go */
+        state.turn.slots_left = 0;
+        state.turn.ages_left = 0;
     }
-    if (state.ages_left != 0 && pool_is_worth(pool)) {
-        state.ages_left--;
-        (void)mbi_pool_age(pool, state.pass == PASS_ALL);
-        return true;
-    }
-    size_t bytes = 0;
-    bool more = mbi_trim_release(pool, left, &bytes);
-    state.sorted_bytes -= size_min(bytes, state.sorted_bytes);
+    bool more = mbi_trim_go_on(&state.turn, left);
+    size_t after_bytes = mbi_pool_sorted_bytes(pool);
+    state.sorted_bytes = size_above(state.sorted_bytes + after_bytes, before_bytes);
     if (!more) {
-        next_pool();
+        state.turns++;
+        mbi_trim_begin_turn(&state.turn, (state.turn.class + 1) % SIZE_CLASS_COUNT,
+                            state.turns / SIZE_CLASS_COUNT);
     }
-    return !more;
 }
 
 static void work(void)
 {
     struct trim_allowance left = trim_whole_step;
-    bool may_go_on = true;
     bool gone = false;
-    while (may_go_on && !gone && state.pools_left != 0) {
-        may_go_on = work_on_pool(&left);
+    while (!trim_is_used_up(&left) && !gone && state.turns < TURNS) {
+        work_on_pool(&left);
         gone = excess_is_gone(centre_bytes(), state.sorted_bytes);
     }
-    if (gone || state.pools_left == 0) {
+    if (gone || state.turns == TURNS) {
         size_t most = excess_most(centre_bytes() + state.sorted_bytes);
         hint_set(&hints.central_bytes_min, gone ? 0 : centre_bytes() + most / CENTRE_PART);
         flag_set(&hints.working, false);
@@ -174,7 +149,8 @@ bool mbi_excess_step(void)
         count_sorted();
         working = excess_is_worth(centre_bytes(), state.sorted_bytes);
         if (working) {
-            begin_pass(PASS_SURPLUS);
+            state.turns = 0;
+            mbi_trim_begin_turn(&state.turn, state.turn.class, 0);
             flag_set(&hints.working, true);
         }
     }

@@ -96,51 +96,59 @@ bool mbi_trim_release(struct pool *pool, struct trim_allowance *left, size_t *by
     return left->tiles == 0 || left->pages == 0;
 }
 
-enum { AGES = 3 }; /* surplus, aged, central */
-
-void mbi_trim_begin_turn(struct trim_turn *turn, size_t class)
+void mbi_trim_begin_turn(struct trim_turn *turn, size_t class, unsigned ages)
 {
     uint64_t slots = class < SIZE_CLASS_COUNT ? counter_read(&mbi_pools[class].carved) : 0;
-    *turn = (struct trim_turn){ .class = class, .slots_left = slots };
+    *turn = (struct trim_turn){ .class = class, .ages_left = ages, .slots_left = slots };
 }
 
-/* Sorts some slots, or lets them age so that they can be; false when the pool has had its turn. */
-static bool sort_some(struct pool *pool, struct trim_turn *turn)
+/* Sorts some slots, once there are none of the next age; false when there are none of any. */
+static bool sort_some(struct trim_turn *turn, struct trim_allowance *left)
 {
-    while (turn->slots_left != 0 && turn->ages < AGES) {
-        size_t sorted = mbi_trim_sort(pool, NUMBERS_MAX);
-        turn->slots_left -= size_min(sorted, turn->slots_left);
-        if (sorted != 0) {
-            return true;
-        }
-        (void)mbi_pool_age(pool, true);
-        turn->ages++;
+    struct pool *pool = &mbi_pools[turn->class];
+    size_t sorted = turn->slots_left != 0 ? mbi_trim_sort(pool, left->slots) : 0;
+    while (sorted == 0 && turn->ages_left != 0) {
+        mbi_trim_begin_turn(turn, turn->class, turn->ages_left - 1);
+        /* The last time what is in the centre stays there: it came after the turn began. */
+        (void)mbi_pool_age(pool, turn->ages_left != 0);
+        sorted = mbi_trim_sort(pool, left->slots);
     }
-    return false;
+    left->slots = size_above(left->slots, sorted);
+    turn->slots_left = size_above(turn->slots_left, sorted);
+    return sorted != 0;
 }
 
-/* What is in the centre, whatever its age, and the loose slots. */
-static void sort_all(struct pool *pool)
+bool mbi_trim_go_on(struct trim_turn *turn, struct trim_allowance *left)
+{
+    size_t bytes = 0;
+    return sort_some(turn, left) || mbi_trim_release(&mbi_pools[turn->class], left, &bytes);
+}
+
+/*
+ * One step of the turn, with the trim lock: gives at most `bytes_max` back, and sorts when nothing went,
+ * so that what a step has gained can be used. False when the pool has had its turn, or another thread forks.
+ */
+static bool step(struct trim_turn *turn, size_t bytes_max, size_t *bytes)
+{
+    struct pool *pool = &mbi_pools[turn->class];
+    struct trim_allowance left = trim_whole_step;
+    size_t before = *bytes;
+    if (counter_read(&pool->carved) == 0 || !mbi_lock_acquire(LOCK_TRIM)) {
+        return false;
+    }
+    left.pages = size_min(bytes_max / mbi_os_page_bytes(), left.pages);
+    bool more = left.pages != 0 && mbi_trim_release(pool, &left, bytes);
+    more = *bytes != before || sort_some(turn, &left) || more;
+    mbi_lock_release(LOCK_TRIM);
+    return more;
+}
+
+static size_t step_to_end(size_t class, unsigned ages, size_t bytes_max)
 {
     struct trim_turn turn;
-    bool more = true;
-    mbi_trim_begin_turn(&turn, pool->class);
-    while (more && mbi_lock_acquire(LOCK_TRIM)) {
-        more = sort_some(pool, &turn);
-        mbi_lock_release(LOCK_TRIM);
-    }
-}
-
-static size_t release_all(struct pool *pool, size_t bytes_max)
-{
-    size_t page_bytes = mbi_os_page_bytes();
     size_t bytes = 0;
-    bool more = true;
-    while (more && bytes_max - bytes >= page_bytes && mbi_lock_acquire(LOCK_TRIM)) {
-        struct trim_allowance left = trim_whole_step;
-        left.pages = size_min((bytes_max - bytes) / page_bytes, left.pages);
-        more = mbi_trim_release(pool, &left, &bytes);
-        mbi_lock_release(LOCK_TRIM);
+    mbi_trim_begin_turn(&turn, class, ages);
+    while (step(&turn, bytes_max - bytes, &bytes)) {
     }
     return bytes;
 }
@@ -150,7 +158,7 @@ size_t mbi_trim_pools(size_t keep_bytes)
     size_t free_bytes = 0;
     for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
         if (counter_read(&mbi_pools[class].carved) != 0) {
-            sort_all(&mbi_pools[class]);
+            (void)step_to_end(class, TRIM_AGES, 0); /* only sorts */
             /* Not in decay's steps: pages that are locked in memory would take a call each time. */
             mbi_pool_retry_refused(&mbi_pools[class]);
             free_bytes += mbi_pool_sorted_bytes(&mbi_pools[class]);
@@ -160,30 +168,15 @@ size_t mbi_trim_pools(size_t keep_bytes)
     size_t bytes_max = keep_bytes != 0 ? size_above(free_bytes, keep_bytes) : SIZE_MAX;
     size_t bytes = 0;
     for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
-        bytes += release_all(&mbi_pools[class], bytes_max - bytes);
+        bytes += step_to_end(class, 0, bytes_max - bytes);
     }
     return bytes;
 }
 
 bool mbi_trim_step_turn(struct trim_turn *turn, size_t *bytes)
 {
-    while (turn->class < SIZE_CLASS_COUNT) {
-        struct pool *pool = &mbi_pools[turn->class];
-        struct trim_allowance left = trim_whole_step;
-        size_t before = *bytes;
-        bool more = false;
-        if (counter_read(&pool->carved) != 0) {
-            if (!mbi_lock_acquire(LOCK_TRIM)) {
-                return false; /* another thread forks */
-            }
-            more = mbi_trim_release(pool, &left, bytes);
-            more = *bytes != before || sort_some(pool, turn) || more;
-            mbi_lock_release(LOCK_TRIM);
-        }
-        if (more) {
-            return true;
-        }
-        mbi_trim_begin_turn(turn, turn->class + 1);
+    while (turn->class < SIZE_CLASS_COUNT && !step(turn, SIZE_MAX, bytes)) {
+        mbi_trim_begin_turn(turn, turn->class + 1, TRIM_AGES);
     }
-    return false;
+    return turn->class < SIZE_CLASS_COUNT;
 }

@@ -35,7 +35,27 @@ struct trim_allowance {
 static const struct trim_allowance trim_whole_step = { TRIM_SLOTS_MAX, TRIM_TILES_MAX,
                                                        TRIM_PAGES_MAX };
 
+static inline bool trim_is_used_up(const struct trim_allowance *left)
+{
+    return left->slots == 0 || left->tiles == 0 || left->pages == 0;
+}
+
+/*
+ * A pool's turn, over several steps: its surplus is sorted, then its batches grow older and those that
+ * became surplus are sorted, too, and at last pages go.
+ */
+struct trim_turn {
+    size_t class;        /* of the pool whose turn it is */
+    unsigned ages_left;  /* how often its batches still grow older */
+    uint64_t slots_left; /* to sort before they do: threads may bring loose slots all the time */
+};
+enum { TRIM_AGES = 2 }; /* what is in the centre becomes aged, and then surplus */
+void mbi_trim_begin_turn(struct trim_turn *turn, size_t class, unsigned ages);
+
 /* The steps: with LOCK_TRIM. */
+
+/* A piece of the turn, subtracted from what is left; false when the pool has had its turn. */
+bool mbi_trim_go_on(struct trim_turn *turn, struct trim_allowance *left);
 
 /*
  * Sorts up to `slots_max` slots of the surplus, and all loose ones. Returns how many; 0 when nothing
@@ -59,14 +79,9 @@ size_t mbi_trim_pools(size_t keep_bytes);
  * For a request that nothing serves otherwise: one step, so that it can be tried again as soon as
  * pages have gone. Sorts batches and loose slots, whatever their age, and looks at pages that got
  * slots, not at those that the kernel refused before. Takes the trim lock. Adds what went to *bytes.
- * False when nothing is left that was there when the turn began.
+ * False when no pool has anything left that was there when its turn began. The first turn is that of
+ * the first pool, with TRIM_AGES.
  */
-struct trim_turn {
-    size_t class;        /* of the pool whose turn it is */
-    unsigned ages;       /* that have ended for it meanwhile */
-    uint64_t slots_left; /* threads may bring loose slots all the time: no more than these */
-};
-void mbi_trim_begin_turn(struct trim_turn *turn, size_t class);
 bool mbi_trim_step_turn(struct trim_turn *turn, size_t *bytes);
 
 #endif

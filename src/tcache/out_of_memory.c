@@ -95,7 +95,7 @@ static struct slot *take_what_is_pending(size_t class)
     struct trim_turn turn;
     struct slot *slot = NULL;
     bool more = true;
-    mbi_trim_begin_turn(&turn, 0);
+    mbi_trim_begin_turn(&turn, 0, TRIM_AGES);
     for (int steps = 0; slot == NULL && more && steps < STEPS_AT_ONCE; steps++) {
         size_t bytes = 0;
         more = mbi_trim_step_turn(&turn, &bytes);
@@ -139,7 +139,7 @@ static void *serve_from_what_is_pending(size_t class, size_t alignment_bytes, si
     if (bounded_taken(&mbi_budget) != 0) { /* else no other thread has anything cached */
         mbi_registry_ask_all();
     }
-    mbi_trim_begin_turn(&turn, 0);
+    mbi_trim_begin_turn(&turn, 0, TRIM_AGES);
     while (pointer == NULL && more) {
         size_t bytes = 0;
         more = mbi_trim_step_turn(&turn, &bytes);
