@@ -95,7 +95,8 @@ static void add_cache(const struct thread_cache *cache, void *argument)
 
 /*
  * Slots that went from the pool to threads, and back. No path counts what threads took: it is what
- * they gave back, and what was carved and is not with the pool. What threads at work make negative is 0.
+ * they gave back, and what was carved and is not with the pool. What threads at work make negative
+ * is 0.
  */
 static void derive_moved(struct mb_pool_stats *out)
 {

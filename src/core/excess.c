@@ -7,8 +7,8 @@
 #include "core/trim.h"
 
 /*
- * Parts of `most`: see excess_is_worth and excess_is_gone. A pool below POOL_PART is left alone; all of
- * those together are within the bound.
+ * Parts of `most`: see excess_is_worth and excess_is_gone. A pool below POOL_PART is left alone; all
+ * of those together are within the bound.
  */
 enum { ROOM_PART = 8, CENTRE_PART = 16, CENTRE_REST_PART = 32, POOL_PART = SIZE_CLASS_COUNT };
 
@@ -26,13 +26,13 @@ static struct {
 } hints;
 
 /*
- * With the trim lock. In a first pass through the pools the surplus goes, in a second one what is aged,
- * and then all: a pool's batches grow older in its turn as often as passes have ended.
+ * With the trim lock. In a first pass through the pools the surplus goes, in a second one what is
+ * aged, and then all: a pool's batches grow older in its turn as often as passes have ended.
  */
 enum { TURNS = (TRIM_AGES + 1) * SIZE_CLASS_COUNT };
 static struct {
     _Alignas(ISOLATION_BYTES) unsigned turns; /* that have ended */
-    struct trim_turn turn;     /* where work begins anew, it is with this pool */
+    struct trim_turn turn;     /* when passes begin anew, it is with this pool */
     size_t sorted_bytes;       /* of all pools, in memory */
     size_t sorted_slots_bytes; /* in memory or not, when last counted */
 } state;

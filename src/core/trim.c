@@ -125,8 +125,8 @@ bool mbi_trim_go_on(struct trim_turn *turn, struct trim_allowance *left)
 }
 
 /*
- * One step of the turn, with the trim lock: gives at most `bytes_max` back, and sorts when nothing went,
- * so that what a step has gained can be used. False when the pool has had its turn, or another thread forks.
+ * One step of the turn, with the trim lock: gives at most `bytes_max` back, and sorts when nothing
+ * went. False when the pool has had its turn, or another thread forks.
  */
 static bool step(struct trim_turn *turn, size_t bytes_max, size_t *bytes)
 {

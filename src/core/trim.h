@@ -41,8 +41,8 @@ static inline bool trim_is_used_up(const struct trim_allowance *left)
 }
 
 /*
- * A pool's turn, over several steps: its surplus is sorted, then its batches grow older and those that
- * became surplus are sorted, too, and at last pages go.
+ * A pool's turn, over several steps: its surplus is sorted, then its batches grow older and those
+ * that became surplus are sorted, too, and at last pages go.
  */
 struct trim_turn {
     size_t class;        /* of the pool whose turn it is */

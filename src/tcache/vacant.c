@@ -280,7 +280,8 @@ bool mbi_vacant_begin_walk(void)
         rcu = false;
     }
     /* Threads that wait for room are left a moment without any walk. */
-    while (own_walks == 0 && counter_read(&mbi_cache_counts.retired) >= RETIRE_MAX && !no_walk_is_under_way()) {
+    while (own_walks == 0 && counter_read(&mbi_cache_counts.retired) >= RETIRE_MAX
+           && !no_walk_is_under_way()) {
         mbi_os_sleep_ms(1);
     }
     sigset_t before = mbi_lock_block_signals(); /* both, or none, for a handler's fork */

@@ -74,7 +74,8 @@ int main(int argc, char **argv)
         calls_before = calls;
     }
     printf("%s locked: %llu calls in %llu steps, at most %llu in one; %llu pages of %d went\n",
-           which, (unsigned long long)calls, (unsigned long long)counter_read(&mbi_decay_counts.decay_steps),
+           which, (unsigned long long)calls,
+           (unsigned long long)counter_read(&mbi_decay_counts.decay_steps),
            (unsigned long long)most, (unsigned long long)pages_gone, PAGES);
     CHECK(most <= CALLS_MAX, "%llu calls in one step", (unsigned long long)most);
     uint64_t possible = is_locked(1) ? 0 : is_locked(0) ? PAGES / 2 : PAGES;

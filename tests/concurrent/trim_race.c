@@ -196,7 +196,8 @@ int main(int argc, char **argv)
     }
     check_accounting(0);
     printf("%s: %llu pages were given back, in %llu steps; %llu KiB sealed\n", how,
-           (unsigned long long)pages_so_far(), (unsigned long long)counter_read(&mbi_decay_counts.decay_steps),
+           (unsigned long long)pages_so_far(),
+           (unsigned long long)counter_read(&mbi_decay_counts.decay_steps),
            (unsigned long long)atomic_load_explicit(&bytes_sealed,
                                                     memory_order_relaxed) >> 10); /* [TEST] */
 
