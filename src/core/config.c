@@ -13,7 +13,6 @@
 
 enum { DEFAULT_ROUNDS_MAX = 256, DEFAULT_DECAY_MS = 1000 };
 #define DEFAULT_MAGAZINE_BYTES (16 * KIB)
-#define BLOCK_BYTES (64 * KIB)
 
 /* Two of the smallest magazines of every class: with 64 of them 16 * (8 + 16 + ... + 512) bytes. */
 #define THREAD_CACHE_BYTES_MIN \
@@ -22,6 +21,7 @@ enum { DEFAULT_ROUNDS_MAX = 256, DEFAULT_DECAY_MS = 1000 };
 enum kind { SWITCH, BYTES, MILLISECONDS, ROUNDS, REPORT, CHECKS };
 
 struct config mbi_config;
+bool mbi_config_decay_is_given;
 
 static const struct rule {
     size_t low;
@@ -39,14 +39,13 @@ static const struct rule {
 
 static const struct config defaults = {
     .thread_cache_bytes_max = 4 * MIB,
-    .block_bytes = BLOCK_BYTES,
+    .block_bytes = 64 * KIB,
     .region_bytes = REGION_BYTES_MAX,
     .memory_limit_bytes = SIZE_MAX,
     .decay_ms = DEFAULT_DECAY_MS,
 };
 
 /* Written with mbi_config. */
-static bool decay_is_given;
 static bool read_too_early;
 
 static bool parse_switch(const char *text, bool *value)
@@ -271,17 +270,7 @@ void mbi_config_read(void)
             size_max(mbi_config.thread_cache_bytes_max, 2 * pair_bytes());
     }
     mbi_config.extra_bytes_max = mbi_config.thread_cache_bytes_max - pair_bytes();
-    decay_is_given = given[OPTION_MB_DECAY_MS];
-    if (mbi_config.huge_pages) {
-        /* The kernel gives a huge page only where all of it is committed. */
-        mbi_config.block_bytes = HUGE_PAGE_BYTES;
-        if (!decay_is_given) {
-            mbi_config.decay_ms = -1; /* giving single pages back would split the huge ones */
-        }
-    }
-    if (mbi_config.background && mbi_config.decay_ms < 0) {
-        mbi_message("MB_BACKGROUND=1 has no effect, as nothing decays (MB_DECAY_MS=-1)");
-    }
+    mbi_config_decay_is_given = given[OPTION_MB_DECAY_MS];
 }
 
 /*
@@ -319,15 +308,6 @@ int mbi_config_set_option(const char *name, const char *value, bool library_is_u
         return 0;
     }
     return has_value(option, value, &changed) ? 0 : -EBUSY;
-}
-
-void mbi_config_no_huge_pages(void)
-{
-    mbi_config.huge_pages = false;
-    mbi_config.block_bytes = BLOCK_BYTES;
-    if (!decay_is_given) {
-        mbi_config.decay_ms = DEFAULT_DECAY_MS;
-    }
 }
 
 bool mbi_config_wants_start(void)

@@ -31,9 +31,6 @@ enum {
     CHECK_ALL = 31,
 };
 
-/* Of x86-64, and of aarch64 with pages of 4 KiB. */
-#define HUGE_PAGE_BYTES ((size_t)2 << 20)
-
 struct config {
     uint32_t magazine_rounds[SIZE_CLASS_COUNT]; /* MB_MAGAZINE_SIZE */
     size_t thread_cache_bytes_max;              /* MB_THREAD_CACHE_MAX */
@@ -52,6 +49,9 @@ struct config {
 };
 
 extern MBI_HIDDEN struct config mbi_config;
+
+/* Whether MB_DECAY_MS has a value, and a good one. */
+extern MBI_HIDDEN bool mbi_config_decay_is_given;
 
 /* Whether MB_CHECK asks for any of these. */
 static inline bool config_checks(unsigned kinds)
@@ -79,9 +79,6 @@ bool mbi_config_wants_start(void);
 
 /* Whether statistics may be wanted at the exit (MB_STATS) of a process that read nothing so far. */
 bool mbi_config_wants_report(void);
-
-/* There are no huge pages: what they changed of the defaults is as without MB_HUGEPAGE. */
-void mbi_config_no_huge_pages(void);
 
 /*
  * A program that allocates before the C library itself is initialised (.preinit_array) finds no

@@ -1,11 +1,12 @@
 /*
- * huge: what MB_HUGEPAGE changes, but for its defaults, which config.c reads.
+ * huge: what MB_HUGEPAGE changes.
  *
- * Ladder: above config. Callers: pool_carve, uncharge, startup.
+ * Ladder: above config. Callers: region, pool_carve, uncharge, startup.
  *
  * With it huge pages are asked for in the dense spans. The kernel gives one only where all of it is
  * mapped and committed. So it begins with the span, and the colour is mapped, too; a block is a huge
- * page at least; and no tile is sealed, as its mapping anew would not ask for one.
+ * page at least, and no more is mapped at a time; and no tile is sealed, as its mapping anew would not
+ * ask for one. Nothing decays by default: giving single pages back would split the huge ones.
  * Without it there are none at all: those that the kernel makes by itself would bring pages back
  * that were given back.
  */
@@ -14,6 +15,9 @@
 
 #include "core/config.h"
 #include "core/region.h"
+
+/* Of x86-64, and of aarch64 with pages of 4 KiB. */
+#define HUGE_PAGE_BYTES ((size_t)2 << 20)
 
 /* Of what size the kernel shall make the pages of a span, and of a free map. */
 static inline enum os_pages huge_pages_of_span(enum span_name span)
@@ -35,6 +39,12 @@ static inline size_t huge_unmapped_bytes(enum span_name span, size_t colour_byte
     return huge_pages_of_span(span) == OS_PAGES_HUGE ? 0 : colour_bytes;
 }
 
+/* Whether more of an extent is mapped than is needed, in order to be called seldom. */
+static inline bool huge_allows_pieces(const struct extent *extent)
+{
+    return extent->pages != OS_PAGES_HUGE;
+}
+
 static inline size_t huge_block_bytes_min(void)
 {
     return mbi_config.huge_pages ? HUGE_PAGE_BYTES : mbi_os_page_bytes();
@@ -43,6 +53,12 @@ static inline size_t huge_block_bytes_min(void)
 static inline bool huge_allows_seals(void)
 {
     return !mbi_config.huge_pages;
+}
+
+/* For the line that MB_VERBOSE writes. */
+static inline const char *huge_report(void)
+{
+    return mbi_config.huge_pages ? "; huge pages asked for" : "";
 }
 
 /* Without a dense tier, or where the kernel knows no huge pages: says so, and goes on without. */

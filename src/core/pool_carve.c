@@ -125,13 +125,12 @@ static bool pool_commit_bytes_locked(struct pool *pool, size_t bytes, bool ahead
 static size_t pool_block_bytes(void)
 {
     enum { BLOCKS_IN_LIMIT = 4 * SIZE_CLASS_COUNT };
-    size_t bytes_min = huge_block_bytes_min();
     size_t bytes_max = bounded_most(&mbi_committed) / BLOCKS_IN_LIMIT;
     size_t bytes = mbi_config.block_bytes;
-    while (bytes > bytes_max && bytes > bytes_min) {
+    while (bytes > bytes_max) {
         bytes /= 2;
     }
-    return bytes;
+    return size_max(bytes, huge_block_bytes_min());
 }
 
 /*

@@ -1,6 +1,8 @@
 /* region: how much address space to ask for, where, and how it is mapped piece by piece. */
 #include "core/region.h"
 
+#include "core/huge.h"
+
 #include <errno.h>
 
 /* Where spans start: a page of page tables serves one span only, and huge pages have room. */
@@ -214,7 +216,7 @@ static size_t piece_bytes(const struct extent *extent, size_t needed_bytes)
     const size_t piece_bytes_max = (size_t)4 << 20;
     size_t bytes = (size_t)(extent->mapped_end - extent->first) / 16;
     size_t left = (size_t)(extent->end - extent->mapped_end);
-    if (extent->crowded || extent->pages == OS_PAGES_HUGE) {
+    if (extent->crowded || !huge_allows_pieces(extent)) {
         return needed_bytes;
     }
     bytes = round_down(size_min(bytes, piece_bytes_max), piece_step_bytes);
@@ -228,14 +230,13 @@ static bool map_piece(char *start, size_t bytes, enum os_pages pages)
 }
 
 /*
- * Not while no huge page has room: that spares short processes the calls. All of the extent each
- * time, so that the kernel makes one mapping of it.
+ * Not while no huge page has room (none is smaller): that spares short processes the calls. All of the
+ * extent each time, so that the kernel makes one mapping of it.
  */
 static void ask_for_pages(const struct extent *extent)
 {
-    const size_t huge_page_bytes_min = (size_t)2 << 20; /* there are none of less */
     size_t bytes = (size_t)(extent->mapped_end - extent->first);
-    if (bytes >= huge_page_bytes_min) {
+    if (bytes >= HUGE_PAGE_BYTES) {
         (void)mbi_os_ask_for_pages(extent->first, bytes, extent->pages);
     }
 }

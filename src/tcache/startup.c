@@ -35,7 +35,7 @@ static void report(void)
                 mbi_config.magazine_rounds[0],
                 mbi_config.magazine_rounds[SIZE_CLASS_COUNT - 1],
                 mbi_config.thread_cache_bytes_max >> 10,
-                mbi_config.huge_pages ? "; huge pages asked for" : "");
+                huge_report());
 }
 
 static void startup_locked(void)
@@ -51,8 +51,9 @@ static void startup_locked(void)
     mbi_decay_init();
     (void)bounded_set_most(&mbi_committed, mbi_config.memory_limit_bytes);
     mbi_thread_exit_init();
-    if (mbi_config.background && mbi_config.decay_ms >= 0
-        && !mbi_option_is_in_environment(OPTION_MB_BACKGROUND)) {
+    if (mbi_config.background && mbi_config.decay_ms < 0) {
+        mbi_message("MB_BACKGROUND=1 has no effect, as nothing decays (MB_DECAY_MS=-1)");
+    } else if (mbi_config.background && !mbi_option_is_in_environment(OPTION_MB_BACKGROUND)) {
         flag_set(&mbi_background_lost, true); /* the program's: a slow path or mb_init starts it */
     }
     if (mbi_config.verbose) {

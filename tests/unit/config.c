@@ -107,7 +107,6 @@ Test(config, switches)
     cr_assert(mbi_config.verbose);
     read_with("MB_HUGEPAGE", "1");
     cr_assert(mbi_config.huge_pages);
-    cr_assert_eq(mbi_config.block_bytes, HUGE_PAGE_BYTES);
 }
 
 /* Each line on stderr names the variable, its value and what is accepted. */
@@ -147,16 +146,6 @@ Test(config, bad_values_are_named_and_change_nothing, .init = cr_redirect_stderr
         cr_assert_not_null(fgets(line, sizeof line, messages), "no line for %s", expected);
         cr_assert_eq(strncmp(line, expected, strlen(expected)), 0, "%s", line);
     }
-}
-
-Test(config, background_without_decay_is_named, .init = cr_redirect_stderr)
-{
-    setenv("MB_DECAY_MS", "-1", 1);
-    read_with("MB_BACKGROUND", "1");
-    fflush(stderr);
-    char line[512];
-    cr_assert_not_null(fgets(line, sizeof line, cr_get_redirected_stderr()));
-    cr_assert_not_null(strstr(line, "MB_BACKGROUND=1 has no effect"), "%s", line);
 }
 
 static unsigned check_of(const char *value)

@@ -52,6 +52,30 @@ Test(startup, huge_pages_need_the_dense_tier, .init = cr_redirect_stderr)
     cr_assert_eq(mbi_config.decay_ms, 1000);
 }
 
+Test(startup, huge_pages_do_not_decay_unless_asked)
+{
+    setenv("MB_HUGEPAGE", "1", 1);
+    unsetenv("MB_DECAY_MS");
+    cr_assert_eq(mbi_startup(), 0);
+    cr_assert_eq(mbi_config.decay_ms, mbi_config.huge_pages ? -1 : 1000); /* as the kernel has them */
+}
+
+Test(startup, huge_pages_decay_when_asked)
+{
+    setenv("MB_HUGEPAGE", "1", 1);
+    setenv("MB_DECAY_MS", "7", 1);
+    cr_assert_eq(mbi_startup(), 0);
+    cr_assert_eq(mbi_config.decay_ms, 7);
+}
+
+Test(startup, background_without_decay_is_named, .init = cr_redirect_stderr)
+{
+    setenv("MB_DECAY_MS", "-1", 1);
+    setenv("MB_BACKGROUND", "1", 1);
+    cr_assert_eq(mbi_startup(), 0);
+    cr_assert(says("MB_BACKGROUND=1 has no effect, as nothing decays (MB_DECAY_MS=-1)"));
+}
+
 Test(startup, without_address_space_the_system_allocator_serves, .init = cr_redirect_stderr)
 {
     if (TEST_IS_SANITIZED) {
