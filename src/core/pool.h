@@ -100,7 +100,7 @@ extern MBI_HIDDEN struct pool_central mbi_pool_centrals[SIZE_CLASS_COUNT];
 
 static inline size_t pool_batch_bytes(const struct pool *pool)
 {
-    return pool->rounds * pool->slot_bytes;
+    return (size_t)pool->rounds * pool->slot_bytes;
 }
 
 /* What every slow path reads and few write, in a line of its own. */

@@ -275,7 +275,7 @@ bool mbi_transfer_flush_class(struct thread_cache *cache, size_t class)
         return false;
     }
     magazine_set_rounds_max(&cache->loaded[class], 0);
-    cache_unuse(cache, cache->capacity[class] * pool->slot_bytes);
+    cache_unuse(cache, (size_t)cache->capacity[class] * pool->slot_bytes);
     cache->capacity[class] = 0;
     cache->obtained[class] = 0;
     return true;
