@@ -281,6 +281,49 @@ Test(trim, a_working_set_stays)
     check_accounting(0);
 }
 
+/* As a thread that has no cache does it: takes sorted slots, and leaves them loose. */
+static void bring_loose_slots(struct pool *pool)
+{
+    struct sorted_slots taken;
+    cr_assert(mbi_pool_lock(pool));
+    mbi_pool_take_sorted_locked(pool, 100, &taken);
+    mbi_pool_unlock(pool);
+    cr_assert_eq(taken.count, 100);
+    cr_assert(mbi_pool_return_loose(pool, mbi_pool_link_sorted(&taken)));
+}
+
+/* Each age has an allowance of its own: what lies in the centre is sorted all the same. */
+Test(trim, loose_slots_do_not_use_up_what_the_centre_needs)
+{
+    setenv("MB_DECAY_MS", "-1", 1);
+    struct pool *pool = &mbi_pools[7];
+    struct trim_turn turn;
+    allocate(64);
+    free_every(1, 0);
+    (void)mb_trim(0); /* all are sorted */
+    for (size_t i = 0; i < OBJECTS / 2; i++) {
+        objects[i] = mb_alloc(64);
+    }
+    for (size_t i = 0; i < OBJECTS / 2; i++) {
+        mb_free(objects[i]);
+    }
+    mb_thread_flush(); /* half of them are in the centre */
+    mbi_trim_begin_turn(&turn, pool->class, TRIM_AGES);
+    cr_assert(mbi_lock_acquire(LOCK_TRIM));
+    while (turn.ages_left == TRIM_AGES) {
+        struct trim_allowance left = trim_whole_step;
+        bring_loose_slots(pool);
+        cr_assert(mbi_trim_go_on(&turn, &left));
+    }
+    bool more = true;
+    while (more) {
+        struct trim_allowance left = trim_whole_step;
+        more = mbi_trim_go_on(&turn, &left);
+    }
+    mbi_lock_release(LOCK_TRIM);
+    cr_assert_eq(check_accounting(0)->pool[pool->class].central, 0);
+}
+
 static int calls;
 static size_t size_asked;
 
