@@ -110,7 +110,7 @@ rung() {
     case $1 in
     memorybucket/*) echo 0 ;;
     core/base.* | core/upcalls.h) echo 1 ;;
-    core/bounded.h | core/centre.* | core/chain.* | core/counters.h | core/limit.* | core/lock.* | core/os.* | core/tile_index.h | core/large.h | core/probes.h) echo 2 ;;
+    core/bounded.h | core/centre.* | core/chain.* | core/counters.h | core/left_behind.h | core/limit.* | core/lock.* | core/os.* | core/tile_index.h | core/large.h | core/probes.h) echo 2 ;;
     core/cgroup.* | core/options.* | core/processors.* | core/size_class.*) echo 3 ;;
     core/region.h) echo 4 ;;
     core/config.*) echo 5 ;;
