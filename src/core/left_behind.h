@@ -1,13 +1,13 @@
 /*
  * left_behind: a stack of what threads could not give back, as a lock was refused (lock.h).
  *
- * Ladder: above lock. Callers: pool_defer (freed slots), thread_exit (caches of threads that ended).
+ * Ladder: above lock. Callers: pool_defer for freed slots, thread_exit for ended threads' caches.
  *
  *   a thread that leaves an item   pushes it [LEFT-PUSH];  looks at the gate [GATE-LOOK]
  *   the thread that forks          opens the gate [GATE-OPEN];  takes the stack [LEFT-TAKE]
  *
- * Items are pushed one at a time and taken all at once, so there is no ABA. Both are sequentially
- * consistent, as the gate's words are: if the take misses an item, the look comes after the opening.
+ * Items are pushed one at a time and taken all at once, so there is no ABA. All four steps are
+ * sequentially consistent: if the take misses an item, the look at the gate comes after its opening.
  * Then the thread that left the item takes the stack itself. A signal handler that interrupts a
  * lock's holder does not; what it left waits for the next taker. tests/model/fork_gate.pml.
  */

@@ -75,8 +75,8 @@ uintptr_t mbi_next_symbol(const char *name);
 uintptr_t mbi_next_symbol_or_abort(const char *name);
 
 /*
- * A function of another library, by its address; 0 before it is found. Several threads may find it at
- * once, and write the same: a lock would be held over dlsym, which has locks of its own.
+ * A function of another library, by its address; 0 before it is found. Several threads may find it
+ * at once, and write the same: a lock would be held over dlsym, which has locks of its own.
  * relaxed [FOUND]: the function is there before its address is.
  */
 static inline uintptr_t found_address(const _Atomic uintptr_t *function)

@@ -92,8 +92,8 @@ enum { MALLOC, MALLOPT, MALLOC_TRIM, FUNCTIONS };
 
 /*
  * For dl_iterate_phdr, which a result of 1 ends: whether all of the functions lie in the object.
- * Others that could tell cost more. dladdr reads every symbol, 25 microseconds a call. For a handle of
- * the C library dlopen allocates: 17 page faults more in a process that does nothing else.
+ * Others that could tell cost more. dladdr reads every symbol, 25 microseconds a call. For a handle
+ * of the C library dlopen allocates: 17 page faults more in a process that does nothing else.
  */
 static int holds_all(struct dl_phdr_info *object, size_t bytes, void *functions)
 {

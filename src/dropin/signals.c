@@ -98,8 +98,9 @@ static inline bool sets_ours(int signal_number, handler_function *handler)
 /* BSD's semantics; but after siginterrupt(SIGSEGV, 1) calls are still restarted. */
 EXPORT handler_function *signal(int signal_number, handler_function *handler)
 {
-    return sets_ours(signal_number, handler) ? set(handler, SA_RESTART, true)
-                                             : NEXT(signal_function, signal)(signal_number, handler);
+    return sets_ours(signal_number, handler)
+               ? set(handler, SA_RESTART, true)
+               : NEXT(signal_function, signal)(signal_number, handler);
 }
 
 /* System V's semantics, which signal has in a program that is compiled for X/Open alone. */
@@ -132,8 +133,9 @@ static handler_function *set_and_mask(handler_function *handler)
 
 EXPORT handler_function *sigset(int signal_number, handler_function *handler)
 {
-    return sets_ours(signal_number, handler) ? set_and_mask(handler)
-                                             : NEXT(signal_function, sigset)(signal_number, handler);
+    return sets_ours(signal_number, handler)
+               ? set_and_mask(handler)
+               : NEXT(signal_function, sigset)(signal_number, handler);
 }
 
 /* Second names that the C library has. */

@@ -35,8 +35,8 @@ static void thread_use_constant(const struct thread_cache *constant)
 }
 
 /*
- * Caches whose threads ended while another thread forked. A thread that joins such a thread may have a
- * lock that the fork waits for: so a thread's end does not wait for the fork, and leaves the cache.
+ * Caches whose threads ended while another thread forked. A thread that joins such a thread may have
+ * a lock that the fork waits for: so a thread's end does not wait for the fork, and leaves the cache.
  * Until it is taken back a cache is listed as if its thread lived.
  */
 static struct left_behind left_behind;
