@@ -16,7 +16,6 @@
 
 typedef void *calloc_function(size_t, size_t);
 typedef void *realloc_function(void *, size_t);
-typedef int posix_memalign_function(void **, size_t, size_t);
 typedef size_t malloc_usable_size_function(void *);
 
 /* The functions but malloc and free. Read only by a thread that has seen `found`. */
@@ -128,17 +127,8 @@ void *mbi_large_calloc(size_t count, size_t size_bytes)
 
 void *mbi_large_aligned_alloc(size_t alignment_bytes, size_t size_bytes)
 {
-    size_t alignment = size_max(alignment_bytes, sizeof(void *));
-    if (!next_find()) {
-        return boot_alloc(alignment, size_bytes);
-    }
-    void *pointer = NULL;
-    int error = NEXT(posix_memalign)(&pointer, alignment, size_bytes != 0 ? size_bytes : 1);
-    if (error != 0) {
-        errno = error;
-        return NULL;
-    }
-    return pointer;
+    return next_find() ? large_aligned_by(NEXT(posix_memalign), alignment_bytes, size_bytes)
+                       : boot_alloc(alignment_bytes, size_bytes);
 }
 
 void *mbi_large_realloc(void *pointer, size_t size_bytes)

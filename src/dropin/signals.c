@@ -1,8 +1,8 @@
 /*
  * dropin/signals: a program sees and sets its own disposition of SIGSEGV while checked mode has the
- * signal (check/segv.h). Rust's runtime, for one, sets its handler only where it finds SIG_DFL.
+ * signal (check/guarded.h). Rust's runtime, for one, sets its handler only where it finds SIG_DFL.
  *
- * Ladder: above check/segv.
+ * Ladder: above check/guarded.
  *
  * Other signals, and all of them without checked mode, go to the next functions in link order: the
  * C library's, or those of a library that chains signals (Java's libjsig). A constructor finds
@@ -12,7 +12,7 @@
  * sigignore, siginterrupt, sighold and sigrelse are left alone: what they do to the kernel's
  * disposition is right with our entry in it.
  */
-#include "check/segv.h"
+#include "check/guarded.h"
 #include "dropin/names.h"
 
 #include <errno.h>

@@ -126,8 +126,8 @@ rung() {
     tcache/thread_exit.c | tcache/fork.*) echo 15 ;;
     check/annotate.h | check/ledger.* | check/stacks.* | check/symbols.*) echo 16 ;;
     check/report.*) echo 17 ;;
-    check/guarded.*) echo 18 ;;
-    check/faults.* | check/segv.*) echo 19 ;;
+    check/guarded.* | check/segv.c) echo 18 ;;
+    check/faults.*) echo 19 ;;
     check/heap.c | check/home.* | check/check.*) echo 20 ;;
     api/stats.*) echo 21 ;;
     api/stats_exit.*) echo 22 ;;
