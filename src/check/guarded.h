@@ -3,7 +3,7 @@
  * them, and any after they were freed.
  *
  * Ladder: above ledger and report. Callers: home.c, check.c, faults.c and segv.c, under the check
- * lock where it says so.
+ * lock where it says so; in the drop-in signals.c, for the program's calls.
  *
  *   | guard | page 0 | guard | page 1 | guard | ...     a guard has no access, until a fault on it
  *                ^object, at the end of its page        was reported
@@ -12,11 +12,28 @@
  * Electric Fence does this, and GWP-ASan for a sample of the objects in production. There are
  * GUARDED_PAGES pages. While at least half are free each object gets one, and then every
  * GUARDED_SHARE-th, until none is left. The page that was freed longest ago is used again first.
+ *
+ * SIGSEGV, by which a fault is known, stays the program's (segv.c).
+ * In place of the program's handler the kernel calls one of our entries, with the mask and flags
+ * that the program chose. The entry reports a fault on a guarded page, and jumps to the program's
+ * handler for any other. So that handler finds the stack, the mask and the frame that the kernel
+ * would have given it, and may leave by longjmp.
+ *
+ *   the program: SIG_DFL         the kernel: an entry, on the alternate stack if there is one
+ *                a handler                   an entry, otherwise as the program said
+ *                SIG_IGN                     SIG_IGN: executed programs inherit it, calls are not
+ *                                            interrupted, and every fault kills
+ *
+ * An entry stands for one handler for ever. So when the program sets another handler, the kernel
+ * exchanges entries and nothing else changes: there is no lock, fork and vfork leave nothing half
+ * done, and a signal handler may set one. After SEGV_ENTRIES handlers the kernel gets the program's
+ * own, and faults are no longer reported.
  */
 #ifndef MEMORYBUCKET_CHECK_GUARDED_H
 #define MEMORYBUCKET_CHECK_GUARDED_H
 
 #include "check/ledger.h"
+#include "core/upcalls.h"
 
 #include <signal.h>
 
@@ -44,5 +61,25 @@ bool mbi_guarded_find(const void *pointer, struct object *out);
  * lock; preserves errno.
  */
 bool mbi_guarded_take_fault(const siginfo_t *info, const void *context);
+
+enum { SEGV_ENTRIES = 16 };
+
+/* Takes the signal: from now on faults on guarded pages are reported. */
+void mbi_segv_take(void);
+
+/* Whether that was called. */
+bool mbi_segv_is_taken(void);
+
+/* sigaction(2) of SIGSEGV as the program means it, after mbi_segv_take. Async-signal-safe. */
+int mbi_segv_action(const struct sigaction *wanted, struct sigaction *before);
+
+/* sigaction(2) of any signal as the kernel means it; in the drop-in an upcall. */
+#ifndef MEMORYBUCKET_DROPIN
+static inline int mbi_next_sigaction(int signal_number, const struct sigaction *wanted,
+                                     struct sigaction *before)
+{
+    return sigaction(signal_number, wanted, before);
+}
+#endif
 
 #endif

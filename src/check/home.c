@@ -4,7 +4,6 @@
 #include "check/annotate.h"
 #include "check/faults.h"
 #include "check/guarded.h"
-#include "check/segv.h"
 #include "core/config.h"
 #include "core/large.h"
 #include "core/region.h"

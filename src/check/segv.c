@@ -1,6 +1,4 @@
 /* segv: the entries, and the faults that they pass on. */
-#include "check/segv.h"
-
 #include "check/guarded.h"
 #include "core/os.h"
 

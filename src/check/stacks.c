@@ -8,15 +8,17 @@
 #include <link.h>
 #include <string.h>
 
-/* A stored stack. With its hash the table grows without reading the frames. */
+/* A stored stack. */
 struct stored {
     uint64_t hash;
-    uint64_t count;
+    uint32_t next; /* the number of the one stored before it in its bucket, or STACK_NONE */
+    uint32_t count;
     void *frames[];
 };
 
-/* Words are of 8 bytes. */
-enum { COMMIT_WORDS = 1 << 17, TABLE_FIRST = 1 << 12, ARENA_WORDS_MAX = 1 << 28 };
+/* Words are of 8 bytes. The buckets are numbers of stacks; 100,000 stacks are 6 a bucket. */
+enum { COMMIT_WORDS = 1 << 17, ARENA_WORDS_MAX = 1 << 28, BUCKETS = 1 << 14 };
+enum { BUCKET_WORDS = BUCKETS * sizeof(uint32_t) / sizeof(uint64_t) };
 
 /*
  * Under the check lock. A stored stack never changes, and the arena never moves: a thread gets a
@@ -24,12 +26,8 @@ enum { COMMIT_WORDS = 1 << 17, TABLE_FIRST = 1 << 12, ARENA_WORDS_MAX = 1 << 28 
  */
 static uint64_t *arena;
 static size_t arena_words = ARENA_WORDS_MAX; /* less where the address space is short */
-static size_t arena_used = STACK_LOST + 1;
+static size_t arena_used = BUCKET_WORDS;
 static size_t arena_committed;
-
-static uint32_t *table;
-static size_t table_size; /* a power of two */
-static size_t table_used;
 
 /* Set once, by the warm-up. A thread that does not see it takes no stacks. */
 static _Atomic bool warm;
@@ -93,7 +91,7 @@ static struct stored *stored_at(uint32_t id)
     return (struct stored *)(void *)&arena[id];
 }
 
-/* FNV-1a over words; folds the high bits down, as the table uses the low ones. */
+/* FNV-1a over words; folds the high bits down, as the low ones choose the bucket. */
 static uint64_t stack_hash(const struct stack *stack)
 {
     uint64_t hash = UINT64_C(0xcbf29ce484222325);
@@ -123,58 +121,26 @@ static bool arena_make_room(size_t words)
     return true;
 }
 
-static size_t table_index(uint64_t hash)
+static uint32_t *bucket_of(uint64_t hash)
 {
-    size_t index = hash & (table_size - 1);
-    while (table[index] != STACK_NONE && stored_at(table[index])->hash != hash) {
-        index = (index + 1) & (table_size - 1);
-    }
-    return index;
-}
-
-/* Doubles the table when another entry would fill more than half; false without memory. */
-static bool table_make_room(void)
-{
-    if (2 * (table_used + 1) <= table_size) {
-        return true;
-    }
-    size_t old_size = table_size;
-    uint32_t *old = table;
-    size_t new_size = old_size != 0 ? 2 * old_size : TABLE_FIRST;
-    uint32_t *new = mbi_os_map(new_size * sizeof *new);
-    if (new == NULL) {
-        return false;
-    }
-    table = new;
-    table_size = new_size;
-    for (size_t i = 0; i < old_size; i++) {
-        if (old[i] != STACK_NONE) {
-            table[table_index(stored_at(old[i])->hash)] = old[i];
-        }
-    }
-    if (old != NULL) {
-        mbi_os_unreserve(old, old_size * sizeof *old);
-    }
-    return true;
+    return (uint32_t *)(void *)arena + hash % BUCKETS;
 }
 
 /*
  * Two stacks with the same 64-bit hash count as one: a million stacks hold such a pair once in 36
  * million programs.
  */
-uint32_t mbi_stacks_put(const struct stack *stack)
+static uint32_t find(uint64_t hash)
 {
-    if (stack->count == 0) {
-        return STACK_NONE;
+    uint32_t id = *bucket_of(hash);
+    while (id != STACK_NONE && stored_at(id)->hash != hash) {
+        id = stored_at(id)->next;
     }
-    if (!table_make_room()) {
-        return STACK_LOST;
-    }
-    uint64_t hash = stack_hash(stack);
-    size_t index = table_index(hash);
-    if (table[index] != STACK_NONE) {
-        return table[index];
-    }
+    return id;
+}
+
+static uint32_t store(const struct stack *stack, uint64_t hash)
+{
     size_t words = sizeof(struct stored) / sizeof *arena + stack->count;
     if (!arena_make_room(words)) {
         return STACK_LOST;
@@ -182,12 +148,25 @@ uint32_t mbi_stacks_put(const struct stack *stack)
     uint32_t id = (uint32_t)arena_used;
     struct stored *stored = stored_at(id);
     stored->hash = hash;
+    stored->next = *bucket_of(hash);
     stored->count = stack->count;
     memcpy(stored->frames, stack->frames, stack->count * sizeof stack->frames[0]);
+    *bucket_of(hash) = id;
     arena_used += words;
-    table[index] = id;
-    table_used++;
     return id;
+}
+
+uint32_t mbi_stacks_put(const struct stack *stack)
+{
+    if (stack->count == 0) {
+        return STACK_NONE;
+    }
+    if (!arena_make_room(0)) { /* for the buckets */
+        return STACK_LOST;
+    }
+    uint64_t hash = stack_hash(stack);
+    uint32_t id = find(hash);
+    return id != STACK_NONE ? id : store(stack, hash);
 }
 
 size_t mbi_stacks_end(void)
@@ -200,7 +179,7 @@ void mbi_stacks_get(uint32_t id, struct stack *stack)
     stack->count = 0;
     if (id > STACK_LOST) {
         const struct stored *stored = stored_at(id);
-        stack->count = (uint32_t)stored->count;
+        stack->count = stored->count;
         memcpy(stack->frames, stored->frames, stored->count * sizeof stack->frames[0]);
     }
 }

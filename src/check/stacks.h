@@ -3,8 +3,7 @@
  *
  * Ladder: above core/os. Callers: the rest of check/; api.c warms up.
  *
- *   arena  | header frames | header frames frames | header ...      an id is an offset in words
- *   table  hash of the frames -> id                                 doubled when half full
+ *   | buckets | header frames | header frames frames | ...      a number is an offset in words
  *
  * A stack is stored for ever: a program allocates in few places.
  */

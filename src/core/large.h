@@ -16,6 +16,24 @@
 
 #include "core/upcalls.h"
 
+#include <errno.h>
+
+typedef int posix_memalign_function(void **, size_t, size_t);
+
+/* For 0 bytes POSIX allows NULL, which is a failure here. */
+static inline void *large_aligned_by(posix_memalign_function *allocate, size_t alignment_bytes,
+                                     size_t size_bytes)
+{
+    void *pointer = NULL;
+    size_t alignment = size_max(alignment_bytes, sizeof(void *));
+    int error = allocate(&pointer, alignment, size_max(size_bytes, 1));
+    if (error != 0) {
+        errno = error;
+        return NULL;
+    }
+    return pointer;
+}
+
 #ifdef MEMORYBUCKET_DROPIN
 
 /*
@@ -65,7 +83,6 @@ enum { LARGE_IS_ALL_OURS = 1 };
 
 #else
 
-#include <errno.h>
 #include <malloc.h>
 #include <stdlib.h>
 
@@ -107,15 +124,7 @@ static inline void *mbi_large_realloc(void *pointer, size_t size_bytes)
 
 static inline void *mbi_large_aligned_alloc(size_t alignment_bytes, size_t size_bytes)
 {
-    void *pointer = NULL;
-    size_t alignment = size_max(alignment_bytes, sizeof(void *));
-    /* For 0 bytes POSIX allows NULL, which is a failure here. */
-    int error = posix_memalign(&pointer, alignment, size_bytes != 0 ? size_bytes : 1);
-    if (error != 0) {
-        errno = error;
-        return NULL;
-    }
-    return pointer;
+    return large_aligned_by(posix_memalign, alignment_bytes, size_bytes);
 }
 
 static inline void mbi_large_free(void *pointer)

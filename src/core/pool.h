@@ -22,6 +22,7 @@
 #include "core/batch_stack.h"
 #include "core/counters.h"
 #include "core/free_map.h"
+#include "core/left_behind.h"
 #include "core/lock.h"
 
 /*
@@ -212,19 +213,15 @@ extern MBI_HIDDEN _Thread_local bool mbi_pool_commit_refused
 
 /*
  * Frees slots that were freed while a fork kept their pools' locks closed, or by a signal handler
- * that interrupted the lock's holder. Until then they count as live. They wait on a lock-free stack
- * of all pools together, pushed to one at a time and taken as a whole, so that there is no ABA. The
- * thread that forked takes it when the gate is open again, and so does a thread that defers one that
- * late ([DEFER-PUSH], [DEFER-TAKE]: sequentially consistent with the gate's words, so that one of
- * the two sees the slot); slow paths and statistics take what handlers left.
+ * that interrupted the lock's holder. Until then they count as live. Slow paths and statistics call
+ * this for what handlers left (left_behind.h).
  */
 void mbi_pools_free_deferred(void);
-extern MBI_HIDDEN _Atomic(struct slot *) mbi_pools_deferred;
+extern MBI_HIDDEN struct left_behind mbi_pools_deferred;
 
 MBI_HOT_INLINE bool pools_have_deferred(void)
 {
-    /* relaxed [DEFER-HINT]: a thread that misses one finds it at its next slow path. */
-    return atomic_load_explicit(&mbi_pools_deferred, memory_order_relaxed) != NULL;
+    return left_behind_has_any(&mbi_pools_deferred);
 }
 
 /* The lock is refused as core/lock.h says; so never under the trim lock, but to a signal handler. */

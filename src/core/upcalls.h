@@ -58,7 +58,7 @@ void mbi_check_note_child(void);
 
 /*
  * To the drop-in, in its own build: it is the program's malloc, and passes large requests and
- * signals on to what would have got them without it. Contracts: core/large.h, check/segv.h.
+ * signals on to what would have got them without it. Contracts: core/large.h, check/guarded.h.
  */
 #ifdef MEMORYBUCKET_DROPIN
 struct next_allocator;

@@ -18,21 +18,12 @@
 
 typedef void *dlopen_function(const char *, int);
 
-/* relaxed [NEXT-DLOPEN]: several threads may find it at once, and write the same. */
-static _Atomic(dlopen_function *) found;
-
-static MBI_COLD dlopen_function *find_next(void)
-{
-    dlopen_function *next = (dlopen_function *)mbi_next_symbol_or_abort("dlopen");
-    atomic_store_explicit(&found, next, memory_order_relaxed); /* [NEXT-DLOPEN] */
-    return next;
-}
+static _Atomic uintptr_t next;
 
 EXPORT void *dlopen(const char *file, int mode)
 {
-    dlopen_function *next = atomic_load_explicit(&found, memory_order_relaxed); /* [NEXT-DLOPEN] */
-    if (next == NULL) {
-        next = find_next();
+    if (MBI_UNLIKELY(found_address(&next) == 0)) {
+        found_set(&next, mbi_next_symbol_or_abort("dlopen"));
     }
-    return next(file, mode & ~RTLD_DEEPBIND);
+    return FOUND(dlopen_function, next)(file, mode & ~RTLD_DEEPBIND);
 }

@@ -3,38 +3,30 @@
  * MEMORYBUCKET_LIBURCU is the library's file name.
  */
 #include "core/upcalls.h"
+#include "dropin/names.h"
 
 #include <dlfcn.h>
 #include <pthread.h>
 
 typedef void epoch_function(void);
 
-/*
- * Several threads may walk for the first time at once; each then finds and writes the same. A lock
- * could deadlock: the dynamic linker, for which one thread waits, may call another of them.
- * relaxed [EPOCHS-FUNCTION]: read only by a thread that has seen IN_USE.
- */
-static _Atomic(epoch_function *) read_lock;
-static _Atomic(epoch_function *) read_unlock;
-static _Atomic(epoch_function *) synchronize;
+/* Called only by a thread that has seen IN_USE. */
+static _Atomic uintptr_t read_lock;
+static _Atomic uintptr_t read_unlock;
+static _Atomic uintptr_t synchronize;
 
 /* Decided once, after the functions: release [EPOCHS-DECIDE] pairs with acquire [EPOCHS-LOOK]. */
 enum { UNDECIDED, NONE, IN_USE };
 static _Atomic int decision;
 
-static void call(_Atomic(epoch_function *) *function)
+/* What another thread has found stays, where this one finds nothing. */
+static bool find(void *library, const char *name, _Atomic uintptr_t *function)
 {
-    atomic_load_explicit(function, memory_order_relaxed)(); /* [EPOCHS-FUNCTION] */
-}
-
-static bool find(void *library, const char *name, _Atomic(epoch_function *) *function)
-{
-    void *symbol = library != NULL ? dlsym(library, name) : NULL;
-    if (symbol != NULL) {
-        atomic_store_explicit(function, (epoch_function *)(uintptr_t)symbol,
-                              memory_order_relaxed); /* [EPOCHS-FUNCTION] */
+    uintptr_t symbol = library != NULL ? (uintptr_t)dlsym(library, name) : 0;
+    if (symbol != 0) {
+        found_set(function, symbol);
     }
-    return symbol != NULL;
+    return symbol != 0;
 }
 
 bool mbi_epochs_in_use(void)
@@ -67,15 +59,15 @@ bool mbi_epochs_load(void)
 
 void mbi_epochs_read_lock(void)
 {
-    call(&read_lock);
+    FOUND(epoch_function, read_lock)();
 }
 
 void mbi_epochs_read_unlock(void)
 {
-    call(&read_unlock);
+    FOUND(epoch_function, read_unlock)();
 }
 
 void mbi_epochs_synchronize(void)
 {
-    call(&synchronize);
+    FOUND(epoch_function, synchronize)();
 }

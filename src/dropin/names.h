@@ -74,4 +74,21 @@ uintptr_t mbi_next_symbol(const char *name);
 /* The same; without such a function the process ends, with a line that names it. */
 uintptr_t mbi_next_symbol_or_abort(const char *name);
 
+/*
+ * A function of another library, by its address; 0 before it is found. Several threads may find it
+ * at once, and write the same: a lock would be held over dlsym, which has locks of its own.
+ * relaxed [FOUND]: the function is there before its address is.
+ */
+static inline uintptr_t found_address(const _Atomic uintptr_t *function)
+{
+    return atomic_load_explicit(function, memory_order_relaxed); /* [FOUND] */
+}
+
+static inline void found_set(_Atomic uintptr_t *function, uintptr_t address)
+{
+    atomic_store_explicit(function, address, memory_order_relaxed); /* [FOUND] */
+}
+
+#define FOUND(type, function) ((type *)found_address(&(function)))
+
 #endif

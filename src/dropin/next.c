@@ -16,22 +16,18 @@
 
 typedef void *calloc_function(size_t, size_t);
 typedef void *realloc_function(void *, size_t);
-typedef int posix_memalign_function(void **, size_t, size_t);
 typedef size_t malloc_usable_size_function(void *);
 
-/*
- * The functions but malloc and free. Several threads may find them at once, and write the same: a
- * lock would be held over dlsym, which has locks of its own.
- * relaxed [NEXT-OTHERS]: read only by a thread that has seen `found`.
- */
+/* The functions but malloc and free. Read only by a thread that has seen `found`. */
 static struct {
-    _Atomic(calloc_function *) calloc;
-    _Atomic(realloc_function *) realloc;
-    _Atomic(posix_memalign_function *) posix_memalign;
-    _Atomic(malloc_usable_size_function *) malloc_usable_size;
+    _Atomic uintptr_t calloc;
+    _Atomic uintptr_t realloc;
+    _Atomic uintptr_t posix_memalign;
+    _Atomic uintptr_t malloc_usable_size;
 } others;
 
-#define NEXT(name) atomic_load_explicit(&others.name, memory_order_relaxed) /* [NEXT-OTHERS] */
+#define NEXT(name) FOUND(name##_function, others.name)
+#define NEXT_FIND(name) found_set(&others.name, mbi_next_symbol_or_abort(#name))
 
 /* Set last, when every function is known. */
 static _Atomic bool found;
@@ -68,10 +64,6 @@ static size_t boot_usable_bytes(const void *pointer)
     memcpy(&size_bytes, (const char *)pointer - BOOT_HEADER_BYTES, sizeof size_bytes);
     return size_bytes;
 }
-
-#define NEXT_FIND(name)                                                                            \
-    atomic_store_explicit(&others.name, (name##_function *)mbi_next_symbol_or_abort(#name),        \
-                          memory_order_relaxed) /* [NEXT-OTHERS] */
 
 static void next_find_all(void)
 {
@@ -135,17 +127,8 @@ void *mbi_large_calloc(size_t count, size_t size_bytes)
 
 void *mbi_large_aligned_alloc(size_t alignment_bytes, size_t size_bytes)
 {
-    size_t alignment = size_max(alignment_bytes, sizeof(void *));
-    if (!next_find()) {
-        return boot_alloc(alignment, size_bytes);
-    }
-    void *pointer = NULL;
-    int error = NEXT(posix_memalign)(&pointer, alignment, size_bytes != 0 ? size_bytes : 1);
-    if (error != 0) {
-        errno = error;
-        return NULL;
-    }
-    return pointer;
+    return next_find() ? large_aligned_by(NEXT(posix_memalign), alignment_bytes, size_bytes)
+                       : boot_alloc(alignment_bytes, size_bytes);
 }
 
 void *mbi_large_realloc(void *pointer, size_t size_bytes)

@@ -1,8 +1,8 @@
 /*
  * dropin/signals: a program sees and sets its own disposition of SIGSEGV while checked mode has the
- * signal (check/segv.h). Rust's runtime, for one, sets its handler only where it finds SIG_DFL.
+ * signal (check/guarded.h). Rust's runtime, for one, sets its handler only where it finds SIG_DFL.
  *
- * Ladder: above check/segv.
+ * Ladder: above check/guarded.
  *
  * Other signals, and all of them without checked mode, go to the next functions in link order: the
  * C library's, or those of a library that chains signals (Java's libjsig). A constructor finds
@@ -12,7 +12,7 @@
  * sigignore, siginterrupt, sighold and sigrelse are left alone: what they do to the kernel's
  * disposition is right with our entry in it.
  */
-#include "check/segv.h"
+#include "check/guarded.h"
 #include "dropin/names.h"
 
 #include <errno.h>
@@ -25,12 +25,11 @@ typedef handler_function *signal_function(int, handler_function *);
 int c_library_sigaction(int signal_number, const struct sigaction *wanted,
                         struct sigaction *before) __asm__("__sigaction");
 
-/* relaxed [NEXT-SIGNALS]: several threads may find them at once, and write the same. */
 static struct {
-    _Atomic(sigaction_function *) sigaction;
-    _Atomic(signal_function *) signal;
-    _Atomic(signal_function *) sysv_signal;
-    _Atomic(signal_function *) sigset;
+    _Atomic uintptr_t sigaction;
+    _Atomic uintptr_t signal;
+    _Atomic uintptr_t sysv_signal;
+    _Atomic uintptr_t sigset;
 } next;
 
 /* Takes the place of a function that the C library lacks. */
@@ -42,27 +41,23 @@ static handler_function *absent(int signal_number, handler_function *handler)
     return SIG_ERR;
 }
 
-static uintptr_t find(const char *name, uintptr_t otherwise)
+static void find(_Atomic uintptr_t *function, const char *name, uintptr_t otherwise)
 {
     uintptr_t symbol = mbi_next_symbol(name);
-    return symbol != 0 ? symbol : otherwise;
+    found_set(function, symbol != 0 ? symbol : otherwise);
 }
-
-#define FIND(name, type, otherwise)                                                                \
-    atomic_store_explicit(&next.name, (type *)find(#name, (uintptr_t)(otherwise)),                 \
-                          memory_order_relaxed) /* [NEXT-SIGNALS] */
 
 __attribute__((constructor)) static MBI_COLD void find_next(void)
 {
-    FIND(signal, signal_function, absent);
-    FIND(sysv_signal, signal_function, absent);
-    FIND(sigset, signal_function, absent);
-    FIND(sigaction, sigaction_function, c_library_sigaction);
+    find(&next.signal, "signal", (uintptr_t)absent);
+    find(&next.sysv_signal, "sysv_signal", (uintptr_t)absent);
+    find(&next.sigset, "sigset", (uintptr_t)absent);
+    find(&next.sigaction, "sigaction", (uintptr_t)c_library_sigaction);
 }
 
-/* KNOWN: NULL before the constructor. NEXT: calls may come before it, and then find the function. */
-#define KNOWN(name) atomic_load_explicit(&next.name, memory_order_relaxed) /* [NEXT-SIGNALS] */
-#define NEXT(name) (KNOWN(name) == NULL ? find_next() : (void)0, KNOWN(name))
+/* Calls may come before the constructor, and then find the functions. */
+#define NEXT(type, name)                                                                           \
+    (found_address(&next.name) == 0 ? find_next() : (void)0, FOUND(type, next.name))
 
 static inline bool is_ours(int signal_number)
 {
@@ -72,14 +67,15 @@ static inline bool is_ours(int signal_number)
 /* Does not search: checked mode calls it inside the first malloc, where dlsym is forbidden. */
 int mbi_next_sigaction(int signal_number, const struct sigaction *wanted, struct sigaction *before)
 {
-    sigaction_function *function = KNOWN(sigaction);
+    sigaction_function *function = FOUND(sigaction_function, next.sigaction);
     return (function != NULL ? function : c_library_sigaction)(signal_number, wanted, before);
 }
 
 EXPORT int sigaction(int signal_number, const struct sigaction *wanted, struct sigaction *before)
 {
-    return is_ours(signal_number) ? mbi_segv_action(wanted, before)
-                                  : NEXT(sigaction)(signal_number, wanted, before);
+    return is_ours(signal_number)
+               ? mbi_segv_action(wanted, before)
+               : NEXT(sigaction_function, sigaction)(signal_number, wanted, before);
 }
 
 static handler_function *set(handler_function *handler, unsigned flags, bool masks_itself)
@@ -102,8 +98,9 @@ static inline bool sets_ours(int signal_number, handler_function *handler)
 /* BSD's semantics; but after siginterrupt(SIGSEGV, 1) calls are still restarted. */
 EXPORT handler_function *signal(int signal_number, handler_function *handler)
 {
-    return sets_ours(signal_number, handler) ? set(handler, SA_RESTART, true)
-                                             : NEXT(signal)(signal_number, handler);
+    return sets_ours(signal_number, handler)
+               ? set(handler, SA_RESTART, true)
+               : NEXT(signal_function, signal)(signal_number, handler);
 }
 
 /* System V's semantics, which signal has in a program that is compiled for X/Open alone. */
@@ -111,7 +108,7 @@ EXPORT handler_function *sysv_signal(int signal_number, handler_function *handle
 {
     return sets_ours(signal_number, handler)
                ? set(handler, (unsigned)SA_RESETHAND | SA_NODEFER | SA_INTERRUPT, false)
-               : NEXT(sysv_signal)(signal_number, handler);
+               : NEXT(signal_function, sysv_signal)(signal_number, handler);
 }
 
 static handler_function *set_and_mask(handler_function *handler)
@@ -136,8 +133,9 @@ static handler_function *set_and_mask(handler_function *handler)
 
 EXPORT handler_function *sigset(int signal_number, handler_function *handler)
 {
-    return sets_ours(signal_number, handler) ? set_and_mask(handler)
-                                             : NEXT(sigset)(signal_number, handler);
+    return sets_ours(signal_number, handler)
+               ? set_and_mask(handler)
+               : NEXT(signal_function, sigset)(signal_number, handler);
 }
 
 /* Second names that the C library has. */

@@ -32,7 +32,7 @@ static void fork_parent(void)
     mbi_pools_free_deferred();
     /* In the child of a handler's fork these caches are written off, which this thread goes on with. */
     sigset_t before = mbi_lock_block_signals();
-    mbi_thread_take_back(false);
+    mbi_thread_take_back();
     mbi_lock_restore_signals(&before);
     if (checked_is_on() && _IO_list_unlock != NULL) {
         _IO_list_unlock();

@@ -20,6 +20,7 @@
 #ifndef MEMORYBUCKET_TCACHE_THREAD_CACHE_H
 #define MEMORYBUCKET_TCACHE_THREAD_CACHE_H
 
+#include "core/left_behind.h"
 #include "core/pool.h"
 #include "tcache/kept.h"
 #include "tcache/magazine.h"
@@ -71,8 +72,8 @@ struct thread_cache {
     bool listed; /* is, or was, in the registry: set there, read by its thread and what takes it back */
 
     struct cds_list_head node; /* in the registry; under its lock, read by RCU walkers */
-    /* On a list of caches without a thread, under the registry's lock; or left behind (thread_exit.c). */
-    struct thread_cache *next_vacant;
+    struct thread_cache *next_vacant; /* on a list of caches without a thread, under that lock */
+    struct left_item left;            /* behind, by a thread that has ended (thread_exit.c) */
 };
 
 extern MBI_HIDDEN const struct thread_cache mbi_cache_none;

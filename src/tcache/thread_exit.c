@@ -35,26 +35,13 @@ static void thread_use_constant(const struct thread_cache *constant)
 }
 
 /*
- * Caches whose threads ended while another thread forked. A thread that joins such a thread may have a
- * lock that the fork waits for: so a thread's end does not wait for the fork, and leaves the cache on
- * a lock-free stack, as frees are (core/pool.h): pushed to one at a time, and taken as a whole. The
- * thread that forked takes it when the gate is open again, and so does one that left its cache so
- * late. Until it is taken back a cache is listed as if its thread lived.
+ * Caches whose threads ended while another thread forked. A thread that joins such a thread may have
+ * a lock that the fork waits for: so a thread's end does not wait for the fork, and leaves the cache.
+ * Until it is taken back a cache is listed as if its thread lived.
  */
-static _Atomic(struct thread_cache *) left_behind;
+static struct left_behind left_behind;
 
-static void leave_behind(struct thread_cache *cache)
-{
-    struct thread_cache *head = atomic_load_explicit(&left_behind,
-                                                     memory_order_relaxed); /* [DEFER-HINT] */
-    do {
-        cache->next_vacant = head;
-        /* seq_cst [DEFER-PUSH]: pairs with [DEFER-TAKE], and stands before [GATE-LOOK]. */
-    } while (!atomic_compare_exchange_weak_explicit(&left_behind, &head, cache,
-                                                    memory_order_seq_cst, memory_order_relaxed));
-}
-
-static enum retirement take_back(struct thread_cache *cache, bool waits)
+static enum retirement retire(struct thread_cache *cache, bool waits)
 {
     if (!cache->listed) {
         return mbi_vacant_put_back(cache) ? RETIRED : RETIRE_REFUSED;
@@ -65,42 +52,37 @@ static enum retirement take_back(struct thread_cache *cache, bool waits)
     return waits ? mbi_registry_retire(cache) : mbi_registry_try_retire(cache);
 }
 
-/* False when one was refused, for another fork; those that could not be taken back stay behind. */
-static bool take_back_all(bool waits)
+/* False when that was refused, for another fork. A cache that cannot be taken back stays behind. */
+static bool take_back(struct left_item *item, bool waits)
 {
-    bool refused = false;
-    /* seq_cst [DEFER-TAKE]: pairs with [DEFER-PUSH], and stands after [GATE-OPEN]. */
-    struct thread_cache *cache = atomic_exchange_explicit(&left_behind, NULL, memory_order_seq_cst);
-    while (cache != NULL) {
-        struct thread_cache *next = cache->next_vacant;
-        enum retirement result = take_back(cache, waits);
-        if (result != RETIRED) {
-            leave_behind(cache);
-        }
-        refused |= result == RETIRE_REFUSED;
-        cache = next;
+    struct thread_cache *cache =
+        (struct thread_cache *)(void *)((char *)item - offsetof(struct thread_cache, left));
+    enum retirement result = retire(cache, waits);
+    if (result != RETIRED) {
+        left_behind_push(&left_behind, &cache->left);
     }
-    return !refused;
+    return result != RETIRE_REFUSED;
 }
 
-void mbi_thread_take_back(bool waits)
+static bool take_back_now(struct left_item *item)
 {
-    bool all;
-    do {
-        all = take_back_all(waits);
-    } while (!all && mbi_lock_leaver_must_look());
+    return take_back(item, false);
 }
 
-static bool any_left_behind(void)
+static bool wait_and_take_back(struct left_item *item)
 {
-    return atomic_load_explicit(&left_behind, memory_order_relaxed) != NULL; /* [DEFER-HINT] */
+    return take_back(item, true);
+}
+
+void mbi_thread_take_back(void)
+{
+    left_behind_give_back(&left_behind, take_back_now);
 }
 
 void mbi_thread_forget_in_child(void)
 {
-    if (any_left_behind()) { /* else the page need not be copied */
-        /* seq_cst [DEFER-TAKE]: as above. */
-        (void)atomic_exchange_explicit(&left_behind, NULL, memory_order_seq_cst);
+    if (left_behind_has_any(&left_behind)) { /* else the page need not be copied */
+        (void)left_behind_take(&left_behind);
     }
 }
 
@@ -108,11 +90,9 @@ static void thread_leave(struct thread_cache *cache)
 {
     thread_use_constant(&mbi_cache_direct);
     unlisted = NULL;
-    if (take_back(cache, true) != RETIRED) {
-        leave_behind(cache);
-    }
-    if (any_left_behind() && mbi_lock_leaver_must_look()) {
-        mbi_thread_take_back(true);
+    (void)wait_and_take_back(&cache->left);
+    if (left_behind_has_any(&left_behind) && mbi_lock_leaver_must_look()) {
+        left_behind_give_back(&left_behind, wait_and_take_back);
     }
 }
 

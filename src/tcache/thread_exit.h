@@ -21,10 +21,10 @@
 void mbi_thread_exit_find_namespace(void);
 
 /*
- * For the thread that forked, when the gate is open again: takes back the caches of threads that
- * ended meanwhile, without waiting for walkers.
+ * For the thread that forked, when the gate is open again: takes back the caches that threads left
+ * behind as they ended meanwhile (core/left_behind.h), without waiting for walkers.
  */
-void mbi_thread_take_back(bool waits);
+void mbi_thread_take_back(void);
 
 /* For the child of a fork: these are written off like any other thread's (registry.h). */
 void mbi_thread_forget_in_child(void);

@@ -29,21 +29,23 @@ static struct {
     size_t count;
 } fresh = { .next = &mbi_first_cache, .count = 1 };
 
-/* Set at startup, in a forked child while it has one thread, or by a walk that finds no memory. */
+/* Set at startup, or in a forked child while it has one thread. */
 static _Atomic bool without_rcu;
 
 /*
- * Walks under way.
+ * Walks under way, and in the upper half those of them without liburcu.
  *   walk    [WALK-BEGIN] adds 1, acquire and release; reads the list; [WALK-END] subtracts 1, release
  *   retire  takes the cache off the list; [WALK-LOOK] adds 0, acquire and release
  * All are read-modify-writes of one word, so they have one order. A walk that begins after the look
  * sees the list without the cache; one that began before it is either still counted, or has read
- * for the last time before the cache is used again. A walk without liburcu says so in without_rcu
- * before it begins, so a grace period that was begun after the look, and does not wait for that
- * walk, finds it said when it ends.
+ * for the last time before the cache is used again. The look after a grace period asks the same of
+ * the walks without liburcu alone, for which the grace period did not wait.
  */
+enum { WALK = 1, WALK_WITHOUT_RCU = WALK | 1 << 16 };
 static _Atomic uint32_t walks;
-static _Thread_local uint8_t own_walks __attribute__((tls_model("initial-exec")));
+static _Thread_local uint32_t own_walks __attribute__((tls_model("initial-exec")));
+/* liburcu knows the thread, and needs no memory for it any more. */
+static _Thread_local bool registered __attribute__((tls_model("initial-exec")));
 
 void mbi_vacant_do_without_rcu(void)
 {
@@ -103,10 +105,10 @@ static bool map_fresh(void)
 }
 
 /* And a walk that begins from now on sees the list as it is. */
-static bool no_walk_is_under_way(void)
+static uint32_t walks_under_way(void)
 {
     /* acquire and release [WALK-LOOK]: pairs with [WALK-BEGIN] and [WALK-END]. */
-    return atomic_fetch_add_explicit(&walks, 0, memory_order_acq_rel) == 0;
+    return atomic_fetch_add_explicit(&walks, 0, memory_order_acq_rel);
 }
 
 /* What waited in vain, or is not known to have. */
@@ -125,7 +127,7 @@ static void reuse_retired_locked(void)
     if (MBI_UNLIKELY(flag_is_set(&waiting_over))) {
         stop_waiting_locked();
     }
-    if (retired != NULL && no_walk_is_under_way()) {
+    if (retired != NULL && walks_under_way() == 0) {
         reuse_list_locked(&retired);
     }
 }
@@ -189,7 +191,7 @@ void mbi_vacant_retire_locked(struct thread_cache *cache)
 
 /*
  * Waits until no walker can hold a cache that has left the list; false where liburcu cannot be
- * asked, or a walk did without it. No lock is held, and poll(2) in it is no cancellation point here.
+ * asked, or a walk does without. No lock is held, and poll(2) in it is no cancellation point here.
  *
  * liburcu decides for membarrier when it is loaded, and ends the process when it fails later, as
  * it does once a sandbox refuses it. So it is tried first, each time, since filters belong to
@@ -203,7 +205,7 @@ static bool grace_period(void)
     struct cancelling cancelling = mbi_lock_forbid_cancel();
     mbi_epochs_synchronize();
     mbi_lock_allow_cancel(cancelling);
-    return !flag_is_set(&without_rcu);
+    return walks_under_way() < WALK_WITHOUT_RCU;
 }
 
 /* Takes the retired, if there are enough of them, and no thread waits for others already. */
@@ -274,23 +276,21 @@ static bool can_register(void)
 bool mbi_vacant_begin_walk(void)
 {
     /* Loaded first: while a walk is counted, threads may wait for its end. */
-    bool rcu = !flag_is_set(&without_rcu) && mbi_epochs_load();
-    if (rcu && !can_register()) {
-        mbi_vacant_do_without_rcu();
-        rcu = false;
-    }
+    bool rcu = !flag_is_set(&without_rcu) && mbi_epochs_load() && (registered || can_register());
+    uint32_t walk = rcu ? WALK : WALK_WITHOUT_RCU;
     /* Threads that wait for room are left a moment without any walk. */
     while (own_walks == 0 && counter_read(&mbi_cache_counts.retired) >= RETIRE_MAX
-           && !no_walk_is_under_way()) {
+           && walks_under_way() != 0) {
         mbi_os_sleep_ms(1);
     }
     sigset_t before = mbi_lock_block_signals(); /* both, or none, for a handler's fork */
-    own_walks++;
+    own_walks += walk;
     /* acquire and release [WALK-BEGIN]: pairs with [WALK-LOOK]. */
-    atomic_fetch_add_explicit(&walks, 1, memory_order_acq_rel);
+    atomic_fetch_add_explicit(&walks, walk, memory_order_acq_rel);
     mbi_lock_restore_signals(&before);
     if (rcu) {
         mbi_epochs_read_lock(); /* before the sums: a thread's first may allocate */
+        registered = true;
     }
     return rcu;
 }
@@ -300,10 +300,11 @@ void mbi_vacant_end_walk(bool rcu)
     if (rcu) {
         mbi_epochs_read_unlock();
     }
+    uint32_t walk = rcu ? WALK : WALK_WITHOUT_RCU;
     sigset_t before = mbi_lock_block_signals();
     /* release [WALK-END]: pairs with [WALK-LOOK]. */
-    atomic_fetch_sub_explicit(&walks, 1, memory_order_release);
-    own_walks--;
+    atomic_fetch_sub_explicit(&walks, walk, memory_order_release);
+    own_walks -= walk;
     mbi_lock_restore_signals(&before);
 }
 

@@ -20,11 +20,12 @@
  * too, so that there comes a moment without any.
  *
  * No lock of ours is held while liburcu is called, and the thread cannot be cancelled there: so a
- * program may use liburcu itself, with its fork handlers, and a fork waits for no grace period. In
- * a forked child this library does not call liburcu any more: a thread that fork left behind may
- * have held its internal locks. Nor does it where membarrier(2), on which liburcu relies, has come
- * to be refused, nor in a namespace of dlmopen, as liburcu sets a key there, nor once a walk found
- * no memory to register its thread with liburcu. There counting the walks has to do.
+ * program may use liburcu itself, with its fork handlers, and a fork waits for no grace period.
+ * Where liburcu cannot be called, counting the walks has to do:
+ *   in a forked child          a thread that it does not have may have held liburcu's locks
+ *   in a namespace of dlmopen  liburcu sets a key there
+ *   without membarrier(2)      liburcu relies on it, and it may come to be refused
+ *   in a thread's first walk   where there is no memory to register the thread; that walk only
  */
 #ifndef MEMORYBUCKET_TCACHE_VACANT_H
 #define MEMORYBUCKET_TCACHE_VACANT_H
@@ -44,7 +45,7 @@ extern MBI_HIDDEN struct cache_counts mbi_cache_counts;
 /* A cache that needs no mapping; in first_cache.c. */
 extern MBI_HIDDEN struct thread_cache mbi_first_cache;
 
-/* liburcu is not called from now on. Before the calling thread's walk. */
+/* liburcu is not called from now on: at startup, or in the child of a fork. */
 void mbi_vacant_do_without_rcu(void);
 
 /*

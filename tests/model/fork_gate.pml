@@ -5,9 +5,10 @@
  * mirrors src/core/lock.c: gate_wait gate_close mbi_lock_close_gate mbi_lock_open_gate
  * mirrors src/core/lock.c: mbi_lock_is_closed mbi_lock_set_patient is_closer
  * mirrors src/core/lock.c: [LOCK-TAKE] [LOCK-GIVE] [LOCK-LOOK] [GATE-LOOK] [GATE-CLOSE] [GATE-OPEN]
- * mirrors src/core/pool_defer.c: mbi_pool_free_direct defer_free mbi_pools_free_deferred
- * mirrors src/core/pool_defer.c: [DEFER-PUSH] [DEFER-TAKE]
- * mirrors src/tcache/thread_exit.c: leave_behind take_back_all mbi_thread_take_back [DEFER-PUSH] [DEFER-TAKE]
+ * mirrors src/core/left_behind.h: left_behind_push left_behind_take left_behind_give_back
+ * mirrors src/core/left_behind.h: [LEFT-PUSH] [LEFT-TAKE]
+ * mirrors src/core/pool_defer.c: mbi_pool_free_direct free_or_defer mbi_pools_free_deferred
+ * mirrors src/tcache/thread_exit.c: thread_leave take_back mbi_thread_take_back
  * mirrors src/tcache/fork.c: fork_prepare fork_parent
  *
  * Shown: at the moment of the copy no thread is inside a critical section, that is, has a word and
@@ -264,12 +265,13 @@ inline give(name)
     word_give(name)
 }
 
+/* left_behind_push */
 inline defer_free()
 {
     deferred++
 }
 
-/* mbi_pools_free_deferred. */
+/* left_behind_give_back, of the deferred frees. */
 inline free_deferred(me)
 {
     do

@@ -5,7 +5,8 @@
  * mirrors src/check/check.c: mbi_check_init [CHECKED-STORE]
  * mirrors src/tcache/checked.h: checked_is_on [CHECKED-LOAD]
  * mirrors src/check/stacks.c: mbi_stacks_warm_up mbi_stacks_take [WARM-STORE] [WARM-LOAD]
- * mirrors src/dropin/next.c: next_find next_find_all [NEXT-STORE] [NEXT-LOAD] [NEXT-OTHERS]
+ * mirrors src/dropin/next.c: next_find next_find_all [NEXT-STORE] [NEXT-LOAD]
+ * mirrors src/dropin/names.h: found_address found_set [FOUND]
  *
  * Shown: whoever finds the library ready, or is told so by the lock, reads its constants without a
  * race (race_free), and they are made once (made_once). With -DNEXT: whoever finds `found` set
@@ -101,7 +102,7 @@ proctype user(byte me)
 #endif
     :: else
     fi;
-    load(me, MADE, seen); /* [NEXT-OTHERS] */
+    load(me, MADE, seen); /* [FOUND] */
     found_all = seen == 1;
     assert(found_all)
 }

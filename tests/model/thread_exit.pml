@@ -7,7 +7,7 @@
  * mirrors src/tcache/vacant.c: mbi_vacant_take mbi_vacant_retire_locked mbi_vacant_make_room_locked
  * mirrors src/tcache/vacant.c: reuse_retired_locked begin_reclaim grace_period end_reclaim
  * mirrors src/tcache/vacant.c: mbi_vacant_wait_for_room mbi_vacant_begin_walk mbi_vacant_end_walk
- * mirrors src/tcache/vacant.c: no_walk_is_under_way [WALK-BEGIN] [WALK-END] [WALK-LOOK]
+ * mirrors src/tcache/vacant.c: walks_under_way [WALK-BEGIN] [WALK-END] [WALK-LOOK]
  *
  * Shown: no cache is taken anew while a walker looks at it (not_under_a_walkers_eyes), nor does a
  * walker come upon one that could be (no_reusable_found); a walk visits every cache that was listed
@@ -49,7 +49,8 @@
  * LOOK_THEN_ADD (the bound is looked at in one hold of the lock and used in another),
  * GRACE_UNDER_LOCK (the wait keeps the registry lock), WAITING_STAYS (what was not reclaimed is not
  * put back), UNLINK_CUTS (a removed cache forgets what is behind it), SAID_LATE (a walk without liburcu
- * says so after it has read the list), NOT_HEARD (a grace period counts whatever was said). IGNORE_TAKEN, IGNORE_REUSABLE
+ * is counted as one after it has read the list), NOT_HEARD (a grace period counts whatever walks
+ * without liburcu there are). IGNORE_TAKEN, IGNORE_REUSABLE
  * and IGNORE_TWICE leave the checks not_under_a_walkers_eyes, no_reusable_found and visited_once
  * out, to see an error go further.
  *
@@ -125,7 +126,7 @@ byte walks;
 #define READERS (WALKERS + 1) /* the last is the program's own */
 bool section_open[READERS];
 bool section_is_old[THREADS * READERS];
-bool without_rcu; /* a walk has found no memory to register its thread */
+byte walks_without_rcu; /* of the walks: they found no memory to register their threads */
 
 /* Ghosts. */
 bool not_under_a_walkers_eyes = true;
@@ -239,7 +240,7 @@ inline grace_period(me)
 #ifdef NOT_HEARD
        ended = true
 #else
-       ended = !without_rcu
+       ended = walks_without_rcu == 0
 #endif
 #endif
 #if defined(WITHOUT_RCU) || defined(REFUSED)
@@ -438,7 +439,12 @@ inline begin_walk()
 {
     caches_retired < RETIRE_MAX || walks == 0;
 #ifndef NOT_COUNTED
-    walks++
+    atomic {
+        walks++;
+#ifndef SAID_LATE
+        count_without_rcu()
+#endif
+    }
 #endif
 }
 
@@ -447,7 +453,10 @@ inline end_walk()
 #ifdef NOT_COUNTED
     skip
 #else
-    walks--
+    atomic {
+        walks--;
+        walks_without_rcu = walks_without_rcu - (rcu -> 0 : 1)
+    }
 #endif
 }
 
@@ -456,7 +465,7 @@ inline choose_rcu()
 {
 #ifdef NO_MEMORY
     if
-    :: rcu = !without_rcu
+    :: rcu = true
     :: rcu = false
     fi
 #else
@@ -464,12 +473,9 @@ inline choose_rcu()
 #endif
 }
 
-inline say_without_rcu()
+inline count_without_rcu()
 {
-    if
-    :: !rcu -> without_rcu = true
-    :: else
-    fi
+    walks_without_rcu = walks_without_rcu + (rcu -> 0 : 1)
 }
 
 /* urcu_bp_read_lock and _unlock */
@@ -508,9 +514,6 @@ proctype walker(byte me)
     do
     :: left > 0 ->
        choose_rcu();
-#ifndef SAID_LATE
-       say_without_rcu();
-#endif
 #ifndef COUNTED_LATE
        begin_walk();
        open_section(me);
@@ -531,7 +534,7 @@ proctype walker(byte me)
        open_section(me);
 #endif
 #ifdef SAID_LATE
-       say_without_rcu();
+       count_without_rcu();
 #endif
 #ifdef LEFT_EARLY
        end_walk();

@@ -110,7 +110,7 @@ rung() {
     case $1 in
     memorybucket/*) echo 0 ;;
     core/base.* | core/upcalls.h) echo 1 ;;
-    core/bounded.h | core/centre.* | core/chain.* | core/counters.h | core/limit.* | core/lock.* | core/os.* | core/size_class.* | core/tile_index.h | core/large.h | core/probes.h) echo 2 ;;
+    core/bounded.h | core/centre.* | core/chain.* | core/counters.h | core/left_behind.h | core/limit.* | core/lock.* | core/os.* | core/size_class.* | core/tile_index.h | core/large.h | core/probes.h) echo 2 ;;
     core/cgroup.* | core/options.* | core/processors.*) echo 3 ;;
     core/region.h) echo 4 ;;
     core/config.*) echo 5 ;;
@@ -126,8 +126,8 @@ rung() {
     tcache/thread_exit.c | tcache/fork.*) echo 15 ;;
     check/annotate.h | check/ledger.* | check/stacks.* | check/symbols.*) echo 16 ;;
     check/report.*) echo 17 ;;
-    check/guarded.*) echo 18 ;;
-    check/faults.* | check/segv.*) echo 19 ;;
+    check/guarded.* | check/segv.c) echo 18 ;;
+    check/faults.*) echo 19 ;;
     check/heap.c | check/home.* | check/check.*) echo 20 ;;
     api/stats.*) echo 21 ;;
     api/stats_exit.*) echo 22 ;;
