@@ -58,7 +58,7 @@ static void warm_up_checks(void)
 /* Under LOCK_INIT, or before other threads. */
 static bool is_asked_for(enum option option)
 {
-    const char *text = mbi_option_text(option);
+    const char *text = mbi_config_text(option);
     return text != NULL && strcmp(text, "0") != 0;
 }
 
