@@ -1,6 +1,9 @@
-/* stats_exit: where the report goes, and what it counts from. */
-#include "api/stats_exit.h"
-
+/*
+ * stats_exit: where the report at exit goes, and what it counts from.
+ *
+ * Programs close stderr before they exit (all of coreutils), or let another file get its number. So
+ * the library keeps a duplicate from the start, and writes only to what is still the same file.
+ */
 #include "api/stats.h"
 #include "core/base.h"
 #include "core/config.h"
