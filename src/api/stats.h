@@ -21,7 +21,8 @@ void mbi_stats_write(FILE *stream, const struct mb_stats *stats);
 struct mb_stats *mbi_stats_take(bool with_pages);
 void mbi_stats_drop(struct mb_stats *stats);
 
-/* In stats_exit.c. For MB_STATS, once: keeps stderr, has quick_exit report, too, and children count anew. */
+/* In stats_exit.c. For MB_STATS, once: keeps stderr, has quick_exit report, too, and has children
+ * count anew. */
 void mbi_stats_exit_prepare(void);
 
 /*

@@ -346,16 +346,22 @@ void mbi_config_no_huge_pages(void)
     }
 }
 
+/* To any value: the start then names one that is not accepted. */
+static bool is_set(enum option option)
+{
+    return mbi_option_given(option) != NULL || mbi_option_recorded(option) != NULL;
+}
+
 bool mbi_config_wants_start(void)
 {
     const char *background = mbi_config_text(OPTION_MB_BACKGROUND);
     return (background != NULL && strcmp(background, "1") == 0)
-           || mbi_config_text(OPTION_MB_CHECK) != NULL;
+           || is_set(OPTION_MB_CHECK);
 }
 
 bool mbi_config_wants_report(void)
 {
-    return mbi_config_text(OPTION_MB_STATS) != NULL;
+    return is_set(OPTION_MB_STATS);
 }
 
 void mbi_config_read_late(void)

@@ -77,7 +77,7 @@ static bool is_slip(const char *typed_name, const char *meant_name)
     const char *meant = letters[1];
     size_t typed_left = letters_of(typed_name, letters[0]);
     size_t meant_left = letters_of(meant_name, letters[1]);
-    bool is_long = meant_left >= LONG_LETTERS;
+    size_t too_many_max = meant_left >= LONG_LETTERS ? 1 : 0;
     while (typed_left > 0 && meant_left > 0 && *typed == *meant) {
         typed++, meant++, typed_left--, meant_left--;
     }
@@ -90,7 +90,7 @@ static bool is_slip(const char *typed_name, const char *meant_name)
     if (typed_left == 2 && meant_left == 2) {
         return typed[0] == meant[1] && typed[1] == meant[0];
     }
-    return typed_left <= is_long && meant_left <= 1;
+    return typed_left <= too_many_max && meant_left <= 1;
 }
 
 /* Whether the typed name is that of an option without its last words: MB_DECAY. */
