@@ -160,7 +160,7 @@ def parse_options():
     options = []
     for entry in re.findall(r"X\(((?:\"(?:\\.|[^\"])*\"|[^\")(]|\([^)]*\))*)\)", table, re.S):
         arguments = split_arguments(entry)
-        accepted, _, default, what = arguments[-4:]
+        accepted, default, what = arguments[-3:]
         options.append(SimpleNamespace(name=arguments[0], accepted=accepted, default=default,
                                        what=what))
     return options

@@ -89,9 +89,9 @@ MB_API int mb_init(void);
  * Sets an option from within the program: any MB_ variable of docs/tuning.md.
  *
  * Call it before the first allocation and before mb_init: options are read when the library comes
- * up. The environment wins: where it has the variable, with whatever value, the call changes
- * nothing and returns 0. A set-user-ID program ignores the environment, but not this call. Several
- * copies of the library in one process have options of their own.
+ * up. The environment wins where it has the variable with a value that is accepted: the call then
+ * changes nothing and returns 0. A set-user-ID program ignores the environment, but not this call.
+ * Several copies of the library in one process have options of their own.
  *
  * In the drop-in the first malloc of the program or of a library is the first allocation, such as
  * that of printf for its buffer. With MB_BACKGROUND the thread starts in mb_init, or else at one of
@@ -105,7 +105,7 @@ MB_API int mb_init(void);
  * Errors:
  *   -EINVAL: the name is NULL or unknown, or the variable does not take the value.
  *   -EBUSY: the library is up, with another value. mb_memory_limit_set and mb_background_start
- *       still change two of them.
+ *       still change two of them; for MB_MEMORY_LIMIT the limit in force counts.
  *   -EAGAIN: a signal handler made the call, and had interrupted the start itself.
  * Cost: about a microsecond. Nothing is allocated, except that MB_CHECK loads the stack unwinder;
  *   in the drop-in that is a first allocation, so set it last.

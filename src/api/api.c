@@ -6,13 +6,12 @@
 #include "memorybucket/memorybucket.h"
 
 #include "api/api.h"
-#include "api/stats_exit.h"
+#include "api/stats.h"
 #include "check/check.h"
 #include "check/report.h"
 #include "check/stacks.h"
 #include "core/config.h"
 #include "tcache/background.h"
-#include "tcache/fork.h"
 #include "tcache/thread_exit.h"
 
 #include <errno.h>
@@ -58,7 +57,7 @@ static void warm_up_checks(void)
 /* Under LOCK_INIT, or before other threads. */
 static bool is_asked_for(enum option option)
 {
-    const char *text = mbi_option_text(option);
+    const char *text = mbi_config_text(option);
     return text != NULL && strcmp(text, "0") != 0;
 }
 
@@ -291,24 +290,10 @@ inline void mb_free_sized(void *pointer, size_t size)
 }
 
 /* For inline.h, which defines the names above. No version: their meaning never changes. */
-MB_API void *mb_inline_call_alloc(size_t size);
-MB_API void mb_inline_call_free(void *pointer);
-MB_API void mb_inline_call_free_sized(void *pointer, size_t size);
-
-void *mb_inline_call_alloc(size_t size)
-{
-    return api_alloc(size, CLASS_TIGHT);
-}
-
-void mb_inline_call_free(void *pointer)
-{
-    api_free(pointer);
-}
-
-void mb_inline_call_free_sized(void *pointer, size_t size)
-{
-    api_free_sized(pointer, size);
-}
+MB_API void *mb_inline_call_alloc(size_t size) MB_ALLOCATES(1) __attribute__((alias("mb_alloc")));
+MB_API void mb_inline_call_free(void *pointer) __attribute__((alias("mb_free")));
+MB_API void mb_inline_call_free_sized(void *pointer, size_t size)
+    __attribute__((alias("mb_free_sized")));
 
 void *mb_calloc(size_t count, size_t size)
 {

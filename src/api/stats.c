@@ -181,9 +181,9 @@ int mb_stats_get_quick(struct mb_stats *stats, size_t size_bytes)
 static void write_sums(FILE *stream, const struct mb_stats *stats)
 {
     fprintf(stream,
-            "MemoryBucket: reserved %" PRIu64 " MiB, committed %" PRIu64 " KiB, resident %" PRIu64
+            "MemoryBucket: reserved %" PRIu64 " KiB, committed %" PRIu64 " KiB, resident %" PRIu64
             " KiB, given back %" PRIu64 " KiB; %" PRIu64 " threads, %" PRIu64 " vacant caches; ",
-            stats->reserved_bytes >> 20, stats->committed_bytes >> 10, stats->resident_bytes >> 10,
+            stats->reserved_bytes >> 10, stats->committed_bytes >> 10, stats->resident_bytes >> 10,
             stats->released_bytes >> 10, stats->threads, stats->vacant_caches);
 #define PRINT_THREAD(name, before, after) \
     fprintf(stream, before "%" PRIu64 after, stats->name);

@@ -1,4 +1,9 @@
-/* stats: what the report at exit and the drop-in's malloc_info take of the statistics. */
+/*
+ * stats: the statistics as a text, and the report of them at the end of a process (MB_STATS).
+ *
+ * Ladder: above tcache. Callers: the API's constructor and destructor, mb_option_set; the drop-in's
+ * malloc_info and malloc_stats.
+ */
 #ifndef MEMORYBUCKET_STATS_H
 #define MEMORYBUCKET_STATS_H
 
@@ -15,5 +20,15 @@ void mbi_stats_write(FILE *stream, const struct mb_stats *stats);
  */
 struct mb_stats *mbi_stats_take(bool with_pages);
 void mbi_stats_drop(struct mb_stats *stats);
+
+/* In stats_exit.c. For MB_STATS, once: keeps stderr, has quick_exit report, too, and has children
+ * count anew. */
+void mbi_stats_exit_prepare(void);
+
+/*
+ * Writes the statistics to where MB_STATS says. A child of a fork counts its transfers and large
+ * requests from the fork. A path that cannot be opened or written is named on stderr.
+ */
+void mbi_stats_exit_report(void);
 
 #endif

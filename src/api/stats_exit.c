@@ -1,6 +1,9 @@
-/* stats_exit: where the report goes, and what it counts from. */
-#include "api/stats_exit.h"
-
+/*
+ * stats_exit: where the report at exit goes, and what it counts from.
+ *
+ * Programs close stderr before they exit (all of coreutils), or let another file get its number. So
+ * the library keeps a duplicate from the start, and writes only to what is still the same file.
+ */
 #include "api/stats.h"
 #include "core/base.h"
 #include "core/config.h"
@@ -19,10 +22,10 @@
 /* Above the numbers that shells and programs use; lower where the process may not have so many. */
 enum { KEPT_FD_MIN = 500, KEPT_FD_MIN_LOW = 10 };
 
-/* What MB_STATS said at the start, when the program had not touched its environment yet. */
+/* What the environment's MB_STATS said at the start, when the program had not touched it yet. */
 enum { PATH_BYTES = 4096 };
 static struct {
-    char path[PATH_BYTES]; /* empty: the environment names none */
+    char value[PATH_BYTES]; /* empty: it had none that is accepted */
     bool asked;
     int fd; /* -1 without a stderr at the start */
     struct stat file;
@@ -46,10 +49,10 @@ static void note_child(void)
 
 static void keep(void)
 {
-    const char *value = secure_getenv("MB_STATS");
-    if (value != NULL && value[0] == '/') {
+    const char *value = mbi_config_given(OPTION_MB_STATS);
+    if (value != NULL) {
         /* A path that is cut here is longer than the system takes. */
-        (void)snprintf(kept.path, sizeof kept.path, "%s", value);
+        (void)snprintf(kept.value, sizeof kept.value, "%s", value);
     }
     kept.asked = true;
     kept.fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, KEPT_FD_MIN);
@@ -106,7 +109,7 @@ static int open_path(const char *pattern)
 /* The file to append to; NULL: stderr. */
 static const char *path_asked_for(void)
 {
-    const char *path = kept.path[0] != '\0' ? kept.path : mbi_option_recorded(OPTION_MB_STATS);
+    const char *path = kept.value[0] != '\0' ? kept.value : mbi_option_recorded(OPTION_MB_STATS);
     return path != NULL && path[0] == '/' ? path : NULL;
 }
 

@@ -1,7 +1,8 @@
 /*
  * centre: how many bytes lie in the central free lists of all pools together.
  *
- * Ladder: above base. Callers: pool, trim and the thread caches tell what they move; excess reads.
+ * Ladder: beside pool, whose file has the number. Callers: pool, trim and the thread caches tell what
+ * they move; excess reads.
  *
  *   told + what the thread caches have not told yet = sum of (flushes - refills) * batch bytes
  *
@@ -16,16 +17,23 @@
 
 enum { CENTRE_TELL_BYTES = 256 << 10 };
 
-/* So many bytes more, or fewer. A flush is told before it happens, and a refill after it. */
-void mbi_centre_tell(int64_t bytes);
+/* Written by threads that tell; read by every slow path. Below zero while flushes are told late. */
+struct centre {
+    _Alignas(ISOLATION_BYTES) _Atomic int64_t bytes;
+};
+extern MBI_HIDDEN struct centre mbi_centre;
 
-/* What was told so far; below zero while flushes are told less than refills. */
-int64_t mbi_centre_told(void);
+/* So many bytes more, or fewer. A flush is told before it happens, and a refill after it. */
+static inline void centre_tell(int64_t bytes)
+{
+    /* relaxed [CENTRE]: the sum is right whatever the order, and orders nothing. */
+    atomic_fetch_add_explicit(&mbi_centre.bytes, bytes, memory_order_relaxed);
+}
 
 /* About so many bytes are there, and exactly so many when no thread has anything to tell. */
 static inline size_t centre_bytes(void)
 {
-    int64_t bytes = mbi_centre_told();
+    int64_t bytes = atomic_load_explicit(&mbi_centre.bytes, memory_order_relaxed); /* [CENTRE] */
     return bytes > 0 ? (size_t)bytes : 0;
 }
 

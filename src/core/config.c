@@ -1,22 +1,15 @@
 /* config: defaults, the values' parsers, and the rule for bad values. */
 #include "core/config.h"
 
+#include "core/limit.h"
 #include "core/region.h"
 
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
-#define KIB ((size_t)1 << 10)
-#define MIB ((size_t)1 << 20)
-#define GIB ((size_t)1 << 30)
-
 enum { DEFAULT_ROUNDS_MAX = 256, DEFAULT_DECAY_MS = 1000 };
 #define DEFAULT_MAGAZINE_BYTES (16 * KIB)
-
-/* Two of the smallest magazines of every class: with 64 of them 16 * (8 + 16 + ... + 512) bytes. */
-#define THREAD_CACHE_BYTES_MIN \
-    ((size_t)MAGAZINE_ROUNDS_MIN * SIZE_STEP_BYTES * SIZE_CLASS_COUNT * (SIZE_CLASS_COUNT + 1))
 
 enum kind { SWITCH, BYTES, MILLISECONDS, ROUNDS, REPORT, CHECKS };
 
@@ -30,9 +23,10 @@ static const struct rule {
     uint16_t bytes;
     uint8_t kind;
     char accepted[80];
+    char standard[40];
 } rules[] = {
-#define X(name, kind, field, low, high, accepted, ...)                                             \
-    { low, high, offsetof(struct config, field), sizeof mbi_config.field, kind, accepted },
+#define X(name, kind, field, low, high, accepted, standard, what)                                  \
+    { low, high, offsetof(struct config, field), sizeof mbi_config.field, kind, accepted, standard },
     MBI_OPTIONS(X)
 #undef X
 };
@@ -208,19 +202,37 @@ static bool parse_value(enum option option, const char *text, struct config *con
     return good;
 }
 
-/* Whether the option has a value, and a good one. */
+const char *mbi_config_given(enum option option)
+{
+    const char *text = mbi_option_given(option);
+    if (text != NULL) {
+        struct config ignored;
+        memcpy(&ignored, &mbi_config, sizeof ignored);
+        text = parse_value(option, text, &ignored) ? text : NULL;
+    }
+    return text;
+}
+
+const char *mbi_config_text(enum option option)
+{
+    const char *text = mbi_config_given(option);
+    return text != NULL ? text : mbi_option_recorded(option);
+}
+
+/* Whether the option has a good value. What the program recorded is one. */
 static bool read_option(enum option option)
 {
-    const char *text = mbi_option_text(option);
-    if (text == NULL) {
-        return false;
+    const char *given = mbi_option_given(option);
+    if (given != NULL && parse_value(option, given, &mbi_config)) {
+        return true;
     }
-    bool good = parse_value(option, text, &mbi_config);
-    if (!good) {
-        mbi_message("%s=%.80s is not valid; accepted: %s; using the default",
-                    mbi_option_name(option), text, rules[option].accepted);
+    const char *recorded = mbi_option_recorded(option);
+    if (given != NULL) {
+        mbi_message("%s=%.60s is not valid; accepted: %s; using %s%.40s", mbi_option_name(option),
+                    given, rules[option].accepted, recorded != NULL ? "" : "the default, ",
+                    recorded != NULL ? recorded : rules[option].standard);
     }
-    return good;
+    return recorded != NULL && parse_value(option, recorded, &mbi_config);
 }
 
 static uint32_t default_rounds(size_t class)
@@ -274,12 +286,21 @@ void mbi_config_read(void)
 }
 
 /*
- * Whether the library came up with this value, which makes `changed` of mbi_config. Paths of MB_STATS,
- * of which mbi_config knows only that there is one, are compared as texts.
+ * Whether this value, which makes `changed` of mbi_config, holds: the library came up with it, or
+ * mb_memory_limit_set made it so. Paths of MB_STATS, of which mbi_config knows only that there is one,
+ * are compared as texts.
  */
 static bool has_value(enum option option, const char *value, const struct config *changed)
 {
-    const char *recorded = mbi_option_text(option);
+    if (option == OPTION_MB_MEMORY_LIMIT
+        && bounded_most(&mbi_committed) != mbi_config.memory_limit_bytes) {
+        return bounded_most(&mbi_committed)
+               == (value != NULL ? changed->memory_limit_bytes : BOUNDED_NONE);
+    }
+    if (mbi_config_given(option) != NULL) {
+        return true; /* that one does */
+    }
+    const char *recorded = mbi_option_recorded(option);
     if (value == NULL || (recorded != NULL && strcmp(value, recorded) == 0)) {
         return value != NULL || recorded == NULL;
     }
@@ -300,9 +321,6 @@ int mbi_config_set_option(const char *name, const char *value, bool library_is_u
             && (strlen(value) >= OPTION_TEXT_BYTES || !parse_value(option, value, &changed)))) {
         return -EINVAL;
     }
-    if (mbi_option_is_in_environment(option)) {
-        return 0;
-    }
     if (!library_is_up) {
         mbi_option_record(option, value);
         return 0;
@@ -310,16 +328,22 @@ int mbi_config_set_option(const char *name, const char *value, bool library_is_u
     return has_value(option, value, &changed) ? 0 : -EBUSY;
 }
 
+/* To any value: the start then names one that is not accepted. */
+static bool is_set(enum option option)
+{
+    return mbi_option_given(option) != NULL || mbi_option_recorded(option) != NULL;
+}
+
 bool mbi_config_wants_start(void)
 {
-    const char *background = mbi_option_text(OPTION_MB_BACKGROUND);
+    const char *background = mbi_config_text(OPTION_MB_BACKGROUND);
     return (background != NULL && strcmp(background, "1") == 0)
-           || mbi_option_text(OPTION_MB_CHECK) != NULL;
+           || is_set(OPTION_MB_CHECK);
 }
 
 bool mbi_config_wants_report(void)
 {
-    return mbi_option_text(OPTION_MB_STATS) != NULL;
+    return is_set(OPTION_MB_STATS);
 }
 
 void mbi_config_read_late(void)

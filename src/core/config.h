@@ -11,6 +11,10 @@
 #include "core/options.h"
 #include "core/size_class.h"
 
+#define KIB ((size_t)1 << 10)
+#define MIB ((size_t)1 << 20)
+#define GIB ((size_t)1 << 30)
+
 enum {
     /* Magazines hold multiples of 8 slots, which are whole cache lines, whatever the class: 8 slots
      * of 8k bytes are 64k bytes. So are fresh runs, and no line is split between two threads. */
@@ -20,6 +24,10 @@ enum {
 };
 _Static_assert(MAGAZINE_ROUNDS_MAX <= CHAIN_ROUNDS_MAX, "a chain's word holds its rounds");
 _Static_assert(MAGAZINE_ROUNDS_STEP * SIZE_STEP_BYTES % LINE_BYTES == 0, "runs end on a line");
+
+/* Two of the smallest magazines of every class: with 64 of them 16 * (8 + 16 + ... + 512) bytes. */
+#define THREAD_CACHE_BYTES_MIN \
+    ((size_t)MAGAZINE_ROUNDS_MIN * SIZE_STEP_BYTES * SIZE_CLASS_COUNT * (SIZE_CLASS_COUNT + 1))
 
 /* What MB_CHECK turns on, a bit each. */
 enum {
@@ -60,19 +68,26 @@ static inline bool config_checks(unsigned kinds)
 }
 
 /*
- * Fills mbi_config from the defaults and the options' values. A bad value gets one line on stderr
- * (name, value, what is accepted) and the default. Allocates nothing.
+ * Fills mbi_config from the environment's values, else the program's, else the defaults. A bad value
+ * of the environment gets one line on stderr: name, value, what is accepted and what is used.
+ * Allocates nothing.
  */
 void mbi_config_read(void);
 
 /*
  * The program's value for an option (mb_option_set), which is recorded while the library is not up.
  * NULL takes it back. Under LOCK_INIT. Returns
- *   0        the value holds, or the environment's does
+ *   0        the value holds, or a good one of the environment does
  *   -EINVAL  there is no such option, or no such value of it
  *   -EBUSY   the library is up, with another value
  */
 int mbi_config_set_option(const char *name, const char *value, bool library_is_up);
+
+/* The environment's value where it is accepted, else NULL. */
+const char *mbi_config_given(enum option option);
+
+/* The value that holds: that one, else the program's; NULL: the default. */
+const char *mbi_config_text(enum option option);
 
 /* Whether something shall run from the start (MB_BACKGROUND, MB_CHECK), before the rest is read. */
 bool mbi_config_wants_start(void);

@@ -51,7 +51,7 @@
     X(decay_step_ns_max)
 
 /* What has happened to a pool, written under its lock. X(name, heading, width) */
-#define POOL_EVENT_COUNTERS(X) X(mutex_acquisitions, "mutex", 8)
+#define POOL_EVENT_COUNTERS(X) X(mutex_acquisitions, "locks", 8)
 
 #define COUNTER_FIELD(name, ...) _Atomic uint64_t name;
 #define POOL_SLOT_FIELD(name, heading, width, field) _Atomic uint64_t field;

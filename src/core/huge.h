@@ -17,7 +17,7 @@
 #include "core/region.h"
 
 /* Of x86-64, and of aarch64 with pages of 4 KiB. */
-#define HUGE_PAGE_BYTES ((size_t)2 << 20)
+#define HUGE_PAGE_BYTES (2 * MIB)
 
 /* Of what size the kernel shall make the pages of a span, and of a free map. */
 static inline enum os_pages huge_pages_of_span(enum span_name span)
@@ -53,12 +53,6 @@ static inline size_t huge_block_bytes_min(void)
 static inline bool huge_allows_seals(void)
 {
     return !mbi_config.huge_pages;
-}
-
-/* For the line that MB_VERBOSE writes. */
-static inline const char *huge_report(void)
-{
-    return mbi_config.huge_pages ? "; huge pages asked for" : "";
 }
 
 /* Without a dense tier, or where the kernel knows no huge pages: says so, and goes on without. */

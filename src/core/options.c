@@ -6,7 +6,7 @@
 #include <sys/auxv.h>
 #include <unistd.h>
 
-enum { NAME_BYTES = 20, LETTERS_MAX = 24, PREFIX_LENGTH = 3 };
+enum { NAME_BYTES = 20, LETTERS_MAX = 24, PREFIX_LENGTH = 3, LONG_LETTERS = 8 };
 
 /* Arrays and no pointers: these the loader would have to relocate in each process. */
 static const char names[][NAME_BYTES] = {
@@ -36,20 +36,14 @@ enum option mbi_option_named(const char *name)
     return option;
 }
 
-bool mbi_option_is_in_environment(enum option option)
+const char *mbi_option_given(enum option option)
 {
-    return secure_getenv(names[option]) != NULL;
+    return secure_getenv(names[option]);
 }
 
 const char *mbi_option_recorded(enum option option)
 {
     return texts[option][0] != '\0' ? texts[option] : NULL;
-}
-
-const char *mbi_option_text(enum option option)
-{
-    const char *text = secure_getenv(names[option]);
-    return text != NULL ? text : mbi_option_recorded(option);
 }
 
 void mbi_option_record(enum option option, const char *text)
@@ -72,45 +66,49 @@ static size_t letters_of(const char *name, char letters[LETTERS_MAX])
 }
 
 /*
- * What makes the typed name of the meant one (Damerau's and Levenshtein's distance, weighed): a letter
- * that is missing or two that are swapped count 1, as slips of the hand are likely; a letter too many
- * or another one count 2, as they may make another word: STATUS is not STATS.
+ * Whether a slip of the hand makes the typed name of the option's: a letter is missing, two are
+ * swapped, or there is an S at the end. In long names also a letter too many, or another one: in
+ * short ones these make other words, as STATUS is not STATS.
  */
-static size_t distance(const char *typed, size_t typed_count, const char *meant, size_t meant_count)
+static bool is_slip(const char *typed_name, const char *meant_name)
 {
-    size_t rows[3][LETTERS_MAX + 1];
-    for (size_t i = 0; i <= typed_count; i++) {
-        size_t *row = rows[i % 3];
-        const size_t *before = rows[(i + 2) % 3];
-        row[0] = 2 * i;
-        for (size_t j = 1; j <= meant_count; j++) {
-            row[j] = row[j - 1] + 1;
-            if (i == 0) {
-                continue;
-            }
-            bool same = typed[i - 1] == meant[j - 1];
-            row[j] = size_min(row[j], size_min(before[j] + 2, before[j - 1] + (same ? 0 : 2)));
-            if (i > 1 && j > 1 && typed[i - 1] == meant[j - 2] && typed[i - 2] == meant[j - 1]) {
-                row[j] = size_min(row[j], rows[(i + 1) % 3][j - 2] + 1);
-            }
-        }
+    char letters[2][LETTERS_MAX];
+    const char *typed = letters[0];
+    const char *meant = letters[1];
+    size_t typed_left = letters_of(typed_name, letters[0]);
+    size_t meant_left = letters_of(meant_name, letters[1]);
+    size_t too_many_max = meant_left >= LONG_LETTERS ? 1 : 0;
+    while (typed_left > 0 && meant_left > 0 && *typed == *meant) {
+        typed++, meant++, typed_left--, meant_left--;
     }
-    return rows[typed_count % 3][meant_count];
+    if (typed_left == 1 && meant_left == 0 && *typed == 'S') {
+        return true;
+    }
+    while (typed_left > 0 && meant_left > 0 && typed[typed_left - 1] == meant[meant_left - 1]) {
+        typed_left--, meant_left--;
+    }
+    if (typed_left == 2 && meant_left == 2) {
+        return typed[0] == meant[1] && typed[1] == meant[0];
+    }
+    return typed_left <= too_many_max && meant_left <= 1;
 }
 
-/* The option that a name nearly is: 1 away from it for every 4 letters; OPTION_COUNT: none. */
+/* Whether the typed name is that of an option without its last words: MB_DECAY. */
+static bool is_beginning(const char *typed, const char *meant)
+{
+    size_t length = strlen(typed);
+    return strncmp(typed, meant, length) == 0 && meant[length] == '_';
+}
+
+/* The one option that a name nearly is; OPTION_COUNT: none, or several. */
 static enum option nearest(const char *name)
 {
-    char typed[LETTERS_MAX];
-    char meant[LETTERS_MAX];
-    size_t typed_count = letters_of(name, typed);
-    size_t least = SIZE_MAX;
     enum option found = OPTION_COUNT;
     for (enum option option = 0; option < OPTION_COUNT; option++) {
-        size_t meant_count = letters_of(names[option], meant);
-        size_t far = distance(typed, typed_count, meant, meant_count);
-        if (far <= meant_count / 4 && far < least) {
-            least = far;
+        if (is_slip(name, names[option]) || is_beginning(name, names[option])) {
+            if (found != OPTION_COUNT) {
+                return OPTION_COUNT;
+            }
             found = option;
         }
     }

@@ -13,48 +13,49 @@
 
 /*
  * X(name, kind, field of struct config, lowest value, highest value,
- *   what is accepted, unit, default,
+ *   what is accepted, default,
  *   what it does)
  *
- * Documentation takes all texts from here; the library itself only what is accepted.
+ * Documentation takes all texts from here; the library itself what it names of a bad value: what is
+ * accepted, and the default.
  */
 #define MBI_OPTIONS(X)                                                                             \
     X(MB_MAGAZINE_SIZE, ROUNDS, magazine_rounds, MAGAZINE_ROUNDS_MIN, MAGAZINE_ROUNDS_MAX,         \
-      "8 to 4096 rounds, or a list such as 8-64:256,65-512:64 (bytes:rounds)", "objects",          \
+      "8 to 4096 objects, or a list such as 8-64:256,65-512:64 (sizes:objects)",                   \
       "16 KiB worth, up to 256",                                                                   \
       "how many objects of a size move between a thread and the centre at once")                   \
     X(MB_THREAD_CACHE_MAX, BYTES, thread_cache_bytes_max, THREAD_CACHE_BYTES_MIN, GIB,             \
-      "260K to 1G", "bytes", "4M",                                                                 \
+      "260K to 1G bytes", "4M",                                                                    \
       "what a thread may cache")                                                                   \
     X(MB_CACHE_MAX, BYTES, cache_bytes_max, MIB, 1024 * GIB,                                       \
-      "1M to 1024G", "bytes", "an eighth of the memory, at least 16M",                             \
+      "1M to 1024G bytes", "an eighth of the memory, at least 16M",                                \
       "what all threads together may cache")                                                       \
     X(MB_DECAY_MS, MILLISECONDS, decay_ms, 0, 86400000,                                            \
-      "0 to 86400000 milliseconds, or -1 for never", "milliseconds", "1000",                       \
+      "0 to 86400000 milliseconds, or -1 for never", "1000",                                       \
       "how long free memory lies unused before it goes back to the operating system")              \
     X(MB_BACKGROUND, SWITCH, background, 0, 1,                                                     \
-      "0 or 1", "", "0",                                                                           \
+      "0 or 1", "0",                                                                               \
       "1: a thread of the library gives memory back, also while the process sleeps")               \
     X(MB_MEMORY_LIMIT, BYTES, memory_limit_bytes, MIB, 1024 * GIB,                                 \
-      "1M to 1024G", "bytes", "none",                                                              \
+      "1M to 1024G bytes", "none",                                                                 \
       "the most that the pools may commit together")                                               \
     X(MB_REGION_SIZE, BYTES, region_bytes, REGION_BYTES_MIN, REGION_BYTES_MAX,                     \
-      "64M to 2052G", "bytes", "2052G",                                                            \
+      "64M to 2052G bytes", "2052G",                                                               \
       "how much the pools may grow to together; mapped as it is used")                             \
     X(MB_HUGEPAGE, SWITCH, huge_pages, 0, 1,                                                       \
-      "0 or 1", "", "0",                                                                           \
+      "0 or 1", "0",                                                                               \
       "1: asks the kernel for huge pages: a little faster, and far more memory")                   \
     X(MB_STATS, REPORT, stats_at_exit, 0, 1,                                                       \
-      "0, 1, or a path from / on, in which %p is the process", "", "0",                            \
+      "0, 1, or a path from / on, in which %p is the process", "0",                                \
       "1: writes the statistics to stderr at exit; a path: appends them to that file")             \
     X(MB_VERBOSE, SWITCH, verbose, 0, 1,                                                           \
-      "0 or 1", "", "0",                                                                           \
+      "0 or 1", "0",                                                                               \
       "1: says at the start what was configured")                                                  \
     X(MB_CHECK, CHECKS, check, 0, CHECK_ALL,                                                       \
-      "0, 1, or a list of double_free,overflow,use_after_free,size,leak", "", "0",                 \
+      "0, 1, or a list of double_free,overflow,use_after_free,size,leak", "0",                     \
       "1: checks every object; a list: only for these faults")                                     \
     X(MB_CHECK_CONTINUE, SWITCH, check_continue, 0, 1,                                             \
-      "0 or 1", "", "0",                                                                           \
+      "0 or 1", "0",                                                                               \
       "1: a report of MB_CHECK does not end the process")
 
 /* Variables of older versions. */
@@ -77,12 +78,8 @@ const char *mbi_option_name(enum option option);
 /* OPTION_COUNT when there is none of that name. */
 enum option mbi_option_named(const char *name);
 
-bool mbi_option_is_in_environment(enum option option);
-
-/* The value: the environment's, else the program's; NULL without one. */
-const char *mbi_option_text(enum option option);
-
-/* The program's value; NULL without one. */
+/* The environment's text, and the program's; NULL without one. */
+const char *mbi_option_given(enum option option);
 const char *mbi_option_recorded(enum option option);
 
 /* The program's value from now on, of which a copy is kept; NULL: none. Under LOCK_INIT. */

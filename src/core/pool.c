@@ -10,6 +10,7 @@
 #include "core/processors.h"
 
 struct pools_hints mbi_pools_hints;
+struct centre mbi_centre;
 
 /* Out of line, like all that has a probe of its own: one place each is what tools like best. */
 static MBI_COLD bool pool_lock_slow(struct pool *pool)
@@ -196,7 +197,7 @@ bool mbi_pool_return_loose(struct pool *pool, uint64_t chain)
     uint32_t rounds = chain_rounds(longer) + chain_rounds(shorter);
     chain_move(pool, &longer, &shorter, (uint32_t)size_min(rounds, pool->rounds));
     if (rounds >= pool->rounds) {
-        mbi_centre_tell((int64_t)pool_batch_bytes(pool));
+        centre_tell((int64_t)pool_batch_bytes(pool));
         mbi_pool_push_batch(pool, longer, &pool->departed);
         counter_subtract(&pool->returned_loose, pool->rounds);
         longer = shorter;
@@ -230,7 +231,7 @@ static uint64_t pool_find_any_locked(struct pool *pool)
     uint64_t chain = pool->loose;
     if (chain == 0) {
         chain = mbi_pool_pop_batch(pool, &pool->departed);
-        mbi_centre_tell(chain != 0 ? -(int64_t)pool_batch_bytes(pool) : 0);
+        centre_tell(chain != 0 ? -(int64_t)pool_batch_bytes(pool) : 0);
     }
     if (chain == 0) {
         chain = mbi_pool_take_old_batch_locked(pool);

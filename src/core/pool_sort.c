@@ -63,7 +63,7 @@ uint64_t mbi_pool_take_old_batch_locked(struct pool *pool)
         uint32_t *list = pool->aged[i] != 0 ? &pool->aged[i] : &pool->surplus[i];
         if (*list != 0) {
             counter_add(&pool->departed.refills, 1);
-            mbi_centre_tell(-(int64_t)pool_batch_bytes(pool));
+            centre_tell(-(int64_t)pool_batch_bytes(pool));
             return batch_list_pop(list, &pool->space, pool->rounds);
         }
     }
@@ -118,7 +118,7 @@ static size_t pool_take_surplus_locked(struct pool *pool, size_t count, uint64_t
             counter_add(&pool->departed.refills, 1);
         }
     }
-    mbi_centre_tell(-(int64_t)((taken - loose) * pool_batch_bytes(pool)));
+    centre_tell(-(int64_t)((taken - loose) * pool_batch_bytes(pool)));
     return taken;
 }
 

@@ -41,23 +41,20 @@ static bool read_processor(const char **list, uint64_t *number)
 unsigned mbi_processors_count(const char *list)
 {
     uint64_t count = 0;
-    for (;; list++) {
+    do {
         uint64_t first;
-        if (!read_processor(&list, &first)) {
-            return 0;
-        }
+        bool good = read_processor(&list, &first);
         uint64_t last = first;
         if (*list == '-') {
             list++;
-            if (!read_processor(&list, &last) || last < first) {
-                return 0;
-            }
+            good = good && read_processor(&list, &last) && last >= first;
+        }
+        if (!good) {
+            return 0;
         }
         count += last - first + 1;
-        if (*list != ',') {
-            return *list == '\0' || *list == '\n' ? (unsigned)count : 0;
-        }
-    }
+    } while (*list++ == ',');
+    return list[-1] == '\0' || list[-1] == '\n' ? (unsigned)count : 0;
 }
 
 unsigned mbi_processors_online(void)

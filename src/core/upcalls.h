@@ -31,9 +31,6 @@ _Noreturn void mbi_slot_space_corrupted(const struct slot_space *space, uint64_t
  */
 bool mbi_thread_start(void);
 
-/* And creates the TSD key whose destructor ends caches: startup calls it, under the init lock. */
-void mbi_thread_exit_init(void);
-
 /*
  * To out_of_memory. Serves a request whose pool has nothing; NULL and ENOMEM when nothing does. The
  * slow path comes there last, and what is tried there takes slow paths of other classes.

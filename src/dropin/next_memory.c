@@ -30,7 +30,6 @@
  * A larger pad made no measurable difference, and each thread's arena would commit it.
  */
 enum {
-    MIB = 1 << 20,
     TRIM_THRESHOLD_BYTES = 16 * MIB,
     TOP_PAD_BYTES = MIB,
     MMAP_THRESHOLD_BYTES = 32 * MIB,

@@ -14,7 +14,7 @@
 
 enum { BUDGET_PIECE_BYTES = 16 << 10 };
 
-/* In bytes; not bounded while the process has one thread. */
+/* In bytes, in thread_cache.c; not bounded while the process has one thread. */
 extern MBI_HIDDEN struct bounded mbi_budget;
 
 static inline bool budget_is_crowded(void)

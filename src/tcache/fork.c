@@ -1,11 +1,27 @@
-/* fork: the gate, and what the child makes of the others' caches. */
-#include "tcache/fork.h"
-
+/*
+ * fork: the library across fork(2).
+ *
+ * prepare closes the gate of all locks (core/lock.h), and so waits until none is held: nothing is
+ * half done under a lock when the address space is copied. A transfer is one atomic instruction: the
+ * copy has the central stack's head before or after it. A batch that another thread had in its hands
+ * is lost to the child, and so is what is in that thread's cache. Walks and grace periods hold no
+ * lock, and are not waited for.
+ *
+ * While the gate is closed no other thread waits for the one that forks, whatever locks it holds
+ * itself (docs/architecture.md, "Fork", says what each does without), but for another fork and a few
+ * calls that are made once (core/lock.h). Parent and child open the gate again; the child writes the
+ * other threads' caches off.
+ *
+ * In checked mode, which knows every object, allocations and frees wait for the fork. There prepare
+ * takes stdio's list lock first, as fflush(NULL) holds it and may wait for a stream whose owner is
+ * in malloc. What is left: a thread that reads nsswitch.conf (getpwnam for the first time) just then.
+ */
 #include "core/lock.h"
 #include "core/pool.h"
 #include "tcache/background.h"
 #include "tcache/checked.h"
 #include "tcache/registry.h"
+#include "tcache/startup.h"
 #include "tcache/thread_exit.h"
 
 #include <pthread.h>

@@ -74,81 +74,69 @@ static void *serve_elsewhere(size_t class, size_t alignment_bytes)
  */
 enum { UNCHARGE_AT_ONCE_BYTES = 16 << 20 };
 
-static struct slot *take_if_uncharged(size_t class)
+static void *take_if_uncharged(size_t class, size_t alignment_bytes)
 {
+    (void)alignment_bytes; /* all slots of the class are aligned alike */
     return mbi_uncharge(1, SEALS_REFUSED_MAX, UNCHARGE_AT_ONCE_BYTES) != 0
                ? mbi_thread_cache_take(class)
                : NULL;
 }
 
+/* Written after steps that give back what is pending: a hint, that either thread may miss. */
+static _Atomic bool steps_are_left;
+
 /*
- * And where that is nothing, what is pending goes back first. Larger pools would serve the request
- * as they are, but smaller objects then use up the memory of larger ones. So many steps for a
+ * Gives back what is pending, step by step, until `serves` has something. A step that gave nothing
+ * back changes nothing for it; but at the end another thread may have been quicker with the rest.
+ */
+static void *give_back_until(void *(*serves)(size_t class, size_t alignment_bytes), size_t class,
+                             size_t alignment_bytes, size_t steps_max, size_t *given_back)
+{
+    struct trim_turn turn;
+    void *pointer = NULL;
+    bool more = true;
+    mbi_trim_begin_turn(&turn, 0, TRIM_AGES);
+    for (size_t steps = 0; pointer == NULL && more && steps < steps_max; steps++) {
+        size_t bytes = 0;
+        more = mbi_trim_step_turn(&turn, &bytes);
+        *given_back += bytes;
+        if (bytes != 0 || !more) {
+            pointer = serves(class, alignment_bytes);
+        }
+    }
+    flag_set(&steps_are_left, more);
+    return pointer;
+}
+
+/*
+ * And where uncharging is not enough, what is pending goes back first. Larger pools would serve the
+ * request as they are, but smaller objects then use up the memory of larger ones. So many steps for a
  * request at most; the next one goes on.
  */
 enum { STEPS_AT_ONCE = 16 };
-/* Written after such steps, read by the next request: a hint, that either thread may miss. */
-static _Atomic bool steps_are_left;
 
-static struct slot *take_what_is_pending(size_t class)
-{
-    struct trim_turn turn;
-    struct slot *slot = NULL;
-    bool more = true;
-    mbi_trim_begin_turn(&turn, 0, TRIM_AGES);
-    for (int steps = 0; slot == NULL && more && steps < STEPS_AT_ONCE; steps++) {
-        size_t bytes = 0;
-        more = mbi_trim_step_turn(&turn, &bytes);
-        slot = bytes != 0 ? take_if_uncharged(class) : NULL;
-    }
-    flag_set(&steps_are_left, more);
-    return slot;
-}
-
-static struct slot *take_uncharged(size_t class)
+static void *take_uncharged(size_t class)
 {
     if (!mbi_pool_commit_refused) {
         return NULL;
     }
     mbi_pool_commit_refused = false;
-    struct slot *slot = take_if_uncharged(class);
+    size_t given_back = 0;
+    void *slot = take_if_uncharged(class, 0);
     /* Worth it if the centre holds more than a thread may not have told. */
     bool pending = flag_is_set(&steps_are_left) || centre_bytes() >= CENTRE_TELL_BYTES;
-    return slot == NULL && pending ? take_what_is_pending(class) : slot;
+    return slot == NULL && pending
+               ? give_back_until(take_if_uncharged, class, 0, STEPS_AT_ONCE, &given_back)
+               : slot;
 }
 
 /* One try with everything but the program's help. */
 static void *serve(size_t class, size_t alignment_bytes)
 {
     mbi_limit_reached = false;
-    struct slot *slot = mbi_thread_cache_take(class);
+    void *slot = mbi_thread_cache_take(class);
     slot = slot != NULL ? slot : take_uncharged(class);
     return slot != NULL ? slot : serve_elsewhere(class, alignment_bytes);
-}
-
-/*
- * Gives back what is pending, step by step, until that serves the request. A step that gave nothing
- * back changes nothing for it; but at the end another thread may have been quicker with the rest.
- */
-static void *serve_from_what_is_pending(size_t class, size_t alignment_bytes, size_t *given_back)
-{
-    struct trim_turn turn;
-    void *pointer = NULL;
-    bool more = true;
-    mbi_thread_cache_flush_own();
-    if (bounded_taken(&mbi_budget) != 0) { /* else no other thread has anything cached */
-        mbi_registry_ask_all();
-    }
-    mbi_trim_begin_turn(&turn, 0, TRIM_AGES);
-    while (pointer == NULL && more) {
-        size_t bytes = 0;
-        more = mbi_trim_step_turn(&turn, &bytes);
-        *given_back += bytes;
-        if (bytes != 0 || !more) {
-            pointer = serve(class, alignment_bytes);
-        }
-    }
-    return pointer;
 }
 
 static bool call_handler(size_t size_bytes)
@@ -181,7 +169,11 @@ MBI_COLD void *mbi_thread_cache_spill(size_t class, size_t alignment_bytes)
     }
     while (pointer == NULL) {
         size_t given_back = 0;
-        pointer = serve_from_what_is_pending(class, alignment_bytes, &given_back);
+        mbi_thread_cache_flush_own();
+        if (bounded_taken(&mbi_budget) != 0) { /* else no other thread has anything cached */
+            mbi_registry_ask_all();
+        }
+        pointer = give_back_until(serve, class, alignment_bytes, SIZE_MAX, &given_back);
         if (pointer == NULL && given_back == 0
             && !call_handler(size_class_slot_bytes(class))) {
             errno = ENOMEM;

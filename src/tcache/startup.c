@@ -27,15 +27,20 @@ static bool pools_wanted;
 
 static void report(void)
 {
-    mbi_message("reserved %zu MiB, spans of %zu + %zu MiB a pool%s; magazines of %u (8 bytes) to "
-                "%u (512 bytes) rounds; thread caches up to %zu KiB%s",
-                mbi_region_claimed_bytes() >> 20, mbi_region.span_bytes[SPAN_DENSE] >> 20,
+    mbi_message("reserved %zu KiB, spans of %zu + %zu MiB a pool%s; magazines of %u (8 bytes) to "
+                "%u (512 bytes) rounds; thread caches up to %zu KiB",
+                mbi_region_claimed_bytes() >> 10, mbi_region.span_bytes[SPAN_DENSE] >> 20,
                 mbi_region.span_bytes[SPAN_WIDE] >> 20,
                 mbi_region.reserved_bytes == 0 ? ", mapped as they are used" : "",
                 mbi_config.magazine_rounds[0],
                 mbi_config.magazine_rounds[SIZE_CLASS_COUNT - 1],
-                mbi_config.thread_cache_bytes_max >> 10,
-                huge_report());
+                mbi_config.thread_cache_bytes_max >> 10);
+    for (enum option option = 0; option < OPTION_COUNT; option++) {
+        const char *text = mbi_config_text(option);
+        if (text != NULL) {
+            mbi_message("%s=%s", mbi_option_name(option), text);
+        }
+    }
 }
 
 static void startup_locked(void)
@@ -53,7 +58,7 @@ static void startup_locked(void)
     mbi_thread_exit_init();
     if (mbi_config.background && mbi_config.decay_ms < 0) {
         mbi_message("MB_BACKGROUND=1 has no effect, as nothing decays (MB_DECAY_MS=-1)");
-    } else if (mbi_config.background && !mbi_option_is_in_environment(OPTION_MB_BACKGROUND)) {
+    } else if (mbi_config.background && mbi_config_given(OPTION_MB_BACKGROUND) == NULL) {
         flag_set(&mbi_background_lost, true); /* the program's: a slow path or mb_init starts it */
     }
     if (mbi_config.verbose) {

@@ -1,8 +1,8 @@
 /*
- * startup: brings the library up, once.
+ * startup: brings the library up, once, and arranges for fork.
  *
- * Ladder: above config, region, pool and thread_exit. Callers: a thread's first slow path,
- * mb_init, the constructor.
+ * Ladder: above config, region, pool and the registry. Callers: a thread's first slow path, mb_init,
+ * the constructor.
  */
 #ifndef MEMORYBUCKET_TCACHE_STARTUP_H
 #define MEMORYBUCKET_TCACHE_STARTUP_H
@@ -30,5 +30,17 @@ bool mbi_startup_was_made(void);
  * none once all processors are known, or all central stacks in use. Allocates nothing and takes no lock.
  */
 void mbi_startup_another_thread(void);
+
+/*
+ * Registers the fork handlers (fork.c). Called once, from a constructor, before threads can exist.
+ *
+ * They shall be the first: prepare handlers run in the opposite order, so ours closes the gate last,
+ * for as short a time as may be. The library is initialised before the libraries and programs that
+ * depend on it; the drop-in, on which nothing depends, is linked with -z initfirst. A handler that was
+ * registered even earlier may allocate while the gate is closed, and wait for others.
+ *
+ * pthread_atfork may allocate; the library comes up on demand.
+ */
+void mbi_fork_register(void);
 
 #endif

@@ -12,6 +12,7 @@
 #include "tcache/transfer.h"
 
 _Atomic bool mbi_checked;
+struct bounded mbi_budget = { .most = BOUNDED_NONE };
 
 const struct thread_cache mbi_cache_none = { .dense_base = REGION_NOWHERE };
 const struct thread_cache mbi_cache_direct = { .dense_base = REGION_NOWHERE };
@@ -139,7 +140,7 @@ void mbi_thread_cache_flush_own(void)
 void mbi_thread_cache_tell(struct thread_cache *cache)
 {
     if (cache->untold_bytes != 0) {
-        mbi_centre_tell(cache->untold_bytes);
+        centre_tell(cache->untold_bytes);
         cache->untold_bytes = 0;
     }
 }

@@ -20,6 +20,9 @@
 /* Finds out about the namespace. From a constructor, before all others here; with no lock. */
 void mbi_thread_exit_find_namespace(void);
 
+/* Creates the TSD key whose destructor ends caches. Startup calls it, under the init lock. */
+void mbi_thread_exit_init(void);
+
 /*
  * For the thread that forked, when the gate is open again: takes back the caches that threads left
  * behind as they ended meanwhile (core/left_behind.h), without waiting for walkers.

@@ -146,18 +146,27 @@ static void report_to_path(void)
     use_and_exit();
 }
 
+static void report_to_path_after_all(void)
+{
+    setenv("MB_STATS", "somewhere", 1);
+    report_to_path();
+}
+
 static void check_path(void)
 {
     char text[4096];
     snprintf(path, sizeof path, "/tmp/memorybucket-options.XXXXXX");
     int file = mkstemp(path);
     CHECK(file >= 0, "%s: %s", path, strerror(errno));
-    expect_said(report_to_path, NULL);
-    ssize_t count = read(file, text, sizeof text - 1);
+    for (unsigned i = 0; i < 2; i++) {
+        expect_said(i == 0 ? report_to_path : report_to_path_after_all,
+                    i == 0 ? NULL : "MB_STATS=somewhere is not valid");
+        ssize_t count = read(file, text, sizeof text - 1);
+        CHECK(count > 0, "nothing in the file");
+        text[count] = '\0';
+        CHECK(strstr(text, "refills") != NULL, "%s", text);
+    }
     unlink(path);
-    CHECK(count > 0, "nothing in the file");
-    text[count] = '\0';
-    CHECK(strstr(text, "refills") != NULL, "%s", text);
 }
 
 __attribute__((noinline)) static void plant_double_free(void)
@@ -198,6 +207,7 @@ static unsigned threads_of_this_process(void)
 
 static void check_background(void)
 {
+    setenv("MB_BACKGROUND", "yes", 1); /* not accepted: the program's holds */
     set("MB_BACKGROUND", "1", 0);
     unsigned before = threads_of_this_process();
     for (size_t i = 0; i < MB_POOL_COUNT; i++) {
@@ -219,6 +229,10 @@ static void check_limit(void)
     }
     CHECK(errno == ENOMEM && count >= 2048 && count <= 4096, "%zu objects, errno %d", count, errno);
     CHECK(mb_memory_limit_set(0) == (size_t)2 << 20, "another limit");
+    set("MB_MEMORY_LIMIT", "2M", -EBUSY);
+    set("MB_MEMORY_LIMIT", NULL, 0);
+    CHECK(mb_memory_limit_set((size_t)3 << 20) == 0, "another limit");
+    set("MB_MEMORY_LIMIT", "3M", 0);
 }
 
 static void check_later(void)

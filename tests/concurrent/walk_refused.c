@@ -35,7 +35,7 @@ int main(void)
         caches[i] = add_one();
     }
     struct thread_cache *last = add_one();
-    uint64_t reusable = mbi_registry_totals().caches_reusable;
+    uint64_t reusable = counter_read(&mbi_cache_counts.reusable);
 
     refused = true;
     bool rcu = mbi_vacant_begin_walk();
@@ -43,12 +43,12 @@ int main(void)
     for (size_t i = 0; i < RETIRE_BATCH; i++) {
         mbi_registry_retire(caches[i]);
     }
-    CHECK(mbi_registry_totals().caches_retired == RETIRE_BATCH
-              && mbi_registry_totals().caches_reusable == reusable,
+    CHECK(counter_read(&mbi_cache_counts.retired) == RETIRE_BATCH
+              && counter_read(&mbi_cache_counts.reusable) == reusable,
           "a grace period counts beside a walk for which it did not wait");
     mbi_vacant_end_walk(rcu);
     mbi_registry_retire(last); /* which finds that nobody walks any more */
-    CHECK(mbi_registry_totals().caches_retired == 0, "they were not reused at all");
+    CHECK(counter_read(&mbi_cache_counts.retired) == 0, "they were not reused at all");
 
     refused = false;
     rcu = mbi_vacant_begin_walk();

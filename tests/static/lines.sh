@@ -40,7 +40,7 @@ check() {
 }
 
 # Read by every slow path: hints of pool, decay and excess, and how much is committed, limited and in the centre.
-read_on_slow_paths="mbi_pools_hints mbi_decay_hints hints told mbi_committed"
+read_on_slow_paths="mbi_pools_hints mbi_decay_hints hints mbi_centre mbi_committed"
 # Read and written where threads' caches grow and shrink.
 budget="mbi_budget"
 check "$2/lib/libmemorybucket.so" $read_on_slow_paths $budget

@@ -96,7 +96,7 @@ static inline uint64_t held_slots(const struct mb_pool_stats *pool)
 
 static inline void told_begin(void *sum)
 {
-    *(int64_t *)sum = mbi_centre_told();
+    *(int64_t *)sum = atomic_load(&mbi_centre.bytes);
 }
 
 static inline void told_add(const struct thread_cache *cache, void *sum)

@@ -1,6 +1,7 @@
 /* config: values, suffixes, and the rule for bad values. */
 #include "core/config.h"
 
+#include "core/limit.h"
 #include "core/region.h"
 
 #include <criterion/criterion.h>
@@ -244,11 +245,11 @@ Test(config, the_environment_wins_over_a_call, .init = forget_environment)
     cr_assert_eq(read_now().decay_ms, 7);
     cr_assert_eq(mbi_config_set_option("MB_DECAY_MS", "9", true), 0, "also later");
     setenv("MB_DECAY_MS", "", 1);
-    cr_assert_eq(read_now().decay_ms, 1000, "also where it is bad");
+    cr_assert_eq(read_now().decay_ms, 8, "but a bad value of it does not");
+    cr_assert_eq(mbi_config_set_option("MB_DECAY_MS", "8", true), 0);
+    cr_assert_eq(mbi_config_set_option("MB_DECAY_MS", "9", true), -EBUSY);
     unsetenv("MB_DECAY_MS");
-    cr_assert_eq(read_now().decay_ms, 1000, "what was refused was not recorded");
-    cr_assert_eq(mbi_config_set_option("MB_DECAY_MS", "8", false), 0);
-    cr_assert_eq(read_now().decay_ms, 8);
+    cr_assert_eq(read_now().decay_ms, 8, "what came late was not recorded");
     setenv("MB_DECAY_MS", "7", 1);
     cr_assert_eq(read_now().decay_ms, 7, "also where it comes later");
 }
@@ -299,11 +300,75 @@ Test(config, later_calls_are_told_what_holds, .init = forget_environment)
     cr_assert_eq(mbi_config_set_option("MB_MEMORY_LIMIT", "2M", false), 0);
     cr_assert_eq(mbi_config_set_option("MB_STATS", "/a", false), 0);
     struct config before = read_now();
+    (void)bounded_set_most(&mbi_committed, before.memory_limit_bytes); /* as startup does */
     for (size_t i = 0; i < sizeof later / sizeof later[0]; i++) {
         cr_assert_eq(mbi_config_set_option(later[i].name, later[i].value, true), later[i].result,
                      "%s=%s", later[i].name, later[i].value);
     }
     cr_assert_arr_eq(&mbi_config, &before, sizeof before);
+}
+
+Test(config, the_memory_limit_in_force_answers, .init = forget_environment)
+{
+    static const struct {
+        size_t bytes;
+        const char *value;
+        int result;
+    } later[] = {
+        { 3 << 20, "3M", 0 },     { 3 << 20, "2M", -EBUSY },     { 3 << 20, NULL, -EBUSY },
+        { 12345, "1M", -EBUSY },  { BOUNDED_NONE, "2M", -EBUSY },  { BOUNDED_NONE, NULL, 0 },
+        { 2 << 20, "2M", 0 },     { 2 << 20, "3M", -EBUSY },
+    };
+    for (unsigned by_environment = 0; by_environment < 2; by_environment++) {
+        if (by_environment) {
+            setenv("MB_MEMORY_LIMIT", "2M", 1);
+        }
+        cr_assert_eq(mbi_config_set_option("MB_MEMORY_LIMIT", "2M", false), 0);
+        mbi_config_read();
+        for (size_t i = 0; i < sizeof later / sizeof later[0]; i++) {
+            (void)bounded_set_most(&mbi_committed, later[i].bytes);
+            bool wins = by_environment && later[i].bytes == 2 << 20;
+            cr_assert_eq(mbi_config_set_option("MB_MEMORY_LIMIT", later[i].value, true),
+                         wins ? 0 : later[i].result, "%zu bytes, %s", later[i].bytes,
+                         later[i].value);
+        }
+    }
+}
+
+/* A bad value is replaced by the program's, or the default, and the message names that one. */
+Test(config, what_is_used_for_a_bad_value_is_named, .init = cr_redirect_stderr)
+{
+    static const char *const said[][2] = {
+        { "MB_DECAY_MS", "0 to 86400000 milliseconds, or -1 for never; using the default, 1000" },
+        { "MB_CACHE_MAX", "1M to 1024G bytes; using the default, an eighth of the memory, at least 16M" },
+        { "MB_MAGAZINE_SIZE", "8 to 4096 objects, or a list such as 8-64:256,65-512:64 "
+                              "(sizes:objects); using the default, 16 KiB worth, up to 256" },
+    };
+    char line[512];
+    char expected[256];
+    char value[80];
+    memset(value, 'x', sizeof value - 1);
+    value[sizeof value - 1] = '\0';
+    forget_environment();
+    for (size_t i = 0; i < sizeof said / sizeof said[0]; i++) {
+        read_with(said[i][0], value);
+        fflush(stderr);
+        cr_assert(next_line(line));
+        snprintf(expected, sizeof expected, "memorybucket: %s=%.60s is not valid; accepted: %s\n",
+                 said[i][0], value, said[i][1]);
+        cr_assert_str_eq(line, expected);
+    }
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        cr_assert_eq(mbi_config_set_option(values[i][0], values[i][1], false), 0);
+        struct config by_call = read_now();
+        read_with(values[i][0], "bad");
+        cr_assert_arr_eq(&mbi_config, &by_call, sizeof by_call, "%s", values[i][0]);
+        fflush(stderr);
+        cr_assert(next_line(line));
+        snprintf(expected, sizeof expected, "; using %s\n", values[i][1]);
+        cr_assert_not_null(strstr(line, expected), "%s", line);
+        cr_assert_eq(mbi_config_set_option(values[i][0], NULL, false), 0);
+    }
 }
 
 /* Of those that have a number as default or "LOW to HIGH" as their range. */
@@ -316,11 +381,7 @@ Test(config, the_table_says_what_the_parser_does, .init = forget_environment)
         unsigned long long low;
         unsigned long long high;
     } table[] = {
-#define KIB 1024ULL
-#define MIB (KIB * KIB)
-#define GIB (KIB * MIB)
-#define THREAD_CACHE_BYTES_MIN (260 * KIB)
-#define X(name, kind, field, low, high, accepted, unit, standard, explanation)                     \
+#define X(name, kind, field, low, high, accepted, standard, explanation)                           \
     { #name, accepted, standard, low, high },
         MBI_OPTIONS(X)
 #undef X
@@ -362,6 +423,16 @@ Test(config, names_that_are_nearly_right_are_named, .init = cr_redirect_stderr)
         { "MB_magazine_size", "MB_MAGAZINE_SIZE" },
         { "MB_THREADCACHE_MAX", "MB_THREAD_CACHE_MAX" },
         { "MB_THREAD_CACHE", "MB_THREAD_CACHE_MAX" },
+        { "MB_THREAD", "MB_THREAD_CACHE_MAX" },
+        { "MB_DECAY", "MB_DECAY_MS" },
+        { "MB_CACHE", "MB_CACHE_MAX" },
+        { "MB_MEMORY", "MB_MEMORY_LIMIT" },
+        { "MB_MAGAZINE", "MB_MAGAZINE_SIZE" },
+        { "MB_REGION", "MB_REGION_SIZE" },
+        { "MB_CHECKS", "MB_CHECK" },
+        { "MB_check", "MB_CHECK" },
+        { "MB_STATSS", "MB_STATS" },
+        { "MB_MAGAZINE_XSIZE", "MB_MAGAZINE_SIZE" },
         { "MB_THREAD_CACHES_MAX", "MB_THREAD_CACHE_MAX" },
         { "MB_CACHEMAX", "MB_CACHE_MAX" },
         { "MB_CAHCE_MAX", "MB_CACHE_MAX" },
@@ -402,10 +473,10 @@ Test(config, other_programs_variables_are_left_alone, .init = cr_redirect_stderr
         "MB_",         "MB_A",         "MB_SIZE",       "MB_HOME",        "MB_DEBUG",
         "MB_DATA",     "MB_USER",      "MB_HOST",       "MB_PORT",        "MB_PATH",
         "MB_STATUS",   "MB_STATE",     "MB_STATES",     "MB_START",       "MB_STATIC",
-        "MB_CACHE",    "MB_CACHE_DIR", "MB_CACHE_TTL",  "MB_CACHE_MIN",   "MB_CACHE_SIZE",
-        "MB_MEMORY",   "MB_LIMIT",     "MB_REGION",     "MB_ZONE",        "MB_MAX_SIZE",
+        "MB_CACHES",   "MB_CACHE_DIR", "MB_CACHE_TTL",  "MB_CACHE_MIN",   "MB_CACHE_SIZE",
+        "MB_MEMOR",    "MB_LIMIT",     "MB_REGIONS",    "MB_ZONE",        "MB_MAX_SIZE",
         "MB_CHECKED",  "MB_CHECKSUM",  "MB_CHUNK_SIZE", "MB_VERSION",     "MB_VERB",
-        "MB_DELAY_MS", "MB_DECAY",     "MB_LOG_LEVEL",  "MB_SERVER_PORT", "MB_SERVER_HOST",
+        "MB_DELAY_MS", "MB_DECA",      "MB_LOG_LEVEL",  "MB_SERVER_PORT", "MB_SERVER_HOST",
         "MB_DB_HOST",  "MB_DB_TYPE",   "MB_DB_FILE",    "MB_JETTY_PORT",  "MB_JETTY_HOST",
         "MB_THREADS",  "MB_TIMEOUT",   "MB_URL",        "MB_TOKEN",       "MB_API_KEY",
         "MB_PASSWORD", "MB_PAGE",      "MB_HUGE",       "MB_BATCH_SIZE",  "MB_BUFFER_SIZE",

@@ -27,10 +27,23 @@ Test(startup, says_what_was_configured, .init = cr_redirect_stderr)
 {
     setenv("MB_VERBOSE", "1", 1);
     setenv("MB_REGION_SIZE", "16G", 1);
+    setenv("MB_STATS", "no", 1);
+    cr_assert_eq(mb_option_set("MB_STATS", "/nowhere/at/all"), 0);
+    cr_assert_eq(mb_option_set("MB_DECAY_MS", "5"), 0);
     cr_assert_eq(mbi_startup(), 0);
-    cr_assert(says("memorybucket: reserved 0 MiB, spans of 64 + 128 MiB a pool, mapped as they are "
-                   "used; magazines of 256 (8 bytes) to 32 (512 bytes) rounds; "
-                   "thread caches up to 4096 KiB\n"));
+    char line[256]; /* one page, the place's, is there already */
+    snprintf(line, sizeof line,
+             "memorybucket: reserved %ld KiB, spans of 64 + 128 MiB a pool, mapped as they are used; magazines of "
+             "256 (8 bytes) to 32 (512 bytes) rounds; thread caches up to 4096 KiB\n",
+             sysconf(_SC_PAGESIZE) >> 10);
+    cr_assert(says(line), "not %s", line);
+    static const char *const set[] = { "MB_DECAY_MS=5", "MB_REGION_SIZE=16G", "MB_STATS=/nowhere/at/all",
+                                       "MB_VERBOSE=1" };
+    for (size_t i = 0; i < sizeof set / sizeof set[0]; i++) {
+        snprintf(line, sizeof line, "memorybucket: %s\n", set[i]);
+        cr_assert(says(line), "not %s", set[i]);
+    }
+    cr_assert_not(says("MB_"), "more than what was set");
 }
 
 Test(startup, is_silent_unless_asked, .init = cr_redirect_stderr)
