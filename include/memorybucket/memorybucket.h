@@ -516,7 +516,7 @@ struct mb_stats {
     uint64_t resident_bytes;     /* sum over the pools */
     uint64_t released_bytes;     /* sum over the pools */
     uint64_t memory_limit;       /* bytes; 0: none */
-    uint64_t cache_bytes;        /* of cache_bytes_max, what threads have taken, in pieces of 16 KiB */
+    uint64_t cache_bytes;        /* of cache_bytes_max, taken by threads, in pieces of 16 KiB */
     uint64_t cache_bytes_max;    /* MB_CACHE_MAX; 0: no bound yet, as there was one thread only */
     uint64_t threads;            /* with a cache of their own now */
     uint64_t threads_idle;       /* of them, those that called mb_thread_idle */

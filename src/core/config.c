@@ -288,8 +288,8 @@ void mbi_config_read(void)
 }
 
 /*
- * Whether the library came up with this value, which makes `changed` of mbi_config. Paths of MB_STATS,
- * of which mbi_config knows only that there is one, are compared as texts.
+ * Whether the library came up with this value, which makes `changed` of mbi_config. Paths of
+ * MB_STATS, of which mbi_config knows only that there is one, are compared as texts.
  */
 static bool has_value(enum option option, const char *value, const struct config *changed)
 {

@@ -165,7 +165,9 @@ static uint64_t poll_pending(void)
     return size_above(due, now_ns);
 }
 
-/* The kernel refuses to give pages back that are locked in memory: not what the caller asked for. */
+/*
+ * Preserves errno: the kernel may refuse pages that are locked in memory, of no concern to callers.
+ */
 uint64_t mbi_decay_poll(void)
 {
     if (mbi_config.decay_ms < 0 || !pools_pending()) {

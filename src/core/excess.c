@@ -16,7 +16,7 @@ _Static_assert((int)POOL_PART >= (int)SIZE_CLASS_COUNT, "pools left alone are wi
  * vain; a step reads what it acts upon under the locks.
  */
 static struct {
-    _Alignas(ISOLATION_BYTES) _Atomic size_t sorted_bytes; /* sorted and in memory, when last seen */
+    _Alignas(ISOLATION_BYTES) _Atomic size_t sorted_bytes; /* in memory, when last counted */
     _Atomic size_t central_bytes_min; /* with less in the centre all has been tried already */
     _Atomic size_t wanted_bytes;      /* sorted, and then taken again */
     _Atomic bool stepping;            /* a thread does a step */
@@ -56,7 +56,7 @@ static size_t excess_most(size_t free_bytes)
     return EXCESS_FLOOR_BYTES + share + wanted;
 }
 
-/* More is free than may be, and enough of it in the centre, where something can be done about it. */
+/* Whether more is free than may be, and enough of it in the centre, where a step can take it. */
 static bool excess_is_worth(size_t central_bytes, size_t sorted_bytes)
 {
     size_t most = excess_most(central_bytes + sorted_bytes);

@@ -72,9 +72,9 @@ static size_t letters_of(const char *name, char letters[LETTERS_MAX])
 }
 
 /*
- * What makes the typed name of the meant one (Damerau's and Levenshtein's distance, weighed): a letter
- * that is missing or two that are swapped count 1, as slips of the hand are likely; a letter too many
- * or another one count 2, as they may make another word: STATUS is not STATS.
+ * What makes the typed name of the meant one (Damerau's and Levenshtein's distance, weighed): a
+ * letter that is missing or two that are swapped count 1, as slips of the hand are likely; a letter
+ * too many or another one count 2, as they may make another word: STATUS is not STATS.
  */
 static size_t distance(const char *typed, size_t typed_count, const char *meant, size_t meant_count)
 {

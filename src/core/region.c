@@ -207,7 +207,7 @@ char *mbi_region_map(size_t class, enum span_name span, size_t *bytes)
     return (char *)(mbi_region.map_base + class * all + before);
 }
 
-/* A 16th of what is mapped, in order to be called seldom, and not more, as core files hold it all. */
+/* A 16th of what is mapped: calls are few, and core files, which hold it all, not much larger. */
 static size_t piece_bytes(const struct extent *extent, size_t needed_bytes)
 {
     const size_t piece_step_bytes = (size_t)64 << 10;

@@ -60,7 +60,7 @@ __attribute__((constructor)) static MBI_COLD void find_next(void)
     FIND(sigaction, sigaction_function, c_library_sigaction);
 }
 
-/* KNOWN: NULL before the constructor. NEXT: calls may come before it, and then find the function. */
+/* KNOWN is NULL before the constructor. NEXT finds the function where a call comes before it. */
 #define KNOWN(name) atomic_load_explicit(&next.name, memory_order_relaxed) /* [NEXT-SIGNALS] */
 #define NEXT(name) (KNOWN(name) == NULL ? find_next() : (void)0, KNOWN(name))
 

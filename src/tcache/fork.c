@@ -30,7 +30,7 @@ static void fork_parent(void)
 {
     int cancel_type = mbi_lock_open_gate();
     mbi_pools_free_deferred();
-    /* In the child of a handler's fork these caches are written off, which this thread goes on with. */
+    /* A signal handler's fork has to wait: its child would write off the caches in hand here. */
     sigset_t before = mbi_lock_block_signals();
     mbi_thread_take_back(false);
     mbi_lock_restore_signals(&before);

@@ -8,7 +8,7 @@
 
 enum { WALK_TURNS_MAX = 8 };
 
-/* Both written under LOCK_REGISTRY. Walkers read the list through RCU, the number is read without. */
+/* Both written under LOCK_REGISTRY. Walkers read the list through RCU; any thread the number. */
 static CDS_LIST_HEAD(active);
 static _Atomic uint64_t threads_active;
 

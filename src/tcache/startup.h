@@ -17,17 +17,17 @@
  */
 int mbi_startup(void);
 
-/* The same for public calls that cannot do without: waits for the fork to end. */
+/* The same, but waits for a fork to end: for public calls that cannot do without. */
 int mbi_startup_patiently(void);
 
-/* Whether it has come up: a process that never asked for anything need not, just to say so. */
+/* Whether the library is up: a process that never used it need not bring it up to report that. */
 bool mbi_startup_was_made(void);
 
 /*
  * The process has a second thread, or one more: only now what depends on there being many is looked
  * up, which costs some 80 us (the control groups' files) that short programs need not pay. From the
  * next one on only the processors of the calling thread are looked at, with one system call, and
- * none once all processors are known, or all central stacks in use. Allocates nothing and takes no lock.
+ * none once all processors are known, or all central stacks in use. No allocation, no lock.
  */
 void mbi_startup_another_thread(void);
 

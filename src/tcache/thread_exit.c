@@ -12,9 +12,9 @@ static pthread_key_t exit_key;
 static bool exit_key_exists;
 
 /*
- * A cache that the thread has got and does not use yet. It may be in the registry already; or it could
- * not be put there, as another thread forks: then the thread does without until its next slow path, and
- * its exit finds it here. volatile: for a signal handler that forks.
+ * A cache that the thread has got and does not use yet. It may be in the registry already; or it
+ * could not be put there, as another thread forks: then the thread does without until its next slow
+ * path, and its exit finds it here. volatile: for a signal handler that forks.
  */
 static _Thread_local struct thread_cache *volatile unlisted
     __attribute__((tls_model("initial-exec")));
@@ -35,11 +35,11 @@ static void thread_use_constant(const struct thread_cache *constant)
 }
 
 /*
- * Caches whose threads ended while another thread forked. A thread that joins such a thread may have a
- * lock that the fork waits for: so a thread's end does not wait for the fork, and leaves the cache on
- * a lock-free stack, as frees are (core/pool.h): pushed to one at a time, and taken as a whole. The
- * thread that forked takes it when the gate is open again, and so does one that left its cache so
- * late. Until it is taken back a cache is listed as if its thread lived.
+ * Caches whose threads ended while another thread forked. A thread that joins such a thread may
+ * have a lock that the fork waits for: so a thread's end does not wait for the fork, and leaves the
+ * cache on a lock-free stack, as frees are (core/pool.h): pushed to one at a time, and taken as a
+ * whole. The thread that forked takes it when the gate is open again, and so does one that left its
+ * cache so late. Until it is taken back a cache is listed as if its thread lived.
  */
 static _Atomic(struct thread_cache *) left_behind;
 
@@ -118,8 +118,9 @@ static void thread_leave(struct thread_cache *cache)
 
 /*
  * The TSD destructor. It re-arms itself once, so that destructors which run after it in the first
- * round still find a cache; pthread then calls it again in the next round. It stays armed, too, until
- * the thread cannot be cancelled any more: one that is asynchronously cancelled here comes again.
+ * round still find a cache; pthread then calls it again in the next round. It stays armed, too,
+ * until the thread cannot be cancelled any more: one that is asynchronously cancelled here comes
+ * again.
  *
  * The argument says nothing: each namespace of dlmopen has a C library that counts its keys from 0,
  * and all of them keep the values in the same place. It may be what a plugin has set.

@@ -87,9 +87,9 @@ static void interrupt(const char *here)
     }
 }
 
-struct slot_run __real_mbi_pool_carve_locked(struct pool *pool, size_t rounds_wanted);
-struct slot_run __wrap_mbi_pool_carve_locked(struct pool *pool, size_t rounds_wanted);
-struct slot_run __wrap_mbi_pool_carve_locked(struct pool *pool, size_t rounds_wanted)
+struct fresh_run __real_mbi_pool_carve_locked(struct pool *pool, size_t rounds_wanted);
+struct fresh_run __wrap_mbi_pool_carve_locked(struct pool *pool, size_t rounds_wanted);
+struct fresh_run __wrap_mbi_pool_carve_locked(struct pool *pool, size_t rounds_wanted)
 {
     interrupt("carve");
     return __real_mbi_pool_carve_locked(pool, rounds_wanted);
