@@ -25,7 +25,7 @@
 #include "core/base.h"
 
 /*
- * Rounds of 10 MiB and all that a server's threads swing by together stay far below the floor.
+ * Phases of 10 MiB, and all that a server's threads swing by together, stay far below the floor.
  * Bursts as in bench/memory/burst.c then hold at most what the C library's malloc holds.
  */
 #define EXCESS_FLOOR_BYTES ((size_t)32 << 20)

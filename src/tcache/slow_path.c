@@ -150,7 +150,8 @@ MBI_COLD void *mbi_thread_cache_alloc_slow(size_t size_bytes, const struct magaz
 
 /*
  * A thread gets a cache when it allocates, or frees more often than glibc does on behalf of a
- * thread that has never allocated: after the last TSD round, when no destructor would take it back.
+ * thread that has never allocated: after the last pass over TSD, when no destructor would take it
+ * back.
  */
 enum { FREES_WITHOUT_CACHE = 32 };
 static _Thread_local unsigned frees_without_cache __attribute__((tls_model("initial-exec")));

@@ -118,9 +118,8 @@ static void thread_leave(struct thread_cache *cache)
 
 /*
  * The TSD destructor. It re-arms itself once, so that destructors which run after it in the first
- * round still find a cache; pthread then calls it again in the next round. It stays armed, too,
- * until the thread cannot be cancelled any more: one that is asynchronously cancelled here comes
- * again.
+ * pass still find a cache; pthread then calls it again in the next pass. It stays armed, too, until
+ * the thread cannot be cancelled any more: one that is asynchronously cancelled here comes again.
  *
  * The argument says nothing: each namespace of dlmopen has a C library that counts its keys from 0,
  * and all of them keep the values in the same place. It may be what a plugin has set.
