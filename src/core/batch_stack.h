@@ -226,7 +226,7 @@ static inline uint64_t batch_unpack(const struct slot_space *space, struct slot 
     return chain_make(first, rounds);
 }
 
-/* A popper's view of the stack: what it read, and what it would make of it. */
+/* What a popper has read of the stack. */
 struct batch_stack_snapshot {
     uint64_t head;
     uint64_t packed;

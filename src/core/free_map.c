@@ -112,7 +112,7 @@ static bool slot_reuse_pages(struct free_map *map, size_t index, struct reuse *r
     if ((size_t)first + last > reuse->pages_left) {
         return false;
     }
-    /* When only the first comes back it has slots for others. */
+    /* If only the first comes back, the page's other slots can be taken. */
     return (!first || page_reuse(map, pages.begin, reuse))
            && (!last || page_reuse(map, pages.end - 1, reuse));
 }
@@ -159,9 +159,9 @@ static size_t tile_take(struct free_map *map, size_t tile, size_t count, uint32_
 }
 
 /*
- * The lowest tile of the widest set that there is hope for. While pages may come back into use
- * each tile with slots has one to give, as also a page that was given back holds slots that
- * overlap no other; unless it is sealed and the kernel refuses.
+ * Takes from the lowest tile of the widest set that may have something to give. While pages may
+ * come back into use each tile with slots has one to give, as also a page that was given back holds
+ * slots that overlap no other; unless it is sealed and the kernel refuses.
  */
 size_t mbi_free_map_take(struct free_map *map, size_t count, uint32_t *out, size_t *pages)
 {

@@ -66,7 +66,7 @@ struct free_map {
     size_t dirty_begin;
     size_t dirty_end;
     bool refused; /* the kernel kept a page that could have gone */
-    bool unseal_refused; /* so a slot was not taken; the pool clears it */
+    bool unseal_refused; /* by the kernel, so that a slot was not taken; the pool clears it */
 };
 
 /* Pages, counted from `first`. */
@@ -131,7 +131,7 @@ struct page_run mbi_free_map_begin_release(struct free_map *map, size_t *tiles_m
 /* Puts those slots back; the pages are as they were. */
 void mbi_free_map_end_release(struct free_map *map, struct page_run run);
 
-/* A page whose slots are here is gone now. */
+/* Notes that a page, all of whose slots are here, was given back. */
 void mbi_free_map_note_released(struct free_map *map, size_t page);
 
 /*
@@ -146,8 +146,8 @@ struct page_run mbi_free_map_next_released(const struct free_map *map, size_t *f
 struct page_run mbi_free_map_begin_release_again(struct free_map *map, struct page_run run);
 
 /*
- * The same for the next run of at least `tiles_min` whole tiles from tile *from on, or of any
- * number behind a sealed one; mbi_free_map_end_seal puts them back, sealed or not.
+ * The same for the next run of at least `tiles_min` whole tiles from tile *from on, or of fewer
+ * that adjoin a sealed one; mbi_free_map_end_seal puts them back, sealed or not.
  */
 struct page_run mbi_free_map_begin_seal(struct free_map *map, size_t *from, size_t tiles_min);
 void mbi_free_map_end_seal(struct free_map *map, struct page_run run, bool sealed);
@@ -155,7 +155,7 @@ void mbi_free_map_end_seal(struct free_map *map, struct page_run run, bool seale
 /* Runs of sealed tiles in all spans together. */
 size_t mbi_free_map_seals(void);
 
-/* Once after the kernel kept pages: all that can go are looked for again. */
+/* If the kernel kept pages: lets all that can go be looked for again, once. */
 void mbi_free_map_retry_refused(struct free_map *map);
 
 static inline bool free_map_is_dirty(const struct free_map *map)

@@ -97,9 +97,10 @@ bool mbi_lock_leaver_must_look(void);
 /*
  * Around a fork, in the thread that forks. Close returns when no other thread holds a lock; until
  * the gate is open again only this thread gets any, and leaves their words alone. The child frees
- * what the others had taken for an instant. Pairs may nest, as a signal handler may fork in the
- * middle of a fork: the last open counts. In between the thread is not cancelled asynchronously:
- * close gets what mbi_lock_defer_cancel returned, and open returns what is to be restored.
+ * words that other threads, which were being refused, had taken for an instant. Pairs may nest, as
+ * a signal handler may fork in the middle of a fork: the last open counts. In between the thread is
+ * not cancelled asynchronously: close gets what mbi_lock_defer_cancel returned, and open returns
+ * what is to be restored.
  */
 void mbi_lock_close_gate(int cancel_type);
 void mbi_lock_free_in_child(void);

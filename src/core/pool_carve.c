@@ -205,7 +205,9 @@ void mbi_pool_touch_run(const struct pool *pool, struct fresh_run run)
         uint64_t word = atomic_exchange_explicit((_Atomic uint64_t *)(void *)slot, 0,
                                                  memory_order_relaxed);
         pool_expect_fresh(pool, word);
-        /* Any other slot that begins in the page shares it; the next one may cross its end. */
+        /*
+         * Slots that begin in the same page need no write of their own: on to the first behind it.
+         */
         size_t page_rest = PAGE_BYTES_MIN - (uintptr_t)slot % PAGE_BYTES_MIN;
         index += (page_rest + pool->slot_bytes - 1) / pool->slot_bytes;
     }

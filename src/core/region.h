@@ -12,9 +12,9 @@
  * The class of an address is a subtraction and a shift: free reads no metadata. A pool uses its
  * dense span first, since dense page tables save page walks, then its wide one.
  *
- * When the address space is short the wide tier shrinks by halves, until it would be no larger than
- * the dense one, and goes; then the wide tier stands alone with spans of 32 MiB down to 1 MiB. So
- * the dense tier's shift remains a constant of the fast path.
+ * When the address space is short the wide tier shrinks by halves, down to the size of the dense
+ * one, and then goes. After that the dense tier goes, and the wide one stands alone, with spans of
+ * 32 MiB down to 1 MiB. So the dense tier's shift remains a constant of the fast path.
  *
  * Each span, and each free map, is mapped from its beginning as it is used, piece by piece (struct
  * extent). So a limit on address space (RLIMIT_AS), locked memory, core files and top see what is

@@ -64,7 +64,7 @@ size_t mbi_trim_pools(size_t keep_bytes);
  */
 struct trim_turn {
     size_t class;        /* of the pool whose turn it is */
-    unsigned ages;       /* that have ended for it meanwhile */
+    unsigned ages;       /* how often its batches have become older meanwhile */
     uint64_t slots_left; /* threads may bring loose slots all the time: no more than these */
 };
 void mbi_trim_begin_turn(struct trim_turn *turn, size_t class);

@@ -69,8 +69,8 @@ static void *serve_elsewhere(size_t class, size_t alignment_bytes)
 }
 
 /*
- * When it is the kernel that refused the pool memory, what was given back may be charged still:
- * once more without that. So much at a time that it is done seldom.
+ * Where it is the kernel that refused the pool memory, what was given back may still be charged:
+ * that is undone, for so much at a time that it is done seldom, and the pool tries again.
  */
 enum { UNCHARGE_AT_ONCE_BYTES = 16 << 20 };
 
@@ -82,9 +82,9 @@ static struct slot *take_if_uncharged(size_t class)
 }
 
 /*
- * And where that is nothing, what is pending goes back first. Larger pools would serve the request
- * as they are, but smaller objects then use up the memory of larger ones. So many steps for a
- * request at most; the next one goes on.
+ * Where that gives nothing, what is pending goes back first. Larger pools could serve the request
+ * as they are, but smaller objects would use up the memory of larger ones. At most so many steps
+ * for a request; the next one goes on.
  */
 enum { STEPS_AT_ONCE = 16 };
 /* Written after such steps, read by the next request: a hint, that either thread may miss. */
@@ -176,7 +176,7 @@ MBI_COLD void *mbi_thread_cache_spill(size_t class, size_t alignment_bytes)
     }
     void *pointer = take_uncharged(class);
     if (pointer == NULL) {
-        /* What the limit refused may be long ago; then only the trim below is too much. */
+        /* If the limit was reached long ago, the trim below is in vain, and no more. */
         pointer = serve_elsewhere(class, alignment_bytes);
     }
     while (pointer == NULL) {
