@@ -164,7 +164,7 @@ bool mbi_lock_has_any(void)
     return held.count != 0;
 }
 
-bool mbi_lock_leaver_must_look(void)
+bool mbi_lock_is_available(void)
 {
     return !mbi_lock_is_closed() && !mbi_lock_has_any();
 }

@@ -88,11 +88,12 @@ bool mbi_lock_is_closed(void);
 bool mbi_lock_has_any(void);
 
 /*
- * For a thread that has just left something to the thread that opens the gate: whether it must look
- * itself. So it is where the gate is open, as the look after the opening may have been before. A
- * signal handler that interrupted a lock's holder leaves what it may not do.
+ * Whether the calling thread would be refused no lock: no other thread forks, and it is in no
+ * signal handler that interrupted a holder. A thread that was refused a lock, and left something to
+ * the thread that opens the gate, asks for this afterwards: if it is so it sees to that itself, as
+ * the thread that opened the gate may have looked before.
  */
-bool mbi_lock_leaver_must_look(void);
+bool mbi_lock_is_available(void);
 
 /*
  * Around a fork, in the thread that forks. Close returns when no other thread holds a lock; until

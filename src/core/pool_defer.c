@@ -43,14 +43,14 @@ void mbi_pools_free_deferred(void)
     bool all;
     do {
         all = free_all_deferred();
-    } while (!all && mbi_lock_leaver_must_look());
+    } while (!all && mbi_lock_is_available());
 }
 
 void mbi_pool_free_direct(struct pool *pool, struct slot *slot)
 {
     if (MBI_UNLIKELY(!mbi_pool_return_loose(pool, chain_push(0, slot)))) {
         defer_free(slot);
-        if (mbi_lock_leaver_must_look()) {
+        if (mbi_lock_is_available()) {
             mbi_pools_free_deferred();
         }
     }

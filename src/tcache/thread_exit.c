@@ -88,7 +88,7 @@ void mbi_thread_take_back(bool waits)
     bool all;
     do {
         all = take_back_all(waits);
-    } while (!all && mbi_lock_leaver_must_look());
+    } while (!all && mbi_lock_is_available());
 }
 
 static bool any_left_behind(void)
@@ -111,7 +111,7 @@ static void thread_leave(struct thread_cache *cache)
     if (take_back(cache, true) != RETIRED) {
         leave_behind(cache);
     }
-    if (any_left_behind() && mbi_lock_leaver_must_look()) {
+    if (any_left_behind() && mbi_lock_is_available()) {
         mbi_thread_take_back(true);
     }
 }
