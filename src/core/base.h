@@ -51,7 +51,7 @@ enum { LINE_BYTES = 64, ISOLATION_BYTES = 128 };
 /*
  * A counter with one writer at a time (its owner, or the holder of its lock) and any number of
  * readers. relaxed [COUNT]: a statistic orders nothing; one writer makes load + store enough.
- * Readers see a recent value, and the exact one once something else orders them after the writer.
+ * Readers see a recent value, and the exact one where something orders them after the writer.
  */
 MBI_HOT_INLINE void counter_add(_Atomic uint64_t *counter, uint64_t amount)
 {

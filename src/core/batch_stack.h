@@ -48,8 +48,8 @@
 #define SLOT_NUMBER_MASK (((uint64_t)1 << SLOT_NUMBER_BITS) - 1)
 
 /*
- * Where the slots of a pool lie. Constant once the pool exists, but for the atomic fields. A unit
- * is SLOT_UNIT_BYTES.
+ * Where the slots of a pool lie, in units of SLOT_UNIT_BYTES. But for the atomic fields constant
+ * once the pool exists.
  */
 struct slot_space {
     char *start[SPAN_COUNT]; /* each span's first byte */

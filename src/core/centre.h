@@ -16,10 +16,7 @@
 
 enum { CENTRE_TELL_BYTES = 256 << 10 };
 
-/*
- * Adds bytes to what was told, or subtracts them. A flush is told before it happens, a refill
- * after.
- */
+/* Adds or subtracts bytes. A flush is told before it happens, and a refill after it. */
 void mbi_centre_tell(int64_t bytes);
 
 /* What was told so far; below zero while flushes are told less than refills. */

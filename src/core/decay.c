@@ -165,9 +165,7 @@ static uint64_t poll_pending(void)
     return size_above(due, now_ns);
 }
 
-/*
- * Preserves errno: the kernel may refuse pages that are locked in memory, of no concern to callers.
- */
+/* Preserves errno: the kernel refuses pages that are locked in memory. */
 uint64_t mbi_decay_poll(void)
 {
     if (mbi_config.decay_ms < 0 || !pools_pending()) {

@@ -1,8 +1,7 @@
 /*
  * decay: when free memory goes back by itself.
  *
- * Ladder: above trim, excess and config. Callers: the thread caches' slow paths; the background
- * thread.
+ * Ladder: above trim, excess and config. Callers: slow paths; the background thread.
  *
  *   0 ────── window ────── 1 ────── window ────── 2 ── at most half a window ── memory is back
  *   batches lie in         aged: what is not         surplus: sorted, and whole pages

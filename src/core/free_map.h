@@ -114,8 +114,8 @@ void mbi_free_map_add(struct free_map *map, size_t index);
 
 /*
  * Takes up to `count` slots, lowest first, as numbers into `out`; at most *pages that were given
- * back come back into use, and no sealed ones once the kernel refused to unseal one. Returns how
- * many slots, and in *pages how many pages.
+ * back come into use, and no sealed ones once the kernel refused to unseal one. Returns how many
+ * slots, and in *pages how many pages.
  */
 size_t mbi_free_map_take(struct free_map *map, size_t count, uint32_t *out, size_t *pages);
 
@@ -136,8 +136,7 @@ void mbi_free_map_note_released(struct free_map *map, size_t page);
 
 /*
  * The next run of at most `pages_max` pages that were given back and are not sealed, from page
- * *from on, which moves behind it, at the end to SIZE_MAX; empty when there is none in the next
- * tiles.
+ * *from on, which moves behind it, at the end to SIZE_MAX; empty when none is near.
  */
 struct page_run mbi_free_map_next_released(const struct free_map *map, size_t *from,
                                            size_t pages_max);

@@ -183,8 +183,7 @@ static inline void run_assign(struct free_map *map, struct page_run run, bool he
 
 /*
  * The page's slots that overlap no other page that was given back become ready, or are so no
- * longer. All of them are here, but those that are away with a neighbouring page, which is being
- * given back.
+ * longer. All are here, but those that are away with a neighbouring page that is being given back.
  */
 static inline void page_set_released(struct free_map *map, size_t page, bool released)
 {

@@ -50,10 +50,7 @@ MBI_HOT_INLINE void mbi_large_free(void *pointer)
     }
 }
 
-/*
- * Whether the next allocator keeps memory that may decay. Read by every slow path; written when
- * large objects begin or cease to come and go.
- */
+/* Whether decay has anything to do. Read by every slow path, and written seldom. */
 struct large_hints {
     _Alignas(ISOLATION_BYTES) _Atomic bool keeps;
 };

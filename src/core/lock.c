@@ -143,9 +143,7 @@ static void word_give(struct lock *lock)
     }
 }
 
-/*
- * Whether this thread forks: then it gets every lock, whatever refused threads left in the words.
- */
+/* Whether this thread forks: then it gets each lock, whatever refused threads left in its word. */
 static bool is_closer(void)
 {
     return MBI_UNLIKELY(atomic_load_explicit(&gate.closer, memory_order_relaxed) /* [CLOSER] */

@@ -88,10 +88,9 @@ bool mbi_lock_is_closed(void);
 bool mbi_lock_has_any(void);
 
 /*
- * Whether the calling thread would be refused no lock: no other thread forks, and it is in no
- * signal handler that interrupted a holder. A thread that was refused a lock, and left something to
- * the thread that opens the gate, asks for this afterwards: if it is so it sees to that itself, as
- * the thread that opened the gate may have looked before.
+ * Whether the calling thread would be refused no lock now. A thread that was refused one, and left
+ * something to the thread that opens the gate, asks for this afterwards, and if so sees to that
+ * itself: the thread that opened the gate may have looked before.
  */
 bool mbi_lock_is_available(void);
 

@@ -130,10 +130,7 @@ bool mbi_os_release(void *start, size_t bytes)
 
 bool mbi_os_seal(void *start, size_t bytes)
 {
-    /*
-     * The flags of mbi_os_map_at with small pages: once unsealed it joins its neighbours in one
-     * mapping.
-     */
+    /* The flags of mbi_os_map_at and small pages: once unsealed it is one mapping with the rest. */
     int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED | MAP_STACK;
     void *sealed = mmap(start, bytes, PROT_READ, flags, -1, 0);
     if (sealed == MAP_FAILED) {

@@ -59,8 +59,7 @@ bool mbi_os_release(void *start, size_t bytes);
 
 /*
  * Replaces pages by ones that can only be read, as zeros: the kernel counts these for nothing, and
- * dumps of memory leave them out. Where that is refused the old ones stay. Unseal makes pages
- * writable again.
+ * dumps of memory leave them out. If refused the old ones stay. Unseal makes them writable again.
  */
 bool mbi_os_seal(void *start, size_t bytes);
 bool mbi_os_unseal(void *start, size_t bytes);

@@ -153,14 +153,10 @@ struct fresh_run mbi_pool_obtain(struct pool *pool, size_t rounds_wanted, uint64
     return run;
 }
 
-/*
- * Moves slots from the front of `from` to `to` until that has `rounds`; together they have enough.
- */
+/* Moves slots from the front of `from` to `to` until that has `rounds`; both have enough for it. */
 static void chain_move(const struct pool *pool, uint64_t *to, uint64_t *from, uint32_t rounds)
 {
-    /*
-     * Exiting threads bring all they had through here: so a quick test first, for the first span.
-     */
+    /* A quick test first, for the first span: exiting threads bring all they had through here. */
     const uintptr_t first = (uintptr_t)pool->space.start[0];
     const size_t first_bytes = slot_space_carved_first_bytes(&pool->space);
     uint64_t source = *from;

@@ -198,16 +198,11 @@ void mbi_pool_touch_run(const struct pool *pool, struct fresh_run run)
     size_t index = 0;
     while (index < run.rounds) {
         char *slot = run.first + index * pool->slot_bytes;
-        /*
-         * relaxed [FRESH]: no other thread has the slot. An exchange, as that is a write that also
-         * reads.
-         */
+        /* relaxed [FRESH]: no other thread has the slot. An exchange is a write that reads. */
         uint64_t word = atomic_exchange_explicit((_Atomic uint64_t *)(void *)slot, 0,
                                                  memory_order_relaxed);
         pool_expect_fresh(pool, word);
-        /*
-         * Slots that begin in the same page need no write of their own: on to the first behind it.
-         */
+        /* Slots that begin in the same page need no write: on to the first one behind it. */
         size_t page_rest = PAGE_BYTES_MIN - (uintptr_t)slot % PAGE_BYTES_MIN;
         index += (page_rest + pool->slot_bytes - 1) / pool->slot_bytes;
     }

@@ -53,8 +53,7 @@ size_t mbi_pool_sorted_bytes(const struct pool *pool);
 
 /*
  * Around the system calls that give pages back: the next run of a span, as
- * mbi_free_map_begin_release finds it, and which of its pages are gone, a bit each, how many in
- * `pages_gone`.
+ * mbi_free_map_begin_release finds it; and its gone pages, a bit each, `pages_gone` in all.
  */
 struct page_run mbi_pool_begin_release(struct pool *pool, struct span *span, size_t *tiles_max,
                                        size_t pages_max);

@@ -20,8 +20,7 @@
 
 /*
  * A look-up is number ^ twist: one load, and no test whether the processor has a rank. Its twist is
- * 0 at first, which gives its number, and then rank ^ number, which gives its rank, as far as a
- * byte goes.
+ * 0 at first, which gives its number, and then rank ^ number, which gives its rank.
  */
 extern MBI_HIDDEN _Atomic uint8_t mbi_processor_twists[PROCESSORS_MAX];
 

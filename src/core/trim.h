@@ -5,7 +5,7 @@
  *
  * One thread trims at a time, with the trim lock, which stands before the pools' locks; a fork
  * waits for one step. A step takes a pool's lock to move some hundred slots or to mark the pages of
- * one run, and not while it follows chains or gives pages back. Like carving, it may commit memory
+ * one run, and not while it follows chains or gives pages back. Like carving it may commit memory
  * under it, for free maps.
  *
  * What one step does at most:
@@ -17,8 +17,7 @@
  * stack at once, batch_stack_detach). A page goes only when all slots that overlap it are sorted,
  * and these are out of the free map during the system call. A popper may still look at a batch that
  * has left the centre: the first word, which it reads, may be 0 by now, and is thrown away, as the
- * popper's CAS fails: the head's tag has gone on. Later the page may be sealed, in the same way
- * (core/uncharge.h).
+ * popper's CAS fails: the head's tag has gone on. Later the page may be sealed in the same way.
  */
 #ifndef MEMORYBUCKET_CORE_TRIM_H
 #define MEMORYBUCKET_CORE_TRIM_H

@@ -18,8 +18,7 @@ long mbi_os_write(int file, const void *bytes, size_t count);
 /*
  * Defined in pool_walk. Names the pool and the word that was found in a free slot where a link of
  * it should be, and aborts. batch_stack and kept look at the words of each transfer and swap, so
- * that no link leads out of the pool unnoticed from there on; the pool's number is known above them
- * only.
+ * that no link leads out of the pool unnoticed from there on; only above them the pool is known.
  */
 struct slot_space;
 _Noreturn void mbi_slot_space_corrupted(const struct slot_space *space, uint64_t found);

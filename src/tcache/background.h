@@ -7,8 +7,7 @@
  * threads' memory under a lock that pthread_create takes.
  *
  * It calls mbi_decay_poll and sleeps for as long as that returns, with no lock of ours. While
- * nothing is pending it looks once a window: a flush does not wake it, which would cost every
- * flush.
+ * nothing is pending it looks once a window: to be woken by flushes would cost each flush.
  *
  * fork: the gate of the library's locks is closed (core/lock.h), so the thread has none of them
  * while the process is copied. The child starts its own at a request, and not in the fork handler:
@@ -30,8 +29,7 @@ void mbi_background_reset_in_child(void);
 
 /*
  * The thread is wanted and not there: in such a child, and where the program asked for it
- * (mb_option_set) before the library was up. Until it is started, or mbi_background_stop says that
- * none is wanted.
+ * (mb_option_set) before the library was up. Until it is started, or mbi_background_stop is called.
  */
 extern MBI_HIDDEN _Atomic bool mbi_background_lost;
 

@@ -9,10 +9,9 @@
  * hands is lost to the child, and so is what is in that thread's cache. Walks and grace periods
  * hold no lock, and are not waited for.
  *
- * While the gate is closed no other thread waits for the one that forks, whatever locks it holds
- * itself (docs/architecture.md, "Fork", says what each does without), but for another fork and a
- * few calls that are made once (core/lock.h). Parent and child open the gate again; the child
- * writes the other threads' caches off.
+ * While the gate is closed no other thread waits for the one that forks, but for the few that
+ * core/lock.h names; docs/architecture.md, "Fork", says what the others do without. Parent and
+ * child open the gate again; the child writes the other threads' caches off.
  *
  * In checked mode, which knows every object, allocations and frees wait for the fork. There prepare
  * takes stdio's list lock first, as fflush(NULL) holds it and may wait for a stream whose owner is

@@ -200,8 +200,7 @@ void mbi_vacant_retire_locked(struct thread_cache *cache)
 
 /*
  * Waits until no walker can hold a cache that has left the list; false where liburcu cannot be
- * asked, or a walk did without it. No lock is held, and poll(2) in it is no cancellation point
- * here.
+ * asked, or a walk did without it. No lock is held, and its poll(2) is no cancellation point here.
  *
  * liburcu decides for membarrier when it is loaded, and ends the process when it fails later, as
  * it does once a sandbox refuses it. So it is tried first, each time, since filters belong to
