@@ -3,7 +3,7 @@
  *
  * Question: what does one allocate/free pair cost a thread, alone and among others?
  * Matrix:   objects of 64 and 1024 bytes; 1, 5 and 10 threads; each thread 100 rounds of 10,000
- *           pairs, freeing each object at once, or allocating a whole round before freeing it in
+ *           pairs, freeing each object at once, or allocating all of a round before freeing it in
  *           the same order.
  * Output:   the familiar lines and a table on stdout; with --results FILE raw values.
  *
@@ -24,7 +24,7 @@
 enum { ROUNDS = 100, PAIRS_PER_ROUND = 10000, THREADS_MAX = 10, REPETITIONS_MAX = 101 };
 
 /*
- * Whole rounds of large objects take a hundred times as long as the rest: glibc gives the memory
+ * Rounds of large objects take a hundred times as long as the rest: glibc gives the memory
  * of each round back to the kernel. So long a run is measured in parts, the allocators taking
  * turns part by part, as the machine's speed may drift within it. --quick runs one part only; the
  * lines say so.

@@ -173,9 +173,13 @@ def usage_text():
 
 
 def tuning_sections():
-    """What docs/tuning.md says of each variable, below a heading of its name."""
+    """What docs/tuning.md says of each variable, below a heading of its name.
+
+    Without sentences that link to other documents: pages are installed without these.
+    """
     found = re.findall(r"^### `(MB_\w+)`\n(.*?)(?=^##)", TUNING.read_text(), re.S | re.M)
-    return {name: text.strip().splitlines() for name, text in found}
+    sentence_with_link = re.compile(r"(?:(?<=\.)[ \n]|^)[^.]*?\[[^]]+\]\([^)]+\)[^.]*\.", re.M)
+    return {name: sentence_with_link.sub("", text).strip().splitlines() for name, text in found}
 
 
 # ---- man pages ----------------------------------------------------------------------------------
@@ -185,14 +189,13 @@ def escape(text):
 
 
 def inline(text, own=()):
-    """A paragraph's text: `x`, names of calls and of variables in bold, links as their targets."""
+    """A paragraph's text: `x`, names of calls and of variables in bold."""
     def shown(match):
         code, call, name, other = match.groups()
         if other is not None:
             return escape(other)
         page = "(3)" if call in CALLS and call not in own else ""
         return f"\\fB{escape(code or call or name)}\\fR{page}"
-    text = re.sub(r"\[[^]]+\]\(([^)#]+\.md)[^)]*\)", r"docs/\1", text)
     return re.sub(r"`([^`]+)`|\b(mb_\w+)(?:\(\))?(?![\w(])|\b(MB_\w+)|(.)", shown, text)
 
 
@@ -425,8 +428,10 @@ def tables():
         short.append((f"`{option.name}`", option.default, option.what))
         long.append((f"`{option.name}`", option.accepted, option.default, option.what))
     example = ["```c", *example_of(["memorybucket"])[2], "```"]
+    removed = textwrap.wrap("These were removed: " + ", ".join(f"`{name}`" for name in REMOVED)
+                            + ". A process that sets one gets a line that says so.", 118)
     return {"README.md": {"calls": table(*calls), "variables": table(*short), "example": example},
-            "docs/tuning.md": {"variables": table(*long)}}
+            "docs/tuning.md": {"variables": table(*long), "removed": removed}}
 
 
 def with_tables(path, made):

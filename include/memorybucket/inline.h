@@ -131,9 +131,10 @@ MB_INLINE_FUNCTION void mb_free_sized(void *pointer, size_t size)
 {
     if (__builtin_constant_p(size) && size - 1 < MB_SMALL_MAX) {
         struct mb_inline_cache *cache = mb_inline_cache_v1;
+        struct mb_inline_magazine *loaded = &cache->loaded[MB_INLINE_CLASS_OF(size)];
         uintptr_t size_class = ((uintptr_t)pointer - cache->dense_base) >> MB_INLINE_DENSE_SHIFT;
         if (MB_INLINE_LIKELY(size_class == MB_INLINE_CLASS_OF(size)
-                             && mb_inline_push(&cache->loaded[MB_INLINE_CLASS_OF(size)], pointer))) {
+                             && mb_inline_push(loaded, pointer))) {
             return;
         }
         mb_inline_call_free_sized(pointer, size);

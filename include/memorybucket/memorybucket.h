@@ -5,7 +5,7 @@
  * belong to the calling thread. Larger ones go to the system allocator. No call needs mb_init
  * first.
  *
- * Common: what follows holds for every call, unless its comment says otherwise.
+ * Common: what follows holds for every call, unless its page says otherwise.
  *
  * Threads: a call is MT-safe. Any thread may make it at any time, also from constructors before
  *   main, from destructors of thread-specific data and after them.
@@ -86,7 +86,7 @@ extern "C" {
 MB_API int mb_init(void);
 
 /*
- * Sets an option from within the program: any MB_ variable of docs/tuning.md.
+ * Sets an option from within the program: any MB_ variable of memorybucket(7).
  *
  * Call it before the first allocation and before mb_init: options are read when the library comes
  * up. The environment wins where it has the variable with a value that is accepted: the call then
@@ -491,20 +491,20 @@ struct mb_pool_stats {
     uint64_t magazines;          /* slots in the magazines of threads */
     uint64_t central;            /* slots in the central free list */
     uint64_t loose;              /* slots that wait to make up a magazine */
-    uint64_t sorted;             /* slots that trim or decay moved from centre to free map */
+    uint64_t sorted;             /* free slots that trim or decay took out of the centre */
     uint64_t orphaned;           /* slots in caches of threads that a fork left behind */
     uint64_t refills;            /* magazines moved from the centre to a thread */
     uint64_t flushes;            /* magazines moved from a thread to the centre */
     uint64_t cas_retries;        /* failed compare-and-swaps at the central free list */
-    uint64_t mutex_acquisitions; /* of the pool's lock */
-    uint64_t committed_bytes;    /* made accessible, and not given back */
-    uint64_t resident_bytes;     /* in memory now */
-    uint64_t released_bytes;     /* given back by trim and decay, and not used again since */
-    uint64_t tiles[MB_OCCUPANCY_BINS]; /* how many tiles are so full */
+    uint64_t mutex_acquisitions; /* how often the pool's lock was taken */
+    uint64_t committed_bytes;    /* bytes made accessible, and not given back */
+    uint64_t resident_bytes;     /* bytes in memory now */
+    uint64_t released_bytes;     /* bytes given back by trim and decay, and not used again since */
+    uint64_t tiles[MB_OCCUPANCY_BINS]; /* number of tiles by how full they are; see above */
     uint64_t quarantined;        /* freed slots that checked mode keeps from being used again */
     uint64_t taken;              /* slots that threads took from the pool */
     uint64_t returned;           /* slots that threads gave back to the pool */
-    uint64_t reserved[10];       /* 0 */
+    uint64_t reserved[10];       /* for later versions; 0 */
 };
 
 /*
@@ -512,21 +512,21 @@ struct mb_pool_stats {
  */
 struct mb_stats {
     uint64_t reserved_bytes;     /* address space that the pools take up now: it grows as they do */
-    uint64_t committed_bytes;    /* sum over the pools */
-    uint64_t resident_bytes;     /* sum over the pools */
-    uint64_t released_bytes;     /* sum over the pools */
-    uint64_t memory_limit;       /* bytes; 0: none */
-    uint64_t cache_bytes;        /* of cache_bytes_max, what threads have taken, in pieces of 16 KiB */
+    uint64_t committed_bytes;    /* sum of the pools' committed_bytes */
+    uint64_t resident_bytes;     /* sum of the pools' resident_bytes */
+    uint64_t released_bytes;     /* sum of the pools' released_bytes */
+    uint64_t memory_limit;       /* the limit of committed_bytes, in bytes; 0: none */
+    uint64_t cache_bytes;        /* bytes of cache_bytes_max that threads took, by 16 KiB */
     uint64_t cache_bytes_max;    /* MB_CACHE_MAX; 0: no bound yet, as there was one thread only */
-    uint64_t threads;            /* with a cache of their own now */
-    uint64_t threads_idle;       /* of them, those that called mb_thread_idle */
-    uint64_t vacant_caches;      /* of no thread: made ahead, or left by one that exited */
+    uint64_t threads;            /* threads that have a cache of their own now */
+    uint64_t threads_idle;       /* those of them that called mb_thread_idle */
+    uint64_t vacant_caches;      /* caches without a thread: made ahead, or of one that ended */
     uint64_t large_allocs;       /* requests that went to the system allocator */
     uint64_t large_frees;        /* pointers passed on to the system allocator's free */
     uint64_t decay_steps;        /* pieces of work that slow paths did to give memory back */
-    uint64_t decay_step_ns_max;  /* the longest of them, in ns */
-    uint64_t decay_volume_steps; /* of them, those due to volume (what lay free), not to time */
-    uint64_t reserved[17];       /* 0 */
+    uint64_t decay_step_ns_max;  /* how long the longest of these steps took, in ns */
+    uint64_t decay_volume_steps; /* those of them due to volume (what lay free), not to time */
+    uint64_t reserved[17];       /* for later versions; 0 */
     struct mb_pool_stats pool[MB_POOL_COUNT];
 };
 
@@ -534,8 +534,8 @@ struct mb_stats {
  * Takes the statistics of the process.
  *
  * Fills what both sides know: the first size_bytes bytes of the structure as this library has it.
- * What the caller has room for and the library does not know becomes 0. Later versions give
- * reserved words a name, and add pools at the end, so any two versions go together. The sums are
+ * What the caller has room for and the library does not know becomes 0. Later versions give words
+ * of `reserved` a name, and add pools at the end, so any two versions go together. The sums are
  * over all pools, whatever there is room for; offsetof(struct mb_stats, pool) bytes are enough for
  * the sums alone. It works in a process that gets no memory any more.
  *
@@ -549,8 +549,8 @@ struct mb_stats {
  *   library's start.
  * Errors:
  *   -EINVAL: `stats` is NULL or size_bytes too small.
- * Cost: linear in the threads and in what is committed: mincore(2) looks at each page of it, and
- *   each pool's lock is held while 64 MiB of it are counted. mb_stats_get_quick does neither.
+ * Cost: linear in the threads and in what is committed: mincore(2) looks at each page of it, and a
+ *   pool's lock is held for at most 64 MiB of it at a time. mb_stats_get_quick does neither.
  * Safety: not from fork handlers. While another thread forks no lock is taken, and tiles are in no
  *   bin.
  * See also: mb_stats_get_quick, mb_stats_print

@@ -3,8 +3,8 @@
  *
  * Ladder: above tcache. Callers: api.c, batch.c, dropin/.
  *
- * The two differ in the class that they choose for a size. The rule is a constant at each call, and
- * the compiler folds it.
+ * They differ in one thing: which size class serves a size (enum class_rule). That is a constant at
+ * each call, so the compiler folds it.
  */
 #ifndef MEMORYBUCKET_API_H
 #define MEMORYBUCKET_API_H
@@ -35,7 +35,7 @@ MBI_HOT_INLINE size_t api_class_offset_of(size_t size, enum class_rule rule)
 /* `alignment` is a power of two. */
 void *mbi_api_aligned_alloc(size_t alignment, size_t size);
 
-/* `count` times `size` does not overflow. */
+/* More than SMALL_BYTES_MAX; the caller has made sure that the product does not overflow. */
 void *mbi_api_calloc_large(size_t count, size_t size);
 
 /*
@@ -45,7 +45,7 @@ void *mbi_api_calloc_large(size_t count, size_t size);
 void *mbi_api_alloc_slow(size_t size);
 void mbi_api_free_slow(void *pointer, size_t size);
 
-/* The same: an object outside the dense tier, or a thread without a cache. */
+/* Also off the fast path: an object outside the dense tier, or a thread without a cache. */
 void *mbi_api_realloc_slow(void *old, size_t size, enum class_rule rule);
 size_t mbi_api_usable_bytes_slow(const void *pointer);
 
@@ -112,7 +112,7 @@ MBI_HOT_INLINE void *api_calloc(size_t count, size_t size, enum class_rule rule)
     return pointer != NULL ? memset(pointer, 0, bytes) : NULL;
 }
 
-/* Whether a pointer into a pool's spans is a slot. One beyond what was carved may be foreign. */
+/* Whether a pointer of this class is a slot: beyond what was carved it may be foreign. */
 static inline bool api_is_slot(const void *pointer, size_t class)
 {
     return class < SIZE_CLASS_COUNT && slot_space_has(&mbi_pools[class].space, pointer);
@@ -125,7 +125,7 @@ static inline size_t api_usable_bytes(const void *pointer)
                                                 : mbi_api_usable_bytes_slow(pointer);
 }
 
-/* No memory for another place: an object that shrinks stays, and that is success. */
+/* For want of memory to move it an object that shrinks stays, which is a success. */
 static inline void *api_stay(void *old, size_t old_bytes, size_t size, int saved_errno)
 {
     if (size > old_bytes) {
@@ -152,7 +152,8 @@ static inline void *api_move(void *old, size_t old_bytes, size_t size, enum clas
 /* How an object of 1 to 512 bytes is aligned: to 8 or 16. */
 static inline size_t api_alignment_of_small(size_t size, enum class_rule rule)
 {
-    return size_class_promised_alignment_bytes(size_class_from_offset(api_class_offset_of(size, rule)));
+    size_t class = size_class_from_offset(api_class_offset_of(size, rule));
+    return size_class_promised_alignment_bytes(class);
 }
 
 /* An object stays while it fits its slot, uses more than half of it, and is aligned. */

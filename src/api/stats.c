@@ -25,8 +25,8 @@ _Static_assert(MB_POOL_COUNT == SIZE_CLASS_COUNT && MB_SMALL_MAX == SMALL_BYTES_
 
 enum { SUMS_BYTES = offsetof(struct mb_stats, pool) };
 
-/* What the caller has room for: the sums, and whole rows of so many pools. */
-struct room {
+/* What the caller wants filled: the sums, and whole rows of so many pools. */
+struct destination {
     struct mb_stats *stats;
     size_t bytes;
     size_t pools;
@@ -70,19 +70,19 @@ static void read_pool(const struct pool *pool, struct mb_pool_stats *out)
 /* Starts a turn of the walk. */
 static void begin_turn(void *argument)
 {
-    struct room *room = argument;
-    memset(room->stats, 0, room->bytes);
-    read_process(room->stats);
-    for (size_t class = 0; class < room->pools; class++) {
-        read_pool(&mbi_pools[class], &room->stats->pool[class]);
+    struct destination *to = argument;
+    memset(to->stats, 0, to->bytes);
+    read_process(to->stats);
+    for (size_t class = 0; class < to->pools; class++) {
+        read_pool(&mbi_pools[class], &to->stats->pool[class]);
     }
 }
 
 static void add_cache(const struct thread_cache *cache, void *argument)
 {
-    struct room *room = argument;
-    struct mb_stats *stats = room->stats;
-    for (size_t class = 0; class < room->pools; class++) {
+    struct destination *to = argument;
+    struct mb_stats *stats = to->stats;
+    for (size_t class = 0; class < to->pools; class++) {
         struct mb_pool_stats *out = &stats->pool[class];
         out->magazines += mbi_thread_cache_rounds(cache, class);
 #define ADD_TRANSFERS(name, ...) out->name += counter_read(&cache->transfers[class].name);
@@ -98,7 +98,7 @@ static void add_cache(const struct thread_cache *cache, void *argument)
  * they gave back, and what was carved and is not with the pool. What threads at work make negative
  * is 0.
  */
-static void derive_moved(struct mb_pool_stats *out)
+static void pool_stats_derive_moved(struct mb_pool_stats *out)
 {
     out->returned += out->flushes * out->magazine_rounds;
     if (out->returned > UINT64_MAX / 2) { /* below zero */
@@ -108,7 +108,7 @@ static void derive_moved(struct mb_pool_stats *out)
 }
 
 /* What follows from the terms that the walk added up. */
-static void derive(size_t class, struct mb_pool_stats *out)
+static void pool_stats_derive(size_t class, struct mb_pool_stats *out)
 {
     out->central = size_above(out->flushes, out->refills) * out->magazine_rounds;
     out->quarantined = mbi_check_quarantined(class);
@@ -116,10 +116,10 @@ static void derive(size_t class, struct mb_pool_stats *out)
 #define ADD_SLOTS(name, ...) not_live += out->name;
     POOL_SLOT_COUNTERS(ADD_SLOTS)
     out->live = size_above(out->carved, not_live);
-    derive_moved(out);
+    pool_stats_derive_moved(out);
 }
 
-/* The pages of a pool, for the sum and its row; NULL for one without room. */
+/* The pages of a pool, for the sum and for its row, if the caller has one. */
 static void look_at_pages(struct pool *pool, struct mb_stats *stats, struct mb_pool_stats *row)
 {
     uint64_t resident_bytes = mbi_pool_resident_bytes(pool);
@@ -130,26 +130,26 @@ static void look_at_pages(struct pool *pool, struct mb_stats *stats, struct mb_p
     }
 }
 
-static int get(struct mb_stats *stats, size_t size_bytes, bool with_pages)
+static int stats_fill(struct mb_stats *stats, size_t size_bytes, bool with_pages)
 {
     if (stats == NULL || size_bytes < SUMS_BYTES) {
         return -EINVAL;
     }
     size_t rows = (size_bytes - SUMS_BYTES) / sizeof stats->pool[0];
-    struct room room = { stats, size_bytes, size_min(rows, SIZE_CLASS_COUNT) };
+    struct destination to = { stats, size_bytes, size_min(rows, SIZE_CLASS_COUNT) };
     if (mbi_startup_patiently() == -EAGAIN) { /* a signal handler interrupted it */
         memset(stats, 0, size_bytes);
         return 0;
     }
     int saved_errno = errno; /* a walk does without memory that it does not get */
     mbi_pools_free_deferred();
-    mbi_registry_walk(begin_turn, add_cache, &room);
+    mbi_registry_walk(begin_turn, add_cache, &to);
 
     for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
         struct pool *pool = &mbi_pools[class];
-        struct mb_pool_stats *row = class < room.pools ? &stats->pool[class] : NULL;
+        struct mb_pool_stats *row = class < to.pools ? &stats->pool[class] : NULL;
         if (row != NULL) {
-            derive(class, row);
+            pool_stats_derive(class, row);
         }
         /* From the row where there is one: the sums are those of the rows. */
 #define ADD_BYTES(name, ...) stats->name += row != NULL ? row->name : counter_read(&pool->name);
@@ -164,12 +164,12 @@ static int get(struct mb_stats *stats, size_t size_bytes, bool with_pages)
 
 int mb_stats_get(struct mb_stats *stats, size_t size_bytes)
 {
-    return get(stats, size_bytes, true);
+    return stats_fill(stats, size_bytes, true);
 }
 
 int mb_stats_get_quick(struct mb_stats *stats, size_t size_bytes)
 {
-    return get(stats, size_bytes, false);
+    return stats_fill(stats, size_bytes, false);
 }
 
 /* Behind the slot size. X(name in mb_pool_stats, heading, width) */
@@ -215,7 +215,7 @@ struct mb_stats *mbi_stats_take(bool with_pages)
     int saved_errno = errno;
     struct mb_stats *stats = mbi_os_map(sizeof *stats);
     if (stats != NULL) {
-        (void)get(stats, sizeof *stats, with_pages);
+        (void)stats_fill(stats, sizeof *stats, with_pages);
     }
     errno = saved_errno;
     return stats;
@@ -231,7 +231,7 @@ static void print_sums(FILE *stream)
 {
     uint64_t words[SUMS_BYTES / sizeof(uint64_t)] = { 0 };
     struct mb_stats *sums = (struct mb_stats *)(void *)words;
-    (void)get(sums, SUMS_BYTES, true);
+    (void)stats_fill(sums, SUMS_BYTES, true);
     write_sums(stream, sums);
 }
 

@@ -30,11 +30,11 @@ static const char usage[] =
     "Usage: mbrun PROGRAM [ARGS...]\n"
     "Runs PROGRAM with MemoryBucket as its malloc (through LD_PRELOAD), and with its exit status.\n"
     "\n"
-    "MB_STATS=1 prints what the pools served when it exits; docs/tuning.md has the other variables.\n"
+    "MB_STATS=1 prints what the pools served when it exits; memorybucket(7) has all variables.\n"
     "Set-user-ID and statically linked programs run without it, and mbrun says so.\n"
     "\n"
-    "Exit status: that of PROGRAM, or 127 when it is not found, 126 when it cannot be run, 125 when\n"
-    "mbrun itself fails.\n";
+    "Exit status: that of PROGRAM, or 127 when it is not found, 126 when it cannot be run, 125\n"
+    "when mbrun itself fails.\n";
 
 /* The drop-in, where CMake installs it as seen from bin/, or in a build tree's lib/. */
 static bool find_dropin(char path[PATH_MAX])

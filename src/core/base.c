@@ -24,13 +24,13 @@ bool mbi_read_number(const char **text, uint64_t *number)
 
 enum { LINE_BYTES_MAX = 256, DIGITS_MAX = 20 };
 
-/* What does not fit any more is left out. */
+/* A line that is being written; what does not fit is left out. */
 struct line {
     char text[LINE_BYTES_MAX];
     size_t used; /* at most LINE_BYTES_MAX - 1: there is room for the newline */
 };
 
-/* Text of a variable must not make lines of its own. */
+/* Control characters become '?': a variable's text must not begin a line of its own. */
 static void put_character(struct line *line, char character)
 {
     bool prints = (unsigned char)character >= ' ' && character != 0x7F;

@@ -25,8 +25,8 @@
 #endif
 
 /*
- * For ThreadSanitizer: functions that race by design or seem to, each with the reason beside it, and
- * an order of liburcu's that the tool does not see. Nothing in other builds.
+ * For ThreadSanitizer: functions that race by design or seem to, each with the reason beside it,
+ * and an order of liburcu's that the tool does not see. Nothing in other builds.
  */
 #ifdef MBI_THREAD_SANITIZED
 #include <sanitizer/tsan_interface.h>
@@ -45,13 +45,13 @@
 #define MBI_HIDDEN __attribute__((visibility("hidden")))
 #define MBI_HOT_INLINE static inline __attribute__((always_inline))
 
-/* The line of x86-64 and of most aarch64 cores; 128 for adjacent-line prefetchers and larger lines. */
+/* The line of x86-64 and most aarch64 cores; 128, as some have larger ones, or prefetch pairs. */
 enum { LINE_BYTES = 64, ISOLATION_BYTES = 128 };
 
 /*
  * A counter with one writer at a time (its owner, or the holder of its lock) and any number of
- * readers. relaxed [COUNT]: a statistic orders nothing; one writer makes load + store enough. Readers
- * see a recent value, and the exact one once something else has ordered them after the writer.
+ * readers. relaxed [COUNT]: a statistic orders nothing; one writer makes load + store enough.
+ * Readers see a recent value, and the exact one where something orders them after the writer.
  */
 MBI_HOT_INLINE void counter_add(_Atomic uint64_t *counter, uint64_t amount)
 {
@@ -122,8 +122,8 @@ MBI_HOT_INLINE size_t round_down(size_t value, size_t power_of_two)
 bool mbi_read_number(const char **text, uint64_t *number);
 
 /*
- * Writes one line, "memorybucket: ", the text and a newline, to stderr with a single write(2). It may
- * be called from inside malloc, and needs little stack. Text beyond about 250 bytes is cut. Of
+ * Writes one line, "memorybucket: ", the text and a newline, to stderr with a single write(2). It
+ * may be called from inside malloc, and needs little stack. Text beyond about 250 bytes is cut. Of
  * printf's conversions it knows %s, also with a precision in digits, %d, %u, %zu, %p and %#lx.
  */
 void mbi_message(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -48,22 +48,22 @@
 #define SLOT_NUMBER_MASK (((uint64_t)1 << SLOT_NUMBER_BITS) - 1)
 
 /*
- * Where the slots of a pool lie; but for the atomic ones constant once the pool exists. A unit is
- * SLOT_UNIT_BYTES.
+ * Where the slots of a pool lie, in units of SLOT_UNIT_BYTES. But for the atomic fields constant
+ * once the pool exists.
  */
 struct slot_space {
     char *start[SPAN_COUNT]; /* each span's first byte */
     /*
      * Units of the spans before the last; 0 where there is no such span. Lowered once, under the
      * pool's lock, when a span ends early: before there is any slot in the next one. relaxed
-     * [SPAN-UNITS]: the number of a slot before is the same with both values, and a thread got a
-     * slot behind by an order that brings the new one along.
+     * [SPAN-UNITS]: with either value slots of the span have the same numbers, and a thread that
+     * has a slot of a later span got it by an order that brings the new value along.
      */
     _Atomic uint32_t units[SPAN_COUNT - 1];
     /*
-     * All slot numbers there are are below: the one where fresh slots begin. Written under the
-     * pool's lock, before any thread has the slots. relaxed [CARVED]: a thread got its slots, and
-     * batches that lead to some, by an order that brings this along.
+     * Where fresh slots begin, as a number: all slots have lower ones. Written under the pool's
+     * lock, before any thread has the slots. relaxed [CARVED]: a thread got its slots, and batches
+     * that lead to some, by an order that brings this along.
      */
     _Atomic uint32_t carved_end;
     uint8_t phase[SPAN_COUNT]; /* where slots begin in each span, in units, modulo a slot's size */
@@ -125,7 +125,7 @@ static inline uint64_t slot_reciprocal(size_t units)
     return UINT64_MAX / units + 1; /* 0 for 1, by which everything can be divided */
 }
 
-/* How far a number lies behind where its span's first slot begins, in units. */
+/* A number's distance, in units, from where slots begin in its span (`phase`). */
 static inline uint32_t slot_space_unit(const struct slot_space *space, uint64_t number)
 {
     unsigned span = slot_space_span(space, &number);
@@ -148,7 +148,7 @@ static inline bool slot_space_is_carved(const struct slot_space *space)
     return atomic_load_explicit(&space->carved_end, memory_order_relaxed) != 0; /* [CARVED] */
 }
 
-/* So far into the first span is carved. */
+/* How much of the first span is carved, colour included. */
 static inline uint64_t slot_space_carved_first_bytes(const struct slot_space *space)
 {
     uint64_t end = atomic_load_explicit(&space->carved_end, memory_order_relaxed); /* [CARVED] */
@@ -176,8 +176,8 @@ static inline bool slot_space_has_start(const struct slot_space *space, const vo
  */
 MBI_UNSEEN_BY_TSAN uint64_t batch_read_packed(struct slot *first)
 {
-    /* relaxed [PACKED]: [HEAD-LOAD] orders it after the pusher's store when the head is still the
-     * pusher's; when it is not, the value is thrown away. Atomic so that a stale read is not torn. */
+    /* relaxed [PACKED]: [HEAD-LOAD] orders it after the pusher's store if the head is still the
+     * pusher's; else the value is thrown away. Atomic so that a stale read is not torn. */
     return atomic_load_explicit((_Atomic uint64_t *)(void *)first, memory_order_relaxed);
 }
 
@@ -226,7 +226,7 @@ static inline uint64_t batch_unpack(const struct slot_space *space, struct slot 
     return chain_make(first, rounds);
 }
 
-/* A popper's view of the stack: what it read, and what it would make of it. */
+/* What a popper has read of the stack. */
 struct batch_stack_snapshot {
     uint64_t head;
     uint64_t packed;
@@ -307,7 +307,7 @@ static inline uint64_t batch_list_pop(uint32_t *list, const struct slot_space *s
     return batch_unpack(space, first, packed, rounds);
 }
 
-/* Pushes the chain as one batch; the same counting and progress as pop. */
+/* Pushes the chain as one batch. Counts failed CAS, and is lock-free, as pop. */
 static inline void batch_stack_push(struct batch_stack *stack, const struct slot_space *space,
                                     uint64_t chain, uint64_t *retries)
 {

@@ -5,9 +5,9 @@
  *
  *   sum of what was taken and not given back = taken <= most, unless `most` was set lower since
  *
- * Lock-free. relaxed [BOUNDED]: both numbers order nothing. A taker adds by a compare-exchange, on
- * the very number that it has found room beyond; whatever others do meanwhile makes it fail. So at
- * the moment of each success taken <= most held, with a `most` that was read since the last failure.
+ * Lock-free. relaxed [BOUNDED]: both numbers order nothing. A taker adds by a compare-exchange,
+ * which fails if another thread has changed the number in which it found room. So when it succeeds
+ * taken <= most holds, for the `most` that this try has read.
  */
 #ifndef MEMORYBUCKET_CORE_BOUNDED_H
 #define MEMORYBUCKET_CORE_BOUNDED_H

@@ -7,8 +7,8 @@
 #include <string.h>
 
 /*
- * A membership file has a line for each of at most 13 hierarchies. What is longer is given up: there a
- * limit is not seen.
+ * A membership file has a line for each of at most 13 hierarchies. What is longer is given up:
+ * there a limit is not seen.
  */
 enum { MEMBERSHIP_BYTES = 4096, PATH_BYTES = 1024, VALUE_BYTES = 64 };
 

@@ -2,8 +2,8 @@
  * cgroup: how much memory the control groups of this process allow it.
  *
  * Ladder: above os. Caller: startup, when the process has a second thread.
- * It may run inside malloc: it allocates nothing, uses little stack, and the caller restores the errno
- * that failed system calls leave. Thread safe.
+ * It may run inside malloc: it allocates nothing, uses little stack, and the caller restores the
+ * errno that failed system calls leave. Thread safe.
  *
  * The memory controller is in one hierarchy only: a v1 one, which /proc/self/cgroup then names, or
  * v2's. Each hierarchy is looked for where it is mounted by convention:

@@ -26,7 +26,8 @@ static const struct rule {
     char standard[40];
 } rules[] = {
 #define X(name, kind, field, low, high, accepted, standard, what)                                  \
-    { low, high, offsetof(struct config, field), sizeof mbi_config.field, kind, accepted, standard },
+    { low, high, offsetof(struct config, field), sizeof mbi_config.field,                          \
+      kind, accepted, standard },
     MBI_OPTIONS(X)
 #undef X
 };
@@ -287,8 +288,8 @@ void mbi_config_read(void)
 
 /*
  * Whether this value, which makes `changed` of mbi_config, holds: the library came up with it, or
- * mb_memory_limit_set made it so. Paths of MB_STATS, of which mbi_config knows only that there is one,
- * are compared as texts.
+ * mb_memory_limit_set made it so. Paths of MB_STATS, of which mbi_config knows only that there is
+ * one, are compared as texts.
  */
 static bool has_value(enum option option, const char *value, const struct config *changed)
 {

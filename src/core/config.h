@@ -43,7 +43,7 @@ struct config {
     uint32_t magazine_rounds[SIZE_CLASS_COUNT]; /* MB_MAGAZINE_SIZE */
     size_t thread_cache_bytes_max;              /* MB_THREAD_CACHE_MAX */
     size_t cache_bytes_max;                     /* MB_CACHE_MAX; 0: the default */
-    size_t extra_bytes_max; /* of that, what is left beside two full magazines of each class */
+    size_t extra_bytes_max; /* of a thread's, what two full magazines of each class leave */
     size_t block_bytes;                         /* what a pool commits at once; a power of two */
     size_t region_bytes;                        /* MB_REGION_SIZE */
     size_t memory_limit_bytes;                  /* MB_MEMORY_LIMIT; SIZE_MAX: none */
@@ -68,8 +68,8 @@ static inline bool config_checks(unsigned kinds)
 }
 
 /*
- * Fills mbi_config from the environment's values, else the program's, else the defaults. A bad value
- * of the environment gets one line on stderr: name, value, what is accepted and what is used.
+ * Fills mbi_config from the environment's values, else the program's, else the defaults. A bad
+ * value of the environment gets one line on stderr: name, value, what is accepted and what is used.
  * Allocates nothing.
  */
 void mbi_config_read(void);

@@ -3,16 +3,16 @@
  *
  * Ladder: above region. Callers: the API, off the fast path; startup.
  *
- * Plugins that contain the archive have a copy each, and a program may free with one what it got from
- * another. Each copy has its place in the address space (core/region.h), whose first page has the
- * calls for what lies in it: a copy that is given an object of another's place hands it over.
+ * Plugins that contain the archive have a copy each, and a program may free with one what it got
+ * from another. Each copy has its place in the address space (core/region.h), whose first page has
+ * the calls for what lies in it: a copy that is given an object of another's place hands it over.
  *
  *   a copy that comes up   writes the calls to its page    then [COPY-MAGIC] release
  *   a copy that frees      [COPY-READ] acquire             then makes them
  *
  * A page is never unmapped, so what was found stays true; the code behind it must stay as well
  * (-z nodelete). The drop-in writes none: what is its own it gets by malloc's names. Objects of a
- * copy without a place do not cross. Checked mode has objects elsewhere, too: there each copy is asked.
+ * copy without a place do not cross. In checked mode, with objects elsewhere, each copy is asked.
  */
 #ifndef MEMORYBUCKET_CORE_COPIES_H
 #define MEMORYBUCKET_CORE_COPIES_H

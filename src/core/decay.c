@@ -153,7 +153,7 @@ static uint64_t poll_pending(void)
     return size_above(due, now_ns);
 }
 
-/* The kernel refuses to give pages back that are locked in memory: not what the caller asked for. */
+/* Preserves errno: the kernel refuses pages that are locked in memory. */
 uint64_t mbi_decay_poll(void)
 {
     if (mbi_config.decay_ms < 0 || !pools_pending()) {

@@ -1,7 +1,7 @@
 /*
  * decay: when free memory goes back by itself.
  *
- * Ladder: above trim, excess and config. Callers: the thread caches' slow paths; the background thread.
+ * Ladder: above trim, excess and config. Callers: slow paths; the background thread.
  *
  *   0 ────── window ────── 1 ────── window ────── 2 ── at most half a window ── memory is back
  *   batches lie in         aged: what is not         surplus: sorted, and whole pages
@@ -11,8 +11,8 @@
  * of that time, and is given back: one to two and a half windows after it was last needed.
  *
  * Slow paths call mbi_decay_poll while pools_pending() says that there may be something to do. No
- * thread does more at a time than a step (core/trim.h), which is as large as the time since the last
- * one asks for.
+ * thread does more at a time than a step (core/trim.h), which is as large as the time since the
+ * last one asks for.
  */
 #ifndef MEMORYBUCKET_CORE_DECAY_H
 #define MEMORYBUCKET_CORE_DECAY_H
@@ -23,9 +23,9 @@
 void mbi_decay_init(void);
 
 /*
- * Does a step if one is due and no other thread does one. Takes locks and calls the kernel; allocates
- * nothing. Returns nanoseconds until the next is due, UINT64_MAX when nothing is pending. Preserves
- * errno.
+ * Does a step if one is due and no other thread does one. Takes locks and calls the kernel;
+ * allocates nothing. Returns nanoseconds until the next is due, UINT64_MAX when nothing is pending.
+ * Preserves errno.
  */
 uint64_t mbi_decay_poll(void);
 

@@ -7,8 +7,8 @@
 #include "core/trim.h"
 
 /*
- * Parts of `most`: see excess_is_worth and excess_is_gone. A pool below POOL_PART is left alone; all
- * of those together are within the bound.
+ * Parts of `most`: see excess_is_worth and excess_is_gone. A pool below POOL_PART is left alone;
+ * all of those together are within the bound.
  */
 enum { ROOM_PART = 8, CENTRE_PART = 16, CENTRE_REST_PART = 32, POOL_PART = SIZE_CLASS_COUNT };
 
@@ -18,7 +18,7 @@ enum { ROOM_PART = 8, CENTRE_PART = 16, CENTRE_REST_PART = 32, POOL_PART = SIZE_
  * vain; a step reads what it acts upon under the locks.
  */
 static struct {
-    _Alignas(ISOLATION_BYTES) _Atomic size_t sorted_bytes; /* sorted and in memory, when last seen */
+    _Alignas(ISOLATION_BYTES) _Atomic size_t sorted_bytes; /* in memory, when last counted */
     _Atomic size_t central_bytes_min; /* with less in the centre all has been tried already */
     _Atomic size_t wanted_bytes;      /* sorted, and then taken again */
     _Atomic bool stepping;            /* a thread does a step */
@@ -55,7 +55,7 @@ static size_t excess_most(size_t free_bytes)
     return EXCESS_FLOOR_BYTES + share + wanted;
 }
 
-/* More is free than may be, and enough of it in the centre, where something can be done about it. */
+/* Whether more is free than may be, and enough of it in the centre, where a step can take it. */
 static bool excess_is_worth(size_t central_bytes, size_t sorted_bytes)
 {
     size_t most = excess_most(central_bytes + sorted_bytes);

@@ -5,13 +5,13 @@
  *
  *   free   = in the centre + sorted and still in memory
  *   in use = committed - free                     live objects, and what threads cache
- *   wanted = sorted and soon taken again          at most EXCESS_WANTED_BYTES + in use / EXCESS_SHARE
+ *   wanted = sorted and soon taken again        at most EXCESS_WANTED_BYTES + in use / EXCESS_SHARE
  *   most   = EXCESS_FLOOR_BYTES + in use / EXCESS_SHARE + wanted
  *
  * When more than `most` is free and a sixteenth of that lies in the centre, batches of the centre
  * are sorted and whole pages given back, oldest first: surplus, then aged, then all. That goes on
- * step by step (core/trim.h) until what is free is an eighth below `most`, or the centre holds next to
- * nothing: what is left then are pages that live objects hold.
+ * step by step (core/trim.h) until what is free is an eighth below `most`, or the centre holds next
+ * to nothing: what is left then are pages that live objects hold.
  *
  * `wanted` spares a program that swings by more: it grows by what was taken again since the last
  * look, and halves with each window.
@@ -25,7 +25,7 @@
 #include "core/base.h"
 
 /*
- * Rounds of 10 MiB and all that a server's threads swing by together stay far below the floor.
+ * Phases of 10 MiB, and all that a server's threads swing by together, stay far below the floor.
  * Bursts as in bench/memory/burst.c then hold at most what the C library's malloc holds.
  */
 #define EXCESS_FLOOR_BYTES ((size_t)32 << 20)

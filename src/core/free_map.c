@@ -81,40 +81,40 @@ void mbi_free_map_add(struct free_map *map, size_t index)
     map->dirty_end = size_max(pages.end, map->dirty_end);
 }
 
-/* What a request may still have come back into use, and what has. */
-struct retaken {
+/* Pages that come back into use for one request: how many still may, and how many have. */
+struct reuse {
     size_t pages_left;
     size_t pages;
-    bool refused; /* to unseal a tile: the next would be refused, too */
+    bool refused; /* the kernel would not unseal a tile: nor the next */
 };
 
-static bool page_retake(struct free_map *map, size_t page, struct retaken *retaken)
+static bool page_reuse(struct free_map *map, size_t page, struct reuse *reuse)
 {
     size_t tile = page / pages_per_tile(map);
     if (tile_is_sealed(map, tile)) {
-        retaken->refused = retaken->refused || !mbi_free_map_unseal(map, tile);
-        if (retaken->refused) {
+        reuse->refused = reuse->refused || !mbi_free_map_unseal(map, tile);
+        if (reuse->refused) {
             return false;
         }
     }
     page_set_released(map, page, false);
-    retaken->pages_left--;
-    retaken->pages++;
+    reuse->pages_left--;
+    reuse->pages++;
     return true;
 }
 
 /* A slot's pages become used again, if no more of them were not than may, and the kernel agrees. */
-static bool slot_retake_pages(struct free_map *map, size_t index, struct retaken *retaken)
+static bool slot_reuse_pages(struct free_map *map, size_t index, struct reuse *reuse)
 {
     struct page_run pages = slot_pages(map, index);
     bool first = page_is_released(map, pages.begin);
     bool last = pages.end - pages.begin == 2 && page_is_released(map, pages.end - 1);
-    if ((size_t)first + last > retaken->pages_left) {
+    if ((size_t)first + last > reuse->pages_left) {
         return false;
     }
-    /* When only the first comes back it has slots for others. */
-    return (!first || page_retake(map, pages.begin, retaken))
-           && (!last || page_retake(map, pages.end - 1, retaken));
+    /* If only the first comes back, the page's other slots can be taken. */
+    return (!first || page_reuse(map, pages.begin, reuse))
+           && (!last || page_reuse(map, pages.end - 1, reuse));
 }
 
 /* The first slot of [begin, end) that is here; `end` when there is none. */
@@ -137,13 +137,13 @@ static size_t next_slot(const struct free_map *map, size_t begin, size_t end)
  * use are passed over as a whole.
  */
 static size_t tile_take(struct free_map *map, size_t tile, size_t count, uint32_t *out,
-                        struct retaken *retaken)
+                        struct reuse *reuse)
 {
     size_t end = tile_end_slot(map, tile);
     size_t index = next_slot(map, slots_of_tiles(map, tile), end);
     size_t taken = 0;
     while (index < end && taken < count) {
-        if (slot_retake_pages(map, index, retaken)) {
+        if (slot_reuse_pages(map, index, reuse)) {
             map->bits[index / WORD_BITS] &= ~((uint64_t)1 << index % WORD_BITS);
             out[taken++] = (uint32_t)index;
             index = next_slot(map, index + 1, end);
@@ -159,22 +159,22 @@ static size_t tile_take(struct free_map *map, size_t tile, size_t count, uint32_
 }
 
 /*
- * The lowest tile of the widest set that there is hope for. While pages may come back into use
- * each tile with slots has one to give, as also a page that was given back holds slots that
- * overlap no other; unless it is sealed and the kernel refuses.
+ * Takes from the lowest tile of the widest set that may have something to give. While pages may
+ * come back into use each tile with slots has one to give, as also a page that was given back holds
+ * slots that overlap no other; unless it is sealed and the kernel refuses.
  */
 size_t mbi_free_map_take(struct free_map *map, size_t count, uint32_t *out, size_t *pages)
 {
-    struct retaken retaken = { .pages_left = *pages, .pages = 0, .refused = false };
+    struct reuse reuse = { .pages_left = *pages, .pages = 0, .refused = false };
     enum tile_set set = TILES_HERE;
     size_t taken = 0;
     while (map->slots != 0 && taken < count) {
-        set = retaken.refused && set < TILES_OPEN ? TILES_OPEN : set;
-        set = retaken.pages_left == 0 ? TILES_READY : set;
+        set = reuse.refused && set < TILES_OPEN ? TILES_OPEN : set;
+        set = reuse.pages_left == 0 ? TILES_READY : set;
         size_t tile = tile_index_lowest(map->tiles, set);
         size_t got = 0;
         if (tile != TILES_MAX) {
-            got = tile_take(map, tile, count - taken, out + taken, &retaken);
+            got = tile_take(map, tile, count - taken, out + taken, &reuse);
         }
         taken += got;
         if (got == 0 && set == TILES_READY) {
@@ -182,7 +182,7 @@ size_t mbi_free_map_take(struct free_map *map, size_t count, uint32_t *out, size
         }
         set = got == 0 ? set + 1 : set;
     }
-    *pages = retaken.pages;
+    *pages = reuse.pages;
     return taken;
 }
 

@@ -28,11 +28,11 @@
  *
  * Slots are taken lowest address first: that leaves the higher ones to drain and go back (the
  * first-fit rule whose fragmentation Johnstone and Wilson, ISMM 1998, found to be lowest). That is
- * bounded whatever lies where: the lowest tile that can give a slot is found in a few words, and each
- * tile that is looked at gives one, after 128 words of bits at most.
+ * bounded whatever lies where: the lowest tile that can give a slot is found in a few words, and
+ * each tile that is looked at gives one, after 128 words of bits at most.
  *
- * Bits and tiles, 1 bit a slot and 8 bytes a tile, have a place beside the spans (core/region.h), and
- * are mapped as the span is carved.
+ * Bits and tiles, 1 bit a slot and 8 bytes a tile, have a place beside the spans (core/region.h),
+ * and are mapped as the span is carved.
  */
 #ifndef MEMORYBUCKET_CORE_FREE_MAP_H
 #define MEMORYBUCKET_CORE_FREE_MAP_H
@@ -66,7 +66,7 @@ struct free_map {
     size_t dirty_begin;
     size_t dirty_end;
     bool refused; /* the kernel kept a page that could have gone */
-    bool unseal_refused; /* so a slot was not taken; the pool clears it */
+    bool unseal_refused; /* by the kernel, so that a slot was not taken; the pool clears it */
 };
 
 /* Pages, counted from `first`. */
@@ -79,12 +79,12 @@ struct page_run {
 void mbi_free_map_init(struct free_map *map, char *first, size_t slot_bytes, size_t slots_max,
                        size_t page_bytes);
 
-/* Where bits and tiles go, of which nothing is mapped yet (mbi_region_map). Before the first cover. */
+/* Where bits and tiles go (mbi_region_map); nothing is mapped there yet. Before the first cover. */
 void mbi_free_map_place(struct free_map *map, char *memory, size_t bytes, enum os_pages pages);
 
 /*
- * Makes room for the slots below `slots`. False when the kernel gives no memory. It is called only
- * when the span has doubled since, so that this may be called under the pool's lock.
+ * Makes room for the slots below `slots`. False when the kernel gives no memory. The kernel is
+ * asked only when their number has doubled: so this may be called under the pool's lock.
  */
 bool mbi_free_map_cover(struct free_map *map, size_t slots);
 
@@ -113,17 +113,17 @@ static inline struct slot *free_map_slot(const struct free_map *map, size_t inde
 void mbi_free_map_add(struct free_map *map, size_t index);
 
 /*
- * Takes up to `count` slots, lowest first, as numbers into `out`; at most *pages that were given back
- * come back into use, and no sealed ones once the kernel refused to unseal one. Returns how many
+ * Takes up to `count` slots, lowest first, as numbers into `out`; at most *pages that were given
+ * back come into use, and no sealed ones once the kernel refused to unseal one. Returns how many
  * slots, and in *pages how many pages.
  */
 size_t mbi_free_map_take(struct free_map *map, size_t count, uint32_t *out, size_t *pages);
 
 /*
- * Looks through at most *tiles_max tiles with dirty pages, which it subtracts there, for the next run
- * of at most `pages_max` pages that can be released, and takes the slots that overlap it out of here
- * while the caller gives the pages back; an empty run when there is none. A run is found once: pages
- * that cannot be given back are not tried again until one of their slots has been used.
+ * Looks through at most *tiles_max tiles with dirty pages, which it subtracts there, for the next
+ * run of at most `pages_max` pages that can be released, and takes the slots that overlap it out of
+ * here while the caller gives the pages back; an empty run when there is none. A run is found once:
+ * pages that cannot be given back are not tried again until one of their slots has been used.
  */
 struct page_run mbi_free_map_begin_release(struct free_map *map, size_t *tiles_max,
                                            size_t pages_max);
@@ -131,12 +131,12 @@ struct page_run mbi_free_map_begin_release(struct free_map *map, size_t *tiles_m
 /* Puts those slots back; the pages are as they were. */
 void mbi_free_map_end_release(struct free_map *map, struct page_run run);
 
-/* A page whose slots are here is gone now. */
+/* Notes that a page, all of whose slots are here, was given back. */
 void mbi_free_map_note_released(struct free_map *map, size_t page);
 
 /*
- * The next run of at most `pages_max` pages that were given back and are not sealed, from page *from
- * on, which moves behind it, at the end to SIZE_MAX; empty when there is none in the next tiles.
+ * The next run of at most `pages_max` pages that were given back and are not sealed, from page
+ * *from on, which moves behind it, at the end to SIZE_MAX; empty when none is near.
  */
 struct page_run mbi_free_map_next_released(const struct free_map *map, size_t *from,
                                            size_t pages_max);
@@ -145,8 +145,8 @@ struct page_run mbi_free_map_next_released(const struct free_map *map, size_t *f
 struct page_run mbi_free_map_begin_release_again(struct free_map *map, struct page_run run);
 
 /*
- * The same for the next run of at least `tiles_min` whole tiles from tile *from on, or of any
- * number behind a sealed one; mbi_free_map_end_seal puts them back, sealed or not.
+ * The same for the next run of at least `tiles_min` whole tiles from tile *from on, or of fewer
+ * that adjoin a sealed one; mbi_free_map_end_seal puts them back, sealed or not.
  */
 struct page_run mbi_free_map_begin_seal(struct free_map *map, size_t *from, size_t tiles_min);
 void mbi_free_map_end_seal(struct free_map *map, struct page_run run, bool sealed);
@@ -154,7 +154,7 @@ void mbi_free_map_end_seal(struct free_map *map, struct page_run run, bool seale
 /* Runs of sealed tiles in all spans together. */
 size_t mbi_free_map_seals(void);
 
-/* Once after the kernel kept pages: all that can go are looked for again. */
+/* If the kernel kept pages: lets all that can go be looked for again, once. */
 void mbi_free_map_retry_refused(struct free_map *map);
 
 static inline bool free_map_is_dirty(const struct free_map *map)
@@ -163,8 +163,8 @@ static inline bool free_map_is_dirty(const struct free_map *map)
 }
 
 /*
- * Of the span's slots `carved` exist, and `touched` of its bytes were ever in use. When the page in
- * which the slots end was, and all slots that overlap it are here: how many more fill it up. Else 0.
+ * How many more slots would fill the page in which the first `carved` ones end: 0 unless that page
+ * was in use, as the span's first `touched` bytes were, and all its slots are here.
  */
 size_t mbi_free_map_page_rest(const struct free_map *map, size_t carved, size_t touched);
 

@@ -58,7 +58,7 @@ static inline size_t tile_end_slot(const struct free_map *map, size_t tile)
     return size_min(slots_of_tiles(map, tile + 1), map->slots_max);
 }
 
-/* The bits [begin, end) of the word of `begin`, as far as they are in it; *stop is where that ends. */
+/* The bits of [begin, end) that lie in the word of `begin`; *stop is where these end. */
 static inline uint64_t word_mask(size_t begin, size_t end, size_t *stop)
 {
     size_t word_end = round_down(begin, WORD_BITS) + WORD_BITS;
@@ -152,8 +152,8 @@ static inline bool slot_is_ready(const struct free_map *map, size_t index)
 }
 
 /*
- * Puts the slots [begin, end) here or takes them away. Either they all overlap pages that were given
- * back (`gone`), or none but perhaps the first and the last does.
+ * Puts the slots [begin, end) here or takes them away. Either they all overlap pages that were
+ * given back (`gone`), or none but perhaps the first and the last does.
  */
 static inline void slots_assign(struct free_map *map, size_t begin, size_t end, bool here,
                                 bool gone)
@@ -182,8 +182,8 @@ static inline void run_assign(struct free_map *map, struct page_run run, bool he
 }
 
 /*
- * The page's slots that overlap no other page that was given back become ready, or are so no longer.
- * All of them are here, but those that are away with a neighbouring page, which is being given back.
+ * The page's slots that overlap no other page that was given back become ready, or are so no
+ * longer. All are here, but those that are away with a neighbouring page that is being given back.
  */
 static inline void page_set_released(struct free_map *map, size_t page, bool released)
 {

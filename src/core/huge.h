@@ -3,12 +3,12 @@
  *
  * Ladder: above config. Callers: region, pool_carve, uncharge, startup.
  *
- * With it huge pages are asked for in the dense spans. The kernel gives one only where all of it is
- * mapped and committed. So it begins with the span, and the colour is mapped, too; a block is a huge
- * page at least, and no more is mapped at a time; and no tile is sealed, as its mapping anew would not
- * ask for one. Nothing decays by default: giving single pages back would split the huge ones.
- * Without it there are none at all: those that the kernel makes by itself would bring pages back
- * that were given back.
+ * With MB_HUGEPAGE=1 the dense spans ask for huge pages. The kernel gives one only where all of it
+ * is mapped and committed. So a span is mapped from its first byte on, colour included; a block is
+ * at least a huge page, and no more is mapped at a time; and no tile is sealed, as that maps it
+ * anew, in small pages. Nothing decays by default: giving single pages back would split the huge
+ * ones. Without it the library asks for small pages only: huge ones that the kernel makes by itself
+ * would bring back pages that were given back.
  */
 #ifndef MEMORYBUCKET_CORE_HUGE_H
 #define MEMORYBUCKET_CORE_HUGE_H

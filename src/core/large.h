@@ -5,8 +5,8 @@
  * Ladder: above base. Callers: the thread caches' last resort, the API.
  *
  * The library calls the program's own malloc, in place: one call more is a tenth of its cost. The
- * drop-in, which *is* the program's malloc, is built with MEMORYBUCKET_DROPIN and takes dropin/next.c,
- * the next allocator in link order; malloc and free are one indirect jump.
+ * drop-in, which *is* the program's malloc, is built with MEMORYBUCKET_DROPIN and takes
+ * dropin/next.c, the next allocator in link order; malloc and free are one indirect jump.
  *
  * Contracts are those of the C library's functions of the same name, with ENOMEM on failure, and
  * any power of two as an alignment. No lock of ours may be held.
@@ -68,7 +68,7 @@ MBI_HOT_INLINE void mbi_large_free(void *pointer)
     }
 }
 
-/* Whether decay has anything to do. Read by every slow path, and written when large objects begin and cease to come and go. */
+/* Whether decay has anything to do. Read by every slow path, and written seldom. */
 struct large_hints {
     _Alignas(ISOLATION_BYTES) _Atomic bool keeps;
 };

@@ -7,9 +7,10 @@
  *   the thread that forks          opens the gate [GATE-OPEN];  takes the stack [LEFT-TAKE]
  *
  * Items are pushed one at a time and taken all at once, so there is no ABA. All four steps are
- * sequentially consistent: if the take misses an item, the look at the gate comes after its opening.
- * Then the thread that left the item takes the stack itself. A signal handler that interrupts a
- * lock's holder does not; what it left waits for the next taker. tests/model/fork_gate.pml.
+ * sequentially consistent: if the take misses an item, the look at the gate comes after its
+ * opening. Then the thread that left the item takes the stack itself. A signal handler that
+ * interrupts a lock's holder does not; what it left waits for the next taker.
+ * tests/model/fork_gate.pml.
  */
 #ifndef MEMORYBUCKET_CORE_LEFT_BEHIND_H
 #define MEMORYBUCKET_CORE_LEFT_BEHIND_H
@@ -64,7 +65,7 @@ static inline void left_behind_give_back(struct left_behind *stack,
             refused |= !give_back(item);
             item = next;
         }
-    } while (refused && mbi_lock_leaver_must_look());
+    } while (refused && mbi_lock_is_available());
 }
 
 #endif

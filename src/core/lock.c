@@ -22,14 +22,14 @@ static struct {
 } gate;
 
 /*
- * The locks that this thread has or is about to take, and their number, in an order that a signal
- * handler finds consistent at any instruction: hence volatile. 8 bytes of static TLS.
+ * The locks that this thread has or is about to take. Written in an order that leaves them right
+ * for a signal handler at any instruction: hence volatile. 8 bytes of static TLS.
  */
 enum { HELD_MAX = 5 };
 struct held_locks {
     volatile uint8_t names[HELD_MAX];
     volatile uint8_t count;
-    volatile uint8_t patient; /* pairs under way that say so */
+    volatile uint8_t patient; /* calls of mbi_lock_set_patient under way */
     volatile uint8_t cancel_type;
 };
 static _Thread_local struct held_locks held __attribute__((tls_model("initial-exec")));
@@ -52,8 +52,9 @@ static bool is_held(unsigned name)
 }
 
 /*
- * Always the type: a thread that disables cancellation is still cancelled by a signal that was sent
- * before (glibc 2.36, sigcancel_handler), but not if its type is deferred when that arrives.
+ * The type, not the state: a thread that disables cancellation is still cancelled by a signal that
+ * was sent before (glibc 2.36, sigcancel_handler), but not if its type is deferred when that
+ * arrives.
  */
 int mbi_lock_defer_cancel(void)
 {
@@ -121,7 +122,7 @@ static bool word_try_take(struct lock *lock)
                                                    memory_order_seq_cst, memory_order_relaxed);
 }
 
-/* Drepper, "Futexes are tricky" (2004), third mutex: a thread that has slept leaves the word at 2. */
+/* The third mutex of Drepper's "Futexes are tricky" (2004): a thread that has slept leaves a 2. */
 static void word_take(struct lock *lock)
 {
     if (MBI_LIKELY(word_try_take(lock))) {
@@ -142,7 +143,7 @@ static void word_give(struct lock *lock)
     }
 }
 
-/* This thread forks: every lock is its own, and words may stay taken by threads that are refused. */
+/* Whether this thread forks: then it gets each lock, whatever refused threads left in its word. */
 static bool is_closer(void)
 {
     return MBI_UNLIKELY(atomic_load_explicit(&gate.closer, memory_order_relaxed) /* [CLOSER] */
@@ -161,7 +162,7 @@ bool mbi_lock_has_any(void)
     return held.count != 0;
 }
 
-bool mbi_lock_leaver_must_look(void)
+bool mbi_lock_is_available(void)
 {
     return !mbi_lock_is_closed() && !mbi_lock_has_any();
 }

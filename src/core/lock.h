@@ -14,20 +14,20 @@
  *   any thread  [LOCK-TAKE] takes the word    then [GATE-LOOK]  closed? gives it back, is refused
  *   the forker  [GATE-CLOSE] closes the gate  then [LOCK-LOOK]  taken? waits until it is given back
  *
- * All four are sequentially consistent, so one of the two sees the other (Dekker): a thread that got
- * past its look had the word before the fork looked there, and is waited for. Only the first lock
- * of a thread is so refused: a thread that has one is waited for, gets further ones, and gives the
- * first back last. Looked at outermost first, no lock is held when the fork has looked at all; a
- * refused thread may still hold a word for an instant, and changes nothing under it.
- * tests/model/fork_gate.pml.
+ * All four are sequentially consistent, so one of the two sees the other (Dekker): a thread that
+ * got past its look had the word before the fork looked there, and is waited for. Only a thread
+ * without a lock is refused: one that has a lock gets further ones, gives the first of them back
+ * last, and is waited for. As the fork looks at the outermost locks first, none is held when it has
+ * looked at all. A refused thread may still hold a word for an instant, and changes nothing under
+ * it. tests/model/fork_gate.pml is a model of this.
  *
  * While a thread has a lock it is not cancelled asynchronously, and makes no call that is a
  * cancellation point.
  *
  * Signals. A handler that interrupts the holder of a lock and comes to the same lock is refused,
  * too; and a fork from there waits for every lock but those that the interrupted thread has or was
- * about to take. With other threads about, one of these may be theirs: the child must then not return
- * from the handler.
+ * about to take. With other threads about, one of these may be theirs: the child must then not
+ * return from the handler.
  */
 #ifndef MEMORYBUCKET_CORE_LOCK_H
 #define MEMORYBUCKET_CORE_LOCK_H
@@ -38,9 +38,9 @@
 #include <signal.h>
 
 /*
- * The table, in lock order, outermost first; fork looks at the locks in this order, in the parent
- * and in the child. X(NAME, how many, what a thread does that comes there while another one forks)
- *   REFUSED  it does without, but for a patient thread (mbi_lock_set_patient), which waits
+ * The table, in lock order, outermost first, in which fork looks at them, too. X(NAME, how many,
+ * what happens to a thread that comes there while another one forks)
+ *   REFUSED  it is refused, and does without; a patient thread waits (mbi_lock_set_patient)
  *   WAITS    it waits until the fork has ended, as nothing can do without
  */
 #define LOCKS(X)                        \
@@ -51,7 +51,8 @@
     X(HANDLER, 1, REFUSED)              \
     X(CHECK, 1, WAITS)
 
-#define LOCK_NAMES(NAME, count, at_fork) LOCK_##NAME, LOCK_##NAME##_LAST = LOCK_##NAME + (count) - 1,
+#define LOCK_NAMES(NAME, count, at_fork) \
+    LOCK_##NAME, LOCK_##NAME##_LAST = LOCK_##NAME + (count) - 1,
 enum lock_name { LOCKS(LOCK_NAMES) LOCK_COUNT };
 
 /* 0: free; 1: taken; 2: taken, and a thread may sleep until it is given back. */
@@ -63,9 +64,9 @@ struct lock {
 extern MBI_HIDDEN struct lock mbi_locks[LOCK_COUNT];
 
 /*
- * Takes a lock, and waits while another thread has it. False, and nothing is taken, when another
- * thread forks, as the table says, but not for a thread that has a lock already; or when the calling
- * thread itself has this lock: a signal handler interrupted it. Preserves errno.
+ * Takes a lock; waits while another thread has it. False, and nothing is taken, where another
+ * thread forks and the table says so, unless the calling thread has a lock already; and where it
+ * has this very lock, as a signal handler interrupted it. Preserves errno.
  */
 bool mbi_lock_acquire(unsigned name);
 
@@ -75,39 +76,40 @@ bool mbi_lock_try_acquire(unsigned name);
 void mbi_lock_release(unsigned name);
 
 /*
- * Between true and false the calling thread waits for forks to end, too; pairs may nest. For what
- * cannot do without, and is never waited for by a thread that forks: startup, where it is called
- * for, the options, and the out-of-memory handler's setting.
+ * Between true and false the calling thread waits for forks to end instead of being refused; pairs
+ * may nest. For calls that cannot do without the lock, and that no forking thread waits for:
+ * startup by mb_init and its kin, the options, the setting of the out-of-memory handler.
  */
 void mbi_lock_set_patient(bool patient);
 
 /* Whether another thread forks right now: a hint, to spare vain attempts. */
 bool mbi_lock_is_closed(void);
 
-/* Whether the calling thread has a lock: what a signal handler is refused then, fork or not. */
+/* Whether the calling thread has a lock: a signal handler that interrupted it is refused it. */
 bool mbi_lock_has_any(void);
 
 /*
- * For a thread that has just left something to the thread that opens the gate: whether it must look
- * itself. So it is where the gate is open, as the look after the opening may have been before. A
- * signal handler that interrupted a lock's holder leaves what it may not do.
+ * Whether the calling thread would be refused no lock now. A thread that was refused one, and left
+ * something to the thread that opens the gate, asks for this afterwards, and if so sees to that
+ * itself: the thread that opened the gate may have looked before.
  */
-bool mbi_lock_leaver_must_look(void);
+bool mbi_lock_is_available(void);
 
 /*
  * Around a fork, in the thread that forks. Close returns when no other thread holds a lock; until
  * the gate is open again only this thread gets any, and leaves their words alone. The child frees
- * what the others had taken for an instant. Pairs may nest, as a signal handler may fork in the
- * middle of a fork: the last open counts. In between the thread is not cancelled asynchronously: close
- * gets what mbi_lock_defer_cancel returned, and open returns what is to be restored.
+ * words that other threads, which were being refused, had taken for an instant. Pairs may nest, as
+ * a signal handler may fork in the middle of a fork: the last open counts. In between the thread is
+ * not cancelled asynchronously: close gets what mbi_lock_defer_cancel returned, and open returns
+ * what is to be restored.
  */
 void mbi_lock_close_gate(int cancel_type);
 void mbi_lock_free_in_child(void);
 int mbi_lock_open_gate(void);
 
 /*
- * Between the two the calling thread is not cancelled asynchronously, and what it has in hand is not
- * lost: defer returns what restore takes.
+ * Between the two the calling thread is not cancelled asynchronously, and what it has in hand is
+ * not lost: defer returns what restore takes.
  */
 int mbi_lock_defer_cancel(void);
 void mbi_lock_restore_cancel(int type);
@@ -123,7 +125,7 @@ struct cancelling {
 struct cancelling mbi_lock_forbid_cancel(void);
 void mbi_lock_allow_cancel(struct cancelling before);
 
-/* For a change that a signal handler, which may fork, must find made or not begun. Two system calls. */
+/* For what a signal handler, which may fork, must find done or not begun. Two system calls. */
 sigset_t mbi_lock_block_signals(void);
 void mbi_lock_restore_signals(const sigset_t *before);
 

@@ -1,6 +1,6 @@
 /*
- * os: mmap, mprotect, madvise, mincore, getrlimit, sysconf, clocks, files, membarrier, futex, random
- * numbers, and where we run.
+ * os: mmap, mprotect, madvise, mincore, getrlimit, sysconf, clocks, files, membarrier, futex,
+ * random numbers, and where we run.
  */
 #include "core/os.h"
 
@@ -103,7 +103,7 @@ bool mbi_os_map_at(void *start, size_t bytes, enum os_pages pages)
 
 bool mbi_os_reserve_at(void *start, size_t bytes)
 {
-    /* Not mmap: ThreadSanitizer's takes the address away, where it has its shadow. */
+    /* Not mmap: ThreadSanitizer's ignores an address at which it has its shadow. */
     long mapped = syscall(SYS_mmap, start, bytes, PROT_NONE, MAP_AT_FLAGS, -1, (off_t)0);
     return is_mapped_at(start, bytes, (void *)mapped);
 }
@@ -114,7 +114,7 @@ bool mbi_os_ask_for_pages(void *start, size_t bytes, enum os_pages pages)
            || madvise(start, bytes, pages == OS_PAGES_HUGE ? MADV_HUGEPAGE : MADV_NOHUGEPAGE) == 0;
 }
 
-/* The kernel puts this on the main thread's stack; the caller's own may be anywhere. */
+/* AT_RANDOM is on the main thread's stack; the caller's own may be anywhere. */
 unsigned mbi_os_address_bits(void)
 {
     int here;
@@ -130,7 +130,7 @@ bool mbi_os_release(void *start, size_t bytes)
 
 bool mbi_os_seal(void *start, size_t bytes)
 {
-    /* All as mbi_os_map_at and small pages have it: later it is one mapping with its neighbours. */
+    /* The flags of mbi_os_map_at and small pages: once unsealed it is one mapping with the rest. */
     int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED | MAP_STACK;
     void *sealed = mmap(start, bytes, PROT_READ, flags, -1, 0);
     if (sealed == MAP_FAILED) {
@@ -286,7 +286,7 @@ static int open_to_read(const char *path)
     return file;
 }
 
-/* A read that a signal interrupts before it has begun is made again. */
+/* Where a signal interrupts a read before it has begun, it is made again. */
 static long read_again(int file, char *buffer, size_t bytes)
 {
     long got;

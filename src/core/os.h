@@ -19,7 +19,7 @@ struct processor_set {
     uint64_t words[PROCESSOR_SET_WORDS];
 };
 
-/* Those that the calling thread, or the process's first, may use; false with over PROCESSORS_MAX. */
+/* Those that the calling thread, or the process's first, may use; false above PROCESSORS_MAX. */
 bool mbi_os_allowed_processors(struct processor_set *allowed);
 bool mbi_os_allowed_processors_of_first(struct processor_set *allowed);
 
@@ -37,18 +37,18 @@ bool mbi_os_commit(void *start, size_t bytes);
 enum os_pages { OS_PAGES_SMALL, OS_PAGES_HUGE, OS_PAGES_AS_SET /* by the administrator */ };
 
 /*
- * Maps fresh zeroed pages, to be read and written, at exactly this address, and never over anything:
- * EEXIST when something lies there. Asks for small pages from Linux 6.7 on.
+ * Maps fresh zeroed pages, to be read and written, at exactly this address, and never over
+ * anything: EEXIST when something lies there. Asks for small pages from Linux 6.7 on.
  */
 bool mbi_os_map_at(void *start, size_t bytes, enum os_pages pages);
 
 /* The same, but without access: address space that no other mapping gets. */
 bool mbi_os_reserve_at(void *start, size_t bytes);
 
-/* Asks for the pages of a mapping to be so; false when the kernel knows no huge pages. */
+/* Asks for this size of a mapping's pages; false when the kernel knows no huge pages. */
 bool mbi_os_ask_for_pages(void *start, size_t bytes, enum os_pages pages);
 
-/* So many bits has an address at the top of the user space, where the main thread's stack is. */
+/* How many bits an address at the top of the user space has, where the main thread's stack is. */
 unsigned mbi_os_address_bits(void);
 
 /* Any number, hard to guess when the kernel has random numbers to give. Waits for nothing. */
@@ -58,8 +58,8 @@ uint64_t mbi_os_random(void);
 bool mbi_os_release(void *start, size_t bytes);
 
 /*
- * Puts pages in their place that can only be read, as zeros: the kernel counts them for nothing, and
- * dumps of memory leave them out. Refused, the old ones stay. Unseal makes them writable again.
+ * Replaces pages by ones that can only be read, as zeros: the kernel counts these for nothing, and
+ * dumps of memory leave them out. If refused the old ones stay. Unseal makes them writable again.
  */
 bool mbi_os_seal(void *start, size_t bytes);
 bool mbi_os_unseal(void *start, size_t bytes);
@@ -84,7 +84,7 @@ size_t mbi_os_address_space_limit(void);
 bool mbi_os_membarrier(void);
 
 /*
- * Wait sleeps while *word is `value`, until woken; also returns for no reason. Wake wakes up to
+ * Wait sleeps while *word is `value`, until woken; it may return for no reason. Wake wakes up to
  * `count` threads that sleep there. Neither is a cancellation point; both preserve errno.
  */
 void mbi_os_wait(_Atomic uint32_t *word, uint32_t value);
@@ -95,21 +95,21 @@ size_t mbi_os_resident_bytes(const void *start, size_t bytes);
 
 /*
  * Reads a whole small file as text, which a zero byte ends. False also when it does not fit with
- * that zero (EFBIG); the buffer then holds anything. No cancellation point, and no preloaded wrapper
- * of open or read sees it: it may run inside malloc.
+ * that zero (EFBIG); the buffer then holds anything. No cancellation point, and no preloaded
+ * wrapper of open or read sees it: it may run inside malloc.
  */
 bool mbi_os_read_file(const char *path, char *buffer, size_t buffer_bytes);
 
 /* A whole file, to be read only, or NULL; mbi_os_unreserve gives it back. Allocates nothing. */
 const void *mbi_os_map_file(const char *path, size_t *bytes);
 
-/* Whether the 8 bytes at an address can be read. A call that every sandbox lets threads make. */
+/* Whether the 8 bytes at an address can be read: by a system call that every sandbox permits. */
 bool mbi_os_is_readable(const void *address);
 
 /* Whether an address lies in any mapping. */
 bool mbi_os_is_mapped(const void *address);
 
-/* Pages that may not be touched; false when the kernel refuses. */
+/* Takes all access to pages away; false when the kernel refuses. */
 bool mbi_os_forbid(void *start, size_t bytes);
 
 /*

@@ -12,7 +12,7 @@
 struct pools_hints mbi_pools_hints;
 struct centre mbi_centre;
 
-/* Out of line, like all that has a probe of its own: one place each is what tools like best. */
+/* Out of line: tools work best with a probe that is in one place. */
 static MBI_COLD bool pool_lock_slow(struct pool *pool)
 {
     probe_mutex_wait(pool->slot_bytes);
@@ -36,7 +36,7 @@ void mbi_pool_unlock(struct pool *pool)
 
 _Thread_local bool mbi_pool_commit_refused __attribute__((tls_model("initial-exec")));
 
-/* The rounds are kept apart for readers without the lock. */
+/* The chain's rounds once more, for readers without the lock. */
 void mbi_pool_set_loose_locked(struct pool *pool, uint64_t chain)
 {
     pool->loose = chain;
@@ -50,7 +50,7 @@ void mbi_pools_spread(unsigned processors)
     while (stacks < processors && stacks < CENTRAL_STACKS) {
         stacks *= 2;
     }
-    /* By threads at the same time it only grows. */
+    /* Or-ed: where threads do this at the same time it only grows. */
     atomic_fetch_or_explicit(&mbi_pools_hints.central_mask, stacks - 1,
                              memory_order_relaxed); /* [SPREAD] */
 }
@@ -82,9 +82,9 @@ static MBI_COLD void pool_note_retries(const struct pool *pool, struct transfer_
 }
 
 /*
- * A flush is counted before its CAS and a refill after it: so flushes less refills is never below the
- * batches that are there, also in the child of a fork in the middle of another thread's transfer,
- * whose batch then counts as the centre's, not as live.
+ * A flush is counted before its CAS and a refill after it: so flushes less refills is never below
+ * the batches that are there, also in the child of a fork in the middle of another thread's
+ * transfer, whose batch then counts as the centre's, not as live.
  */
 uint64_t mbi_pool_pop_batch(struct pool *pool, struct transfer_counts *counts)
 {
@@ -126,9 +126,9 @@ void mbi_pool_push_batch(struct pool *pool, uint64_t chain, struct transfer_coun
     }
 }
 
-struct slot_run mbi_pool_obtain(struct pool *pool, size_t rounds_wanted, uint64_t *chain)
+struct fresh_run mbi_pool_obtain(struct pool *pool, size_t rounds_wanted, uint64_t *chain)
 {
-    struct slot_run run = { .first = NULL, .rounds = 0 };
+    struct fresh_run run = { .first = NULL, .rounds = 0 };
     struct sorted_slots taken;
     taken.count = 0;
     *chain = 0;
@@ -154,10 +154,10 @@ struct slot_run mbi_pool_obtain(struct pool *pool, size_t rounds_wanted, uint64_
     return run;
 }
 
-/* Moves slots from the front of `from` to `to` until that has `rounds`; both chains have enough. */
+/* Moves slots from the front of `from` to `to` until that has `rounds`; both have enough for it. */
 static void chain_move(const struct pool *pool, uint64_t *to, uint64_t *from, uint32_t rounds)
 {
-    /* Quickly for most: exiting threads come through here with all that they had. */
+    /* A quick test first, for the first span: exiting threads bring all they had through here. */
     const uintptr_t first = (uintptr_t)pool->space.start[0];
     const size_t first_bytes = slot_space_carved_first_bytes(&pool->space);
     uint64_t source = *from;
@@ -180,7 +180,7 @@ static void chain_move(const struct pool *pool, uint64_t *to, uint64_t *from, ui
     *to = target;
 }
 
-/* The shorter of the two chains is walked. */
+/* Of the chain and the loose slots the shorter is walked, and joined to the longer. */
 bool mbi_pool_return_loose(struct pool *pool, uint64_t chain)
 {
     assert(chain != 0 && chain_rounds(chain) < pool->rounds);
@@ -242,7 +242,7 @@ static uint64_t pool_find_any_locked(struct pool *pool)
         chain = mbi_pool_link_sorted(&taken);
     }
     if (chain == 0) {
-        struct slot_run run = mbi_pool_carve_for_use_locked(pool, MAGAZINE_ROUNDS_STEP);
+        struct fresh_run run = mbi_pool_carve_for_use_locked(pool, MAGAZINE_ROUNDS_STEP);
         chain = run.rounds != 0 ? mbi_pool_link_run(pool, run) : 0;
     }
     return chain;

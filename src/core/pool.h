@@ -26,10 +26,10 @@
 #include "core/lock.h"
 
 /*
- * The central free list is one stack of batches for each of the process's processors, up to
- * CENTRAL_STACKS, and then for each few (core/processors.h); one stack for one thread. A thread
- * pushes to that of the processor it runs on, whose caches hold the memory, pops there first, and
- * then from the others.
+ * The central free list is a stack of batches for each of the process's processors
+ * (core/processors.h), one for each few where there are more than CENTRAL_STACKS, and one in all
+ * while there is one thread. A thread pushes to that of the processor it runs on, whose caches hold
+ * the memory, pops there first, and then from the others.
  */
 enum { CENTRAL_STACKS = 8 };
 _Static_assert((CENTRAL_STACKS & (CENTRAL_STACKS - 1)) == 0, "chosen by a mask");
@@ -55,7 +55,7 @@ struct pool {
     uint32_t slot_bytes;
     uint16_t rounds; /* per magazine and batch */
     uint8_t class;
-    _Atomic bool pushed; /* a batch, ever: before that the stacks' pages are not even touched */
+    _Atomic bool pushed; /* a batch ever was: until then no thread touches the stacks' pages */
     struct batch_stack *central; /* CENTRAL_STACKS of them: any thread, by atomic operations */
 
     /*
@@ -85,17 +85,17 @@ _Static_assert(offsetof(struct pool, central) + sizeof(struct batch_stack *) <= 
 _Static_assert(SIZE_CLASS_COUNT - 1 <= UINT8_MAX && CHAIN_ROUNDS_MAX <= UINT16_MAX,
                "so a class and a magazine's rounds fit their bytes");
 
-/* Fresh slots side by side, not yet written, which belong to the thread that got the run. */
-struct slot_run {
+/* Fresh slots side by side, not yet written; they belong to the thread that got the run. */
+struct fresh_run {
     char *first;
     size_t rounds;
 };
 
-/* In pool_memory.c. The stacks stand apart, as most pools never use them: a page holds more pools so. */
+/* In pool_memory.c. The stacks stand apart: most pools never use them, and a page holds more. */
 extern MBI_HIDDEN struct pool mbi_pools[SIZE_CLASS_COUNT];
 struct pool_central {
     struct batch_stack stacks[CENTRAL_STACKS];
-    char colour[ISOLATION_BYTES]; /* or all pools' first stacks would share four sets of a cache */
+    char padding[ISOLATION_BYTES]; /* or all pools' first stacks would share four sets of a cache */
 };
 extern MBI_HIDDEN struct pool_central mbi_pool_centrals[SIZE_CLASS_COUNT];
 
@@ -148,16 +148,25 @@ uint64_t mbi_pool_pop_batch(struct pool *pool, struct transfer_counts *counts);
 void mbi_pool_push_batch(struct pool *pool, uint64_t chain, struct transfer_counts *counts);
 
 /*
- * The slow source, with the pool's lock: free slots as a chain in *chain, at most a batch, if there
- * are any: loose ones, an aged batch, or up to `rounds_wanted` sorted ones. Otherwise up to
- * `rounds_wanted` fresh ones, which start and end on a cache line. Neither when the pool is
- * exhausted, the limit is reached, the kernel gives no memory, or the lock is refused.
+ * What serves a thread when neither its cache nor the centre has slots; each takes the pool's lock:
+ *
+ *   mbi_pool_obtain        for a refill, and mb_alloc_batch  a chain, or else a run of fresh slots
+ *   mbi_pool_take_up_to    for one in a crowded process      a chain of at most so many slots
+ *   mbi_pool_alloc_direct  for a thread without a cache      one slot
+ *
+ * mbi_thread_cache_take (tcache/thread_cache.h) stands above: it takes a slot from the thread's
+ * cache, refilled if need be, or from alloc_direct.
+ *
+ * Obtain gives free slots in *chain, at most a batch, if there are any: loose ones, an aged batch,
+ * or up to `rounds_wanted` sorted ones. Otherwise up to `rounds_wanted` fresh ones, which start and
+ * end on a cache line. Neither when the pool is exhausted, the limit is reached, the kernel gives
+ * no memory, or the lock is refused.
  */
-struct slot_run mbi_pool_obtain(struct pool *pool, size_t rounds_wanted, uint64_t *chain);
+struct fresh_run mbi_pool_obtain(struct pool *pool, size_t rounds_wanted, uint64_t *chain);
 
 /*
- * A fresh slot's first word. Fresh memory is zero, but for what a program wrote past its objects.
- * When it is a link, the slot was freed before it existed, and is in some magazine.
+ * Looks at a fresh slot's first word: 0, but for what a program wrote past its objects. Where it is
+ * a link, the slot was freed before it was given out, and is in some magazine.
  */
 static inline void pool_expect_fresh(const struct pool *pool, uint64_t word)
 {
@@ -170,12 +179,12 @@ static inline void pool_expect_fresh(const struct pool *pool, uint64_t word)
 /*
  * Before anything else reads a fresh run: makes the first access to each of its pages a write, and
  * expects fresh words there. After a read, which maps the kernel's page of zeros, the write would
- * fault a second time.
+ * fault a second time. The run may be empty.
  */
-void mbi_pool_touch_run(const struct pool *pool, struct slot_run run);
+void mbi_pool_touch_run(const struct pool *pool, struct fresh_run run);
 
 /* Links a run of fresh slots in address order, at least one. */
-uint64_t mbi_pool_link_run(const struct pool *pool, struct slot_run run);
+uint64_t mbi_pool_link_run(const struct pool *pool, struct fresh_run run);
 
 /*
  * Takes a chain of fewer rounds than a batch; when the loose slots make up a whole batch it goes
@@ -207,7 +216,7 @@ uint64_t mbi_pool_take_up_to(struct pool *pool, size_t rounds);
 struct slot *mbi_pool_alloc_direct(struct pool *pool);
 void mbi_pool_free_direct(struct pool *pool, struct slot *slot);
 
-/* Set where the kernel refuses the calling thread to commit memory; cleared in out_of_memory.c. */
+/* Set where the kernel gives the calling thread no memory to commit; out_of_memory.c clears it. */
 extern MBI_HIDDEN _Thread_local bool mbi_pool_commit_refused
     __attribute__((tls_model("initial-exec")));
 
@@ -224,16 +233,16 @@ MBI_HOT_INLINE bool pools_have_deferred(void)
     return left_behind_has_any(&mbi_pools_deferred);
 }
 
-/* The lock is refused as core/lock.h says; so never under the trim lock, but to a signal handler. */
+/* False when the lock is refused (core/lock.h): under the trim lock only to a signal handler. */
 bool mbi_pool_lock(struct pool *pool);
 void mbi_pool_unlock(struct pool *pool);
 
 /*
- * Up to `rounds_wanted` fresh slots. For use: goes on in the next span where the span that is carved
- * ends early, as foreign memory lies there; without: to fill up a page.
+ * Up to `rounds_wanted` fresh slots. The first call is for slots that only fill up a page; the
+ * second, for slots that threads use, goes on in the next span where foreign memory ends one early.
  */
-struct slot_run mbi_pool_carve_locked(struct pool *pool, size_t rounds_wanted);
-struct slot_run mbi_pool_carve_for_use_locked(struct pool *pool, size_t rounds_wanted);
+struct fresh_run mbi_pool_carve_locked(struct pool *pool, size_t rounds_wanted);
+struct fresh_run mbi_pool_carve_for_use_locked(struct pool *pool, size_t rounds_wanted);
 
 void mbi_pool_set_loose_locked(struct pool *pool, uint64_t chain);
 
@@ -248,15 +257,15 @@ static inline struct span *pool_carved_span(struct pool *pool)
     return &pool->spans[pool->carving];
 }
 
-/* The span of a slot's number, and of an address in one of them. */
+/* The span of a slot's number. */
 static inline struct span *pool_span_of(struct pool *pool, uint64_t number)
 {
     return &pool->spans[slot_space_span(&pool->space, &number)];
 }
 
 /*
- * Where an address in one of the pool's spans lies; in *into how far into its slot. What the pool
- * has not mapped there may be foreign memory. Locks.
+ * Where an address in one of the pool's spans lies; in *into how far inside its slot. Where the
+ * pool has mapped nothing there may be foreign memory. Takes the lock.
  */
 enum pool_location { POOL_SLOT_START, POOL_SLOT_INSIDE, POOL_NOT_CARVED, POOL_NOT_MAPPED };
 enum pool_location mbi_pool_locate(struct pool *pool, const void *address, size_t *into);

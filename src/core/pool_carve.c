@@ -67,7 +67,8 @@ void mbi_pool_lay_out(struct pool *pool)
 
 /*
  * Where foreign memory lies in the span that is carved, and none of ours can be mapped, the span
- * ends with the last whole slot before. True when that is news: then carve may find some.
+ * ends with the last whole slot before. True if it did not end there already: then carving goes on
+ * in the next.
  */
 static bool pool_end_span_early_locked(struct pool *pool)
 {
@@ -76,7 +77,7 @@ static bool pool_end_span_early_locked(struct pool *pool)
     if (span->extent.end >= free_map_end(map)) {
         return false;
     }
-    /* The colour's pages, which huge pages have mapped, may be all there is. */
+    /* With huge pages the colour is mapped, and may be all there is. */
     map->slots_max =
         size_above((uintptr_t)span->extent.end, (uintptr_t)map->first) / pool->slot_bytes;
     size_t used_bytes = (size_t)(free_map_end(map) - pool->space.start[pool->carving]);
@@ -152,9 +153,9 @@ static bool pool_commit_locked(struct pool *pool, size_t bytes)
            || pool_commit_bytes_locked(pool, needed_bytes, false);
 }
 
-struct slot_run mbi_pool_carve_locked(struct pool *pool, size_t rounds_wanted)
+struct fresh_run mbi_pool_carve_locked(struct pool *pool, size_t rounds_wanted)
 {
-    struct slot_run run = { .first = NULL, .rounds = 0 };
+    struct fresh_run run = { .first = NULL, .rounds = 0 };
     struct span *span = pool_carved_span(pool);
     while (span->carve_next == free_map_end(&span->map) && pool->carving < SPAN_COUNT - 1) {
         span = &pool->spans[++pool->carving];
@@ -180,9 +181,9 @@ struct slot_run mbi_pool_carve_locked(struct pool *pool, size_t rounds_wanted)
     return run;
 }
 
-struct slot_run mbi_pool_carve_for_use_locked(struct pool *pool, size_t rounds_wanted)
+struct fresh_run mbi_pool_carve_for_use_locked(struct pool *pool, size_t rounds_wanted)
 {
-    struct slot_run run = mbi_pool_carve_locked(pool, rounds_wanted);
+    struct fresh_run run = mbi_pool_carve_locked(pool, rounds_wanted);
     while (run.rounds == 0 && pool_end_span_early_locked(pool)) { /* once for each span */
         run = mbi_pool_carve_locked(pool, rounds_wanted);
     }
@@ -190,23 +191,23 @@ struct slot_run mbi_pool_carve_for_use_locked(struct pool *pool, size_t rounds_w
     return run;
 }
 
-void mbi_pool_touch_run(const struct pool *pool, struct slot_run run)
+void mbi_pool_touch_run(const struct pool *pool, struct fresh_run run)
 {
     enum { PAGE_BYTES_MIN = 4096 }; /* where pages are larger, some are written to twice */
     size_t index = 0;
     while (index < run.rounds) {
         char *slot = run.first + index * pool->slot_bytes;
-        /* relaxed [FRESH]: no other thread has the slot. Exchanged, as that reads by a write. */
+        /* relaxed [FRESH]: no other thread has the slot. An exchange is a write that reads. */
         uint64_t word = atomic_exchange_explicit((_Atomic uint64_t *)(void *)slot, 0,
                                                  memory_order_relaxed);
         pool_expect_fresh(pool, word);
-        /* Any other slot that begins in the page shares it; the next one may cross its end. */
+        /* Slots that begin in the same page need no write: on to the first one behind it. */
         size_t page_rest = PAGE_BYTES_MIN - (uintptr_t)slot % PAGE_BYTES_MIN;
         index += (page_rest + pool->slot_bytes - 1) / pool->slot_bytes;
     }
 }
 
-uint64_t mbi_pool_link_run(const struct pool *pool, struct slot_run run)
+uint64_t mbi_pool_link_run(const struct pool *pool, struct fresh_run run)
 {
     mbi_pool_touch_run(pool, run);
     char *cursor = run.first;

@@ -31,7 +31,7 @@ void mbi_pools_free_deferred(void)
 
 void mbi_pool_free_direct(struct pool *pool, struct slot *slot)
 {
-    if (MBI_UNLIKELY(!free_or_defer(pool, slot) && mbi_lock_leaver_must_look())) {
+    if (MBI_UNLIKELY(!free_or_defer(pool, slot) && mbi_lock_is_available())) {
         mbi_pools_free_deferred();
     }
 }

@@ -168,7 +168,7 @@ static void complete_last_page_locked(struct pool *pool)
     if (end > map->slots_max || !mbi_free_map_cover(map, end)) {
         return;
     }
-    struct slot_run run = mbi_pool_carve_locked(pool, end - carved);
+    struct fresh_run run = mbi_pool_carve_locked(pool, end - carved);
     for (size_t i = 0; i < run.rounds; i++) {
         mbi_free_map_add(map, carved + i);
     }

@@ -40,8 +40,8 @@ uint64_t mbi_pool_take_old_batch_locked(struct pool *pool);
 bool mbi_pool_age(struct pool *pool, bool central);
 
 /*
- * Takes up to `count` chains: the loose slots, and batches off the surplus. Returns how many; 0 also
- * where there is no memory for the bits.
+ * Takes up to `count` chains: the loose slots, and batches off the surplus. Returns how many; 0
+ * also where there is no memory for the bits.
  */
 size_t mbi_pool_take_surplus(struct pool *pool, size_t count, uint64_t chains[]);
 
@@ -52,8 +52,8 @@ void mbi_pool_sort(struct pool *pool, const uint32_t *numbers, size_t count);
 size_t mbi_pool_sorted_bytes(const struct pool *pool);
 
 /*
- * Around the system calls that give pages back: the next run of a span, as mbi_free_map_begin_release
- * finds it, and which of its pages are gone, a bit each, `pages_gone` in all.
+ * Around the system calls that give pages back: the next run of a span, as
+ * mbi_free_map_begin_release finds it; and its gone pages, a bit each, `pages_gone` in all.
  */
 struct page_run mbi_pool_begin_release(struct pool *pool, struct span *span, size_t *tiles_max,
                                        size_t pages_max);

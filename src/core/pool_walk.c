@@ -1,6 +1,4 @@
-/*
- * pool_walk: what statistics, checks and tests want to know of a pool; nothing here changes one.
- */
+/* pool_walk: what statistics, checks and tests want to know of a pool; nothing here changes one. */
 #include "core/os.h"
 #include "core/pool.h"
 #include "core/region.h"

@@ -6,7 +6,7 @@ enum { LIST_BYTES = 256, PROCESSOR_NUMBERS_MAX = 1 << 20 };
 
 _Atomic uint8_t mbi_processor_twists[PROCESSORS_MAX];
 
-static _Atomic uint64_t ranked[PROCESSOR_SET_WORDS]; /* a bit for each that has a rank, or gets it now */
+static _Atomic uint64_t ranked[PROCESSOR_SET_WORDS]; /* a bit for each that has or gets a rank */
 static _Atomic unsigned ranks;                       /* handed out so far */
 
 static void processor_give_rank(unsigned number)

@@ -7,8 +7,8 @@
  *   rank      0     1     2     3        in the order in which they were seen
  *
  * Numbers alone would not do: of eight stacks, processors 0, 2, 4 and 6 would use half. Processors
- * are only ever added: each thread may have a set of its own and change it at any time, so no set is
- * the process's.
+ * are only ever added: each thread may have a set of its own and change it at any time, so no set
+ * is the process's.
  *
  * Lock-free. relaxed [RANK]: any rank at all is right, as it only says where a thread begins to
  * look; that no two processors get the same one is the work of read-modify-writes.
@@ -19,9 +19,8 @@
 #include "core/os.h"
 
 /*
- * For each processor its rank, exclusive-or its number: 0, as it is at first, gives a processor
- * that was not seen its number, and no fast path has to ask which of the two it is. Ranks count as
- * far as a byte does.
+ * A look-up is number ^ twist: one load, and no test whether the processor has a rank. Its twist is
+ * 0 at first, which gives its number, and then rank ^ number, which gives its rank.
  */
 extern MBI_HIDDEN _Atomic uint8_t mbi_processor_twists[PROCESSORS_MAX];
 
@@ -32,13 +31,13 @@ MBI_HOT_INLINE unsigned processor_rank(unsigned number)
                                          memory_order_relaxed); /* [RANK] */
 }
 
-/* Gives those of the set that have no rank the next ones. How many have one then. */
+/* Gives the next ranks to those of the set that have none. Returns how many have one then. */
 unsigned mbi_processors_add(const struct processor_set *set);
 
 /* How many processors the machine has online; PROCESSORS_MAX when unknown. Reads a file. */
 unsigned mbi_processors_online(void);
 
-/* How many processors a list of the kernel's names, such as "0-3,8"; 0 when it is no such list. */
+/* How many processors are in a list such as the kernel's "0-3,8"; 0 when it is no such list. */
 unsigned mbi_processors_count(const char *list);
 
 #endif

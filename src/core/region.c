@@ -209,7 +209,7 @@ char *mbi_region_map(size_t class, enum span_name span, size_t *bytes)
     return (char *)(mbi_region.map_base + class * all + before);
 }
 
-/* A 16th of what is mapped, in order to be called seldom, and not more, as core files hold it all. */
+/* A 16th of what is mapped: calls are few, and core files, which hold it all, not much larger. */
 static size_t piece_bytes(const struct extent *extent, size_t needed_bytes)
 {
     const size_t piece_step_bytes = (size_t)64 << 10;
@@ -230,8 +230,8 @@ static bool map_piece(char *start, size_t bytes, enum os_pages pages)
 }
 
 /*
- * Not while no huge page has room (none is smaller): that spares short processes the calls. All of the
- * extent each time, so that the kernel makes one mapping of it.
+ * Not while no huge page has room (none is smaller): that spares short processes the calls. All of
+ * the extent each time, so that the kernel makes one mapping of it.
  */
 static void ask_for_pages(const struct extent *extent)
 {

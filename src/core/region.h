@@ -9,12 +9,12 @@
  *   | 64 spans of 64 MiB | 64 spans of 2^wide_shift bytes, 32 GiB at most | maps of all spans  |
  *   |0|1|2| ...       |63|   0    |   1    |   2    | ...         |   63  |0|1|2| ...       |63|
  *
- * The class of an address is a subtraction and a shift: free reads no metadata. A pool uses its dense
- * span first, since dense page tables save page walks, then its wide one.
+ * The class of an address is a subtraction and a shift: free reads no metadata. A pool uses its
+ * dense span first, since dense page tables save page walks, then its wide one.
  *
- * When the address space is short the wide tier shrinks by halves, until it would be no larger than
- * the dense one, and goes; then the wide tier stands alone with spans of 32 MiB down to 1 MiB. So the
- * dense tier's shift remains a constant of the fast path.
+ * When the address space is short the wide tier shrinks by halves, down to the size of the dense
+ * one, and then goes. After that the dense tier goes, and the wide one stands alone, with spans of
+ * 32 MiB down to 1 MiB. So the dense tier's shift remains a constant of the fast path.
  *
  * Each span, and each free map, is mapped from its beginning as it is used, piece by piece (struct
  * extent). So a limit on address space (RLIMIT_AS), locked memory, core files and top see what is
@@ -59,9 +59,9 @@ enum { DENSE_SHIFT = 26, WIDE_SHIFT_MAX = 35, WIDE_SHIFT_MIN = 20 };
 /*
  * Written once, by mbi_region_claim, before the first slot exists. Read by every free. relaxed
  * [REGION]: a thread that has a pointer into the region got it, directly or through others, from a
- * thread that had seen these values, in an order that brings them along. A foreign pointer is foreign
- * by the old values, the new ones and any mix: with the old shift of 0 only the first 64 bytes of the
- * wide tier would match, and no slot or other mapping lies there.
+ * thread that had seen these values, in an order that brings them along. A foreign pointer is
+ * foreign by the old values, the new ones and any mix: with the old shift of 0 only the first 64
+ * bytes of the wide tier would match, and no slot or other mapping lies there.
  */
 struct region {
     _Atomic uintptr_t base[SPAN_COUNT]; /* of each tier; REGION_NOWHERE without it */
@@ -73,8 +73,9 @@ struct region {
     size_t reserved_bytes; /* all at once; 0: nothing, it is mapped as it is used */
     char *place;           /* the page at its beginning; NULL without a place */
     /*
-     * Of a 128th of the user space, in which all places have their numbers. relaxed [PLACES]: written by a
-     * constructor, before the library is called; by what a call before that reads no object is in any.
+     * Shifted right by this, an address is a number of 128ths of the user space. relaxed [PLACES]:
+     * written by a constructor, before the library is called; a call before that reads 0, and finds
+     * no object in a place.
      */
     _Atomic unsigned places_shift;
 };
@@ -150,9 +151,9 @@ char *mbi_region_span(size_t class, enum span_name span);
 struct extent {
     char *first;
     char *mapped_end;
-    char *end; /* of what there is; lower than it was when foreign memory lies there */
+    char *end; /* no more can be mapped; lowered to where foreign memory lies */
     enum os_pages pages;
-    bool crowded; /* foreign memory is near: no more at a time than is needed */
+    bool crowded; /* foreign memory is near: map no more than is needed */
 };
 
 /* Nothing of [first, first + bytes) yet; whole pages. */
@@ -171,9 +172,9 @@ static inline bool extent_has(const struct extent *extent, const void *address)
 }
 
 /*
- * Maps on, to `wanted_end` at least, which is a page's end. With `ahead` it maps some more, in order
- * to be called seldom; a caller that is refused that tries again without. False when the kernel gives
- * no memory or the extent ends before; at foreign memory it ends for ever. Preserves errno.
+ * Maps on, to `wanted_end` at least, which is a page's end. With `ahead` it maps some more, to be
+ * called seldom; a caller that is refused that tries again without. False when the kernel gives no
+ * memory or the extent ends before; at foreign memory it ends for ever. Preserves errno.
  */
 bool mbi_extent_grow(struct extent *extent, const char *wanted_end, bool ahead);
 

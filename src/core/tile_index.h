@@ -1,6 +1,6 @@
 /*
- * tile_index: what is known of each tile (64 KiB) of a span, and sets of tiles whose lowest one is found in
- * a few words, however large the span is.
+ * tile_index: what is known of each tile (64 KiB) of a span, and sets of tiles whose lowest one is
+ * found in a few words, however large the span is.
  *
  * Ladder: above base. Callers: free_map, which holds the pool's lock.
  *

@@ -3,10 +3,10 @@
  *
  * Ladder: above pool. Callers: decay and excess (a step at a time), the API (all of it).
  *
- * One thread trims at a time, with the trim lock, which stands before the pools' locks; a fork waits
- * for one step. A step takes a pool's lock to move some hundred slots or to mark the pages of one
- * run, and not while it follows chains or gives pages back. Like carving, it may commit memory under
- * it, for free maps.
+ * One thread trims at a time, with the trim lock, which stands before the pools' locks; a fork
+ * waits for one step. A step takes a pool's lock to move some hundred slots or to mark the pages of
+ * one run, and not while it follows chains or gives pages back. Like carving it may commit memory
+ * under it, for free maps.
  *
  * What one step does at most:
  *   TRIM_SLOTS_MAX slots are sorted, and what it takes to make whole magazines of them, and
@@ -14,10 +14,10 @@
  *   calls each: the kernel may refuse a run of pages, and then each of its pages.
  *
  * No slot in use is ever given back. Batches leave the centre by a pop like any other (the whole
- * stack at once, batch_stack_detach). A page goes only when all slots that overlap it are sorted, and
- * these are out of the free map during the system call. A popper that still looks at a batch of
- * before reads its first word, which may have become 0, and throws it away, as its CAS fails: the
- * head's tag has gone on. Later the page may be sealed, in the same way (core/uncharge.h).
+ * stack at once, batch_stack_detach). A page goes only when all slots that overlap it are sorted,
+ * and these are out of the free map during the system call. A popper may still look at a batch that
+ * has left the centre: the first word, which it reads, may be 0 by now, and is thrown away, as the
+ * popper's CAS fails: the head's tag has gone on. Later the page may be sealed in the same way.
  */
 #ifndef MEMORYBUCKET_CORE_TRIM_H
 #define MEMORYBUCKET_CORE_TRIM_H
@@ -58,14 +58,14 @@ void mbi_trim_begin_turn(struct trim_turn *turn, size_t class, unsigned ages);
 bool mbi_trim_go_on(struct trim_turn *turn, struct trim_allowance *left);
 
 /*
- * Sorts up to `slots_max` slots of the surplus, and all loose ones. Returns how many; 0 when nothing
- * is left, or there is no memory for the bits.
+ * Sorts up to `slots_max` slots of the surplus, and all loose ones. Returns how many; 0 when
+ * nothing is left, or there is no memory for the bits.
  */
 size_t mbi_trim_sort(struct pool *pool, size_t slots_max);
 
 /*
- * Tries to give back pages that only sorted slots overlap, within the tiles and pages that are left,
- * and subtracts these. Adds what went to *bytes. False when the pool has no more of them.
+ * Tries to give back pages that only sorted slots overlap, within the tiles and pages that are
+ * left, and subtracts these. Adds what went to *bytes. False when the pool has no more of them.
  */
 bool mbi_trim_release(struct pool *pool, struct trim_allowance *left, size_t *bytes);
 
@@ -78,9 +78,9 @@ size_t mbi_trim_pools(size_t keep_bytes);
 /*
  * For a request that nothing serves otherwise: one step, so that it can be tried again as soon as
  * pages have gone. Sorts batches and loose slots, whatever their age, and looks at pages that got
- * slots, not at those that the kernel refused before. Takes the trim lock. Adds what went to *bytes.
- * False when no pool has anything left that was there when its turn began. The first turn is that of
- * the first pool, with TRIM_AGES.
+ * slots, not at those that the kernel refused before. Takes the trim lock. Adds what went to
+ * *bytes. False when no pool has anything left that was there when its turn began. The first turn
+ * is that of the first pool, with TRIM_AGES.
  */
 bool mbi_trim_step_turn(struct trim_turn *turn, size_t *bytes);
 

@@ -9,11 +9,11 @@
  * be written against RLIMIT_DATA and, where vm.overcommit_memory is 2, as committed. So whole tiles
  * of them are sealed (core/free_map.h).
  *
- * As for trim no slot in use is touched: the trim lock is held, and the slots that overlap the pages
- * are out of the free map during the system calls. A popper that still looks at a batch of before
- * reads zeros from a sealed page, as from any that was given back: its mapping is replaced in one
- * call, during which the kernel keeps the reader waiting. No thread writes to a sealed page: only a
- * slot's owner does, and the page is unsealed before the slot has one.
+ * As for trim no slot in use is touched: the trim lock is held, and the slots that overlap the
+ * pages are out of the free map during the system calls. A popper that still looks at a batch that
+ * has left the centre reads zeros from a sealed page, as from any that was given back: its mapping
+ * is replaced in one call, during which the kernel keeps the reader waiting. No thread writes to a
+ * sealed page: only a slot's owner does, and the page is unsealed before the slot has one.
  */
 #ifndef MEMORYBUCKET_CORE_UNCHARGE_H
 #define MEMORYBUCKET_CORE_UNCHARGE_H

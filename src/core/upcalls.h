@@ -12,34 +12,34 @@
 
 #include "core/base.h"
 
-/* To os. base writes the messages of all files, and so stands below what knows system calls. */
+/* Defined in os: base, which writes every file's messages, stands below what knows system calls. */
 long mbi_os_write(int file, const void *bytes, size_t count);
 
 /*
- * To pool_walk. A free slot's word is not what was written there: names the pool and what was
- * found, and aborts. batch_stack and kept look at the words of each transfer and swap, so that no
- * link leads out of the pool unnoticed from there on; the pool's number is known above them only.
+ * Defined in pool_walk. Names the pool and the word that was found in a free slot where a link of
+ * it should be, and aborts. batch_stack and kept look at the words of each transfer and swap, so
+ * that no link leads out of the pool unnoticed from there on; only above them the pool is known.
  */
 struct slot_space;
 _Noreturn void mbi_slot_space_corrupted(const struct slot_space *space, uint64_t found);
 
 /*
- * To thread_exit. Gives the calling thread a cache: sets mbi_thread_cache, or leaves it one of the
- * constant ones. False when the library itself is not up, as another thread forks: no pool may be
- * asked then. A thread starts at its first slow path, and to start is to arrange for its end, which
- * uses slow paths and the registry of all caches.
+ * Defined in thread_exit. Gives the calling thread a cache: sets mbi_thread_cache, or leaves it one
+ * of the constant ones. False when the library itself is not up, as another thread forks: no pool
+ * may be asked then. A thread starts at its first slow path, and to start is to arrange for its
+ * end, which uses slow paths and the registry of all caches.
  */
 bool mbi_thread_start(void);
 
 /*
- * To out_of_memory. Serves a request whose pool has nothing; NULL and ENOMEM when nothing does. The
- * slow path comes there last, and what is tried there takes slow paths of other classes.
+ * Defined in out_of_memory. Serves a request whose pool has nothing; NULL and ENOMEM when nothing
+ * does. The slow path comes there last, and what is tried there takes slow paths of other classes.
  */
 void *mbi_thread_cache_spill(size_t class, size_t alignment_bytes);
 
 /*
- * To check. Checked mode stands above the pools, since it gets its slots from them; and the slow
- * paths, the start and fork hand over to it, since it must see each object that they see.
+ * Defined in check. Checked mode stands above the pools, since it gets its slots from them; and the
+ * slow paths, the start and fork hand over to it, since it must see each object that they see.
  *
  *   alloc  any size, also 0; the alignment is a power of two; NULL and ENOMEM without memory
  *   free   any pointer but NULL; `size_bytes` is what the caller says it is. Preserves errno
@@ -54,8 +54,8 @@ bool mbi_check_init(void);
 void mbi_check_note_child(void);
 
 /*
- * To the drop-in, in its own build: it is the program's malloc, and passes large requests and
- * signals on to what would have got them without it. Contracts: core/large.h, check/guarded.h.
+ * Defined in the drop-in, for its own build: it is the program's malloc, and passes large requests
+ * and signals on to what would have got them without it. Contracts: core/large.h, check/guarded.h.
  */
 #ifdef MEMORYBUCKET_DROPIN
 struct next_allocator;
@@ -83,10 +83,10 @@ int mbi_next_sigaction(int signal_number, const struct sigaction *wanted, struct
 #endif
 
 /*
- * To the drop-in, and in the library to tcache/epochs.c: liburcu, as registry uses it. The library
- * is linked to it. The drop-in loads it when a thread walks for the first time: every process that
- * starts maps the drop-in, and hardly any walks; and liburcu's constructor calls membarrier(2),
- * which a sandbox may not allow.
+ * Defined in the drop-in, and for the library in tcache/epochs.c: liburcu, as registry uses it. The
+ * library is linked to it. The drop-in loads it when a thread walks for the first time: every
+ * process that starts maps the drop-in, and hardly any walks; and liburcu's constructor calls
+ * membarrier(2), which a sandbox may not allow.
  *
  *   load    before each walk: whether there are epochs, for all walks or for none. The first call
  *           may allocate, and waits for the dynamic linker. Without them what is retired waits

@@ -102,7 +102,8 @@ static void print_pools(FILE *stream)
     for (size_t class = 0; class < MB_POOL_COUNT; class++) {
         const struct mb_pool_stats *pool = &stats->pool[class];
         if (pool->carved != 0) {
-            fprintf(stream, "<pool size=\"%" PRIu64 "\" live=\"%" PRIu64 "\" free=\"%" PRIu64 "\"/>\n",
+            fprintf(stream,
+                    "<pool size=\"%" PRIu64 "\" live=\"%" PRIu64 "\" free=\"%" PRIu64 "\"/>\n",
                     pool->slot_bytes, pool->live, size_above(pool->carved, pool->live));
         }
     }

@@ -191,7 +191,8 @@ static void free_aligned(void *pointer, size_t alignment)
     OPERATOR(void *, word##_aligned_nothrow, mangled "mSt11align_val_tRKSt9nothrow_t",             \
              size_t size, size_t alignment, const void *tag)                                       \
     {                                                                                              \
-        return new_aligned_nothrow(size, alignment, tag, mangled "mSt11align_val_tRKSt9nothrow_t"); \
+        return new_aligned_nothrow(size, alignment, tag,                                           \
+                                   mangled "mSt11align_val_tRKSt9nothrow_t");                      \
     }
 
 /*

@@ -17,16 +17,16 @@
 #define LOOK_NS_MIN UINT64_C(100000000)
 
 /*
- * Starting and stopping, one at a time. Not one of the library's locks: it is held while a thread is
- * created or waited for, and fork does not wait for it. Neither that thread nor any allocation takes
- * it. Its holder cannot be cancelled.
+ * Starting and stopping, one at a time. Not one of the library's locks: it is held while a thread
+ * is created or waited for, and fork does not wait for it. Neither that thread nor any allocation
+ * takes it. Its holder cannot be cancelled.
  */
 static pthread_mutex_t control = PTHREAD_MUTEX_INITIALIZER;
 /* Under `control`, or in a child that has one thread. */
 static bool running;
 static pthread_t thread;
 
-/* The sanitizers' runtimes of gcc 12 cannot start threads in the child of a process with threads. */
+/* gcc 12's sanitizers cannot start a thread in the child of a process that had several. */
 #if defined(MBI_THREAD_SANITIZED) || defined(__SANITIZE_ADDRESS__)
 enum { CHILD_CAN_HAVE_THREADS = false };
 #else
@@ -61,7 +61,7 @@ static bool sleep_for(uint64_t nanoseconds)
 
 static void *background_run(void *argument)
 {
-    /* Its own name: another thread's takes a file, for which a sandbox kills, and printf's stack. */
+    /* Named from within: from outside it takes a file, which a sandbox may not allow. */
     pthread_setname_np(pthread_self(), "memorybucket");
     uint64_t window_ns = (uint64_t)mbi_config.decay_ms * UINT64_C(1000000);
     uint64_t wait_ns;

@@ -12,7 +12,7 @@
 
 #include "core/base.h"
 
-/* In thread_cache.c. Set by startup before the first slot exists, if at all, and constant from then on. */
+/* In thread_cache.c. Set by startup, if at all, before the first slot exists; then constant. */
 extern MBI_HIDDEN _Atomic bool mbi_checked;
 
 static inline bool checked_is_on(void)

@@ -36,7 +36,7 @@ static MBI_COLD void thread_cache_end_window(struct thread_cache *cache)
     }
 }
 
-/* Whether this thread has large objects come and go, and what the next allocator keeps of them. */
+/* Notes that this thread has large objects come and go; else lets decay what is kept of them. */
 static void thread_cache_decay_large(struct thread_cache *cache)
 {
     const struct thread_counts *counts = &cache->counts;

@@ -2,19 +2,18 @@
  * fork: the library across fork(2).
  *
  * prepare closes the gate of all locks (core/lock.h), and so waits until none is held: nothing is
- * half done under a lock when the address space is copied. A transfer is one atomic instruction: the
- * copy has the central stack's head before or after it. A batch that another thread had in its hands
- * is lost to the child, and so is what is in that thread's cache. Walks and grace periods hold no
- * lock, and are not waited for.
+ * half done under a lock when the address space is copied. A transfer is one atomic instruction:
+ * the copy has the central stack's head before or after it. A batch that another thread had in its
+ * hands is lost to the child, and so is what is in that thread's cache. Walks and grace periods
+ * hold no lock, and are not waited for.
  *
- * While the gate is closed no other thread waits for the one that forks, whatever locks it holds
- * itself (docs/architecture.md, "Fork", says what each does without), but for another fork and a few
- * calls that are made once (core/lock.h). Parent and child open the gate again; the child writes the
- * other threads' caches off.
+ * While the gate is closed no other thread waits for the one that forks, but for the few that
+ * core/lock.h names; docs/architecture.md, "Fork", says what the others do without. Parent and
+ * child open the gate again; the child writes the other threads' caches off.
  *
  * In checked mode, which knows every object, allocations and frees wait for the fork. There prepare
  * takes stdio's list lock first, as fflush(NULL) holds it and may wait for a stream whose owner is
- * in malloc. What is left: a thread that reads nsswitch.conf (getpwnam for the first time) just then.
+ * in malloc. Not covered: a thread that reads nsswitch.conf (a first getpwnam) just then.
  */
 #include "core/lock.h"
 #include "core/pool.h"
@@ -46,7 +45,7 @@ static void fork_parent(void)
 {
     int cancel_type = mbi_lock_open_gate();
     mbi_pools_free_deferred();
-    /* In the child of a handler's fork these caches are written off, which this thread goes on with. */
+    /* A signal handler's fork has to wait: its child would write off the caches in hand here. */
     sigset_t before = mbi_lock_block_signals();
     mbi_thread_take_back();
     mbi_lock_restore_signals(&before);

@@ -53,7 +53,7 @@ MBI_HOT_INLINE void magazine_set_rounds_max(struct magazine *magazine, uint16_t 
  *
  * The slot behind it is asked for already: the next call reads its first word, and the program
  * writes it. With 100,000 live objects of random sizes the 99th percentile of a call falls from
- * 180 to 60 ns, and objects handed over between 8 threads take 5 % less; pairs and rounds cost the
+ * 180 to 60 ns, and objects handed over between 8 threads take 5 % less; pairs and phases cost the
  * same, in spite of two instructions more (bench/speed/latency.c, xfer.c, pair.c, round.c).
  */
 MBI_HOT_INLINE struct slot *magazine_pop(struct magazine *magazine)

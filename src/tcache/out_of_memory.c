@@ -69,8 +69,8 @@ static void *serve_elsewhere(size_t class, size_t alignment_bytes)
 }
 
 /*
- * When it is the kernel that refused the pool memory, what was given back may be charged still:
- * once more without that. So much at a time that it is done seldom.
+ * Where it is the kernel that refused the pool memory, what was given back may still be charged:
+ * that is undone, for so much at a time that it is done seldom, and the pool tries again.
  */
 enum { UNCHARGE_AT_ONCE_BYTES = 16 << 20 };
 
@@ -109,9 +109,9 @@ static void *give_back_until(void *(*serves)(size_t class, size_t alignment_byte
 }
 
 /*
- * And where uncharging is not enough, what is pending goes back first. Larger pools would serve the
- * request as they are, but smaller objects then use up the memory of larger ones. So many steps for a
- * request at most; the next one goes on.
+ * Where uncharging is not enough, what is pending goes back first. Larger pools could serve the
+ * request as they are, but smaller objects would use up the memory of larger ones. At most so many
+ * steps for a request; the next one goes on.
  */
 enum { STEPS_AT_ONCE = 16 };
 
@@ -164,7 +164,7 @@ MBI_COLD void *mbi_thread_cache_spill(size_t class, size_t alignment_bytes)
     }
     void *pointer = take_uncharged(class);
     if (pointer == NULL) {
-        /* What the limit refused may be long ago; then only the trim below is too much. */
+        /* If the limit was reached long ago, the trim below is in vain, and no more. */
         pointer = serve_elsewhere(class, alignment_bytes);
     }
     while (pointer == NULL) {

@@ -59,7 +59,7 @@ static void fold_counts(struct thread_cache *cache)
     thread_counts_clear(&cache->counts);
 }
 
-/* Off the list; under the lock. */
+/* Takes the cache off the list; under the lock. */
 static void retire_locked(struct thread_cache *cache)
 {
     /* acquire [CHANGE-BEGIN]: pairs with [CHANGE-CHECK]. */

@@ -14,7 +14,7 @@
 /* Of threads that have exited. Written under the registry's lock. */
 extern MBI_HIDDEN struct thread_counts mbi_departed_counts;
 
-/* The cache becomes visible to walkers. Returns how many there are now; 0 when the lock is refused. */
+/* Makes the cache visible to walkers. Returns how many are; 0 when the lock is refused. */
 uint64_t mbi_registry_add(struct thread_cache *cache);
 
 /*
@@ -43,9 +43,8 @@ void mbi_registry_walk(void (*before)(void *argument),
 void mbi_registry_ask_all(void);
 
 /*
- * In the child of a fork, with the gate closed: the caches of all other threads are emptied on paper
- * (their slots become the pools' orphans) and vacant; `survivor`, which may be NULL, is the only
- * active one.
+ * In the child of a fork, with the gate closed: the caches of all other threads count as empty
+ * (their slots as orphaned) and are vacant; `survivor`, which may be NULL, is the only active one.
  */
 void mbi_registry_reset_in_child(struct thread_cache *survivor);
 

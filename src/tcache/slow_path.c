@@ -28,7 +28,7 @@ MBI_COLD struct slot *mbi_thread_cache_take(size_t class)
         if (slot == NULL) {
             mbi_thread_cache_do_chores(cache);
             if (MBI_UNLIKELY(magazine_chain(loaded) != 0)) {
-                /* It counts slots and has none. */
+                /* Its word counts slots, and leads to none. */
                 mbi_slot_space_corrupted(&mbi_pools[class].space, magazine_chain(loaded));
             }
             if (mbi_transfer_refill(cache, &mbi_pools[class])) {
@@ -71,13 +71,14 @@ size_t mbi_thread_cache_take_many(size_t class, size_t count, void **out)
     }
     while (count - done >= pool->rounds) {
         uint64_t loose;
-        struct slot_run run = mbi_pool_obtain(pool, pool->rounds, &loose);
+        struct fresh_run run = mbi_pool_obtain(pool, pool->rounds, &loose);
         if (loose != 0) {
             magazine_set_chain(loaded, loose);
             done += thread_cache_unload_into(loaded, pool->rounds, out + done);
         } else if (run.rounds == 0) {
             break;
         }
+        /* Beside a chain the run is empty. */
         mbi_pool_touch_run(pool, run);
         for (size_t round = 0; round < run.rounds; round++) {
             struct slot *slot = (struct slot *)(void *)(run.first + round * pool->slot_bytes);
@@ -102,7 +103,7 @@ static size_t magazine_class(const struct magazine *loaded)
  * for up to eight objects. With more than GUESTS_MAX guests no fewer pools were used; with so many
  * 1,000 live objects of random sizes take no more memory than before there were any.
  *
- * relaxed [GUESTS]: what is lost when two threads count at the same time makes a guest more.
+ * relaxed [GUESTS]: what is lost when two threads count at the same time makes one guest more.
  */
 enum { GUESTS_MAX = 8 };
 static _Atomic uint8_t guests[SIZE_CLASS_COUNT];
@@ -117,7 +118,8 @@ static size_t thread_cache_choose_host(size_t class)
     if (count == GUESTS_MAX) {
         return class;
     }
-    atomic_store_explicit(&guests[class], (uint8_t)(count + 1), memory_order_relaxed); /* [GUESTS] */
+    atomic_store_explicit(&guests[class], (uint8_t)(count + 1),
+                          memory_order_relaxed); /* [GUESTS] */
     return size_class_of(size_class_power_of_two_bytes(class));
 }
 
@@ -148,7 +150,8 @@ MBI_COLD void *mbi_thread_cache_alloc_slow(size_t size_bytes, const struct magaz
 
 /*
  * A thread gets a cache when it allocates, or frees more often than glibc does on behalf of a
- * thread that has never allocated: after the last TSD round, when no destructor would take it back.
+ * thread that has never allocated: after the last pass over TSD, when no destructor would take it
+ * back.
  */
 enum { FREES_WITHOUT_CACHE = 32 };
 static _Thread_local unsigned frees_without_cache __attribute__((tls_model("initial-exec")));

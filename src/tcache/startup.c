@@ -100,16 +100,16 @@ int mbi_startup_patiently(void)
     return error;
 }
 
-static const size_t cache_bytes_least = (size_t)16 << 20;
+static const size_t cache_bytes_min = (size_t)16 << 20;
 
 /* An eighth of the memory that there is, or that the control group may have; at least 16 MiB. */
 static size_t default_cache_bytes_max(void)
 {
     size_t bytes = size_min(mbi_os_memory_bytes(), mbi_cgroup_memory_bytes());
-    return size_max(bytes / 8, cache_bytes_least);
+    return size_max(bytes / 8, cache_bytes_min);
 }
 
-/* The machine's processors; 0 until they were read. relaxed [RANK]: says only how far threads spread. */
+/* The machine's processors; 0 until read. relaxed [RANK]: says only how far threads spread. */
 static _Atomic unsigned processors_online;
 
 /* What the calling thread may run on is the process's too, from now on. */
@@ -147,7 +147,7 @@ void mbi_startup_another_thread(void)
     } else {
         /* A bound first: while this thread reads files, others come and fill their caches. */
         size_t configured = mbi_config.cache_bytes_max;
-        (void)bounded_set_most(&mbi_budget, configured != 0 ? configured : cache_bytes_least);
+        (void)bounded_set_most(&mbi_budget, configured != 0 ? configured : cache_bytes_min);
         flag_set(&done, true);
         spread_first();
         if (configured == 0) {

@@ -1,8 +1,8 @@
 /*
  * startup: brings the library up, once, and arranges for fork.
  *
- * Ladder: above config, region, pool and the registry. Callers: a thread's first slow path, mb_init,
- * the constructor.
+ * Ladder: above config, region, pool and the registry. Callers: a thread's first slow path,
+ * mb_init, the constructor.
  */
 #ifndef MEMORYBUCKET_TCACHE_STARTUP_H
 #define MEMORYBUCKET_TCACHE_STARTUP_H
@@ -17,27 +17,27 @@
  */
 int mbi_startup(void);
 
-/* The same for public calls that cannot do without: waits for the fork to end. */
+/* The same, but waits for a fork to end: for public calls that cannot do without. */
 int mbi_startup_patiently(void);
 
-/* Whether it has come up: a process that never asked for anything need not, just to say so. */
+/* Whether the library is up: a process that never used it need not bring it up to report that. */
 bool mbi_startup_was_made(void);
 
 /*
  * The process has a second thread, or one more: only now what depends on there being many is looked
  * up, which costs some 80 us (the control groups' files) that short programs need not pay. From the
  * next one on only the processors of the calling thread are looked at, with one system call, and
- * none once all processors are known, or all central stacks in use. Allocates nothing and takes no lock.
+ * none once all processors are known, or all central stacks in use. No allocation, no lock.
  */
 void mbi_startup_another_thread(void);
 
 /*
  * Registers the fork handlers (fork.c). Called once, from a constructor, before threads can exist.
  *
- * They shall be the first: prepare handlers run in the opposite order, so ours closes the gate last,
- * for as short a time as may be. The library is initialised before the libraries and programs that
- * depend on it; the drop-in, on which nothing depends, is linked with -z initfirst. A handler that was
- * registered even earlier may allocate while the gate is closed, and wait for others.
+ * They shall be the first: prepare handlers run in the opposite order, so ours closes the gate
+ * last, for as short a time as may be. The library is initialised before the libraries and programs
+ * that depend on it; the drop-in, on which nothing depends, is linked with -z initfirst. A handler
+ * that was registered even earlier may allocate while the gate is closed, and wait for others.
  *
  * pthread_atfork may allocate; the library comes up on demand.
  */

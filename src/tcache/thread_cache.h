@@ -69,7 +69,7 @@ struct thread_cache {
     volatile bool busy;
     int cancel_type;
     bool exit_seen; /* the TSD destructor has run once */
-    bool listed; /* is, or was, in the registry: set there, read by its thread and what takes it back */
+    bool listed; /* is or was in the registry, which sets it */
 
     struct cds_list_head node; /* in the registry; under its lock, read by RCU walkers */
     struct thread_cache *next_vacant; /* on a list of caches without a thread, under that lock */
@@ -89,7 +89,7 @@ extern MBI_HIDDEN struct thread_counts mbi_uncached_counts;
 /*
  * The slow paths: start the thread, do its chores, swap, refill or flush, then do what was asked
  * for. They take the magazine of mbi_thread_cache that was empty or full, which the fast paths have
- * at hand, and the size: what the request or the caller of free says; only checked mode looks at it.
+ * at hand, and the size that the caller asks for or says; only checked mode looks at it.
  */
 void *mbi_thread_cache_alloc_slow(size_t size_bytes, const struct magazine *empty);
 void mbi_thread_cache_free_slow(void *pointer, const struct magazine *full, size_t size_bytes);
@@ -142,7 +142,7 @@ void mbi_thread_cache_count_large_free(void);
  */
 struct thread_cache *mbi_thread_cache_ensure(void);
 
-/* The same for a slow path, from begin to end; NULL also where one is under way in this thread. */
+/* The same for a slow path, until end; NULL also in a signal handler that interrupted one. */
 struct thread_cache *mbi_thread_cache_begin_slow(void);
 
 static inline void thread_cache_end_slow(struct thread_cache *cache)
@@ -155,9 +155,9 @@ static inline void thread_cache_end_slow(struct thread_cache *cache)
 void mbi_thread_cache_init(struct thread_cache *cache);
 
 /*
- * Everything that a cache holds, the calling thread's or one whose thread has ended, goes back: whole
- * magazines to the centre, others to the loose lists. False while another thread forks, when those
- * that would go to a loose list stay.
+ * Everything that a cache holds, the calling thread's or one whose thread has ended, goes back:
+ * whole magazines to the centre, others to the loose lists. False while another thread forks, when
+ * those that would go to a loose list stay.
  */
 bool mbi_thread_cache_flush(struct thread_cache *cache);
 

@@ -12,9 +12,9 @@ static pthread_key_t exit_key;
 static bool exit_key_exists;
 
 /*
- * A cache that the thread has got and does not use yet. It may be in the registry already; or it could
- * not be put there, as another thread forks: then the thread does without until its next slow path, and
- * its exit finds it here. volatile: for a signal handler that forks.
+ * A cache that the thread has got and does not use yet. It may be in the registry already; or it
+ * could not be put there, as another thread forks: then the thread does without until its next slow
+ * path, and its exit finds it here. volatile: for a signal handler that forks.
  */
 static _Thread_local struct thread_cache *volatile unlisted
     __attribute__((tls_model("initial-exec")));
@@ -35,9 +35,9 @@ static void thread_use_constant(const struct thread_cache *constant)
 }
 
 /*
- * Caches whose threads ended while another thread forked. A thread that joins such a thread may have
- * a lock that the fork waits for: so a thread's end does not wait for the fork, and leaves the cache.
- * Until it is taken back a cache is listed as if its thread lived.
+ * Caches whose threads ended while another thread forked. A thread that joins such a thread may
+ * have a lock that the fork waits for: so a thread's end does not wait for the fork, and leaves the
+ * cache. Until it is taken back a cache is listed as if its thread lived.
  */
 static struct left_behind left_behind;
 
@@ -91,14 +91,14 @@ static void thread_leave(struct thread_cache *cache)
     thread_use_constant(&mbi_cache_direct);
     unlisted = NULL;
     (void)wait_and_take_back(&cache->left);
-    if (left_behind_has_any(&left_behind) && mbi_lock_leaver_must_look()) {
+    if (left_behind_has_any(&left_behind) && mbi_lock_is_available()) {
         left_behind_give_back(&left_behind, wait_and_take_back);
     }
 }
 
 /*
  * The TSD destructor. It re-arms itself once, so that destructors which run after it in the first
- * round still find a cache; pthread then calls it again in the next round. It stays armed, too, until
+ * pass still find a cache; pthread then calls it again in the next pass. It stays armed, too, until
  * the thread cannot be cancelled any more: one that is asynchronously cancelled here comes again.
  *
  * The argument says nothing: each namespace of dlmopen has a C library that counts its keys from 0,

@@ -5,7 +5,7 @@
 #include "core/config.h"
 #include "tcache/budget.h"
 
-/* `bytes` more than so far came to the centre, or fewer. */
+/* The thread moved `bytes` to the centre; negative: from it. */
 static void cache_count_central(struct thread_cache *cache, int64_t bytes)
 {
     cache->untold_bytes += bytes;
@@ -136,7 +136,7 @@ static bool cache_obtain(struct thread_cache *cache, struct pool *pool)
 {
     size_t wanted = cache_run_rounds(cache, pool);
     uint64_t chain;
-    struct slot_run run = mbi_pool_obtain(pool, wanted, &chain);
+    struct fresh_run run = mbi_pool_obtain(pool, wanted, &chain);
     if (run.rounds != 0) {
         chain = mbi_pool_link_run(pool, run);
     }

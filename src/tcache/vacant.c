@@ -21,8 +21,8 @@ static struct thread_cache *reusable;
 static _Atomic bool waiting_over;
 
 /*
- * Caches that no thread has had yet, one after the other: those behind the next are not touched. The
- * first thread's is there from the start, so that a process with one thread maps none.
+ * Caches that no thread has had yet, one after the other: those behind the next are not touched.
+ * The first thread's is there from the start, so that a process with one thread maps none.
  */
 static struct {
     struct thread_cache *next;
@@ -34,7 +34,8 @@ static _Atomic bool without_rcu;
 
 /*
  * Walks under way, and in the upper half those of them without liburcu.
- *   walk    [WALK-BEGIN] adds 1, acquire and release; reads the list; [WALK-END] subtracts 1, release
+ *   walk    [WALK-BEGIN] adds 1, acquire and release; reads the list;
+ *           [WALK-END] subtracts 1, release
  *   retire  takes the cache off the list; [WALK-LOOK] adds 0, acquire and release
  * All are read-modify-writes of one word, so they have one order. A walk that begins after the look
  * sees the list without the cache; one that began before it is either still counted, or has read
@@ -191,7 +192,7 @@ void mbi_vacant_retire_locked(struct thread_cache *cache)
 
 /*
  * Waits until no walker can hold a cache that has left the list; false where liburcu cannot be
- * asked, or a walk does without. No lock is held, and poll(2) in it is no cancellation point here.
+ * asked, or a walk does without it. No lock is held, and its poll(2) is no cancellation point here.
  *
  * liburcu decides for membarrier when it is loaded, and ends the process when it fails later, as
  * it does once a sandbox refuses it. So it is tried first, each time, since filters belong to

@@ -2,7 +2,8 @@
  * faults: one planted memory fault each, for tests/checked/run.sh.
  *
  * Usage: faults FAULT [pools]
- *   pools: first uses guarded pages up to where the next 15 objects get none: the fault falls on a slot of a pool.
+ *   pools: first uses guarded pages up to where the next 15 objects get none: the fault falls on a
+ *   slot of a pool.
  *
  * On stdout it tells what the report must name. That goes past stdio, whose buffer an abort loses.
  *

@@ -1,7 +1,8 @@
 /*
  * background: a process that sleeps gets its free memory back to the operating system when, and
- * only when, it asked for the thread that does it; also after a fork, in a child that asks, and in one
- * that does not: its first request that takes a slow path starts the thread, unless it wants none.
+ * only when, it asked for the thread that does it; also after a fork, in a child that asks, and in
+ * one that does not: its first request that takes a slow path starts the thread, unless it wants
+ * none.
  *
  * Nothing here waits for a time: it waits until memory has gone, and the runner's limit tells when
  * it never does.

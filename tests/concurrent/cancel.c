@@ -3,10 +3,11 @@
  * thread dies with its locks.
  *
  *   pending       each public call in a thread that has been cancelled already: it returns
- *   exit          threads end, cancelled already, while a walk stands still: their caches wait for a grace
+ *   exit threads end, cancelled already, while a walk stands still: their caches wait for a grace
  *                 period, in which liburcu sleeps in poll(2)
  *   messages      the same for what is written to stderr: at the start, and by checked mode
- *   asynchronous  threads that may be cancelled at any instruction, in every call; afterwards all goes on
+ *   asynchronous threads that may be cancelled at any instruction, in every call; afterwards all
+ *   goes on
  *
  * After each, this process forks, walks, trims and starts threads: a lock that died with its holder
  * would stop it, and the runner's time limit tells.

@@ -1,9 +1,9 @@
 /*
- * cancel_ending: threads that may be cancelled asynchronously, and are, while the library takes their caches
- * back: no cache is lost, and nothing that was in it.
+ * cancel_ending: threads that may be cancelled asynchronously, and are, while the library takes
+ * their caches back: no cache is lost, and nothing that was in it.
  *
- * The linker puts functions between the library's: the thread cancels itself at the beginning of its flush,
- * or when the cache is to leave the registry.
+ * The linker puts functions between the library's: the thread cancels itself at the beginning of
+ * its flush, or when the cache is to leave the registry.
  */
 #include "testing.h"
 

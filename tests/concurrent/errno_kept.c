@@ -1,7 +1,7 @@
 /*
- * errno_kept: the kernel refuses to give pages back that are locked in memory, and to commit more than
- * it may. What succeeds all the same leaves errno alone: large requests that do a step of decay, small
- * and aligned ones that others serve, and trim.
+ * errno_kept: the kernel refuses to give pages back that are locked in memory, and to commit more
+ * than it may. What succeeds all the same leaves errno alone: large requests that do a step of
+ * decay, small and aligned ones that others serve, and trim.
  *
  * madvise is wrapped, and refuses as for pages that are locked.
  */

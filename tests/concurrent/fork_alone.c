@@ -1,7 +1,7 @@
 /*
- * fork_alone: the child of a process with one thread, for which the C library leaves its locks as they
- * are: threads that the child starts use the library, and streams of the C library, whose list is
- * locked while a stream is opened, closed, or all are flushed.
+ * fork_alone: the child of a process with one thread, for which the C library leaves its locks as
+ * they are: threads that the child starts use the library, and streams of the C library, whose list
+ * is locked while a stream is opened, closed, or all are flushed.
  */
 #include "testing.h"
 

@@ -1,6 +1,7 @@
 /*
- * fork_background: a thread that forks does not wait for one that starts or stops the background thread,
- * and in the child nobody waits for that one either, also where no such thread was ever started.
+ * fork_background: a thread that forks does not wait for one that starts or stops the background
+ * thread, and in the child nobody waits for that one either, also where no such thread was ever
+ * started.
  */
 #include "testing.h"
 

@@ -3,8 +3,8 @@
  *
  * No child hangs. Each serves 100,000 requests, can start threads, and walks the statistics; the
  * accounting equation holds in it, and what it allocates and frees adds up. The runner's time limit
- * tells a hang. 500 forks in all, 1,000 with TEST_LONG; the table of variants says who forks, how deep, and what the
- * others do meanwhile.
+ * tells a hang. 500 forks in all, 1,000 with TEST_LONG; the table of variants says who forks, how
+ * deep, and what the others do meanwhile.
  */
 #include "testing.h"
 

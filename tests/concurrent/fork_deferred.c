@@ -3,9 +3,9 @@
  * the next one begins, at the worst moment.
  *
  * The linker puts a function around the taking of locks: it closes the gate just before a free asks
- * for the pool's lock, and opens it, and looks for deferred frees, just after it has been refused. So
- * whoever opens finds nothing, each time, and only the thread that frees is left to look again: when
- * its free is refused, and when what it took off the list is refused once more.
+ * for the pool's lock, and opens it, and looks for deferred frees, just after it has been refused.
+ * So whoever opens finds nothing, each time, and only the thread that frees is left to look again:
+ * when its free is refused, and when what it took off the list is refused once more.
  */
 #include "testing.h"
 

@@ -1,12 +1,12 @@
 /*
  * fork_gate: while a thread forks, no other thread waits for it.
  *
- * The C library takes locks of its own after all fork handlers have run (stdio's, the name services',
- * the handlers' list), and their owners may be inside malloc: if these waited for the thread that
- * forks, both would wait for ever. Here that moment is a fork handler which runs last of all, when the
- * library's gate is closed, and waits until other threads have made every call: one that has a cache,
- * one that has none yet, and one that begins only then; and until some have ended, with a cache and
- * without. The runner's time limit tells a wait.
+ * The C library takes locks of its own after all fork handlers have run (stdio's, the name
+ * services', the handlers' list), and their owners may be inside malloc: if these waited for the
+ * thread that forks, both would wait for ever. Here that moment is a fork handler which runs last
+ * of all, when the library's gate is closed, and waits until other threads have made every call:
+ * one that has a cache, one that has none yet, and one that begins only then; and until some have
+ * ended, with a cache and without. The runner's time limit tells a wait.
  *
  * Afterwards, in parent and child, what was freed meanwhile has come back to the pools.
  */

@@ -1,13 +1,13 @@
 /*
- * fork_leftovers: what other threads were in the middle of when a thread forked is over in the child,
- * and the gate is open again.
+ * fork_leftovers: what other threads were in the middle of when a thread forked is over in the
+ * child, and the gate is open again.
  *
- * A word that a thread took for an instant, and would have given back as it was refused, is free (here
- * the test takes it, when the gate is closed). Another thread's walk is not counted any more: caches
- * that are retired can be reused. The walk that the forking thread itself is in the middle of, as a
- * signal handler forked, is still counted until it ends; and nobody waits for liburcu there. What was
- * freed while the gate was closed has come back on either side, and the background thread, which the
- * child does not have, can be started there.
+ * A word that a thread took for an instant, and would have given back as it was refused, is free
+ * (here the test takes it, when the gate is closed). Another thread's walk is not counted any more:
+ * caches that are retired can be reused. The walk that the forking thread itself is in the middle
+ * of, as a signal handler forked, is still counted until it ends; and nobody waits for liburcu
+ * there. What was freed while the gate was closed has come back on either side, and the background
+ * thread, which the child does not have, can be started there.
  */
 #include "standing_walker.h"
 

@@ -1,6 +1,6 @@
 /*
- * fork_locks: at the moment of a fork no other thread holds any lock of the library, and after it the
- * child can take each of them.
+ * fork_locks: at the moment of a fork no other thread holds any lock of the library, and after it
+ * the child can take each of them.
  *
  * A thread takes one lock after the other and says so in a variable as long as it holds it. In a
  * child the variable must be clear: prepare waited for the lock. How long it is held only decides

@@ -1,16 +1,16 @@
 /*
- * fork_signal WHERE: a signal handler forks, as crash handlers do that start a debugger, in the middle
- * of a call of the library. It must not wait for the thread that it interrupted, and in its child the
- * library serves: every size, with the interrupted thread's locks as they are.
+ * fork_signal WHERE: a signal handler forks, as crash handlers do that start a debugger, in the
+ * middle of a call of the library. It must not wait for the thread that it interrupted, and in its
+ * child the library serves: every size, with the interrupted thread's locks as they are.
  *
- * The linker puts a function between two of the library's which, at the place in question, raises the
- * signal: while a pool's lock is held (carve), the trim lock and a pool's (sort), the registry's and a
- * pool's (retire), the one of startup (start), in the middle of an exchange of magazines, under no lock
- * (exchange), when the cache is listed and not yet the thread's (list), and when it is not listed yet and
- * another thread has one (second). Or fork handlers do, in the
- * middle of another fork (fork): one that is registered before the library's, and so runs while the gate
- * is closed; or just when the thread that forked has taken back the cache of one that ended meanwhile
- * (back). Parent and child go on with what was interrupted, too.
+ * The linker puts a function between two of the library's which, at the place in question, raises
+ * the signal: while a pool's lock is held (carve), the trim lock and a pool's (sort), the
+ * registry's and a pool's (retire), the one of startup (start), in the middle of an exchange of
+ * magazines, under no lock (exchange), when the cache is listed and not yet the thread's (list),
+ * and when it is not listed yet and another thread has one (second). Or fork handlers do, in the
+ * middle of another fork (fork): one that is registered before the library's, and so runs while the
+ * gate is closed; or just when the thread that forked has taken back the cache of one that ended
+ * meanwhile (back). Parent and child go on with what was interrupted, too.
  */
 #include "testing.h"
 
@@ -87,9 +87,9 @@ static void interrupt(const char *here)
     }
 }
 
-struct slot_run __real_mbi_pool_carve_locked(struct pool *pool, size_t rounds_wanted);
-struct slot_run __wrap_mbi_pool_carve_locked(struct pool *pool, size_t rounds_wanted);
-struct slot_run __wrap_mbi_pool_carve_locked(struct pool *pool, size_t rounds_wanted)
+struct fresh_run __real_mbi_pool_carve_locked(struct pool *pool, size_t rounds_wanted);
+struct fresh_run __wrap_mbi_pool_carve_locked(struct pool *pool, size_t rounds_wanted);
+struct fresh_run __wrap_mbi_pool_carve_locked(struct pool *pool, size_t rounds_wanted)
 {
     interrupt("carve");
     return __real_mbi_pool_carve_locked(pool, rounds_wanted);

@@ -1,8 +1,9 @@
 /*
  * lock: what core/lock.h promises to one thread and to several, with the gate closed and open.
  *
- * A thread beside does one thing at a time, when it is told to. Where a thread is to wait, the other
- * goes on as soon as the word says that somebody waits; the runner's time limit tells a wait for ever.
+ * A thread beside does one thing at a time, when it is told to. Where a thread is to wait, the
+ * other goes on as soon as the word says that somebody waits; the runner's time limit tells a wait
+ * for ever.
  */
 #include "testing.h"
 

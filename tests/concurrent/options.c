@@ -6,10 +6,12 @@
  * later     with the library up, a call tells what holds
  * start     a call from a signal handler that interrupted the start is refused
  * threads   calls beside each other and beside the first allocation: what was accepted holds
- * secure    a set-user-ID program has its own options, and nothing is read from or said of the environment
+ * secure a set-user-ID program has its own options, and nothing is read from or said of the
+ * environment
  *
- * What the program writes to stderr is read back, by a pipe from a child that does the work. The linker puts
- * functions between the library and what it calls, so that a process looks set-user-ID or interrupted.
+ * What the program writes to stderr is read back, by a pipe from a child that does the work. The
+ * linker puts functions between the library and what it calls, so that a process looks set-user-ID
+ * or interrupted.
  */
 #include "testing.h"
 

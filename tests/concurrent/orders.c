@@ -1,10 +1,10 @@
 /*
- * orders: what one thread has written is handed to another by the library's own acquires and releases,
- * and by nothing else.
+ * orders: what one thread has written is handed to another by the library's own acquires and
+ * releases, and by nothing else.
  *
  * Threads tell each other that it is time by relaxed flags only, which order nothing. So in a build
- * with ThreadSanitizer any release or acquire that is missing on the way shows as a race on what was
- * handed over, in whatever order the threads happened to run. Other builds check the values.
+ * with ThreadSanitizer any release or acquire that is missing on the way shows as a race on what
+ * was handed over, in whatever order the threads happened to run. Other builds check the values.
  */
 #include "core/batch_stack.h"
 

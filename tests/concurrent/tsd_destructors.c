@@ -1,9 +1,9 @@
 /*
- * tsd_destructors: allocation works in every round of thread-specific data's destructors.
+ * tsd_destructors: allocation works in every pass of thread-specific data's destructors.
  *
  * Keys made before and after the library's own have destructors that allocate, free and re-arm
  * themselves for as long as pthread asks. Our own destructor has given the cache up by the last
- * rounds: then requests go straight to the pools. A thread that first allocates in a destructor
+ * passes: then requests go straight to the pools. A thread that first allocates in a destructor
  * is tried as well.
  */
 #include "testing.h"
@@ -15,12 +15,12 @@
 enum { KEYS = 6, OBJECTS = 300, THREADS = 200 };
 
 /*
- * ThreadSanitizer takes a thread's state down in the last round, and must see nothing after that.
+ * ThreadSanitizer takes a thread's state down in the last pass, and must see nothing after that.
  */
 #ifdef MBI_THREAD_SANITIZED
-enum { TSD_ROUNDS = PTHREAD_DESTRUCTOR_ITERATIONS - 1 };
+enum { TSD_PASSES = PTHREAD_DESTRUCTOR_ITERATIONS - 1 };
 #else
-enum { TSD_ROUNDS = PTHREAD_DESTRUCTOR_ITERATIONS };
+enum { TSD_PASSES = PTHREAD_DESTRUCTOR_ITERATIONS };
 #endif
 
 static pthread_key_t keys[KEYS];
@@ -29,7 +29,7 @@ static _Atomic unsigned calls_without_cache;
 
 struct per_key {
     size_t index;
-    int rounds;
+    int passes;
     bool allocated_before;
     void *kept[OBJECTS];
 };
@@ -48,14 +48,14 @@ static void destructor(void *argument)
 {
     struct per_key *data = argument;
     atomic_fetch_add_explicit(&destructor_calls, 1, memory_order_relaxed); /* [TEST] */
-    /* Our destructor re-arms itself: in the first round all others still find a cache. */
-    CHECK(mbi_thread_cache->active || !data->allocated_before || data->rounds > 0,
-          "key %zu finds no cache in the first round", data->index);
-    if (!mbi_thread_cache->active && data->rounds > 0) {
+    /* Our destructor re-arms itself: in the first pass all others still find a cache. */
+    CHECK(mbi_thread_cache->active || !data->allocated_before || data->passes > 0,
+          "key %zu finds no cache in the first pass", data->index);
+    if (!mbi_thread_cache->active && data->passes > 0) {
         atomic_fetch_add_explicit(&calls_without_cache, 1, memory_order_relaxed); /* [TEST] */
     }
     allocate_and_free(data);
-    if (++data->rounds < TSD_ROUNDS) {
+    if (++data->passes < TSD_PASSES) {
         pthread_setspecific(keys[data->index], data);
         return;
     }
@@ -79,7 +79,7 @@ static void *run(void *argument)
     return NULL;
 }
 
-/* Before the library's constructor: these keys come first in each round. */
+/* Before the library's constructor: these keys come first in each pass. */
 static void create_first_keys(void)
 {
     for (size_t i = 0; i < KEYS / 2; i++) {
@@ -98,7 +98,7 @@ int main(void)
     for (uintptr_t i = 0; i < THREADS; i++) {
         pthread_join(start_thread(run, (void *)(i % 2)), NULL);
     }
-    unsigned expected = THREADS * KEYS * TSD_ROUNDS;
+    unsigned expected = THREADS * KEYS * TSD_PASSES;
     CHECK(destructor_calls == expected, "%u destructors ran, not %u", destructor_calls, expected);
     CHECK(calls_without_cache > 0, "no destructor ran after the library's own");
     const struct mb_stats *stats = check_accounting(0);

@@ -1,9 +1,9 @@
 /*
  * walk_fold: a walk that meets a departing cache both folded and listed does not count it twice.
  *
- * The linker puts __wrap_mbi_pool_fold_counts between the registry and the pool: there a thread that
- * retires a cache stands still, the counts already with the pool and still in the cache. The first
- * turn of a walk falls wholly into that moment; the cache departs during the second.
+ * The linker puts __wrap_mbi_pool_fold_counts between the registry and the pool: there a thread
+ * that retires a cache stands still, the counts already with the pool and still in the cache. The
+ * first turn of a walk falls wholly into that moment; the cache departs during the second.
  */
 #include "testing.h"
 

@@ -1,8 +1,9 @@
 /*
  * walk_refused: a walk whose thread cannot be registered with liburcu, as there is no memory.
  *
- * Only that walk does without: caches that are retired meanwhile wait for its end, also when a grace
- * period has ended. With memory the thread's next walk registers it, and later ones need none.
+ * Only that walk does without: caches that are retired meanwhile wait for its end, also when a
+ * grace period has ended. With memory the thread's next walk registers it, and later ones need
+ * none.
  */
 #include "testing.h"
 

@@ -1,6 +1,6 @@
 /*
- * fortify: what the header says of mb_usable_size holds under _FORTIFY_SOURCE=3, for which its attributes
- * tell the compiler how large an object is.
+ * fortify: what the header says of mb_usable_size holds under _FORTIFY_SOURCE=3, for which its
+ * attributes tell the compiler how large an object is.
  */
 #include <memorybucket/memorybucket.h>
 

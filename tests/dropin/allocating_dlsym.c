@@ -1,6 +1,7 @@
 /*
- * allocating_dlsym: preloaded with the drop-in, in front or behind, a dlsym that allocates on its way, as some are.
- * The drop-in looks for the next allocator with it, and must serve it before it has found one.
+ * allocating_dlsym: preloaded with the drop-in, in front or behind, a dlsym that allocates on its
+ * way, as some are. The drop-in looks for the next allocator with it, and must serve it before it
+ * has found one.
  */
 #include "check.h"
 

@@ -1,9 +1,10 @@
 /*
- * answers: what the functions of malloc.h and stdlib.h answer at their edges, one line for each call.
+ * answers: what the functions of malloc.h and stdlib.h answer at their edges, one line for each
+ * call.
  *
  * Built like any program, without the library. The same binary runs on the C library and on the
- * drop-in, and what it prints must be the same. Only where versions of glibc differ it asks nothing:
- * aligned_alloc of an alignment that is no power of two.
+ * drop-in, and what it prints must be the same. Only where versions of glibc differ it asks
+ * nothing: aligned_alloc of an alignment that is no power of two.
  *
  * figures: what mallinfo, mallinfo2 and malloc_trim say of objects that the program knows.
  * document: malloc_info's.

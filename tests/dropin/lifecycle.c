@@ -3,7 +3,7 @@
  *
  *   keys    40 keys of thread-specific data exist before the first allocation, so that glibc's
  *           pthread_setspecific allocates for ours: that must not come back to itself
- *   detach  threads that never allocate; glibc frees other threads' memory on them as they end, when
+ *   detach threads that never allocate; glibc frees other threads' memory on them as they end, when
  *           no destructor runs any more. They must leave no thread cache behind
  *   fork    a fork handler, registered by a library's constructor, takes a lock under which other
  *           threads allocate

@@ -4,8 +4,9 @@
  * usage: start DROP-IN
  *
  * This program runs itself, with and without the drop-in: a child that does nothing, one that needs
- * a few sizes, and one that needs them all; and one that looks where its objects lie. Faults are counted by the kernel (wait4), as the lowest
- * of several runs: what else a process touches hardly varies. System calls are counted by ptrace.
+ * a few sizes, and one that needs them all; and one that looks where its objects lie. Faults are
+ * counted by the kernel (wait4), as the lowest of several runs: what else a process touches hardly
+ * varies. System calls are counted by ptrace.
  */
 #include <malloc.h>
 #include <signal.h>

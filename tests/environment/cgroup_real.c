@@ -1,8 +1,8 @@
 /*
  * cgroup_real: the limits of a group that this test makes below its own, seen by a process in it.
  *
- * v2 or v1. Where the machine allows neither (it takes root, a hierarchy that can be written and, for
- * v2, the memory controller handed down by the group), it is skipped and says why.
+ * v2 or v1. Where the machine allows neither (it takes root, a hierarchy that can be written and,
+ * for v2, the memory controller handed down by the group), it is skipped and says why.
  */
 #include "testing.h"
 

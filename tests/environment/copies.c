@@ -1,9 +1,10 @@
 /*
- * copies PLUGIN...: plugins that each have a copy of the library inside, in one program, and objects
- * that go from one to the other: freed, resized and measured by a copy that did not make them.
+ * copies PLUGIN...: plugins that each have a copy of the library inside, in one program, and
+ * objects that go from one to the other: freed, resized and measured by a copy that did not make
+ * them.
  *
- * The first copy that is given an object has made none itself, so it has to come up for that. Threads
- * come and go meanwhile. In the end no copy has a live object.
+ * The first copy that is given an object has made none itself, so it has to come up for that.
+ * Threads come and go meanwhile. In the end no copy has a live object.
  */
 #include "run_threads.h"
 

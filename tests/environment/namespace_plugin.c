@@ -1,6 +1,6 @@
 /*
- * A plugin with keys of its own, for namespaces.c: opened with dlmopen it has a C library of its own,
- * which counts its keys from 0 as the program's does.
+ * A plugin with keys of its own, for namespaces.c: opened with dlmopen it has a C library of its
+ * own, which counts its keys from 0 as the program's does.
  */
 #include <pthread.h>
 

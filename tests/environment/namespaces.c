@@ -1,11 +1,11 @@
 /*
- * namespaces LIBRARY PLUGIN: copies of the library in namespaces that dlmopen makes, and a plugin with
- * keys of its own in another one. The program itself may run on the drop-in.
+ * namespaces LIBRARY PLUGIN: copies of the library in namespaces that dlmopen makes, and a plugin
+ * with keys of its own in another one. The program itself may run on the drop-in.
  *
- * Each namespace has a C library that counts its keys for thread-specific data from 0, and all of them
- * keep the values in the same place. The library must take no value of somebody else's for its own,
- * and, from another namespace, must not change the program's. With the drop-in below the program a
- * thread's cache must be given back whatever value its key had at the end.
+ * Each namespace has a C library that counts its keys for thread-specific data from 0, and all of
+ * them keep the values in the same place. The library must take no value of somebody else's for its
+ * own, and, from another namespace, must not change the program's. With the drop-in below the
+ * program a thread's cache must be given back whatever value its key had at the end.
  */
 #include "memorybucket/memorybucket.h"
 #include "run_threads.h"

@@ -1,13 +1,14 @@
 /*
  * sandbox [LIBRARY]: a sandbox that kills whoever calls membarrier(2), on which liburcu relies.
  *
- * Alone, linked to the library, it locks itself in once that is up, as liburcu's constructor makes the
- * call: then threads come and go, in far greater number than a grace period is due for, and statistics
- * are read between them. While nobody walks when a thread ends, nothing may ask for a grace period. Before
- * that a child whose sandbox kills whoever opens a file gets its background thread back.
+ * Alone, linked to the library, it locks itself in once that is up, as liburcu's constructor makes
+ * the call: then threads come and go, in far greater number than a grace period is due for, and
+ * statistics are read between them. While nobody walks when a thread ends, nothing may ask for a
+ * grace period. Before that a child whose sandbox kills whoever opens a file gets its background
+ * thread back.
  *
- * With LIBRARY, the drop-in, it locks itself in and becomes a program below which the drop-in is loaded:
- * while nobody walks the drop-in makes no such call at all.
+ * With LIBRARY, the drop-in, it locks itself in and becomes a program below which the drop-in is
+ * loaded: while nobody walks the drop-in makes no such call at all.
  */
 #include "memorybucket/memorybucket.h"
 #include "run_threads.h"

@@ -1,8 +1,8 @@
 /*
  * stack_use: how much stack the slow paths need. A thread may have little, and a coroutine 4 KiB.
  *
- * Each call is made on a stack that was painted before; how far the paint is gone is what it took at
- * most, less what a call that does nothing takes.
+ * Each call is made on a stack that was painted before; how far the paint is gone is what it took
+ * at most, less what a call that does nothing takes.
  */
 #include "testing.h"
 

@@ -1,8 +1,9 @@
 /*
  * stats_without_memory: statistics of a process that gets no memory any more.
  *
- * A thread that has never read statistics does so when the kernel refuses every mapping. It gets them,
- * and of the printed table the sums, as the rows take memory. With memory it gets the whole table.
+ * A thread that has never read statistics does so when the kernel refuses every mapping. It gets
+ * them, and of the printed table the sums, as the rows take memory. With memory it gets the whole
+ * table.
  */
 #include "testing.h"
 

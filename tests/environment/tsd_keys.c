@@ -2,8 +2,9 @@
  * tsd_keys: processes that used up keys of thread-specific data before the library came.
  *
  * With 40 keys taken, pthread_setspecific allocates for ours (glibc keeps 32 in the thread itself);
- * under the drop-in that allocation comes back to us (dropin/lifecycle.c). With all keys taken but the one that liburcu
- * cannot do without, threads work without a cache. KEYS_TAKEN is given by the build.
+ * under the drop-in that allocation comes back to us (dropin/lifecycle.c). With all keys taken but
+ * the one that liburcu cannot do without, threads work without a cache. KEYS_TAKEN is given by the
+ * build.
  */
 #include "testing.h"
 

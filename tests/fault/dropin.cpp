@@ -3,8 +3,8 @@
  * afterwards.
  *
  * The drop-in is preloaded, and the allocator behind it (next_allocator.c) fails as the runner
- * says. NULL and ENOMEM, or bad_alloc, may come only when it failed in the very call; so in the second
- * pass, when nothing fails, never.
+ * says. NULL and ENOMEM, or bad_alloc, may come only when it failed in the very call; so in the
+ * second pass, when nothing fails, never.
  */
 #include "check.h"
 #include "next_allocator.h"

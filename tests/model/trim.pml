@@ -6,7 +6,7 @@
  * mirrors src/core/pool_sort.c: mbi_pool_age mbi_pool_take_surplus mbi_pool_sort
  * mirrors src/core/pool_sort.c: mbi_pool_begin_release mbi_pool_end_release
  * mirrors src/core/pool_sort.c: mbi_pool_take_old_batch_locked mbi_pool_take_sorted_locked
- * mirrors src/core/free_map.c: mbi_free_map_add mbi_free_map_take slot_retake_pages page_retake
+ * mirrors src/core/free_map.c: mbi_free_map_add mbi_free_map_take slot_reuse_pages page_reuse
  * mirrors src/core/uncharge.c: seal
  * mirrors src/core/free_map_release.c: mbi_free_map_begin_release mbi_free_map_end_release
  * mirrors src/core/free_map_release.c: mbi_free_map_note_released page_is_releasable

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The manual pages and the tables of README.md and docs/tuning.md: made from the sources as they are, complete, and
-# without a warning. Their examples compile and run.
+# without a warning; they name no file that is not installed. Their examples compile, run, and call what they are for.
 # Usage: man.sh SOURCE_DIR BUILD_DIR
 set -euo pipefail
 [ $# -eq 2 ] && [ -d "$2/lib" ] || { sed -n '4s/^# //p' "$0" >&2; exit 2; }
@@ -26,6 +26,7 @@ for page in "$work"/man/man?/*; do
     said=$(cd "$work/man" && man --warnings -E UTF-8 -l "$page" 2>&1 >/dev/null)
     [ -z "$said" ] || fail "$name: $said"
     [[ $(<"$page") != .so* ]] || continue # another page's second name
+    said=$(grep -nE 'docs/|\.md\b' "$page") && fail "$name names a file that is not installed: $said"
     said=$(mandoc -T lint -W style "$page") || true
     [ -z "$said" ] || fail "$said"
     lexgrog "$page" | grep -qE "\"${name%.?} - .{8,80}\"$" || fail "$name: $(lexgrog "$page"): no summary of at most 80 characters"
@@ -42,5 +43,8 @@ for example in "$source"/docs/man/examples/*.c; do
         -lmemorybucket -Wl,-rpath,"$build/lib" || fail "$example does not compile"
     "$work/example" >"$work/printed" || fail "$example ends with status $?"
     [ -s "$work/printed" ] || fail "$example prints nothing"
+    for call in $(sed -nE '1s|^/\* ([^:]*):.*|\1|p' "$example" | tr -d ,); do
+        [ "$call" = memorybucket ] || sed 1d "$example" | grep -q "\b$call(" || fail "$example does not call $call"
+    done
 done
 exit $status

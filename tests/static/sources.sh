@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Sources compile without a warning with gcc and clang, in C11 and C17, tests and benchmarks too; each header compiles
-# alone, the public ones also as C++, and all of them together in any order; includes are ordered and point downward.
+# alone, the public ones also as C++, and all of them together in any order; includes are ordered and point downward; no
+# line has more than 100 columns.
 # Usage: sources.sh SOURCE_DIR
 set -euo pipefail
 cd "$1"
@@ -104,6 +105,9 @@ while IFS= read -r file; do
         }
         END { exit bad }' "$file" || status=1
 done < <(find src include tests bench -name '*.[ch]' -o -name '*.[ch]pp' | LC_ALL=C sort)
+
+# Columns are characters, not bytes.
+long=$(LC_ALL=C.UTF-8 grep -rnE '^.{101}' src include) && complain "more than 100 columns:"$'\n'"$long"
 
 # The ladder: a file includes only what stands at or below its own rung.
 rung() {

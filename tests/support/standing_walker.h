@@ -1,6 +1,6 @@
 /*
- * standing_walker: a walk over the registry that stands still in its read-side section, at the first
- * cache it sees, until a test lets it go.
+ * standing_walker: a walk over the registry that stands still in its read-side section, at the
+ * first cache it sees, until a test lets it go.
  */
 #ifndef MEMORYBUCKET_TESTS_STANDING_WALKER_H
 #define MEMORYBUCKET_TESTS_STANDING_WALKER_H

@@ -22,7 +22,7 @@ static struct pool *pool_of(size_t size_bytes)
 static uint64_t obtain_chain(struct pool *pool, size_t rounds)
 {
     uint64_t loose;
-    struct slot_run run = mbi_pool_obtain(pool, rounds, &loose);
+    struct fresh_run run = mbi_pool_obtain(pool, rounds, &loose);
     return run.rounds != 0 ? mbi_pool_link_run(pool, run) : loose;
 }
 
@@ -33,7 +33,7 @@ Test(pool, runs_start_on_a_line_and_follow_each_other)
         char *next = NULL;
         for (size_t turn = 0; turn < 20; turn++) {
             uint64_t loose;
-            struct slot_run run = mbi_pool_obtain(pool, MAGAZINE_ROUNDS_STEP * (turn + 1), &loose);
+            struct fresh_run run = mbi_pool_obtain(pool, MAGAZINE_ROUNDS_STEP * (turn + 1), &loose);
             cr_assert_eq(run.rounds, MAGAZINE_ROUNDS_STEP * (turn + 1));
             cr_assert_eq((uintptr_t)run.first % LINE_BYTES, 0);
             cr_assert(next == NULL || run.first == next);
@@ -64,7 +64,7 @@ Test(pool, slots_are_aligned_to_what_divides_their_size)
     for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
         struct pool *pool = pool_of(size_class_slot_bytes(class));
         uint64_t loose;
-        struct slot_run run = mbi_pool_obtain(pool, 64, &loose);
+        struct fresh_run run = mbi_pool_obtain(pool, 64, &loose);
         for (size_t i = 0; i < run.rounds; i++) {
             uintptr_t address = (uintptr_t)run.first + i * pool->slot_bytes;
             cr_assert_eq(address % size_class_alignment_bytes(class), 0);
@@ -100,7 +100,7 @@ Test(pool, loose_slots_become_whole_batches)
     cr_assert_eq(counter_read(&pool->departed.flushes), 1);
 
     uint64_t loose;
-    struct slot_run run = mbi_pool_obtain(pool, 8, &loose);
+    struct fresh_run run = mbi_pool_obtain(pool, 8, &loose);
     cr_assert_eq(run.rounds, 0, "loose slots come before fresh ones");
     cr_assert_eq(chain_rounds(loose), rounds - 24);
     cr_assert_eq(counter_read(&pool->loose_rounds), 0);
@@ -206,7 +206,7 @@ Test(pool, the_wide_span_follows_the_dense_one)
     size_t carved = 0;
     uint64_t loose;
     while (pool->carving == SPAN_DENSE) {
-        struct slot_run run = mbi_pool_obtain(pool, 4096, &loose);
+        struct fresh_run run = mbi_pool_obtain(pool, 4096, &loose);
         cr_assert_neq(run.rounds, 0);
         carved += run.rounds;
         if (pool->carving == SPAN_WIDE) {
@@ -229,7 +229,7 @@ Test(pool, an_exhausted_pool_says_so)
     pool->carving = SPAN_COUNT - 1;
     pool_carved_span(pool)->map.slots_max = 3;
     uint64_t loose;
-    struct slot_run run = mbi_pool_obtain(pool, 16, &loose);
+    struct fresh_run run = mbi_pool_obtain(pool, 16, &loose);
     cr_assert_eq(run.rounds, 3, "the last ones are given out");
     run = mbi_pool_obtain(pool, 16, &loose);
     cr_assert(run.rounds == 0 && loose == 0);

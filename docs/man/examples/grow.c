@@ -1,4 +1,4 @@
-/* mb_alloc, mb_free, mb_calloc, mb_realloc, mb_usable_size: A line of numbers that grows: */
+/* mb_calloc, mb_realloc: A line of numbers that grows: */
 #include <memorybucket/memorybucket.h>
 #include <stdio.h>
 

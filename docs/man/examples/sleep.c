@@ -1,4 +1,4 @@
-/* mb_thread_idle, mb_thread_flush, mb_trim, mb_background_start: A thread that waits for work keeps no memory from the others: */
+/* mb_thread_idle, mb_thread_busy, mb_trim, mb_background_start, mb_background_stop: A thread that waits for work keeps no memory from the others: */
 #include <memorybucket/memorybucket.h>
 #include <stdio.h>
 #include <string.h>

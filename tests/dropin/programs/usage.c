@@ -1,7 +1,7 @@
 /*
- * usage FILE PRELOAD PROGRAM [ARGS...]: runs a program with this LD_PRELOAD (none, if empty) and appends to
- * FILE what it and the children it waited for have used: CPU time in microseconds, page faults, and the
- * largest process's peak of resident KiB.
+ * usage FILE PRELOAD PROGRAM [ARGS...]: runs a program with this LD_PRELOAD (none, if empty) and
+ * appends to FILE what it and the children it waited for have used: CPU time in microseconds, page
+ * faults, and the largest process's peak of resident KiB.
  *
  * Ends as the program did. Signals that end a server are passed on to it.
  */

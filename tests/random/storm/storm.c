@@ -1,5 +1,6 @@
 /*
- * storm [--seconds N] [--seed N] [--plugin FILE]: fork beside everything that may hold a lock meanwhile.
+ * storm [--seconds N] [--seed N] [--plugin FILE]: fork beside everything that may hold a lock
+ * meanwhile.
  *
  * Actors run at once, each in a thread of its own: they fork, flush all streams, read lines, start
  * programs, look up names, log, load and unload a plugin, start threads that end or are cancelled,

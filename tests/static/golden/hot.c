@@ -2,8 +2,8 @@
  * The hot paths, a thousand calls each, for callgrind to count (run.sh): every magazine that
  * they meet is neither empty nor full.
  *
- * The inlined ones are whole functions, so that their counts hold the one instruction of the return,
- * as those of the library's functions do.
+ * The inlined ones are whole functions, so that their counts hold the one instruction of the
+ * return, as those of the library's functions do.
  */
 #include <memorybucket/inline.h>
 
