@@ -207,8 +207,8 @@ const char *mbi_config_given(enum option option)
 {
     const char *text = mbi_option_given(option);
     if (text != NULL) {
-        struct config ignored;
-        memcpy(&ignored, &mbi_config, sizeof ignored);
+        struct config ignored; /* not of mbi_config, which the start may be writing */
+        memcpy(&ignored, &defaults, sizeof ignored);
         text = parse_value(option, text, &ignored) ? text : NULL;
     }
     return text;

@@ -83,7 +83,7 @@ void mbi_config_read(void);
  */
 int mbi_config_set_option(const char *name, const char *value, bool library_is_up);
 
-/* The environment's value where it is accepted, else NULL. */
+/* The environment's value where it is accepted, else NULL. Any thread, no lock. */
 const char *mbi_config_given(enum option option);
 
 /* The value that holds: that one, else the program's; NULL: the default. */

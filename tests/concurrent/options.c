@@ -6,6 +6,7 @@
  * later     with the library up, a call tells what holds
  * start     a call from a signal handler that interrupted the start is refused
  * threads   calls beside each other and beside the first allocation: what was accepted holds
+ * beside    what a call reads without a lock is nothing that the first allocation writes
  * secure a set-user-ID program has its own options, and nothing is read from or said of the
  * environment
  *
@@ -303,6 +304,28 @@ static void check_threads(void)
     CHECK(found, "%lld ms were accepted last by no thread", (long long)mbi_config.decay_ms);
 }
 
+static _Atomic bool stats_are_set;
+
+static void *set_stats(void *argument)
+{
+    set("MB_STATS", "/dev/null", 0);
+    atomic_store_explicit(&stats_are_set, true, memory_order_relaxed); /* [TEST] no order */
+    return argument;
+}
+
+/* For ThreadSanitizer: nothing orders the allocation after the call's end. */
+static void check_beside(void)
+{
+    setenv("MB_STATS", "somewhere", 1); /* not accepted: the program's holds */
+    pthread_t thread = start_thread(set_stats, NULL);
+    while (!atomic_load_explicit(&stats_are_set, memory_order_relaxed)) { /* [TEST] */
+        usleep(1000);
+    }
+    mb_free(mb_alloc(1));
+    pthread_join(thread, NULL);
+    CHECK(mbi_config.stats_at_exit, "no report is asked for");
+}
+
 static void look_secure(void)
 {
     is_secure = true;
@@ -340,6 +363,8 @@ int main(int argc, char **argv)
         check_start();
     } else if (strcmp(what, "threads") == 0) {
         check_threads();
+    } else if (strcmp(what, "beside") == 0) {
+        check_beside();
     } else {
         CHECK(strcmp(what, "secure") == 0, "usage: options CASE");
         expect_said(look_secure, NULL);
