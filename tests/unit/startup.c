@@ -2,6 +2,7 @@
 #include "tcache/startup.h"
 
 #include "core/config.h"
+#include "core/limit.h"
 #include "testing.h"
 
 #include <criterion/criterion.h>
@@ -71,6 +72,14 @@ Test(startup, huge_pages_do_not_decay_unless_asked)
     unsetenv("MB_DECAY_MS");
     cr_assert_eq(mbi_startup(), 0);
     cr_assert_eq(mbi_config.decay_ms, mbi_config.huge_pages ? -1 : 1000); /* as the kernel has them */
+}
+
+/* The kernel gives a huge page only where all of it is committed. */
+Test(startup, a_block_is_a_huge_page_where_they_are_asked_for)
+{
+    setenv("MB_HUGEPAGE", "1", 1);
+    cr_assert_not_null(mb_alloc(64));
+    cr_assert_eq(bounded_taken(&mbi_committed), mbi_config.huge_pages ? 2 << 20 : 64 << 10);
 }
 
 Test(startup, huge_pages_decay_when_asked)
