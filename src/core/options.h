@@ -31,7 +31,7 @@
       "1M to 1024G bytes", "an eighth of the memory, at least 16M",                                \
       "what all threads together may cache")                                                       \
     X(MB_DECAY_MS, MILLISECONDS, decay_ms, 0, 86400000,                                            \
-      "0 to 86400000 milliseconds, or -1 for never", "1000",                                       \
+      "0 to 86400000 milliseconds, or -1 for never", "1000, or -1 with MB_HUGEPAGE=1",             \
       "how long free memory lies unused before it goes back to the operating system")              \
     X(MB_BACKGROUND, SWITCH, background, 0, 1,                                                     \
       "0 or 1", "0",                                                                               \
