@@ -289,11 +289,28 @@ inline void mb_free_sized(void *pointer, size_t size)
     api_free_sized(pointer, size);
 }
 
-/* For inline.h, which defines the names above. No version: their meaning never changes. */
-MB_API void *mb_inline_call_alloc(size_t size) MB_ALLOCATES(1) __attribute__((alias("mb_alloc")));
-MB_API void mb_inline_call_free(void *pointer) __attribute__((alias("mb_free")));
-MB_API void mb_inline_call_free_sized(void *pointer, size_t size)
-    __attribute__((alias("mb_free_sized")));
+/*
+ * For inline.h, which defines the names above. No version: their meaning never changes. No aliases:
+ * profilers and debuggers would give these names to the functions above.
+ */
+MB_API void *mb_inline_call_alloc(size_t size);
+MB_API void mb_inline_call_free(void *pointer);
+MB_API void mb_inline_call_free_sized(void *pointer, size_t size);
+
+void *mb_inline_call_alloc(size_t size)
+{
+    return api_alloc(size, CLASS_TIGHT);
+}
+
+void mb_inline_call_free(void *pointer)
+{
+    api_free(pointer);
+}
+
+void mb_inline_call_free_sized(void *pointer, size_t size)
+{
+    api_free_sized(pointer, size);
+}
 
 void *mb_calloc(size_t count, size_t size)
 {

@@ -240,3 +240,21 @@ Test(api, fresh_objects_of_one_size_do_not_overlap)
         mb_free(objects[i]);
     }
 }
+
+/* inline.h's; this file cannot include it. */
+void *mb_inline_call_alloc(size_t size);
+void mb_inline_call_free(void *pointer);
+void mb_inline_call_free_sized(void *pointer, size_t size);
+
+/* A second name of a function is the one that a profiler or a debugger may show. */
+Test(api, functions_for_inline_h_are_no_second_names)
+{
+    volatile uintptr_t functions[][2] = {
+        { (uintptr_t)mb_alloc, (uintptr_t)mb_inline_call_alloc },
+        { (uintptr_t)mb_free, (uintptr_t)mb_inline_call_free },
+        { (uintptr_t)mb_free_sized, (uintptr_t)mb_inline_call_free_sized },
+    };
+    for (size_t i = 0; i < sizeof functions / sizeof functions[0]; i++) {
+        cr_assert_neq(functions[i][0], functions[i][1], "%zu", i);
+    }
+}
