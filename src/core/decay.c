@@ -26,7 +26,7 @@ struct decay_hints mbi_decay_hints;
 /* By steps, with the trim lock. Shares no line with what slow paths read. */
 static struct {
     _Alignas(ISOLATION_BYTES) uint64_t window_ns;
-    unsigned ages; /* for a turn: what is aged goes at once where windows have no length */
+    unsigned ages; /* of each turn: 1 where windows have no length: what is aged is surplus then */
     uint64_t window_end_ns;
     bool working;              /* there was surplus at its beginning, and not all is done */
     struct trim_turn turn;
