@@ -5,7 +5,7 @@
 #   --quick             a quarter of the work: three minutes instead of eight
 #   --only W,...        only workloads whose names begin so, or NAME@THREADS; --list names them
 #   --allocators A,...  only these of glibc, mimalloc, jemalloc, tcmalloc, tbbmalloc (peers),
-#                       dropin, called, inlined (MemoryBucket)
+#                       dropin, called, inlined (MemoryBucket: preloaded, linked, compiled in)
 #   --extra NAME=PATH   one peer more: a shared library to preload; may be repeated
 #   --pin               thread i runs on core i, modulo the cores; otherwise the kernel decides
 #   --rounds N          runs of each, in turn; 5 unless told, and at least 5
@@ -77,7 +77,7 @@ while [ $# -gt 0 ]; do
     case $1 in
     --pin) pin=(--pin) taken=1 ;;
     --extra | --rounds)
-        [ $# -ge 2 ] || bad_option "$1" "$usage"
+        need_value "$@"
         if [ "$1" = --extra ]; then add_extra "$2"; else rounds=$2; fi
         ;;
     *) take_option "$@" ;;

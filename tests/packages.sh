@@ -52,6 +52,7 @@ if [ "${1:-}" = --list ]; then
     list_only=1
     shift
 fi
+[ $# -gt 0 ] || { sed -n '3,5s/^# //p' "$0" >&2; exit 2; }
 wanted=$(for group in "$@"; do packages_of "$group"; done | tr ' ' '\n' | sort -u)
 if [ -n "$list_only" ]; then
     echo "$wanted"

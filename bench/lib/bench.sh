@@ -12,7 +12,8 @@ bad_value() {
     echo "$0: $*" >&2
     exit 2
 }
-bad_option() { bad_value "$1: no such option, or no value for it; there are $2"; }
+bad_option() { bad_value "$1: no such option; accepted: $2"; }
+need_value() { [ $# -ge 2 ] || bad_value "$1: there is no value for it"; }
 
 # Ends when the results will have no room, or when another run writes them: better now than after
 # minutes of measuring.
@@ -75,11 +76,11 @@ take_option() {
     --list) list=1 ;;
     -h | --help) show_help ;;
     --only | --allocators)
-        [ $# -ge 2 ] || bad_option "$1" "$usage"
+        need_value "$@"
         taken=2
         [ "$1" = --only ] || allocators=$2
         [ "$1" = --allocators ] || only=$2
-        [ -n "${2//,/}" ] || bad_value "$1: names none; there are $known, and the workloads of --list"
+        [ -n "${2//,/}" ] || bad_value "$1: names none; --help has the allocators, --list the workloads"
         ;;
     *) bad_option "$1" "$usage" ;;
     esac

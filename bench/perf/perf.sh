@@ -219,7 +219,7 @@ first_file() {
     return 1
 }
 
-allocator_names="none, glibc, own, dropin, mimalloc, jemalloc, tcmalloc, tbbmalloc, or a path with a slash"
+allocator_names="dropin, glibc, own, none, mimalloc, jemalloc, tcmalloc, tbbmalloc, or a path with a slash"
 # Sets library to what is to be preloaded for that allocator, empty for nothing.
 find_allocator() {
     local name=$1 sonames=() package=

@@ -452,6 +452,9 @@ def main(arguments):
     if arguments[0] == "--variables":
         print("\n".join(option.name for option in parse_options()))
         return 0
+    if arguments[0].startswith("-") and arguments[0] not in ("--update", "--check"):
+        print(f"generate.py: {arguments[0]}: no such option; see --help", file=sys.stderr)
+        return 2
     if arguments[0] not in ("--update", "--check"):
         for path, lines in man_pages().items():
             target = Path(arguments[0]) / path

@@ -10,8 +10,9 @@
  * Threads: a call is MT-safe. Any thread may make it at any time, also from constructors before
  *   main, from destructors of thread-specific data and after them.
  * Fork: every call works in the child of a multi-threaded process at once, without exec. While a
- *   thread forks no other thread waits for it, but threads that end: small requests that find no
- *   free slot at hand are then the system allocator's, also under a limit.
+ *   thread forks no request, no free and no thread's end waits for it, except in checked mode
+ *   (MB_CHECK). Small requests that find no free slot at hand are then the system allocator's, also
+ *   under a limit.
  * Signals: a call is not async-signal-safe, like malloc. A handler must not make it where it may
  *   have interrupted another one, unless the handler never returns: it may fork, and the child may
  *   make calls until it ends or calls exec.
@@ -81,6 +82,7 @@ extern "C" {
  *   -ENOMEM: no address space could be had. All calls still work, on the system allocator alone.
  *   -EAGAIN: a signal handler made the call, and had interrupted the start itself.
  * Cost: constant once the library is up.
+ * Safety: it waits for a fork in another thread.
  * See also: mb_alloc, mb_background_start
  */
 MB_API int mb_init(void);
@@ -123,8 +125,8 @@ MB_API int mb_option_set(const char *name, const char *value);
  * reallocates it.
  *
  * Parameters:
- *   size: bytes, any number. 1 to MB_SMALL_MAX come from the pools, more from the system allocator.
- *       0 gives a pointer like any other, unique until it is freed.
+ *   size: bytes, any number. 1 to MB_SMALL_MAX (512) come from the pools, more from the system
+ *       allocator. 0 gives a pointer like any other, unique until it is freed.
  * Returns: the memory, or NULL.
  * Errors:
  *   ENOMEM: neither the pools nor the system have any; under a limit, the pools have none.
@@ -432,7 +434,7 @@ typedef int mb_out_of_memory_handler(size_t size, void *argument);
  *   argument: what the handler gets, anything; the library does not look at it.
  * Errors: none.
  * Cost: constant, under a lock.
- * Safety: waits for the end of a fork that another thread makes.
+ * Safety: it waits for a fork in another thread.
  * See also: mb_memory_limit_set, mb_alloc
  */
 MB_API void mb_out_of_memory_handler_set(mb_out_of_memory_handler *handler, void *argument);

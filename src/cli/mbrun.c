@@ -30,8 +30,9 @@ static const char usage[] =
     "Usage: mbrun PROGRAM [ARGS...]\n"
     "Runs PROGRAM with MemoryBucket as its malloc (through LD_PRELOAD), and with its exit status.\n"
     "\n"
-    "MB_STATS=1 prints what the pools served when it exits; memorybucket(7) has all variables.\n"
-    "Set-user-ID and statically linked programs run without it, and mbrun says so.\n"
+    "MB_STATS=1 writes what the pools served to stderr at its exit; memorybucket(7) has all\n"
+    "variables.\n"
+    "Set-user-ID and statically linked programs run without MemoryBucket, and mbrun says so.\n"
     "\n"
     "Exit status: that of PROGRAM, or 127 when it is not found, 126 when it cannot be run, 125\n"
     "when mbrun itself fails.\n";

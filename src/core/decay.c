@@ -26,7 +26,7 @@ struct decay_hints mbi_decay_hints;
 /* By steps, with the trim lock. Shares no line with what slow paths read. */
 static struct {
     _Alignas(ISOLATION_BYTES) uint64_t window_ns;
-    unsigned ages; /* for a turn: what is aged goes at once where windows have no length */
+    unsigned ages; /* of each turn: 1 where windows have no length: what is aged is surplus then */
     uint64_t window_end_ns;
     bool working;              /* there was surplus at its beginning, and not all is done */
     struct trim_turn turn;
@@ -95,7 +95,7 @@ static void count_step(uint64_t begin_ns)
     counter_add(max_ns, size_above(mbi_os_clock_ns() - begin_ns, counter_read(max_ns)));
 }
 
-static void step(uint64_t now_ns)
+static void step_by_time(uint64_t now_ns)
 {
     if (decay.working) {
         uint64_t begin_ns = mbi_os_clock_ns();
@@ -145,7 +145,7 @@ static uint64_t poll_pending(void)
     due = atomic_load_explicit(&mbi_decay_hints.due_ns, memory_order_relaxed); /* [DUE] */
     now_ns = mbi_os_clock_ns();
     if (now_ns >= due) {
-        step(now_ns);
+        step_by_time(now_ns);
         due = decay.working ? now_ns + STEP_GAP_NS : decay.window_end_ns;
         atomic_store_explicit(&mbi_decay_hints.due_ns, due, memory_order_relaxed); /* [DUE] */
     }

@@ -78,7 +78,7 @@ struct pool {
      * zero, and then wraps around.
      */
     _Atomic uint64_t returned_loose;
-    struct transfer_counts departed; /* of threads that exited or have no cache */
+    struct transfer_counts departed; /* of ended threads, and under the lock */
 };
 _Static_assert(offsetof(struct pool, central) + sizeof(struct batch_stack *) <= LINE_BYTES,
                "what each transfer reads of the constants is one line");

@@ -216,7 +216,7 @@ static size_t piece_bytes(const struct extent *extent, size_t needed_bytes)
     const size_t piece_bytes_max = (size_t)4 << 20;
     size_t bytes = (size_t)(extent->mapped_end - extent->first) / 16;
     size_t left = (size_t)(extent->end - extent->mapped_end);
-    if (extent->crowded || !huge_allows_pieces(extent)) {
+    if (extent->foreign_near || !huge_allows_pieces(extent)) {
         return needed_bytes;
     }
     bytes = round_down(size_min(bytes, piece_bytes_max), piece_step_bytes);
@@ -258,7 +258,7 @@ bool mbi_extent_grow(struct extent *extent, const char *wanted_end, bool ahead)
         claimed_add(mbi_region.reserved_bytes != 0 ? 0 : bytes);
         ask_for_pages(extent);
     } else if (errno == EEXIST && ahead) {
-        extent->crowded = true;
+        extent->foreign_near = true;
     } else if (errno == EEXIST) {
         extent->end = extent->mapped_end;
     }

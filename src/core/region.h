@@ -153,7 +153,7 @@ struct extent {
     char *mapped_end;
     char *end; /* no more can be mapped; lowered to where foreign memory lies */
     enum os_pages pages;
-    bool crowded; /* foreign memory is near: map no more than is needed */
+    bool foreign_near; /* foreign memory is near: map no more than is needed */
 };
 
 /* Nothing of [first, first + bytes) yet; whole pages. */

@@ -64,9 +64,9 @@ MBI_HOT_INLINE size_t size_class_scale_offset(size_t offset, size_t entry_bytes)
 }
 
 /*
- * The same for malloc's contract, also in one AND: slots of 16, 32, 48, ... bytes are aligned to
- * 16. Sending up to 8 bytes to the first class would cost every allocation three instructions, 5 %
- * of a pair.
+ * size_class_offset_of for malloc's contract, also in one AND: slots of 16, 32, 48, ... bytes are
+ * aligned to 16. Sending up to 8 bytes to the first class would cost every allocation three
+ * instructions, 5 % of a pair.
  */
 MBI_HOT_INLINE size_t size_class_offset_of_abi_aligned(size_t size_bytes)
 {

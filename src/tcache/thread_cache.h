@@ -39,7 +39,8 @@ struct thread_cache {
     /* Slow paths only. Written by the owner; the atomic ones are read by walkers. */
     struct kept kept[SIZE_CLASS_COUNT];
     struct transfer_counts transfers[SIZE_CLASS_COUNT];
-    uint16_t obtained[SIZE_CLASS_COUNT]; /* under pools' locks, until runs are whole magazines */
+    /* Slots got under pools' locks, counted until runs are whole magazines (transfer.c). */
+    uint16_t obtained[SIZE_CLASS_COUNT];
     /*
      * What loaded[class].rounds_max is, unless another thread asks for the magazine: 0 until the
      * thread first needs the class, then the pool's rounds, or less where the process is crowded.

@@ -205,7 +205,7 @@ Test(region, an_extent_ends_where_somebody_elses_memory_is)
     errno = 77;
     cr_assert(mbi_extent_grow(&extent, extent.first + 30 * page, false));
     cr_assert_not(mbi_extent_grow(&extent, extent.first + 50 * page, true));
-    cr_assert(extent.crowded && extent.end == extent.first + 64 * page);
+    cr_assert(extent.foreign_near && extent.end == extent.first + 64 * page);
     cr_assert(mbi_extent_grow(&extent, extent.first + PAGES * page, false));
     cr_assert_not(mbi_extent_grow(&extent, extent.first + (PAGES + 1) * page, false));
     cr_assert(extent.end == extent.first + PAGES * page && extent.mapped_end == extent.end);

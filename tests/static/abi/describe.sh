@@ -9,6 +9,7 @@ trap 'rm -rf "$work"' EXIT
 
 # Types come from the debug information, which only some builds have: so it is a build of its own.
 export CC=gcc CXX=g++ CFLAGS='' CXXFLAGS='' LDFLAGS=''
+export CMAKE_C_COMPILER_LAUNCHER='' CMAKE_CXX_COMPILER_LAUNCHER='' # ccache rewrites paths
 {
     cmake -S "$source" -B "$work/build" -G Ninja -DCMAKE_BUILD_TYPE=Release \
         -DCMAKE_C_FLAGS_RELEASE="-g -O1 -ffile-prefix-map=$source/=" -DMEMORYBUCKET_TESTS=OFF -DMEMORYBUCKET_BENCH=OFF
