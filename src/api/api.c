@@ -9,7 +9,6 @@
 #include "api/stats.h"
 #include "check/check.h"
 #include "check/report.h"
-#include "check/stacks.h"
 #include "core/config.h"
 #include "tcache/background.h"
 #include "tcache/thread_exit.h"
@@ -29,30 +28,13 @@ static const struct copy_calls *owner_of(const void *pointer)
     return unknown ? mbi_copies_ask(pointer) : NULL;
 }
 
-/* What other copies of the library call. The public names may lead to another copy's functions. */
-static void own_free(void *pointer)
-{
-    api_free(pointer);
-}
-
+/* For other copies of the library: the public names may lead to another copy's functions. */
 static void *own_realloc(void *pointer, size_t size)
 {
     return api_realloc(pointer, size, CLASS_TIGHT);
 }
 
-static size_t own_usable_bytes(const void *pointer)
-{
-    return api_usable_bytes(pointer);
-}
-
 static pthread_once_t checks_once = PTHREAD_ONCE_INIT;
-
-/* What checked mode would otherwise load in the middle of a report. Allocates. */
-static void warm_up_checks(void)
-{
-    mbi_stacks_warm_up();
-    mbi_report_warm_up();
-}
 
 /* Under LOCK_INIT, or before other threads. */
 static bool is_asked_for(enum option option)
@@ -71,7 +53,7 @@ __attribute__((constructor(101))) static void api_come_up(int argc, char **argv,
     (void)argv;
     mbi_fork_register();
     mbi_thread_exit_find_namespace();
-    static const struct copy_calls own = { own_free, own_realloc, own_usable_bytes,
+    static const struct copy_calls own = { api_free, own_realloc, api_usable_bytes,
                                            mbi_check_holds };
     mbi_copies_init(&own);
     /* glibc's fork takes the locks of its malloc only if that was used before. So it is used now: a
@@ -86,7 +68,7 @@ __attribute__((constructor(101))) static void api_come_up(int argc, char **argv,
     if (mbi_config_wants_start()) {
         (void)mb_init();
         if (checked_is_on()) {
-            (void)pthread_once(&checks_once, warm_up_checks);
+            (void)pthread_once(&checks_once, mbi_report_warm_up);
         }
     }
 }
@@ -131,7 +113,7 @@ static void prepare_for_options(bool stats, bool checks)
         mbi_stats_exit_prepare();
     }
     if (checks) {
-        (void)pthread_once(&checks_once, warm_up_checks);
+        (void)pthread_once(&checks_once, mbi_report_warm_up);
     }
     mbi_lock_allow_cancel(cancelling);
 }

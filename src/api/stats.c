@@ -6,7 +6,7 @@
  */
 #include "api/stats.h"
 
-#include "check/check.h"
+#include "check/home.h"
 #include "core/decay.h"
 #include "core/limit.h"
 #include "core/os.h"
@@ -111,7 +111,7 @@ static void pool_stats_derive_moved(struct mb_pool_stats *out)
 static void pool_stats_derive(size_t class, struct mb_pool_stats *out)
 {
     out->central = size_above(out->flushes, out->refills) * out->magazine_rounds;
-    out->quarantined = mbi_check_quarantined(class);
+    out->quarantined = mbi_home_quarantined(class);
     uint64_t not_live = out->magazines + out->central + out->quarantined;
 #define ADD_SLOTS(name, ...) not_live += out->name;
     POOL_SLOT_COUNTERS(ADD_SLOTS)

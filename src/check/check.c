@@ -56,11 +56,6 @@ void mbi_check_note_child(void)
     }
 }
 
-size_t mbi_check_quarantined(size_t class)
-{
-    return checked_is_on() ? mbi_home_quarantined(class) : 0;
-}
-
 /* Enters a new object in the ledger; false when there is no memory for the entry. */
 static bool enter(struct object *object, const struct stack *now)
 {

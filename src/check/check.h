@@ -22,13 +22,10 @@ size_t mbi_check_usable_bytes(const void *pointer);
 /* Whether the ledger has the object, live or freed; false while checked mode is off. */
 bool mbi_check_holds(const void *pointer);
 
-/* How many freed slots of a class wait in quarantine. */
-size_t mbi_check_quarantined(size_t class);
-
 /* Checks every object, reports the damaged ones, and returns their number. */
 size_t mbi_heap_check(void);
 
-/* The same, and a report of the small objects that are still live, as far as they are asked for. */
+/* In checked mode: the same, and reports small objects that are still live, as MB_CHECK asks. */
 void mbi_heap_check_at_exit(void);
 
 #endif

@@ -132,7 +132,6 @@ static const char *describe_near(const void *pointer, const struct object *near,
 /* The same for any pointer that is no object's and near none; NULL when it may be an object's. */
 static const char *describe(const void *pointer, char out[DESCRIPTION_BYTES])
 {
-    enum { OBJECTS_ALIGNED_BYTES = 16 }; /* those of the system allocator */
     struct symbol symbol;
     size_t class = region_class_of(pointer);
     const char *what = class < SIZE_CLASS_COUNT ? describe_in_pool(pointer, class, out) : NULL;
@@ -150,7 +149,7 @@ static const char *describe(const void *pointer, char out[DESCRIPTION_BYTES])
         (void)snprintf(out, DESCRIPTION_BYTES, "it points into %.180s", symbol.file);
         return out;
     }
-    if ((uintptr_t)pointer % OBJECTS_ALIGNED_BYTES != 0) {
+    if ((uintptr_t)pointer % ABI_ALIGNMENT_BYTES != 0) {
         return "no allocator gives such an address";
     }
     if (!mbi_os_is_mapped(pointer)) {

@@ -181,10 +181,6 @@ bool mbi_guarded_init(void)
 {
     page_bytes = mbi_os_page_bytes();
     object_of_page = mbi_os_map(GUARDED_PAGES * sizeof *object_of_page);
-    char *start = object_of_page != NULL ? mbi_os_reserve(region_bytes()) : NULL;
-    if (start == NULL) {
-        return false;
-    }
-    region = start;
-    return true;
+    region = object_of_page != NULL ? mbi_os_reserve(region_bytes()) : NULL;
+    return region != NULL;
 }

@@ -6,7 +6,6 @@
 #include "core/config.h"
 #include "core/os.h"
 #include "core/size_class.h"
-#include "tcache/checked.h"
 
 /* Copies a damaged object that was not reported, and marks it as reported; false without one. */
 static bool take_damaged(struct object *out, struct damage *damage)
@@ -153,7 +152,7 @@ static void check_leaks(void)
 
 void mbi_heap_check_at_exit(void)
 {
-    if (!checked_is_on() || !config_checks(CHECK_ALL)) {
+    if (!config_checks(CHECK_ALL)) {
         return;
     }
     (void)mbi_heap_check();

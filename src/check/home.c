@@ -7,6 +7,7 @@
 #include "core/config.h"
 #include "core/large.h"
 #include "core/region.h"
+#include "tcache/checked.h"
 #include "tcache/thread_cache.h"
 
 /* How much is quarantined of each pool, and of the system allocator's objects together. */
@@ -18,7 +19,6 @@
 enum { LARGE_CANARY_BYTES = 16, SLOT_CANARY_BYTES = 1 };
 
 /* Constant from mbi_home_init on. */
-static bool has_guarded_pages;
 static bool is_watched;
 
 /* Under the check lock. */
@@ -34,10 +34,7 @@ static bool quarantines(void)
 void mbi_home_init(void)
 {
     is_watched = annotate_memcheck_is_here() || annotate_sanitizer_is_here();
-    if (config_checks(CHECK_USE_AFTER_FREE | CHECK_OVERFLOW) && !is_watched) {
-        has_guarded_pages = mbi_guarded_init();
-    }
-    if (has_guarded_pages) {
+    if (config_checks(CHECK_USE_AFTER_FREE | CHECK_OVERFLOW) && !is_watched && mbi_guarded_init()) {
         mbi_segv_take();
     }
 }
@@ -49,6 +46,9 @@ bool mbi_home_is_watched(void)
 
 size_t mbi_home_quarantined(size_t class)
 {
+    if (!checked_is_on()) {
+        return 0;
+    }
     mbi_check_lock();
     size_t count = of_pools[class].count;
     mbi_check_unlock();
@@ -155,7 +155,7 @@ bool mbi_home_find(struct object *object, size_t alignment_bytes, const struct s
     }
     /* For reports; SIZE_CLASS_COUNT when no pool serves such an object. */
     object->class = (uint8_t)size_class_of_aligned(alignment_bytes, object->size_bytes);
-    if (has_guarded_pages && find_guarded(object, alignment_bytes)) {
+    if (find_guarded(object, alignment_bytes)) {
         return true;
     }
     size_t class = size_class_of_aligned(alignment_bytes, object->size_bytes + canary);

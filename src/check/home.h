@@ -1,7 +1,7 @@
 /*
  * home: where the objects of checked mode lie, and how long their memory waits after a free.
  *
- * Ladder: above faults and guarded. Callers: check.c, without any lock.
+ * Ladder: above faults and guarded. Callers: check.c, and stats.c for a count; without any lock.
  *
  *   alloc: a guarded page, the slot that was freed longest ago, a fresh slot, or the system's
  *   free:  filled, and kept in quarantine; a slot never goes back to its pool
@@ -30,7 +30,7 @@ void mbi_home_undo(const struct object *object);
 /* Keeps the memory of a freed object, given a copy of its entry and after all checks. */
 void mbi_home_keep(const struct object *object, const struct stack *now);
 
-/* How many slots of a class wait. */
+/* How many slots of a class are quarantined; 0 while checked mode is off. */
 size_t mbi_home_quarantined(size_t class);
 
 #endif

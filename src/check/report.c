@@ -160,6 +160,7 @@ void mbi_report_warm_up(void)
 {
     struct report report;
     struct stack stack;
+    mbi_stacks_warm_up();
     mbi_stacks_take(NULL, &stack);
     mbi_report_begin(&report, "", "%s", "");
     mbi_report_stack(&report, &stack);

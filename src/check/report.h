@@ -24,8 +24,9 @@ struct report {
 };
 
 /*
- * Makes a report and throws it away, so that the dynamic linker has bound all functions: a fault
- * may be reported from a signal stack of 8 KiB, and binding takes 3 KiB for the registers.
+ * Loads what reports would otherwise load in the middle of one, which allocates. Stacks are taken
+ * from then on. Makes a report and throws it away, so that the dynamic linker binds all functions:
+ * a fault may be reported from a signal stack of 8 KiB, and binding takes 3 KiB for the registers.
  */
 void mbi_report_warm_up(void);
 

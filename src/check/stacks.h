@@ -1,7 +1,7 @@
 /*
  * stacks: call stacks, each stored once and known by a number.
  *
- * Ladder: above core/os. Callers: the rest of check/; api.c warms up.
+ * Ladder: above core/os. Callers: the rest of check/.
  *
  *   | buckets | header frames | header frames frames | ...      a number is an offset in words
  *
