@@ -56,7 +56,7 @@ __attribute__((constructor(101))) static void api_come_up(int argc, char **argv,
     static const struct copy_calls own = { api_free, own_realloc, api_usable_bytes,
                                            mbi_check_holds };
     mbi_copies_init(&own);
-    /* glibc's fork takes the locks of its malloc only if that was used before. So it is used now: a
+    /* glibc's fork takes the locks of its malloc only if that was used before. So use it now: a
      * thread may need it for the first time while another one forks. */
     mbi_large_free(mbi_large_alloc(SMALL_BYTES_MAX + 1));
     if (environ == NULL) {
@@ -105,7 +105,7 @@ int mb_init(void)
     return error;
 }
 
-/* With no lock of the library's: what is called here has locks of its own, and may allocate. */
+/* Holds no lock of the library: what this calls takes other locks, and may allocate. */
 static void prepare_for_options(bool stats, bool checks)
 {
     struct cancelling cancelling = mbi_lock_forbid_cancel();
@@ -138,10 +138,7 @@ int mb_option_set(const char *name, const char *value)
     return error;
 }
 
-/*
- * A thread starts at its first request, of whatever size. What the kernel refuses on that way does
- * not fail the request: errno stays.
- */
+/* Starts the thread, at its first request of any size. Keeps errno: the request may yet succeed. */
 static void start_thread(void)
 {
     int saved_errno = errno;
@@ -191,8 +188,8 @@ MBI_COLD void mbi_api_free_slow(void *pointer, size_t size)
 }
 
 /*
- * A large object that becomes small. It goes straight to the system allocator: it may lie inside a
- * span, where free would take it for a slot.
+ * Moves a large object that becomes small. The old one goes straight to the system allocator: it
+ * may lie inside a span, where free would take it for a slot.
  */
 static void *move_from_system(void *old, size_t size, enum class_rule rule)
 {
@@ -253,8 +250,8 @@ MBI_COLD size_t mbi_api_usable_bytes_slow(const void *pointer)
 
 /*
  * "inline" lets link-time optimisation inline these into a program with the archive. They are
- * external definitions all the same, as the header declares them without it (C11 6.7.4). free needs
- * to be told: it is a little larger than what the compiler inlines on its own.
+ * external definitions all the same, as the header declares them without it (C11 6.7.4). mb_free is
+ * a little larger than what the compiler inlines on its own, so it says always_inline.
  */
 inline void *mb_alloc(size_t size)
 {

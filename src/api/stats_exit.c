@@ -5,7 +5,6 @@
  * the library keeps a duplicate from the start, and writes only to what is still the same file.
  */
 #include "api/stats.h"
-#include "core/base.h"
 #include "core/config.h"
 #include "core/counters.h"
 #include "core/lock.h"
@@ -25,7 +24,7 @@ enum { KEPT_FD_MIN = 500, KEPT_FD_MIN_LOW = 10 };
 /* What the environment's MB_STATS said at the start, when the program had not touched it yet. */
 enum { PATH_BYTES = 4096 };
 static struct {
-    char value[PATH_BYTES]; /* empty: it had none that is accepted */
+    char value[PATH_BYTES]; /* empty: no accepted value */
     bool asked;
     int fd; /* -1 without a stderr at the start */
     struct stat file;
@@ -81,7 +80,7 @@ static int stderr_fd(void)
     return is_kept_file(kept.fd) ? kept.fd : -1;
 }
 
-/* The path, each %p of which is the process's number; false when that is too long. */
+/* Writes the path, with the process's number for each %p; false when it is too long. */
 static bool expand_path(const char *pattern, char *path, size_t room)
 {
     size_t used = 0;
@@ -113,7 +112,7 @@ static const char *path_asked_for(void)
     return path != NULL && path[0] == '/' ? path : NULL;
 }
 
-/* Says why, by errno, on stderr. That stderr itself fails is said nowhere. */
+/* Says on stderr why the path failed, by errno. A failure of stderr itself is said nowhere. */
 static void complain_of_path(void)
 {
     int error = errno;

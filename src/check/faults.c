@@ -78,7 +78,7 @@ extern void *faults_libc_stack_end __asm__("__libc_stack_end");
 
 /*
  * Whether an address lies on the calling thread's stack: between this frame and the thread's own
- * data, which glibc has at the stack's upper end. False in a coroutine: the two are far apart then.
+ * data, which glibc puts at the stack's upper end. False in a coroutine, which is far from it.
  */
 static bool is_on_stack(const void *pointer)
 {
@@ -129,7 +129,7 @@ static const char *describe_near(const void *pointer, const struct object *near,
     return out;
 }
 
-/* The same for any pointer that is no object's and near none; NULL when it may be an object's. */
+/* The same for a pointer near no known object; NULL when it may be the system allocator's. */
 static const char *describe(const void *pointer, char out[DESCRIPTION_BYTES])
 {
     struct symbol symbol;

@@ -66,8 +66,8 @@ static void add_up(struct leak *leaks, size_t stacks_end)
 }
 
 /*
- * Whether the C library allocated an object that it keeps for ever: the dynamic linker, for threads
- * and modules, or any code before stacks could be taken.
+ * Whether the objects of a stack are no leaks: the dynamic linker keeps them, for threads and
+ * modules, or any code allocated them before stacks could be taken.
  */
 static bool is_the_systems(uint32_t stack_id)
 {

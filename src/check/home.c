@@ -10,12 +10,12 @@
 #include "tcache/checked.h"
 #include "tcache/thread_cache.h"
 
-/* How much is quarantined of each pool, and of the system allocator's objects together. */
+/* At most so much waits in quarantine: of each pool; of all objects of the system allocator. */
 #define POOL_QUARANTINE_BYTES ((size_t)512 << 10)
 #define LARGE_QUARANTINE_BYTES ((size_t)16 << 20)
-#define LARGE_OBJECT_BYTES_MAX ((size_t)1 << 20) /* larger ones are not */
+#define LARGE_OBJECT_BYTES_MAX ((size_t)1 << 20) /* larger ones do not wait */
 
-/* Behind an object of the system allocator; and in a slot at least, which may leave more. */
+/* The canary: behind an object of the system allocator; in a slot, at least. */
 enum { LARGE_CANARY_BYTES = 16, SLOT_CANARY_BYTES = 1 };
 
 /* Constant from mbi_home_init on. */
@@ -25,7 +25,7 @@ static bool is_watched;
 static struct quarantine of_pools[SIZE_CLASS_COUNT];
 static struct quarantine of_large;
 
-/* Memory that is used again at once would hide a use or a second free of the old object. */
+/* Whether freed memory waits: in use again it hides a use or a second free of the old object. */
 static bool quarantines(void)
 {
     return config_checks(CHECK_USE_AFTER_FREE | CHECK_DOUBLE_FREE);
@@ -64,8 +64,8 @@ static void report_if_written(const struct object *freed, const struct stack *no
 }
 
 /*
- * Takes the slot that has waited longest in a pool's quarantine, once its time is over, or before
- * that when it is needed; 0 without one.
+ * Takes the slot that has waited longest in a pool's quarantine, if that is too full or the slot is
+ * needed; 0 otherwise, and without one.
  */
 static uintptr_t reuse_slot(size_t class, bool needed, const struct stack *now)
 {
@@ -76,7 +76,7 @@ static uintptr_t reuse_slot(size_t class, bool needed, const struct stack *now)
         struct object *oldest = quarantine_take(&of_pools[class]);
         if (oldest != NULL) {
             object = *oldest;
-            oldest->filled = false; /* mbi_heap_check may walk over it before it is entered again */
+            oldest->filled = false; /* mbi_heap_check may meet it before it is entered again */
         }
     }
     mbi_check_unlock();
@@ -84,7 +84,7 @@ static uintptr_t reuse_slot(size_t class, bool needed, const struct stack *now)
     return object_address(&object);
 }
 
-/* Takes such a slot of the class, or of a larger one that is aligned alike, before its time. */
+/* Takes a needed slot of the class, or of a larger class that is aligned alike. */
 static uintptr_t reuse_needed_slot(size_t class, size_t alignment_bytes, const struct stack *now)
 {
     uintptr_t start = 0;
@@ -189,7 +189,7 @@ static void fill_and_keep(const struct object *object, struct quarantine *quaran
     mbi_check_unlock();
 }
 
-/* Takes the system allocator's oldest object out of a quarantine that is too full of them. */
+/* Takes the oldest of the system allocator's objects, if their quarantine is too full. */
 static bool take_oldest_large(struct object *oldest)
 {
     mbi_check_lock();

@@ -20,7 +20,7 @@ bool mbi_home_is_watched(void);
 
 /*
  * Finds memory for object->size_bytes and fills in where it is; false when there is none. Reports
- * damage to memory that is used again, as seen from the stack `now`.
+ * damage to memory that it uses again; `now` is the calling thread's stack.
  */
 bool mbi_home_find(struct object *object, size_t alignment_bytes, const struct stack *now);
 

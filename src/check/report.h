@@ -60,7 +60,7 @@ void mbi_report_end(struct report *report);
 
 /*
  * The same, but does not abort when the program has closed stderr, as coreutils do before they
- * exit: the abort would have no explanation. A full disk is no such case.
+ * exit: the abort would have no explanation. On a full disk it does abort.
  */
 void mbi_report_end_if_open(struct report *report);
 

@@ -25,10 +25,7 @@ struct stack {
  */
 enum { STACK_NONE = 0, STACK_LOST = 1 };
 
-/*
- * Loads the C library's unwinder, which allocates: to be called from a constructor, where that is
- * allowed. Until then mbi_stacks_take finds nothing.
- */
+/* Loads the C library's unwinder, which allocates. Until then mbi_stacks_take takes no stack. */
 void mbi_stacks_warm_up(void);
 
 /*

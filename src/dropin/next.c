@@ -11,7 +11,6 @@
 #include "dropin/names.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 typedef void *calloc_function(size_t, size_t);
@@ -106,7 +105,7 @@ static MBI_COLD void *next_first_malloc(size_t size_bytes)
     return next_find() ? mbi_large_alloc(size_bytes) : boot_alloc(1, size_bytes);
 }
 
-/* An object of another allocator that dlsym frees meanwhile is not freed. */
+/* While dlsym looks, its frees of other allocators' objects do nothing. */
 static MBI_COLD void next_first_free(void *pointer)
 {
     if (next_find()) {
