@@ -137,21 +137,6 @@ static int open_place(void)
     return fd;
 }
 
-static void write_all(int fd, const char *text)
-{
-    size_t left = strlen(text);
-    while (left != 0) {
-        long written = mbi_os_write(fd, text, left);
-        if (written < 0 && errno != EINTR) {
-            complain_of_path();
-            return;
-        }
-        size_t taken = written > 0 ? (size_t)written : 0;
-        text += taken;
-        left -= taken;
-    }
-}
-
 static void count_since_fork(void)
 {
 #define SUBTRACT_THREADS(name, ...) now.name = size_above(now.name, before.name);
@@ -182,7 +167,9 @@ void mbi_stats_exit_report(void)
     if (lines != NULL && fd >= 0) {
         mbi_stats_write(lines, &now);
         (void)fflush(lines);
-        write_all(fd, text);
+        if (!mbi_os_write_all(fd, text, strlen(text))) {
+            complain_of_path();
+        }
     }
     mbi_lock_allow_cancel(cancelling);
 }

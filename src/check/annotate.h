@@ -43,6 +43,12 @@ static inline bool annotate_memcheck_is_here(void)
     return VALGRIND_MAKE_MEM_DEFINED(&any, sizeof any) != 0;
 }
 
+/* Whether a tool sees what the system allocator does. */
+static inline bool annotate_is_watched(void)
+{
+    return annotate_memcheck_is_here() || annotate_sanitizer_is_here();
+}
+
 /* Opens memory: the process may access it, as checked mode is about to. */
 static inline void annotate_open(void *start, size_t bytes)
 {

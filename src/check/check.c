@@ -39,7 +39,10 @@ static bool forwards;
 bool mbi_check_init(void)
 {
     forwards = FORWARDS_TO_SANITIZER && annotate_sanitizer_is_here() && mbi_config.check == 0;
-    mbi_home_init();
+    if (config_checks(CHECK_USE_AFTER_FREE | CHECK_OVERFLOW) && !annotate_is_watched()
+        && mbi_guarded_init()) {
+        mbi_segv_take();
+    }
     if (forwards || annotate_memcheck_is_here() || mbi_config.check != 0) {
         /* release [CHECKED-STORE]: pairs with [CHECKED-LOAD], which then also sees the above. */
         atomic_store_explicit(&mbi_checked, true, memory_order_release);
@@ -100,7 +103,7 @@ static void *mbi_check_allocate(size_t size_bytes, size_t alignment_bytes, const
     }
     if (object.home == HOME_SLOT) {
         annotate_live(start, size_bytes, object.room_bytes);
-    } else if (object.home == HOME_LARGE && mbi_home_is_watched()) {
+    } else if (object.home == HOME_LARGE && annotate_is_watched()) {
         annotate_close((char *)start + size_bytes, object.room_bytes - size_bytes);
     }
     errno = saved_errno;
@@ -218,7 +221,7 @@ static void free_again(const struct object *object, const struct stack *now)
     if (config_checks(CHECK_DOUBLE_FREE)) {
         mbi_report_misuse(object, 0, "freed again", now, "double free",
                           "an object of %zu bytes was freed before", object->size_bytes);
-    } else if (mbi_home_is_watched()) {
+    } else if (annotate_is_watched()) {
         annotate_freed((void *)object_address(object), 0); /* memcheck reports this */
     }
 }

@@ -18,9 +18,6 @@
 /* The canary: behind an object of the system allocator; in a slot, at least. */
 enum { LARGE_CANARY_BYTES = 16, SLOT_CANARY_BYTES = 1 };
 
-/* Constant from mbi_home_init on. */
-static bool is_watched;
-
 /* Under the check lock. */
 static struct quarantine of_pools[SIZE_CLASS_COUNT];
 static struct quarantine of_large;
@@ -29,19 +26,6 @@ static struct quarantine of_large;
 static bool quarantines(void)
 {
     return config_checks(CHECK_USE_AFTER_FREE | CHECK_DOUBLE_FREE);
-}
-
-void mbi_home_init(void)
-{
-    is_watched = annotate_memcheck_is_here() || annotate_sanitizer_is_here();
-    if (config_checks(CHECK_USE_AFTER_FREE | CHECK_OVERFLOW) && !is_watched && mbi_guarded_init()) {
-        mbi_segv_take();
-    }
-}
-
-bool mbi_home_is_watched(void)
-{
-    return is_watched;
 }
 
 size_t mbi_home_quarantined(size_t class)
@@ -70,7 +54,7 @@ static void report_if_written(const struct object *freed, const struct stack *no
 static uintptr_t reuse_slot(size_t class, bool needed, const struct stack *now)
 {
     struct object object = { .state = OBJECT_FREED };
-    size_t bytes_max = quarantines() || is_watched ? POOL_QUARANTINE_BYTES : 0;
+    size_t bytes_max = quarantines() || annotate_is_watched() ? POOL_QUARANTINE_BYTES : 0;
     mbi_check_lock();
     if (needed || of_pools[class].bytes > bytes_max) {
         struct object *oldest = quarantine_take(&of_pools[class]);
@@ -149,7 +133,7 @@ static bool find_large(struct object *object, size_t alignment_bytes)
 
 bool mbi_home_find(struct object *object, size_t alignment_bytes, const struct stack *now)
 {
-    size_t canary = config_checks(CHECK_OVERFLOW) || is_watched ? SLOT_CANARY_BYTES : 0;
+    size_t canary = config_checks(CHECK_OVERFLOW) || annotate_is_watched() ? SLOT_CANARY_BYTES : 0;
     if (object->size_bytes > SMALL_BYTES_MAX) {
         return find_large(object, alignment_bytes);
     }
@@ -206,7 +190,7 @@ static void keep_large(const struct object *object, const struct stack *now)
 {
     struct object oldest;
     mbi_thread_cache_count_large_free();
-    if (quarantines() && !is_watched && object->room_bytes <= LARGE_OBJECT_BYTES_MAX) {
+    if (quarantines() && !annotate_is_watched() && object->room_bytes <= LARGE_OBJECT_BYTES_MAX) {
         fill_and_keep(object, &of_large);
     } else {
         mbi_check_lock();

@@ -12,12 +12,6 @@
 #include "check/ledger.h"
 #include "check/stacks.h"
 
-/* Under the init lock. */
-void mbi_home_init(void);
-
-/* Whether memcheck or a sanitizer sees what the system allocator does. Constant after init. */
-bool mbi_home_is_watched(void);
-
 /*
  * Finds memory for object->size_bytes and fills in where it is; false when there is none. Reports
  * damage to memory that it uses again; `now` is the calling thread's stack.

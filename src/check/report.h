@@ -38,9 +38,6 @@ void mbi_report_begin(struct report *report, const char *kind, const char *forma
 void mbi_report_line(struct report *report, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-/* Adds the functions of a stack, without the library's own at its inner end. */
-void mbi_report_stack(struct report *report, const struct stack *stack);
-
 /* Adds "DOING by thread N:" and the functions of a stack that was stored. */
 void mbi_report_stored(struct report *report, const char *doing, int32_t thread, uint32_t stack_id);
 

@@ -57,13 +57,6 @@ static void *boot_alloc(size_t alignment_bytes, size_t size_bytes)
     return object;
 }
 
-static size_t boot_usable_bytes(const void *pointer)
-{
-    size_t size_bytes;
-    memcpy(&size_bytes, (const char *)pointer - BOOT_HEADER_BYTES, sizeof size_bytes);
-    return size_bytes;
-}
-
 static void next_find_all(void)
 {
     searching = true;
@@ -146,7 +139,9 @@ void *mbi_large_realloc(void *pointer, size_t size_bytes)
 size_t mbi_large_usable_bytes(const void *pointer)
 {
     if (boot_owns(pointer)) {
-        return boot_usable_bytes(pointer);
+        size_t size_bytes;
+        memcpy(&size_bytes, (const char *)pointer - BOOT_HEADER_BYTES, sizeof size_bytes);
+        return size_bytes;
     }
     return next_find() ? NEXT(malloc_usable_size)((void *)(uintptr_t)pointer) : 0;
 }
