@@ -185,8 +185,8 @@ MB_API void *mb_calloc(size_t count, size_t size) MB_ALLOCATES(1, 2);
  *
  * Contents are kept up to the smaller of both sizes. The object stays where it is while it fits its
  * slot and uses more than half of it. Otherwise it moves, and the old pointer is freed. The
- * alignment is that of mb_alloc for the new size, unless an object that shrinks has to stay for
- * want of memory.
+ * alignment is that of mb_alloc for the new size, unless an object that shrinks stays because there
+ * is no memory to move it.
  *
  * Parameters:
  *   pointer: the object; NULL: as mb_alloc(size).
@@ -242,8 +242,8 @@ MB_API size_t mb_usable_size(const void *pointer);
  * Tells how many bytes a request of a size would really get.
  *
  * A container that asks for so many wastes nothing. mb_usable_size of what mb_alloc(size) returns
- * is at least that: more where a larger pool or the system allocator stands in for want of memory,
- * or where the drop-in serves the first objects of a size from a larger pool.
+ * is at least that. It is more where the system allocator or a larger pool serves the request: when
+ * memory is short, and in the drop-in for the first objects of a size.
  *
  * Parameters:
  *   size: bytes, any number.
@@ -389,10 +389,9 @@ MB_API void mb_background_stop(void);
  * The system allocator's memory does not count: that of large requests, and that of small ones
  * while another thread forks.
  *
- * A request for which memory would have to be committed beyond the limit is served from free memory
- * of any pool whose slots are larger and aligned alike. If there is none, free memory is given back
- * as by mb_trim(0), then the handler of mb_out_of_memory_handler_set is asked, and then the request
- * fails with ENOMEM.
+ * A request that would commit memory beyond the limit takes free memory of a pool whose slots are
+ * larger and aligned alike. Without any it gives free memory back as mb_trim(0) does, then asks the
+ * handler of mb_out_of_memory_handler_set, and then fails with ENOMEM.
  *
  * A limit below what is committed already takes nothing away from the program: free memory is given
  * back at once, and nothing is committed until the rest fits the limit. Each size in use keeps the

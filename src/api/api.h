@@ -134,7 +134,7 @@ static inline void *api_stay(void *old, size_t old_bytes, size_t size, int saved
     return old;
 }
 
-/* Moves an object of `old_bytes` to a new place. One that shrinks may stay for want of memory. */
+/* Moves an object of `old_bytes` to a new place. One that shrinks may stay when memory is short. */
 static inline void *api_move(void *old, size_t old_bytes, size_t size, enum class_rule rule)
 {
     assert(old != NULL);

@@ -21,7 +21,7 @@ bool mbi_home_find(struct object *object, size_t alignment_bytes, const struct s
 /* Gives back memory that was found and not entered in the ledger; a guarded page stays unused. */
 void mbi_home_undo(const struct object *object);
 
-/* Keeps the memory of a freed object, given a copy of its entry and after all checks. */
+/* Keeps the memory of a freed object; takes a copy of its entry, after all checks. */
 void mbi_home_keep(const struct object *object, const struct stack *now);
 
 /* How many slots of a class are quarantined; 0 while checked mode is off. */

@@ -109,8 +109,8 @@ static int holds_all(struct dl_phdr_info *object, size_t bytes, void *functions)
 }
 
 /*
- * Runs after the constructor that reads the environment, and before other libraries' and the
- * program's, whose calls of mallopt therefore prevail. An allocator that was preloaded behind the
+ * Runs after the constructor that reads the environment, and before those of other libraries and of
+ * the program, so their calls of mallopt prevail. An allocator that was preloaded behind the
  * drop-in has no mallopt of its own, or one that does nothing.
  */
 __attribute__((constructor(103))) static void next_memory_come_up(void)
