@@ -7,15 +7,12 @@
 
 #include "api/api.h"
 #include "api/stats.h"
-#include "check/check.h"
 #include "check/report.h"
 #include "core/config.h"
 #include "tcache/background.h"
 #include "tcache/thread_exit.h"
 
-#include <errno.h>
 #include <pthread.h>
-#include <string.h>
 #include <unistd.h>
 
 /* The other copy of the library that serves the object; NULL for this one's, and the system's. */
