@@ -25,7 +25,7 @@ bool mbi_check_holds(const void *pointer);
 /* Checks every object, reports the damaged ones, and returns their number. */
 size_t mbi_heap_check(void);
 
-/* The same in checked mode, and a report of leaks, as far as MB_CHECK asks for them. */
+/* At exit, in checked mode: does the same and reports leaks, as far as MB_CHECK asks for it. */
 void mbi_heap_check_at_exit(void);
 
 #endif

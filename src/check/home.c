@@ -22,7 +22,7 @@ enum { LARGE_CANARY_BYTES = 16, SLOT_CANARY_BYTES = 1 };
 static struct quarantine of_pools[SIZE_CLASS_COUNT];
 static struct quarantine of_large;
 
-/* Whether freed memory waits: in use again it hides a use or a second free of the old object. */
+/* Whether freed memory waits: memory in use again hides misuse of the old object. */
 static bool quarantines(void)
 {
     return config_checks(CHECK_USE_AFTER_FREE | CHECK_DOUBLE_FREE);

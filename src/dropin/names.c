@@ -25,7 +25,7 @@ static bool is_ours(uintptr_t function)
     return function - begin < (uintptr_t)etext - begin;
 }
 
-/* In a program at a fixed address, ours may have the address of the program's stub for it. */
+/* In a program at a fixed address the program's stub for a function may be its address. */
 static bool is_stub(uintptr_t address)
 {
     Dl_info info;
