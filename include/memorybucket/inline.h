@@ -4,14 +4,15 @@
  * is folded at compile time: 10 and 17.
  *
  * Contracts are those of memorybucket.h: the same calls, on the same pools, with the same errors.
- * Inlined and called uses mix freely, also on one pointer. What is not the common case (an empty or
- * full magazine, size 0, a large object, a foreign pointer) calls the library.
+ * Inlined and called uses mix freely, also on one pointer. In an uncommon case (an empty or full
+ * magazine, size 0, a large object, a foreign pointer) the inlined code calls the library.
  *
- * Fibers and coroutines may resume on another thread: each call finds the cache of its thread, as
- * far as the compiler reads thread-local variables again there (gcc and clang on x86-64 do).
+ * Fibers and coroutines may resume on another thread: each call finds the cache of its thread,
+ * where the compiler reads thread-local variables again after a switch (gcc and clang on x86-64
+ * do).
  *
- * For C11 and C++, gcc and clang, with the shared and with the static library. What is compiled in
- * is the layout of the thread cache. The layout's version is part of the name of the one variable
+ * For C11 and C++, gcc and clang, with the shared and with the static library. The program compiles
+ * in the layout of the thread cache. The layout's version is part of the name of the one variable
  * that this header refers to, so a program and a library that do not fit together fail to link, or
  * to start ("undefined symbol: mb_inline_cache_v1"), and never run.
  */
@@ -54,14 +55,14 @@ extern MB_API __thread struct mb_inline_cache *mb_inline_cache_v1
 
 /*
  * The library's calls, by names that are not defined below: clang does not inline a function that
- * seems to call itself. No alloc_size here: a compiler which knows that an object has 4 bytes warns
- * of the 8 that the free slot's word takes.
+ * seems to call itself. They have no alloc_size: a compiler that knows an object to have 4 bytes
+ * would warn of the 8 that the free slot's word takes.
  */
 MB_API void *mb_inline_call_alloc(size_t size);
 MB_API void mb_inline_call_free(void *pointer);
 MB_API void mb_inline_call_free_sized(void *pointer, size_t size);
 
-/* The library's own (size_class.h), which unit/size_class compares with these. */
+/* As in the library's size_class.h; unit/size_class compares the two. */
 #define MB_INLINE_CLASS_OF(size) (((size) - 1) / 8)
 #define MB_INLINE_OFFSET_OF(size, entry_bytes) ((((size) - 1) & ~(size_t)7) * ((entry_bytes) / 8))
 

@@ -11,10 +11,10 @@
  *   main, from destructors of thread-specific data and after them.
  * Fork: every call works in the child of a multi-threaded process at once, without exec. While a
  *   thread forks no request, no free and no thread's end waits for it, except in checked mode
- *   (MB_CHECK). Small requests that find no free slot at hand are then the system allocator's, also
- *   under a limit.
- * Signals: a call is not async-signal-safe, like malloc. A handler must not make it where it may
- *   have interrupted another one, unless the handler never returns: it may fork, and the child may
+ *   (MB_CHECK). A small request that finds no free slot at hand then goes to the system allocator,
+ *   also under a limit.
+ * Signals: a call is not async-signal-safe, like malloc. A handler must not make one where it may
+ *   have interrupted another, unless the handler never returns. It may fork there: the child may
  *   make calls until it ends or calls exec.
  * Cancellation: a call is no cancellation point.
  * Failure: a call that returns a pointer fails with NULL and sets errno; one that returns an int
@@ -23,17 +23,17 @@
  * Pointers: a call that takes an object takes any live one of this library, of the system
  *   allocator, and of another copy of the library in the process. Any other pointer (freed before,
  *   or into the middle of an object) is an error of the program. Where the library meets one on a
- *   slow path it ends the process with a line on stderr; else what happens is undefined. With
+ *   slow path it ends the process with a line on stderr. Elsewhere the behaviour is undefined. With
  *   MB_CHECK every such pointer is reported.
  * Cost: "constant" is a number of instructions without a lock or a system call. "Amortised
- *   constant" is the same for nearly all calls: one in some hundred moves a whole magazine, with
- *   one compare-and-swap or under one pool's lock, and may commit memory or do a step of giving
- *   memory back, which takes at most about 2 ms. A call is "linear" in what is named. No call waits
- *   for another thread but for locks that are held briefly.
+ *   constant" is the same for nearly all calls. One call in some hundred moves a whole magazine,
+ *   with one compare-and-swap or under one pool's lock. It may also commit memory, or do a step of
+ *   giving memory back, which takes at most about 2 ms. A call is "linear" in what is named. No
+ *   call waits for another thread, except for locks that are held briefly.
  *
- * Algorithms: magazines and their exchange by whole ones are those of J. Bonwick and J. Adams,
- *   "Magazines and Vmem", USENIX 2001. The central free lists are stacks of R. K. Treiber, IBM RJ
- *   5118, 1986, with tagged heads.
+ * Algorithms: magazines, which move whole, are those of J. Bonwick and J. Adams, "Magazines and
+ *   Vmem", USENIX 2001. The central free lists are stacks of R. K. Treiber, IBM RJ 5118, 1986, with
+ *   tagged heads.
  */
 #ifndef MEMORYBUCKET_MEMORYBUCKET_H
 #define MEMORYBUCKET_MEMORYBUCKET_H
@@ -91,13 +91,13 @@ MB_API int mb_init(void);
  * Sets an option from within the program: any MB_ variable of memorybucket(7).
  *
  * Call it before the first allocation and before mb_init: options are read when the library comes
- * up. The environment wins where it has the variable with a value that is accepted: the call then
- * changes nothing and returns 0. A set-user-ID program ignores the environment, but not this call.
- * Several copies of the library in one process have options of their own.
+ * up. Where the environment has the variable, with a value that is accepted, the environment wins:
+ * the call changes nothing and returns 0. A set-user-ID program ignores the environment, but not
+ * this call. Several copies of the library in one process have options of their own.
  *
  * In the drop-in the first malloc of the program or of a library is the first allocation, such as
- * that of printf for its buffer. With MB_BACKGROUND the thread starts in mb_init, or else at one of
- * the first requests.
+ * printf's for its buffer. With MB_BACKGROUND the thread starts in mb_init, or at one of the first
+ * requests.
  *
  * Parameters:
  *   name: the variable's name, such as "MB_DECAY_MS".
@@ -119,17 +119,17 @@ MB_API int mb_option_set(const char *name, const char *value);
 /*
  * Allocates memory.
  *
- * The memory is not initialised. Its alignment is, up to MB_SMALL_MAX bytes, that of the size
- * rounded up to 8: the largest power of two that divides it, up to 16 (so 8 for sizes like 24 or
- * 40); above, malloc's. mb_aligned_alloc gives more. The caller owns the memory until it frees or
- * reallocates it.
+ * The memory is not initialised. Up to MB_SMALL_MAX bytes its alignment is the largest power of two
+ * that divides the size rounded up to 8, at most 16 (so 8 for sizes like 24 or 40). Above, it is
+ * malloc's. mb_aligned_alloc gives more. The caller owns the memory until it frees or reallocates
+ * it.
  *
  * Parameters:
  *   size: bytes, any number. 1 to MB_SMALL_MAX (512) come from the pools, more from the system
  *       allocator. 0 gives a pointer like any other, unique until it is freed.
  * Returns: the memory, or NULL.
  * Errors:
- *   ENOMEM: neither the pools nor the system have any; under a limit, the pools have none.
+ *   ENOMEM: neither the pools nor the system have memory; under a limit, the pools have none.
  * Cost: amortised constant, 15 instructions where the thread has a free slot; the system
  *   allocator's above MB_SMALL_MAX.
  * See also: mb_free, mb_aligned_alloc, mb_calloc, mb_good_size, mb_memory_limit_set
@@ -169,7 +169,7 @@ MB_API void mb_free_sized(void *pointer, size_t size);
 /*
  * Allocates an array of zeros.
  *
- * Otherwise as mb_alloc for the product.
+ * Does what mb_alloc does for the product.
  *
  * Parameters:
  *   count: the number of elements, any; 0 as size 0 of mb_alloc.
@@ -187,8 +187,8 @@ MB_API void *mb_calloc(size_t count, size_t size) MB_ALLOCATES(1, 2);
  *
  * Contents are kept up to the smaller of both sizes. The object stays where it is while it fits its
  * slot and uses more than half of it. Otherwise it moves, and the old pointer is freed. The
- * alignment is that of mb_alloc for the new size, unless an object that shrinks has to stay for
- * want of memory.
+ * alignment is that of mb_alloc for the new size, unless an object that shrinks stays because there
+ * is no memory to move it.
  *
  * Parameters:
  *   pointer: the object; NULL: as mb_alloc(size).
@@ -205,8 +205,8 @@ MB_API void *mb_realloc(void *pointer, size_t size) __attribute__((warn_unused_r
 /*
  * Allocates memory at a multiple of an alignment.
  *
- * It comes from the pools when the size rounded up to a multiple of the alignment is at most
- * MB_SMALL_MAX. Otherwise as mb_alloc.
+ * The memory comes from the pools when the size rounded up to a multiple of the alignment is at
+ * most MB_SMALL_MAX. Otherwise as mb_alloc.
  *
  * Parameters:
  *   alignment: bytes, a power of two.
@@ -223,8 +223,8 @@ MB_API void *mb_aligned_alloc(size_t alignment, size_t size) MB_ALLOCATES(2) MB_
 /*
  * Tells how many bytes an object can have without being moved.
  *
- * At least as many as were asked for, and in checked mode no more. To use more than was asked for,
- * ask for them, which moves nothing:
+ * They are at least as many as were asked for, and in checked mode no more. To use more than was
+ * asked for, ask for them, which moves nothing:
  *
  *     p = mb_realloc(p, mb_usable_size(p));
  *
@@ -244,8 +244,8 @@ MB_API size_t mb_usable_size(const void *pointer);
  * Tells how many bytes a request of a size would really get.
  *
  * A container that asks for so many wastes nothing. mb_usable_size of what mb_alloc(size) returns
- * is at least that: more where a larger pool or the system allocator stands in for want of memory,
- * or where the drop-in serves the first objects of a size from a larger pool.
+ * is at least that. It is more where the system allocator or a larger pool serves the request: when
+ * memory is short, and in the drop-in for the first objects of a size.
  *
  * Parameters:
  *   size: bytes, any number.
@@ -266,11 +266,11 @@ MB_API size_t mb_good_size(size_t size);
  * Parameters:
  *   size: bytes of each object, as for mb_alloc.
  *   count: how many, any number.
- *   out: room for `count` pointers, of which the first ones are set; may be NULL when count is 0.
- *       What is behind those that are set is unspecified.
- * Returns: how many objects could be had: fewer than `count` only when memory is short.
+ *   out: room for `count` pointers; may be NULL when count is 0. As many are set as the call
+ *       returns. The others are unspecified.
+ * Returns: the number of objects: fewer than `count` only when memory is short.
  * Errors:
- *   ENOMEM: as mb_alloc, when fewer than `count` are returned. What was had before is the caller's.
+ *   ENOMEM: as mb_alloc, when fewer than `count` are returned. Those are the caller's.
  * Cost: linear in count, some 2 ns an object; whole magazines move as they are.
  * See also: mb_free_batch, mb_alloc
  */
@@ -299,7 +299,7 @@ MB_API void mb_free_batch(size_t count, void *const *pointers);
  *
  * Errors: none.
  * Cost: about 0.06 us when nothing is cached. Beyond that one compare-and-swap for each full
- *   magazine, and one lock for each size of which there are others, some 0.2 us.
+ *   magazine, and one lock, some 0.2 us, for each size with a magazine that is not full.
  * See also: mb_thread_idle, mb_trim
  */
 MB_API void mb_thread_flush(void);
@@ -307,8 +307,9 @@ MB_API void mb_thread_flush(void);
 /*
  * Says that the calling thread is about to sleep.
  *
- * As mb_thread_flush; and the statistics count the thread as idle until it calls mb_thread_busy, or
- * allocates or frees so much that it has a cache again. The two calls need not be paired.
+ * Does what mb_thread_flush does. The statistics then count the thread as idle until it calls
+ * mb_thread_busy, or allocates or frees so much that it has a cache again. The two calls need not
+ * be paired.
  *
  * Errors: none.
  * Cost: that of mb_thread_flush.
@@ -330,12 +331,12 @@ MB_API void mb_thread_busy(void);
 /*
  * Gives free memory back to the operating system, page by page.
  *
- * The pools go on using the memory as if it were fresh. What the calling thread has cached is free
- * memory. Every other thread is asked for what it has cached, and gives it up the next time that
- * one of its magazines is empty or full: a later call, or decay (MB_DECAY_MS), then returns it. A
- * thread that sleeps keeps its cache: at most MB_THREAD_CACHE_MAX bytes of slots, and the pages in
- * which these lie, several times as much when they are scattered. One that calls mb_thread_idle
- * before it sleeps keeps none.
+ * The pools go on using the memory as if it were fresh. What the calling thread has cached counts
+ * as free memory. Every other thread gives up what it has cached the next time that one of its
+ * magazines is empty or full; a later call, or decay (MB_DECAY_MS), then returns it. A thread that
+ * sleeps keeps its cache: at most MB_THREAD_CACHE_MAX bytes of slots, and the pages in which these
+ * lie, several times as much when they are scattered. A thread that calls mb_thread_idle before it
+ * sleeps keeps none.
  *
  * What remains free in pages that are in use is handed out in address order from then on, which
  * brings new objects together. Pages that are locked in memory (mlock) stay. In the drop-in the C
@@ -343,7 +344,7 @@ MB_API void mb_thread_busy(void);
  *
  * Parameters:
  *   keep_bytes: bytes of free memory that shall stay, any number; 0: none.
- * Returns: the bytes given back, without what the C library gave.
+ * Returns: the bytes that the pools gave back, without the C library's.
  * Errors: none; errno stays as it was.
  * Cost: linear in the free memory: about 20 ns for each free slot that is in no processor's cache,
  *   and a system call for each run of pages.
@@ -356,16 +357,16 @@ MB_API size_t mb_trim(size_t keep_bytes);
 /*
  * Starts a thread that returns unused memory.
  *
- * Without it only slow paths of the program's threads do (MB_DECAY_MS), so a process that sleeps
- * returns nothing. MB_BACKGROUND=1 does the same when the library is loaded. The thread does
- * nothing while the process forks. The child starts its own at its first request that is not served
- * from what its thread has at hand. A child that only calls exec starts none. One that must have a
- * single thread, as for unshare(2), calls mb_background_stop first.
+ * Without it only slow paths of the program's threads return memory (MB_DECAY_MS), so a process
+ * that sleeps returns none. MB_BACKGROUND=1 does the same when the library is loaded. The thread
+ * does nothing while the process forks. The child starts its own at its first request that is not
+ * served from what its thread has at hand: a child that only calls exec starts none. A child that
+ * must have a single thread, as for unshare(2), calls mb_background_stop first.
  *
  * Returns: 0, also when the thread runs already, or a negative errno value.
  * Errors:
  *   -EINVAL: MB_DECAY_MS is -1, so that nothing is to be done.
- *   -EAGAIN: pthread_create refuses; or another value of its.
+ *   -EAGAIN: pthread_create fails; or another of its errors.
  * Cost: that of pthread_create. The thread wakes up once a window while memory is in use.
  * Safety: not from fork handlers.
  * See also: mb_background_stop, mb_trim
@@ -375,7 +376,7 @@ MB_API int mb_background_start(void);
 /*
  * Ends the thread that mb_background_start started, and waits until it has ended.
  *
- * Where none runs nothing happens, but that the child of a fork does not start it.
+ * Where none runs, the call only keeps the child of a fork from starting one.
  *
  * Errors: none.
  * Cost: at most the step of decay that the thread is at, about 2 ms.
@@ -387,18 +388,17 @@ MB_API void mb_background_stop(void);
 /*
  * Limits the committed memory of all pools together, as MB_MEMORY_LIMIT does.
  *
- * Large requests do not count: they are the system allocator's. Nor does what a request gets of the
- * system allocator while another thread forks.
+ * The system allocator's memory does not count: that of large requests, and that of small ones
+ * while another thread forks.
  *
- * A request for which memory would have to be committed beyond the limit is served from free memory
- * of any pool whose slots are larger and aligned alike. If there is none, free memory is given back
- * as by mb_trim(0), then the handler of mb_out_of_memory_handler_set is asked, and then the request
- * fails with ENOMEM.
+ * A request that would commit memory beyond the limit takes free memory of a pool whose slots are
+ * larger and aligned alike. Without any it gives free memory back as mb_trim(0) does, then asks the
+ * handler of mb_out_of_memory_handler_set, and then fails with ENOMEM.
  *
  * A limit below what is committed already takes nothing away from the program: free memory is given
- * back at once, and nothing more is committed until enough was. Each size in use keeps the rest of
- * its last block from the others. Blocks are smaller under a limit, but not those that were
- * committed before: set it early.
+ * back at once, and nothing is committed until the rest fits the limit. Each size in use keeps the
+ * rest of its last block from the others. Set the limit early: blocks that are committed under a
+ * limit are smaller.
  *
  * Parameters:
  *   bytes: the limit, any number; 0: none.
@@ -410,12 +410,11 @@ MB_API void mb_background_stop(void);
 MB_API size_t mb_memory_limit_set(size_t bytes);
 
 /*
- * What mb_out_of_memory_handler_set sets: asked before a request of at most MB_SMALL_MAX bytes
- * fails.
+ * A handler that is asked before a request of at most MB_SMALL_MAX bytes fails.
  *
- * It is called in the thread that made the request, with no lock held. It may allocate and free;
- * what fails meanwhile in the same thread fails without another call. It must return: no longjmp,
- * no exception.
+ * mb_out_of_memory_handler_set sets it. The thread that made the request calls it, with no lock
+ * held. It may allocate and free: a request of the same thread that fails meanwhile does not call
+ * it again. It must return: no longjmp, no exception.
  *
  * Parameters:
  *   size: bytes of the slot that is wanted, the request rounded up to 8; 8 to MB_SMALL_MAX.
@@ -427,7 +426,7 @@ typedef int mb_out_of_memory_handler(size_t size, void *argument);
 /*
  * Sets the handler that is asked before a small request fails.
  *
- * There is one for the process. A thread that is about to call the one before may still do so.
+ * The process has one handler. A thread that is about to call the one before may still do so.
  *
  * Parameters:
  *   handler: the function, NULL for none.
@@ -474,16 +473,15 @@ MB_API size_t mb_check_heap(void);
  * At rest: carved = live + magazines + central + loose + sorted + orphaned + quarantined. While
  * threads are at work the numbers are recent, and `live` is within a few magazines.
  *
- * Slots that threads took from the pool, used or not, are counted as taken, and those that they
- * gave back to it as returned. At rest both are exact: taken = returned + live + magazines +
- * orphaned + quarantined. They are not the number of allocations. One that is served from what the
- * thread has cached, and most are, leaves no trace: to count it would make each allocation longer.
- * At rest there have been at least taken - magazines - orphaned allocations, less the slots that
- * threads gave back without having used them (at their end, in mb_thread_flush and mb_thread_idle,
- * in decay).
+ * `taken` counts the slots that threads took from the pool, used or not, and `returned` those that
+ * they gave back to it. At rest both are exact: taken = returned + live + magazines + orphaned +
+ * quarantined. They do not count allocations: most are served from what the thread has cached, and
+ * leave no trace, as to count them would make each allocation longer. At rest there have been at
+ * least taken - magazines - orphaned allocations, less the slots that threads gave back without
+ * having used them (at their end, in mb_thread_flush and mb_thread_idle, in decay).
  *
- * A tile is 64 KiB of a pool's address space. A slot counts as used unless it is sorted: after
- * mb_trim(0) live slots and those cached by threads are counted, and before it also free ones.
+ * A tile is 64 KiB of a pool's address space. Its slots count as used unless they are sorted: after
+ * mb_trim(0) these are live slots and those that threads cache, before it also free ones.
  */
 struct mb_pool_stats {
     uint64_t slot_bytes;         /* the pool's slot size */
@@ -539,16 +537,16 @@ struct mb_stats {
  * What the caller has room for and the library does not know becomes 0. Later versions give words
  * of `reserved` a name, and add pools at the end, so any two versions go together. The sums are
  * over all pools, whatever there is room for; offsetof(struct mb_stats, pool) bytes are enough for
- * the sums alone. It works in a process that gets no memory any more.
+ * the sums alone. The call works in a process that gets no memory any more.
  *
- * A walker that stops no thread adds up the threads' caches, and starts again, some times at most,
- * when one leaves meanwhile (a sequence lock with a read at its end: H.-J. Boehm, MSPC 2012).
+ * It stops no thread: it adds up the threads' caches, and starts again, a few times at most, when a
+ * thread ends meanwhile (a sequence lock with a read at its end: H.-J. Boehm, MSPC 2012).
  *
  * Parameters:
  *   stats: the structure that is filled, the caller's.
  *   size_bytes: bytes of it, sizeof *stats; at least offsetof(struct mb_stats, pool).
- * Returns: 0, or a negative errno value. All is 0 in a signal handler that interrupted the
- *   library's start.
+ * Returns: 0, or a negative errno value. In a signal handler that interrupted the library's start
+ *   all numbers are 0.
  * Errors:
  *   -EINVAL: `stats` is NULL or size_bytes too small.
  * Cost: linear in the threads and in what is committed: mincore(2) looks at each page of it, and a
@@ -562,7 +560,7 @@ MB_API int mb_stats_get(struct mb_stats *stats, size_t size_bytes);
 /*
  * Takes the statistics that cost little.
  *
- * As mb_stats_get, but that resident_bytes and tiles are 0.
+ * As mb_stats_get, except that resident_bytes and tiles are 0.
  *
  * Parameters:
  *   stats: the structure that is filled, the caller's.
@@ -581,7 +579,7 @@ MB_API int mb_stats_get_quick(struct mb_stats *stats, size_t size_bytes);
  * Prints the statistics as a table of the pools that were used.
  *
  * Parameters:
- *   stream: where to; NULL: nothing is printed. The library does not look for errors of it.
+ *   stream: where to; NULL: nothing is printed. The library ignores its errors.
  * Errors: none.
  * Cost: that of mb_stats_get, and of the printing. Maps some 20 KiB for as long as it takes; where
  *   the kernel refuses them, only the line of sums is printed.

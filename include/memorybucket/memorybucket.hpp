@@ -2,8 +2,8 @@
  * MemoryBucket for C++17: the facade, helpers for objects, a standard allocator and a memory
  * resource.
  *
- * Header only, on top of memorybucket.h. What is common there holds here, too: threads, fork,
- * signals, cancellation, pointers and cost.
+ * Header only, on top of memorybucket.h. What that says of every call holds here, too: of threads,
+ * fork, signals, cancellation, pointers and cost.
  *
  * Failure: where there is no memory these functions throw std::bad_alloc, as operator new does.
  *   Compiled without exceptions they call std::terminate instead.
@@ -45,7 +45,7 @@ inline void *orThrow(void *pointer)
     return pointer;
 }
 
-/* Memory that goes back unless its object is constructed. */
+/* Memory that is freed unless its object is constructed. */
 struct Unborn {
     void *pointer;
     std::size_t size;
@@ -134,7 +134,7 @@ template <typename T, typename... Args> [[nodiscard]] T *newElement(Args &&...ar
 /*
  * Destroys and frees an object of newElement.
  *
- * Also through a pointer to a base class, when that has a virtual destructor.
+ * The pointer may be to a base class that has a virtual destructor.
  *
  * Parameters:
  *   element: the object; nullptr is ignored.
@@ -221,7 +221,7 @@ class memory_resource final : public std::pmr::memory_resource {
 #ifdef __cpp_rtti
         return dynamic_cast<const memory_resource *>(&other) != nullptr;
 #else
-        return this == &other; /* what else it may be cannot be told */
+        return this == &other; /* without RTTI other resources cannot be told from this class */
 #endif
     }
 };

@@ -7,16 +7,12 @@
 
 #include "api/api.h"
 #include "api/stats.h"
-#include "check/check.h"
 #include "check/report.h"
-#include "check/stacks.h"
 #include "core/config.h"
 #include "tcache/background.h"
 #include "tcache/thread_exit.h"
 
-#include <errno.h>
 #include <pthread.h>
-#include <string.h>
 #include <unistd.h>
 
 /* The other copy of the library that serves the object; NULL for this one's, and the system's. */
@@ -29,30 +25,13 @@ static const struct copy_calls *owner_of(const void *pointer)
     return unknown ? mbi_copies_ask(pointer) : NULL;
 }
 
-/* What other copies of the library call. The public names may lead to another copy's functions. */
-static void own_free(void *pointer)
-{
-    api_free(pointer);
-}
-
+/* For other copies of the library: the public names may lead to another copy's functions. */
 static void *own_realloc(void *pointer, size_t size)
 {
     return api_realloc(pointer, size, CLASS_TIGHT);
 }
 
-static size_t own_usable_bytes(const void *pointer)
-{
-    return api_usable_bytes(pointer);
-}
-
 static pthread_once_t checks_once = PTHREAD_ONCE_INIT;
-
-/* What checked mode would otherwise load in the middle of a report. Allocates. */
-static void warm_up_checks(void)
-{
-    mbi_stacks_warm_up();
-    mbi_report_warm_up();
-}
 
 /* Under LOCK_INIT, or before other threads. */
 static bool is_asked_for(enum option option)
@@ -71,10 +50,10 @@ __attribute__((constructor(101))) static void api_come_up(int argc, char **argv,
     (void)argv;
     mbi_fork_register();
     mbi_thread_exit_find_namespace();
-    static const struct copy_calls own = { own_free, own_realloc, own_usable_bytes,
+    static const struct copy_calls own = { api_free, own_realloc, api_usable_bytes,
                                            mbi_check_holds };
     mbi_copies_init(&own);
-    /* glibc's fork takes the locks of its malloc only if that was used before. So it is used now: a
+    /* glibc's fork takes the locks of its malloc only if that was used before. So use it now: a
      * thread may need it for the first time while another one forks. */
     mbi_large_free(mbi_large_alloc(SMALL_BYTES_MAX + 1));
     if (environ == NULL) {
@@ -86,7 +65,7 @@ __attribute__((constructor(101))) static void api_come_up(int argc, char **argv,
     if (mbi_config_wants_start()) {
         (void)mb_init();
         if (checked_is_on()) {
-            (void)pthread_once(&checks_once, warm_up_checks);
+            (void)pthread_once(&checks_once, mbi_report_warm_up);
         }
     }
 }
@@ -123,7 +102,7 @@ int mb_init(void)
     return error;
 }
 
-/* With no lock of the library's: what is called here has locks of its own, and may allocate. */
+/* Holds no lock of the library: what this calls takes other locks, and may allocate. */
 static void prepare_for_options(bool stats, bool checks)
 {
     struct cancelling cancelling = mbi_lock_forbid_cancel();
@@ -131,7 +110,7 @@ static void prepare_for_options(bool stats, bool checks)
         mbi_stats_exit_prepare();
     }
     if (checks) {
-        (void)pthread_once(&checks_once, warm_up_checks);
+        (void)pthread_once(&checks_once, mbi_report_warm_up);
     }
     mbi_lock_allow_cancel(cancelling);
 }
@@ -156,10 +135,7 @@ int mb_option_set(const char *name, const char *value)
     return error;
 }
 
-/*
- * A thread starts at its first request, of whatever size. What the kernel refuses on that way does
- * not fail the request: errno stays.
- */
+/* Starts the thread, at its first request of any size. Keeps errno: the request may yet succeed. */
 static void start_thread(void)
 {
     int saved_errno = errno;
@@ -209,8 +185,8 @@ MBI_COLD void mbi_api_free_slow(void *pointer, size_t size)
 }
 
 /*
- * A large object that becomes small. It goes straight to the system allocator: it may lie inside a
- * span, where free would take it for a slot.
+ * Moves a large object that becomes small. The old one goes straight to the system allocator: it
+ * may lie inside a span, where free would take it for a slot.
  */
 static void *move_from_system(void *old, size_t size, enum class_rule rule)
 {
@@ -271,8 +247,8 @@ MBI_COLD size_t mbi_api_usable_bytes_slow(const void *pointer)
 
 /*
  * "inline" lets link-time optimisation inline these into a program with the archive. They are
- * external definitions all the same, as the header declares them without it (C11 6.7.4). free needs
- * to be told: it is a little larger than what the compiler inlines on its own.
+ * external definitions all the same, as the header declares them without it (C11 6.7.4). mb_free is
+ * a little larger than what the compiler inlines on its own, so it says always_inline.
  */
 inline void *mb_alloc(size_t size)
 {

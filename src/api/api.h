@@ -3,8 +3,8 @@
  *
  * Ladder: above tcache. Callers: api.c, batch.c, dropin/.
  *
- * They differ in one thing: which size class serves a size (enum class_rule). That is a constant at
- * each call, so the compiler folds it.
+ * They differ only in the size class that serves a size (enum class_rule). The rule is a constant
+ * at each call, so the compiler folds it.
  */
 #ifndef MEMORYBUCKET_API_H
 #define MEMORYBUCKET_API_H
@@ -14,7 +14,6 @@
 #include "core/large.h"
 #include "core/os.h"
 #include "core/region.h"
-#include "tcache/registry.h"
 #include "tcache/startup.h"
 #include "tcache/thread_cache.h"
 
@@ -35,7 +34,7 @@ MBI_HOT_INLINE size_t api_class_offset_of(size_t size, enum class_rule rule)
 /* `alignment` is a power of two. */
 void *mbi_api_aligned_alloc(size_t alignment, size_t size);
 
-/* More than SMALL_BYTES_MAX; the caller has made sure that the product does not overflow. */
+/* More than SMALL_BYTES_MAX; the product does not overflow. */
 void *mbi_api_calloc_large(size_t count, size_t size);
 
 /*
@@ -125,7 +124,7 @@ static inline size_t api_usable_bytes(const void *pointer)
                                                 : mbi_api_usable_bytes_slow(pointer);
 }
 
-/* For want of memory to move it an object that shrinks stays, which is a success. */
+/* There is no memory to move an object: one that shrinks stays, which is a success. */
 static inline void *api_stay(void *old, size_t old_bytes, size_t size, int saved_errno)
 {
     if (size > old_bytes) {
@@ -135,7 +134,7 @@ static inline void *api_stay(void *old, size_t old_bytes, size_t size, int saved
     return old;
 }
 
-/* Moves an object of `old_bytes` to a new place. One that shrinks may stay for want of memory. */
+/* Moves an object of `old_bytes` to a new place. One that shrinks may stay when memory is short. */
 static inline void *api_move(void *old, size_t old_bytes, size_t size, enum class_rule rule)
 {
     assert(old != NULL);

@@ -6,7 +6,7 @@
  */
 #include "api/stats.h"
 
-#include "check/check.h"
+#include "check/home.h"
 #include "core/decay.h"
 #include "core/limit.h"
 #include "core/os.h"
@@ -94,9 +94,9 @@ static void add_cache(const struct thread_cache *cache, void *argument)
 }
 
 /*
- * Slots that went from the pool to threads, and back. No path counts what threads took: it is what
- * they gave back, and what was carved and is not with the pool. What threads at work make negative
- * is 0.
+ * Derives the slots that went from the pool to threads, and back. No path counts what threads took:
+ * it is what they gave back, plus what was carved and is not with the pool. A number that threads
+ * at work make negative becomes 0.
  */
 static void pool_stats_derive_moved(struct mb_pool_stats *out)
 {
@@ -111,7 +111,7 @@ static void pool_stats_derive_moved(struct mb_pool_stats *out)
 static void pool_stats_derive(size_t class, struct mb_pool_stats *out)
 {
     out->central = size_above(out->flushes, out->refills) * out->magazine_rounds;
-    out->quarantined = mbi_check_quarantined(class);
+    out->quarantined = mbi_home_quarantined(class);
     uint64_t not_live = out->magazines + out->central + out->quarantined;
 #define ADD_SLOTS(name, ...) not_live += out->name;
     POOL_SLOT_COUNTERS(ADD_SLOTS)
@@ -137,7 +137,7 @@ static int stats_fill(struct mb_stats *stats, size_t size_bytes, bool with_pages
     }
     size_t rows = (size_bytes - SUMS_BYTES) / sizeof stats->pool[0];
     struct destination to = { stats, size_bytes, size_min(rows, SIZE_CLASS_COUNT) };
-    if (mbi_startup_patiently() == -EAGAIN) { /* a signal handler interrupted it */
+    if (mbi_startup_patiently() == -EAGAIN) { /* a signal handler interrupted the start */
         memset(stats, 0, size_bytes);
         return 0;
     }
@@ -226,7 +226,7 @@ void mbi_stats_drop(struct mb_stats *stats)
     mbi_os_unreserve(stats, sizeof *stats);
 }
 
-/* Where the kernel refuses memory for the rows. */
+/* Prints the sums alone, where the kernel refuses memory for the rows. */
 static void print_sums(FILE *stream)
 {
     uint64_t words[SUMS_BYTES / sizeof(uint64_t)] = { 0 };

@@ -14,15 +14,13 @@
 /* Writes the table that mb_stats_print prints. A cancellation point. */
 void mbi_stats_write(FILE *stream, const struct mb_stats *stats);
 
-/*
- * The statistics in a mapping of their own, as small stacks have no room for them; with_pages as in
- * mb_stats_get, without as in mb_stats_get_quick. NULL where the kernel refuses the memory.
- */
+/* Takes the statistics, with pages as mb_stats_get or without as mb_stats_get_quick, into a mapping
+ * of their own: small stacks have no room. NULL when the kernel refuses the memory. */
 struct mb_stats *mbi_stats_take(bool with_pages);
 void mbi_stats_drop(struct mb_stats *stats);
 
-/* In stats_exit.c. For MB_STATS, once: keeps stderr, has quick_exit report, too, and has children
- * count anew. */
+/* Prepares the report, once: keeps stderr, has quick_exit report, too, and has children count anew.
+ * In stats_exit.c. */
 void mbi_stats_exit_prepare(void);
 
 /*

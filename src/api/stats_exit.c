@@ -5,7 +5,6 @@
  * the library keeps a duplicate from the start, and writes only to what is still the same file.
  */
 #include "api/stats.h"
-#include "core/base.h"
 #include "core/config.h"
 #include "core/counters.h"
 #include "core/lock.h"
@@ -25,7 +24,7 @@ enum { KEPT_FD_MIN = 500, KEPT_FD_MIN_LOW = 10 };
 /* What the environment's MB_STATS said at the start, when the program had not touched it yet. */
 enum { PATH_BYTES = 4096 };
 static struct {
-    char value[PATH_BYTES]; /* empty: it had none that is accepted */
+    char value[PATH_BYTES]; /* empty: no accepted value */
     bool asked;
     int fd; /* -1 without a stderr at the start */
     struct stat file;
@@ -81,7 +80,7 @@ static int stderr_fd(void)
     return is_kept_file(kept.fd) ? kept.fd : -1;
 }
 
-/* The path, each %p of which is the process's number; false when that is too long. */
+/* Writes the path, with the process's number for each %p; false when it is too long. */
 static bool expand_path(const char *pattern, char *path, size_t room)
 {
     size_t used = 0;
@@ -113,7 +112,7 @@ static const char *path_asked_for(void)
     return path != NULL && path[0] == '/' ? path : NULL;
 }
 
-/* Says why, by errno, on stderr. That stderr itself fails is said nowhere. */
+/* Says on stderr why the path failed, by errno. A failure of stderr itself is said nowhere. */
 static void complain_of_path(void)
 {
     int error = errno;
@@ -136,21 +135,6 @@ static int open_place(void)
         complain_of_path();
     }
     return fd;
-}
-
-static void write_all(int fd, const char *text)
-{
-    size_t left = strlen(text);
-    while (left != 0) {
-        long written = mbi_os_write(fd, text, left);
-        if (written < 0 && errno != EINTR) {
-            complain_of_path();
-            return;
-        }
-        size_t taken = written > 0 ? (size_t)written : 0;
-        text += taken;
-        left -= taken;
-    }
 }
 
 static void count_since_fork(void)
@@ -183,7 +167,9 @@ void mbi_stats_exit_report(void)
     if (lines != NULL && fd >= 0) {
         mbi_stats_write(lines, &now);
         (void)fflush(lines);
-        write_all(fd, text);
+        if (!mbi_os_write_all(fd, text, strlen(text))) {
+            complain_of_path();
+        }
     }
     mbi_lock_allow_cancel(cancelling);
 }

@@ -9,7 +9,6 @@
 #include "core/large.h"
 #include "core/limit.h"
 #include "tcache/background.h"
-#include "tcache/checked.h"
 #include "tcache/out_of_memory.h"
 #include "tcache/startup.h"
 
@@ -18,7 +17,7 @@
 size_t mb_trim(size_t keep_bytes)
 {
     if (mbi_startup_patiently() == -EAGAIN) {
-        return 0; /* a signal handler interrupted it */
+        return 0; /* a signal handler interrupted the start */
     }
     int saved_errno = errno; /* pages that are locked in memory are refused */
     size_t bytes = mbi_out_of_memory_trim(keep_bytes);

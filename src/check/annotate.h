@@ -1,6 +1,6 @@
 /*
- * annotate: tells other tools of each object: valgrind's memcheck by client requests, and
- * AddressSanitizer by its interface, where it is in the process.
+ * annotate: tells other tools of each object: memcheck by valgrind's client requests, and
+ * AddressSanitizer by its interface.
  *
  * Ladder: above base. Callers: check.c, home.c and faults.c.
  *
@@ -28,8 +28,8 @@ void annotate_asan_unpoison(const volatile void *start, size_t bytes)
 int annotate_lsan_check(void) __asm__("__lsan_do_recoverable_leak_check") __attribute__((weak));
 
 /*
- * Whether LeakSanitizer is in the process, which AddressSanitizer brings along. It knows the chunks
- * of its own malloc only, and cannot be told of others.
+ * Whether LeakSanitizer is in the process; AddressSanitizer brings it along. LeakSanitizer knows
+ * only the chunks of its own malloc, and cannot be told of others.
  */
 static inline bool annotate_sanitizer_is_here(void)
 {
@@ -43,7 +43,13 @@ static inline bool annotate_memcheck_is_here(void)
     return VALGRIND_MAKE_MEM_DEFINED(&any, sizeof any) != 0;
 }
 
-/* Checked mode opens memory to the process before it reads and writes there itself. */
+/* Whether a tool sees what the system allocator does. */
+static inline bool annotate_is_watched(void)
+{
+    return annotate_memcheck_is_here() || annotate_sanitizer_is_here();
+}
+
+/* Opens memory: the process may access it, as checked mode is about to. */
 static inline void annotate_open(void *start, size_t bytes)
 {
     (void)VALGRIND_MAKE_MEM_DEFINED(start, bytes);
@@ -52,7 +58,7 @@ static inline void annotate_open(void *start, size_t bytes)
     }
 }
 
-/* Afterwards it closes the memory: the tools report each access. */
+/* Closes memory: the tools report each access. */
 static inline void annotate_close(void *start, size_t bytes)
 {
     (void)VALGRIND_MAKE_MEM_NOACCESS(start, bytes);
@@ -61,7 +67,7 @@ static inline void annotate_close(void *start, size_t bytes)
     }
 }
 
-/* An object of so many bytes begins its life; the rest of its room is closed. */
+/* Tells of a new object of so many bytes, and closes the rest of its room. */
 static inline void annotate_live(void *start, size_t bytes, size_t room_bytes)
 {
     VALGRIND_MALLOCLIKE_BLOCK(start, bytes, 0, 0);

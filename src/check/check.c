@@ -6,8 +6,8 @@
  *   alloc: finds memory (home.h), enters the object in the ledger
  *   free:  looks the object up, marks it as freed, checks it, keeps its memory (home.h)
  *
- * LOCK_CHECK guards the ledger, the stacks and the quarantines. Under it only the kernel is called:
- * objects are filled and reports are written without it.
+ * LOCK_CHECK guards the ledger, the stacks and the quarantines. A thread that holds it calls only
+ * the kernel: it fills objects and writes reports without the lock.
  */
 #include "check/check.h"
 
@@ -19,29 +19,30 @@
 #include "check/stacks.h"
 #include "core/config.h"
 #include "core/large.h"
-#include "core/lock.h"
 #include "core/os.h"
 #include "core/region.h"
 #include "tcache/thread_cache.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
-/* A build with sanitizers is one for tests, and it is the pools that are tested. */
+/* Builds with sanitizers are for tests, which test the pools. */
 #ifdef MEMORYBUCKET_SANITIZED
 enum { FORWARDS_TO_SANITIZER = false };
 #else
 enum { FORWARDS_TO_SANITIZER = true };
 #endif
 
-/* A sanitizer's malloc serves all requests, as it watches that. Constant from mbi_check_init on. */
+/* A sanitizer watches its own malloc, so that serves all. Constant from mbi_check_init on. */
 static bool forwards;
 
 bool mbi_check_init(void)
 {
     forwards = FORWARDS_TO_SANITIZER && annotate_sanitizer_is_here() && mbi_config.check == 0;
-    mbi_home_init();
+    if (config_checks(CHECK_USE_AFTER_FREE | CHECK_OVERFLOW) && !annotate_is_watched()
+        && mbi_guarded_init()) {
+        mbi_segv_take();
+    }
     if (forwards || annotate_memcheck_is_here() || mbi_config.check != 0) {
         /* release [CHECKED-STORE]: pairs with [CHECKED-LOAD], which then also sees the above. */
         atomic_store_explicit(&mbi_checked, true, memory_order_release);
@@ -54,11 +55,6 @@ void mbi_check_note_child(void)
     if (checked_is_on()) {
         mbi_ledger_generation++;
     }
-}
-
-size_t mbi_check_quarantined(size_t class)
-{
-    return checked_is_on() ? mbi_home_quarantined(class) : 0;
 }
 
 /* Enters a new object in the ledger; false when there is no memory for the entry. */
@@ -78,8 +74,8 @@ static bool enter(struct object *object, const struct stack *now)
 /*
  * `caller`: a return address in the code that called the allocator (check/stacks.h).
  *
- * Static, but with the prefix mbi_: its callers jump to it, so that it is the library's outermost
- * frame in a stack, and reports leave out the library's frames by their names (symbols.c).
+ * Static, but named mbi_: its callers jump to it, so it is the library's outermost frame in a
+ * stack, and reports know the library's frames by their names (symbols.c).
  */
 static void *mbi_check_allocate(size_t size_bytes, size_t alignment_bytes, const void *caller)
 {
@@ -100,14 +96,14 @@ static void *mbi_check_allocate(size_t size_bytes, size_t alignment_bytes, const
     if (config_checks(CHECK_OVERFLOW)) {
         mbi_faults_set_canary(&object);
     }
-    if (!enter(&object, &now)) { /* an object that the ledger lacks could not be checked */
+    if (!enter(&object, &now)) { /* without an entry it could not be checked */
         mbi_home_undo(&object);
         errno = ENOMEM;
         return NULL;
     }
     if (object.home == HOME_SLOT) {
         annotate_live(start, size_bytes, object.room_bytes);
-    } else if (object.home == HOME_LARGE && mbi_home_is_watched()) {
+    } else if (object.home == HOME_LARGE && annotate_is_watched()) {
         annotate_close((char *)start + size_bytes, object.room_bytes - size_bytes);
     }
     errno = saved_errno;
@@ -149,8 +145,8 @@ bool mbi_check_holds(const void *pointer)
 }
 
 /*
- * Finds the system allocator's object around a pointer, if it begins less than 512 bytes before.
- * Small objects may lie there too, to have room for a canary.
+ * Finds the system allocator's object that a pointer lies in, if it begins less than 512 bytes
+ * before. Small objects lie there, too, when no slot has room for their canary.
  */
 static bool find_large_around(const void *pointer, struct object *out)
 {
@@ -225,7 +221,7 @@ static void free_again(const struct object *object, const struct stack *now)
     if (config_checks(CHECK_DOUBLE_FREE)) {
         mbi_report_misuse(object, 0, "freed again", now, "double free",
                           "an object of %zu bytes was freed before", object->size_bytes);
-    } else if (mbi_home_is_watched()) {
+    } else if (annotate_is_watched()) {
         annotate_freed((void *)object_address(object), 0); /* memcheck reports this */
     }
 }

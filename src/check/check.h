@@ -16,19 +16,16 @@ void *mbi_check_calloc_large(size_t count, size_t size_bytes);
 /* Any pointer, also NULL, and any size, also 0. */
 void *mbi_check_realloc(void *pointer, size_t size_bytes, size_t alignment_bytes);
 
-/* Exactly what was asked for: what lies behind it is checked. 0 for NULL. */
+/* The bytes that were asked for, as what lies behind them is checked. 0 for NULL. */
 size_t mbi_check_usable_bytes(const void *pointer);
 
 /* Whether the ledger has the object, live or freed; false while checked mode is off. */
 bool mbi_check_holds(const void *pointer);
 
-/* How many freed slots of a class wait in quarantine. */
-size_t mbi_check_quarantined(size_t class);
-
 /* Checks every object, reports the damaged ones, and returns their number. */
 size_t mbi_heap_check(void);
 
-/* The same, and a report of the small objects that are still live, as far as they are asked for. */
+/* At exit, in checked mode: does the same and reports leaks, as far as MB_CHECK asks for it. */
 void mbi_heap_check_at_exit(void);
 
 #endif

@@ -78,7 +78,7 @@ extern void *faults_libc_stack_end __asm__("__libc_stack_end");
 
 /*
  * Whether an address lies on the calling thread's stack: between this frame and the thread's own
- * data, which glibc has at the stack's upper end. False in a coroutine: the two are far apart then.
+ * data, which glibc puts at the stack's upper end. False in a coroutine, which is far from it.
  */
 static bool is_on_stack(const void *pointer)
 {
@@ -129,10 +129,9 @@ static const char *describe_near(const void *pointer, const struct object *near,
     return out;
 }
 
-/* The same for any pointer that is no object's and near none; NULL when it may be an object's. */
+/* The same for a pointer near no known object; NULL when it may be the system allocator's. */
 static const char *describe(const void *pointer, char out[DESCRIPTION_BYTES])
 {
-    enum { OBJECTS_ALIGNED_BYTES = 16 }; /* those of the system allocator */
     struct symbol symbol;
     size_t class = region_class_of(pointer);
     const char *what = class < SIZE_CLASS_COUNT ? describe_in_pool(pointer, class, out) : NULL;
@@ -150,7 +149,7 @@ static const char *describe(const void *pointer, char out[DESCRIPTION_BYTES])
         (void)snprintf(out, DESCRIPTION_BYTES, "it points into %.180s", symbol.file);
         return out;
     }
-    if ((uintptr_t)pointer % OBJECTS_ALIGNED_BYTES != 0) {
+    if ((uintptr_t)pointer % ABI_ALIGNMENT_BYTES != 0) {
         return "no allocator gives such an address";
     }
     if (!mbi_os_is_mapped(pointer)) {

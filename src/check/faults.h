@@ -3,7 +3,7 @@
  * no object's.
  *
  * Ladder: above report and annotate. Callers: check.c, home.c and heap.c, with copies of the
- * ledger's entries. Functions that report hold no lock, and return only where the process goes on.
+ * ledger's entries; without a lock where it reports. A report may end the process.
  */
 #ifndef MEMORYBUCKET_CHECK_FAULTS_H
 #define MEMORYBUCKET_CHECK_FAULTS_H
@@ -11,10 +11,10 @@
 #include "check/ledger.h"
 #include "check/stacks.h"
 
-/* Behind an object, and in one that was freed: an odd byte, and no address when read as one. */
+/* What fills the room behind an object, and a freed object: odd, and no address if read as one. */
 enum { CANARY_BYTE = 0xCB, FREED_BYTE = 0xDF };
 
-/* Fills the room behind an object; fills all of one that is freed. */
+/* Fill the room behind an object, and all of a freed object. */
 void mbi_faults_set_canary(const struct object *object);
 void mbi_faults_poison(const struct object *object);
 
@@ -28,7 +28,7 @@ struct damage {
  * object that was reported. */
 bool mbi_faults_find_damage(const struct object *object, struct damage *damage);
 
-/* `doing`: what the thread does that found it. */
+/* `doing`: what the calling thread does to the object. */
 void mbi_faults_report_damage(const struct object *object, const struct damage *damage,
                               const char *doing, const struct stack *now);
 

@@ -29,7 +29,7 @@ static char *page_start(size_t page)
     return region + (2 * page + 1) * page_bytes;
 }
 
-/* The page that an address lies on, or the one in front of its guard. */
+/* The page that an address lies on, or the page in front of the guard that it lies on. */
 static size_t page_of(const void *pointer)
 {
     size_t at = ((uintptr_t)pointer - (uintptr_t)region) / page_bytes;
@@ -105,7 +105,7 @@ static void take_stack_of(const ucontext_t *context, struct stack *stack)
         if (stack->frames[i] == at) {
             stack->count -= i;
             memmove(stack->frames, stack->frames + i, stack->count * sizeof stack->frames[0]);
-            /* One more: reports look a symbol up in front of a return address. */
+            /* Reports look up the byte before a return address. */
             stack->frames[0] = (char *)at + 1;
             break;
         }
@@ -129,7 +129,7 @@ bool mbi_guarded_find(const void *pointer, struct object *out)
     return find_object(page_of(pointer), out);
 }
 
-/* Adds the next page's object when the pointer lies in the half of a guard before that page. */
+/* Adds the next page's object when the pointer lies in the upper half of the guard before it. */
 static void report_behind_guard(struct report *report, const char *pointer)
 {
     struct object object;
@@ -181,10 +181,6 @@ bool mbi_guarded_init(void)
 {
     page_bytes = mbi_os_page_bytes();
     object_of_page = mbi_os_map(GUARDED_PAGES * sizeof *object_of_page);
-    char *start = object_of_page != NULL ? mbi_os_reserve(region_bytes()) : NULL;
-    if (start == NULL) {
-        return false;
-    }
-    region = start;
-    return true;
+    region = object_of_page != NULL ? mbi_os_reserve(region_bytes()) : NULL;
+    return region != NULL;
 }

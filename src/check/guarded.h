@@ -5,29 +5,27 @@
  * Ladder: above ledger and report. Callers: home.c, check.c, faults.c and segv.c, under the check
  * lock where it says so; in the drop-in signals.c, for the program's calls.
  *
- *   | guard | page 0 | guard | page 1 | guard | ...     a guard has no access, until a fault on it
- *                ^object, at the end of its page        was reported
- *                 but for its alignment
+ *   | guard | page 0 | guard | page 1 | guard | ...     an object ends where its page ends, but for
+ *                ^object                                its alignment; a guard has no access until
+ *                                                       a fault on it was reported
  *
- * Electric Fence does this, and GWP-ASan for a sample of the objects in production. There are
- * GUARDED_PAGES pages. While at least half are free each object gets one, and then every
- * GUARDED_SHARE-th, until none is left. The page that was freed longest ago is used again first.
+ * Electric Fence does this for all objects, and GWP-ASan for a sample. While at least half of the
+ * GUARDED_PAGES are free each object gets one, later every GUARDED_SHARE-th object, until none is
+ * left. The page that was freed longest ago is used again first.
  *
- * SIGSEGV, by which a fault is known, stays the program's (segv.c).
- * In place of the program's handler the kernel calls one of our entries, with the mask and flags
- * that the program chose. The entry reports a fault on a guarded page, and jumps to the program's
- * handler for any other. So that handler finds the stack, the mask and the frame that the kernel
- * would have given it, and may leave by longjmp.
+ * SIGSEGV stays the program's (segv.c). The kernel calls one of our entries in place of the
+ * program's handler, with the mask and flags that the program chose. The entry reports a fault on a
+ * guarded page, and jumps to the program's handler for any other fault. So that handler finds the
+ * stack, the mask and the frame that the kernel would have given it, and may leave by longjmp.
  *
  *   the program: SIG_DFL         the kernel: an entry, on the alternate stack if there is one
  *                a handler                   an entry, otherwise as the program said
  *                SIG_IGN                     SIG_IGN: executed programs inherit it, calls are not
  *                                            interrupted, and every fault kills
  *
- * An entry stands for one handler for ever. So when the program sets another handler, the kernel
- * exchanges entries and nothing else changes: there is no lock, fork and vfork leave nothing half
- * done, and a signal handler may set one. After SEGV_ENTRIES handlers the kernel gets the program's
- * own, and faults are no longer reported.
+ * An entry stands for one handler for ever. So a new handler changes only the kernel's entry: there
+ * is no lock, fork and vfork leave nothing half done, and a signal handler may set one. After
+ * SEGV_ENTRIES handlers the kernel gets the program's own, and faults are no longer reported.
  */
 #ifndef MEMORYBUCKET_CHECK_GUARDED_H
 #define MEMORYBUCKET_CHECK_GUARDED_H
@@ -39,20 +37,20 @@
 
 enum { GUARDED_PAGES = 8192, GUARDED_SHARE = 16 };
 
-/* Reserves the pages. False, and there are none, when the kernel gives no address space. */
+/* Reserves the pages; false, with no pages, when the kernel gives no address space. */
 bool mbi_guarded_init(void);
 
 /* Whether an address lies among the pages. */
 bool mbi_guarded_holds(const void *pointer);
 
-/* Finds memory for an object of so many bytes; NULL when it gets no page. Locked. */
+/* Finds memory for an object of so many bytes; NULL when it gets no page. Under the lock. */
 void *mbi_guarded_take(size_t size_bytes, size_t alignment_bytes, size_t *room_bytes);
 
-/* Closes the page of a freed object. Locked. */
+/* Closes the page of a freed object. Under the lock. */
 void mbi_guarded_free(struct object *object);
 
-/* Copies the object on whose page, or in whose guard behind it, an address among the pages lies;
- * false when the page never had one. Takes the check lock. */
+/* Copies the object on the page that an address lies on, or in front of the guard that it lies on;
+ * false when that page never had one. Takes the check lock. */
 bool mbi_guarded_find(const void *pointer, struct object *out);
 
 /*

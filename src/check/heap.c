@@ -6,7 +6,6 @@
 #include "core/config.h"
 #include "core/os.h"
 #include "core/size_class.h"
-#include "tcache/checked.h"
 
 /* Copies a damaged object that was not reported, and marks it as reported; false without one. */
 static bool take_damaged(struct object *out, struct damage *damage)
@@ -67,8 +66,8 @@ static void add_up(struct leak *leaks, size_t stacks_end)
 }
 
 /*
- * Whether the C library allocated an object that it keeps for ever: the dynamic linker, for threads
- * and modules, or any code before stacks could be taken.
+ * Whether the objects of a stack are no leaks: the dynamic linker keeps them, for threads and
+ * modules, or any code allocated them before stacks could be taken.
  */
 static bool is_the_systems(uint32_t stack_id)
 {
@@ -153,7 +152,7 @@ static void check_leaks(void)
 
 void mbi_heap_check_at_exit(void)
 {
-    if (!checked_is_on() || !config_checks(CHECK_ALL)) {
+    if (!config_checks(CHECK_ALL)) {
         return;
     }
     (void)mbi_heap_check();

@@ -7,48 +7,32 @@
 #include "core/config.h"
 #include "core/large.h"
 #include "core/region.h"
+#include "tcache/checked.h"
 #include "tcache/thread_cache.h"
 
-/* How much is quarantined of each pool, and of the system allocator's objects together. */
+/* At most so much waits in quarantine: of each pool; of all objects of the system allocator. */
 #define POOL_QUARANTINE_BYTES ((size_t)512 << 10)
 #define LARGE_QUARANTINE_BYTES ((size_t)16 << 20)
-#define LARGE_OBJECT_BYTES_MAX ((size_t)1 << 20) /* larger ones are not */
+#define LARGE_OBJECT_BYTES_MAX ((size_t)1 << 20) /* larger ones do not wait */
 
-/* Behind an object of the system allocator; and in a slot at least, which may leave more. */
+/* The canary: behind an object of the system allocator; in a slot, at least. */
 enum { LARGE_CANARY_BYTES = 16, SLOT_CANARY_BYTES = 1 };
-
-/* Constant from mbi_home_init on. */
-static bool has_guarded_pages;
-static bool is_watched;
 
 /* Under the check lock. */
 static struct quarantine of_pools[SIZE_CLASS_COUNT];
 static struct quarantine of_large;
 
-/* Memory that is used again at once would hide a use or a second free of the old object. */
+/* Whether freed memory waits: memory in use again hides misuse of the old object. */
 static bool quarantines(void)
 {
     return config_checks(CHECK_USE_AFTER_FREE | CHECK_DOUBLE_FREE);
 }
 
-void mbi_home_init(void)
-{
-    is_watched = annotate_memcheck_is_here() || annotate_sanitizer_is_here();
-    if (config_checks(CHECK_USE_AFTER_FREE | CHECK_OVERFLOW) && !is_watched) {
-        has_guarded_pages = mbi_guarded_init();
-    }
-    if (has_guarded_pages) {
-        mbi_segv_take();
-    }
-}
-
-bool mbi_home_is_watched(void)
-{
-    return is_watched;
-}
-
 size_t mbi_home_quarantined(size_t class)
 {
+    if (!checked_is_on()) {
+        return 0;
+    }
     mbi_check_lock();
     size_t count = of_pools[class].count;
     mbi_check_unlock();
@@ -64,19 +48,19 @@ static void report_if_written(const struct object *freed, const struct stack *no
 }
 
 /*
- * Takes the slot that has waited longest in a pool's quarantine, once its time is over, or before
- * that when it is needed; 0 without one.
+ * Takes the slot that has waited longest in a pool's quarantine, if that is too full or the slot is
+ * needed; 0 otherwise, and without one.
  */
 static uintptr_t reuse_slot(size_t class, bool needed, const struct stack *now)
 {
     struct object object = { .state = OBJECT_FREED };
-    size_t bytes_max = quarantines() || is_watched ? POOL_QUARANTINE_BYTES : 0;
+    size_t bytes_max = quarantines() || annotate_is_watched() ? POOL_QUARANTINE_BYTES : 0;
     mbi_check_lock();
     if (needed || of_pools[class].bytes > bytes_max) {
         struct object *oldest = quarantine_take(&of_pools[class]);
         if (oldest != NULL) {
             object = *oldest;
-            oldest->filled = false; /* mbi_heap_check may walk over it before it is entered again */
+            oldest->filled = false; /* mbi_heap_check may meet it before it is entered again */
         }
     }
     mbi_check_unlock();
@@ -84,7 +68,7 @@ static uintptr_t reuse_slot(size_t class, bool needed, const struct stack *now)
     return object_address(&object);
 }
 
-/* Takes such a slot of the class, or of a larger one that is aligned alike, before its time. */
+/* Takes a needed slot of the class, or of a larger class that is aligned alike. */
 static uintptr_t reuse_needed_slot(size_t class, size_t alignment_bytes, const struct stack *now)
 {
     uintptr_t start = 0;
@@ -149,13 +133,13 @@ static bool find_large(struct object *object, size_t alignment_bytes)
 
 bool mbi_home_find(struct object *object, size_t alignment_bytes, const struct stack *now)
 {
-    size_t canary = config_checks(CHECK_OVERFLOW) || is_watched ? SLOT_CANARY_BYTES : 0;
+    size_t canary = config_checks(CHECK_OVERFLOW) || annotate_is_watched() ? SLOT_CANARY_BYTES : 0;
     if (object->size_bytes > SMALL_BYTES_MAX) {
         return find_large(object, alignment_bytes);
     }
     /* For reports; SIZE_CLASS_COUNT when no pool serves such an object. */
     object->class = (uint8_t)size_class_of_aligned(alignment_bytes, object->size_bytes);
-    if (has_guarded_pages && find_guarded(object, alignment_bytes)) {
+    if (find_guarded(object, alignment_bytes)) {
         return true;
     }
     size_t class = size_class_of_aligned(alignment_bytes, object->size_bytes + canary);
@@ -189,7 +173,7 @@ static void fill_and_keep(const struct object *object, struct quarantine *quaran
     mbi_check_unlock();
 }
 
-/* Takes the system allocator's oldest object out of a quarantine that is too full of them. */
+/* Takes the oldest of the system allocator's objects, if their quarantine is too full. */
 static bool take_oldest_large(struct object *oldest)
 {
     mbi_check_lock();
@@ -206,7 +190,7 @@ static void keep_large(const struct object *object, const struct stack *now)
 {
     struct object oldest;
     mbi_thread_cache_count_large_free();
-    if (quarantines() && !is_watched && object->room_bytes <= LARGE_OBJECT_BYTES_MAX) {
+    if (quarantines() && !annotate_is_watched() && object->room_bytes <= LARGE_OBJECT_BYTES_MAX) {
         fill_and_keep(object, &of_large);
     } else {
         mbi_check_lock();

@@ -40,7 +40,7 @@ struct object {
     bool reported; /* a report about it was written */
 };
 
-/* How many forks lie between the first process and this one. An object with another generation is
+/* The number of forks between the first process and this one. An object of another generation is
  * the parent's, and no leak of this process. */
 extern MBI_HIDDEN uint32_t mbi_ledger_generation;
 

@@ -14,17 +14,8 @@
 
 static void report_flush(struct report *report)
 {
-    size_t done = 0;
-    while (done < report->used) {
-        long written = mbi_os_write(STDERR_FILENO, report->text + done, report->used - done);
-        if (written < 0 && errno == EINTR) {
-            continue;
-        }
-        if (written <= 0) {
-            report->is_closed = written < 0 && errno == EBADF;
-            break;
-        }
-        done += (size_t)written;
+    if (!mbi_os_write_all(STDERR_FILENO, report->text, report->used)) {
+        report->is_closed = errno == EBADF;
     }
     report->used = 0;
 }
@@ -71,7 +62,8 @@ void mbi_report_begin(struct report *report, const char *kind, const char *forma
     va_end(arguments);
 }
 
-void mbi_report_stack(struct report *report, const struct stack *stack)
+/* Adds the functions of a stack, without the library's own at its inner end. */
+static void report_add_stack(struct report *report, const struct stack *stack)
 {
     enum { OWN_FRAMES_MAX = 10 };
     struct symbol symbol;
@@ -104,7 +96,7 @@ void mbi_report_stored(struct report *report, const char *doing, int32_t thread,
     struct stack stack;
     mbi_report_line(report, "  %s by thread %d:", doing, thread);
     mbi_stacks_get(stack_id, &stack);
-    mbi_report_stack(report, &stack);
+    report_add_stack(report, &stack);
 }
 
 const char *mbi_report_pool(unsigned class, char name[POOL_NAME_BYTES])
@@ -145,7 +137,7 @@ void mbi_report_here(struct report *report, const void *pointer, const char *doi
 {
     mbi_report_line(report, "  pointer %p", pointer);
     mbi_report_line(report, "  %s by thread %d:", doing, mbi_os_thread());
-    mbi_report_stack(report, stack);
+    report_add_stack(report, stack);
 }
 
 static void report_close(struct report *report)
@@ -160,9 +152,10 @@ void mbi_report_warm_up(void)
 {
     struct report report;
     struct stack stack;
+    mbi_stacks_warm_up();
     mbi_stacks_take(NULL, &stack);
     mbi_report_begin(&report, "", "%s", "");
-    mbi_report_stack(&report, &stack);
+    report_add_stack(&report, &stack);
     report.used = 0;
     report_close(&report);
 }

@@ -24,8 +24,9 @@ struct report {
 };
 
 /*
- * Makes a report and throws it away, so that the dynamic linker has bound all functions: a fault
- * may be reported from a signal stack of 8 KiB, and binding takes 3 KiB for the registers.
+ * Loads what reports would otherwise load in the middle of one, which allocates. Stacks are taken
+ * from then on. Makes a report and throws it away, so that the dynamic linker binds all functions:
+ * a fault may be reported from a signal stack of 8 KiB, and binding takes 3 KiB for the registers.
  */
 void mbi_report_warm_up(void);
 
@@ -36,9 +37,6 @@ void mbi_report_begin(struct report *report, const char *kind, const char *forma
 /* Adds a line. */
 void mbi_report_line(struct report *report, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
-
-/* Adds the functions of a stack, without the library's own at its inner end. */
-void mbi_report_stack(struct report *report, const struct stack *stack);
 
 /* Adds "DOING by thread N:" and the functions of a stack that was stored. */
 void mbi_report_stored(struct report *report, const char *doing, int32_t thread, uint32_t stack_id);
@@ -59,7 +57,7 @@ void mbi_report_end(struct report *report);
 
 /*
  * The same, but does not abort when the program has closed stderr, as coreutils do before they
- * exit: the abort would have no explanation. A full disk is no such case.
+ * exit: the abort would have no explanation. On a full disk it does abort.
  */
 void mbi_report_end_if_open(struct report *report);
 

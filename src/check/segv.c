@@ -8,8 +8,8 @@
 static _Atomic bool is_taken;
 
 /*
- * What the program asked for and the kernel does not get, in a word for each entry: the flags below
- * in the lowest bits, and the handler above them; 0 for an entry that is free.
+ * What the program asked for and the kernel does not get, a word for each entry: the flags below in
+ * the lowest bits, and the handler above them; 0 for a free entry.
  *
  * relaxed [SEGV-ENTRY]: a word is written once, before the kernel gets the entry. A thread reads it
  * when the kernel calls the entry or returns it.
@@ -114,7 +114,7 @@ FOR_EACH_ENTRY(DEFINE)
 static void (*const entries[])(int, siginfo_t *, void *) = { FOR_EACH_ENTRY(NAME) };
 _Static_assert(sizeof entries / sizeof entries[0] == SEGV_ENTRIES, "each has a word");
 
-/* The entry for a word, a free one if there is none; SEGV_ENTRIES when all stand for others. */
+/* The entry that stands for a word, or from now on does; SEGV_ENTRIES when none is free. */
 static size_t find_entry(uintptr_t word)
 {
     size_t entry = 0;

@@ -38,7 +38,7 @@ static _Thread_local bool taking __attribute__((tls_model("initial-exec")));
 static uintptr_t unwinder_start;
 static size_t unwinder_bytes;
 
-/* For dl_iterate_phdr, whose walk a result of 1 ends. */
+/* For dl_iterate_phdr; a result of 1 ends its walk. */
 static int note_unwinder(struct dl_phdr_info *object, size_t info_bytes, void *argument)
 {
     (void)info_bytes;

@@ -1,7 +1,7 @@
 /*
  * stacks: call stacks, each stored once and known by a number.
  *
- * Ladder: above core/os. Callers: the rest of check/; api.c warms up.
+ * Ladder: above core/os. Callers: the rest of check/.
  *
  *   | buckets | header frames | header frames frames | ...      a number is an offset in words
  *
@@ -25,19 +25,17 @@ struct stack {
  */
 enum { STACK_NONE = 0, STACK_LOST = 1 };
 
-/*
- * Loads the C library's unwinder, which allocates: to be called from a constructor, where that is
- * allowed. Until then mbi_stacks_take finds nothing.
- */
+/* Loads the C library's unwinder, which allocates. Until then mbi_stacks_take takes no stack. */
 void mbi_stacks_warm_up(void);
 
 /*
  * The stack of the calling thread. `caller`: a return address in the code that called the
- * allocator, or NULL. Takes no lock and allocates nothing, but for what follows.
+ * allocator, or NULL.
  *
  * The unwinder has a lock for the tables that a process registers (__register_frame, called by
  * programs that compile at run time), and allocates and frees under it. So requests of the unwinder
- * itself get no stack, nor do requests that come while a stack is being taken.
+ * itself get no stack, nor do requests that come while a stack is being taken. Otherwise nothing is
+ * locked or allocated.
  *
  * `caller` is right only where the slow paths are reached by jumps: a library that was compiled
  * with less than -O2 hangs when such a process deregisters a table.

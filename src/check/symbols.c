@@ -118,10 +118,9 @@ bool mbi_symbol_is_own(const void *address)
 /* The static library has no shared object of its own; its functions are known by their names. */
 static bool symbol_is_ours(const struct symbol *symbol, const void *address)
 {
-    const void *base = own_base();
-    return base != NULL ? load_base(address) == base
-                        : strncmp(symbol->name, "mb_", 3) == 0
-                              || strncmp(symbol->name, "mbi_", 4) == 0;
+    return own_base() != NULL ? mbi_symbol_is_own(address)
+                              : strncmp(symbol->name, "mb_", 3) == 0
+                                    || strncmp(symbol->name, "mbi_", 4) == 0;
 }
 
 bool mbi_symbol_is_loaders(const void *address)

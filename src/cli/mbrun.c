@@ -1,12 +1,8 @@
 /*
  * mbrun: starts a program on the drop-in malloc.
  *
- *   mbrun PROGRAM [ARGS...]
- *
- * Puts libmemorybucket-malloc.so last in LD_PRELOAD and becomes the program, whose exit status is
- * therefore mbrun's. Last, so that tools which watch malloc (heaptrack) stand in front of it, as
- * they do in front of the C library's. Its own exit statuses are those of env(1): 127 the program
- * is not found, 126 it cannot be run, 125 mbrun itself failed.
+ * Puts libmemorybucket-malloc.so last in LD_PRELOAD and becomes the program. Last, so that tools
+ * which watch malloc (heaptrack) stand in front of it, as they do in front of the C library's.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -22,6 +18,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+/* As of env(1). */
 enum { EXIT_OWN = 125, EXIT_CANNOT_RUN = 126, EXIT_NOT_FOUND = 127 };
 
 #define DROPIN_NAME "libmemorybucket-malloc.so"

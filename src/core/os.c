@@ -241,6 +241,20 @@ long mbi_os_write(int file, const void *bytes, size_t count)
     return syscall(SYS_write, file, bytes, count);
 }
 
+bool mbi_os_write_all(int file, const char *text, size_t bytes)
+{
+    while (bytes != 0) {
+        long written = mbi_os_write(file, text, bytes);
+        if (written == 0 || (written < 0 && errno != EINTR)) {
+            return false;
+        }
+        size_t taken = written > 0 ? (size_t)written : 0;
+        text += taken;
+        bytes -= taken;
+    }
+    return true;
+}
+
 void mbi_os_wait(_Atomic uint32_t *word, uint32_t value)
 {
     int saved_errno = errno;

@@ -103,6 +103,9 @@ bool mbi_os_read_file(const char *path, char *buffer, size_t buffer_bytes);
 /* A whole file, to be read only, or NULL; mbi_os_unreserve gives it back. Allocates nothing. */
 const void *mbi_os_map_file(const char *path, size_t *bytes);
 
+/* Writes a whole text, over signals; false, with errno, when the file does not take all of it. */
+bool mbi_os_write_all(int file, const char *text, size_t bytes);
+
 /* Whether the 8 bytes at an address can be read: by a system call that every sandbox permits. */
 bool mbi_os_is_readable(const void *address);
 

@@ -1,7 +1,7 @@
 /*
  * dropin/boot_arena: the memory that dlsym gets from next.c.
  *
- * Ladder: beside next. A file of its own, as it is linked last, as pool_memory.c is.
+ * Ladder: beside next. A file of its own, which is linked last, like pool_memory.c.
  */
 #include "core/large.h"
 

@@ -8,9 +8,9 @@
  * So dlopen clears the flag. A plugin that needs it for other symbols does not get it
  * (docs/dropin.md).
  *
- * dlopen searches the RUNPATH of its caller, which it knows by its return address. So ours must end
- * in a jump to the next one: each build compiles this file with -O2, and tests/dropin/plugins.c
- * checks whose RUNPATH was searched.
+ * The C library's dlopen finds the RUNPATH of its caller by the return address. So ours must end in
+ * a jump: each build compiles this file with -O2, and tests/dropin/plugins.c checks which RUNPATH
+ * is searched.
  */
 #include "dropin/names.h"
 

@@ -17,7 +17,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <malloc.h>
-#include <stdlib.h>
 #include <string.h>
 
 typedef struct mallinfo2 mallinfo2_function(void);
@@ -27,7 +26,7 @@ typedef int malloc_info_function(int options, FILE *stream);
 EXPORT int malloc_trim(size_t keep_bytes)
 {
     if (mbi_startup_patiently() == -EAGAIN) {
-        return 0; /* a signal handler interrupted it */
+        return 0; /* a signal handler interrupted the start */
     }
     bool pools_gave = mbi_out_of_memory_trim(keep_bytes) != 0;
     return mbi_large_give_back() || pools_gave;

@@ -15,11 +15,11 @@ static _Atomic uintptr_t read_lock;
 static _Atomic uintptr_t read_unlock;
 static _Atomic uintptr_t synchronize;
 
-/* Decided once, after the functions: release [EPOCHS-DECIDE] pairs with acquire [EPOCHS-LOOK]. */
+/* Decided once, after the search: release [EPOCHS-DECIDE] pairs with acquire [EPOCHS-LOOK]. */
 enum { UNDECIDED, NONE, IN_USE };
 static _Atomic int decision;
 
-/* What another thread has found stays, where this one finds nothing. */
+/* Finding nothing keeps what another thread may have found. */
 static bool find(void *library, const char *name, _Atomic uintptr_t *function)
 {
     uintptr_t symbol = library != NULL ? (uintptr_t)dlsym(library, name) : 0;
@@ -34,7 +34,7 @@ bool mbi_epochs_in_use(void)
     return atomic_load_explicit(&decision, memory_order_acquire) == IN_USE; /* [EPOCHS-LOOK] */
 }
 
-/* liburcu's constructor creates one, and ends the process without. */
+/* liburcu's constructor creates a key, and ends the process when it gets none. */
 static bool a_key_is_left(void)
 {
     pthread_key_t key;

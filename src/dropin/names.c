@@ -25,7 +25,7 @@ static bool is_ours(uintptr_t function)
     return function - begin < (uintptr_t)etext - begin;
 }
 
-/* A program at a fixed address may use the address of its own stub, which calls ours. */
+/* In a program at a fixed address the program's stub for a function may be its address. */
 static bool is_stub(uintptr_t address)
 {
     Dl_info info;

@@ -30,7 +30,7 @@
         EXPORT_ATTRIBUTES_OF(function) EXPORT __attribute__((alias(#function)))
 
 /*
- * The functions in use. The loader binds these names and not the linker (names.list), so they mean
+ * The functions in use. The loader binds these names, not the linker (names.list), so they mean
  * what they mean in the program.
  */
 #define IN_USE(name) __asm__(name) EXPORT
@@ -75,8 +75,8 @@ uintptr_t mbi_next_symbol(const char *name);
 uintptr_t mbi_next_symbol_or_abort(const char *name);
 
 /*
- * A function of another library, by its address; 0 before it is found. Several threads may find it
- * at once, and write the same: a lock would be held over dlsym, which has locks of its own.
+ * The address of another library's function; 0 before it is found. Several threads may find it at
+ * once, and write the same. A lock would be held over dlsym, which has locks of its own.
  * relaxed [FOUND]: the function is there before its address is.
  */
 static inline uintptr_t found_address(const _Atomic uintptr_t *function)

@@ -11,7 +11,6 @@
 #include "dropin/names.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 typedef void *calloc_function(size_t, size_t);
@@ -58,13 +57,6 @@ static void *boot_alloc(size_t alignment_bytes, size_t size_bytes)
     return object;
 }
 
-static size_t boot_usable_bytes(const void *pointer)
-{
-    size_t size_bytes;
-    memcpy(&size_bytes, (const char *)pointer - BOOT_HEADER_BYTES, sizeof size_bytes);
-    return size_bytes;
-}
-
 static void next_find_all(void)
 {
     searching = true;
@@ -106,7 +98,7 @@ static MBI_COLD void *next_first_malloc(size_t size_bytes)
     return next_find() ? mbi_large_alloc(size_bytes) : boot_alloc(1, size_bytes);
 }
 
-/* An object of another allocator that dlsym frees meanwhile is not freed. */
+/* While dlsym looks, its frees of other allocators' objects do nothing. */
 static MBI_COLD void next_first_free(void *pointer)
 {
     if (next_find()) {
@@ -147,7 +139,9 @@ void *mbi_large_realloc(void *pointer, size_t size_bytes)
 size_t mbi_large_usable_bytes(const void *pointer)
 {
     if (boot_owns(pointer)) {
-        return boot_usable_bytes(pointer);
+        size_t size_bytes;
+        memcpy(&size_bytes, (const char *)pointer - BOOT_HEADER_BYTES, sizeof size_bytes);
+        return size_bytes;
     }
     return next_find() ? NEXT(malloc_usable_size)((void *)(uintptr_t)pointer) : 0;
 }

@@ -91,8 +91,8 @@ enum { MALLOC, MALLOPT, MALLOC_TRIM, FUNCTIONS };
 
 /*
  * For dl_iterate_phdr, which a result of 1 ends: whether all of the functions lie in the object.
- * Others that could tell cost more. dladdr reads every symbol, 25 microseconds a call. For a handle
- * of the C library dlopen allocates: 17 page faults more in a process that does nothing else.
+ * Other ways to tell cost more. dladdr reads every symbol, 25 microseconds a call. dlopen allocates
+ * a handle: 17 page faults more in a process that does nothing else.
  */
 static int holds_all(struct dl_phdr_info *object, size_t bytes, void *functions)
 {
@@ -109,8 +109,8 @@ static int holds_all(struct dl_phdr_info *object, size_t bytes, void *functions)
 }
 
 /*
- * Runs after the constructor that reads the environment, and before other libraries' and the
- * program's, whose calls of mallopt therefore prevail. An allocator that was preloaded behind the
+ * Runs after the constructor that reads the environment, and before those of other libraries and of
+ * the program, so their calls of mallopt prevail. An allocator that was preloaded behind the
  * drop-in has no mallopt of its own, or one that does nothing.
  */
 __attribute__((constructor(103))) static void next_memory_come_up(void)
@@ -132,7 +132,7 @@ __attribute__((constructor(103))) static void next_memory_come_up(void)
     found_set(&next_memory.trim, functions[MALLOC_TRIM]);
 }
 
-/* Defers cancellation: a thread cancelled in malloc_trim would die with the C library's locks. */
+/* Defers cancellation: a thread cancelled in malloc_trim would keep the C library's locks. */
 static bool trim_now(malloc_trim_function *trim, size_t keep_bytes)
 {
     int saved_errno = errno;

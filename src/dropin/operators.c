@@ -7,9 +7,9 @@
  * Where an operator, or malloc, is another library's (names.h), each form ends in the functions in
  * use as libstdc++'s does.
  *
- * Without memory they end in a tail call of the next operator in link order, libstdc++'s. It calls
- * malloc once more, then the new-handler, and throws bad_alloc or returns NULL: all from a frame
- * that can be unwound.
+ * Without memory an operator ends in a tail call of the next one in link order, libstdc++'s. That
+ * calls malloc once more, then the new-handler, and throws bad_alloc or returns NULL: all from a
+ * frame that can be unwound.
  */
 #include "api/api.h"
 #include "dropin/names.h"

@@ -4,9 +4,9 @@
  *
  * Ladder: above check/guarded.
  *
- * Other signals, and all of them without checked mode, go to the next functions in link order: the
- * C library's, or those of a library that chains signals (Java's libjsig). A constructor finds
- * them, as signal handlers and children of a fork call these functions, and must not need the
+ * Other signals, and all signals without checked mode, go to the next functions in link order: the
+ * C library's, or those of a library that chains signals (Java's libjsig). A constructor finds the
+ * functions, as signal handlers and children of a fork may call them, and must not need the
  * loader's lock.
  *
  * sigignore, siginterrupt, sighold and sigrelse are left alone: what they do to the kernel's
