@@ -73,16 +73,6 @@ static void put_hexadecimal(struct line *line, uint64_t number)
     put_number(line, number, 16);
 }
 
-/* Digits at *format, which moves behind them. */
-static size_t read_digits(const char **format)
-{
-    size_t number = 0;
-    while (**format >= '0' && **format <= '9') {
-        number = number * 10 + (size_t)(*(*format)++ - '0');
-    }
-    return number;
-}
-
 /* What base.h says of printf(3), which takes 2 KiB of stack itself: a thread may not have that. */
 static void put_formatted(struct line *line, const char *format, va_list arguments)
 {
@@ -95,7 +85,7 @@ static void put_formatted(struct line *line, const char *format, va_list argumen
         format++;
         if (*format == '.') {
             format++;
-            length_max = read_digits(&format);
+            (void)mbi_read_number(&format, &length_max);
         }
         format += strspn(format, "#zl");
         bool is_long = format[-1] == 'z' || format[-1] == 'l';
