@@ -23,14 +23,13 @@
 
 #include "core/base.h"
 
-/* The smallest memory limit of the process's group and its ancestors; SIZE_MAX without one. */
-size_t mbi_cgroup_memory_bytes(void);
+#define CGROUP_MEMBERSHIP "/proc/self/cgroup"
+#define CGROUP_MOUNTS "/sys/fs/cgroup"
 
-/* The same in other places, for tests. */
-struct cgroup_places {
-    const char *membership; /* "/proc/self/cgroup" */
-    const char *mounts;     /* "/sys/fs/cgroup" */
-};
-size_t mbi_cgroup_memory_bytes_in(const struct cgroup_places *places);
+/*
+ * The smallest memory limit of the process's group and its ancestors; SIZE_MAX without one. The
+ * places are those two; tests have their own.
+ */
+size_t mbi_cgroup_memory_bytes(const char *membership, const char *mounts);
 
 #endif

@@ -30,25 +30,15 @@ size_t mbi_os_page_bytes(void)
     return bytes > 0 ? (size_t)bytes : 4096;
 }
 
-static bool allowed_processors_of(pid_t thread, struct processor_set *allowed)
+bool mbi_os_allowed_processors(bool of_first_thread, struct processor_set *allowed)
 {
     cpu_set_t set;
     _Static_assert(sizeof set == sizeof *allowed, "the C library's sets are as large");
-    if (sched_getaffinity(thread, sizeof set, &set) != 0) {
+    if (sched_getaffinity(of_first_thread ? getpid() : 0, sizeof set, &set) != 0) {
         return false; /* the kernel's sets are larger */
     }
     memcpy(allowed, &set, sizeof set);
     return true;
-}
-
-bool mbi_os_allowed_processors(struct processor_set *allowed)
-{
-    return allowed_processors_of(0, allowed);
-}
-
-bool mbi_os_allowed_processors_of_first(struct processor_set *allowed)
-{
-    return allowed_processors_of(getpid(), allowed);
 }
 
 unsigned mbi_os_processor(void)

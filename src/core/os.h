@@ -20,8 +20,7 @@ struct processor_set {
 };
 
 /* Those that the calling thread, or the process's first, may use; false above PROCESSORS_MAX. */
-bool mbi_os_allowed_processors(struct processor_set *allowed);
-bool mbi_os_allowed_processors_of_first(struct processor_set *allowed);
+bool mbi_os_allowed_processors(bool of_first_thread, struct processor_set *allowed);
 
 /* The number of the processor that the caller runs on, or just ran on; any when unknown. */
 unsigned mbi_os_processor(void);
