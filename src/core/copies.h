@@ -39,10 +39,4 @@ const struct copy_calls *mbi_copies_find(const void *pointer);
 /* The calls of another copy that says it holds an object; NULL when none does. */
 const struct copy_calls *mbi_copies_ask(const void *pointer);
 
-/* Whether to ask: false for all that the kernel hands out by itself. */
-MBI_HOT_INLINE bool copies_may_have(const void *pointer)
-{
-    return MBI_UNLIKELY(region_is_in_places(pointer));
-}
-
 #endif

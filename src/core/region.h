@@ -116,7 +116,7 @@ MBI_HOT_INLINE bool region_is_in_places(const void *address)
 {
     unsigned shift = atomic_load_explicit(&mbi_region.places_shift,
                                           memory_order_relaxed); /* [PLACES] */
-    return ((uintptr_t)address >> shift) - PLACES_FIRST < PLACES_END - PLACES_FIRST;
+    return MBI_UNLIKELY(((uintptr_t)address >> shift) - PLACES_FIRST < PLACES_END - PLACES_FIRST);
 }
 
 /* Where the places are, in this process's address space. */
