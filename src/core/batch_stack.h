@@ -73,7 +73,6 @@ struct slot_space {
 /* The head is written by every pusher and popper of the pool: it has its lines for itself. */
 struct batch_stack {
     _Alignas(ISOLATION_BYTES) _Atomic uint64_t head;
-    char isolation[ISOLATION_BYTES - sizeof(uint64_t)];
 };
 
 MBI_HOT_INLINE uint64_t slot_space_units(const struct slot_space *space, unsigned span)
@@ -297,7 +296,7 @@ static inline uint64_t batch_stack_detach(struct batch_stack *stack)
     return head & SLOT_NUMBER_MASK;
 }
 
-/* The first batch of a detached list, as a chain; the list goes on behind it. Not empty. */
+/* Takes the first batch of a list that is on no stack, as a chain. The list is not empty. */
 static inline uint64_t batch_list_pop(uint32_t *list, const struct slot_space *space,
                                       uint32_t rounds)
 {

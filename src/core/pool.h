@@ -150,12 +150,8 @@ void mbi_pool_push_batch(struct pool *pool, uint64_t chain, struct transfer_coun
 /*
  * What serves a thread when neither its cache nor the centre has slots; each takes the pool's lock:
  *
- *   mbi_pool_obtain        for a refill, and mb_alloc_batch  a chain, or else a run of fresh slots
- *   mbi_pool_take_up_to    for one in a crowded process      a chain of at most so many slots
- *   mbi_pool_alloc_direct  for a thread without a cache      one slot
- *
- * mbi_thread_cache_take (tcache/thread_cache.h) stands above: it takes a slot from the thread's
- * cache, refilled if need be, or from alloc_direct.
+ *   mbi_pool_obtain      for a refill, and mb_alloc_batch   a chain, or else a run of fresh slots
+ *   mbi_pool_take_up_to  for a refill in a crowded process, and for a thread without a cache
  *
  * Obtain gives free slots in *chain, at most a batch, if there are any: loose ones, an aged batch,
  * or up to `rounds_wanted` sorted ones. Otherwise up to `rounds_wanted` fresh ones, which start and
@@ -209,11 +205,7 @@ size_t mbi_pool_resident_bytes(struct pool *pool);
  */
 uint64_t mbi_pool_take_up_to(struct pool *pool, size_t rounds);
 
-/*
- * One slot for a thread that has no cache. Both take the lock. Alloc returns NULL as obtain does.
- * Free never fails: where the lock is refused the slot waits on the list of deferred frees.
- */
-struct slot *mbi_pool_alloc_direct(struct pool *pool);
+/* Frees one slot under the lock; where that is refused the slot waits among the deferred frees. */
 void mbi_pool_free_direct(struct pool *pool, struct slot *slot);
 
 /* Set where the kernel gives the calling thread no memory to commit; out_of_memory.c clears it. */

@@ -210,14 +210,11 @@ void mbi_pool_touch_run(const struct pool *pool, struct fresh_run run)
 uint64_t mbi_pool_link_run(const struct pool *pool, struct fresh_run run)
 {
     mbi_pool_touch_run(pool, run);
-    char *cursor = run.first;
-    for (size_t behind = run.rounds - 1; behind > 0; behind--) {
-        char *next = cursor + pool->slot_bytes;
-        pool_expect_fresh(pool, ((struct slot *)(void *)cursor)->rest);
-        ((struct slot *)(void *)cursor)->rest = chain_make((struct slot *)(void *)next, behind);
-        cursor = next;
+    uint64_t chain = 0;
+    for (size_t i = run.rounds; i-- > 0;) {
+        struct slot *slot = (struct slot *)(void *)(run.first + i * pool->slot_bytes);
+        pool_expect_fresh(pool, slot->rest);
+        chain = chain_push(chain, slot);
     }
-    pool_expect_fresh(pool, ((struct slot *)(void *)cursor)->rest);
-    ((struct slot *)(void *)cursor)->rest = 0;
-    return chain_make((struct slot *)(void *)run.first, run.rounds);
+    return chain;
 }

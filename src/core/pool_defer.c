@@ -2,11 +2,6 @@
 #include "core/pool.h"
 #include "core/region.h"
 
-struct slot *mbi_pool_alloc_direct(struct pool *pool)
-{
-    return chain_first(mbi_pool_take_up_to(pool, 1));
-}
-
 struct left_behind mbi_pools_deferred;
 
 /* False when the lock is refused, and so the free is deferred. */

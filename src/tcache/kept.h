@@ -70,17 +70,15 @@ static inline void kept_push(struct kept *kept, const struct slot_space *space, 
 /* The chain of the batch kept last; there is one. */
 static inline uint64_t kept_pop(struct kept *kept, const struct slot_space *space, uint32_t rounds)
 {
-    struct slot *first = slot_space_slot(space, kept->top);
-    uint64_t packed = batch_read_packed(first);
+    uint64_t chain = batch_list_pop(&kept->top, space, rounds);
     uint16_t depth = (uint16_t)(kept_depth(kept) - 1);
-    kept->top = (uint32_t)(packed >> SLOT_NUMBER_BITS);
     kept_set_depth(kept, depth);
     if (depth < kept->low) {
         kept->low = depth;
     }
     /* The line that the next pop waits for; nothing else would have asked for it by then. */
     __builtin_prefetch(slot_space_slot(space, kept->top), 1);
-    return batch_unpack(space, first, packed, rounds);
+    return chain;
 }
 
 /* A batch went to the centre for want of room. */

@@ -10,18 +10,15 @@
 #include <errno.h>
 #include <stdlib.h>
 
-/* For a thread without a cache: it may have none because the library has not come up. */
-static bool bring_library_up(void)
-{
-    return mbi_thread_cache != &mbi_cache_none || mbi_thread_start();
-}
-
 MBI_COLD struct slot *mbi_thread_cache_take(size_t class)
 {
     struct thread_cache *cache = mbi_thread_cache_begin_slow();
     struct slot *slot = NULL;
     if (MBI_UNLIKELY(cache == NULL)) {
-        slot = bring_library_up() ? mbi_pool_alloc_direct(&mbi_pools[class]) : NULL;
+        /* The thread may have no cache because the library is not up. */
+        if (mbi_thread_cache != &mbi_cache_none || mbi_thread_start()) {
+            slot = chain_first(mbi_pool_take_up_to(&mbi_pools[class], 1));
+        }
     } else {
         struct magazine *loaded = &cache->loaded[class];
         slot = magazine_pop(loaded);
@@ -236,4 +233,3 @@ MBI_COLD void mbi_thread_cache_free_slow(void *pointer, const struct magazine *f
     }
     errno = saved_errno;
 }
-
