@@ -3,7 +3,6 @@
 
 #include "core/centre.h"
 #include "core/limit.h"
-#include "core/os.h"
 #include "core/trim.h"
 
 /*

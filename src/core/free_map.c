@@ -2,7 +2,6 @@
 #include "core/free_map.h"
 
 #include "core/free_map_bits.h"
-#include "core/os.h"
 
 void mbi_free_map_init(struct free_map *map, char *first, size_t slot_bytes, size_t slots_max,
                        size_t page_bytes)
@@ -81,11 +80,10 @@ void mbi_free_map_add(struct free_map *map, size_t index)
     map->dirty_end = size_max(pages.end, map->dirty_end);
 }
 
-/* Pages that come back into use for one request: how many still may, and how many have. */
+/* Pages that come back into use for one request. */
 struct reuse {
-    size_t pages_left;
-    size_t pages;
-    bool refused; /* the kernel would not unseal a tile: nor the next */
+    size_t pages_left; /* that still may */
+    bool refused;      /* the kernel did not unseal a tile: no other is tried */
 };
 
 static bool page_reuse(struct free_map *map, size_t page, struct reuse *reuse)
@@ -99,7 +97,6 @@ static bool page_reuse(struct free_map *map, size_t page, struct reuse *reuse)
     }
     page_set_released(map, page, false);
     reuse->pages_left--;
-    reuse->pages++;
     return true;
 }
 
@@ -165,7 +162,7 @@ static size_t tile_take(struct free_map *map, size_t tile, size_t count, uint32_
  */
 size_t mbi_free_map_take(struct free_map *map, size_t count, uint32_t *out, size_t *pages)
 {
-    struct reuse reuse = { .pages_left = *pages, .pages = 0, .refused = false };
+    struct reuse reuse = { .pages_left = *pages, .refused = false };
     enum tile_set set = TILES_HERE;
     size_t taken = 0;
     while (map->slots != 0 && taken < count) {
@@ -182,7 +179,7 @@ size_t mbi_free_map_take(struct free_map *map, size_t count, uint32_t *out, size
         }
         set = got == 0 ? set + 1 : set;
     }
-    *pages = reuse.pages;
+    *pages -= reuse.pages_left;
     return taken;
 }
 

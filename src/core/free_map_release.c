@@ -129,11 +129,6 @@ static ptrdiff_t seals_around(const struct free_map *map, size_t begin, size_t e
     return (begin != 0 && tile_is_sealed(map, begin - 1)) + tile_is_sealed(map, end);
 }
 
-static char *tile_start(const struct free_map *map, size_t tile)
-{
-    return map->first + tile * TILE_BYTES;
-}
-
 /* Its last slot may end in a tile that was sealed, or no longer is. */
 static void update_tile_before(struct free_map *map, size_t tile)
 {
@@ -144,7 +139,7 @@ static void update_tile_before(struct free_map *map, size_t tile)
 
 bool mbi_free_map_unseal(struct free_map *map, size_t tile)
 {
-    if (!mbi_os_unseal(tile_start(map, tile), TILE_BYTES)) {
+    if (!mbi_os_unseal(map->first + tile * TILE_BYTES, TILE_BYTES)) {
         map->unseal_refused = true;
         return false;
     }

@@ -3,8 +3,6 @@
 
 #include "core/centre.h"
 #include "core/config.h"
-#include "core/limit.h"
-#include "core/os.h"
 #include "core/pool_sort.h"
 #include "core/probes.h"
 #include "core/processors.h"

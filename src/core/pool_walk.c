@@ -110,7 +110,6 @@ static bool chain_check(const struct pool *pool, uint64_t chain, const char *whe
 static size_t pool_check_batches(struct pool *pool, uint64_t number)
 {
     size_t slots = 0;
-
     while (number != 0) {
         uint64_t packed = batch_read_packed(slot_space_slot(&pool->space, number));
         const struct slot *second = slot_space_slot(&pool->space, packed & SLOT_NUMBER_MASK);

@@ -2,7 +2,6 @@
 #include "core/trim.h"
 
 #include "core/config.h"
-#include "core/os.h"
 
 /* The slots that are being sorted, by number: half a step. Under the trim lock. */
 enum { NUMBERS_MAX = TRIM_SLOTS_MAX / 2 };

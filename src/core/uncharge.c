@@ -2,7 +2,6 @@
 #include "core/uncharge.h"
 
 #include "core/huge.h"
-#include "core/os.h"
 
 static char *page_start(const struct free_map *map, size_t page)
 {

@@ -4,7 +4,6 @@
 #include "core/centre.h"
 #include "core/large.h"
 #include "core/limit.h"
-#include "core/region.h"
 #include "core/uncharge.h"
 #include "tcache/budget.h"
 #include "tcache/registry.h"

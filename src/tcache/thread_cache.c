@@ -5,8 +5,6 @@
 
 #include "core/centre.h"
 #include "core/decay.h"
-#include "core/region.h"
-#include "core/upcalls.h"
 #include "tcache/budget.h"
 #include "tcache/checked.h"
 #include "tcache/transfer.h"

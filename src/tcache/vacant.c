@@ -2,8 +2,6 @@
 #include "tcache/vacant.h"
 
 #include "core/large.h"
-#include "core/os.h"
-#include "core/upcalls.h"
 
 enum { CACHES_PER_MAPPING = 16, REGISTRATION_BYTES = 1 << 20 };
 
@@ -72,8 +70,7 @@ static void reuse_list_locked(struct thread_cache **list)
 {
     struct thread_cache *cache;
     while ((cache = list_pop(list)) != NULL) {
-        list_push(&reusable, cache);
-        counter_add(&mbi_cache_counts.reusable, 1);
+        mbi_vacant_reuse_locked(cache);
         counter_subtract(&mbi_cache_counts.retired, 1);
     }
 }
