@@ -6,16 +6,13 @@
 #include <limits.h>
 #include <string.h>
 
-/*
- * A membership file has a line for each of at most 13 hierarchies. What is longer is given up:
- * there a limit is not seen.
- */
+/* The membership file has at most 13 lines. Limits behind longer texts are not seen. */
 enum { MEMBERSHIP_BYTES = 4096, PATH_BYTES = 1024, VALUE_BYTES = 64 };
 
 /* v1 writes "none" as LLONG_MAX in whole pages, and those have up to 64 KiB. */
 #define V1_LIMIT_MAX ((uint64_t)LLONG_MAX - (1 << 20))
 
-/* Mapped, as it is more than a small thread may have of stack. */
+/* Mapped: a small thread may not have that much stack. */
 struct workspace {
     char membership[MEMBERSHIP_BYTES];
     char path[PATH_BYTES];
@@ -27,7 +24,7 @@ struct membership {
     const char *group;
 };
 
-/* Whether the list has this controller, and not just one whose name holds its. */
+/* Whether the list has this controller; a longer name that contains it is another one. */
 static bool has_memory(const char *controllers)
 {
     static const char wanted[] = "memory";
@@ -73,7 +70,7 @@ static bool group_leaves_mount(const char *group)
     return false;
 }
 
-/* Nothing has changed where it returns false: there was no room. */
+/* False, and nothing changed, when there is no room. */
 static bool append(char path[PATH_BYTES], const char *text)
 {
     size_t used = strlen(path);

@@ -1,9 +1,8 @@
 /*
  * cgroup: how much memory the control groups of this process allow it.
  *
- * Ladder: above os. Caller: startup, when the process has a second thread.
- * It may run inside malloc: it allocates nothing, uses little stack, and the caller restores the
- * errno that failed system calls leave. Thread safe.
+ * Ladder: above os. Caller: startup, when the process has a second thread. Thread safe. May run
+ * inside malloc: it allocates nothing and uses little stack. Failed system calls change errno.
  *
  * The memory controller is in one hierarchy only: a v1 one, which /proc/self/cgroup then names, or
  * v2's. Each hierarchy is looked for where it is mounted by convention:
@@ -14,9 +13,8 @@
  *                                    /sys/fs/cgroup/memory             /sys/fs/cgroup
  *     or else                        /sys/fs/cgroup/CONTROLLERS/...    /sys/fs/cgroup/unified/...
  *
- * A level without the file sets no limit. So a path that does not exist below the mount, as in
- * containers, comes down to the files of the mount itself, which are the container's.
- * What cannot be read or understood sets no limit.
+ * A level whose file is missing, or cannot be understood, sets no limit. So a path that does not
+ * exist below the mount, as in containers, ends at the mount's own files, the container's.
  */
 #ifndef MEMORYBUCKET_CORE_CGROUP_H
 #define MEMORYBUCKET_CORE_CGROUP_H

@@ -93,7 +93,7 @@ bool mbi_os_map_at(void *start, size_t bytes, enum os_pages pages)
 
 bool mbi_os_reserve_at(void *start, size_t bytes)
 {
-    /* Not mmap: ThreadSanitizer's ignores an address at which it has its shadow. */
+    /* Not mmap: ThreadSanitizer's own ignores an address where it has its shadow. */
     long mapped = syscall(SYS_mmap, start, bytes, PROT_NONE, MAP_AT_FLAGS, -1, (off_t)0);
     return is_mapped_at(start, bytes, (void *)mapped);
 }
@@ -120,7 +120,7 @@ bool mbi_os_release(void *start, size_t bytes)
 
 bool mbi_os_seal(void *start, size_t bytes)
 {
-    /* The flags of mbi_os_map_at and small pages: once unsealed it is one mapping with the rest. */
+    /* mbi_os_map_at's flags for small pages: so an unsealed tile is one mapping with the rest. */
     int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED | MAP_STACK;
     void *sealed = mmap(start, bytes, PROT_READ, flags, -1, 0);
     if (sealed == MAP_FAILED) {
@@ -276,7 +276,7 @@ static int open_to_read(const char *path)
     return file;
 }
 
-/* Where a signal interrupts a read before it has begun, it is made again. */
+/* Repeats a read that a signal interrupted before it had begun. */
 static long read_again(int file, char *buffer, size_t bytes)
 {
     long got;
@@ -341,7 +341,7 @@ bool mbi_os_is_in_first_namespace(void)
 
 bool mbi_os_is_readable(const void *address)
 {
-    /* The kernel reads the set before it looks at what shall be done with it, which is nothing. */
+    /* The kernel reads the set first, and then refuses an operation that does not exist. */
     const int nothing = -1;
     int saved_errno = errno;
     (void)syscall(SYS_rt_sigprocmask, nothing, address, NULL, sizeof(uint64_t));
