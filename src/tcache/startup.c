@@ -112,7 +112,7 @@ static size_t default_cache_bytes_max(void)
 /* The machine's processors; 0 until read. relaxed [RANK]: says only how far threads spread. */
 static _Atomic unsigned processors_online;
 
-/* What the calling thread may run on is the process's too, from now on. */
+/* The allowed processors are the process's from now on. */
 static void spread_over(bool known, const struct processor_set *allowed, unsigned online)
 {
     size_t processors = known ? mbi_processors_add(allowed) : PROCESSORS_MAX;
@@ -128,7 +128,7 @@ static void spread_again(void)
     }
 }
 
-/* The first thread's are looked at, too: the second may have been pinned before it came here. */
+/* Looks at the first thread's processors, too: the second may have been pinned before. */
 static void spread_first(void)
 {
     unsigned online = mbi_processors_online();
