@@ -18,7 +18,7 @@
 /* The other copy of the library that serves the object; NULL for this one's, and the system's. */
 static const struct copy_calls *owner_of(const void *pointer)
 {
-    if (copies_may_have(pointer)) {
+    if (region_is_in_places(pointer)) {
         return mbi_copies_find(pointer);
     }
     bool unknown = checked_is_on() && pointer != NULL && !mbi_check_holds(pointer);

@@ -61,7 +61,7 @@ MBI_HOT_INLINE void *api_alloc_large(size_t size)
 
 MBI_HOT_INLINE void api_free_foreign(struct thread_cache *cache, void *pointer, size_t size)
 {
-    if (MBI_UNLIKELY(pointer == NULL || !cache->active) || copies_may_have(pointer)) {
+    if (MBI_UNLIKELY(pointer == NULL || !cache->active) || region_is_in_places(pointer)) {
         mbi_api_free_slow(pointer, size);
         return;
     }

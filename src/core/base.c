@@ -24,13 +24,13 @@ bool mbi_read_number(const char **text, uint64_t *number)
 
 enum { LINE_BYTES_MAX = 256, DIGITS_MAX = 20 };
 
-/* A line that is being written; what does not fit is left out. */
+/* A line under construction; text that does not fit is left out. */
 struct line {
     char text[LINE_BYTES_MAX];
     size_t used; /* at most LINE_BYTES_MAX - 1: there is room for the newline */
 };
 
-/* Control characters become '?': a variable's text must not begin a line of its own. */
+/* Control characters become '?': the text of a variable must not begin a new line. */
 static void put_character(struct line *line, char character)
 {
     bool prints = (unsigned char)character >= ' ' && character != 0x7F;
@@ -73,17 +73,7 @@ static void put_hexadecimal(struct line *line, uint64_t number)
     put_number(line, number, 16);
 }
 
-/* Digits at *format, which moves behind them. */
-static size_t read_digits(const char **format)
-{
-    size_t number = 0;
-    while (**format >= '0' && **format <= '9') {
-        number = number * 10 + (size_t)(*(*format)++ - '0');
-    }
-    return number;
-}
-
-/* What base.h says of printf(3), which takes 2 KiB of stack itself: a thread may not have that. */
+/* Does what base.h promises without printf(3), which needs 2 KiB of stack. */
 static void put_formatted(struct line *line, const char *format, va_list arguments)
 {
     while (*format != '\0') {
@@ -95,7 +85,7 @@ static void put_formatted(struct line *line, const char *format, va_list argumen
         format++;
         if (*format == '.') {
             format++;
-            length_max = read_digits(&format);
+            (void)mbi_read_number(&format, &length_max);
         }
         format += strspn(format, "#zl");
         bool is_long = format[-1] == 'z' || format[-1] == 'l';
@@ -122,6 +112,6 @@ void mbi_message(const char *format, ...)
     va_end(arguments);
     line.text[line.used++] = '\n';
 
-    /* What stderr does not take is lost. */
+    /* Text that stderr does not take is lost. */
     (void)mbi_os_write(STDERR_FILENO, line.text, line.used);
 }

@@ -1,5 +1,5 @@
 /*
- * base: what every file of the library needs and nothing else.
+ * base: what every file of the library needs.
  *
  * Ladder: the lowest rung; includes only C and POSIX headers.
  * Callers: every module.
@@ -25,8 +25,8 @@
 #endif
 
 /*
- * For ThreadSanitizer: functions that race by design or seem to, each with the reason beside it,
- * and an order of liburcu's that the tool does not see. Nothing in other builds.
+ * ThreadSanitizer does not look into an MBI_UNSEEN_BY_TSAN function; its comment says why. The
+ * other two tell the tool of an order that liburcu makes. In other builds they do nothing.
  */
 #ifdef MBI_THREAD_SANITIZED
 #include <sanitizer/tsan_interface.h>
@@ -41,11 +41,11 @@
 
 /* A slow path: kept out of line so that the fast path ends in a tail call to it. */
 #define MBI_COLD __attribute__((noinline, cold))
-/* Said at declarations, so that no access goes through the GOT. */
+/* Stands at declarations, so that no access goes through the GOT. */
 #define MBI_HIDDEN __attribute__((visibility("hidden")))
 #define MBI_HOT_INLINE static inline __attribute__((always_inline))
 
-/* The line of x86-64 and most aarch64 cores; 128, as some have larger ones, or prefetch pairs. */
+/* A cache line of x86-64 and most aarch64 cores; 128, as some have longer ones or prefetch two. */
 enum { LINE_BYTES = 64, ISOLATION_BYTES = 128 };
 
 /*
@@ -65,7 +65,7 @@ static inline void counter_subtract(_Atomic uint64_t *counter, uint64_t amount)
     atomic_store_explicit(counter, old - amount, memory_order_relaxed); /* [COUNT] */
 }
 
-/* The same for flags: a thread that misses one sees it later. */
+/* Flags work alike: a thread that misses a change sees it later. */
 MBI_HOT_INLINE bool flag_is_set(const _Atomic bool *flag)
 {
     return atomic_load_explicit(flag, memory_order_relaxed); /* [FLAG] */
@@ -118,13 +118,13 @@ MBI_HOT_INLINE size_t round_down(size_t value, size_t power_of_two)
     return value & ~(power_of_two - 1);
 }
 
-/* Reads the digits at *text, and moves it behind them; false without any, or with too many. */
+/* Reads the number at *text, and moves *text behind it; false without digits or with too many. */
 bool mbi_read_number(const char **text, uint64_t *number);
 
 /*
- * Writes one line, "memorybucket: ", the text and a newline, to stderr with a single write(2). It
- * may be called from inside malloc, and needs little stack. Text beyond about 250 bytes is cut. Of
- * printf's conversions it knows %s, also with a precision in digits, %d, %u, %zu, %p and %#lx.
+ * Writes "memorybucket: ", the text and a newline to stderr, with one write(2). Text beyond about
+ * 250 bytes is cut. Knows %s, also with a precision in digits, %d, %u, %zu, %p and %#lx. May be
+ * called inside malloc: it needs little stack.
  */
 void mbi_message(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

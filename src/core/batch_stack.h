@@ -48,32 +48,31 @@
 #define SLOT_NUMBER_MASK (((uint64_t)1 << SLOT_NUMBER_BITS) - 1)
 
 /*
- * Where the slots of a pool lie, in units of SLOT_UNIT_BYTES. But for the atomic fields constant
- * once the pool exists.
+ * Where the slots of a pool lie, in units of SLOT_UNIT_BYTES. Once the pool exists all but the
+ * atomic fields are constant.
  */
 struct slot_space {
     char *start[SPAN_COUNT]; /* each span's first byte */
     /*
      * Units of the spans before the last; 0 where there is no such span. Lowered once, under the
-     * pool's lock, when a span ends early: before there is any slot in the next one. relaxed
-     * [SPAN-UNITS]: with either value slots of the span have the same numbers, and a thread that
-     * has a slot of a later span got it by an order that brings the new value along.
+     * pool's lock, when a span ends early, before the next one has slots. relaxed [SPAN-UNITS]:
+     * either value gives the span's slots the same numbers, and a thread that has a slot of a later
+     * span got it by an order that brings the new value along.
      */
     _Atomic uint32_t units[SPAN_COUNT - 1];
     /*
-     * Where fresh slots begin, as a number: all slots have lower ones. Written under the pool's
-     * lock, before any thread has the slots. relaxed [CARVED]: a thread got its slots, and batches
-     * that lead to some, by an order that brings this along.
+     * The number of the next fresh slot: all slots have lower ones. Written under the pool's lock,
+     * before any thread has the slots. relaxed [CARVED]: a thread got its slots, and batches that
+     * lead to some, by an order that brings this along.
      */
     _Atomic uint32_t carved_end;
     uint8_t phase[SPAN_COUNT]; /* where slots begin in each span, in units, modulo a slot's size */
     uint64_t slot_reciprocal;  /* 2^64 by that size */
 };
 
-/* The head is written by every pusher and popper of the pool: it has its lines for itself. */
+/* Every pusher and popper of the pool writes the head: nothing else is in its lines. */
 struct batch_stack {
     _Alignas(ISOLATION_BYTES) _Atomic uint64_t head;
-    char isolation[ISOLATION_BYTES - sizeof(uint64_t)];
 };
 
 MBI_HOT_INLINE uint64_t slot_space_units(const struct slot_space *space, unsigned span)
@@ -112,7 +111,7 @@ MBI_HOT_INLINE struct slot *slot_space_slot(const struct slot_space *space, uint
     return (struct slot *)(void *)(space->start[span] + number * SLOT_UNIT_BYTES);
 }
 
-/* 0 is none: it would lie in the colour, which has no slots. */
+/* Whether the number lies where slots were carved. 0 means none: the colour has no slots. */
 static inline bool slot_space_has_number(const struct slot_space *space, uint64_t number)
 {
     uint64_t end = atomic_load_explicit(&space->carved_end, memory_order_relaxed); /* [CARVED] */
@@ -122,7 +121,7 @@ static inline bool slot_space_has_number(const struct slot_space *space, uint64_
 /* For slots of so many units. */
 static inline uint64_t slot_reciprocal(size_t units)
 {
-    return UINT64_MAX / units + 1; /* 0 for 1, by which everything can be divided */
+    return UINT64_MAX / units + 1; /* 0 for 1 unit, where every number fits */
 }
 
 /* A number's distance, in units, from where slots begin in its span (`phase`). */
@@ -133,7 +132,7 @@ static inline uint32_t slot_space_unit(const struct slot_space *space, uint64_t 
 }
 
 /*
- * Whether a number is a slot's. Multiplies, as a division would take longer than a transfer's other
+ * Whether a number is a slot's. Multiplies: a division would take longer than a transfer's other
  * checks (Lemire, Kaser and Kurz, "Faster remainder by direct computation", 2019).
  */
 static inline bool slot_space_is_slot(const struct slot_space *space, uint64_t number)
@@ -201,7 +200,7 @@ static inline uint64_t batch_second_number(const struct slot_space *space, uint6
     return number;
 }
 
-/* Gives a chain the form of a batch with `next_batch` behind it; the batch's number. */
+/* Gives a chain the form of a batch, with `next_batch` behind it; returns the batch's number. */
 static inline uint64_t batch_pack(const struct slot_space *space, uint64_t chain,
                                   uint64_t next_batch)
 {
@@ -279,8 +278,8 @@ static inline uint64_t batch_stack_pop(struct batch_stack *stack, const struct s
 }
 
 /*
- * Takes all batches at once: the number of the first, 0 when there is none. They stay linked as
- * they are. The tag goes on, so that for a popper with an older view this is a pop like any other.
+ * Takes all batches at once, linked as they are: the number of the first, 0 when there is none. It
+ * increments the tag, so that to a popper with an older view this is a pop like any other.
  */
 static inline uint64_t batch_stack_detach(struct batch_stack *stack)
 {
@@ -297,7 +296,7 @@ static inline uint64_t batch_stack_detach(struct batch_stack *stack)
     return head & SLOT_NUMBER_MASK;
 }
 
-/* The first batch of a detached list, as a chain; the list goes on behind it. Not empty. */
+/* Takes the first batch of a list that is on no stack, as a chain. The list is not empty. */
 static inline uint64_t batch_list_pop(uint32_t *list, const struct slot_space *space,
                                       uint32_t rounds)
 {
@@ -307,7 +306,7 @@ static inline uint64_t batch_list_pop(uint32_t *list, const struct slot_space *s
     return batch_unpack(space, first, packed, rounds);
 }
 
-/* Pushes the chain as one batch. Counts failed CAS, and is lock-free, as pop. */
+/* Pushes the chain as one batch. Adds the number of failed CAS to *retries. Lock-free. */
 static inline void batch_stack_push(struct batch_stack *stack, const struct slot_space *space,
                                     uint64_t chain, uint64_t *retries)
 {

@@ -1,5 +1,5 @@
 /*
- * bounded: a number that many threads add to and take from, and that they keep within a bound.
+ * bounded: a number that many threads raise and lower, and that stays within a bound.
  *
  * Ladder: above base. Callers: limit (what pools commit), budget (what threads cache).
  *
@@ -32,13 +32,13 @@ static inline size_t bounded_most(const struct bounded *bounded)
     return atomic_load_explicit(&bounded->most, memory_order_relaxed); /* [BOUNDED] */
 }
 
-/* What has been taken stays taken. Returns the bound before. */
+/* Returns the old bound. What was taken stays taken. */
 static inline size_t bounded_set_most(struct bounded *bounded, size_t most)
 {
     return atomic_exchange_explicit(&bounded->most, most, memory_order_relaxed); /* [BOUNDED] */
 }
 
-/* Takes as many of `count` units as are left, each of `unit` (not 0); how many. */
+/* Takes up to `count` units of `unit` (not 0) each, as far as there is room; returns how many. */
 static inline size_t bounded_take(struct bounded *bounded, size_t count, size_t unit)
 {
     size_t old = bounded_taken(bounded);
@@ -60,7 +60,7 @@ static inline void bounded_give_back(struct bounded *bounded, size_t amount)
     atomic_fetch_sub_explicit(&bounded->taken, amount, memory_order_relaxed); /* [BOUNDED] */
 }
 
-/* Where no other thread takes or gives back. */
+/* Only where no other thread takes or gives back. */
 static inline void bounded_reset(struct bounded *bounded, size_t taken)
 {
     atomic_store_explicit(&bounded->taken, taken, memory_order_relaxed); /* [BOUNDED] */

@@ -6,18 +6,13 @@
 #include <limits.h>
 #include <string.h>
 
-/*
- * A membership file has a line for each of at most 13 hierarchies. What is longer is given up:
- * there a limit is not seen.
- */
+/* The membership file has at most 13 lines. Limits behind longer texts are not seen. */
 enum { MEMBERSHIP_BYTES = 4096, PATH_BYTES = 1024, VALUE_BYTES = 64 };
 
 /* v1 writes "none" as LLONG_MAX in whole pages, and those have up to 64 KiB. */
 #define V1_LIMIT_MAX ((uint64_t)LLONG_MAX - (1 << 20))
 
-static const struct cgroup_places system_places = { "/proc/self/cgroup", "/sys/fs/cgroup" };
-
-/* Mapped, as it is more than a small thread may have of stack. */
+/* Mapped: a small thread may not have that much stack. */
 struct workspace {
     char membership[MEMBERSHIP_BYTES];
     char path[PATH_BYTES];
@@ -29,7 +24,7 @@ struct membership {
     const char *group;
 };
 
-/* Whether the list has this controller, and not just one whose name holds its. */
+/* Whether the list has this controller; a longer name that contains it is another one. */
 static bool has_memory(const char *controllers)
 {
     static const char wanted[] = "memory";
@@ -75,7 +70,7 @@ static bool group_leaves_mount(const char *group)
     return false;
 }
 
-/* Nothing has changed where it returns false: there was no room. */
+/* False, and nothing changed, when there is no room. */
 static bool append(char path[PATH_BYTES], const char *text)
 {
     size_t used = strlen(path);
@@ -132,10 +127,10 @@ static bool lower_to_limits(char path[PATH_BYTES], const char *mounts, const cha
     }
 }
 
-static size_t smallest_limit(struct workspace *work, const struct cgroup_places *places)
+static size_t smallest_limit(struct workspace *work, const char *membership, const char *mounts)
 {
     size_t smallest = SIZE_MAX;
-    if (!mbi_os_read_file(places->membership, work->membership, sizeof work->membership)) {
+    if (!mbi_os_read_file(membership, work->membership, sizeof work->membership)) {
         return smallest;
     }
     struct membership line = find_membership(work->membership);
@@ -145,24 +140,19 @@ static size_t smallest_limit(struct workspace *work, const struct cgroup_places 
     bool is_v1 = line.controllers[0] != '\0';
     const char *file = is_v1 ? "memory.limit_in_bytes" : "memory.max";
     const char *names[] = { is_v1 ? "memory" : "", is_v1 ? line.controllers : "unified" };
-    if (!lower_to_limits(work->path, places->mounts, names[0], line.group, file, &smallest)) {
-        (void)lower_to_limits(work->path, places->mounts, names[1], line.group, file, &smallest);
+    if (!lower_to_limits(work->path, mounts, names[0], line.group, file, &smallest)) {
+        (void)lower_to_limits(work->path, mounts, names[1], line.group, file, &smallest);
     }
     return smallest;
 }
 
-size_t mbi_cgroup_memory_bytes_in(const struct cgroup_places *places)
+size_t mbi_cgroup_memory_bytes(const char *membership, const char *mounts)
 {
     struct workspace *work = mbi_os_map(sizeof *work);
     if (work == NULL) {
         return SIZE_MAX;
     }
-    size_t smallest = smallest_limit(work, places);
+    size_t smallest = smallest_limit(work, membership, mounts);
     mbi_os_unreserve(work, sizeof *work);
     return smallest;
-}
-
-size_t mbi_cgroup_memory_bytes(void)
-{
-    return mbi_cgroup_memory_bytes_in(&system_places);
 }

@@ -1,9 +1,8 @@
 /*
  * cgroup: how much memory the control groups of this process allow it.
  *
- * Ladder: above os. Caller: startup, when the process has a second thread.
- * It may run inside malloc: it allocates nothing, uses little stack, and the caller restores the
- * errno that failed system calls leave. Thread safe.
+ * Ladder: above os. Caller: startup, when the process has a second thread. Thread safe. May run
+ * inside malloc: it allocates nothing and uses little stack. Failed system calls change errno.
  *
  * The memory controller is in one hierarchy only: a v1 one, which /proc/self/cgroup then names, or
  * v2's. Each hierarchy is looked for where it is mounted by convention:
@@ -14,23 +13,21 @@
  *                                    /sys/fs/cgroup/memory             /sys/fs/cgroup
  *     or else                        /sys/fs/cgroup/CONTROLLERS/...    /sys/fs/cgroup/unified/...
  *
- * A level without the file sets no limit. So a path that does not exist below the mount, as in
- * containers, comes down to the files of the mount itself, which are the container's.
- * What cannot be read or understood sets no limit.
+ * A level whose file is missing, or cannot be understood, sets no limit. So a path that does not
+ * exist below the mount, as in containers, ends at the mount's own files, the container's.
  */
 #ifndef MEMORYBUCKET_CORE_CGROUP_H
 #define MEMORYBUCKET_CORE_CGROUP_H
 
 #include "core/base.h"
 
-/* The smallest memory limit of the process's group and its ancestors; SIZE_MAX without one. */
-size_t mbi_cgroup_memory_bytes(void);
+#define CGROUP_MEMBERSHIP "/proc/self/cgroup"
+#define CGROUP_MOUNTS "/sys/fs/cgroup"
 
-/* The same in other places, for tests. */
-struct cgroup_places {
-    const char *membership; /* "/proc/self/cgroup" */
-    const char *mounts;     /* "/sys/fs/cgroup" */
-};
-size_t mbi_cgroup_memory_bytes_in(const struct cgroup_places *places);
+/*
+ * The smallest memory limit of the process's group and its ancestors; SIZE_MAX without one. The
+ * places are those two; tests have their own.
+ */
+size_t mbi_cgroup_memory_bytes(const char *membership, const char *mounts);
 
 #endif

@@ -9,8 +9,8 @@
  *   chain ─> slot          slot          slot
  *   (a, 3)   │ (b, 2) │ ─> │ (c, 1) │ ─> │   0    │      a free slot's word is the chain behind it
  *
- * Each word carries the length of what it leads to. So taking a slot is one load and one store
- * with no count to keep, and the length is always at hand where the chain is.
+ * Each word carries the length of the chain that it leads to. So taking a slot is one load and one
+ * store, with no count to keep.
  *
  * Addresses have 48 bits: Linux hands out no higher ones unasked (x86-64: 47, aarch64: 48), and
  * region checks that.

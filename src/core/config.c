@@ -49,7 +49,7 @@ static bool parse_switch(const char *text, bool *value)
     return strcmp(text, "0") == 0 || strcmp(text, "1") == 0;
 }
 
-/* A switch, or where to; stats_exit.c reads the path. */
+/* A switch, or a path, which stats_exit.c reads. */
 static bool parse_report(const char *text, bool *value)
 {
     bool is_path = text[0] == '/';
@@ -181,7 +181,7 @@ static bool parse_checks(const char *text, unsigned *checks)
     return true;
 }
 
-/* Puts the value into its field; false for a bad one, and *config is the same. */
+/* Puts the value into its field; false, and *config unchanged, for a bad one. */
 static bool parse_value(enum option option, const char *text, struct config *config)
 {
     const struct rule *rule = &rules[option];
@@ -220,7 +220,7 @@ const char *mbi_config_text(enum option option)
     return text != NULL ? text : mbi_option_recorded(option);
 }
 
-/* Whether the option has a good value. What the program recorded is one. */
+/* Reads the option; whether it has a good value. A recorded one is good. */
 static bool read_option(enum option option)
 {
     const char *given = mbi_option_given(option);
@@ -287,9 +287,9 @@ void mbi_config_read(void)
 }
 
 /*
- * Whether this value, which makes `changed` of mbi_config, holds: the library came up with it, or
- * mb_memory_limit_set made it so. Paths of MB_STATS, of which mbi_config knows only that there is
- * one, are compared as texts.
+ * Whether the value holds: the library came up with it, or mb_memory_limit_set set it. `changed` is
+ * mbi_config with the value. Paths of MB_STATS are compared as texts, as mbi_config does not have
+ * them.
  */
 static bool has_value(enum option option, const char *value, const struct config *changed)
 {
@@ -299,7 +299,7 @@ static bool has_value(enum option option, const char *value, const struct config
                == (value != NULL ? changed->memory_limit_bytes : BOUNDED_NONE);
     }
     if (mbi_config_given(option) != NULL) {
-        return true; /* that one does */
+        return true; /* the environment's value does */
     }
     const char *recorded = mbi_option_recorded(option);
     if (value == NULL || (recorded != NULL && strcmp(value, recorded) == 0)) {
@@ -329,7 +329,7 @@ int mbi_config_set_option(const char *name, const char *value, bool library_is_u
     return has_value(option, value, &changed) ? 0 : -EBUSY;
 }
 
-/* To any value: the start then names one that is not accepted. */
+/* Also to a bad value, which the start then reports. */
 static bool is_set(enum option option)
 {
     return mbi_option_given(option) != NULL || mbi_option_recorded(option) != NULL;

@@ -43,7 +43,7 @@ struct config {
     uint32_t magazine_rounds[SIZE_CLASS_COUNT]; /* MB_MAGAZINE_SIZE */
     size_t thread_cache_bytes_max;              /* MB_THREAD_CACHE_MAX */
     size_t cache_bytes_max;                     /* MB_CACHE_MAX; 0: the default */
-    size_t extra_bytes_max; /* of a thread's, what two full magazines of each class leave */
+    size_t extra_bytes_max; /* what two full magazines of each class leave of a thread's */
     size_t block_bytes;                         /* what a pool commits at once; a power of two */
     size_t region_bytes;                        /* MB_REGION_SIZE */
     size_t memory_limit_bytes;                  /* MB_MEMORY_LIMIT; SIZE_MAX: none */
@@ -75,8 +75,8 @@ static inline bool config_checks(unsigned kinds)
 void mbi_config_read(void);
 
 /*
- * The program's value for an option (mb_option_set), which is recorded while the library is not up.
- * NULL takes it back. Under LOCK_INIT. Returns
+ * Sets the program's value for an option (mb_option_set), if the library is not up. NULL takes it
+ * back. Under LOCK_INIT. Returns
  *   0        the value holds, or a good one of the environment does
  *   -EINVAL  there is no such option, or no such value of it
  *   -EBUSY   the library is up, with another value
@@ -86,18 +86,18 @@ int mbi_config_set_option(const char *name, const char *value, bool library_is_u
 /* The environment's value where it is accepted, else NULL. Any thread, no lock. */
 const char *mbi_config_given(enum option option);
 
-/* The value that holds: that one, else the program's; NULL: the default. */
+/* The value that holds: mbi_config_given's, else the program's; NULL: the default. */
 const char *mbi_config_text(enum option option);
 
-/* Whether something shall run from the start (MB_BACKGROUND, MB_CHECK), before the rest is read. */
+/* Whether MB_BACKGROUND or MB_CHECK want the library up from the start. */
 bool mbi_config_wants_start(void);
 
-/* Whether statistics may be wanted at the exit (MB_STATS) of a process that read nothing so far. */
+/* Whether MB_STATS may want a report at exit, also where no configuration was read so far. */
 bool mbi_config_wants_report(void);
 
 /*
- * A program that allocates before the C library itself is initialised (.preinit_array) finds no
- * environment. Called later, this reads what can still be changed then: MB_STATS.
+ * Reads MB_STATS again, if the configuration was read before the C library had an environment: a
+ * program may allocate that early (.preinit_array).
  */
 void mbi_config_read_late(void);
 

@@ -71,7 +71,7 @@ MBI_COLD const struct copy_calls *mbi_copies_ask(const void *pointer)
     const struct copy_calls *owner = NULL;
     int saved_errno = errno;
     for (unsigned number = 0; owner == NULL && number < mbi_region_places(); number++) {
-        /* First: memcheck complains of a system call that would read where nothing is. */
+        /* Mapped? Else memcheck complains of the system call that tries to read there. */
         const struct copy_calls *calls =
             mbi_os_is_mapped(mbi_region_place(number)) ? calls_of(number) : NULL;
         owner = calls != NULL && calls->holds(pointer) ? calls : NULL;

@@ -4,22 +4,23 @@
  * Ladder: above region. Callers: the API, off the fast path; startup.
  *
  * Plugins that contain the archive have a copy each, and a program may free with one what it got
- * from another. Each copy has its place in the address space (core/region.h), whose first page has
- * the calls for what lies in it: a copy that is given an object of another's place hands it over.
+ * from another. Each copy has its place in the address space (core/region.h). The place's first
+ * page holds the copy's calls: another copy that is given an object of the place calls them.
  *
  *   a copy that comes up   writes the calls to its page    then [COPY-MAGIC] release
- *   a copy that frees      [COPY-READ] acquire             then makes them
+ *   a copy that frees      [COPY-READ] acquire             then calls them
  *
- * A page is never unmapped, so what was found stays true; the code behind it must stay as well
- * (-z nodelete). The drop-in writes none: what is its own it gets by malloc's names. Objects of a
- * copy without a place do not cross. In checked mode, with objects elsewhere, each copy is asked.
+ * A page is never unmapped, so a copy that was found stays; its code must stay as well
+ * (-z nodelete). The drop-in writes no page: its objects come to it by malloc's names. Objects of a
+ * copy without a place cannot be handed over. In checked mode objects lie anywhere: each copy is
+ * asked.
  */
 #ifndef MEMORYBUCKET_CORE_COPIES_H
 #define MEMORYBUCKET_CORE_COPIES_H
 
 #include "core/region.h"
 
-/* For any pointer that lies in the copy's place, or that it says it holds. */
+/* For any pointer that lies in the copy's place, or that the copy says it holds. */
 struct copy_calls {
     void (*free)(void *pointer);
     void *(*realloc)(void *pointer, size_t size_bytes);
@@ -27,10 +28,10 @@ struct copy_calls {
     bool (*holds)(const void *pointer); /* by checked mode, wherever it lies */
 };
 
-/* From a constructor: objects of others may come before the first of our own. */
+/* From a constructor: other copies' objects may come before the first of our own. */
 void mbi_copies_init(const struct copy_calls *own);
 
-/* Once the region has its place, under the init lock. */
+/* Writes the page, once the region has its place; under the init lock. */
 void mbi_copies_publish(void);
 
 /* The calls of another copy in whose place the address lies; NULL where there is none. */
@@ -38,11 +39,5 @@ const struct copy_calls *mbi_copies_find(const void *pointer);
 
 /* The calls of another copy that says it holds an object; NULL when none does. */
 const struct copy_calls *mbi_copies_ask(const void *pointer);
-
-/* Whether to ask: false for all that the kernel hands out by itself. */
-MBI_HOT_INLINE bool copies_may_have(const void *pointer)
-{
-    return MBI_UNLIKELY(region_is_in_places(pointer));
-}
 
 #endif

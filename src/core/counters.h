@@ -4,9 +4,8 @@
  * Ladder: above base. Callers: pool and the thread caches, which have the counters; registry and
  * statistics, which add them up.
  *
- * To add a counter: its line here, its field in mb_pool_stats or mb_stats (memorybucket.h), where
- * its user reads what it means, and the place that counts. What declares, folds, clears, sums and
- * prints counters loops over these tables.
+ * To add a counter: write its line here, its documented field in mb_pool_stats or mb_stats
+ * (memorybucket.h), and the code that counts. All other code loops over these tables.
  */
 #ifndef MEMORYBUCKET_CORE_COUNTERS_H
 #define MEMORYBUCKET_CORE_COUNTERS_H
@@ -31,8 +30,8 @@
     X(large_frees, "", " freed")
 
 /*
- * Slots that a pool has, and that are not live: terms of its accounting equation, written under
- * its lock. X(name in mb_pool_stats, heading, width, field of the pool)
+ * A pool's slots that are not live: terms of its accounting equation, written under its lock.
+ * X(name in mb_pool_stats, heading, width, field of the pool)
  */
 #define POOL_SLOT_COUNTERS(X)             \
     X(loose, "loose", 6, loose_rounds)    \

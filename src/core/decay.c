@@ -11,26 +11,26 @@
 #define MILLISECOND_NS UINT64_C(1000000)
 /* The coarse clock goes in steps of a timer tick, 1 to 10 ms. */
 #define COARSE_NS (10 * MILLISECOND_NS)
-/* However short the window is, threads give up what they have not used for this time, not less. */
+/* Threads keep what they have not used for at least this time, however short the window is. */
 #define THREADS_WINDOW_NS (100 * MILLISECOND_NS)
 
 /* The least time between two steps, and the fewest slots that make one worth while. */
 enum { STEP_GAP_NS = 50000, STEP_SLOTS_MIN = 512 };
 
 /*
- * Read by every slow path; written by steps, with the trim lock. The next step is due at due_ns, on
- * the monotonic clock. relaxed [DUE]: a hint; the trim lock decides which thread does the step.
+ * Every slow path reads these; steps write them, with the trim lock. The next step is due at
+ * due_ns, on the monotonic clock. relaxed [DUE]: a hint; the trim lock decides which thread steps.
  */
 struct decay_hints mbi_decay_hints;
 
-/* By steps, with the trim lock. Shares no line with what slow paths read. */
+/* Of steps, with the trim lock. Shares no line with what slow paths read. */
 static struct {
     _Alignas(ISOLATION_BYTES) uint64_t window_ns;
     unsigned ages; /* of each turn: 1 where windows have no length: what is aged is surplus then */
     uint64_t window_end_ns;
-    bool working;              /* there was surplus at its beginning, and not all is done */
+    bool working;              /* the window began with surplus, and its work is not done */
     struct trim_turn turn;
-    uint64_t slots_per_window; /* twice what may have to be sorted: all goes in half a window */
+    uint64_t slots_per_window; /* twice what there may be to sort: so all goes in half a window */
     uint64_t last_step_ns;
     uint64_t threads_told_ns; /* when the threads were last told that a window ended */
 } decay;
@@ -43,7 +43,7 @@ void mbi_decay_init(void)
     decay.ages = decay.window_ns == 0;
 }
 
-/* Begins the next window; what lay in the centre all through the last one is to be given back. */
+/* Begins the next window. Batches that lay in the centre all through the last one are surplus. */
 static void turn_window(uint64_t now_ns)
 {
     uint64_t slots = 0;
@@ -70,7 +70,7 @@ static void turn_window(uint64_t now_ns)
     decay.last_step_ns = now_ns;
 }
 
-/* Sorts and releases as much as `elapsed_ns` since the last step ask for; within trim's bounds. */
+/* Sorts and releases as much as `elapsed_ns` since the last step ask for, within trim's bounds. */
 static void work(uint64_t elapsed_ns)
 {
     uint64_t share = UINT64_MAX;
@@ -108,7 +108,7 @@ static void step_by_time(uint64_t now_ns)
     }
 }
 
-/* The time, only as exact as it has to be: the exact clock costs five times the coarse one. */
+/* The time, exact only near `due`: the exact clock costs five times the coarse one. */
 static uint64_t clock_near(uint64_t due)
 {
     uint64_t now_ns = mbi_os_coarse_clock_ns();
@@ -141,7 +141,7 @@ static uint64_t poll_pending(void)
     if (!mbi_lock_try_acquire(LOCK_TRIM)) {
         return STEP_GAP_NS;
     }
-    /* Again, now that no other thread changes them: this one may have stood still meanwhile. */
+    /* Again, under the lock: another thread may have done the step meanwhile. */
     due = atomic_load_explicit(&mbi_decay_hints.due_ns, memory_order_relaxed); /* [DUE] */
     now_ns = mbi_os_clock_ns();
     if (now_ns >= due) {
@@ -153,7 +153,6 @@ static uint64_t poll_pending(void)
     return size_above(due, now_ns);
 }
 
-/* Preserves errno: the kernel refuses pages that are locked in memory. */
 uint64_t mbi_decay_poll(void)
 {
     if (mbi_config.decay_ms < 0 || !pools_pending()) {

@@ -7,12 +7,12 @@
  *   batches lie in         aged: what is not         surplus: sorted, and whole pages
  *   the centre             needed until 2 ...        given back, a step at a time
  *
- * A window lasts MB_DECAY_MS. What lies in the centre through a whole one was more than the demand
- * of that time, and is given back: one to two and a half windows after it was last needed.
+ * A window lasts MB_DECAY_MS. Batches that lie in the centre through a whole window were not needed
+ * in that time. They are given back one to two and a half windows after they were last needed.
  *
- * Slow paths call mbi_decay_poll while pools_pending() says that there may be something to do. No
- * thread does more at a time than a step (core/trim.h), which is as large as the time since the
- * last one asks for.
+ * Slow paths call mbi_decay_poll while pools_pending() says that there may be something to do. A
+ * thread does one step at a time (core/trim.h), which is as large as the time since the last step
+ * asks for.
  */
 #ifndef MEMORYBUCKET_CORE_DECAY_H
 #define MEMORYBUCKET_CORE_DECAY_H
@@ -24,8 +24,8 @@ void mbi_decay_init(void);
 
 /*
  * Does a step if one is due and no other thread does one. Takes locks and calls the kernel;
- * allocates nothing. Returns nanoseconds until the next is due, UINT64_MAX when nothing is pending.
- * Preserves errno.
+ * allocates nothing. Returns the nanoseconds until the next step is due, UINT64_MAX when nothing is
+ * pending. Preserves errno.
  */
 uint64_t mbi_decay_poll(void);
 

@@ -3,36 +3,35 @@
 
 #include "core/centre.h"
 #include "core/limit.h"
-#include "core/os.h"
 #include "core/trim.h"
 
 /*
- * Parts of `most`: see excess_is_worth and excess_is_gone. A pool below POOL_PART is left alone;
- * all of those together are within the bound.
+ * Parts of `most`: see excess_is_worth and excess_is_gone. A pool below POOL_PART is left alone:
+ * all such pools together are within the bound.
  */
 enum { ROOM_PART = 8, CENTRE_PART = 16, CENTRE_REST_PART = 32, POOL_PART = SIZE_CLASS_COUNT };
 
 /*
- * Written with the trim lock, a few times a step; read by every slow path while there is something
- * in the centre. relaxed [EXCESS]: a thread that reads an old value begins a step too late or in
- * vain; a step reads what it acts upon under the locks.
+ * Steps write these a few times each, with the trim lock; every slow path reads them while there is
+ * something in the centre. relaxed [EXCESS]: a thread that reads an old value begins a step late or
+ * in vain; a step reads what it acts upon under the locks.
  */
 static struct {
     _Alignas(ISOLATION_BYTES) _Atomic size_t sorted_bytes; /* in memory, when last counted */
-    _Atomic size_t central_bytes_min; /* with less in the centre all has been tried already */
+    _Atomic size_t central_bytes_min; /* up to this much in the centre all was tried in vain */
     _Atomic size_t wanted_bytes;      /* sorted, and then taken again */
     _Atomic bool stepping;            /* a thread does a step */
     _Atomic bool working;             /* the passes are not done */
 } hints;
 
 /*
- * With the trim lock. In a first pass through the pools the surplus goes, in a second one what is
- * aged, and then all: a pool's batches grow older in its turn as often as passes have ended.
+ * With the trim lock. The first pass through the pools takes the surplus, the second the aged
+ * batches, the third all: in its turn a pool's batches grow older as often as passes have ended.
  */
 enum { TURNS = (TRIM_AGES + 1) * SIZE_CLASS_COUNT };
 static struct {
     _Alignas(ISOLATION_BYTES) unsigned turns; /* that have ended */
-    struct trim_turn turn;     /* when passes begin anew, it is with this pool */
+    struct trim_turn turn;     /* the next passes begin with this pool */
     size_t sorted_bytes;       /* of all pools, in memory */
     size_t sorted_slots_bytes; /* in memory or not, when last counted */
 } state;
@@ -47,7 +46,7 @@ static void hint_set(_Atomic size_t *hint, size_t value)
     atomic_store_explicit(hint, value, memory_order_relaxed); /* [EXCESS] */
 }
 
-/* The most that may be free, when so much is. */
+/* The most that may be free, while `free_bytes` are. */
 static size_t excess_most(size_t free_bytes)
 {
     size_t share = size_above(bounded_taken(&mbi_committed), free_bytes) / EXCESS_SHARE;
@@ -81,7 +80,7 @@ bool mbi_excess_is_due(void)
                && excess_is_worth(central_bytes, hint_read(&hints.sorted_bytes)));
 }
 
-/* Those that are fewer than when last counted were taken again: `wanted` grows by them. */
+/* Counts what is sorted. What is missing since last time was taken again: `wanted` grows by it. */
 static void count_sorted(void)
 {
     size_t slots_bytes = 0;
@@ -99,7 +98,7 @@ static void count_sorted(void)
     hint_set(&hints.sorted_bytes, state.sorted_bytes);
 }
 
-/* More may lie in its centre than what is left alone. */
+/* Whether more may lie in the pool's centre than is left alone. */
 static bool pool_is_worth(const struct pool *pool)
 {
     uint64_t slots = counter_read(&pool->carved) - counter_read(&pool->sorted_slots);
@@ -111,7 +110,7 @@ static void work_on_pool(struct trim_allowance *left)
 {
     const struct pool *pool = &mbi_pools[state.turn.class];
     size_t before_bytes = mbi_pool_sorted_bytes(pool);
-    if (!pool_is_worth(pool)) { /* only what is sorted already may go */
+    if (!pool_is_worth(pool)) { /* then only slots that are sorted already may go */
         state.turn.slots_left = 0;
         state.turn.ages_left = 0;
     }

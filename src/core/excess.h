@@ -1,5 +1,5 @@
 /*
- * excess: how much may lie free, however short the time, and giving back what is beyond.
+ * excess: bounds how much may lie free, however short the time, and gives the rest back.
  *
  * Ladder: above trim. Callers: decay, which does the steps.
  *
@@ -10,14 +10,14 @@
  *
  * When more than `most` is free and a sixteenth of that lies in the centre, batches of the centre
  * are sorted and whole pages given back, oldest first: surplus, then aged, then all. That goes on
- * step by step (core/trim.h) until what is free is an eighth below `most`, or the centre holds next
- * to nothing: what is left then are pages that live objects hold.
+ * step by step (core/trim.h) until what is free is an eighth below `most`, or the centre is almost
+ * empty: then live objects hold the pages that are left.
  *
- * `wanted` spares a program that swings by more: it grows by what was taken again since the last
- * look, and halves with each window.
+ * `wanted` spares a program that swings by more: it grows by the sorted slots that were taken again
+ * since the last look, and halves with each window.
  *
- * Slow paths check the bound, unless decay is off or gives back at once. So it may be exceeded by
- * what threads free until a step has caught up.
+ * Slow paths check the bound, unless decay is off or gives back at once. So threads may exceed it
+ * until a step has caught up.
  */
 #ifndef MEMORYBUCKET_CORE_EXCESS_H
 #define MEMORYBUCKET_CORE_EXCESS_H
@@ -35,12 +35,10 @@ enum { EXCESS_SHARE = 4 };
 /* Whether a step should be done now. A few loads; any thread, no lock. */
 bool mbi_excess_is_due(void);
 
-/* The rest with the trim lock. */
-
-/* A step, within trim's bounds; returns whether there was any work. */
+/* Does a step, within trim's bounds; whether there was any work. Both with the trim lock. */
 bool mbi_excess_step(void);
 
-/* Once a window: looks again at what was found to be of no use, and at how much is sorted. */
+/* Once a window: forgets which passes were in vain, and counts what is sorted. */
 void mbi_excess_end_window(void);
 
 #endif

@@ -2,7 +2,6 @@
 #include "core/free_map.h"
 
 #include "core/free_map_bits.h"
-#include "core/os.h"
 
 void mbi_free_map_init(struct free_map *map, char *first, size_t slot_bytes, size_t slots_max,
                        size_t page_bytes)
@@ -38,12 +37,12 @@ static size_t bits_bytes(size_t slots)
 
 static size_t tiles_bytes(const struct free_map *map, size_t slots)
 {
-    /* Also the one that the last slot may end in. */
+    /* One more: the last slot may end in it. */
     size_t tiles = mbi_free_map_tiles(map, slots) + 1;
     return round_up(tile_index_bytes(tiles), mbi_os_page_bytes());
 }
 
-/* All the slots that begin in the tiles of the first `slots`. */
+/* Covers all slots that begin in the same tiles as the first `slots`. */
 static bool cover_to(struct free_map *map, size_t slots, bool ahead)
 {
     size_t covered = tile_end_slot(map, tile_of(map, slots - 1));
@@ -81,11 +80,10 @@ void mbi_free_map_add(struct free_map *map, size_t index)
     map->dirty_end = size_max(pages.end, map->dirty_end);
 }
 
-/* Pages that come back into use for one request: how many still may, and how many have. */
+/* Pages that come back into use for one request. */
 struct reuse {
-    size_t pages_left;
-    size_t pages;
-    bool refused; /* the kernel would not unseal a tile: nor the next */
+    size_t pages_left; /* that still may */
+    bool refused;      /* the kernel did not unseal a tile: no other is tried */
 };
 
 static bool page_reuse(struct free_map *map, size_t page, struct reuse *reuse)
@@ -99,11 +97,10 @@ static bool page_reuse(struct free_map *map, size_t page, struct reuse *reuse)
     }
     page_set_released(map, page, false);
     reuse->pages_left--;
-    reuse->pages++;
     return true;
 }
 
-/* A slot's pages become used again, if no more of them were not than may, and the kernel agrees. */
+/* Brings a slot's pages back into use, if so many may come back and the kernel agrees. */
 static bool slot_reuse_pages(struct free_map *map, size_t index, struct reuse *reuse)
 {
     struct page_run pages = slot_pages(map, index);
@@ -112,7 +109,7 @@ static bool slot_reuse_pages(struct free_map *map, size_t index, struct reuse *r
     if ((size_t)first + last > reuse->pages_left) {
         return false;
     }
-    /* If only the first comes back, the page's other slots can be taken. */
+    /* If only the first comes back, its other slots can be taken. */
     return (!first || page_reuse(map, pages.begin, reuse))
            && (!last || page_reuse(map, pages.end - 1, reuse));
 }
@@ -132,10 +129,7 @@ static size_t next_slot(const struct free_map *map, size_t begin, size_t end)
     return end;
 }
 
-/*
- * Takes up to `count` slots of one tile, which has one to give. Pages that may not come back into
- * use are passed over as a whole.
- */
+/* Takes up to `count` slots of one tile; leaves out whole pages that may not come into use. */
 static size_t tile_take(struct free_map *map, size_t tile, size_t count, uint32_t *out,
                         struct reuse *reuse)
 {
@@ -159,13 +153,13 @@ static size_t tile_take(struct free_map *map, size_t tile, size_t count, uint32_
 }
 
 /*
- * Takes from the lowest tile of the widest set that may have something to give. While pages may
- * come back into use each tile with slots has one to give, as also a page that was given back holds
- * slots that overlap no other; unless it is sealed and the kernel refuses.
+ * Takes from the lowest tile of the widest set that may give something. While pages may come back
+ * into use each tile with slots gives one, as each page holds slots that overlap no other page;
+ * unless the tile is sealed and the kernel refuses.
  */
 size_t mbi_free_map_take(struct free_map *map, size_t count, uint32_t *out, size_t *pages)
 {
-    struct reuse reuse = { .pages_left = *pages, .pages = 0, .refused = false };
+    struct reuse reuse = { .pages_left = *pages, .refused = false };
     enum tile_set set = TILES_HERE;
     size_t taken = 0;
     while (map->slots != 0 && taken < count) {
@@ -182,7 +176,7 @@ size_t mbi_free_map_take(struct free_map *map, size_t count, uint32_t *out, size
         }
         set = got == 0 ? set + 1 : set;
     }
-    *pages = reuse.pages;
+    *pages -= reuse.pages_left;
     return taken;
 }
 

@@ -15,21 +15,21 @@
  * slots overlap can go back to the operating system, and reads as zeros when it is used again.
  *
  *   slots = bits that are set = sum of the tiles' slots
- *   pages_released = bits that are set in the tiles' released; only slots overlap them that are
- *   here, or away with the page next to it, which is being given back
+ *   pages_released = bits that are set in the tiles' released. All slots that overlap such a page
+ *   are here, or away with a page beside it that is being given back
  *   a tile's ready = its slots that are here and overlap none of those pages
  *   TILES_HERE = tiles with slots; TILES_READY = tiles with ready ones
  *   TILES_OPEN = tiles that are not sealed, with a slot that does not end in a sealed one
  *   TILES_GONE = tiles whose pages were all given back, and that are not sealed
  *
- * A sealed tile's pages can only be read, as zeros, and the kernel counts them for nothing, neither
- * against RLIMIT_DATA nor as committed. It is unsealed when one of its slots is taken, which the
- * kernel may refuse. Runs of sealed tiles are mappings, and so bounded.
+ * A sealed tile's pages can only be read, as zeros, and the kernel charges nothing for them. A tile
+ * is unsealed when one of its slots is taken, which the kernel may refuse. Each run of sealed tiles
+ * is a mapping, so their number is bounded.
  *
- * Slots are taken lowest address first: that leaves the higher ones to drain and go back (the
- * first-fit rule whose fragmentation Johnstone and Wilson, ISMM 1998, found to be lowest). That is
- * bounded whatever lies where: the lowest tile that can give a slot is found in a few words, and
- * each tile that is looked at gives one, after 128 words of bits at most.
+ * Slots are taken lowest address first, so that the higher pages drain and go back (the first-fit
+ * rule whose fragmentation Johnstone and Wilson, ISMM 1998, found to be lowest). The work is
+ * bounded: a few words lead to the lowest tile that can give a slot, and each such tile gives one,
+ * after 128 words of bits at most.
  *
  * Bits and tiles, 1 bit a slot and 8 bytes a tile, have a place beside the spans (core/region.h),
  * and are mapped as the span is carved.
@@ -79,7 +79,7 @@ struct page_run {
 void mbi_free_map_init(struct free_map *map, char *first, size_t slot_bytes, size_t slots_max,
                        size_t page_bytes);
 
-/* Where bits and tiles go (mbi_region_map); nothing is mapped there yet. Before the first cover. */
+/* Says where bits and tiles lie (mbi_region_map). Maps nothing. Before the first cover. */
 void mbi_free_map_place(struct free_map *map, char *memory, size_t bytes, enum os_pages pages);
 
 /*
@@ -109,26 +109,26 @@ static inline struct slot *free_map_slot(const struct free_map *map, size_t inde
     return (struct slot *)(void *)(map->first + index * map->slot_bytes);
 }
 
-/* Puts a slot here; it is covered, and was not here. */
+/* Puts a slot here that is covered, and was not here. */
 void mbi_free_map_add(struct free_map *map, size_t index);
 
 /*
- * Takes up to `count` slots, lowest first, as numbers into `out`; at most *pages that were given
- * back come into use, and no sealed ones once the kernel refused to unseal one. Returns how many
- * slots, and in *pages how many pages.
+ * Takes up to `count` slots, lowest first; their numbers go to `out`. Brings at most *pages pages
+ * back into use that were given back, and no sealed ones once the kernel refuses to unseal one.
+ * Returns how many slots; *pages becomes how many pages.
  */
 size_t mbi_free_map_take(struct free_map *map, size_t count, uint32_t *out, size_t *pages);
 
 /*
- * Looks through at most *tiles_max tiles with dirty pages, which it subtracts there, for the next
- * run of at most `pages_max` pages that can be released, and takes the slots that overlap it out of
- * here while the caller gives the pages back; an empty run when there is none. A run is found once:
- * pages that cannot be given back are not tried again until one of their slots has been used.
+ * Finds the next run of at most `pages_max` dirty pages that can be released; empty when there is
+ * none. Looks through at most *tiles_max tiles, and subtracts these there. The slots that overlap
+ * the run are away while the caller gives the pages back. A run is found once: pages that cannot be
+ * given back are not tried again until one of their slots has been used.
  */
 struct page_run mbi_free_map_begin_release(struct free_map *map, size_t *tiles_max,
                                            size_t pages_max);
 
-/* Puts those slots back; the pages are as they were. */
+/* Puts those slots back; changes nothing about the pages. */
 void mbi_free_map_end_release(struct free_map *map, struct page_run run);
 
 /* Notes that a page, all of whose slots are here, was given back. */
@@ -136,17 +136,18 @@ void mbi_free_map_note_released(struct free_map *map, size_t page);
 
 /*
  * The next run of at most `pages_max` pages that were given back and are not sealed, from page
- * *from on, which moves behind it, at the end to SIZE_MAX; empty when none is near.
+ * *from on; empty when none is near. *from moves behind it, and becomes SIZE_MAX at the end.
  */
 struct page_run mbi_free_map_next_released(const struct free_map *map, size_t *from,
                                            size_t pages_max);
 
-/* The same as begin_release for such a run, or as much of its beginning as is still given back. */
+/* Begins a release of such a run, or of as much of its beginning as is still given back. */
 struct page_run mbi_free_map_begin_release_again(struct free_map *map, struct page_run run);
 
 /*
- * The same for the next run of at least `tiles_min` whole tiles from tile *from on, or of fewer
- * that adjoin a sealed one; mbi_free_map_end_seal puts them back, sealed or not.
+ * Begins a seal of the next run of whole tiles from tile *from on, which moves as above: at least
+ * `tiles_min`, or fewer beside a sealed one. mbi_free_map_end_seal puts the slots back, sealed or
+ * not.
  */
 struct page_run mbi_free_map_begin_seal(struct free_map *map, size_t *from, size_t tiles_min);
 void mbi_free_map_end_seal(struct free_map *map, struct page_run run, bool sealed);
@@ -154,7 +155,7 @@ void mbi_free_map_end_seal(struct free_map *map, struct page_run run, bool seale
 /* Runs of sealed tiles in all spans together. */
 size_t mbi_free_map_seals(void);
 
-/* If the kernel kept pages: lets all that can go be looked for again, once. */
+/* If the kernel kept pages, the next releases look at all pages again. */
 void mbi_free_map_retry_refused(struct free_map *map);
 
 static inline bool free_map_is_dirty(const struct free_map *map)
@@ -163,8 +164,8 @@ static inline bool free_map_is_dirty(const struct free_map *map)
 }
 
 /*
- * How many more slots would fill the page in which the first `carved` ones end: 0 unless that page
- * was in use, as the span's first `touched` bytes were, and all its slots are here.
+ * How many more slots would fill the page in which the first `carved` ones end; 0 unless the page
+ * was in use (it begins in the span's first `touched` bytes), and all its slots are here.
  */
 size_t mbi_free_map_page_rest(const struct free_map *map, size_t carved, size_t touched);
 

@@ -1,6 +1,6 @@
 /*
- * free_map_bits: how slots, pages and tiles of a span lie to each other, and the bits and counts of
- * what is here (core/free_map.h), which all change in here.
+ * free_map_bits: which slots, pages and tiles of a span overlap, and the bits and counts of the
+ * slots that are here (core/free_map.h).
  *
  * Ladder: beside free_map. Callers: the files of free_map only, under the pool's lock.
  */
@@ -58,7 +58,7 @@ static inline size_t tile_end_slot(const struct free_map *map, size_t tile)
     return size_min(slots_of_tiles(map, tile + 1), map->slots_max);
 }
 
-/* The bits of [begin, end) that lie in the word of `begin`; *stop is where these end. */
+/* The bits of [begin, end) that lie in the word of `begin`; *stop becomes their end. */
 static inline uint64_t word_mask(size_t begin, size_t end, size_t *stop)
 {
     size_t word_end = round_down(begin, WORD_BITS) + WORD_BITS;
@@ -114,14 +114,14 @@ static inline bool tile_is_sealed(const struct free_map *map, size_t tile)
     return tile_at(map, tile)->sealed;
 }
 
-/* All its pages were given back, and it is not sealed. */
+/* Whether all its pages were given back, and it is not sealed. */
 static inline bool tile_is_gone(const struct free_map *map, size_t tile)
 {
     unsigned all_pages = (1U << pages_per_tile(map)) - 1;
     return tile_at(map, tile)->released == all_pages && !tile_at(map, tile)->sealed;
 }
 
-/* It has a slot that overlaps no sealed tile: only its last one may end in the next. */
+/* Whether it has a slot that overlaps no sealed tile. Only its last may end in the next tile. */
 static inline bool tile_is_open(const struct free_map *map, size_t tile)
 {
     const struct tile *it = tile_at(map, tile);
@@ -133,7 +133,7 @@ static inline bool tile_is_open(const struct free_map *map, size_t tile)
     return !it->sealed && !(crosses && slot_is_here(map, last));
 }
 
-/* A tile has got so many more slots, and so many more that are ready; fewer, if negative. */
+/* Adds to a tile's slots, and to those that are ready; subtracts what is negative. */
 static inline void tile_add(struct free_map *map, size_t tile, ptrdiff_t slots, ptrdiff_t ready)
 {
     struct tile *it = tile_at(map, tile);
@@ -152,8 +152,8 @@ static inline bool slot_is_ready(const struct free_map *map, size_t index)
 }
 
 /*
- * Puts the slots [begin, end) here or takes them away. Either they all overlap pages that were
- * given back (`gone`), or none but perhaps the first and the last does.
+ * Puts the slots [begin, end) here or takes them away. Either all of them overlap pages that were
+ * given back (`gone`), or at most the first and the last do.
  */
 static inline void slots_assign(struct free_map *map, size_t begin, size_t end, bool here,
                                 bool gone)
@@ -174,7 +174,7 @@ static inline void slots_assign(struct free_map *map, size_t begin, size_t end, 
     }
 }
 
-/* The slots that overlap a run of pages, which all were given back before, or none was. */
+/* The same for the slots that overlap a run of pages. Either all pages were given back, or none. */
 static inline void run_assign(struct free_map *map, struct page_run run, bool here)
 {
     slots_assign(map, page_first_slot(map, run.begin), page_end_slot(map, run.end - 1),
@@ -182,8 +182,8 @@ static inline void run_assign(struct free_map *map, struct page_run run, bool he
 }
 
 /*
- * The page's slots that overlap no other page that was given back become ready, or are so no
- * longer. All are here, but those that are away with a neighbouring page that is being given back.
+ * Marks a page as given back, or not, and counts the slots that so stop being ready, or become it.
+ * All its slots are here, but those that are away with a page beside it that is being given back.
  */
 static inline void page_set_released(struct free_map *map, size_t page, bool released)
 {
@@ -209,7 +209,7 @@ static inline void page_set_released(struct free_map *map, size_t page, bool rel
     tile_add(map, tile, 0, sign * ready);
 }
 
-/* Makes a sealed tile writable again; false when the kernel refuses. Its page is taken next. */
+/* Makes a sealed tile writable; false when the kernel refuses. The caller updates its sets. */
 bool mbi_free_map_unseal(struct free_map *map, size_t tile);
 
 #endif

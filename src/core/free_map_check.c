@@ -1,7 +1,7 @@
 /* free_map_check: whether bits, counts and sets agree with each other. */
 #include "core/free_map_bits.h"
 
-/* A tile's counts and bits agree with its slots; adds these to *slots. */
+/* Whether a tile's counts and sets agree with its bits; adds its slots to *slots. */
 static bool tile_check(const struct free_map *map, size_t tile, size_t *slots)
 {
     size_t here = 0;

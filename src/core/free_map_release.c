@@ -1,4 +1,4 @@
-/* free_map_release: pages that go back, tiles that are sealed, and the way back of both. */
+/* free_map_release: pages are given back, tiles are sealed and unsealed. */
 #include "core/free_map_bits.h"
 #include "core/os.h"
 
@@ -9,7 +9,7 @@ static bool page_is_releasable(const struct free_map *map, size_t page)
            && bits_all_set(map, page_first_slot(map, page), end);
 }
 
-/* Fewer slots than a page takes are here: no need to look closer. */
+/* Whether fewer slots are here than fill a page: no need to look closer. */
 static bool tile_is_hopeless(const struct free_map *map, size_t tile)
 {
     return (tile_at(map, tile)->slots + 2U) * map->slot_bytes < map->page_bytes;
@@ -72,10 +72,10 @@ void mbi_free_map_retry_refused(struct free_map *map)
     }
 }
 
-/* Tiles that are looked at for one run, under the lock. */
+/* The most tiles to look at for one run, under the lock, and to seal at once. */
 enum { LOOK_TILES_MAX = 256, SEAL_TILES_MAX = 64 };
 
-static bool page_came_back(const struct free_map *map, size_t page)
+static bool page_is_gone(const struct free_map *map, size_t page)
 {
     return page_is_released(map, page)
            && !tile_is_sealed(map, page / pages_per_tile(map));
@@ -87,11 +87,11 @@ struct page_run mbi_free_map_next_released(const struct free_map *map, size_t *f
     size_t end = mbi_free_map_tiles(map, map->covered) * pages_per_tile(map);
     size_t stop = size_min(*from + LOOK_TILES_MAX * pages_per_tile(map), end);
     struct page_run run = { .begin = *from, .end = *from };
-    while (run.begin < stop && !page_came_back(map, run.begin)) {
+    while (run.begin < stop && !page_is_gone(map, run.begin)) {
         run.begin++;
     }
     run.end = run.begin;
-    while (run.end < end && run.end - run.begin < pages_max && page_came_back(map, run.end)) {
+    while (run.end < end && run.end - run.begin < pages_max && page_is_gone(map, run.end)) {
         run.end++;
     }
     *from = run.end < end ? run.end : SIZE_MAX;
@@ -101,7 +101,7 @@ struct page_run mbi_free_map_next_released(const struct free_map *map, size_t *f
 struct page_run mbi_free_map_begin_release_again(struct free_map *map, struct page_run run)
 {
     struct page_run still = { .begin = run.begin, .end = run.begin };
-    while (still.end < run.end && page_came_back(map, still.end)) {
+    while (still.end < run.end && page_is_gone(map, still.end)) {
         still.end++;
     }
     if (still.begin != still.end) {
@@ -129,12 +129,7 @@ static ptrdiff_t seals_around(const struct free_map *map, size_t begin, size_t e
     return (begin != 0 && tile_is_sealed(map, begin - 1)) + tile_is_sealed(map, end);
 }
 
-static char *tile_start(const struct free_map *map, size_t tile)
-{
-    return map->first + tile * TILE_BYTES;
-}
-
-/* Its last slot may end in a tile that was sealed, or no longer is. */
+/* Updates the sets of the tile before: its last slot may end in this one. */
 static void update_tile_before(struct free_map *map, size_t tile)
 {
     if (tile != 0) {
@@ -144,7 +139,7 @@ static void update_tile_before(struct free_map *map, size_t tile)
 
 bool mbi_free_map_unseal(struct free_map *map, size_t tile)
 {
-    if (!mbi_os_unseal(tile_start(map, tile), TILE_BYTES)) {
+    if (!mbi_os_unseal(map->first + tile * TILE_BYTES, TILE_BYTES)) {
         map->unseal_refused = true;
         return false;
     }

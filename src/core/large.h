@@ -4,9 +4,9 @@
  *
  * Ladder: above base. Callers: the thread caches' last resort, the API.
  *
- * The library calls the program's own malloc, in place: one call more is a tenth of its cost. The
- * drop-in, which *is* the program's malloc, is built with MEMORYBUCKET_DROPIN and takes
- * dropin/next.c, the next allocator in link order; malloc and free are one indirect jump.
+ * The library calls the program's own malloc, in place: one more call would cost a tenth. The
+ * drop-in, which *is* the program's malloc, is built with MEMORYBUCKET_DROPIN and calls the next
+ * allocator in link order (dropin/next.c); its malloc and free are one indirect jump.
  *
  * Contracts are those of the C library's functions of the same name, with ENOMEM on failure, and
  * any power of two as an alignment. No lock of ours may be held.
@@ -37,9 +37,8 @@ static inline void *large_aligned_by(posix_memalign_function *allocate, size_t a
 #ifdef MEMORYBUCKET_DROPIN
 
 /*
- * The two calls that are made all the time. They begin as functions that look for the next
- * allocator, and are replaced by what these find.
- * relaxed [NEXT]: each value there ever is can be called at any time.
+ * The two most frequent calls. They begin as functions that look for the next allocator; what these
+ * find replaces them. relaxed [NEXT]: every value can be called at any time.
  */
 struct next_allocator {
     /* In lines of their own: written twice in a process's life, and read by each large request. */
@@ -47,7 +46,7 @@ struct next_allocator {
     void (*_Atomic free)(void *pointer);
 };
 
-/* mbi_boot_arena: what dlsym itself asked for while it looked; never freed. */
+/* mbi_boot_arena serves what dlsym asks for while it looks for them; never freed. */
 enum { BOOT_ARENA_BYTES = 64 << 10 };
 
 static inline bool boot_owns(const void *pointer)
@@ -68,7 +67,7 @@ MBI_HOT_INLINE void mbi_large_free(void *pointer)
     }
 }
 
-/* Whether decay has anything to do. Read by every slow path, and written seldom. */
+/* Whether mbi_large_decay has anything to do. Every slow path reads it; it is written seldom. */
 struct large_hints {
     _Alignas(ISOLATION_BYTES) _Atomic bool keeps;
 };
@@ -78,7 +77,7 @@ static inline bool large_keeps(void)
     return flag_is_set(&mbi_large_hints.keeps);
 }
 
-/* Whether all that is freed comes from us; else it may be the program's, by its own malloc. */
+/* Whether all that is freed comes from us; else the program's own malloc may have it. */
 enum { LARGE_IS_ALL_OURS = 1 };
 
 #else
@@ -88,7 +87,7 @@ enum { LARGE_IS_ALL_OURS = 1 };
 
 enum { LARGE_IS_ALL_OURS = 0 };
 
-/* The program's malloc keeps and gives back what the program lets it. */
+/* What the program's malloc keeps is the program's business. */
 static inline bool mbi_large_give_back(void)
 {
     return false;

@@ -1,5 +1,5 @@
 /*
- * left_behind: a stack of what threads could not give back, as a lock was refused (lock.h).
+ * left_behind: a stack of items that threads could not give back, as a lock was refused (lock.h).
  *
  * Ladder: above lock. Callers: pool_defer for freed slots, thread_exit for ended threads' caches.
  *
@@ -9,7 +9,7 @@
  * Items are pushed one at a time and taken all at once, so there is no ABA. All four steps are
  * sequentially consistent: if the take misses an item, the look at the gate comes after its
  * opening. Then the thread that left the item takes the stack itself. A signal handler that
- * interrupts a lock's holder does not; what it left waits for the next taker.
+ * interrupts a lock's holder does not; its item waits for the next taker. Model:
  * tests/model/fork_gate.pml.
  */
 #ifndef MEMORYBUCKET_CORE_LEFT_BEHIND_H
@@ -17,7 +17,7 @@
 
 #include "core/lock.h"
 
-/* Begins an item; its owner's until it is pushed, then its taker's. */
+/* The head of an item. The pusher owns the item until the push, the taker after the take. */
 struct left_item {
     struct left_item *next;
 };
@@ -50,8 +50,8 @@ static inline struct left_item *left_behind_take(struct left_behind *stack)
 }
 
 /*
- * Gives back what was left. `give_back` pushes again what it cannot give back; false when it was
- * refused a lock, for another fork, and then this thread may have to look again.
+ * Gives all items back. `give_back` pushes an item again that it cannot give back. It returns false
+ * when another fork refused it a lock; then this thread may have to look again.
  */
 static inline void left_behind_give_back(struct left_behind *stack,
                                          bool (*give_back)(struct left_item *item))

@@ -13,10 +13,10 @@
 /* In bytes; most is the limit. */
 extern MBI_HIDDEN struct bounded mbi_committed;
 
-/* Whether one of the calling thread's charges was refused, also in part, since it cleared this. */
+/* A charge of the calling thread was refused, if only in part. The thread itself clears this. */
 extern MBI_HIDDEN _Thread_local bool mbi_limit_reached __attribute__((tls_model("initial-exec")));
 
-/* Takes as many of `count` units of `unit_bytes`, not 0, as are left; how many. */
+/* Takes up to `count` units of `unit_bytes` (not 0), as the limit allows; returns how many. */
 size_t mbi_limit_charge(size_t count, size_t unit_bytes);
 
 #endif

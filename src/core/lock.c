@@ -10,9 +10,9 @@ struct lock mbi_locks[LOCK_COUNT];
 enum { WORD_FREE, WORD_TAKEN, WORD_AWAITED };
 
 /*
- * The gate. Written by threads that fork, at either end of it; read by every slow path. `closed`
- * is 0, 1, or 2 when a thread may sleep until it is open. `closer` names the thread that closed it:
- * relaxed [CLOSER], as the only value a thread acts upon is its own, which it wrote itself.
+ * The gate. A thread that forks writes it before and after; every slow path reads it. `closed` is
+ * 0, 1, or 2 when a thread may sleep until it is open. `closer` is the thread that closed it:
+ * relaxed [CLOSER], as a thread acts only upon its own value, which it wrote itself.
  */
 static struct {
     _Alignas(ISOLATION_BYTES) _Atomic uint32_t closed;
@@ -52,9 +52,8 @@ static bool is_held(unsigned name)
 }
 
 /*
- * The type, not the state: a thread that disables cancellation is still cancelled by a signal that
- * was sent before (glibc 2.36, sigcancel_handler), but not if its type is deferred when that
- * arrives.
+ * Sets the type, not the state: a cancellation signal that was sent before ends a thread that has
+ * disabled cancellation (glibc 2.36, sigcancel_handler), but not one whose type is deferred.
  */
 int mbi_lock_defer_cancel(void)
 {
@@ -71,10 +70,9 @@ void mbi_lock_restore_cancel(int type)
 }
 
 /*
- * A thread that was asynchronous may have been sent the signal already. A cancellation point is
- * asynchronous while it waits, also where cancellation is disabled, and glibc 2.36 then ends the
- * thread. So it passes one here, with nothing in hand: that ends it, or returns when the signal has
- * arrived.
+ * An asynchronous thread may have been sent the signal already. glibc 2.36 then ends it in its next
+ * cancellation point, also where cancellation is disabled. So it passes one here, with nothing in
+ * hand: poll ends the thread, or returns when the signal has arrived.
  */
 struct cancelling mbi_lock_forbid_cancel(void)
 {
@@ -94,7 +92,7 @@ void mbi_lock_allow_cancel(struct cancelling before)
     mbi_lock_restore_cancel(before.type);
 }
 
-/* Before the word is taken: a handler that forks must not wait for a word that this thread has. */
+/* Before the word is taken: a handler that forks must not wait for its own thread's word. */
 static void held_push(unsigned name)
 {
     if (held.count == 0) {
@@ -143,7 +141,7 @@ static void word_give(struct lock *lock)
     }
 }
 
-/* Whether this thread forks: then it gets each lock, whatever refused threads left in its word. */
+/* Whether this thread forks: it gets each lock then, even if a refused thread has the word. */
 static bool is_closer(void)
 {
     return MBI_UNLIKELY(atomic_load_explicit(&gate.closer, memory_order_relaxed) /* [CLOSER] */
@@ -171,7 +169,7 @@ bool mbi_lock_is_available(void)
 static void gate_wait(void)
 {
     uint32_t closed = 1;
-    /* seq_cst [GATE-CLOSE]: it stays closed; the thread that opens it learns that one sleeps. */
+    /* seq_cst [GATE-CLOSE]: it stays closed; 2 tells the thread that opens it to wake this one. */
     while (atomic_compare_exchange_strong_explicit(&gate.closed, &closed, 2, memory_order_seq_cst,
                                                    memory_order_seq_cst)
            || closed == 2) {
@@ -180,7 +178,7 @@ static void gate_wait(void)
     }
 }
 
-/* Whether the calling thread, at this lock, waits for another thread's fork to end. */
+/* Whether the calling thread waits at this lock until another thread's fork has ended. */
 static bool is_waiting_for_forks(unsigned name)
 {
     enum { REFUSED, WAITS };
@@ -317,8 +315,7 @@ int mbi_lock_open_gate(void)
     bool opens = --gate.depth == 0;
     if (opens) {
         atomic_store_explicit(&gate.closer, 0, memory_order_relaxed); /* [CLOSER] */
-        /* seq_cst [GATE-OPEN]: pairs with [GATE-LOOK]; what was deferred while it was closed is
-         * looked for after it. */
+        /* seq_cst [GATE-OPEN]: pairs with [GATE-LOOK]; the looks for deferred items come after. */
         if (atomic_exchange_explicit(&gate.closed, 0, memory_order_seq_cst) == 2) {
             mbi_os_wake(&gate.closed, INT32_MAX);
         }
@@ -331,8 +328,7 @@ void mbi_lock_free_in_child(void)
 {
     for (unsigned name = 0; name < LOCK_COUNT; name++) {
         _Atomic uint32_t *word = &mbi_locks[name].word;
-        /* relaxed [LOCK-ALONE]: there is no other thread; what it left behind is an instant's hold
-         * of one that was refused. */
+        /* relaxed [LOCK-ALONE]: there is one thread; a refused one may have left a word taken. */
         if (atomic_load_explicit(word, memory_order_relaxed) != WORD_FREE && !is_held(name)) {
             atomic_store_explicit(word, WORD_FREE, memory_order_relaxed); /* [LOCK-ALONE] */
         }

@@ -8,7 +8,7 @@
 
 enum { NAME_BYTES = 20, LETTERS_MAX = 24, PREFIX_LENGTH = 3, LONG_LETTERS = 8 };
 
-/* Arrays and no pointers: these the loader would have to relocate in each process. */
+/* Arrays: the loader would have to relocate pointers in each process. */
 static const char names[][NAME_BYTES] = {
 #define X(name, ...) #name,
     MBI_OPTIONS(X)
@@ -66,9 +66,9 @@ static size_t letters_of(const char *name, char letters[LETTERS_MAX])
 }
 
 /*
- * Whether a slip of the hand makes the typed name of the option's: a letter is missing, two are
- * swapped, or there is an S at the end. In long names also a letter too many, or another one: in
- * short ones these make other words, as STATUS is not STATS.
+ * Whether the typed name is the option's with a slip: a letter is missing, two are swapped, or an S
+ * is at the end. In long names a letter may also be too many, or another one; in short names that
+ * makes another word, as STATUS is not STATS.
  */
 static bool is_slip(const char *typed_name, const char *meant_name)
 {

@@ -3,8 +3,8 @@
  *
  * Ladder: above os. Callers: config, which reads values; the API, which asks for two of them early.
  *
- * A value is a text, the environment's or else the program's (mb_option_set), so that both mean the
- * same. The program's are written under LOCK_INIT until the library is up; then they are constant.
+ * A value is a text: the environment's, or else the program's (mb_option_set). The program's texts
+ * are written under LOCK_INIT until the library is up; then they are constant.
  */
 #ifndef MEMORYBUCKET_CORE_OPTIONS_H
 #define MEMORYBUCKET_CORE_OPTIONS_H
@@ -16,8 +16,8 @@
  *   what is accepted, default,
  *   what it does)
  *
- * Documentation takes all texts from here; the library itself what it names of a bad value: what is
- * accepted, and the default.
+ * Documentation takes all texts from here; messages about bad values what is accepted, and the
+ * default.
  */
 #define MBI_OPTIONS(X)                                                                             \
     X(MB_MAGAZINE_SIZE, ROUNDS, magazine_rounds, MAGAZINE_ROUNDS_MIN, MAGAZINE_ROUNDS_MAX,         \
@@ -70,7 +70,7 @@ enum option {
     OPTION_COUNT,
 };
 
-/* A value that the program sets is shorter. */
+/* The longest text that the program may set, with the zero byte. */
 enum { OPTION_TEXT_BYTES = 256 };
 
 const char *mbi_option_name(enum option option);
@@ -82,12 +82,12 @@ enum option mbi_option_named(const char *name);
 const char *mbi_option_given(enum option option);
 const char *mbi_option_recorded(enum option option);
 
-/* The program's value from now on, of which a copy is kept; NULL: none. Under LOCK_INIT. */
+/* Sets the program's value, of which it keeps a copy; NULL: none. Under LOCK_INIT. */
 void mbi_option_record(enum option option, const char *text);
 
 /*
- * Writes a line for each variable of the environment that is nearly one of the library's, and for
- * each that the library no longer has. Neither changes anything. Allocates nothing.
+ * Writes a line for each variable of the environment whose name is nearly one of the library's, or
+ * that the library no longer has. Allocates nothing.
  */
 void mbi_options_name_unknown(void);
 

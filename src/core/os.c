@@ -30,25 +30,15 @@ size_t mbi_os_page_bytes(void)
     return bytes > 0 ? (size_t)bytes : 4096;
 }
 
-static bool allowed_processors_of(pid_t thread, struct processor_set *allowed)
+bool mbi_os_allowed_processors(bool of_first_thread, struct processor_set *allowed)
 {
     cpu_set_t set;
     _Static_assert(sizeof set == sizeof *allowed, "the C library's sets are as large");
-    if (sched_getaffinity(thread, sizeof set, &set) != 0) {
+    if (sched_getaffinity(of_first_thread ? getpid() : 0, sizeof set, &set) != 0) {
         return false; /* the kernel's sets are larger */
     }
     memcpy(allowed, &set, sizeof set);
     return true;
-}
-
-bool mbi_os_allowed_processors(struct processor_set *allowed)
-{
-    return allowed_processors_of(0, allowed);
-}
-
-bool mbi_os_allowed_processors_of_first(struct processor_set *allowed)
-{
-    return allowed_processors_of(getpid(), allowed);
 }
 
 unsigned mbi_os_processor(void)
@@ -103,7 +93,7 @@ bool mbi_os_map_at(void *start, size_t bytes, enum os_pages pages)
 
 bool mbi_os_reserve_at(void *start, size_t bytes)
 {
-    /* Not mmap: ThreadSanitizer's ignores an address at which it has its shadow. */
+    /* Not mmap: ThreadSanitizer's own ignores an address where it has its shadow. */
     long mapped = syscall(SYS_mmap, start, bytes, PROT_NONE, MAP_AT_FLAGS, -1, (off_t)0);
     return is_mapped_at(start, bytes, (void *)mapped);
 }
@@ -130,7 +120,7 @@ bool mbi_os_release(void *start, size_t bytes)
 
 bool mbi_os_seal(void *start, size_t bytes)
 {
-    /* The flags of mbi_os_map_at and small pages: once unsealed it is one mapping with the rest. */
+    /* mbi_os_map_at's flags for small pages: so an unsealed tile is one mapping with the rest. */
     int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED | MAP_STACK;
     void *sealed = mmap(start, bytes, PROT_READ, flags, -1, 0);
     if (sealed == MAP_FAILED) {
@@ -300,7 +290,7 @@ static int open_to_read(const char *path)
     return file;
 }
 
-/* Where a signal interrupts a read before it has begun, it is made again. */
+/* Repeats a read that a signal interrupted before it had begun. */
 static long read_again(int file, char *buffer, size_t bytes)
 {
     long got;
@@ -365,7 +355,7 @@ bool mbi_os_is_in_first_namespace(void)
 
 bool mbi_os_is_readable(const void *address)
 {
-    /* The kernel reads the set before it looks at what shall be done with it, which is nothing. */
+    /* The kernel reads the set first, and then refuses an operation that does not exist. */
     const int nothing = -1;
     int saved_errno = errno;
     (void)syscall(SYS_rt_sigprocmask, nothing, address, NULL, sizeof(uint64_t));

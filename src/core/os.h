@@ -1,9 +1,8 @@
 /*
  * os: the only system calls of the library.
  *
- * Ladder: above base. Callers: all that stands above. All calls are thread safe and allocate
- * nothing. Those that fail leave the kernel's errno and return NULL or false; nothing has
- * changed then.
+ * Ladder: above base. Callers: all files above. All calls are thread safe and allocate nothing. A
+ * call that fails returns NULL or false with the kernel's errno; nothing has changed then.
  */
 #ifndef MEMORYBUCKET_CORE_OS_H
 #define MEMORYBUCKET_CORE_OS_H
@@ -19,11 +18,10 @@ struct processor_set {
     uint64_t words[PROCESSOR_SET_WORDS];
 };
 
-/* Those that the calling thread, or the process's first, may use; false above PROCESSORS_MAX. */
-bool mbi_os_allowed_processors(struct processor_set *allowed);
-bool mbi_os_allowed_processors_of_first(struct processor_set *allowed);
+/* Those that the calling or the process's first thread may use; false above PROCESSORS_MAX. */
+bool mbi_os_allowed_processors(bool of_first_thread, struct processor_set *allowed);
 
-/* The number of the processor that the caller runs on, or just ran on; any when unknown. */
+/* The processor that the caller runs on, or just ran on; any number when that is unknown. */
 unsigned mbi_os_processor(void);
 
 /* Address space without memory: no access, not counted as committed. */
@@ -33,7 +31,7 @@ void mbi_os_unreserve(void *start, size_t bytes);
 /* Makes whole pages of a reservation readable and writable; they are zero when first touched. */
 bool mbi_os_commit(void *start, size_t bytes);
 
-/* Of what size the kernel may make the pages of a mapping. */
+/* The size that the kernel may give the pages of a mapping. */
 enum os_pages { OS_PAGES_SMALL, OS_PAGES_HUGE, OS_PAGES_AS_SET /* by the administrator */ };
 
 /*
@@ -42,7 +40,7 @@ enum os_pages { OS_PAGES_SMALL, OS_PAGES_HUGE, OS_PAGES_AS_SET /* by the adminis
  */
 bool mbi_os_map_at(void *start, size_t bytes, enum os_pages pages);
 
-/* The same, but without access: address space that no other mapping gets. */
+/* Maps the same way, but without access: address space that no other mapping gets. */
 bool mbi_os_reserve_at(void *start, size_t bytes);
 
 /* Asks for this size of a mapping's pages; false when the kernel knows no huge pages. */
@@ -51,15 +49,15 @@ bool mbi_os_ask_for_pages(void *start, size_t bytes, enum os_pages pages);
 /* How many bits an address at the top of the user space has, where the main thread's stack is. */
 unsigned mbi_os_address_bits(void);
 
-/* Any number, hard to guess when the kernel has random numbers to give. Waits for nothing. */
+/* A random number, hard to guess if the kernel has random numbers ready. Does not wait. */
 uint64_t mbi_os_random(void);
 
 /* Gives whole pages back: they stay accessible, and are zero when they are touched again. */
 bool mbi_os_release(void *start, size_t bytes);
 
 /*
- * Replaces pages by ones that can only be read, as zeros: the kernel counts these for nothing, and
- * dumps of memory leave them out. If refused the old ones stay. Unseal makes them writable again.
+ * Seal replaces pages by ones that can only be read, as zeros. The kernel charges nothing for
+ * these, and memory dumps leave them out. Unseal makes them writable again.
  */
 bool mbi_os_seal(void *start, size_t bytes);
 bool mbi_os_unseal(void *start, size_t bytes);
@@ -84,7 +82,7 @@ size_t mbi_os_address_space_limit(void);
 bool mbi_os_membarrier(void);
 
 /*
- * Wait sleeps while *word is `value`, until woken; it may return for no reason. Wake wakes up to
+ * Wait sleeps until woken, if *word is `value`; it may return without a reason. Wake wakes up to
  * `count` threads that sleep there. Neither is a cancellation point; both preserve errno.
  */
 void mbi_os_wait(_Atomic uint32_t *word, uint32_t value);
@@ -94,9 +92,9 @@ void mbi_os_wake(_Atomic uint32_t *word, int count);
 size_t mbi_os_resident_bytes(const void *start, size_t bytes);
 
 /*
- * Reads a whole small file as text, which a zero byte ends. False also when it does not fit with
- * that zero (EFBIG); the buffer then holds anything. No cancellation point, and no preloaded
- * wrapper of open or read sees it: it may run inside malloc.
+ * Reads a whole small file as text, and ends it with a zero byte. False also when both do not fit
+ * (EFBIG); the buffer then holds anything. May run inside malloc: it is no cancellation point, and
+ * calls no open or read that another library may wrap.
  */
 bool mbi_os_read_file(const char *path, char *buffer, size_t buffer_bytes);
 
@@ -106,7 +104,7 @@ const void *mbi_os_map_file(const char *path, size_t *bytes);
 /* Writes a whole text, over signals; false, with errno, when the file does not take all of it. */
 bool mbi_os_write_all(int file, const char *text, size_t bytes);
 
-/* Whether the 8 bytes at an address can be read: by a system call that every sandbox permits. */
+/* Whether the 8 bytes at an address can be read. Uses a system call that every sandbox permits. */
 bool mbi_os_is_readable(const void *address);
 
 /* Whether an address lies in any mapping. */
@@ -116,8 +114,8 @@ bool mbi_os_is_mapped(const void *address);
 bool mbi_os_forbid(void *start, size_t bytes);
 
 /*
- * Whether this code is in the program's own namespace, and not in one that dlmopen made. Waits for
- * threads that load libraries: hold no lock.
+ * Whether this code is in the program's own namespace, not in one that dlmopen made. Hold no lock:
+ * the call waits for threads that load libraries.
  */
 bool mbi_os_is_in_first_namespace(void);
 

@@ -3,8 +3,6 @@
 
 #include "core/centre.h"
 #include "core/config.h"
-#include "core/limit.h"
-#include "core/os.h"
 #include "core/pool_sort.h"
 #include "core/probes.h"
 #include "core/processors.h"
@@ -12,14 +10,14 @@
 struct pools_hints mbi_pools_hints;
 struct centre mbi_centre;
 
-/* Out of line: tools work best with a probe that is in one place. */
+/* Out of line: tools work best with a probe that stands in one place. */
 static MBI_COLD bool pool_lock_slow(struct pool *pool)
 {
     probe_mutex_wait(pool->slot_bytes);
     return mbi_lock_acquire(pool_lock_name(pool));
 }
 
-/* First a try, so that the probe fires only for waits that happen. */
+/* Tries first, so that the probe fires only for waits that happen. */
 bool mbi_pool_lock(struct pool *pool)
 {
     if (MBI_UNLIKELY(!mbi_lock_try_acquire(pool_lock_name(pool))) && !pool_lock_slow(pool)) {
@@ -36,7 +34,7 @@ void mbi_pool_unlock(struct pool *pool)
 
 _Thread_local bool mbi_pool_commit_refused __attribute__((tls_model("initial-exec")));
 
-/* The chain's rounds once more, for readers without the lock. */
+/* Also stores the chain's rounds, for readers without the lock. */
 void mbi_pool_set_loose_locked(struct pool *pool, uint64_t chain)
 {
     pool->loose = chain;
@@ -67,7 +65,7 @@ void mbi_pools_init(void)
     }
 }
 
-/* Where a thread begins: the stack of the processor it runs on, by its rank; to be masked. */
+/* The rank of the thread's processor; masked, it names the stack where the thread begins. */
 static unsigned central_here(void)
 {
     return processor_rank(mbi_os_processor());
@@ -82,9 +80,9 @@ static MBI_COLD void pool_note_retries(const struct pool *pool, struct transfer_
 }
 
 /*
- * A flush is counted before its CAS and a refill after it: so flushes less refills is never below
- * the batches that are there, also in the child of a fork in the middle of another thread's
- * transfer, whose batch then counts as the centre's, not as live.
+ * A flush is counted before its CAS, a refill after it: so flushes less refills is never below the
+ * batches that are there. A fork may fall into another thread's transfer: in the child that batch
+ * counts as the centre's, not as live.
  */
 uint64_t mbi_pool_pop_batch(struct pool *pool, struct transfer_counts *counts)
 {
@@ -154,7 +152,7 @@ struct fresh_run mbi_pool_obtain(struct pool *pool, size_t rounds_wanted, uint64
     return run;
 }
 
-/* Moves slots from the front of `from` to `to` until that has `rounds`; both have enough for it. */
+/* Moves slots from the front of `from` to `to`, until `to` has `rounds`; `from` has enough. */
 static void chain_move(const struct pool *pool, uint64_t *to, uint64_t *from, uint32_t rounds)
 {
     /* A quick test first, for the first span: exiting threads bring all they had through here. */
@@ -180,7 +178,7 @@ static void chain_move(const struct pool *pool, uint64_t *to, uint64_t *from, ui
     *to = target;
 }
 
-/* Of the chain and the loose slots the shorter is walked, and joined to the longer. */
+/* Walks the shorter one, of the chain and the loose slots, and joins it to the longer. */
 bool mbi_pool_return_loose(struct pool *pool, uint64_t chain)
 {
     assert(chain != 0 && chain_rounds(chain) < pool->rounds);
@@ -225,7 +223,7 @@ void mbi_pool_add_orphans(struct pool *pool, size_t slots)
     }
 }
 
-/* A chain of any free slots, at most a batch; what is fresh comes in the smallest runs. */
+/* A chain of any free slots, at most a batch; fresh ones come in the smallest runs. */
 static uint64_t pool_find_any_locked(struct pool *pool)
 {
     uint64_t chain = pool->loose;

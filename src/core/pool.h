@@ -26,10 +26,10 @@
 #include "core/lock.h"
 
 /*
- * The central free list is a stack of batches for each of the process's processors
- * (core/processors.h), one for each few where there are more than CENTRAL_STACKS, and one in all
- * while there is one thread. A thread pushes to that of the processor it runs on, whose caches hold
- * the memory, pops there first, and then from the others.
+ * The central free list has a stack of batches for each of the process's processors
+ * (core/processors.h). More than CENTRAL_STACKS processors share stacks; one thread alone uses one.
+ * A thread pushes to the stack of its processor, whose caches hold the memory; it pops there first,
+ * and then from the others.
  */
 enum { CENTRAL_STACKS = 8 };
 _Static_assert((CENTRAL_STACKS & (CENTRAL_STACKS - 1)) == 0, "chosen by a mask");
@@ -39,7 +39,7 @@ struct span {
     struct free_map map;  /* where its slots are, and those that are sorted */
     struct extent extent; /* what of it is mapped */
     char *carve_next;
-    char *touched_end; /* what was carved for use ends here; the rest only to fill a page up */
+    char *touched_end; /* of what was carved for use; slots behind it only fill a page up */
     char *commit_end;
 };
 
@@ -55,7 +55,7 @@ struct pool {
     uint32_t slot_bytes;
     uint16_t rounds; /* per magazine and batch */
     uint8_t class;
-    _Atomic bool pushed; /* a batch ever was: until then no thread touches the stacks' pages */
+    _Atomic bool pushed; /* any batch yet: until then no thread touches the stacks' pages */
     struct batch_stack *central; /* CENTRAL_STACKS of them: any thread, by atomic operations */
 
     /*
@@ -73,9 +73,8 @@ struct pool {
     POOL_BYTE_COUNTERS(COUNTER_FIELD)
     POOL_EVENT_COUNTERS(COUNTER_FIELD)
     /*
-     * Slots that threads gave back in other chains than batches, less those of batches that were
-     * made of loose ones: threads gave back `rounds` for each flush, and these. It may go below
-     * zero, and then wraps around.
+     * Slots that threads gave back in shorter chains than batches, less those of batches made of
+     * loose slots: threads gave back `rounds` for each flush, and these. May wrap around below 0.
      */
     _Atomic uint64_t returned_loose;
     struct transfer_counts departed; /* of ended threads, and under the lock */
@@ -85,13 +84,13 @@ _Static_assert(offsetof(struct pool, central) + sizeof(struct batch_stack *) <= 
 _Static_assert(SIZE_CLASS_COUNT - 1 <= UINT8_MAX && CHAIN_ROUNDS_MAX <= UINT16_MAX,
                "so a class and a magazine's rounds fit their bytes");
 
-/* Fresh slots side by side, not yet written; they belong to the thread that got the run. */
+/* Fresh slots side by side, not yet written, in the hands of the thread that got the run. */
 struct fresh_run {
     char *first;
     size_t rounds;
 };
 
-/* In pool_memory.c. The stacks stand apart: most pools never use them, and a page holds more. */
+/* In pool_memory.c. The stacks stand apart: most pools never use them, and so touch fewer pages. */
 extern MBI_HIDDEN struct pool mbi_pools[SIZE_CLASS_COUNT];
 struct pool_central {
     struct batch_stack stacks[CENTRAL_STACKS];
@@ -107,8 +106,8 @@ static inline size_t pool_batch_bytes(const struct pool *pool)
 /* What every slow path reads and few write, in a line of its own. */
 struct pools_hints {
     /*
-     * Whether decay has anything to look at: from a push to a pool's centre until all that is there
-     * has been used or given back. A thread that misses a change sees it at the next batch.
+     * Whether decay has anything to do: from a push to a pool's centre until all of the centre has
+     * been used or given back. A thread that misses a change sees it at the next batch.
      */
     _Alignas(ISOLATION_BYTES) _Atomic bool pending;
     _Atomic unsigned central_mask; /* the stacks in use, less one */
@@ -127,13 +126,13 @@ static inline void pools_set_pending(bool pending)
     }
 }
 
-/* Lays the pools out in the region, each by lay_out. Called once, under the init lock. */
+/* Lays all pools out in the region, each with lay_out. Called once, under the init lock. */
 void mbi_pools_init(void);
 void mbi_pool_lay_out(struct pool *pool);
 
 /*
- * From now on threads run on so many processors. relaxed [SPREAD]: the number of stacks in use only
- * grows, and any number at all is right: it says where to begin, and how far to look.
+ * Threads run on so many processors from now on. relaxed [SPREAD]: the number of stacks in use only
+ * grows, and any number is right: it says where to begin, and how far to look.
  */
 void mbi_pools_spread(unsigned processors);
 
@@ -143,19 +142,15 @@ MBI_HOT_INLINE unsigned central_mask(void)
                                 memory_order_relaxed); /* [SPREAD] */
 }
 
-/* One transfer: one CAS, no lock. Pop returns 0 when empty. The caller tells the centre of it. */
+/* A transfer: one CAS, no lock. Pop returns 0 if the centre is empty. The caller tells centre.h. */
 uint64_t mbi_pool_pop_batch(struct pool *pool, struct transfer_counts *counts);
 void mbi_pool_push_batch(struct pool *pool, uint64_t chain, struct transfer_counts *counts);
 
 /*
- * What serves a thread when neither its cache nor the centre has slots; each takes the pool's lock:
+ * Serve a thread when neither its cache nor the centre has slots; each takes the pool's lock:
  *
- *   mbi_pool_obtain        for a refill, and mb_alloc_batch  a chain, or else a run of fresh slots
- *   mbi_pool_take_up_to    for one in a crowded process      a chain of at most so many slots
- *   mbi_pool_alloc_direct  for a thread without a cache      one slot
- *
- * mbi_thread_cache_take (tcache/thread_cache.h) stands above: it takes a slot from the thread's
- * cache, refilled if need be, or from alloc_direct.
+ *   mbi_pool_obtain      for a refill, and mb_alloc_batch   a chain, or else a run of fresh slots
+ *   mbi_pool_take_up_to  for a refill in a crowded process, and for a thread without a cache
  *
  * Obtain gives free slots in *chain, at most a batch, if there are any: loose ones, an aged batch,
  * or up to `rounds_wanted` sorted ones. Otherwise up to `rounds_wanted` fresh ones, which start and
@@ -165,8 +160,8 @@ void mbi_pool_push_batch(struct pool *pool, uint64_t chain, struct transfer_coun
 struct fresh_run mbi_pool_obtain(struct pool *pool, size_t rounds_wanted, uint64_t *chain);
 
 /*
- * Looks at a fresh slot's first word: 0, but for what a program wrote past its objects. Where it is
- * a link, the slot was freed before it was given out, and is in some magazine.
+ * Looks at a fresh slot's first word: 0, but for what a program wrote past its objects. Aborts at a
+ * link: then the slot was freed before it was given out, and is in some magazine.
  */
 static inline void pool_expect_fresh(const struct pool *pool, uint64_t word)
 {
@@ -177,9 +172,9 @@ static inline void pool_expect_fresh(const struct pool *pool, uint64_t word)
 }
 
 /*
- * Before anything else reads a fresh run: makes the first access to each of its pages a write, and
- * expects fresh words there. After a read, which maps the kernel's page of zeros, the write would
- * fault a second time. The run may be empty.
+ * Writes to each page of a fresh run, and expects fresh words there. Called before anything reads
+ * the run: a read maps the kernel's page of zeros, and the write then faults a second time. The run
+ * may be empty.
  */
 void mbi_pool_touch_run(const struct pool *pool, struct fresh_run run);
 
@@ -194,29 +189,25 @@ uint64_t mbi_pool_link_run(const struct pool *pool, struct fresh_run run);
 bool mbi_pool_return_loose(struct pool *pool, uint64_t chain);
 
 /*
- * Adds the counts of a cache that is going away, or the slots lost in one, to the pool's. Under the
- * registry's lock, or alone in a child.
+ * Adds the counts of a cache that goes away, or the slots lost in one, to the pool's. Under the
+ * registry's lock, or in a child's only thread.
  */
 void mbi_pool_fold_counts(struct pool *pool, const struct transfer_counts *counts);
 void mbi_pool_add_orphans(struct pool *pool, size_t slots);
 
-/* Bytes of the pool's committed memory that are in memory now. Locks only to learn the bounds. */
+/* Committed bytes of the pool that are in memory now. Holds the lock only to read the bounds. */
 size_t mbi_pool_resident_bytes(struct pool *pool);
 
 /*
- * Up to `rounds` slots, at most a batch, as a chain, for a thread that may hold no more: loose
- * ones, from a batch, sorted or fresh ones. 0 as obtain does. Walks as many under the lock.
+ * A chain of up to `rounds` slots, at most a batch, for a thread that may hold no more: loose ones,
+ * or of a batch, sorted, or fresh. 0 where obtain gives nothing. Walks them under the lock.
  */
 uint64_t mbi_pool_take_up_to(struct pool *pool, size_t rounds);
 
-/*
- * One slot for a thread that has no cache. Both take the lock. Alloc returns NULL as obtain does.
- * Free never fails: where the lock is refused the slot waits on the list of deferred frees.
- */
-struct slot *mbi_pool_alloc_direct(struct pool *pool);
+/* Frees one slot under the lock; where that is refused the slot waits among the deferred frees. */
 void mbi_pool_free_direct(struct pool *pool, struct slot *slot);
 
-/* Set where the kernel gives the calling thread no memory to commit; out_of_memory.c clears it. */
+/* The kernel refused the calling thread a commit; out_of_memory.c clears it. */
 extern MBI_HIDDEN _Thread_local bool mbi_pool_commit_refused
     __attribute__((tls_model("initial-exec")));
 
@@ -238,7 +229,7 @@ bool mbi_pool_lock(struct pool *pool);
 void mbi_pool_unlock(struct pool *pool);
 
 /*
- * Up to `rounds_wanted` fresh slots. The first call is for slots that only fill up a page; the
+ * Up to `rounds_wanted` fresh slots. The first call is for slots that only fill a page up; the
  * second, for slots that threads use, goes on in the next span where foreign memory ends one early.
  */
 struct fresh_run mbi_pool_carve_locked(struct pool *pool, size_t rounds_wanted);
@@ -264,8 +255,8 @@ static inline struct span *pool_span_of(struct pool *pool, uint64_t number)
 }
 
 /*
- * Where an address in one of the pool's spans lies; in *into how far inside its slot. Where the
- * pool has mapped nothing there may be foreign memory. Takes the lock.
+ * Where an address in one of the pool's spans lies; *into becomes how far inside its slot. Foreign
+ * memory may lie where the pool has mapped nothing. Takes the lock.
  */
 enum pool_location { POOL_SLOT_START, POOL_SLOT_INSIDE, POOL_NOT_CARVED, POOL_NOT_MAPPED };
 enum pool_location mbi_pool_locate(struct pool *pool, const void *address, size_t *into);

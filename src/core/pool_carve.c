@@ -8,14 +8,13 @@
 #include "core/region.h"
 
 /*
- * Colour: class c starts (1 + c * COLOUR_PAGES) pages into its span. Without it the spans, which
- * are a power of two apart, compete for the same cache and TLB sets. The first page is never
- * used, so that slot number 0 is free to mean "none"; without huge pages it is never mapped
- * either, and a run-off from the span below faults.
+ * Colour: class c starts (1 + c * COLOUR_PAGES) pages into its span (docs/architecture.md, decision
+ * 3). The first page is never used, so that slot number 0 can mean "none". Without huge pages it is
+ * never mapped either, and a run-off from the span below faults.
  */
 enum { COLOUR_PAGES = 1, SPAN_PER_COLOURS = 8 /* a span gives at most an eighth to its colour */ };
 
-/* Where the slots of a span lie, in its first `span_bytes`; none where there is no such span. */
+/* Sets where the slots of a span lie, in its first `span_bytes`; 0 where there is no such span. */
 static void span_lay_out(struct pool *pool, enum span_name name, size_t span_bytes)
 {
     struct span *span = &pool->spans[name];
@@ -66,9 +65,8 @@ void mbi_pool_lay_out(struct pool *pool)
 }
 
 /*
- * Where foreign memory lies in the span that is carved, and none of ours can be mapped, the span
- * ends with the last whole slot before. True if it did not end there already: then carving goes on
- * in the next.
+ * Ends the carved span with the last whole slot before foreign memory, where none of ours can be
+ * mapped. True if it did not end there already: then carving goes on in the next span.
  */
 static bool pool_end_span_early_locked(struct pool *pool)
 {
@@ -86,9 +84,9 @@ static bool pool_end_span_early_locked(struct pool *pool)
 }
 
 /*
- * The free map grows with the span, from the first MiB of all pools together on: when the kernel
- * refuses memory it would refuse that for the map too, and nothing could go back. Trim tries again
- * what fails here.
+ * Lets the free map grow with the span, once all pools together have a MiB: when the kernel refuses
+ * memory it would refuse the map's, too, and nothing could go back. Trim tries again what fails
+ * here.
  */
 static void span_cover(struct span *span)
 {
@@ -100,7 +98,7 @@ static void span_cover(struct span *span)
     }
 }
 
-/* With `ahead` more may be mapped than is committed, in order to be called seldom. */
+/* With `ahead` more may be mapped than is committed (mbi_extent_grow). */
 static bool pool_commit_bytes_locked(struct pool *pool, size_t bytes, bool ahead)
 {
     struct span *span = pool_carved_span(pool);
@@ -120,8 +118,8 @@ static bool pool_commit_bytes_locked(struct pool *pool, size_t bytes, bool ahead
 }
 
 /*
- * What is committed at a time: a block. Under a limit every size in use keeps the rest of its last
- * block from the others, so blocks are smaller then.
+ * The bytes to commit at a time. Smaller under a limit, as every size in use keeps the rest of its
+ * last block from the others.
  */
 static size_t pool_block_bytes(void)
 {
@@ -135,8 +133,8 @@ static size_t pool_block_bytes(void)
 }
 
 /*
- * Commits the next block when fewer than `bytes` are left, or only as many pages as that takes when
- * the limit or the kernel allows no more; false when not even that.
+ * Commits the next block when fewer than `bytes` are left, or only the pages for `bytes` when the
+ * limit or the kernel allows no more; false when not even these.
  */
 static bool pool_commit_locked(struct pool *pool, size_t bytes)
 {
@@ -210,14 +208,11 @@ void mbi_pool_touch_run(const struct pool *pool, struct fresh_run run)
 uint64_t mbi_pool_link_run(const struct pool *pool, struct fresh_run run)
 {
     mbi_pool_touch_run(pool, run);
-    char *cursor = run.first;
-    for (size_t behind = run.rounds - 1; behind > 0; behind--) {
-        char *next = cursor + pool->slot_bytes;
-        pool_expect_fresh(pool, ((struct slot *)(void *)cursor)->rest);
-        ((struct slot *)(void *)cursor)->rest = chain_make((struct slot *)(void *)next, behind);
-        cursor = next;
+    uint64_t chain = 0;
+    for (size_t i = run.rounds; i-- > 0;) {
+        struct slot *slot = (struct slot *)(void *)(run.first + i * pool->slot_bytes);
+        pool_expect_fresh(pool, slot->rest);
+        chain = chain_push(chain, slot);
     }
-    pool_expect_fresh(pool, ((struct slot *)(void *)cursor)->rest);
-    ((struct slot *)(void *)cursor)->rest = 0;
-    return chain_make((struct slot *)(void *)run.first, run.rounds);
+    return chain;
 }

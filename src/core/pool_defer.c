@@ -2,14 +2,9 @@
 #include "core/pool.h"
 #include "core/region.h"
 
-struct slot *mbi_pool_alloc_direct(struct pool *pool)
-{
-    return chain_first(mbi_pool_take_up_to(pool, 1));
-}
-
 struct left_behind mbi_pools_deferred;
 
-/* False when the lock is refused, and so the free is deferred. */
+/* False when the lock is refused and the free is deferred. */
 static bool free_or_defer(struct pool *pool, struct slot *slot)
 {
     bool freed = mbi_pool_return_loose(pool, chain_push(0, slot));

@@ -1,9 +1,8 @@
 /*
  * pool_memory: the memory of the pools, and nothing else.
  *
- * Ladder: beside pool. A file of its own that is linked last: the library's small variables then
- * lie together, in the page that the loader writes to anyway, and what a process does not use of
- * these arrays takes no memory.
+ * Ladder: beside pool. This file is linked last: so the library's small variables lie together, in
+ * the page that the loader writes anyway, and unused parts of these arrays take no memory.
  */
 #include "core/pool.h"
 

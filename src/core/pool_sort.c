@@ -1,4 +1,4 @@
-/* pool_sort: what ages, what is sorted, what goes, and what comes back. */
+/* pool_sort: aging, sorting, taking sorted slots, and the marks of released pages. */
 #include "core/pool_sort.h"
 
 #include "core/centre.h"
@@ -6,7 +6,6 @@
 #include "core/limit.h"
 #include "core/probes.h"
 
-/* Larger magazines are filled with fewer slots at a time. */
 _Static_assert((int)SORTED_SLOTS_MAX >= (int)MAGAZINE_ROUNDS_STEP,
                "sorted slots that are taken can fill whole lines");
 
@@ -150,9 +149,9 @@ size_t mbi_pool_sorted_bytes(const struct pool *pool)
 }
 
 /*
- * A page that is carved in part can go only when the rest of it is carved too: else a thread could
- * carve it during the system call. So the rest becomes sorted slots, when what there is of the page
- * is; and some more, so that fresh runs go on beginning on a cache line.
+ * Carves and sorts the rest of the last page, when all its other slots are sorted: only then can it
+ * go, as a thread could carve the rest during the system call. Carves some more, so that fresh runs
+ * go on beginning on a cache line.
  */
 static void complete_last_page_locked(struct pool *pool)
 {

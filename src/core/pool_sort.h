@@ -7,7 +7,7 @@
  *      └── any thread, by CAS    └───────── any thread, under the lock ──────────┘
  *
  * Functions that do not end in _locked take the pool's lock. All but the takers are called with the
- * trim lock, and so are not refused; but to a signal handler, as core/lock.h says.
+ * trim lock, and so only a signal handler is refused (core/lock.h).
  */
 #ifndef MEMORYBUCKET_CORE_POOL_SORT_H
 #define MEMORYBUCKET_CORE_POOL_SORT_H
@@ -26,22 +26,21 @@ struct sorted_slots {
 void mbi_pool_take_sorted_locked(struct pool *pool, size_t rounds_wanted,
                                  struct sorted_slots *taken);
 
-/* Links them in address order: writes to them, and may wait for pages. No lock if many. */
+/* Links them in address order. Writes to them, which may fault: link many without the lock. */
 uint64_t mbi_pool_link_sorted(const struct sorted_slots *taken);
 
-/* Any batch of the centre's that is not on its stacks any more; 0 when there is none. */
+/* An aged or surplus batch, as a chain; 0 when there is none. */
 uint64_t mbi_pool_take_old_batch_locked(struct pool *pool);
 
 /*
- * What was left of the aged batches becomes surplus, if none is left of that, and then what is in
- * the centre becomes aged if `central` says so, as when a window has ended. True when there is any
- * of either, or loose slots.
+ * If no surplus is left, the aged batches become surplus and, with `central`, those on the stacks
+ * become aged, as when a window has ended. True when there is any of these, or a loose slot.
  */
 bool mbi_pool_age(struct pool *pool, bool central);
 
 /*
- * Takes up to `count` chains: the loose slots, and batches off the surplus. Returns how many; 0
- * also where there is no memory for the bits.
+ * Takes up to `count` chains: the loose slots, and surplus batches. Returns how many; 0 also where
+ * there is no memory for the bits.
  */
 size_t mbi_pool_take_surplus(struct pool *pool, size_t count, uint64_t chains[]);
 
@@ -52,15 +51,15 @@ void mbi_pool_sort(struct pool *pool, const uint32_t *numbers, size_t count);
 size_t mbi_pool_sorted_bytes(const struct pool *pool);
 
 /*
- * Around the system calls that give pages back: the next run of a span, as
- * mbi_free_map_begin_release finds it; and its gone pages, a bit each, `pages_gone` in all.
+ * Around the system calls that give pages back. Begin finds the span's next run, as
+ * mbi_free_map_begin_release does. End is told which of its pages went, a bit each, and how many.
  */
 struct page_run mbi_pool_begin_release(struct pool *pool, struct span *span, size_t *tiles_max,
                                        size_t pages_max);
 void mbi_pool_end_release(struct pool *pool, struct span *span, struct page_run run,
                           const uint64_t gone[], size_t pages_gone);
 
-/* Pages that the kernel kept are looked at again. */
+/* Lets the pages be tried again that the kernel refused. */
 void mbi_pool_retry_refused(struct pool *pool);
 
 #endif

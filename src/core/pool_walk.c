@@ -1,4 +1,4 @@
-/* pool_walk: what statistics, checks and tests want to know of a pool; nothing here changes one. */
+/* pool_walk: reads a pool, for statistics, checks and tests; changes nothing. */
 #include "core/os.h"
 #include "core/pool.h"
 #include "core/region.h"
@@ -10,7 +10,7 @@ size_t mbi_pool_resident_bytes(struct pool *pool)
 {
     struct extent extents[SPAN_COUNT];
     size_t bytes = 0;
-    /* Not counted: statistics do not change what they show. */
+    /* Without mbi_pool_lock, which counts: statistics do not change what they show. */
     if (!mbi_lock_acquire(pool_lock_name(pool))) {
         return counter_read(&pool->committed_bytes); /* a fork is under way: no more than this */
     }
@@ -59,7 +59,7 @@ MBI_COLD void mbi_slot_space_corrupted(const struct slot_space *space, uint64_t 
     abort();
 }
 
-/* In pieces, so that no thread waits long for the lock. */
+/* Counts a piece at a time, so that no thread waits long for the lock. */
 static void count_occupancy(struct pool *pool, const struct span *span,
                             uint64_t bins[OCCUPANCY_BINS])
 {
@@ -110,7 +110,6 @@ static bool chain_check(const struct pool *pool, uint64_t chain, const char *whe
 static size_t pool_check_batches(struct pool *pool, uint64_t number)
 {
     size_t slots = 0;
-
     while (number != 0) {
         uint64_t packed = batch_read_packed(slot_space_slot(&pool->space, number));
         const struct slot *second = slot_space_slot(&pool->space, packed & SLOT_NUMBER_MASK);
@@ -138,7 +137,7 @@ size_t mbi_pool_check(struct pool *pool)
 {
     size_t slots = 0;
     for (size_t i = 0; i < CENTRAL_STACKS; i++) {
-        /* relaxed [CHECK]: the caller vouches that no other thread is at work. */
+        /* relaxed [CHECK]: the caller knows that no other thread is at work. */
         uint64_t head = atomic_load_explicit(&pool->central[i].head, memory_order_relaxed);
         if (!add_found(&slots, pool_check_batches(pool, head & SLOT_NUMBER_MASK))
             || !add_found(&slots, pool_check_batches(pool, pool->aged[i]))

@@ -6,12 +6,11 @@
  *   allowed   0  .  2  .  4  .  6        processors, by the kernel's numbers
  *   rank      0     1     2     3        in the order in which they were seen
  *
- * Numbers alone would not do: of eight stacks, processors 0, 2, 4 and 6 would use half. Processors
- * are only ever added: each thread may have a set of its own and change it at any time, so no set
- * is the process's.
+ * By their numbers processors 0, 2, 4 and 6 would use only half of eight stacks. Processors are
+ * only added: each thread has a set of its own, which may change at any time.
  *
- * Lock-free. relaxed [RANK]: any rank at all is right, as it only says where a thread begins to
- * look; that no two processors get the same one is the work of read-modify-writes.
+ * Lock-free. relaxed [RANK]: any rank is right, as it only says where a thread begins to look.
+ * Read-modify-writes give each processor another one.
  */
 #ifndef MEMORYBUCKET_CORE_PROCESSORS_H
 #define MEMORYBUCKET_CORE_PROCESSORS_H
@@ -31,7 +30,7 @@ MBI_HOT_INLINE unsigned processor_rank(unsigned number)
                                          memory_order_relaxed); /* [RANK] */
 }
 
-/* Gives the next ranks to those of the set that have none. Returns how many have one then. */
+/* Gives the set's processors ranks if they have none. Returns how many processors have one. */
 unsigned mbi_processors_add(const struct processor_set *set);
 
 /* How many processors the machine has online; PROCESSORS_MAX when unknown. Reads a file. */

@@ -5,7 +5,7 @@
 
 #include <errno.h>
 
-/* Where spans start: a page of page tables serves one span only, and huge pages have room. */
+/* Spans start on these: no two share a page of page tables, and huge pages fit. */
 #define REGION_ALIGNMENT_BYTES ((size_t)2 << 20)
 
 struct region mbi_region = {
@@ -88,7 +88,13 @@ size_t mbi_region_claimed_bytes(void)
     return atomic_load_explicit(&claimed_bytes, memory_order_relaxed); /* [CLAIMED] */
 }
 
-/* Where places are, in 128ths of the user space; see the table in the header. */
+/*
+ * Where places are, in 128ths of the user space (docs/architecture.md lists the addresses). The
+ * kernel gives addresses between 16 and 32 of them only when asked for. AddressSanitizer's shadow
+ * takes those up to 16. The kernel hands out addresses from the top down; without a limit of the
+ * stack from a third (x86-64) or a quarter (aarch64) up; programs, and the heap behind them, are at
+ * two thirds or at the bottom.
+ */
 struct places {
     unsigned first;
     unsigned each;
@@ -131,7 +137,7 @@ unsigned mbi_region_place_of(const void *address)
     return (unsigned)(((uintptr_t)address / places.unit - places.first) / places.each);
 }
 
-/* Takes a place that no other copy of the library has, and any base in it. */
+/* Takes a place that no other copy of the library has, and a random base in it. */
 static bool claim_place(size_t bytes_max)
 {
     struct places places = find_places();
@@ -230,8 +236,8 @@ static bool map_piece(char *start, size_t bytes, enum os_pages pages)
 }
 
 /*
- * Not while no huge page has room (none is smaller): that spares short processes the calls. All of
- * the extent each time, so that the kernel makes one mapping of it.
+ * Asks for the whole extent each time, so that the kernel makes one mapping of it; but not before a
+ * huge page fits (none is smaller), which spares short processes the calls.
  */
 static void ask_for_pages(const struct extent *extent)
 {

@@ -12,33 +12,19 @@
  * The class of an address is a subtraction and a shift: free reads no metadata. A pool uses its
  * dense span first, since dense page tables save page walks, then its wide one.
  *
- * When the address space is short the wide tier shrinks by halves, down to the size of the dense
- * one, and then goes. After that the dense tier goes, and the wide one stands alone, with spans of
- * 32 MiB down to 1 MiB. So the dense tier's shift remains a constant of the fast path.
+ * docs/architecture.md, decisions 1 and 2, says where the places lie, and how the tiers shrink and
+ * go where address space is short.
  *
  * Each span, and each free map, is mapped from its beginning as it is used, piece by piece (struct
- * extent). So a limit on address space (RLIMIT_AS), locked memory, core files and top see what is
+ * extent). So limits on address space (RLIMIT_AS), locked memory, core files and top see what is
  * used.
  *
- * The place. The kernel hands addresses out from the top of the user space down; without a limit of
- * the stack from a third (x86-64) or a quarter (aarch64) of it up; programs, and the heap behind
- * them, are at two thirds or at the bottom. Addresses between an eighth and a quarter it gives only
- * when asked for. In 128ths of the user space, of which AddressSanitizer's shadow takes those up to
- * 16:
- *
- *   user space                      a 128th  places                            spans
- *   47 bits: x86-64, LA57 included    1 TiB  5 of 3 TiB from 0x1100_0000_0000  64 MiB, 32 GiB
- *   48 bits: aarch64, also with 52    2 TiB  5 of 6 TiB from 0x2200_0000_0000  64 MiB, 32 GiB
- *   42 bits: aarch64, 64 KiB pages   32 GiB  2 of 480 GiB from 0x10_0000_0000  64 MiB, 4 GiB
- *   39 bits: aarch64                  4 GiB  2 of 60 GiB from 0x2_0000_0000    64 MiB, 512 MiB
- *
  * A process may have several copies of the library (in plugins, or under the drop-in). Each takes a
- * place for itself, by a page at its beginning that only one of them can map, and has its spans in
- * there, by a random number. What is written to that page says whose place it is (core/copies.h).
+ * place for itself, by mapping the page at its beginning, and has its spans there, behind a random
+ * number of bytes. The page says whose place it is (core/copies.h).
  *
- * Where no place is free, or the kernel or a tool (ThreadSanitizer) gives nothing there, all is
- * reserved at once, without access, anywhere, in less and less until the kernel agrees, and at most
- * half of RLIMIT_AS. Pieces are made accessible there instead of mapped.
+ * Where no place is free, or the kernel or a tool (ThreadSanitizer) gives nothing there, the region
+ * is reserved at once, anywhere and without access. Pieces are made accessible instead of mapped.
  */
 #ifndef MEMORYBUCKET_CORE_REGION_H
 #define MEMORYBUCKET_CORE_REGION_H
@@ -58,10 +44,10 @@ enum { DENSE_SHIFT = 26, WIDE_SHIFT_MAX = 35, WIDE_SHIFT_MIN = 20 };
 
 /*
  * Written once, by mbi_region_claim, before the first slot exists. Read by every free. relaxed
- * [REGION]: a thread that has a pointer into the region got it, directly or through others, from a
- * thread that had seen these values, in an order that brings them along. A foreign pointer is
- * foreign by the old values, the new ones and any mix: with the old shift of 0 only the first 64
- * bytes of the wide tier would match, and no slot or other mapping lies there.
+ * [REGION]: a thread got its pointer into the region, directly or through others, from a thread
+ * that had seen these values, in an order that brings them along. A foreign pointer is foreign by
+ * the old values, the new ones and any mix: with the old shift of 0 only the first 64 bytes of the
+ * wide tier would match, and no slot or other mapping lies there.
  */
 struct region {
     _Atomic uintptr_t base[SPAN_COUNT]; /* of each tier; REGION_NOWHERE without it */
@@ -74,8 +60,8 @@ struct region {
     char *place;           /* the page at its beginning; NULL without a place */
     /*
      * Shifted right by this, an address is a number of 128ths of the user space. relaxed [PLACES]:
-     * written by a constructor, before the library is called; a call before that reads 0, and finds
-     * no object in a place.
+     * a constructor writes it, before the library is called; an earlier call reads 0, and finds no
+     * object in a place.
      */
     _Atomic unsigned places_shift;
 };
@@ -116,13 +102,13 @@ MBI_HOT_INLINE bool region_is_in_places(const void *address)
 {
     unsigned shift = atomic_load_explicit(&mbi_region.places_shift,
                                           memory_order_relaxed); /* [PLACES] */
-    return ((uintptr_t)address >> shift) - PLACES_FIRST < PLACES_END - PLACES_FIRST;
+    return MBI_UNLIKELY(((uintptr_t)address >> shift) - PLACES_FIRST < PLACES_END - PLACES_FIRST);
 }
 
-/* Where the places are, in this process's address space. */
+/* Sets places_shift for this process's address space. */
 void mbi_region_find_places(void);
 
-/* How many places there are; each one's first page; that of an address, or a number beyond them. */
+/* The number of places; a place's first page; the place of an address, or a number beyond them. */
 unsigned mbi_region_places(void);
 char *mbi_region_place(unsigned number);
 unsigned mbi_region_place_of(const void *address);
@@ -134,8 +120,8 @@ unsigned mbi_region_place_of(const void *address);
 int mbi_region_claim(size_t bytes_max);
 
 /*
- * Address space that the region takes up now, in pieces or at once. relaxed [CLAIMED]: a statistic
- * with many writers, which orders nothing.
+ * Bytes of address space that the region takes up now. relaxed [CLAIMED]: a statistic with many
+ * writers, which orders nothing.
  */
 size_t mbi_region_claimed_bytes(void);
 
@@ -156,7 +142,7 @@ struct extent {
     bool foreign_near; /* foreign memory is near: map no more than is needed */
 };
 
-/* Nothing of [first, first + bytes) yet; whole pages. */
+/* An extent of whole pages, [first, first + bytes), of which nothing is mapped yet. */
 static inline void extent_init(struct extent *extent, char *first, size_t bytes,
                                enum os_pages pages)
 {
@@ -172,9 +158,9 @@ static inline bool extent_has(const struct extent *extent, const void *address)
 }
 
 /*
- * Maps on, to `wanted_end` at least, which is a page's end. With `ahead` it maps some more, to be
- * called seldom; a caller that is refused that tries again without. False when the kernel gives no
- * memory or the extent ends before; at foreign memory it ends for ever. Preserves errno.
+ * Maps on to `wanted_end`, a page's end. With `ahead` it maps some more, to be called seldom; a
+ * caller that this fails for tries again without. False when the kernel gives no memory or the
+ * extent ends before; foreign memory ends it for ever. Preserves errno.
  */
 bool mbi_extent_grow(struct extent *extent, const char *wanted_end, bool ahead);
 

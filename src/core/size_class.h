@@ -26,7 +26,7 @@ _Static_assert(SIZE_STEP_BYTES == SLOT_UNIT_BYTES, "the smallest slot holds exac
 /* The spans of each pool, in the order in which it uses them (core/region.h). */
 enum span_name { SPAN_DENSE, SPAN_WIDE, SPAN_COUNT };
 
-/* True for 1..512. Size 0 wraps around and is sent, with the large ones, off the fast path. */
+/* True for 1..512. Size 0 wraps around, and so leaves the fast path as the large ones do. */
 MBI_HOT_INLINE bool size_is_small(size_t size_bytes)
 {
     return size_bytes - 1 < SMALL_BYTES_MAX;
@@ -38,8 +38,8 @@ MBI_HOT_INLINE size_t size_class_of(size_t size_bytes)
 }
 
 /*
- * The same as an offset, of SIZE_OFFSET_BYTES a class: one AND. It is what the fast paths use, as
- * dividing and then indexing shifts down and up again.
+ * The same as an offset, SIZE_OFFSET_BYTES times the class, in one AND. The fast paths use this:
+ * dividing, and then indexing, would shift down and up again.
  */
 enum { SIZE_OFFSET_BYTES = SIZE_STEP_BYTES };
 MBI_HOT_INLINE size_t size_class_offset_of(size_t size_bytes)
@@ -64,9 +64,8 @@ MBI_HOT_INLINE size_t size_class_scale_offset(size_t offset, size_t entry_bytes)
 }
 
 /*
- * size_class_offset_of for malloc's contract, also in one AND: slots of 16, 32, 48, ... bytes are
- * aligned to 16. Sending up to 8 bytes to the first class would cost every allocation three
- * instructions, 5 % of a pair.
+ * size_class_offset_of for malloc's contract, also in one AND: slots of 16, 32, 48, ... bytes, which
+ * are aligned to 16. Requests of up to 8 bytes get 16, too: that saves three instructions.
  */
 MBI_HOT_INLINE size_t size_class_offset_of_abi_aligned(size_t size_bytes)
 {

@@ -1,6 +1,6 @@
 /*
- * tile_index: what is known of each tile (64 KiB) of a span, and sets of tiles whose lowest one is
- * found in a few words, however large the span is.
+ * tile_index: the counts of each tile (64 KiB) of a span, and sets of tiles. A few words lead to a
+ * set's lowest tile, however large the span is.
  *
  * Ladder: above base. Callers: free_map, which holds the pool's lock.
  *
@@ -16,10 +16,10 @@
 #include "core/base.h"
 
 enum tile_set {
-    TILES_HERE,  /* that have slots here */
-    TILES_OPEN,  /* of these, that have one that overlaps no sealed tile */
-    TILES_READY, /* of these, where some lie on pages in use only */
-    TILES_GONE,  /* whose pages were all given back and are not sealed */
+    TILES_HERE,  /* with slots in the free map, "here" */
+    TILES_OPEN,  /* of these, with one that overlaps no sealed tile */
+    TILES_READY, /* of these, with one that lies on pages in use only */
+    TILES_GONE,  /* not sealed, with all pages given back */
     TILE_SETS
 };
 
@@ -33,8 +33,8 @@ enum {
 struct tile {
     uint16_t slots;    /* here, and beginning in this tile; 8 Ki of 8 bytes at most */
     uint16_t ready;    /* of these, on no page that was given back */
-    uint16_t released; /* a bit a page */
-    bool sealed;       /* all of them are, and can only be read */
+    uint16_t released; /* a bit for each page that was given back */
+    bool sealed;       /* all pages can only be read, as zeros */
 };
 
 struct tile_group {
@@ -75,7 +75,7 @@ static inline bool tile_index_assign_bit(uint64_t *word, size_t bit, bool value)
     return (old == 0) != (*word == 0);
 }
 
-/* Puts a tile into a set or takes it out; it may be there, or not, already. */
+/* Puts a tile into a set, or takes it out; also if that changes nothing. */
 static inline void tile_index_assign(struct tile_index *tiles, enum tile_set set, size_t tile,
                                      bool member)
 {
@@ -100,7 +100,7 @@ static inline size_t tile_index_lowest(const struct tile_index *tiles, enum tile
     return TILES_MAX;
 }
 
-/* The first tile of a set from `from` on, which the index has room for; TILES_MAX without one. */
+/* The first tile of a set from `from` on, a tile of the index; TILES_MAX without one. */
 static inline size_t tile_index_next(const struct tile_index *tiles, enum tile_set set,
                                      size_t from)
 {

@@ -2,7 +2,6 @@
 #include "core/trim.h"
 
 #include "core/config.h"
-#include "core/os.h"
 
 /* The slots that are being sorted, by number: half a step. Under the trim lock. */
 enum { NUMBERS_MAX = TRIM_SLOTS_MAX / 2 };
@@ -10,10 +9,10 @@ static uint32_t numbers[NUMBERS_MAX];
 _Static_assert((int)NUMBERS_MAX >= (int)MAGAZINE_ROUNDS_MAX, "a batch, or the loose slots, fit");
 _Static_assert(TRIM_PAGES_MAX % 64 == 0, "struct pages_gone has whole words");
 
-/* Slots are followed along several batches at once, as each step waits for memory. */
+/* Several chains are followed at once, as each step along a chain waits for memory. */
 enum { BATCHES_AT_ONCE = 32, SLOTS_PER_LOCK = 512 };
 
-/* Follows all chains, a slot of each in turn; their numbers go to `numbers`. */
+/* Follows all chains, a slot of each in turn. The slots' numbers go to `numbers`; how many. */
 static size_t follow_chains(const struct pool *pool, uint64_t chains[], size_t count)
 {
     size_t found = 0;
@@ -56,8 +55,8 @@ struct pages_gone {
 };
 
 /*
- * Gives the pages back: all at once, or, as the kernel refuses that where a page of them is locked
- * in memory, one by one. No thread uses them meanwhile; no lock.
+ * Gives the pages back, without a lock: all at once or, where the kernel refuses that because one
+ * is locked in memory, one by one. No thread uses them meanwhile. Returns how many went.
  */
 static size_t release_pages(const struct free_map *map, struct page_run run,
                             struct pages_gone *gone)
@@ -102,7 +101,7 @@ void mbi_trim_begin_turn(struct trim_turn *turn, size_t class, unsigned ages)
     *turn = (struct trim_turn){ .class = class, .ages_left = ages, .slots_left = slots };
 }
 
-/* Sorts some slots, once there are none of the next age; false when there are none of any. */
+/* Sorts some slots; where none of this age are left, some of the next. False if none are left. */
 static bool sort_some(struct trim_turn *turn, struct trim_allowance *left)
 {
     struct pool *pool = &mbi_pools[turn->class];
@@ -126,7 +125,7 @@ bool mbi_trim_go_on(struct trim_turn *turn, struct trim_allowance *left)
 
 /*
  * One step of the turn, with the trim lock: gives at most `bytes_max` back, and sorts when nothing
- * went. False when the pool has had its turn, or another thread forks.
+ * went. False when the turn is over, or another thread forks.
  */
 static bool step(struct trim_turn *turn, size_t bytes_max, size_t *bytes)
 {
@@ -164,7 +163,7 @@ size_t mbi_trim_pools(size_t keep_bytes)
             free_bytes += mbi_pool_sorted_bytes(&mbi_pools[class]);
         }
     }
-    /* With nothing to keep also pages that become free by being filled up. */
+    /* No bound with nothing to keep: pages that a release completes go as well. */
     size_t bytes_max = keep_bytes != 0 ? size_above(free_bytes, keep_bytes) : SIZE_MAX;
     size_t bytes = 0;
     for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {

@@ -5,19 +5,18 @@
  *
  * One thread trims at a time, with the trim lock, which stands before the pools' locks; a fork
  * waits for one step. A step takes a pool's lock to move some hundred slots or to mark the pages of
- * one run, and not while it follows chains or gives pages back. Like carving it may commit memory
- * under it, for free maps.
+ * one run. It holds none while it follows chains or gives pages back. Like carving it may commit
+ * memory under the lock, for free maps.
  *
- * What one step does at most:
- *   TRIM_SLOTS_MAX slots are sorted, and what it takes to make whole magazines of them, and
- *   TRIM_TILES_MAX tiles looked through and TRIM_PAGES_MAX pages tried, with at most two system
- *   calls each: the kernel may refuse a run of pages, and then each of its pages.
+ * One step sorts at most TRIM_SLOTS_MAX slots, and the rest of the last one's magazine. It looks
+ * through at most TRIM_TILES_MAX tiles and tries at most TRIM_PAGES_MAX pages, with at most two
+ * system calls a page: the kernel may refuse a run of pages, and then each of its pages.
  *
  * No slot in use is ever given back. Batches leave the centre by a pop like any other (the whole
  * stack at once, batch_stack_detach). A page goes only when all slots that overlap it are sorted,
- * and these are out of the free map during the system call. A popper may still look at a batch that
- * has left the centre: the first word, which it reads, may be 0 by now, and is thrown away, as the
- * popper's CAS fails: the head's tag has gone on. Later the page may be sealed in the same way.
+ * and these are out of the free map during the system call. A popper may still read the first word
+ * of a batch that has left the centre, and find 0. It throws the word away: its CAS fails, as the
+ * pop has changed the head's tag.
  */
 #ifndef MEMORYBUCKET_CORE_TRIM_H
 #define MEMORYBUCKET_CORE_TRIM_H
@@ -41,8 +40,8 @@ static inline bool trim_is_used_up(const struct trim_allowance *left)
 }
 
 /*
- * A pool's turn, over several steps: its surplus is sorted, then its batches grow older and those
- * that became surplus are sorted, too, and at last pages go.
+ * A pool's turn, over several steps: its surplus is sorted; its batches grow older, and those that
+ * become surplus are sorted, too; at last pages go.
  */
 struct trim_turn {
     size_t class;        /* of the pool whose turn it is */
@@ -54,7 +53,7 @@ void mbi_trim_begin_turn(struct trim_turn *turn, size_t class, unsigned ages);
 
 /* The steps: with LOCK_TRIM. */
 
-/* A piece of the turn, subtracted from what is left; false when the pool has had its turn. */
+/* Does a piece of the turn, and subtracts it from what is left; false when the turn is over. */
 bool mbi_trim_go_on(struct trim_turn *turn, struct trim_allowance *left);
 
 /*
@@ -65,22 +64,22 @@ size_t mbi_trim_sort(struct pool *pool, size_t slots_max);
 
 /*
  * Tries to give back pages that only sorted slots overlap, within the tiles and pages that are
- * left, and subtracts these. Adds what went to *bytes. False when the pool has no more of them.
+ * left, and subtracts these. Adds the bytes that went to *bytes. False when no more can be tried.
  */
 bool mbi_trim_release(struct pool *pool, struct trim_allowance *left, size_t *bytes);
 
 /*
- * All of it, for all pools; takes the trim lock for each step. Keeps `keep_bytes` of free memory.
+ * Trims all pools, and keeps `keep_bytes` of free memory; takes the trim lock for each step.
  * Returns the bytes given back. A fork by another thread ends it.
  */
 size_t mbi_trim_pools(size_t keep_bytes);
 
 /*
- * For a request that nothing serves otherwise: one step, so that it can be tried again as soon as
- * pages have gone. Sorts batches and loose slots, whatever their age, and looks at pages that got
- * slots, not at those that the kernel refused before. Takes the trim lock. Adds what went to
- * *bytes. False when no pool has anything left that was there when its turn began. The first turn
- * is that of the first pool, with TRIM_AGES.
+ * One step for a request that nothing else serves, which can be tried again as soon as pages have
+ * gone. Sorts batches and loose slots, whatever their age. Tries pages that got slots, not those
+ * that the kernel refused before. Takes the trim lock. Adds the bytes that went to *bytes. False
+ * when no pool has anything left that was there when its turn began. The caller begins the first
+ * pool's turn, with TRIM_AGES.
  */
 bool mbi_trim_step_turn(struct trim_turn *turn, size_t *bytes);
 

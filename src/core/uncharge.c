@@ -2,7 +2,6 @@
 #include "core/uncharge.h"
 
 #include "core/huge.h"
-#include "core/os.h"
 
 static char *page_start(const struct free_map *map, size_t page)
 {
@@ -14,7 +13,7 @@ static size_t run_bytes(const struct free_map *map, struct page_run run)
     return (run.end - run.begin) * map->page_bytes;
 }
 
-/* The next run of one span, if any of it is in memory; with the trim lock. */
+/* Gives the next run of a span back again, if any of it is in memory; with the trim lock. */
 static size_t give_back_again(struct pool *pool, struct free_map *map, size_t *from)
 {
     if (!mbi_pool_lock(pool)) {
@@ -23,11 +22,11 @@ static size_t give_back_again(struct pool *pool, struct free_map *map, size_t *f
     }
     struct page_run run = mbi_free_map_next_released(map, from, TRIM_PAGES_MAX);
     mbi_pool_unlock(pool);
-    /* Most of it is not: so the slots stay here for this look. */
+    /* Most often nothing is in memory: so the slots stay here for this look. */
     if (mbi_os_resident_bytes(page_start(map, run.begin), run_bytes(map, run)) == 0) {
         return 0;
     }
-    (void)mbi_pool_lock(pool); /* not refused, as above, and neither further down */
+    (void)mbi_pool_lock(pool); /* not refused: this thread has the trim lock */
     run = mbi_free_map_begin_release_again(map, run);
     mbi_pool_unlock(pool);
     if (run.begin == run.end) {
@@ -48,8 +47,8 @@ struct seal_rule {
 };
 
 /*
- * The next tiles of one span. Pages that came back go once more first; where they are locked in
- * memory they stay, as their owner wants it.
+ * Seals the next tiles of a span, once pages that came back into memory have gone again. Pages that
+ * the program locked there stay.
  */
 static size_t seal(struct pool *pool, struct free_map *map, size_t *from,
                    const struct seal_rule *rule)
@@ -67,14 +66,14 @@ static size_t seal(struct pool *pool, struct free_map *map, size_t *from,
     char *start = page_start(map, run.begin);
     bool gone = mbi_os_resident_bytes(start, bytes) == 0 || mbi_os_release(start, bytes);
     bool sealed = gone && mbi_os_seal(start, bytes);
-    (void)mbi_pool_lock(pool); /* not refused, as above */
+    (void)mbi_pool_lock(pool); /* not refused: this thread has the trim lock */
     mbi_free_map_end_seal(map, run, sealed);
     mbi_pool_unlock(pool);
-    *from = sealed ? *from : SIZE_MAX; /* most likely the next ones are refused as well */
+    *from = sealed ? *from : SIZE_MAX; /* the kernel most likely refuses the next ones, too */
     return sealed ? bytes : 0;
 }
 
-/* Goes over all spans, step by step: seals by the rule, or gives back again without one. */
+/* Goes over all spans, step by step: seals by the rule or, without one, gives back again. */
 static size_t for_all_spans(const struct seal_rule *rule, size_t bytes_wanted)
 {
     size_t bytes = 0;

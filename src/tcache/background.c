@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <time.h>
 
 #define SECOND_NS UINT64_C(1000000000)
@@ -17,9 +16,9 @@
 #define LOOK_NS_MIN UINT64_C(100000000)
 
 /*
- * Starting and stopping, one at a time. Not one of the library's locks: it is held while a thread
- * is created or waited for, and fork does not wait for it. Neither that thread nor any allocation
- * takes it. Its holder cannot be cancelled.
+ * For starting and stopping. Not one of the library's locks: its holder creates the thread or waits
+ * for its end, and fork does not wait for the holder. Neither that thread nor any allocation takes
+ * it. Its holder cannot be cancelled.
  */
 static pthread_mutex_t control = PTHREAD_MUTEX_INITIALIZER;
 /* Under `control`, or in a child that has one thread. */
@@ -33,7 +32,7 @@ enum { CHILD_CAN_HAVE_THREADS = false };
 enum { CHILD_CAN_HAVE_THREADS = true };
 #endif
 
-/* The sleep, which stop ends. Its mutex is held only for as long as a flag takes. */
+/* The sleep, which stop ends. Threads hold its mutex only to read or write the flag. */
 static struct {
     pthread_mutex_t mutex;
     pthread_cond_t wake;
@@ -120,7 +119,7 @@ int mbi_background_start(void)
 MBI_COLD void mbi_background_come_back(void)
 {
     if (mbi_lock_has_any()) {
-        return; /* a signal handler interrupted its holder: some other time */
+        return; /* a signal handler interrupted the lock's holder: a later slow path starts it */
     }
     int saved_errno = errno;
     struct cancelling cancelling = mbi_lock_forbid_cancel();

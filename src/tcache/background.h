@@ -1,13 +1,13 @@
 /*
- * background: the one thread that the library starts, when asked to. It returns unused memory; else
- * only the program's slow paths do, and a process that sleeps returns none.
+ * background: a thread of the library that returns unused memory, when the program asks for it.
+ * Without it only slow paths do, and a process that sleeps returns none.
  *
  * Ladder: above core/decay. Callers: the API, its constructor under MB_BACKGROUND=1, and in a
  * forked child the first request that takes a slow path. Never a free: the C library frees ended
  * threads' memory under a lock that pthread_create takes.
  *
- * It calls mbi_decay_poll and sleeps for as long as that returns, with no lock of ours. While
- * nothing is pending it looks once a window: to be woken by flushes would cost each flush.
+ * It calls mbi_decay_poll and sleeps, with no lock of ours, for as long as that returns. While
+ * nothing is pending it looks once a window: a wake-up would cost each flush.
  *
  * fork: the gate of the library's locks is closed (core/lock.h), so the thread has none of them
  * while the process is copied. The child starts its own at a request, and not in the fork handler:
@@ -21,15 +21,15 @@
 /* 0, also when it runs already; -EINVAL without decay; or pthread_create's error, negative. */
 int mbi_background_start(void);
 
-/* Ends it, and waits for that, if it runs. Not from its own thread. No cancellation point. */
+/* Ends the thread, if it runs, and waits for its end. Not from it. No cancellation point. */
 void mbi_background_stop(void);
 
 /* For the child of a fork, which has lost the thread if there was one. */
 void mbi_background_reset_in_child(void);
 
 /*
- * The thread is wanted and not there: in such a child, and where the program asked for it
- * (mb_option_set) before the library was up. Until it is started, or mbi_background_stop is called.
+ * The thread is wanted and not there: in a forked child, and where the program asked for it
+ * (mb_option_set) before the library was up. mbi_background_stop clears this, and so does a start.
  */
 extern MBI_HIDDEN _Atomic bool mbi_background_lost;
 
@@ -39,8 +39,8 @@ static inline bool background_is_lost(void)
 }
 
 /*
- * Starts it again, once, at the beginning of a slow path: pthread_create allocates, and so takes
- * that path again. What pthread_create refuses is not tried again. Preserves errno.
+ * Starts a lost thread, once, at the beginning of a slow path: pthread_create allocates, and so
+ * takes that path again. It does not try again what pthread_create refuses. Preserves errno.
  */
 void mbi_background_come_back(void);
 

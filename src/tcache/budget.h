@@ -3,9 +3,9 @@
  *
  * Ladder: above core/bounded. Callers: the thread caches' slow paths; startup, fork, statistics.
  *
- * A thread takes its share in pieces of BUDGET_PIECE_BYTES before it caches more, so that few of
- * its slow paths meet at this number. When half is taken the process is crowded: from then on
- * threads take no more than they have shown need of, and when all is taken they cache no more.
+ * A thread takes its share in pieces of BUDGET_PIECE_BYTES before it caches more, so that few slow
+ * paths write this number. When half is taken the process is crowded: threads take no more than
+ * they have shown need of. When all is taken they cache no more.
  */
 #ifndef MEMORYBUCKET_TCACHE_BUDGET_H
 #define MEMORYBUCKET_TCACHE_BUDGET_H

@@ -1,28 +1,28 @@
 /*
  * checked: whether checked mode is on.
  *
- * Ladder: above base. Callers: the slow paths, which then hand over to it (core/upcalls.h), and the
- * calls of the API that are off the fast path.
+ * Ladder: above base. Callers: the slow paths, which then call checked mode (core/upcalls.h), and
+ * the calls of the API that are off the fast path.
  *
- * While it is on no thread has a cache (all stay on mbi_cache_direct, whose magazines are empty and
- * full), so every small request and every free comes to a slow path by the tests it makes anyway.
+ * While checked mode is on no thread has a cache. All stay on mbi_cache_direct, whose magazines are
+ * empty and full, so every small request and every free takes a slow path.
  */
 #ifndef MEMORYBUCKET_TCACHE_CHECKED_H
 #define MEMORYBUCKET_TCACHE_CHECKED_H
 
 #include "core/base.h"
 
-/* In thread_cache.c. Set by startup, if at all, before the first slot exists; then constant. */
+/* In thread_cache.c. Startup may set it, before the first slot exists; then it is constant. */
 extern MBI_HIDDEN _Atomic bool mbi_checked;
 
 static inline bool checked_is_on(void)
 {
-    /* acquire [CHECKED-LOAD]: pairs with [CHECKED-STORE]; a thread that frees what is not ours may
-     * come here before it has been through startup. */
+    /* acquire [CHECKED-LOAD]: pairs with [CHECKED-STORE]; a thread that frees a foreign pointer may
+     * read this without having been through startup. */
     return MBI_UNLIKELY(atomic_load_explicit(&mbi_checked, memory_order_acquire));
 }
 
-/* Of a free that does not say the object's size. */
+/* The size of a free that does not say the object's. */
 #define CHECKED_SIZE_UNKNOWN SIZE_MAX
 
 #endif

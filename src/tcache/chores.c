@@ -36,7 +36,7 @@ static MBI_COLD void thread_cache_end_window(struct thread_cache *cache)
     }
 }
 
-/* Notes that this thread has large objects come and go; else lets decay what is kept of them. */
+/* Notes that the thread's large objects come and go; if they do not, does their step of decay. */
 static void thread_cache_decay_large(struct thread_cache *cache)
 {
     const struct thread_counts *counts = &cache->counts;

@@ -1,4 +1,4 @@
-/* epochs: in the library, which is linked to liburcu. */
+/* epochs: the library's, which is linked to liburcu; so they are always there. */
 #include "core/upcalls.h"
 
 #include <urcu/urcu-bp.h>

@@ -25,7 +25,7 @@
 
 #include <pthread.h>
 
-/* The C library's own, of which only glibc has one: its lock of the list of streams, recursive. */
+/* glibc's recursive lock of its list of streams; other C libraries have none. */
 /* NOLINTBEGIN(bugprone-reserved-identifier): the names are the C library's */
 void _IO_list_lock(void) __attribute__((weak));
 void _IO_list_unlock(void) __attribute__((weak));

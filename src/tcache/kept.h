@@ -7,11 +7,11 @@
  *
  *   low <= depth <= depth_max         depth_max starts at 1: Bonwick's loaded/previous pair
  *
- * Adaptive depth. A thread that flushes a batch and later refills one would have been spared both
- * by one more place: each such round trip adds one to depth_max. Batches that lay untouched for a
- * whole period, which is counted in swaps, are not needed: `low` counts them, and half of them
- * become spare. Spare ones go to the centre one a swap, so that no swap moves more than two. A
- * period is several times as long as it takes to use the depth up and fill it again.
+ * Adaptive depth. One more place would have spared a thread a flush and a later refill: each such
+ * round trip adds one to depth_max. Batches that lay untouched for a whole period, a number of
+ * swaps, are not needed: `low` counts them, and half of them become spare. One spare batch a swap
+ * goes to the centre, so that no swap moves more than two. A period is several times as long as it
+ * takes to use the depth up and fill it again.
  *
  * Owner only, but for `depth`, which walkers read.
  */
@@ -33,7 +33,7 @@ struct kept {
 enum { KEPT_DEPTH_LIMIT = 4096, KEPT_PERIOD_DEPTHS = 8 };
 _Static_assert(KEPT_DEPTH_LIMIT * KEPT_PERIOD_DEPTHS <= UINT16_MAX, "a period's swaps fit");
 
-/* relaxed [DEPTH]: one writer, the owner; a walker takes the number as it finds it. */
+/* relaxed [DEPTH]: one writer, the owner; any recent value is right for a walker. */
 MBI_HOT_INLINE uint16_t kept_depth(const struct kept *kept)
 {
     return atomic_load_explicit(&kept->depth, memory_order_relaxed); /* [DEPTH] */
@@ -70,20 +70,18 @@ static inline void kept_push(struct kept *kept, const struct slot_space *space, 
 /* The chain of the batch kept last; there is one. */
 static inline uint64_t kept_pop(struct kept *kept, const struct slot_space *space, uint32_t rounds)
 {
-    struct slot *first = slot_space_slot(space, kept->top);
-    uint64_t packed = batch_read_packed(first);
+    uint64_t chain = batch_list_pop(&kept->top, space, rounds);
     uint16_t depth = (uint16_t)(kept_depth(kept) - 1);
-    kept->top = (uint32_t)(packed >> SLOT_NUMBER_BITS);
     kept_set_depth(kept, depth);
     if (depth < kept->low) {
         kept->low = depth;
     }
-    /* The line that the next pop waits for; nothing else would have asked for it by then. */
+    /* The next pop reads this line; nothing else fetches it before. */
     __builtin_prefetch(slot_space_slot(space, kept->top), 1);
-    return batch_unpack(space, first, packed, rounds);
+    return chain;
 }
 
-/* A batch went to the centre for want of room. */
+/* A batch went to the centre because there was no room. */
 static inline void kept_note_flush(struct kept *kept)
 {
     if (kept->flushed < KEPT_DEPTH_LIMIT) {

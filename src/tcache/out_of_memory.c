@@ -4,7 +4,6 @@
 #include "core/centre.h"
 #include "core/large.h"
 #include "core/limit.h"
-#include "core/region.h"
 #include "core/uncharge.h"
 #include "tcache/budget.h"
 #include "tcache/registry.h"
@@ -15,7 +14,7 @@
 static out_of_memory_handler *handler;
 static void *handler_argument;
 
-/* The handler is running in this thread: what fails meanwhile does not call it again. */
+/* The handler is running in this thread: a request that fails meanwhile does not call it again. */
 static _Thread_local bool in_handler __attribute__((tls_model("initial-exec")));
 
 void mbi_out_of_memory_set_handler(out_of_memory_handler *new_handler, void *argument)
@@ -69,8 +68,8 @@ static void *serve_elsewhere(size_t class, size_t alignment_bytes)
 }
 
 /*
- * Where it is the kernel that refused the pool memory, what was given back may still be charged:
- * that is undone, for so much at a time that it is done seldom, and the pool tries again.
+ * Where the kernel refused the pool memory, released memory may still be charged. Uncharges some of
+ * it, so much that this happens seldom, and lets the pool try again.
  */
 enum { UNCHARGE_AT_ONCE_BYTES = 16 << 20 };
 
@@ -82,12 +81,12 @@ static void *take_if_uncharged(size_t class, size_t alignment_bytes)
                : NULL;
 }
 
-/* Written after steps that give back what is pending: a hint, that either thread may miss. */
+/* The last steps left some memory pending: a hint, which a thread may miss. */
 static _Atomic bool steps_are_left;
 
 /*
- * Gives back what is pending, step by step, until `serves` has something. A step that gave nothing
- * back changes nothing for it; but at the end another thread may have been quicker with the rest.
+ * Gives pending memory back, step by step, until `serves` has something. It is asked after each
+ * step that gave memory back; and at the end, as another thread may have given back the rest.
  */
 static void *give_back_until(void *(*serves)(size_t class, size_t alignment_bytes), size_t class,
                              size_t alignment_bytes, size_t steps_max, size_t *given_back)
@@ -109,9 +108,9 @@ static void *give_back_until(void *(*serves)(size_t class, size_t alignment_byte
 }
 
 /*
- * Where uncharging is not enough, what is pending goes back first. Larger pools could serve the
- * request as they are, but smaller objects would use up the memory of larger ones. At most so many
- * steps for a request; the next one goes on.
+ * Where uncharging is not enough, pending memory goes back before larger pools serve the request:
+ * smaller objects would use up the memory of larger ones. At most so many steps for a request; the
+ * next request goes on.
  */
 enum { STEPS_AT_ONCE = 16 };
 
@@ -123,7 +122,7 @@ static void *take_uncharged(size_t class)
     mbi_pool_commit_refused = false;
     size_t given_back = 0;
     void *slot = take_if_uncharged(class, 0);
-    /* Worth it if the centre holds more than a thread may not have told. */
+    /* Below CENTRE_TELL_BYTES threads may just not have told what they took. */
     bool pending = flag_is_set(&steps_are_left) || centre_bytes() >= CENTRE_TELL_BYTES;
     return slot == NULL && pending
                ? give_back_until(take_if_uncharged, class, 0, STEPS_AT_ONCE, &given_back)

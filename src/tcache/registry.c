@@ -100,9 +100,8 @@ enum retirement mbi_registry_retire(struct thread_cache *cache)
 }
 
 /*
- * Hidden from ThreadSanitizer: liburcu 0.13 reads and writes the links of its lists as volatile,
- * which the tool takes for plain accesses; it is told what they publish. What `visit` reads it
- * sees.
+ * Hidden from ThreadSanitizer: liburcu 0.13 accesses its lists' links as volatile, which the tool
+ * takes for plain accesses. It is told what they publish, and sees what `visit` reads.
  */
 MBI_UNSEEN_BY_TSAN void walk_once(
     void (*visit)(const struct thread_cache *cache, void *argument), void *argument)

@@ -18,9 +18,9 @@ extern MBI_HIDDEN struct thread_counts mbi_departed_counts;
 uint64_t mbi_registry_add(struct thread_cache *cache);
 
 /*
- * The cache, flushed, leaves: its counts are folded into the pools and totals, and it is vacant.
- * retire waits for room, and for a grace period on behalf of others; try_retire does not wait. But
- * for RETIRED nothing has changed: there is no room, or another thread forks.
+ * Removes a flushed cache: folds its counts into the pools and totals, and makes it vacant. retire
+ * waits for room, and for a grace period on behalf of others; try_retire does not wait. Unless the
+ * result is RETIRED nothing has changed: there is no room, or another thread forks.
  */
 enum retirement { RETIRED, RETIRE_NO_ROOM, RETIRE_REFUSED };
 enum retirement mbi_registry_retire(struct thread_cache *cache);

@@ -10,25 +10,22 @@
 #include <errno.h>
 #include <stdlib.h>
 
-/* For a thread without a cache: it may have none because the library has not come up. */
-static bool bring_library_up(void)
-{
-    return mbi_thread_cache != &mbi_cache_none || mbi_thread_start();
-}
-
 MBI_COLD struct slot *mbi_thread_cache_take(size_t class)
 {
     struct thread_cache *cache = mbi_thread_cache_begin_slow();
     struct slot *slot = NULL;
     if (MBI_UNLIKELY(cache == NULL)) {
-        slot = bring_library_up() ? mbi_pool_alloc_direct(&mbi_pools[class]) : NULL;
+        /* The thread may have no cache because the library is not up. */
+        if (mbi_thread_cache != &mbi_cache_none || mbi_thread_start()) {
+            slot = chain_first(mbi_pool_take_up_to(&mbi_pools[class], 1));
+        }
     } else {
         struct magazine *loaded = &cache->loaded[class];
         slot = magazine_pop(loaded);
         if (slot == NULL) {
             mbi_thread_cache_do_chores(cache);
             if (MBI_UNLIKELY(magazine_chain(loaded) != 0)) {
-                /* Its word counts slots, and leads to none. */
+                /* The word counts slots, and has no address. */
                 mbi_slot_space_corrupted(&mbi_pools[class].space, magazine_chain(loaded));
             }
             if (mbi_transfer_refill(cache, &mbi_pools[class])) {
@@ -98,12 +95,10 @@ static size_t magazine_class(const struct magazine *loaded)
 
 /*
  * Guests: the drop-in serves a process's first requests of a size from the pool of the next power
- * of two. A pool's first slot costs a system call, a page and a page of page tables, some 8 us and
- * 8 KiB, and most of what starts needs few objects of most sizes: perl -e 1 uses 24 of them, and 19
- * for up to eight objects. With more than GUESTS_MAX guests no fewer pools were used; with so many
- * 1,000 live objects of random sizes take no more memory than before there were any.
+ * of two (docs/architecture.md, decision 9). With more than GUESTS_MAX guests no fewer pools were
+ * used; with so many 1,000 live objects of random sizes take no more memory than without.
  *
- * relaxed [GUESTS]: what is lost when two threads count at the same time makes one guest more.
+ * relaxed [GUESTS]: two threads that count at the same time make one guest more.
  */
 enum { GUESTS_MAX = 8 };
 static _Atomic uint8_t guests[SIZE_CLASS_COUNT];
@@ -126,7 +121,7 @@ static size_t thread_cache_choose_host(size_t class)
 MBI_COLD void *mbi_thread_cache_alloc_slow(size_t size_bytes, const struct magazine *empty)
 {
     int saved_errno = errno;
-    size_t class = magazine_class(empty); /* now: the thread may get a cache below */
+    size_t class = magazine_class(empty); /* now: below the thread may get another cache */
     if (background_is_lost()) {
         mbi_background_come_back();
     }
@@ -149,9 +144,9 @@ MBI_COLD void *mbi_thread_cache_alloc_slow(size_t size_bytes, const struct magaz
 }
 
 /*
- * A thread gets a cache when it allocates, or frees more often than glibc does on behalf of a
- * thread that has never allocated: after the last pass over TSD, when no destructor would take it
- * back.
+ * A thread gets a cache when it allocates, or frees more often than this. glibc itself frees for a
+ * thread that has never allocated, after the last pass over TSD: then no destructor would take the
+ * cache back.
  */
 enum { FREES_WITHOUT_CACHE = 32 };
 static _Thread_local unsigned frees_without_cache __attribute__((tls_model("initial-exec")));
@@ -193,7 +188,7 @@ static MBI_COLD void free_foreign(struct pool *pool, void *pointer)
     errno = saved_errno;
 }
 
-/* What the thread freed last. */
+/* The thread freed this pointer last. */
 static MBI_COLD _Noreturn void free_again(const struct pool *pool, const void *pointer)
 {
     mbi_message("double free: %p, of pool %u (%u bytes), was freed before; MB_CHECK=1 finds out "
@@ -236,4 +231,3 @@ MBI_COLD void mbi_thread_cache_free_slow(void *pointer, const struct magazine *f
     }
     errno = saved_errno;
 }
-

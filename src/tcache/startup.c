@@ -105,14 +105,14 @@ static const size_t cache_bytes_min = (size_t)16 << 20;
 /* An eighth of the memory that there is, or that the control group may have; at least 16 MiB. */
 static size_t default_cache_bytes_max(void)
 {
-    size_t bytes = size_min(mbi_os_memory_bytes(), mbi_cgroup_memory_bytes());
-    return size_max(bytes / 8, cache_bytes_min);
+    size_t group_bytes = mbi_cgroup_memory_bytes(CGROUP_MEMBERSHIP, CGROUP_MOUNTS);
+    return size_max(size_min(mbi_os_memory_bytes(), group_bytes) / 8, cache_bytes_min);
 }
 
 /* The machine's processors; 0 until read. relaxed [RANK]: says only how far threads spread. */
 static _Atomic unsigned processors_online;
 
-/* What the calling thread may run on is the process's too, from now on. */
+/* The allowed processors are the process's from now on. */
 static void spread_over(bool known, const struct processor_set *allowed, unsigned online)
 {
     size_t processors = known ? mbi_processors_add(allowed) : PROCESSORS_MAX;
@@ -124,16 +124,16 @@ static void spread_again(void)
     unsigned online = atomic_load_explicit(&processors_online, memory_order_relaxed); /* [RANK] */
     struct processor_set allowed;
     if (central_mask() + 1 < size_min(online, CENTRAL_STACKS)) {
-        spread_over(mbi_os_allowed_processors(&allowed), &allowed, online);
+        spread_over(mbi_os_allowed_processors(false, &allowed), &allowed, online);
     }
 }
 
-/* The first thread's are looked at, too: the second may have been pinned before it came here. */
+/* Looks at the first thread's processors, too: the second may have been pinned before. */
 static void spread_first(void)
 {
     unsigned online = mbi_processors_online();
     struct processor_set allowed;
-    spread_over(mbi_os_allowed_processors_of_first(&allowed), &allowed, online);
+    spread_over(mbi_os_allowed_processors(true, &allowed), &allowed, online);
     atomic_store_explicit(&processors_online, online, memory_order_relaxed); /* [RANK] */
     spread_again();
 }

@@ -24,10 +24,10 @@ int mbi_startup_patiently(void);
 bool mbi_startup_was_made(void);
 
 /*
- * The process has a second thread, or one more: only now what depends on there being many is looked
- * up, which costs some 80 us (the control groups' files) that short programs need not pay. From the
- * next one on only the processors of the calling thread are looked at, with one system call, and
- * none once all processors are known, or all central stacks in use. No allocation, no lock.
+ * For the second thread and each further one. The second reads what matters to several threads, in
+ * some 80 us that short programs do not pay (the control groups' files). Later threads read only
+ * their own processors, with one system call, or none once all processors are known or all central
+ * stacks in use. No allocation, no lock.
  */
 void mbi_startup_another_thread(void);
 

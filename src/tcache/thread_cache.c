@@ -5,8 +5,6 @@
 
 #include "core/centre.h"
 #include "core/decay.h"
-#include "core/region.h"
-#include "core/upcalls.h"
 #include "tcache/budget.h"
 #include "tcache/checked.h"
 #include "tcache/transfer.h"
@@ -29,7 +27,7 @@ extern __thread struct mb_inline_cache *mb_inline_cache_v1
     __attribute__((alias("mbi_thread_cache")));
 
 /*
- * The layout that programs were compiled with: version 1. To change a number here is to raise the
+ * The layout that programs were compiled with: version 1. A change of a number here needs a higher
  * one in the name above.
  */
 _Static_assert(sizeof(struct magazine) == 16 && offsetof(struct magazine, chain) == 0

@@ -10,12 +10,12 @@
  *     a cache           loaded[64]  the magazine in use, any number of rounds
  *                       kept[64]    full magazines, as many as the thread has shown need of
  *
- * The constant caches are full and empty at once, so a fast path that meets one falls into the
- * slow path by the tests it makes anyway: there is no "initialised?" branch.
+ * The constant caches are full and empty at once, which sends a fast path to its slow path: there
+ * is no "initialised?" branch.
  *
- * These are Bonwick's loaded and previous magazine, with the previous one grown to a stack. What is
- * kept is full, so each transfer with the centre is a whole batch, and a thread must allocate or
- * free a whole magazine between two transfers.
+ * These are Bonwick's loaded and previous magazine, with the previous one grown to a stack. Kept
+ * magazines are full. So each transfer with the centre is a whole batch, and a thread allocates or
+ * frees a whole magazine between two transfers.
  */
 #ifndef MEMORYBUCKET_TCACHE_THREAD_CACHE_H
 #define MEMORYBUCKET_TCACHE_THREAD_CACHE_H
@@ -30,9 +30,9 @@
 struct thread_cache {
     _Alignas(ISOLATION_BYTES) struct magazine loaded[SIZE_CLASS_COUNT];
     /*
-     * The region's, for free: here it is constant while a thread has the cache, so that no load of
-     * it has to be atomic, and code outside the library finds it without an exported variable.
-     * REGION_NOWHERE in the constant caches.
+     * The region's base, for free. Constant while a thread has the cache, so its loads need not be
+     * atomic; code outside the library finds it here without an exported variable. REGION_NOWHERE
+     * in the constant caches.
      */
     uintptr_t dense_base;
 
@@ -42,8 +42,8 @@ struct thread_cache {
     /* Slots got under pools' locks, counted until runs are whole magazines (transfer.c). */
     uint16_t obtained[SIZE_CLASS_COUNT];
     /*
-     * What loaded[class].rounds_max is, unless another thread asks for the magazine: 0 until the
-     * thread first needs the class, then the pool's rounds, or less where the process is crowded.
+     * loaded[class].rounds_max, unless another thread asks for the magazine: 0 until the thread
+     * first needs the class, then the pool's rounds, or fewer where the process is crowded.
      */
     uint16_t capacity[SIZE_CLASS_COUNT];
     uint32_t state[SIZE_CLASS_COUNT]; /* what the class looked like when the window ended */
@@ -53,19 +53,19 @@ struct thread_cache {
     size_t taken_bytes; /* of the process's budget; at least used_bytes */
     int64_t untold_bytes; /* flushed less refilled, and not told yet (core/centre.h) */
     struct thread_counts counts;
-    uint64_t large_seen; /* allocations and frees, when the thread last told that it uses them */
+    uint64_t large_seen; /* large_allocs + large_frees, at the last mbi_large_note_use */
     /*
-     * Another thread wants what is cached here: the owner gives it up at its next slow path, to
-     * which rounds_max of 0 in all magazines sends its next free. Set by any thread under the
-     * registry's lock, cleared by the owner.
+     * Another thread wants what is cached here. All magazines' rounds_max is then 0: so the owner's
+     * next free takes the slow path, where the owner gives all up. Any thread sets this, under the
+     * registry's lock; the owner clears it.
      */
     _Atomic bool asked;
     _Atomic bool idle; /* between mb_thread_idle and mb_thread_busy; the owner's, for statistics */
     bool active; /* false in the constant caches: nothing may be written */
     /*
-     * The owner is on a slow path. A signal handler that interrupts it there, and allocates, finds
-     * the magazines in any state: it works straight on the pools, as if it had no cache. Meanwhile
-     * the owner is not cancelled asynchronously; the type goes back to what it was.
+     * The owner is on a slow path, and the magazines may be in any state: a signal handler that
+     * interrupts it works straight on the pools. Meanwhile the owner is not cancelled
+     * asynchronously; cancel_type is its type before.
      */
     volatile bool busy;
     int cancel_type;
@@ -84,18 +84,18 @@ extern MBI_HIDDEN const struct thread_cache mbi_cache_direct;
 extern MBI_HIDDEN _Thread_local struct thread_cache *mbi_thread_cache
     __attribute__((tls_model("initial-exec")));
 
-/* Of all threads that have no cache: many writers. */
+/* All threads that have no cache count here: many writers. */
 extern MBI_HIDDEN struct thread_counts mbi_uncached_counts;
 
 /*
- * The slow paths: start the thread, do its chores, swap, refill or flush, then do what was asked
- * for. They take the magazine of mbi_thread_cache that was empty or full, which the fast paths have
- * at hand, and the size that the caller asks for or says; only checked mode looks at it.
+ * The slow paths: start the thread, do its chores, swap, refill or flush, then serve the call. They
+ * take the magazine of mbi_thread_cache that was empty or full, which the fast paths have at hand,
+ * and the caller's size; only checked mode looks at the size.
  */
 void *mbi_thread_cache_alloc_slow(size_t size_bytes, const struct magazine *empty);
 void mbi_thread_cache_free_slow(void *pointer, const struct magazine *full, size_t size_bytes);
 
-/* Ends the process: a pointer that is to be freed lies inside a slot of the pool. */
+/* Ends the process with a message: the pointer to be freed lies inside a slot of the pool. */
 _Noreturn void mbi_thread_cache_refuse(const struct pool *pool, const void *pointer);
 
 /*
@@ -118,9 +118,9 @@ size_t mbi_thread_cache_take_many(size_t class, size_t count, void **out);
 void mbi_thread_cache_do_chores(struct thread_cache *cache);
 
 /*
- * A thread with few small objects seldom swaps a magazine, so every so many large requests take
- * their turn at decay. With a turn at each, random sizes on both sides of 512 bytes cost 61 ns
- * instead of 43 (bench/speed/random.c, 100,000 live objects up to 1,000 bytes).
+ * A thread with few small objects seldom takes a slow path, so every sixteenth large request has a
+ * turn at decay. A turn at each would cost too much (docs/architecture.md, "Traffic without slow
+ * paths").
  */
 enum { LARGE_PER_TURN = 16 };
 
@@ -131,8 +131,8 @@ MBI_HOT_INLINE bool thread_cache_is_decay_turn(const struct thread_cache *cache)
 }
 
 /*
- * Before a large request that is off the fast path: the thread gets its cache, the request is
- * counted, and takes its turn at decay. A large free is only counted.
+ * Before a large request that is off the fast path: gives the thread its cache, counts the request,
+ * and takes its turn at decay. A large free is only counted.
  */
 void mbi_thread_cache_begin_large_alloc(void);
 void mbi_thread_cache_count_large_free(void);
@@ -156,18 +156,18 @@ static inline void thread_cache_end_slow(struct thread_cache *cache)
 void mbi_thread_cache_init(struct thread_cache *cache);
 
 /*
- * Everything that a cache holds, the calling thread's or one whose thread has ended, goes back:
- * whole magazines to the centre, others to the loose lists. False while another thread forks, when
- * those that would go to a loose list stay.
+ * Gives back all that a cache holds, the calling thread's or one whose thread has ended: whole
+ * magazines to the centre, others to the loose lists. False while another thread forks; then
+ * magazines that would go to a loose list stay.
  */
 bool mbi_thread_cache_flush(struct thread_cache *cache);
 
-/* The calling thread's, if it has one and is not interrupted on a slow path. */
+/* Flushes the calling thread's cache, if it has one and is not interrupted on a slow path. */
 void mbi_thread_cache_flush_own(void);
 
 /*
- * Tells what the cache moved to and from the centre. By the owner, or in a forked child for a
- * thread that is not there any more.
+ * Tells centre.h what the cache moved to and from the centre. Called by the owner, or in a forked
+ * child for a thread that is gone.
  */
 void mbi_thread_cache_tell(struct thread_cache *cache);
 

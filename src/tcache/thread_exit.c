@@ -52,7 +52,7 @@ static enum retirement retire(struct thread_cache *cache, bool waits)
     return waits ? mbi_registry_retire(cache) : mbi_registry_try_retire(cache);
 }
 
-/* False when that was refused, for another fork. A cache that cannot be taken back stays behind. */
+/* False when another fork refuses a lock. A cache that cannot be taken back stays behind. */
 static bool take_back(struct left_item *item, bool waits)
 {
     struct thread_cache *cache =
@@ -101,8 +101,8 @@ static void thread_leave(struct thread_cache *cache)
  * pass still find a cache; pthread then calls it again in the next pass. It stays armed, too, until
  * the thread cannot be cancelled any more: one that is asynchronously cancelled here comes again.
  *
- * The argument says nothing: each namespace of dlmopen has a C library that counts its keys from 0,
- * and all of them keep the values in the same place. It may be what a plugin has set.
+ * The argument is ignored: it may be a plugin's. Each namespace of dlmopen has a C library that
+ * counts its keys from 0, and all of them keep the values in the same place.
  */
 static void thread_exit(void *argument)
 {

@@ -29,7 +29,7 @@ void mbi_thread_exit_init(void);
  */
 void mbi_thread_take_back(void);
 
-/* For the child of a fork: these are written off like any other thread's (registry.h). */
+/* For the child of a fork, which writes these caches off like other threads' (registry.h). */
 void mbi_thread_forget_in_child(void);
 
 /*

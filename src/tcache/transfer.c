@@ -1,4 +1,4 @@
-/* transfer: keeping, giving up, refilling; and what the budget allows. */
+/* transfer: kept magazines, refills and flushes, within the budget. */
 #include "tcache/transfer.h"
 
 #include "core/centre.h"
@@ -48,7 +48,7 @@ static bool cache_use(struct thread_cache *cache, size_t bytes)
     return true;
 }
 
-/* Gives the budget back what has not been used, but for a piece or two: it may be needed again. */
+/* Counts `bytes` less as used. Gives the budget unused pieces back, but for one or a few. */
 static void cache_unuse(struct thread_cache *cache, size_t bytes)
 {
     cache->used_bytes -= bytes;
@@ -79,7 +79,7 @@ static bool cache_widen_to_batch(struct thread_cache *cache, const struct pool *
            || (!budget_is_crowded() && cache_widen(cache, pool, pool->rounds));
 }
 
-/* The caller has made sure that it may be used. */
+/* Keeps a full magazine, whose bytes the caller has counted as used. */
 static void cache_keep(struct thread_cache *cache, struct pool *pool, uint64_t chain)
 {
     struct kept *kept = &cache->kept[pool->class];
@@ -89,7 +89,7 @@ static void cache_keep(struct thread_cache *cache, struct pool *pool, uint64_t c
     kept_push(kept, &pool->space, chain);
 }
 
-/* The magazine kept last; there is one. */
+/* Takes the magazine kept last; there is one. */
 static uint64_t cache_unkeep(struct thread_cache *cache, struct pool *pool)
 {
     struct kept *kept = &cache->kept[pool->class];
@@ -116,11 +116,10 @@ static void cache_end_swap(struct thread_cache *cache, struct pool *pool)
 }
 
 /*
- * Fresh slots come in runs of a quarter of what the thread has obtained of the class so far: one
- * which needs twenty objects touches the memory of a few more, and one which needs many soon gets
- * whole magazines. The first runs are of 8 slots, or of fewer that fill 1 KiB. Runs are whole cache
- * lines, so that none is shared by two threads' fresh slots. Sorted slots come in runs as large,
- * and whatever the pool gives under its lock counts: it shows the same need.
+ * Fresh slots come in runs of a quarter of what the thread has obtained of the class so far; the
+ * first runs are of 8 slots, or of fewer that fill 1 KiB (docs/architecture.md, decision 9). Runs
+ * are whole cache lines, so that two threads' fresh slots share none. Sorted slots come in runs as
+ * large. Whatever the pool gives under its lock counts as obtained: it shows the same need.
  */
 enum { RUN_SHARE = 4, FIRST_RUN_ROUNDS = 8, FIRST_RUN_BYTES = 1024 };
 _Static_assert((RUN_SHARE + 1) * MAGAZINE_ROUNDS_MAX <= UINT16_MAX, "obtained is counted that far");
@@ -149,8 +148,8 @@ static bool cache_obtain(struct thread_cache *cache, struct pool *pool)
 }
 
 /*
- * The same where the process is crowded: as many slots as would be carved, of whatever is there,
- * and at least one, which the caller takes out at once.
+ * The same where the process is crowded: as many slots as would be carved, of any kind, and at
+ * least one, which the caller takes out at once.
  */
 static bool cache_obtain_few(struct thread_cache *cache, struct pool *pool)
 {
@@ -160,14 +159,13 @@ static bool cache_obtain_few(struct thread_cache *cache, struct pool *pool)
         rounds = size_max(cache->capacity[class], 1);
     }
     uint64_t chain = mbi_pool_take_up_to(pool, rounds);
-    if (cache->obtained[class] < RUN_SHARE * pool->rounds) { /* these count as need shown, too */
+    if (cache->obtained[class] < RUN_SHARE * pool->rounds) { /* these show need, too */
         cache->obtained[class] = (uint16_t)(cache->obtained[class] + rounds);
     }
     magazine_set_chain(&cache->loaded[class], chain);
     return chain != 0;
 }
 
-/* Fills the empty loaded magazine to the brim: with one that was kept, or from the centre. */
 bool mbi_transfer_refill_whole(struct thread_cache *cache, struct pool *pool)
 {
     struct kept *kept = &cache->kept[pool->class];
@@ -208,7 +206,7 @@ static bool cache_take_room(struct thread_cache *cache, const struct pool *pool)
     return cache_use(cache, bytes);
 }
 
-/* The loaded magazine's chain, which is as long as a batch, is kept or goes to the centre. */
+/* Keeps the loaded magazine's chain, which is as long as a batch, or gives it to the centre. */
 static void cache_put_away(struct thread_cache *cache, struct pool *pool, uint64_t chain)
 {
     struct kept *kept = &cache->kept[pool->class];
@@ -219,7 +217,7 @@ static void cache_put_away(struct thread_cache *cache, struct pool *pool, uint64
     }
     if (kept_depth(kept) != 0) {
         uint64_t older = cache_unkeep(cache, pool);
-        /* As much as was just given up: but other threads may have been quicker. */
+        /* As much as was just given up; but other threads may have taken it. */
         if (cache_use(cache, pool_batch_bytes(pool))) {
             cache_keep(cache, pool, chain);
             chain = older;
@@ -252,7 +250,7 @@ bool mbi_transfer_make_room(struct thread_cache *cache, struct pool *pool)
     if (chain_rounds(chain) == pool->rounds) {
         cache_put_away(cache, pool, chain);
     } else if (chain != 0 && !mbi_pool_return_loose(pool, chain)) {
-        /* Another thread forks. What the magazine holds too many is no batch yet: it may stay. */
+        /* Another thread forks. The magazine may hold more than its maximum, but no batch. */
         magazine_set_chain(loaded, chain);
         return true;
     }

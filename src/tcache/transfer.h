@@ -1,5 +1,5 @@
 /*
- * transfer: a thread's cache and the centre hand each other magazines of one class, whole.
+ * transfer: moves whole magazines of one class between a thread's cache and the centre.
  *
  * Ladder: above thread_cache.h, whose slow paths call it, and budget. Only the cache's owner calls.
  *
@@ -20,19 +20,19 @@
 /* Gives the empty loaded magazine slots: at least one; false when the pool has none. */
 bool mbi_transfer_refill(struct thread_cache *cache, struct pool *pool);
 
-/* The same, but only with a whole magazine that was kept or is in the centre. */
+/* The same, but only with a whole magazine, a kept one or a batch of the centre. */
 bool mbi_transfer_refill_whole(struct thread_cache *cache, struct pool *pool);
 
 /*
- * Makes room in the loaded magazine, which has reached rounds_max: restores that where another
+ * Makes room in the loaded magazine, which has reached rounds_max: restores rounds_max if another
  * thread lowered it, else raises it, else empties the magazine. False when the thread may not hold
  * a single slot of the class.
  */
 bool mbi_transfer_make_room(struct thread_cache *cache, struct pool *pool);
 
 /*
- * All that the cache holds of a class goes back, and so does its part of the budget. False where
- * the pool's lock is refused (core/lock.h): the loaded magazine and its part stay.
+ * Gives back all that the cache holds of a class, and its part of the budget. False where the
+ * pool's lock is refused (core/lock.h): then the loaded magazine and its part stay.
  */
 bool mbi_transfer_flush_class(struct thread_cache *cache, size_t class);
 

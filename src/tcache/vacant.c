@@ -2,8 +2,6 @@
 #include "tcache/vacant.h"
 
 #include "core/large.h"
-#include "core/os.h"
-#include "core/upcalls.h"
 
 enum { CACHES_PER_MAPPING = 16, REGISTRATION_BYTES = 1 << 20 };
 
@@ -72,8 +70,7 @@ static void reuse_list_locked(struct thread_cache **list)
 {
     struct thread_cache *cache;
     while ((cache = list_pop(list)) != NULL) {
-        list_push(&reusable, cache);
-        counter_add(&mbi_cache_counts.reusable, 1);
+        mbi_vacant_reuse_locked(cache);
         counter_subtract(&mbi_cache_counts.retired, 1);
     }
 }
@@ -84,7 +81,7 @@ void mbi_vacant_reuse_locked(struct thread_cache *cache)
     counter_add(&mbi_cache_counts.reusable, 1);
 }
 
-/* Outside the lock. Where another thread maps caches at the same time, its go on the list. */
+/* Maps fresh caches, outside the lock. Those that another thread has just mapped go on the list. */
 static bool map_fresh(void)
 {
     struct thread_cache *caches = mbi_os_map(CACHES_PER_MAPPING * sizeof *caches);
@@ -105,14 +102,14 @@ static bool map_fresh(void)
     return true;
 }
 
-/* And a walk that begins from now on sees the list as it is. */
+/* Walks under way. A walk that begins from now on sees the list as it is. */
 static uint32_t walks_under_way(void)
 {
     /* acquire and release [WALK-LOOK]: pairs with [WALK-BEGIN] and [WALK-END]. */
     return atomic_fetch_add_explicit(&walks, 0, memory_order_acq_rel);
 }
 
-/* What waited in vain, or is not known to have. */
+/* Puts the waiting caches back among the retired: their wait did not surely succeed. */
 static void stop_waiting_locked(void)
 {
     struct thread_cache *cache;
@@ -194,9 +191,8 @@ void mbi_vacant_retire_locked(struct thread_cache *cache)
  * Waits until no walker can hold a cache that has left the list; false where liburcu cannot be
  * asked, or a walk does without it. No lock is held, and its poll(2) is no cancellation point here.
  *
- * liburcu decides for membarrier when it is loaded, and ends the process when it fails later, as
- * it does once a sandbox refuses it. So it is tried first, each time, since filters belong to
- * threads.
+ * liburcu chooses membarrier(2) when it is loaded, and ends the process if the call fails later, as
+ * when a sandbox refuses it. So the call is tried first, each time: filters belong to threads.
  */
 static bool grace_period(void)
 {
@@ -225,7 +221,7 @@ static bool begin_reclaim(void)
     return begun;
 }
 
-/* What waited is reusable, or waits as before for the walks to end. */
+/* The waiting caches become reusable, or wait as before for the walks to end. */
 static void end_reclaim(bool reusable_now)
 {
     if (!mbi_lock_acquire(LOCK_REGISTRY)) {
@@ -259,9 +255,9 @@ void mbi_vacant_reclaim_batch(void)
 }
 
 /*
- * Whether liburcu may register this thread, for which it needs memory, of the kernel and of malloc:
- * where it gets none it ends the process. It needs much less than is tried here, unless other
- * threads use up the rest just now.
+ * Whether liburcu may register this thread. It needs memory of the kernel and of malloc for that,
+ * and ends the process without. It needs much less than is tried here, unless other threads use up
+ * the rest just now.
  */
 static bool can_register(void)
 {

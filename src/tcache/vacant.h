@@ -24,7 +24,7 @@
  * Where liburcu cannot be called, counting the walks has to do:
  *   in a forked child          a thread that it does not have may have held liburcu's locks
  *   in a namespace of dlmopen  liburcu sets a key there
- *   without membarrier(2)      liburcu relies on it, and it may come to be refused
+ *   without membarrier(2)      liburcu relies on it, and a sandbox may refuse it later
  *   in a thread's first walk   where there is no memory to register the thread; that walk only
  */
 #ifndef MEMORYBUCKET_TCACHE_VACANT_H
@@ -57,24 +57,24 @@ struct thread_cache *mbi_vacant_take(void);
 /* Puts a cache that never was in the registry back; false when the lock is refused. */
 bool mbi_vacant_put_back(struct thread_cache *cache);
 
-/* Whether one more may be retired, once those that can be reused are. */
+/* Makes retired caches reusable where that is possible; whether one more may be retired. */
 bool mbi_vacant_make_room_locked(void);
 
-/* A cache that has left the registry's list; there is room. */
+/* Retires a cache that has left the registry's list; there is room. */
 void mbi_vacant_retire_locked(struct thread_cache *cache);
 
-/* A cache that only this thread, the one of a forked child, has ever seen. */
+/* Makes a cache reusable that no walker can hold. */
 void mbi_vacant_reuse_locked(struct thread_cache *cache);
 
 /* Waits until there may be room: for a grace period, on behalf of all. */
 void mbi_vacant_wait_for_room(void);
 
-/* Where a batch is retired and no other thread waits for one, waits for it as above. */
+/* With a batch retired, waits for its grace period, unless another thread waits already. */
 void mbi_vacant_reclaim_batch(void);
 
 /*
- * Around what a walker reads; pairs may nest. Begin returns whether there is a read-side section,
- * which end is told. The first one of a process may allocate.
+ * Around a walk; pairs may nest. Begin returns whether there is a read-side section, and end gets
+ * that. A process's first may allocate.
  */
 bool mbi_vacant_begin_walk(void);
 void mbi_vacant_end_walk(bool rcu);

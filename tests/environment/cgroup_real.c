@@ -52,7 +52,7 @@ static bool write_limit(const char *group, const char *name, const char *text)
 /* In a process of its own: this one stays where it is. */
 static void check_inside(const char *group)
 {
-    size_t bytes_outside = mbi_cgroup_memory_bytes();
+    size_t bytes_outside = mbi_cgroup_memory_bytes(CGROUP_MEMBERSHIP, CGROUP_MOUNTS);
     pid_t pid = fork();
     CHECK(pid >= 0, "fork");
     if (pid == 0) {
@@ -61,7 +61,7 @@ static void check_inside(const char *group)
         if (!write_limit(group, "cgroup.procs", text)) {
             _exit(SKIPPED);
         }
-        size_t bytes = mbi_cgroup_memory_bytes();
+        size_t bytes = mbi_cgroup_memory_bytes(CGROUP_MEMBERSHIP, CGROUP_MOUNTS);
         bool right = bytes == size_min(bytes_outside, memory_limit);
         if (!right) {
             fprintf(stderr, "in %s: %zu bytes\n", group, bytes);

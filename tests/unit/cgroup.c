@@ -17,7 +17,6 @@
 static char root[64];
 static char membership[128];
 static char mounts[128];
-static const struct cgroup_places places = { membership, mounts };
 
 static void make_tree(void)
 {
@@ -67,7 +66,7 @@ static void set_file(const char *name, const char *text)
 
 static void expect(size_t bytes)
 {
-    size_t seen_bytes = mbi_cgroup_memory_bytes_in(&places);
+    size_t seen_bytes = mbi_cgroup_memory_bytes(membership, mounts);
     cr_assert_eq(seen_bytes, bytes, "%zu bytes, not %zu", seen_bytes, bytes);
 }
 
@@ -208,7 +207,7 @@ Test(cgroup, long_paths)
         }
         snprintf(line + 4 + length, 2, "\n");
         set_membership(line);
-        size_t bytes = mbi_cgroup_memory_bytes_in(&places);
+        size_t bytes = mbi_cgroup_memory_bytes(membership, mounts);
         cr_assert(bytes == 4096 || (length > 900 && bytes == NO_BYTES), "length %zu: %zu", length,
                   bytes);
         cr_assert(length < 1100 || bytes == NO_BYTES, "length %zu: %zu", length, bytes);
@@ -216,20 +215,19 @@ Test(cgroup, long_paths)
     char long_mounts[3000];
     memset(long_mounts, 'm', sizeof long_mounts - 1);
     long_mounts[sizeof long_mounts - 1] = '\0';
-    struct cgroup_places far = { membership, long_mounts };
     set_membership("0::/\n");
-    cr_assert_eq(mbi_cgroup_memory_bytes_in(&far), NO_BYTES);
+    cr_assert_eq(mbi_cgroup_memory_bytes(membership, long_mounts), NO_BYTES);
 }
 
 Test(cgroup, the_system_answers)
 {
-    cr_assert_gt(mbi_cgroup_memory_bytes(), 0);
+    cr_assert_gt(mbi_cgroup_memory_bytes(CGROUP_MEMBERSHIP, CGROUP_MOUNTS), 0);
 }
 
 static void *ask_while_cancelled(void *answered)
 {
     pthread_cancel(pthread_self());
-    mbi_cgroup_memory_bytes();
+    mbi_cgroup_memory_bytes(CGROUP_MEMBERSHIP, CGROUP_MOUNTS);
     *(bool *)answered = true;
     pthread_testcancel();
     return NULL;

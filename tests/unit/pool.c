@@ -159,7 +159,7 @@ Test(pool, a_processor_has_the_stack_of_its_rank)
     struct pool *pool = pool_of(64);
     struct transfer_counts counts = { 0 };
     struct processor_set allowed;
-    cr_assert(mbi_os_allowed_processors(&allowed));
+    cr_assert(mbi_os_allowed_processors(false, &allowed));
     size_t count = 0;
     size_t seen[CENTRAL_STACKS];
     for (size_t i = PROCESSORS_MAX; i-- > 0 && count < CENTRAL_STACKS;) {
@@ -186,7 +186,7 @@ Test(pool, direct_slots_are_never_lost)
     struct slot *slots[SLOTS];
     for (size_t turn = 0; turn < 3; turn++) {
         for (size_t i = 0; i < SLOTS; i++) {
-            slots[i] = mbi_pool_alloc_direct(pool);
+            slots[i] = chain_first(mbi_pool_take_up_to(pool, 1));
             cr_assert_not_null(slots[i]);
         }
         for (size_t i = 0; i < SLOTS; i++) {
@@ -233,7 +233,7 @@ Test(pool, an_exhausted_pool_says_so)
     cr_assert_eq(run.rounds, 3, "the last ones are given out");
     run = mbi_pool_obtain(pool, 16, &loose);
     cr_assert(run.rounds == 0 && loose == 0);
-    cr_assert_null(mbi_pool_alloc_direct(pool));
+    cr_assert_eq(mbi_pool_take_up_to(pool, 1), 0);
 }
 
 Test(pool, check_finds_a_chain_that_was_tampered_with)
