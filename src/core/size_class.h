@@ -64,8 +64,8 @@ MBI_HOT_INLINE size_t size_class_scale_offset(size_t offset, size_t entry_bytes)
 }
 
 /*
- * size_class_offset_of for malloc's contract, also in one AND: slots of 16, 32, 48, ... bytes, which
- * are aligned to 16. Requests of up to 8 bytes get 16, too: that saves three instructions.
+ * size_class_offset_of for malloc's contract, also in one AND: slots of 16, 32, 48, ... bytes,
+ * which are aligned to 16. Requests of up to 8 bytes get 16, too: that saves three instructions.
  */
 MBI_HOT_INLINE size_t size_class_offset_of_abi_aligned(size_t size_bytes)
 {
