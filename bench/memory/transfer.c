@@ -115,15 +115,17 @@ int main(int argc, char **argv)
     const struct resident start = resident_now();
     harness_start_threads(run, ends, sizeof ends[0]);
     double settled_bytes = -1;
+    unsigned settled = 0; /* samples; as many as a line takes, also where the machine is busy */
     const struct timespec pause = { 0, SAMPLE_MS * 1000000 };
     struct series_sample last;
     do {
         nanosleep(&pause, NULL);
         last = series_take(&series);
-        if (settled_bytes < 0 && last.seconds * 1000 >= SETTLING_MS) {
-            settled_bytes = last.bytes;
+        if (last.seconds * 1000 >= SETTLING_MS) {
+            settled_bytes = settled == 0 ? last.bytes : settled_bytes;
+            settled++;
         }
-    } while (last.seconds * 1000 < watched_ms);
+    } while (last.seconds * 1000 < watched_ms || (settled != 0 && settled < LINE_FIT_STRETCHES));
     atomic_store_explicit(&stopped, true, memory_order_relaxed); /* relaxed: as above */
     harness_join_threads();
     const double passed_s = (harness_now_ns() - series.began_ns) / 1e9;
