@@ -470,7 +470,7 @@ MB_API size_t mb_check_heap(void);
 /*
  * The statistics of one pool.
  *
- * At rest: carved = live + magazines + central + loose + sorted + orphaned + quarantined. While
+ * At rest: carved = live + magazines + parked + central + loose + sorted + orphaned + quarantined. While
  * threads are at work the numbers are recent, and `live` is within a few magazines.
  *
  * `taken` counts the slots that threads took from the pool, used or not, and `returned` those that
@@ -504,7 +504,8 @@ struct mb_pool_stats {
     uint64_t quarantined;        /* freed slots that checked mode keeps from being used again */
     uint64_t taken;              /* slots that threads took from the pool */
     uint64_t returned;           /* slots that threads gave back to the pool */
-    uint64_t reserved[10];       /* for later versions; 0 */
+    uint64_t parked;             /* slots in caches of threads that ended, kept for the next ones */
+    uint64_t reserved[9];       /* for later versions; 0 */
 };
 
 /*
@@ -526,7 +527,8 @@ struct mb_stats {
     uint64_t decay_steps;        /* pieces of work that slow paths did to give memory back */
     uint64_t decay_step_ns_max;  /* how long the longest of these steps took, in ns */
     uint64_t decay_volume_steps; /* those of them due to volume (what lay free), not to time */
-    uint64_t reserved[17];       /* for later versions; 0 */
+    uint64_t parked_caches;      /* caches of threads that ended, kept for the next threads */
+    uint64_t reserved[16];       /* for later versions; 0 */
     struct mb_pool_stats pool[MB_POOL_COUNT];
 };
 

@@ -42,7 +42,8 @@ static void read_process(struct mb_stats *stats)
     stats->memory_limit = limit_bytes != BOUNDED_NONE ? limit_bytes : 0;
     stats->cache_bytes = bounded_taken(&mbi_budget);
     stats->cache_bytes_max = budget_bytes != SIZE_MAX ? budget_bytes : 0;
-    stats->threads = counter_read(&mbi_cache_counts.in_use);
+    stats->threads = mbi_registry_threads();
+    stats->parked_caches = counter_read(&mbi_cache_counts.parked);
     stats->vacant_caches =
         counter_read(&mbi_cache_counts.retired) + counter_read(&mbi_cache_counts.reusable);
 #define READ_DECAY(name) stats->name = counter_read(&mbi_decay_counts.name);
@@ -82,9 +83,10 @@ static void add_cache(const struct thread_cache *cache, void *argument)
 {
     struct destination *to = argument;
     struct mb_stats *stats = to->stats;
+    bool parked = flag_is_set(&cache->parked);
     for (size_t class = 0; class < to->pools; class++) {
         struct mb_pool_stats *out = &stats->pool[class];
-        out->magazines += mbi_thread_cache_rounds(cache, class);
+        *(parked ? &out->parked : &out->magazines) += mbi_thread_cache_rounds(cache, class);
 #define ADD_TRANSFERS(name, ...) out->name += counter_read(&cache->transfers[class].name);
         TRANSFER_COUNTERS(ADD_TRANSFERS)
     }
@@ -112,7 +114,7 @@ static void pool_stats_derive(size_t class, struct mb_pool_stats *out)
 {
     out->central = size_above(out->flushes, out->refills) * out->magazine_rounds;
     out->quarantined = mbi_home_quarantined(class);
-    uint64_t not_live = out->magazines + out->central + out->quarantined;
+    uint64_t not_live = out->magazines + out->parked + out->central + out->quarantined;
 #define ADD_SLOTS(name, ...) not_live += out->name;
     POOL_SLOT_COUNTERS(ADD_SLOTS)
     out->live = size_above(out->carved, not_live);
@@ -175,7 +177,7 @@ int mb_stats_get_quick(struct mb_stats *stats, size_t size_bytes)
 /* Behind the slot size. X(name in mb_pool_stats, heading, width) */
 #define POOL_COLUMNS(X)                                                                            \
     X(carved, "carved", 10) X(live, "live", 10) X(magazines, "magazines", 10)                      \
-    X(central, "central", 10) POOL_SLOT_COUNTERS(X) X(quarantined, "quarantined", 11)              \
+    X(parked, "parked", 10) X(central, "central", 10) POOL_SLOT_COUNTERS(X) X(quarantined, "quarantined", 11)              \
     TRANSFER_COUNTERS(X) POOL_EVENT_COUNTERS(X) X(taken, "taken", 12) X(returned, "returned", 12)
 
 static void write_sums(FILE *stream, const struct mb_stats *stats)

@@ -10,7 +10,7 @@
  * are carved to their ends, and nothing is carved of those behind it.
  *
  * For every pool, at rest:
- *   carved = live + in magazines + in the centre + loose + sorted + orphaned + quarantined
+ *   carved = live + in magazines + parked + in the centre + loose + sorted + orphaned + quarantined
  *
  * A batch and a full magazine of the pool have the same number of rounds, fixed for the process.
  * Fewer slots (a thread's last ones) wait on the loose list. What lies in the centre unused grows

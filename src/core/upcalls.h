@@ -31,6 +31,13 @@ _Noreturn void mbi_slot_space_corrupted(const struct slot_space *space, uint64_t
 bool mbi_thread_start(void);
 
 /*
+ * Defined in parked. Has some caches drained whose threads ended, if no other thread wanted them
+ * for a window. Each thread comes by when a window has ended, with its chores; what it drains there
+ * are whole caches, which go through its own slow path's functions.
+ */
+void mbi_parked_drain_unwanted(void);
+
+/*
  * Defined in out_of_memory. Serves a request whose pool has nothing; NULL and ENOMEM when nothing
  * does. The slow path's last resort, which itself takes slow paths of other classes.
  */

@@ -5,6 +5,7 @@
 #include "core/decay.h"
 #include "core/large.h"
 #include "core/lock.h"
+#include "core/upcalls.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -66,6 +67,7 @@ static void *background_run(void *argument)
     uint64_t wait_ns;
     do {
         wait_ns = mbi_decay_poll();
+        mbi_parked_drain_unwanted();
         mbi_large_decay();
         if (wait_ns == UINT64_MAX) { /* nothing is pending: look again */
             wait_ns = size_max(window_ns, LOOK_NS_MIN);

@@ -1,6 +1,7 @@
 /* chores: what a thread does for the process on a slow path, and at some large requests. */
 #include "core/decay.h"
 #include "core/large.h"
+#include "core/upcalls.h"
 #include "tcache/background.h"
 #include "tcache/thread_cache.h"
 #include "tcache/transfer.h"
@@ -27,6 +28,7 @@ static uint32_t thread_cache_state_of(const struct thread_cache *cache, size_t c
 static MBI_COLD void thread_cache_end_window(struct thread_cache *cache)
 {
     cache->windows = decay_windows();
+    mbi_parked_drain_unwanted();
     for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
         if (cache->capacity[class] != 0
             && thread_cache_state_of(cache, class) == cache->state[class]) {

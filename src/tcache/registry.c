@@ -31,6 +31,12 @@ static void publish(struct thread_cache *cache)
     cds_list_add_rcu(&cache->node, &active);
 }
 
+uint64_t mbi_registry_threads(void)
+{
+    uint64_t parked = counter_read(&mbi_cache_counts.parked); /* first, and so the smaller */
+    return counter_read(&mbi_cache_counts.in_use) - parked;
+}
+
 uint64_t mbi_registry_add(struct thread_cache *cache)
 {
     if (!mbi_lock_acquire(LOCK_REGISTRY)) {
@@ -41,7 +47,7 @@ uint64_t mbi_registry_add(struct thread_cache *cache)
     cache->listed = true;
     counter_add(&mbi_cache_counts.in_use, 1);
     mbi_lock_restore_signals(&before);
-    uint64_t threads = counter_read(&mbi_cache_counts.in_use);
+    uint64_t threads = mbi_registry_threads();
     mbi_lock_release(LOCK_REGISTRY);
     return threads;
 }
@@ -146,7 +152,9 @@ void mbi_registry_ask_all(void)
     struct cds_list_head *node;
     cds_list_for_each(node, &active) {
         struct thread_cache *cache = cds_list_entry(node, struct thread_cache, node);
-        if (cache != mbi_thread_cache) {
+        if (flag_is_set(&cache->parked)) {
+            mbi_parked_drain_locked(cache);
+        } else if (cache != mbi_thread_cache) {
             mbi_thread_cache_ask(cache);
         }
     }
@@ -170,31 +178,27 @@ static void abandon_cache(struct thread_cache *cache)
     mbi_vacant_reuse_locked(cache); /* initialised anew when taken */
 }
 
-/* The list of active caches made anew, with one on it at most. */
-static void abandon_all_but(struct thread_cache *survivor)
+/* What stays: those without a thread, and that of the child's thread. */
+static void abandon_all_but(const struct thread_cache *survivor)
 {
     struct cds_list_head *node;
     struct cds_list_head *next;
     cds_list_for_each_safe(node, next, &active) {
         struct thread_cache *cache = cds_list_entry(node, struct thread_cache, node);
-        if (cache != survivor) {
+        if (cache != survivor && !flag_is_set(&cache->parked)) {
+            cds_list_del_rcu(&cache->node);
+            counter_subtract(&mbi_cache_counts.in_use, 1);
             abandon_cache(cache);
         }
-    }
-    CDS_INIT_LIST_HEAD(&active);
-    if (survivor != NULL) {
-        publish(survivor);
     }
 }
 
 void mbi_registry_reset_in_child(struct thread_cache *survivor)
 {
-    uint64_t survivors = survivor != NULL;
-    uint64_t threads = counter_read(&mbi_cache_counts.in_use);
-    if (threads != survivors) { /* else the page need not be copied */
+    if (mbi_registry_threads() != (survivor != NULL)) { /* else the page need not be copied */
         abandon_all_but(survivor);
-        counter_subtract(&mbi_cache_counts.in_use, threads - survivors);
-        bounded_reset(&mbi_budget, survivor != NULL ? survivor->taken_bytes : 0);
+        size_t own_bytes = survivor != NULL ? survivor->taken_bytes : 0;
+        bounded_reset(&mbi_budget, own_bytes + mbi_parked_bytes());
     }
     mbi_vacant_reset_in_child();
 }

@@ -1,7 +1,7 @@
 /*
- * registry: the thread caches that threads have.
+ * registry: the thread caches that threads have, and those that are parked.
  *
- * Ladder: above vacant, where caches come from and go. Callers: thread_exit, fork, statistics.
+ * Ladder: above vacant, where caches come from and go, and parked. Callers: thread_exit, fork, statistics.
  *
  * Walkers read the list inside an RCU read-side section. They take no lock, and neither lock,
  * allocate nor call the system there.
@@ -9,12 +9,15 @@
 #ifndef MEMORYBUCKET_TCACHE_REGISTRY_H
 #define MEMORYBUCKET_TCACHE_REGISTRY_H
 
-#include "tcache/vacant.h"
+#include "tcache/parked.h"
 
 /* Of threads that have exited. Written under the registry's lock. */
 extern MBI_HIDDEN struct thread_counts mbi_departed_counts;
 
-/* Makes the cache visible to walkers. Returns how many are; 0 when the lock is refused. */
+/* How many threads have a cache. */
+uint64_t mbi_registry_threads(void);
+
+/* Makes the cache visible to walkers. Returns how many threads have one; 0: the lock is refused. */
 uint64_t mbi_registry_add(struct thread_cache *cache);
 
 /*
@@ -27,7 +30,7 @@ enum retirement mbi_registry_retire(struct thread_cache *cache);
 enum retirement mbi_registry_try_retire(struct thread_cache *cache);
 
 /*
- * Calls visit(cache, argument) for every active cache, in a read-side section: visit must not
+ * Calls visit(cache, argument) for every cache in the registry, in a read-side section: visit must not
  * lock, allocate or call the system. `before` runs first, and both again when the registry
  * changed meanwhile, so that what they add up counts a departing cache once; after a few such
  * turns the result is taken as it is. Takes no lock, and is no cancellation point.
@@ -37,14 +40,14 @@ void mbi_registry_walk(void (*before)(void *argument),
                        void *argument);
 
 /*
- * Asks every thread but the caller for what it has cached (mbi_thread_cache_ask); nothing when the
- * registry's lock is refused.
+ * Asks every thread but the caller for what it has cached (mbi_thread_cache_ask), and drains parked
+ * caches; nothing when the registry's lock is refused.
  */
 void mbi_registry_ask_all(void);
 
 /*
  * In the child of a fork, with the gate closed: the caches of all other threads count as empty
- * (their slots as orphaned) and are vacant; `survivor`, which may be NULL, is the only active one.
+ * (their slots as orphaned) and are vacant; `survivor`, which may be NULL, and the parked ones stay.
  */
 void mbi_registry_reset_in_child(struct thread_cache *survivor);
 

@@ -74,6 +74,7 @@ void mbi_thread_cache_init(struct thread_cache *cache)
     cache->busy = false;
     cache->exit_seen = false;
     cache->listed = false;
+    flag_set(&cache->parked, false);
 }
 
 struct thread_cache *mbi_thread_cache_ensure(void)

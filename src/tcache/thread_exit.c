@@ -46,6 +46,9 @@ static enum retirement retire(struct thread_cache *cache, bool waits)
     if (!cache->listed) {
         return mbi_vacant_put_back(cache) ? RETIRED : RETIRE_REFUSED;
     }
+    if (mbi_parked_add(cache)) {
+        return RETIRED;
+    }
     if (!mbi_thread_cache_flush(cache)) {
         return RETIRE_REFUSED;
     }
@@ -86,11 +89,14 @@ void mbi_thread_forget_in_child(void)
     }
 }
 
+/* A signal handler's fork has to wait: its child would write off the cache in hand here. */
 static void thread_leave(struct thread_cache *cache)
 {
+    sigset_t before = mbi_lock_block_signals();
     thread_use_constant(&mbi_cache_direct);
     unlisted = NULL;
     (void)wait_and_take_back(&cache->left);
+    mbi_lock_restore_signals(&before);
     if (left_behind_has_any(&left_behind) && mbi_lock_is_available()) {
         left_behind_give_back(&left_behind, wait_and_take_back);
     }
@@ -139,11 +145,16 @@ void mbi_thread_exit_init(void)
 /* A cache that its thread's exit will find; NULL when there is none now. */
 static struct thread_cache *thread_get_cache(void)
 {
-    struct thread_cache *cache = unlisted != NULL ? unlisted : mbi_vacant_take();
+    struct thread_cache *cache = unlisted != NULL ? unlisted : mbi_parked_adopt(&unlisted);
+    if (cache == NULL) {
+        unlisted = cache = mbi_vacant_take();
+    }
     if (cache == NULL || pthread_setspecific(exit_key, cache) == 0) {
         return cache;
     }
-    unlisted = mbi_vacant_put_back(cache) ? NULL : cache;
+    if (cache->listed ? mbi_parked_add(cache) : mbi_vacant_put_back(cache)) {
+        unlisted = NULL;
+    }
     return NULL;
 }
 
@@ -159,8 +170,10 @@ static bool thread_start(void)
         return true;
     }
     struct thread_cache *cache = thread_get_cache();
-    unlisted = cache != NULL ? cache : unlisted;
-    uint64_t threads = cache != NULL ? mbi_registry_add(cache) : 0;
+    uint64_t threads = 0;
+    if (cache != NULL) {
+        threads = cache->listed ? mbi_registry_threads() : mbi_registry_add(cache);
+    }
     if (threads == 0) {
         /* No memory now, or another thread forks: the next request tries again. */
         thread_use_constant(&mbi_cache_none);

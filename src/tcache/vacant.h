@@ -36,7 +36,8 @@ enum { RETIRE_BATCH = 64, RETIRE_MAX = 4 * RETIRE_BATCH };
 
 /* How many caches there are of each kind. Written under LOCK_REGISTRY, read without. */
 struct cache_counts {
-    _Atomic uint64_t in_use;
+    _Atomic uint64_t in_use; /* in the registry: a thread's, or parked */
+    _Atomic uint64_t parked;
     _Atomic uint64_t retired; /* those that wait included */
     _Atomic uint64_t reusable;
 };

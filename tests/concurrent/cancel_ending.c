@@ -31,6 +31,14 @@ bool __wrap_mbi_thread_cache_flush(struct thread_cache *cache)
     return __real_mbi_thread_cache_flush(cache);
 }
 
+/* There is no room to park them. */
+bool __wrap_mbi_parked_add(struct thread_cache *cache);
+bool __wrap_mbi_parked_add(struct thread_cache *cache)
+{
+    (void)cache;
+    return false;
+}
+
 enum retirement __real_mbi_registry_retire(struct thread_cache *cache);
 enum retirement __wrap_mbi_registry_retire(struct thread_cache *cache);
 enum retirement __wrap_mbi_registry_retire(struct thread_cache *cache)

@@ -103,6 +103,15 @@ void __wrap_mbi_free_map_add(struct free_map *map, size_t index)
     __real_mbi_free_map_add(map, index);
 }
 
+/* Where a cache is to leave the registry there is no room to park it. */
+bool __real_mbi_parked_add(struct thread_cache *cache);
+bool __wrap_mbi_parked_add(struct thread_cache *cache);
+bool __wrap_mbi_parked_add(struct thread_cache *cache)
+{
+    bool shall_leave = strcmp(where, "retire") == 0 || strcmp(where, "back") == 0;
+    return !shall_leave && __real_mbi_parked_add(cache);
+}
+
 void __real_mbi_pool_fold_counts(struct pool *pool, const struct transfer_counts *counts);
 void __wrap_mbi_pool_fold_counts(struct pool *pool, const struct transfer_counts *counts);
 void __wrap_mbi_pool_fold_counts(struct pool *pool, const struct transfer_counts *counts)

@@ -124,7 +124,7 @@ rung() {
     core/decay.* | core/excess.* | core/uncharge.*) echo 9 ;;
     tcache/background.* | tcache/magazine.* | tcache/kept.* | tcache/epochs.c) echo 10 ;;
     tcache/budget.h | tcache/checked.h | tcache/thread_cache.* | tcache/transfer.* | tcache/chores.c | tcache/slow_path.c) echo 11 ;;
-    tcache/vacant.* | tcache/registry.* | tcache/first_cache.c) echo 12 ;;
+    tcache/vacant.* | tcache/parked.* | tcache/registry.* | tcache/first_cache.c) echo 12 ;;
     tcache/out_of_memory.* | tcache/thread_exit.h) echo 13 ;;
     tcache/startup.* | tcache/thread_exit.c | tcache/fork.c) echo 14 ;;
     check/annotate.h | check/ledger.* | check/stacks.* | check/symbols.*) echo 16 ;;

@@ -90,8 +90,8 @@ static inline uint64_t process_resident_bytes(void)
 /* The right side of the accounting equation without what is live. */
 static inline uint64_t held_slots(const struct mb_pool_stats *pool)
 {
-    return pool->magazines + pool->central + pool->loose + pool->sorted + pool->orphaned
-           + pool->quarantined;
+    return pool->magazines + pool->parked + pool->central + pool->loose + pool->sorted
+           + pool->orphaned + pool->quarantined;
 }
 
 static inline void told_begin(void *sum)
@@ -133,7 +133,8 @@ static inline const struct mb_stats *check_accounting(uint64_t live_expected)
               class, (unsigned long long)pool->carved, (unsigned long long)pool->live,
               (unsigned long long)held);
         CHECK(pool->taken - pool->returned
-                  == pool->live + pool->magazines + pool->orphaned + pool->quarantined,
+                  == pool->live + pool->magazines + pool->parked + pool->orphaned
+                         + pool->quarantined,
               "pool %zu: taken %llu, returned %llu, live %llu", class,
               (unsigned long long)pool->taken, (unsigned long long)pool->returned,
               (unsigned long long)pool->live);

@@ -14,8 +14,8 @@ static const struct mb_pool_stats *pool_now(size_t size)
 {
     cr_assert_eq(mb_stats_get(&stats, sizeof stats), 0);
     const struct mb_pool_stats *pool = &stats.pool[(size - 1) / 8];
-    cr_assert_eq(pool->carved, pool->live + pool->magazines + pool->central + pool->loose
-                                   + pool->sorted + pool->orphaned);
+    cr_assert_eq(pool->carved, pool->live + pool->magazines + pool->parked + pool->central
+                                   + pool->loose + pool->sorted + pool->orphaned);
     return pool;
 }
 

@@ -1,0 +1,110 @@
+/* parked: the stack of parked caches, and who gets what is in them. */
+#include "tcache/parked.h"
+
+#include "core/decay.h"
+#include "core/upcalls.h"
+#include "tcache/budget.h"
+
+/* Caches that one call drains: a quarter of a millisecond, about, where they are full. */
+enum { DRAINED_AT_ONCE = 16, BUDGET_SHARE = 4 };
+
+/* Linked by next_vacant; both under LOCK_REGISTRY. */
+static struct thread_cache *parked;
+static size_t parked_bytes;
+
+static bool has_room_for(const struct thread_cache *cache)
+{
+    size_t bytes = parked_bytes + cache->taken_bytes;
+    return counter_read(&mbi_cache_counts.parked) < PARKED_MAX && !budget_is_crowded()
+           && bytes <= bounded_most(&mbi_budget) / BUDGET_SHARE;
+}
+
+/* Windows end only while decay has something pending. */
+static void arrange_drain(const struct thread_cache *cache)
+{
+    if (cache->used_bytes != 0) {
+        pools_set_pending(true);
+    }
+}
+
+bool mbi_parked_add(struct thread_cache *cache)
+{
+    if (cache->busy || !mbi_lock_acquire(LOCK_REGISTRY)) {
+        return false; /* busy: the thread ended on a slow path, in the middle of a transfer */
+    }
+    bool room = has_room_for(cache);
+    if (room) {
+        cache->windows = decay_windows();
+        flag_set(&cache->idle, false);
+        flag_set(&cache->parked, true);
+        cache->next_vacant = parked;
+        parked = cache;
+        parked_bytes += cache->taken_bytes;
+        counter_add(&mbi_cache_counts.parked, 1);
+        mbi_thread_cache_tell(cache);
+        arrange_drain(cache);
+    }
+    mbi_lock_release(LOCK_REGISTRY);
+    return room;
+}
+
+struct thread_cache *mbi_parked_adopt(struct thread_cache *volatile *owner)
+{
+    if (counter_read(&mbi_cache_counts.parked) == 0 || !mbi_lock_acquire(LOCK_REGISTRY)) {
+        return NULL;
+    }
+    sigset_t before = mbi_lock_block_signals(); /* all, or nothing, for a handler's fork */
+    struct thread_cache *cache = parked;
+    if (cache != NULL) {
+        parked = cache->next_vacant;
+        parked_bytes -= cache->taken_bytes;
+        counter_subtract(&mbi_cache_counts.parked, 1);
+        flag_set(&cache->parked, false);
+        cache->exit_seen = false;
+        *owner = cache;
+    }
+    mbi_lock_restore_signals(&before);
+    mbi_lock_release(LOCK_REGISTRY);
+    return cache;
+}
+
+void mbi_parked_drain_locked(struct thread_cache *cache)
+{
+    if (flag_is_set(&cache->parked)) {
+        parked_bytes -= cache->taken_bytes;
+        (void)mbi_thread_cache_flush(cache);
+        parked_bytes += cache->taken_bytes;
+    }
+}
+
+/* One that holds something, and that no thread wanted for a whole window; NULL: none. */
+static struct thread_cache *find_unwanted_locked(void)
+{
+    struct thread_cache *cache = parked;
+    while (cache != NULL && (cache->used_bytes == 0 || decay_windows() - cache->windows < 2)) {
+        arrange_drain(cache);
+        cache = cache->next_vacant;
+    }
+    return cache;
+}
+
+void mbi_parked_drain_unwanted(void)
+{
+    bool more = counter_read(&mbi_cache_counts.parked) != 0;
+    for (int drained = 0; more && drained < DRAINED_AT_ONCE; drained++) {
+        more = mbi_lock_acquire(LOCK_REGISTRY);
+        if (more) {
+            struct thread_cache *cache = find_unwanted_locked();
+            more = cache != NULL;
+            if (more) {
+                mbi_parked_drain_locked(cache);
+            }
+            mbi_lock_release(LOCK_REGISTRY);
+        }
+    }
+}
+
+size_t mbi_parked_bytes(void)
+{
+    return parked_bytes;
+}
