@@ -1,0 +1,216 @@
+/*
+ * parked: a thread that ends leaves its cache, with all that is in it, to the next one that starts.
+ *
+ * The next thread gets the slots that the last one freed. What no thread wants goes back: when two
+ * windows have ended, which the test says, as no clock is to decide, and by mb_trim. However many
+ * threads end, few caches are parked, and little of the budget. A child of fork keeps them.
+ */
+#include "testing.h"
+
+#include "core/decay.h"
+#include "tcache/budget.h"
+#include "tcache/registry.h"
+
+#include <sys/wait.h>
+
+enum {
+    SIZE = 48,
+    POOL = (SIZE - 1) / 8,
+    OBJECTS = 100,
+    ENDS = TEST_IS_SANITIZED ? 1000 : 10000,
+    AT_ONCE = 3 * PARKED_MAX,
+    CHILD_SECONDS = 60
+};
+
+static void *freed_last;
+
+static void *use_and_end(void *argument)
+{
+    void *objects[OBJECTS];
+    for (size_t i = 0; i < OBJECTS; i++) {
+        objects[i] = mb_alloc(SIZE);
+        CHECK(objects[i] != NULL, "no memory");
+    }
+    for (size_t i = 0; i < OBJECTS; i++) {
+        mb_free(objects[i]);
+    }
+    freed_last = objects[OBJECTS - 1];
+    return argument;
+}
+
+static void *find_what_was_freed_last(void *argument)
+{
+    void *object = mb_alloc(SIZE);
+    CHECK(object == freed_last, "%p is not the %p that was freed last", object, freed_last);
+    CHECK(check_accounting(1)->parked_caches == 0, "the cache is still parked");
+    mb_free(object);
+    return argument;
+}
+
+static void run(void *(*function)(void *argument), void *argument)
+{
+    pthread_join(start_thread(function, argument), NULL);
+}
+
+static uint64_t parked_slots(const struct mb_stats *stats)
+{
+    uint64_t slots = 0;
+    for (size_t class = 0; class < MB_POOL_COUNT; class++) {
+        slots += stats->pool[class].parked;
+    }
+    return slots;
+}
+
+static void the_next_thread_goes_on(void)
+{
+    run(use_and_end, NULL);
+    const struct mb_stats *now = check_accounting(0);
+    CHECK(now->threads == 1 && now->parked_caches == 1 && now->pool[POOL].parked >= OBJECTS,
+          "%llu threads, %llu parked, with %llu slots", (unsigned long long)now->threads,
+          (unsigned long long)now->parked_caches, (unsigned long long)now->pool[POOL].parked);
+    run(find_what_was_freed_last, NULL);
+}
+
+/* A slow path, and with it this thread's chores. */
+static void do_chores(void)
+{
+    mb_thread_flush();
+    mb_free(mb_alloc(SIZE));
+}
+
+static void end_window(void)
+{
+    atomic_fetch_add_explicit(&mbi_decay_hints.windows, 1, memory_order_relaxed); /* [TEST] */
+    do_chores();
+}
+
+static void what_no_thread_wants_goes_back(void)
+{
+    run(use_and_end, NULL);
+    (void)mbi_decay_poll(); /* the first window begins, and lasts longer than this test */
+    do_chores();
+    run(use_and_end, NULL);
+    uint64_t slots = parked_slots(check_accounting(0));
+    CHECK(slots >= OBJECTS, "%llu slots are parked", (unsigned long long)slots);
+    end_window();
+    CHECK(parked_slots(check_accounting(0)) == slots, "not a whole window has passed");
+    CHECK(pools_pending(), "no window ends any more");
+    end_window();
+    CHECK(parked_slots(check_accounting(0)) == 0, "a window has passed");
+    CHECK(check_accounting(0)->parked_caches == 1, "the cache itself stays");
+
+    run(use_and_end, NULL);
+    (void)mb_trim(0);
+    CHECK(parked_slots(check_accounting(0)) == 0, "mb_trim leaves something");
+    run(use_and_end, NULL);
+    the_next_thread_goes_on();
+}
+
+static void *end_together(void *argument)
+{
+    (void)use_and_end(NULL);
+    pthread_barrier_wait(argument);
+    return NULL;
+}
+
+static void few_are_parked(void)
+{
+    for (size_t i = 0; i < ENDS; i++) {
+        run(use_and_end, NULL);
+    }
+    CHECK(check_accounting(0)->parked_caches == 1, "a thread did not take the parked one");
+    static pthread_t threads[AT_ONCE];
+    pthread_barrier_t all_ready;
+    pthread_barrier_init(&all_ready, NULL, AT_ONCE);
+    for (size_t i = 0; i < AT_ONCE; i++) {
+        threads[i] = start_thread(end_together, &all_ready);
+    }
+    for (size_t i = 0; i < AT_ONCE; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    const struct mb_stats *now = check_accounting(0);
+    CHECK(now->threads == 1 && now->parked_caches == PARKED_MAX, "%llu threads, %llu parked",
+          (unsigned long long)now->threads, (unsigned long long)now->parked_caches);
+    (void)mb_trim(0);
+    CHECK(check_accounting(0)->cache_bytes == 0, "parked caches have some of the budget still");
+}
+
+static void *sleep_with_a_cache(void *argument)
+{
+    mb_free(mb_alloc(SIZE));
+    pthread_barrier_wait(argument);
+    pthread_barrier_wait(argument);
+    return NULL;
+}
+
+static void a_child_keeps_them(void)
+{
+    pthread_barrier_t turn;
+    pthread_barrier_init(&turn, NULL, 2);
+    (void)mb_trim(0);
+    run(use_and_end, NULL);
+    void *last = freed_last;
+    pthread_t sleeper = start_thread(sleep_with_a_cache, &turn); /* has the cache of that one */
+    pthread_barrier_wait(&turn);
+    freed_last = NULL;
+    run(use_and_end, NULL);
+    CHECK(freed_last != last, "two threads have one cache");
+    uint64_t parked = check_accounting(0)->parked_caches;
+    uint64_t slots = parked_slots(check_accounting(0));
+    pid_t pid = fork();
+    CHECK(pid >= 0, "fork");
+    if (pid == 0) {
+        alarm(CHILD_SECONDS);
+        const struct mb_stats *now = check_accounting(0);
+        CHECK(now->threads == 1 && now->parked_caches == parked && parked_slots(now) == slots,
+              "%llu threads, %llu parked, with %llu slots", (unsigned long long)now->threads,
+              (unsigned long long)now->parked_caches, (unsigned long long)parked_slots(now));
+        CHECK(now->pool[POOL].orphaned != 0, "the sleeper's slots are lost");
+        if (!TEST_IS_SANITIZED) {
+            run(use_and_end, NULL);
+        }
+        (void)mb_trim(0);
+        CHECK(check_accounting(0)->cache_bytes == 0, "the budget is not what caches took");
+        _exit(0);
+    }
+    int status;
+    CHECK(waitpid(pid, &status, 0) == pid && status == 0, "child: status %x", (unsigned)status);
+    pthread_barrier_wait(&turn);
+    pthread_join(sleeper, NULL);
+}
+
+static void *fill_and_end(void *argument)
+{
+    const size_t *bytes = argument;
+    static _Thread_local void *objects[10000];
+    use_objects(objects, *bytes / 512, 512);
+    return NULL;
+}
+
+static void not_with_much_of_the_budget(void)
+{
+    (void)mb_trim(0);
+    (void)bounded_set_most(&mbi_budget, 1 << 20); /* as MB_CACHE_MAX=1M */
+    uint64_t before = check_accounting(0)->parked_caches;
+    for (size_t i = 0; i < 8; i++) {
+        size_t bytes = 4 << 20;
+        run(fill_and_end, &bytes);
+        const struct mb_stats *now = check_accounting(0);
+        CHECK(now->parked_caches <= before && now->cache_bytes <= now->cache_bytes_max / 4,
+              "%llu parked, with %llu bytes", (unsigned long long)now->parked_caches,
+              (unsigned long long)now->cache_bytes);
+    }
+}
+
+int main(void)
+{
+    setenv("MB_DECAY_MS", "1000000", 1);
+    mb_free(mb_alloc(SIZE));
+    the_next_thread_goes_on();
+    what_no_thread_wants_goes_back();
+    few_are_parked();
+    a_child_keeps_them();
+    not_with_much_of_the_budget();
+    check_accounting(0);
+    return 0;
+}
