@@ -470,12 +470,12 @@ MB_API size_t mb_check_heap(void);
 /*
  * The statistics of one pool.
  *
- * At rest: carved = live + magazines + parked + central + loose + sorted + orphaned + quarantined. While
- * threads are at work the numbers are recent, and `live` is within a few magazines.
+ * At rest: carved = live + magazines + parked + central + loose + sorted + orphaned + quarantined.
+ * While threads are at work the numbers are recent, and `live` is within a few magazines.
  *
  * `taken` counts the slots that threads took from the pool, used or not, and `returned` those that
- * they gave back to it. At rest both are exact: taken = returned + live + magazines + orphaned +
- * quarantined. They do not count allocations: most are served from what the thread has cached, and
+ * they gave back to it. At rest both are exact: taken = returned + live + magazines + parked +
+ * orphaned + quarantined. They do not count allocations: most are served from what the thread has cached, and
  * leave no trace, as to count them would make each allocation longer. At rest there have been at
  * least taken - magazines - orphaned allocations, less the slots that threads gave back without
  * having used them (at their end, in mb_thread_flush and mb_thread_idle, in decay).

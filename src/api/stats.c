@@ -177,16 +177,19 @@ int mb_stats_get_quick(struct mb_stats *stats, size_t size_bytes)
 /* Behind the slot size. X(name in mb_pool_stats, heading, width) */
 #define POOL_COLUMNS(X)                                                                            \
     X(carved, "carved", 10) X(live, "live", 10) X(magazines, "magazines", 10)                      \
-    X(parked, "parked", 10) X(central, "central", 10) POOL_SLOT_COUNTERS(X) X(quarantined, "quarantined", 11)              \
-    TRANSFER_COUNTERS(X) POOL_EVENT_COUNTERS(X) X(taken, "taken", 12) X(returned, "returned", 12)
+    X(parked, "parked", 10) X(central, "central", 10) POOL_SLOT_COUNTERS(X)                        \
+    X(quarantined, "quarantined", 11) TRANSFER_COUNTERS(X) POOL_EVENT_COUNTERS(X)                  \
+    X(taken, "taken", 12) X(returned, "returned", 12)
 
 static void write_sums(FILE *stream, const struct mb_stats *stats)
 {
     fprintf(stream,
             "MemoryBucket: reserved %" PRIu64 " KiB, committed %" PRIu64 " KiB, resident %" PRIu64
-            " KiB, given back %" PRIu64 " KiB; %" PRIu64 " threads, %" PRIu64 " vacant caches; ",
+            " KiB, given back %" PRIu64 " KiB; %" PRIu64 " threads, %" PRIu64 " parked and %" PRIu64
+            " vacant caches; ",
             stats->reserved_bytes >> 10, stats->committed_bytes >> 10, stats->resident_bytes >> 10,
-            stats->released_bytes >> 10, stats->threads, stats->vacant_caches);
+            stats->released_bytes >> 10, stats->threads, stats->parked_caches,
+            stats->vacant_caches);
 #define PRINT_THREAD(name, before, after) \
     fprintf(stream, before "%" PRIu64 after, stats->name);
     THREAD_COUNTERS(PRINT_THREAD)

@@ -1,4 +1,4 @@
-/* parked: the stack of parked caches, and who gets what is in them. */
+/* parked: the stack of parked caches, and the way back of what is in them. */
 #include "tcache/parked.h"
 
 #include "core/decay.h"

@@ -1,7 +1,8 @@
 /*
  * registry: the thread caches that threads have, and those that are parked.
  *
- * Ladder: above vacant, where caches come from and go, and parked. Callers: thread_exit, fork, statistics.
+ * Ladder: above vacant, where caches come from and go, and parked. Callers: thread_exit, fork,
+ * statistics.
  *
  * Walkers read the list inside an RCU read-side section. They take no lock, and neither lock,
  * allocate nor call the system there.
@@ -30,8 +31,8 @@ enum retirement mbi_registry_retire(struct thread_cache *cache);
 enum retirement mbi_registry_try_retire(struct thread_cache *cache);
 
 /*
- * Calls visit(cache, argument) for every cache in the registry, in a read-side section: visit must not
- * lock, allocate or call the system. `before` runs first, and both again when the registry
+ * Calls visit(cache, argument) for every cache in the registry, in a read-side section: visit must
+ * not lock, allocate or call the system. `before` runs first, and both again when the registry
  * changed meanwhile, so that what they add up counts a departing cache once; after a few such
  * turns the result is taken as it is. Takes no lock, and is no cancellation point.
  */
@@ -47,7 +48,8 @@ void mbi_registry_ask_all(void);
 
 /*
  * In the child of a fork, with the gate closed: the caches of all other threads count as empty
- * (their slots as orphaned) and are vacant; `survivor`, which may be NULL, and the parked ones stay.
+ * (their slots as orphaned) and are vacant; `survivor`, which may be NULL, and the parked ones
+ * stay.
  */
 void mbi_registry_reset_in_child(struct thread_cache *survivor);
 
