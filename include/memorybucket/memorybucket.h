@@ -477,8 +477,9 @@ MB_API size_t mb_check_heap(void);
  * they gave back to it. At rest both are exact: taken = returned + live + magazines + parked +
  * orphaned + quarantined. They do not count allocations: most are served from what the thread has
  * cached, and leave no trace, as to count them would make each allocation longer. At rest there
- * have been at least taken - magazines - orphaned allocations, less the slots that threads gave
- * back without having used them (at their end, in mb_thread_flush and mb_thread_idle, in decay).
+ * have been at least taken - magazines - parked - orphaned allocations, less the slots that threads
+ * gave back without having used them (at their end, in mb_thread_flush and mb_thread_idle, in
+ * decay).
  *
  * A tile is 64 KiB of a pool's address space. Its slots count as used unless they are sorted: after
  * mb_trim(0) these are live slots and those that threads cache, before it also free ones.
