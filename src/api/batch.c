@@ -34,7 +34,12 @@ size_t mb_alloc_batch(size_t size, size_t count, void **out)
 
 void mb_free_batch(size_t count, void *const *pointers)
 {
-    for (size_t i = 0; i < count; i++) {
-        api_free(pointers[i]);
+    size_t done = 0;
+    while (done < count) {
+        done += mbi_thread_cache_put_many(count - done, pointers + done);
+        if (done < count) { /* its magazine is full, or it is another allocator's */
+            api_free(pointers[done]);
+            done++;
+        }
     }
 }

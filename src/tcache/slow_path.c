@@ -1,6 +1,7 @@
 /* slow_path: an allocation that finds no slot in its magazine, a free that finds no room. */
 #include "core/large.h"
 #include "core/os.h"
+#include "core/region.h"
 #include "core/upcalls.h"
 #include "tcache/background.h"
 #include "tcache/checked.h"
@@ -82,6 +83,42 @@ size_t mbi_thread_cache_take_many(size_t class, size_t count, void **out)
             pool_expect_fresh(pool, slot->rest);
             out[done++] = slot;
         }
+    }
+    thread_cache_end_slow(cache);
+    return done;
+}
+
+/* Of the slots side by side in the array that belong to the first one's pool. */
+static size_t thread_cache_push_run(struct thread_cache *cache, size_t count,
+                                    void *const *pointers)
+{
+    size_t class = region_dense_class_of(pointers[0], cache->dense_base);
+    if (class >= SIZE_CLASS_COUNT) {
+        return 0;
+    }
+    struct magazine *loaded = &cache->loaded[class];
+    uint64_t chain = magazine_chain(loaded);
+    size_t room = size_above(magazine_rounds_max(loaded), chain_rounds(chain));
+    size_t wanted = size_min(count, room);
+    size_t done = 0;
+    while (done < wanted && region_dense_class_of(pointers[done], cache->dense_base) == class) {
+        chain = chain_push(chain, pointers[done++]);
+    }
+    magazine_set_chain(loaded, chain);
+    return done;
+}
+
+size_t mbi_thread_cache_put_many(size_t count, void *const *pointers)
+{
+    struct thread_cache *cache = mbi_thread_cache->active ? mbi_thread_cache_begin_slow() : NULL;
+    if (cache == NULL) {
+        return 0;
+    }
+    size_t done = 0;
+    size_t more = 1;
+    while (more != 0 && done < count) {
+        more = thread_cache_push_run(cache, count - done, pointers + done);
+        done += more;
     }
     thread_cache_end_slow(cache);
     return done;

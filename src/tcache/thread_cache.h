@@ -113,6 +113,12 @@ struct slot *mbi_thread_cache_take(size_t class);
 size_t mbi_thread_cache_take_many(size_t class, size_t count, void **out);
 
 /*
+ * Frees the first of `count` pointers, as many as there is room for in loaded magazines; how many.
+ * It stops before the first that is no slot of the dense tier, or whose magazine is full.
+ */
+size_t mbi_thread_cache_put_many(size_t count, void *const *pointers);
+
+/*
  * What a thread does for the process while it is off its fast path anyway: gives up what it has not
  * used for a window or was asked for, does a step of decay, and frees what was deferred.
  */
