@@ -159,6 +159,13 @@ void mbi_pool_push_batch(struct pool *pool, uint64_t chain, struct transfer_coun
  */
 struct fresh_run mbi_pool_obtain(struct pool *pool, size_t rounds_wanted, uint64_t *chain);
 
+/* Whether so many fresh slots would have the pool commit one more block: about, without a lock. */
+static inline bool pool_needs_block(const struct pool *pool, size_t rounds)
+{
+    uint64_t bytes = counter_read(&pool->committed_bytes) + counter_read(&pool->released_bytes);
+    return (counter_read(&pool->carved) + rounds) * pool->slot_bytes > bytes;
+}
+
 /*
  * Looks at a fresh slot's first word: 0, but for what a program wrote past its objects. Aborts at a
  * link: then the slot was freed before it was given out, and is in some magazine.

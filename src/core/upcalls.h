@@ -38,6 +38,12 @@ bool mbi_thread_start(void);
 void mbi_parked_drain_unwanted(void);
 
 /*
+ * Defined in parked, too. Before a pool commits one more block: parked caches give its centre about
+ * as much, if they have it; whether they did.
+ */
+bool mbi_parked_give_block(size_t class);
+
+/*
  * Defined in out_of_memory. Serves a request whose pool has nothing; NULL and ENOMEM when nothing
  * does. The slow path's last resort, which itself takes slow paths of other classes.
  */

@@ -1,9 +1,11 @@
 /* parked: the stack of parked caches, and the way back of what is in them. */
 #include "tcache/parked.h"
 
+#include "core/config.h"
 #include "core/decay.h"
 #include "core/upcalls.h"
 #include "tcache/budget.h"
+#include "tcache/transfer.h"
 
 /* Caches that one call drains: a quarter of a millisecond, about, where they are full. */
 enum { DRAINED_AT_ONCE = 16, BUDGET_SHARE = 4 };
@@ -75,6 +77,26 @@ void mbi_parked_drain_locked(struct thread_cache *cache)
         (void)mbi_thread_cache_flush(cache);
         parked_bytes += cache->taken_bytes;
     }
+}
+
+MBI_COLD bool mbi_parked_give_block(size_t class)
+{
+    if (counter_read(&mbi_cache_counts.parked) == 0 || !mbi_lock_acquire(LOCK_REGISTRY)) {
+        return false;
+    }
+    size_t bytes = 0;
+    struct thread_cache *cache = parked;
+    for (; cache != NULL && bytes < mbi_config.block_bytes; cache = cache->next_vacant) {
+        size_t rounds = mbi_thread_cache_rounds(cache, class);
+        if (rounds != 0) {
+            bytes += rounds * mbi_pools[class].slot_bytes;
+            parked_bytes -= cache->taken_bytes;
+            (void)mbi_transfer_flush_class(cache, class);
+            parked_bytes += cache->taken_bytes;
+        }
+    }
+    mbi_lock_release(LOCK_REGISTRY);
+    return bytes != 0;
 }
 
 /* One that holds something, and that no thread wanted for a whole window; NULL: none. */

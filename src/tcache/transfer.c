@@ -3,6 +3,7 @@
 
 #include "core/centre.h"
 #include "core/config.h"
+#include "core/upcalls.h"
 #include "tcache/budget.h"
 
 /* The thread moved `bytes` to the centre; negative: from it. */
@@ -188,7 +189,10 @@ bool mbi_transfer_refill(struct thread_cache *cache, struct pool *pool)
     if (MBI_UNLIKELY(!cache_widen_to_batch(cache, pool))) {
         return cache_obtain_few(cache, pool);
     }
-    return mbi_transfer_refill_whole(cache, pool) || cache_obtain(cache, pool);
+    return mbi_transfer_refill_whole(cache, pool)
+           || (MBI_UNLIKELY(pool_needs_block(pool, pool->rounds))
+               && mbi_parked_give_block(pool->class) && mbi_transfer_refill_whole(cache, pool))
+           || cache_obtain(cache, pool);
 }
 
 /* Takes room, and the budget for it, for one more kept magazine; false when there is none. */
