@@ -2,8 +2,9 @@
  * parked: a thread that ends leaves its cache, with all that is in it, to the next one that starts.
  *
  * The next thread gets the slots that the last one freed. What no thread wants goes back: when two
- * windows have ended, which the test says, as no clock is to decide, and by mb_trim. However many
- * threads end, few caches are parked, and little of the budget. A child of fork keeps them.
+ * windows have ended, which the test says, as no clock is to decide, by mb_trim, and before a pool
+ * commits more memory. However many threads end, few caches are parked, and little of the budget. A
+ * child of fork keeps them.
  */
 #include "testing.h"
 
@@ -15,6 +16,7 @@
 
 enum {
     SIZE = 48,
+    BLOCK_SIZE = 208,
     POOL = (SIZE - 1) / 8,
     OBJECTS = 100,
     ENDS = TEST_IS_SANITIZED ? 1000 : 10000,
@@ -24,7 +26,8 @@ enum {
 
 static void *freed_last;
 
-static void *use_and_end(void *argument)
+/* Returns what was freed last. */
+static void *use(void)
 {
     void *objects[OBJECTS];
     for (size_t i = 0; i < OBJECTS; i++) {
@@ -34,7 +37,12 @@ static void *use_and_end(void *argument)
     for (size_t i = 0; i < OBJECTS; i++) {
         mb_free(objects[i]);
     }
-    freed_last = objects[OBJECTS - 1];
+    return objects[OBJECTS - 1];
+}
+
+static void *use_and_end(void *argument)
+{
+    freed_last = use();
     return argument;
 }
 
@@ -106,9 +114,37 @@ static void what_no_thread_wants_goes_back(void)
     the_next_thread_goes_on();
 }
 
+enum { MANY = 4 * 65536 / BLOCK_SIZE };
+
+static void *use_blocks(void *argument)
+{
+    void *objects[MANY];
+    CHECK(mb_alloc_batch(BLOCK_SIZE, MANY, objects) == MANY, "no memory");
+    mb_free_batch(MANY, objects);
+    return argument;
+}
+
+static uint64_t blocks_carved(void)
+{
+    return check_accounting(0)->pool[(BLOCK_SIZE - 1) / 8].carved;
+}
+
+/* What the other thread left is used by this one, which had nothing of the size. */
+static void memory_is_used_before_more_is_committed(void)
+{
+    (void)mb_trim(0);
+    run(use_blocks, NULL);
+    uint64_t carved = blocks_carved();
+    run(use_and_end, NULL); /* has the same cache, and leaves what it does not use there */
+    (void)use_blocks(NULL);
+    uint64_t more = blocks_carved() - carved;
+    CHECK(more <= 65536 / BLOCK_SIZE, "%llu more slots were carved", (unsigned long long)more);
+    CHECK(parked_slots(check_accounting(0)) != 0, "another size's slots were taken, too");
+}
+
 static void *end_together(void *argument)
 {
-    (void)use_and_end(NULL);
+    (void)use();
     pthread_barrier_wait(argument);
     return NULL;
 }
@@ -208,6 +244,7 @@ int main(void)
     mb_free(mb_alloc(SIZE));
     the_next_thread_goes_on();
     what_no_thread_wants_goes_back();
+    memory_is_used_before_more_is_committed();
     few_are_parked();
     a_child_keeps_them();
     not_with_much_of_the_budget();
