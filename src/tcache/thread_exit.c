@@ -89,14 +89,22 @@ void mbi_thread_forget_in_child(void)
     }
 }
 
-/* A signal handler's fork has to wait: its child would write off the cache in hand here. */
-static void thread_leave(struct thread_cache *cache)
+/*
+ * The thread's cache, which it uses no more, goes. A signal handler's fork has to wait: its child
+ * would write off the cache in hand here.
+ */
+static void thread_give_up(struct thread_cache *cache, bool (*give_back)(struct left_item *item))
 {
     sigset_t before = mbi_lock_block_signals();
     thread_use_constant(&mbi_cache_direct);
     unlisted = NULL;
-    (void)wait_and_take_back(&cache->left);
+    (void)give_back(&cache->left);
     mbi_lock_restore_signals(&before);
+}
+
+static void thread_leave(struct thread_cache *cache)
+{
+    thread_give_up(cache, wait_and_take_back);
     if (left_behind_has_any(&left_behind) && mbi_lock_is_available()) {
         left_behind_give_back(&left_behind, wait_and_take_back);
     }
@@ -152,9 +160,7 @@ static struct thread_cache *thread_get_cache(void)
     if (cache == NULL || pthread_setspecific(exit_key, cache) == 0) {
         return cache;
     }
-    if (cache->listed ? mbi_parked_add(cache) : mbi_vacant_put_back(cache)) {
-        unlisted = NULL;
-    }
+    thread_give_up(cache, take_back_now);
     return NULL;
 }
 

@@ -12,6 +12,9 @@
  * After each, this process forks, walks, trims and starts threads: a lock that died with its holder
  * would stop it, and the runner's time limit tells.
  */
+#ifdef NEVER_PARKED
+#include "never_parked.h"
+#endif
 #include "standing_walker.h"
 
 #include <fcntl.h>
@@ -163,16 +166,6 @@ static void *end_cancelled(void *argument)
     pthread_cancel(pthread_self());
     return argument;
 }
-
-#ifdef NEVER_PARKED
-/* In place of the library's, by the linker: there is no room to park caches. */
-bool __wrap_mbi_parked_add(struct thread_cache *cache);
-bool __wrap_mbi_parked_add(struct thread_cache *cache)
-{
-    (void)cache;
-    return false;
-}
-#endif
 
 /* Beyond RETIRE_MAX threads also wait for room. */
 static void at_exit_of_threads(void)

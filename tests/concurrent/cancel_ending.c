@@ -5,6 +5,7 @@
  * The linker puts functions between the library's: the thread cancels itself at the beginning of
  * its flush, or when the cache is to leave the registry.
  */
+#include "never_parked.h"
 #include "testing.h"
 
 #include "tcache/thread_cache.h"
@@ -29,14 +30,6 @@ bool __wrap_mbi_thread_cache_flush(struct thread_cache *cache)
 {
     pass(1);
     return __real_mbi_thread_cache_flush(cache);
-}
-
-/* There is no room to park them. */
-bool __wrap_mbi_parked_add(struct thread_cache *cache);
-bool __wrap_mbi_parked_add(struct thread_cache *cache)
-{
-    (void)cache;
-    return false;
 }
 
 enum retirement __real_mbi_registry_retire(struct thread_cache *cache);

@@ -33,6 +33,9 @@ static void check_reuse(void) /* statistics would load liburcu */
 {
 }
 #else
+#ifdef NEVER_PARKED
+#include "never_parked.h"
+#endif
 #define ALLOCATE mb_alloc
 #define RELEASE mb_free
 static void check_reuse(void)
