@@ -43,7 +43,7 @@ bool mbi_parked_add(struct thread_cache *cache)
         parked = cache;
         parked_bytes += cache->taken_bytes;
         counter_add(&mbi_cache_counts.parked, 1);
-        if (MBI_UNLIKELY(flag_is_set(&cache->asked))) { /* and its thread ended before it saw that */
+        if (MBI_UNLIKELY(flag_is_set(&cache->asked))) { /* its thread ended before it saw that */
             flag_set(&cache->asked, false);
             mbi_parked_drain_locked(cache);
         }
