@@ -79,9 +79,19 @@ void mbi_parked_drain_locked(struct thread_cache *cache)
     }
 }
 
+/*
+ * For slow paths; false without a parked cache, too. A signal handler's slow path, which interrupted
+ * a lock's holder, does not wait: the registry's lock comes before a pool's, whose holder it may be.
+ */
+static bool slow_path_acquire(void)
+{
+    return counter_read(&mbi_cache_counts.parked) != 0 && !mbi_lock_has_any()
+           && mbi_lock_acquire(LOCK_REGISTRY);
+}
+
 MBI_COLD bool mbi_parked_give_block(size_t class)
 {
-    if (counter_read(&mbi_cache_counts.parked) == 0 || !mbi_lock_acquire(LOCK_REGISTRY)) {
+    if (!slow_path_acquire()) {
         return false;
     }
     size_t bytes = 0;
@@ -112,9 +122,9 @@ static struct thread_cache *find_unwanted_locked(void)
 
 void mbi_parked_drain_unwanted(void)
 {
-    bool more = counter_read(&mbi_cache_counts.parked) != 0;
+    bool more = true;
     for (int drained = 0; more && drained < DRAINED_AT_ONCE; drained++) {
-        more = mbi_lock_acquire(LOCK_REGISTRY);
+        more = slow_path_acquire();
         if (more) {
             struct thread_cache *cache = find_unwanted_locked();
             more = cache != NULL;
