@@ -46,6 +46,10 @@ static enum retirement retire(struct thread_cache *cache, bool waits)
     if (!cache->listed) {
         return mbi_vacant_put_back(cache) ? RETIRED : RETIRE_REFUSED;
     }
+    /* A thread that adopts what is parked may come to its end without any chores. */
+    if (!cache->busy) {
+        mbi_thread_cache_give_up_due(cache);
+    }
     if (mbi_parked_add(cache)) {
         return RETIRED;
     }

@@ -150,6 +150,57 @@ static void memory_is_used_before_more_is_committed(void)
     CHECK(parked_slots(check_accounting(0)) != 0, "another size's slots were taken, too");
 }
 
+/* Both sizes, and then the first alone: by then no request of it takes a slow path. */
+static void *use_two_sizes(void *argument)
+{
+    void *object = mb_alloc(BLOCK_SIZE);
+    freed_last = use();
+    mb_free(object);
+    return argument;
+}
+
+static uint64_t other_slots(void)
+{
+    return check_accounting(0)->pool[(BLOCK_SIZE - 1) / 8].parked;
+}
+
+/* Threads come and go so fast that no cache stays parked for a window. */
+static void what_the_next_threads_do_not_use_goes_back(void)
+{
+    (void)mb_trim(0);
+    run(use_two_sizes, NULL);
+    CHECK(other_slots() != 0, "nothing is parked");
+    for (int i = 0; i < 4; i++) {
+        atomic_fetch_add_explicit(&mbi_decay_hints.windows, 1, memory_order_relaxed); /* [TEST] */
+        run(use_and_end, NULL);
+    }
+    CHECK(other_slots() == 0, "what no thread used for windows is parked");
+    CHECK(parked_slots(check_accounting(0)) >= OBJECTS, "what each thread used is not");
+}
+
+static void *end_when_told(void *argument)
+{
+    freed_last = use();
+    pthread_barrier_wait(argument);
+    pthread_barrier_wait(argument);
+    return NULL;
+}
+
+/* It has no slow path any more. */
+static void what_was_asked_for_goes_back(void)
+{
+    pthread_barrier_t turn;
+    pthread_barrier_init(&turn, NULL, 2);
+    pthread_t thread = start_thread(end_when_told, &turn);
+    pthread_barrier_wait(&turn);
+    (void)mb_trim(0);
+    pthread_barrier_wait(&turn);
+    pthread_join(thread, NULL);
+    CHECK(parked_slots(check_accounting(0)) == 0, "mb_trim had asked for what is parked");
+    run(use_and_end, NULL);
+    CHECK(parked_slots(check_accounting(0)) >= OBJECTS, "it is asked for still");
+}
+
 static void *end_together(void *argument)
 {
     (void)use();
@@ -245,6 +296,8 @@ int main(void)
     the_next_thread_goes_on();
     what_no_thread_wants_goes_back();
     memory_is_used_before_more_is_committed();
+    what_the_next_threads_do_not_use_goes_back();
+    what_was_asked_for_goes_back();
     few_are_parked();
     a_child_keeps_them();
     not_with_much_of_the_budget();
