@@ -21,11 +21,11 @@ static bool has_room_for(const struct thread_cache *cache)
            && bytes <= bounded_most(&mbi_budget) / BUDGET_SHARE;
 }
 
-/* Windows end only while decay has something pending. */
+/* Windows end only while decay has something pending, or a cache waits for their end. */
 static void arrange_drain(const struct thread_cache *cache)
 {
     if (cache->used_bytes != 0) {
-        pools_set_pending(true);
+        mbi_decay_await_window();
     }
 }
 
@@ -133,6 +133,9 @@ void mbi_parked_drain_unwanted(void)
             }
             mbi_lock_release(LOCK_REGISTRY);
         }
+    }
+    if (more) { /* the next window's end goes on */
+        mbi_decay_await_window();
     }
 }
 
