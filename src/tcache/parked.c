@@ -102,6 +102,7 @@ MBI_COLD bool mbi_parked_give_block(size_t class)
             bytes += rounds * mbi_pools[class].slot_bytes;
             parked_bytes -= cache->taken_bytes;
             (void)mbi_transfer_flush_class(cache, class);
+            mbi_thread_cache_tell(cache);
             parked_bytes += cache->taken_bytes;
         }
     }

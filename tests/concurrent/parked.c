@@ -8,6 +8,7 @@
  */
 #include "testing.h"
 
+#include "core/centre.h"
 #include "core/decay.h"
 #include "tcache/budget.h"
 #include "tcache/registry.h"
@@ -136,6 +137,15 @@ static uint64_t blocks_committed(void)
     return pool->committed_bytes + pool->released_bytes;
 }
 
+static uint64_t central_bytes(const struct mb_stats *stats)
+{
+    uint64_t bytes = 0;
+    for (size_t class = 0; class < MB_POOL_COUNT; class++) {
+        bytes += stats->pool[class].central * stats->pool[class].slot_bytes;
+    }
+    return bytes;
+}
+
 /* What the other thread left is used by this one, which had nothing of the size. */
 static void memory_is_used_before_more_is_committed(void)
 {
@@ -148,6 +158,10 @@ static void memory_is_used_before_more_is_committed(void)
     uint64_t more = blocks_committed() - committed;
     CHECK(more <= BLOCK_BYTES, "%llu more bytes were committed", (unsigned long long)more);
     CHECK(parked_slots(check_accounting(0)) != 0, "another size's slots were taken, too");
+    mb_thread_flush();
+    uint64_t central = central_bytes(check_accounting(0));
+    CHECK(centre_bytes() == central, "%zu bytes were told, and %llu are in the centre",
+          centre_bytes(), (unsigned long long)central);
 }
 
 /* Both sizes, and then the first alone: by then no request of it takes a slow path. */
