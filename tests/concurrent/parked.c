@@ -10,6 +10,7 @@
 
 #include "core/centre.h"
 #include "core/decay.h"
+#include "core/upcalls.h"
 #include "tcache/budget.h"
 #include "tcache/registry.h"
 
@@ -131,6 +132,17 @@ static void *use_blocks(void *argument)
     return argument;
 }
 
+static void *use_a_block(void *argument)
+{
+    static void *objects[MANY / 4];
+    for (size_t i = 0; i < MANY / 4; i++) {
+        objects[i] = mb_alloc(BLOCK_SIZE);
+        CHECK(objects[i] != NULL, "no memory");
+    }
+    mb_free_batch(MANY / 4, objects);
+    return argument;
+}
+
 static uint64_t blocks_committed(void)
 {
     const struct mb_pool_stats *pool = &check_accounting(0)->pool[(BLOCK_SIZE - 1) / 8];
@@ -158,10 +170,6 @@ static void memory_is_used_before_more_is_committed(void)
     uint64_t more = blocks_committed() - committed;
     CHECK(more <= BLOCK_BYTES, "%llu more bytes were committed", (unsigned long long)more);
     CHECK(parked_slots(check_accounting(0)) != 0, "another size's slots were taken, too");
-    mb_thread_flush();
-    uint64_t central = central_bytes(check_accounting(0));
-    CHECK(centre_bytes() == central, "%zu bytes were told, and %llu are in the centre",
-          centre_bytes(), (unsigned long long)central);
 }
 
 /* Both sizes, and then the first alone: by then no request of it takes a slow path. */
@@ -213,6 +221,20 @@ static void what_was_asked_for_goes_back(void)
     CHECK(parked_slots(check_accounting(0)) == 0, "mb_trim had asked for what is parked");
     run(use_and_end, NULL);
     CHECK(parked_slots(check_accounting(0)) >= OBJECTS, "it is asked for still");
+}
+
+static void what_is_given_is_told(void)
+{
+    (void)mb_trim(0);
+    run(use_and_end, NULL);
+    for (int i = 0; i < TIMES; i++) {
+        run(use_a_block, NULL);
+    }
+    CHECK(mbi_parked_give_block((BLOCK_SIZE - 1) / 8), "nothing of the size is parked");
+    CHECK(parked_slots(check_accounting(0)) != 0, "another size's slots were given, too");
+    uint64_t central = central_bytes(check_accounting(0));
+    CHECK(centre_bytes() == central, "%zu bytes were told, and %llu are in the centre",
+          centre_bytes(), (unsigned long long)central);
 }
 
 static void *end_together(void *argument)
@@ -310,6 +332,7 @@ int main(void)
     the_next_thread_goes_on();
     what_no_thread_wants_goes_back();
     memory_is_used_before_more_is_committed();
+    what_is_given_is_told();
     what_the_next_threads_do_not_use_goes_back();
     what_was_asked_for_goes_back();
     few_are_parked();
