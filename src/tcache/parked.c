@@ -142,5 +142,9 @@ void mbi_parked_drain_unwanted(void)
 
 size_t mbi_parked_bytes(void)
 {
-    return parked_bytes;
+    size_t bytes = 0;
+    for (const struct thread_cache *cache = parked; cache != NULL; cache = cache->next_vacant) {
+        bytes += cache->taken_bytes;
+    }
+    return bytes;
 }
