@@ -156,9 +156,11 @@ static struct thread_cache *thread_get_cache(void)
     if (cache == NULL || pthread_setspecific(exit_key, cache) == 0) {
         return cache;
     }
-    if (cache->listed ? mbi_parked_add(cache) : mbi_vacant_put_back(cache)) {
+    sigset_t before = mbi_lock_block_signals(); /* as in thread_leave */
+    if (retire(cache, false) == RETIRED) {
         unlisted = NULL;
     }
+    mbi_lock_restore_signals(&before);
     return NULL;
 }
 
@@ -176,7 +178,7 @@ static bool thread_start(void)
     struct thread_cache *cache = thread_get_cache();
     uint64_t threads = 0;
     if (cache != NULL) {
-        threads = cache->listed ? mbi_registry_threads() : mbi_registry_add(cache);
+        threads = cache->listed ? size_max(mbi_registry_threads(), 1) : mbi_registry_add(cache);
     }
     if (threads == 0) {
         /* No memory now, or another thread forks: the next request tries again. */
