@@ -350,8 +350,8 @@ static int64_t countHoldings()
     int64_t holdings = next_allocator_objects();
     for (const mb_pool_stats &pool : stats.pool) {
         CHECK(pool.carved
-              == pool.live + pool.magazines + pool.central + pool.loose + pool.sorted
-                     + pool.orphaned);
+              == pool.live + pool.magazines + pool.parked + pool.central + pool.loose
+                     + pool.sorted + pool.orphaned);
         holdings += static_cast<int64_t>(pool.live);
     }
     return holdings;

@@ -89,10 +89,10 @@ void check_known_live(void)
         const struct mb_pool_stats *pool = &stats.pool[class];
         CHECK(pool->live == known,
               "pool %zu: %" PRIu64 " slots are live, the test holds %" PRIu64 "; carved %" PRIu64
-              ", in magazines %" PRIu64 ", central %" PRIu64 ", loose %" PRIu64 ", sorted %" PRIu64
-              ", orphaned %" PRIu64,
-              class, pool->live, known, pool->carved, pool->magazines, pool->central, pool->loose,
-              pool->sorted, pool->orphaned);
+              ", in magazines %" PRIu64 ", parked %" PRIu64 ", central %" PRIu64 ", loose %" PRIu64
+              ", sorted %" PRIu64 ", orphaned %" PRIu64,
+              class, pool->live, known, pool->carved, pool->magazines, pool->parked, pool->central,
+              pool->loose, pool->sorted, pool->orphaned);
     }
 }
 

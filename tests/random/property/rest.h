@@ -66,8 +66,8 @@ static inline void accounting_check(size_t count)
     EXPECT(mb_stats_get(&stats, sizeof stats) == 0, "no statistics");
     for (size_t class = 0; class < MB_POOL_COUNT; class++) {
         const struct mb_pool_stats *pool = &stats.pool[class];
-        uint64_t held =
-            pool->magazines + pool->central + pool->loose + pool->sorted + pool->orphaned;
+        uint64_t held = pool->magazines + pool->parked + pool->central + pool->loose + pool->sorted
+                        + pool->orphaned;
         EXPECT(pool->carved == pool->live + held, "slots of %llu bytes: %llu carved, %llu held",
                (unsigned long long)pool->slot_bytes, (unsigned long long)pool->carved,
                (unsigned long long)held);
