@@ -43,6 +43,14 @@ void mbi_decay_init(void)
     decay.ages = decay.window_ns == 0;
 }
 
+void mbi_decay_await_window(void)
+{
+    if (!flag_is_set(&mbi_decay_hints.awaited)) { /* every slow path reads the line */
+        flag_set(&mbi_decay_hints.awaited, true);
+    }
+    pools_set_pending(true);
+}
+
 /* Begins the next window. Batches that lay in the centre all through the last one are surplus. */
 static void turn_window(uint64_t now_ns)
 {
@@ -50,6 +58,7 @@ static void turn_window(uint64_t now_ns)
     bool any = false;
     if (now_ns - decay.threads_told_ns >= THREADS_WINDOW_NS) {
         decay.threads_told_ns = now_ns;
+        flag_set(&mbi_decay_hints.awaited, false); /* first: a thread that is told may await one */
         atomic_store_explicit(&mbi_decay_hints.windows, decay_windows() + 1,
                               memory_order_relaxed); /* [WINDOW] */
     }
@@ -59,7 +68,7 @@ static void turn_window(uint64_t now_ns)
         any |= mbi_pool_age(pool, true);
         slots += counter_read(&pool->carved) - counter_read(&pool->sorted_slots);
     }
-    if (any) {
+    if (any || flag_is_set(&mbi_decay_hints.awaited)) {
         pools_set_pending(true);
     }
     mbi_excess_end_window();

@@ -29,9 +29,16 @@ void mbi_decay_init(void);
  */
 uint64_t mbi_decay_poll(void);
 
+/*
+ * Has windows go on until threads are told that one has ended, also if nothing lies in the centre.
+ * They are told of fewer windows where these are short.
+ */
+void mbi_decay_await_window(void);
+
 /* What every slow path reads, in a line of its own; steps write it. */
 struct decay_hints {
     _Alignas(ISOLATION_BYTES) _Atomic uint32_t windows; /* that have ended */
+    _Atomic bool awaited;                               /* the next one that threads are told of */
     _Atomic uint64_t due_ns;                            /* decay.c's */
 };
 extern MBI_HIDDEN struct decay_hints mbi_decay_hints;

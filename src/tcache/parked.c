@@ -21,11 +21,11 @@ static bool has_room_for(const struct thread_cache *cache)
            && bytes <= bounded_most(&mbi_budget) / BUDGET_SHARE;
 }
 
-/* Windows end only while decay has something pending. */
+/* Windows end only while decay has something pending, or a cache waits for their end. */
 static void arrange_drain(const struct thread_cache *cache)
 {
     if (cache->used_bytes != 0) {
-        pools_set_pending(true);
+        mbi_decay_await_window();
     }
 }
 
@@ -43,10 +43,6 @@ bool mbi_parked_add(struct thread_cache *cache)
         parked = cache;
         parked_bytes += cache->taken_bytes;
         counter_add(&mbi_cache_counts.parked, 1);
-        if (MBI_UNLIKELY(flag_is_set(&cache->asked))) { /* its thread ended before it saw that */
-            flag_set(&cache->asked, false);
-            mbi_parked_drain_locked(cache);
-        }
         mbi_thread_cache_tell(cache);
         arrange_drain(cache);
     }
@@ -83,9 +79,20 @@ void mbi_parked_drain_locked(struct thread_cache *cache)
     }
 }
 
+/*
+ * For slow paths; false without a parked cache, too. A signal handler's slow path, which
+ * interrupted a lock's holder, does not wait: the registry's lock comes before a pool's, whose
+ * holder it may be.
+ */
+static bool slow_path_acquire(void)
+{
+    return counter_read(&mbi_cache_counts.parked) != 0 && !mbi_lock_has_any()
+           && mbi_lock_acquire(LOCK_REGISTRY);
+}
+
 MBI_COLD bool mbi_parked_give_block(size_t class)
 {
-    if (counter_read(&mbi_cache_counts.parked) == 0 || !mbi_lock_acquire(LOCK_REGISTRY)) {
+    if (!slow_path_acquire()) {
         return false;
     }
     size_t bytes = 0;
@@ -96,6 +103,7 @@ MBI_COLD bool mbi_parked_give_block(size_t class)
             bytes += rounds * mbi_pools[class].slot_bytes;
             parked_bytes -= cache->taken_bytes;
             (void)mbi_transfer_flush_class(cache, class);
+            mbi_thread_cache_tell(cache);
             parked_bytes += cache->taken_bytes;
         }
     }
@@ -116,9 +124,9 @@ static struct thread_cache *find_unwanted_locked(void)
 
 void mbi_parked_drain_unwanted(void)
 {
-    bool more = counter_read(&mbi_cache_counts.parked) != 0;
+    bool more = true;
     for (int drained = 0; more && drained < DRAINED_AT_ONCE; drained++) {
-        more = mbi_lock_acquire(LOCK_REGISTRY);
+        more = slow_path_acquire();
         if (more) {
             struct thread_cache *cache = find_unwanted_locked();
             more = cache != NULL;
@@ -128,9 +136,16 @@ void mbi_parked_drain_unwanted(void)
             mbi_lock_release(LOCK_REGISTRY);
         }
     }
+    if (more) { /* the next window's end goes on */
+        mbi_decay_await_window();
+    }
 }
 
 size_t mbi_parked_bytes(void)
 {
-    return parked_bytes;
+    size_t bytes = 0;
+    for (const struct thread_cache *cache = parked; cache != NULL; cache = cache->next_vacant) {
+        bytes += cache->taken_bytes;
+    }
+    return bytes;
 }

@@ -38,7 +38,10 @@ struct thread_cache *mbi_parked_adopt(struct thread_cache *volatile *owner);
 /* Gives back what is in a cache, if it is a parked one; under the registry's lock. */
 void mbi_parked_drain_locked(struct thread_cache *cache);
 
-/* What the parked caches took of the budget; under the registry's lock, or alone. */
+/*
+ * What the parked caches took of the budget; in the child of a fork. Added up: the fork may be a
+ * handler's that interrupted a drain.
+ */
 size_t mbi_parked_bytes(void);
 
 #endif

@@ -33,8 +33,9 @@ static void publish(struct thread_cache *cache)
 
 uint64_t mbi_registry_threads(void)
 {
-    uint64_t parked = counter_read(&mbi_cache_counts.parked); /* first, and so the smaller */
-    return counter_read(&mbi_cache_counts.in_use) - parked;
+    /* Read without the lock, either may be the later one. */
+    return size_above(counter_read(&mbi_cache_counts.in_use),
+                      counter_read(&mbi_cache_counts.parked));
 }
 
 uint64_t mbi_registry_add(struct thread_cache *cache)

@@ -124,6 +124,9 @@ size_t mbi_thread_cache_put_many(size_t count, void *const *pointers);
  */
 void mbi_thread_cache_do_chores(struct thread_cache *cache);
 
+/* Of these only what the cache gives up: for a thread that ends, or has ended. */
+void mbi_thread_cache_give_up_due(struct thread_cache *cache);
+
 /*
  * A thread with few small objects seldom takes a slow path, so every sixteenth large request has a
  * turn at decay. A turn at each would cost too much (docs/architecture.md, "Traffic without slow

@@ -46,6 +46,10 @@ static enum retirement retire(struct thread_cache *cache, bool waits)
     if (!cache->listed) {
         return mbi_vacant_put_back(cache) ? RETIRED : RETIRE_REFUSED;
     }
+    /* A thread that adopts what is parked may come to its end without any chores. */
+    if (!cache->busy) {
+        mbi_thread_cache_give_up_due(cache);
+    }
     if (mbi_parked_add(cache)) {
         return RETIRED;
     }
@@ -178,7 +182,7 @@ static bool thread_start(void)
     struct thread_cache *cache = thread_get_cache();
     uint64_t threads = 0;
     if (cache != NULL) {
-        threads = cache->listed ? mbi_registry_threads() : mbi_registry_add(cache);
+        threads = cache->listed ? size_max(mbi_registry_threads(), 1) : mbi_registry_add(cache);
     }
     if (threads == 0) {
         /* No memory now, or another thread forks: the next request tries again. */

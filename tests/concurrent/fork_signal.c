@@ -10,7 +10,8 @@
  * and when it is not listed yet and another thread has one (second). Or fork handlers do, in the
  * middle of another fork (fork): one that is registered before the library's, and so runs while the
  * gate is closed; or just when the thread that forked has taken back the cache of one that ended
- * meanwhile (back). Parent and child go on with what was interrupted, too.
+ * meanwhile (back). Or it is raised when what is in a parked cache
+ * goes back (drain). Parent and child go on with what was interrupted, too.
  */
 #include "testing.h"
 
@@ -29,6 +30,7 @@ static volatile sig_atomic_t forks;
 static volatile bool in_handler;
 static bool is_child;
 static bool taking_back;
+static bool draining;
 static _Thread_local bool thread_is_second;
 static sem_t may_end, has_cache;
 static pthread_t ending;
@@ -48,7 +50,13 @@ static void use_every_size(void)
 
 static bool is_passed_once(void)
 {
-    return strcmp(where, "list") == 0 || strcmp(where, "second") == 0 || strcmp(where, "back") == 0;
+    static const char *const places[] = { "list", "second", "back", "drain" };
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        if (strcmp(where, places[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static void fork_in_handler(int signal)
@@ -132,7 +140,7 @@ void __real_mbi_pool_push_batch(struct pool *pool, uint64_t chain, struct transf
 void __wrap_mbi_pool_push_batch(struct pool *pool, uint64_t chain, struct transfer_counts *counts);
 void __wrap_mbi_pool_push_batch(struct pool *pool, uint64_t chain, struct transfer_counts *counts)
 {
-    interrupt("exchange");
+    interrupt(draining ? "drain" : "exchange");
     __real_mbi_pool_push_batch(pool, chain, counts);
 }
 
@@ -207,6 +215,34 @@ static void fork_beside_an_end(void)
     taking_back = false;
 }
 
+static void *allocate_and_exit(void *argument)
+{
+    static void *objects[3000];
+    use_objects(objects, 3000, 512);
+    return argument;
+}
+
+/* The handler's child writes off the cache of a thread that sleeps, and adds up what is cached. */
+static void drain_beside(void)
+{
+    sem_init(&may_end, 0, 0);
+    sem_init(&has_cache, 0, 0);
+    pthread_join(start_thread(allocate_and_exit, NULL), NULL);
+    pthread_t sleeper = start_thread(allocate_and_end_in_fork, NULL);
+    sem_wait(&has_cache);
+    pthread_join(start_thread(allocate_and_exit, NULL), NULL);
+    draining = true;
+    (void)mb_trim(0);
+    draining = false;
+    const struct mb_stats *now = check_accounting(0);
+    CHECK(now->cache_bytes <= now->cache_bytes_max, "%llu bytes are cached",
+          (unsigned long long)now->cache_bytes);
+    sem_post(&may_end);
+    if (!is_child) {
+        pthread_join(sleeper, NULL);
+    }
+}
+
 /* The main thread has a cache, which the handler's child writes off. */
 static void *begin_second(void *argument)
 {
@@ -217,16 +253,9 @@ static void *begin_second(void *argument)
     return argument;
 }
 
-static void *allocate_and_exit(void *argument)
-{
-    static void *objects[3000];
-    use_objects(objects, 3000, 512);
-    return argument;
-}
-
 int main(int argc, char **argv)
 {
-    CHECK(argc == 2, "usage: fork_signal carve|sort|retire|start|exchange|list|second|back|fork");
+    CHECK(argc == 2, "usage: fork_signal carve|sort|retire|start|exchange|list|second|back|drain|fork");
     where = argv[1];
     struct sigaction action = { .sa_handler = fork_in_handler };
     CHECK(sigaction(SIGUSR1, &action, NULL) == 0, "sigaction");
@@ -238,6 +267,9 @@ int main(int argc, char **argv)
     fork_and_wait();
     if (strcmp(where, "back") == 0) {
         fork_beside_an_end();
+    }
+    if (strcmp(where, "drain") == 0) {
+        drain_beside();
     }
     if (strcmp(where, "second") == 0) {
         pthread_join(start_thread(begin_second, NULL), NULL);

@@ -8,7 +8,9 @@
  */
 #include "testing.h"
 
+#include "core/centre.h"
 #include "core/decay.h"
+#include "core/upcalls.h"
 #include "tcache/budget.h"
 #include "tcache/registry.h"
 
@@ -154,10 +156,30 @@ static void *use_blocks(void *argument)
     return argument;
 }
 
+static void *use_a_block(void *argument)
+{
+    static void *objects[MANY / 4];
+    for (size_t i = 0; i < MANY / 4; i++) {
+        objects[i] = mb_alloc(BLOCK_SIZE);
+        CHECK(objects[i] != NULL, "no memory");
+    }
+    mb_free_batch(MANY / 4, objects);
+    return argument;
+}
+
 static uint64_t blocks_committed(void)
 {
     const struct mb_pool_stats *pool = &check_accounting(0)->pool[(BLOCK_SIZE - 1) / 8];
     return pool->committed_bytes + pool->released_bytes;
+}
+
+static uint64_t central_bytes(const struct mb_stats *stats)
+{
+    uint64_t bytes = 0;
+    for (size_t class = 0; class < MB_POOL_COUNT; class++) {
+        bytes += stats->pool[class].central * stats->pool[class].slot_bytes;
+    }
+    return bytes;
 }
 
 /* What the other thread left is used by this one, which had nothing of the size. */
@@ -172,6 +194,71 @@ static void memory_is_used_before_more_is_committed(void)
     uint64_t more = blocks_committed() - committed;
     CHECK(more <= BLOCK_BYTES, "%llu more bytes were committed", (unsigned long long)more);
     CHECK(parked_slots(check_accounting(0)) != 0, "another size's slots were taken, too");
+}
+
+/* Both sizes, and then the first alone: by then no request of it takes a slow path. */
+static void *use_two_sizes(void *argument)
+{
+    void *object = mb_alloc(BLOCK_SIZE);
+    freed_last = use();
+    mb_free(object);
+    return argument;
+}
+
+static uint64_t other_slots(void)
+{
+    return check_accounting(0)->pool[(BLOCK_SIZE - 1) / 8].parked;
+}
+
+/* Threads come and go so fast that no cache stays parked for a window. */
+static void what_the_next_threads_do_not_use_goes_back(void)
+{
+    (void)mb_trim(0);
+    run(use_two_sizes, NULL);
+    CHECK(other_slots() != 0, "nothing is parked");
+    for (int i = 0; i < 4; i++) {
+        atomic_fetch_add_explicit(&mbi_decay_hints.windows, 1, memory_order_relaxed); /* [TEST] */
+        run(use_and_end, NULL);
+    }
+    CHECK(other_slots() == 0, "what no thread used for windows is parked");
+    CHECK(parked_slots(check_accounting(0)) >= OBJECTS, "what each thread used is not");
+}
+
+static void *end_when_told(void *argument)
+{
+    freed_last = use();
+    pthread_barrier_wait(argument);
+    pthread_barrier_wait(argument);
+    return NULL;
+}
+
+/* It has no slow path any more. */
+static void what_was_asked_for_goes_back(void)
+{
+    pthread_barrier_t turn;
+    pthread_barrier_init(&turn, NULL, 2);
+    pthread_t thread = start_thread(end_when_told, &turn);
+    pthread_barrier_wait(&turn);
+    (void)mb_trim(0);
+    pthread_barrier_wait(&turn);
+    pthread_join(thread, NULL);
+    CHECK(parked_slots(check_accounting(0)) == 0, "mb_trim had asked for what is parked");
+    run(use_and_end, NULL);
+    CHECK(parked_slots(check_accounting(0)) >= OBJECTS, "it is asked for still");
+}
+
+static void what_is_given_is_told(void)
+{
+    (void)mb_trim(0);
+    run(use_and_end, NULL);
+    for (int i = 0; i < TIMES; i++) {
+        run(use_a_block, NULL);
+    }
+    CHECK(mbi_parked_give_block((BLOCK_SIZE - 1) / 8), "nothing of the size is parked");
+    CHECK(parked_slots(check_accounting(0)) != 0, "another size's slots were given, too");
+    uint64_t central = central_bytes(check_accounting(0));
+    CHECK(centre_bytes() == central, "%zu bytes were told, and %llu are in the centre",
+          centre_bytes(), (unsigned long long)central);
 }
 
 static void *end_together(void *argument)
@@ -270,6 +357,9 @@ int main(void)
     what_no_thread_wants_goes_back();
     what_was_asked_for_is_not_parked();
     memory_is_used_before_more_is_committed();
+    what_is_given_is_told();
+    what_the_next_threads_do_not_use_goes_back();
+    what_was_asked_for_goes_back();
     few_are_parked();
     a_child_keeps_them();
     not_with_much_of_the_budget();

@@ -244,10 +244,10 @@ const struct mb_stats *objects_check_at_rest(void)
     CHECK(stats->committed_bytes == bounded_taken(&mbi_committed),
           "%llu bytes are committed, and the limit counts %zu",
           (unsigned long long)stats->committed_bytes, bounded_taken(&mbi_committed));
-    uint64_t caches = stats->threads + stats->parked_caches + stats->vacant_caches;
-    CHECK(caches % CACHES_PER_MAPPING == CACHES_NOT_MAPPED,
-          "%llu caches are in use and %llu idle", (unsigned long long)stats->threads,
-          (unsigned long long)stats->vacant_caches);
+    CHECK((stats->threads + stats->parked_caches + stats->vacant_caches) % CACHES_PER_MAPPING
+              == CACHES_NOT_MAPPED,
+          "%llu caches are in use, %llu parked and %llu vacant", (unsigned long long)stats->threads,
+          (unsigned long long)stats->parked_caches, (unsigned long long)stats->vacant_caches);
     CHECK(stats->resident_bytes <= stats->committed_bytes,
           "%llu bytes are in memory, and only %llu are committed: pages were not given back",
           (unsigned long long)stats->resident_bytes, (unsigned long long)stats->committed_bytes);
