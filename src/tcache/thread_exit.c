@@ -93,17 +93,17 @@ void mbi_thread_forget_in_child(void)
     }
 }
 
-/* A signal handler's fork has to wait: its child would write off the cache in hand here. */
+/* A signal handler's fork has to wait: its child would write off the caches in hand here. */
 static void thread_leave(struct thread_cache *cache)
 {
     sigset_t before = mbi_lock_block_signals();
     thread_use_constant(&mbi_cache_direct);
     unlisted = NULL;
     (void)wait_and_take_back(&cache->left);
-    mbi_lock_restore_signals(&before);
     if (left_behind_has_any(&left_behind) && mbi_lock_is_available()) {
         left_behind_give_back(&left_behind, wait_and_take_back);
     }
+    mbi_lock_restore_signals(&before);
 }
 
 /*
