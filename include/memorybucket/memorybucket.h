@@ -332,11 +332,11 @@ MB_API void mb_thread_busy(void);
  * Gives free memory back to the operating system, page by page.
  *
  * The pools go on using the memory as if it were fresh. What the calling thread has cached counts
- * as free memory. Every other thread gives up what it has cached the next time that one of its
- * magazines is empty or full; a later call, or decay (MB_DECAY_MS), then returns it. A thread that
- * sleeps keeps its cache: at most MB_THREAD_CACHE_MAX bytes of slots, and the pages in which these
- * lie, several times as much when they are scattered. A thread that calls mb_thread_idle before it
- * sleeps keeps none.
+ * as free memory, and so does what threads that ended have left cached. Every other thread gives up
+ * what it has cached the next time that one of its magazines is empty or full, or when it ends; a
+ * later call, or decay (MB_DECAY_MS), then returns it. A thread that sleeps keeps its cache: at
+ * most MB_THREAD_CACHE_MAX bytes of slots, and the pages in which these lie, several times as much
+ * when they are scattered. A thread that calls mb_thread_idle before it sleeps keeps none.
  *
  * What remains free in pages that are in use is handed out in address order from then on, which
  * brings new objects together. Pages that are locked in memory (mlock) stay. In the drop-in the C
@@ -506,7 +506,7 @@ struct mb_pool_stats {
     uint64_t taken;              /* slots that threads took from the pool */
     uint64_t returned;           /* slots that threads gave back to the pool */
     uint64_t parked;             /* slots in caches of threads that ended, kept for the next ones */
-    uint64_t reserved[9];       /* for later versions; 0 */
+    uint64_t reserved[9];        /* for later versions; 0 */
 };
 
 /*
@@ -518,11 +518,11 @@ struct mb_stats {
     uint64_t resident_bytes;     /* sum of the pools' resident_bytes */
     uint64_t released_bytes;     /* sum of the pools' released_bytes */
     uint64_t memory_limit;       /* the limit of committed_bytes, in bytes; 0: none */
-    uint64_t cache_bytes;        /* bytes of cache_bytes_max that threads took, by 16 KiB */
+    uint64_t cache_bytes;        /* bytes taken of cache_bytes_max, by 16 KiB; parked_caches' too */
     uint64_t cache_bytes_max;    /* MB_CACHE_MAX; 0: no bound yet, as there was one thread only */
     uint64_t threads;            /* threads that have a cache of their own now */
     uint64_t threads_idle;       /* those of them that called mb_thread_idle */
-    uint64_t vacant_caches;      /* caches without a thread: made ahead, or of one that ended */
+    uint64_t vacant_caches;      /* empty caches without a thread, for those that will start */
     uint64_t large_allocs;       /* requests that went to the system allocator */
     uint64_t large_frees;        /* pointers passed on to the system allocator's free */
     uint64_t decay_steps;        /* pieces of work that slow paths did to give memory back */

@@ -80,9 +80,8 @@ void mbi_parked_drain_locked(struct thread_cache *cache)
 }
 
 /*
- * For slow paths; false without a parked cache, too. A signal handler's slow path, which
- * interrupted a lock's holder, does not wait: the registry's lock comes before a pool's, whose
- * holder it may be.
+ * For slow paths; false without a parked cache, too. A signal handler that interrupted a lock's
+ * holder does not wait: the registry's lock comes before a pool's, which the thread may have.
  */
 static bool slow_path_acquire(void)
 {

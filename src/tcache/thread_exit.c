@@ -94,8 +94,8 @@ void mbi_thread_forget_in_child(void)
 }
 
 /*
- * The thread's cache, which it uses no more, goes. A signal handler's fork has to wait: its child
- * would write off the cache in hand here.
+ * The thread uses its cache no more, and gives it back. A signal handler's fork has to wait: its
+ * child would write off the caches in hand here.
  */
 static void thread_give_up(struct thread_cache *cache, bool (*give_back)(struct left_item *item))
 {
@@ -103,15 +103,10 @@ static void thread_give_up(struct thread_cache *cache, bool (*give_back)(struct 
     thread_use_constant(&mbi_cache_direct);
     unlisted = NULL;
     (void)give_back(&cache->left);
-    mbi_lock_restore_signals(&before);
-}
-
-static void thread_leave(struct thread_cache *cache)
-{
-    thread_give_up(cache, wait_and_take_back);
     if (left_behind_has_any(&left_behind) && mbi_lock_is_available()) {
-        left_behind_give_back(&left_behind, wait_and_take_back);
+        left_behind_give_back(&left_behind, give_back);
     }
+    mbi_lock_restore_signals(&before);
 }
 
 /*
@@ -135,7 +130,7 @@ static void thread_exit(void *argument)
         cache->exit_seen = true;
     } else {
         (void)pthread_setspecific(exit_key, NULL);
-        thread_leave(cache);
+        thread_give_up(cache, wait_and_take_back);
     }
     mbi_lock_allow_cancel(cancelling);
 }

@@ -176,6 +176,10 @@ bool mbi_transfer_refill_whole(struct thread_cache *cache, struct pool *pool)
         cache_end_swap(cache, pool);
     } else {
         chain = cache_pop_batch(cache, pool);
+        if (MBI_UNLIKELY(chain == 0) && pool_needs_block(pool, pool->rounds)
+            && mbi_parked_give_block(pool->class)) {
+            chain = cache_pop_batch(cache, pool);
+        }
         if (chain != 0) {
             kept_note_refill(kept);
         }
@@ -189,10 +193,7 @@ bool mbi_transfer_refill(struct thread_cache *cache, struct pool *pool)
     if (MBI_UNLIKELY(!cache_widen_to_batch(cache, pool))) {
         return cache_obtain_few(cache, pool);
     }
-    return mbi_transfer_refill_whole(cache, pool)
-           || (MBI_UNLIKELY(pool_needs_block(pool, pool->rounds))
-               && mbi_parked_give_block(pool->class) && mbi_transfer_refill_whole(cache, pool))
-           || cache_obtain(cache, pool);
+    return mbi_transfer_refill_whole(cache, pool) || cache_obtain(cache, pool);
 }
 
 /* Takes room, and the budget for it, for one more kept magazine; false when there is none. */

@@ -247,6 +247,19 @@ static void what_was_asked_for_goes_back(void)
     CHECK(parked_slots(check_accounting(0)) >= OBJECTS, "it is asked for still");
 }
 
+static void batches_use_it_too(void)
+{
+    static void *objects[MANY];
+    (void)mb_trim(0);
+    run(use_blocks, NULL);
+    CHECK(parked_slots(check_accounting(0)) > MANY / 2, "little is parked");
+    uint64_t committed = blocks_committed();
+    CHECK(mb_alloc_batch(BLOCK_SIZE, MANY, objects) == MANY, "no memory");
+    mb_free_batch(MANY, objects);
+    uint64_t more = blocks_committed() - committed;
+    CHECK(more <= BLOCK_BYTES, "%llu more bytes were committed", (unsigned long long)more);
+}
+
 static void what_is_given_is_told(void)
 {
     (void)mb_trim(0);
@@ -357,6 +370,7 @@ int main(void)
     what_no_thread_wants_goes_back();
     what_was_asked_for_is_not_parked();
     memory_is_used_before_more_is_committed();
+    batches_use_it_too();
     what_is_given_is_told();
     what_the_next_threads_do_not_use_goes_back();
     what_was_asked_for_goes_back();

@@ -1,6 +1,6 @@
 /*
- * parked_windows MILLISECONDS: windows shorter than those that threads are told of. What is in a
- * parked caches goes back, also where nothing else is pending; and then nothing is pending any more.
+ * parked_windows MILLISECONDS: windows shorter than those that threads are told of. What is in
+ * parked caches goes back, also where nothing else is pending. Then nothing is pending any more.
  */
 #include "testing.h"
 
@@ -34,7 +34,8 @@ static void do_chores(void)
 
 int main(int argc, char **argv)
 {
-    CHECK(argc == 2 && setenv("MB_DECAY_MS", argv[1], 1) == 0, "usage: parked_windows MILLISECONDS");
+    CHECK(argc == 2, "usage: parked_windows MILLISECONDS");
+    setenv("MB_DECAY_MS", argv[1], 1);
     mb_free(mb_alloc(SIZE));
     mb_thread_flush();
     pthread_t threads[THREADS];

@@ -8,7 +8,7 @@
  * mirrors src/core/left_behind.h: left_behind_push left_behind_take left_behind_give_back
  * mirrors src/core/left_behind.h: [LEFT-PUSH] [LEFT-TAKE]
  * mirrors src/core/pool_defer.c: mbi_pool_free_direct free_or_defer mbi_pools_free_deferred
- * mirrors src/tcache/thread_exit.c: thread_leave take_back mbi_thread_take_back
+ * mirrors src/tcache/thread_exit.c: thread_give_up take_back mbi_thread_take_back
  * mirrors src/tcache/fork.c: fork_prepare fork_parent
  *
  * Shown: at the moment of the copy no thread is inside a critical section, that is, has a word and
