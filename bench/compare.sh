@@ -7,6 +7,8 @@
 #   --allocators A,...  only these of glibc, mimalloc, jemalloc, tcmalloc, tbbmalloc (peers),
 #                       dropin, called, inlined (MemoryBucket: preloaded, linked, compiled in)
 #   --extra NAME=PATH   one peer more: a shared library to preload; may be repeated
+#   --against-best      judge by the best of all peers of the run, extra ones too, in time, latency
+#                       and memory, with higher targets
 #   --pin               thread i runs on core i, modulo the cores; otherwise the kernel decides
 #   --rounds N          runs of each, in turn; 5 unless told, and at least 5
 #   --list              names the workloads and ends
@@ -55,9 +57,9 @@ mixed-1000         2   random 1000 1000
 mixed-1000-100k    1   random 100000 1000
 '
 
-usage='--quick, --only, --allocators, --extra, --pin, --rounds and --list'
+usage='--quick, --only, --allocators, --extra, --against-best, --pin, --rounds and --list'
 known=glibc,mimalloc,jemalloc,tcmalloc,tbbmalloc,dropin,called,inlined
-rounds=5 pin=() allocators=$known extra_names=() extra_paths=()
+rounds=5 pin=() judged=() allocators=$known extra_names=() extra_paths=()
 
 add_extra() { # add_extra NAME=PATH
     local path refused
@@ -76,6 +78,7 @@ while [ $# -gt 0 ]; do
     taken=2
     case $1 in
     --pin) pin=(--pin) taken=1 ;;
+    --against-best) judged=(--against-best) taken=1 ;;
     --extra | --rounds)
         need_value "$@"
         if [ "$1" = --extra ]; then add_extra "$2"; else rounds=$2; fi
@@ -120,5 +123,5 @@ done
 rm -f "$out"/compare.json "$out"/compare-*
 mv "$raw.part" "$raw"
 
-bench/report/compare_report.py "$raw" --results "$out/compare.json" --charts "$out"
+bench/report/compare_report.py "$raw" "${judged[@]}" --results "$out/compare.json" --charts "$out"
 show_results compare "none, as they show speed against other allocators"

@@ -62,6 +62,8 @@ compare=$(dirname "$0")/../../../bench/compare.sh
 refuses 2 '--frobnicate: no such option' "$compare" --frobnicate
 refuses 2 'no value for it' "$compare" --only
 refuses 2 'there are: pair@1' "$compare" --only nothing
+refuses 2 'there are: pair@1' "$compare" --against-best --only nothing
+refuses 2 '--against-all: no such option' "$compare" --against-all
 refuses 2 'names none' "$compare" --only ''
 refuses 2 'accepted is a number from 5' "$compare" --rounds 04
 refuses 2 'there are glibc' "$compare" --allocators frob
