@@ -10,7 +10,8 @@
 #   --against-best      judge by the best of all peers of the run, extra ones too, in time, latency
 #                       and memory, with higher targets
 #   --pin               thread i runs on core i, modulo the cores; otherwise the kernel decides
-#   --rounds N          runs of each, in turn; 5 unless told, and at least 5
+#   --rounds N          runs of each, in turn: 5 unless told, and at least 5; rows in which they
+#                       differ by more than 1.5 times are measured again with as many more
 #   --list              names the workloads and ends
 set -euo pipefail
 invoked_from=$PWD
@@ -74,6 +75,20 @@ add_extra() { # add_extra NAME=PATH
     extra_paths+=("$path")
 }
 
+measure_rounds() { # measure_rounds FIRST LAST WORKLOADS
+    local round workload threads program arguments name
+    for ((round = $1; round <= $2; round++)); do
+        while read -r workload threads program arguments; do
+            echo "compare: round $round of $2: $workload, $threads threads" >&2
+            for name in "${names[@]}"; do
+                measure "$raw.part" "$name" "$workload" "$threads" "$program-${way[$name]}" \
+                    --work "$work" "${pin[@]}" $arguments </dev/null
+            done
+        done <<<"$3"
+        names=("${names[@]:1}" "${names[0]}") # each goes first now and then
+    done
+}
+
 while [ $# -gt 0 ]; do
     taken=2
     case $1 in
@@ -110,16 +125,14 @@ unset_allocator_settings
 
 show_machine
 echo "$(wc -l <<<"$chosen") workloads, ${#names[@]} allocators, $rounds runs of each in turn${pin:+, pinned}"
-for ((round = 1; round <= rounds; round++)); do
-    while read -r workload threads program arguments; do
-        echo "compare: round $round of $rounds: $workload, $threads threads" >&2
-        for name in "${names[@]}"; do
-            measure "$raw.part" "$name" "$workload" "$threads" "$program-${way[$name]}" \
-                --work "$work" "${pin[@]}" $arguments </dev/null
-        done
-    done <<<"$chosen"
-    names=("${names[@]:1}" "${names[0]}") # each goes first now and then
-done
+measure_rounds 1 "$rounds" "$chosen"
+unsteady=$(bench/report/compare_report.py "$raw.part" --unsteady)
+if [ -n "$unsteady" ]; then
+    echo "Measured again, $rounds rounds more, as the slowest run of an allocator that is compared took more"
+    echo "than 1.5 times as long as its fastest: $(paste -sd , <<<"$unsteady" | sed 's/,/, /g')"
+    measure_rounds $((rounds + 1)) $((2 * rounds)) "$(
+        awk 'NR == FNR { again[$1]; next } ($1 "@" $2) in again' - <(echo "$chosen") <<<"$unsteady")"
+fi
 rm -f "$out"/compare.json "$out"/compare-*
 mv "$raw.part" "$raw"
 

@@ -3,17 +3,20 @@
 
 Question: where does MemoryBucket stand among its peers, and which of its targets are met?
 Output:   a table per metric with the medians, of wall time also the minima and maxima, and the
-          targets, with --against-best those that all peers of the run set; with --results the figures as JSON; with --charts compare-time, compare-memory,
-          compare-latency and compare-scaling; one that has nothing to show is left out."""
+          targets (with --against-best those against the best of all peers); with --results the
+          figures as JSON; with --charts compare-time, compare-memory, compare-latency and
+          compare-scaling; one that has nothing to show is left out. With --unsteady only the
+          rows that compare.sh should measure again."""
 import math
 import statistics
 from typing import NamedTuple
 
 import charts
 import sheet
-from sheet import MIB, Metric, label
+from sheet import MIB, Metric, label, shorten
 
 WALL, PEAK = "wall_ns_per_op", "peak_bytes"
+STEADY = 1.5  # the slowest run divided by the fastest: up to this a median is trusted
 PERCENTILES = {"p50_ns": "50th percentile", "p90_ns": "90th percentile",
                "p99_ns": "99th percentile", "p99.9_ns": "99.9th percentile",
                "p99.99_ns": "99.99th percentile", "max_ns": "maximum"}
@@ -244,11 +247,27 @@ def draw(table, lines, directory, machine):
                      [(row[1], str(row[1])) for row in rows], height=460)
 
 
+def print_unsteady(table):
+    """The rows in which the wall time of a form or of the best peer, whose medians are compared,
+    differs too much from run to run; each with the allocator that differs most."""
+    for row in table.rows:
+        spread, allocator = max((table.spread(row, one, WALL), one)
+                                for one in (*sheet.FORMS, table.best_peer(row, WALL) or ""))
+        if spread > STEADY:
+            print(f"{label(row)} ({allocator} {shorten(spread)})")
+
+
 def main():
     arguments = sheet.parse_arguments(
         __doc__, (("RAW_FILE", "what bench/compare.sh measured"),),
-        (("--against-best", "judge by the best of all peers, in time, latency and memory"),))
+        (("--against-best", "judge by the best of all peers, in time, latency and memory"),
+         ("--unsteady", f"print the rows whose spread exceeds {STEADY}, and nothing else")))
+    if arguments.unsteady and (arguments.against_best or arguments.results or arguments.charts):
+        sheet.fail("--unsteady prints rows and nothing else, so no other option goes with it")
     table = sheet.Sheet(arguments.RAW_FILE, METRICS)
+    if arguments.unsteady:
+        print_unsteady(table)
+        return
     for metric in METRICS:
         table.print_table(metric.name)
         if metric.name == WALL:

@@ -101,6 +101,11 @@ class Sheet:
         values = self.values.get((row, allocator, name))
         return statistics.median(values) if values else math.nan
 
+    def spread(self, row, allocator, name):
+        """The greatest value divided by the least; 1 when it was not measured."""
+        values = self.values.get((row, allocator, name), [1])
+        return max(values) / min(values) if min(values) > 0 else math.inf if max(values) > 0 else 1
+
     def has(self, row, name):
         return any((row, allocator, name) in self.values for allocator in self.allocators)
 

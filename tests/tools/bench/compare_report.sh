@@ -116,6 +116,34 @@ fi
 expect "$work/out" "pair@1 wall_ns_per_op novel >= 1.05 / 2.00 1.200 met 1.000 missed 2.400 met met"
 ! grep -q 'the median' "$work/out" || fail "without --against-best it judges by the median peer"
 
+# Unsteady rows: of a form, or of the best peer by its median; not of another peer, not of memory, not at
+# 1.5 exactly, not with one run.
+while read -r allocator row metric unit values; do
+    for value in $values; do
+        printf '%s\t%s\t%s\t%s\t%s\n' "$allocator" "${row/@/$'\t'}" "$metric" "$unit" "$value"
+    done
+done >"$work/unsteady.tsv" <<'END'
+glibc   pair@1          wall_ns_per_op ns    20 90 20
+novel   pair@1          wall_ns_per_op ns    10 15 10
+dropin  pair@1          wall_ns_per_op ns    10 15 10
+called  pair@1          wall_ns_per_op ns    10
+called  pair@1          peak_bytes     bytes 10 30 10
+glibc   xfer@8          wall_ns_per_op ns    20 20 20
+novel   xfer@8          wall_ns_per_op ns    10 10 15.1
+inlined server@2        wall_ns_per_op ns    30 10 20
+inlined server@4        wall_ns_per_op ns    10 10 10
+called  churn@2         wall_ns_per_op ns    10 16 10
+inlined churn@2         wall_ns_per_op ns    10 18 10
+END
+"$report" "$work/unsteady.tsv" --unsteady >"$work/out" || fail "status $? for --unsteady"
+[ "$(cat "$work/out")" = 'xfer@8 (novel 1.51)
+server@2 (inlined 3.00)
+churn@2 (inlined 1.80)' ] || fail "--unsteady prints $(cat "$work/out")"
+for option in --against-best "--results $work/json" "--charts $work"; do
+    # shellcheck disable=SC2086
+    refuses 2 'no other option goes with it' "$report" "$raw" --unsteady $option
+done
+
 # refuse MESSAGE, and the file on stdin: status 2 and the message, after the file's name.
 refuse() {
     cat >"$work/bad.tsv"
