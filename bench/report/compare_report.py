@@ -189,13 +189,13 @@ def print_targets(table, lines, meaning):
 
 def missed(lines, row, metric):
     """What a picture says of a row's targets for this metric; nothing if none is missed."""
-    of = {"glibc": " of glibc", "median peer": " of median"}
     texts = []
     for line in lines:
         asked = [(f"{ratio:.2f}" if verdict == "missed" else "-", verdict)
                  for ratio, verdict in line.asked()]
         if (line.row, line.target.metric) == (row, metric) and "missed" in dict(asked).values():
-            texts.append(" / ".join(text for text, _ in asked) + of.get(line.target.against, ""))
+            texts.append(" / ".join(text for text, _ in asked)
+                         + " of glibc" * (line.target.against == "glibc"))
     return f"missed: {', '.join(texts)}" if texts else ""
 
 
@@ -206,6 +206,8 @@ def draw(table, lines, directory, machine):
     subtitle = machine
     if any(verdict == "missed" for line in lines for _, verdict in line.asked()):
         subtitle += "; missed is what was asked of the better of dropin and called / of inlined"
+    if any(line.target.against == "median peer" and line.library() == "missed" for line in lines):
+        subtitle += "; memory's 0.50 is of the median peer"
 
     for name, metric, is_speed, cut, heading in (
             ("time", WALL, True, 2,
