@@ -2,13 +2,14 @@
 # MemoryBucket against the other allocators on small objects, side by side: time, latency, memory.
 # Installs what is missing, builds the release, measures, and leaves everything in build/bench/.
 # Usage: bench/compare.sh [OPTION...]
-#   --quick             a quarter of the work: three minutes instead of eight
+#   --quick             a quarter of the work: three to six minutes instead of nine to eighteen; the
+#                       longer, the more rows are measured again
 #   --only W,...        only workloads whose names begin so, or NAME@THREADS; --list names them
 #   --allocators A,...  only these of glibc, mimalloc, jemalloc, tcmalloc, tbbmalloc (peers),
 #                       dropin, called, inlined (MemoryBucket: preloaded, linked, compiled in)
 #   --extra NAME=PATH   one peer more: a shared library to preload; may be repeated
 #   --against-best      judge by the best of all peers of the run, extra ones too, in time, latency
-#                       and memory, with higher targets
+#                       and memory, with targets of its own
 #   --pin               thread i runs on core i, modulo the cores; otherwise the kernel decides
 #   --rounds N          runs of each, in turn: 5 unless told, and at least 5; rows in which they
 #                       differ by more than 1.5 times are measured again with as many more
@@ -40,13 +41,19 @@ seed-large-rounds  1   seed 1024 rounds
 seed-large-rounds  5   seed 1024 rounds
 seed-large-rounds  10  seed 1024 rounds
 xfer               2   xfer
+xfer               4   xfer
 xfer               8   xfer
+xfer               16  xfer
 server             1   server
 server             2   server
 server             4   server
 server             8   server
 server             16  server
+churn              1   churn
 churn              2   churn
+churn              4   churn
+churn              8   churn
+churn              16  churn
 oversubscribed     64  oversubscribed
 oversubscribed     256 oversubscribed
 batch              1   batch batch
@@ -128,8 +135,9 @@ echo "$(wc -l <<<"$chosen") workloads, ${#names[@]} allocators, $rounds runs of 
 measure_rounds 1 "$rounds" "$chosen"
 unsteady=$(bench/report/compare_report.py "$raw.part" --unsteady)
 if [ -n "$unsteady" ]; then
-    echo "Measured again, $rounds rounds more, as the slowest run of an allocator that is compared took more"
-    echo "than 1.5 times as long as its fastest: $(paste -sd , <<<"$unsteady" | sed 's/,/, /g')"
+    echo "Measured again, $rounds rounds more, as the slowest run of an allocator that is compared took"
+    echo "more than 1.5 times as long as its fastest:"
+    paste -sd , <<<"$unsteady" | sed 's/,/, /g' | fold -s -w 100
     measure_rounds $((rounds + 1)) $((2 * rounds)) "$(
         awk 'NR == FNR { again[$1]; next } ($1 "@" $2) in again' - <(echo "$chosen") <<<"$unsteady")"
 fi
