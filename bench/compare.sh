@@ -2,13 +2,17 @@
 # MemoryBucket against the other allocators on small objects, side by side: time, latency, memory.
 # Installs what is missing, builds the release, measures, and leaves everything in build/bench/.
 # Usage: bench/compare.sh [OPTION...]
-#   --quick             a quarter of the work: three minutes instead of eight
+#   --quick             a quarter of the work: three to six minutes instead of nine to eighteen; the
+#                       longer, the more rows are measured again
 #   --only W,...        only workloads whose names begin so, or NAME@THREADS; --list names them
 #   --allocators A,...  only these of glibc, mimalloc, jemalloc, tcmalloc, tbbmalloc (peers),
 #                       dropin, called, inlined (MemoryBucket: preloaded, linked, compiled in)
 #   --extra NAME=PATH   one peer more: a shared library to preload; may be repeated
+#   --against-best      judge by the best of all peers of the run, extra ones too, in time, latency
+#                       and memory, with targets of its own
 #   --pin               thread i runs on core i, modulo the cores; otherwise the kernel decides
-#   --rounds N          runs of each, in turn; 5 unless told, and at least 5
+#   --rounds N          runs of each, in turn: 5 unless told, and at least 5; rows in which they
+#                       differ by more than 1.5 times are measured again with as many more
 #   --list              names the workloads and ends
 set -euo pipefail
 invoked_from=$PWD
@@ -37,13 +41,19 @@ seed-large-rounds  1   seed 1024 rounds
 seed-large-rounds  5   seed 1024 rounds
 seed-large-rounds  10  seed 1024 rounds
 xfer               2   xfer
+xfer               4   xfer
 xfer               8   xfer
+xfer               16  xfer
 server             1   server
 server             2   server
 server             4   server
 server             8   server
 server             16  server
+churn              1   churn
 churn              2   churn
+churn              4   churn
+churn              8   churn
+churn              16  churn
 oversubscribed     64  oversubscribed
 oversubscribed     256 oversubscribed
 batch              1   batch batch
@@ -55,9 +65,9 @@ mixed-1000         2   random 1000 1000
 mixed-1000-100k    1   random 100000 1000
 '
 
-usage='--quick, --only, --allocators, --extra, --pin, --rounds and --list'
+usage='--quick, --only, --allocators, --extra, --against-best, --pin, --rounds and --list'
 known=glibc,mimalloc,jemalloc,tcmalloc,tbbmalloc,dropin,called,inlined
-rounds=5 pin=() allocators=$known extra_names=() extra_paths=()
+rounds=5 pin=() judged=() allocators=$known extra_names=() extra_paths=()
 
 add_extra() { # add_extra NAME=PATH
     local path refused
@@ -72,10 +82,25 @@ add_extra() { # add_extra NAME=PATH
     extra_paths+=("$path")
 }
 
+measure_rounds() { # measure_rounds FIRST LAST WORKLOADS
+    local round workload threads program arguments name
+    for ((round = $1; round <= $2; round++)); do
+        while read -r workload threads program arguments; do
+            echo "compare: round $round of $2: $workload, $threads threads" >&2
+            for name in "${names[@]}"; do
+                measure "$raw.part" "$name" "$workload" "$threads" "$program-${way[$name]}" \
+                    --work "$work" "${pin[@]}" $arguments </dev/null
+            done
+        done <<<"$3"
+        names=("${names[@]:1}" "${names[0]}") # each goes first now and then
+    done
+}
+
 while [ $# -gt 0 ]; do
     taken=2
     case $1 in
     --pin) pin=(--pin) taken=1 ;;
+    --against-best) judged=(--against-best) taken=1 ;;
     --extra | --rounds)
         need_value "$@"
         if [ "$1" = --extra ]; then add_extra "$2"; else rounds=$2; fi
@@ -107,18 +132,17 @@ unset_allocator_settings
 
 show_machine
 echo "$(wc -l <<<"$chosen") workloads, ${#names[@]} allocators, $rounds runs of each in turn${pin:+, pinned}"
-for ((round = 1; round <= rounds; round++)); do
-    while read -r workload threads program arguments; do
-        echo "compare: round $round of $rounds: $workload, $threads threads" >&2
-        for name in "${names[@]}"; do
-            measure "$raw.part" "$name" "$workload" "$threads" "$program-${way[$name]}" \
-                --work "$work" "${pin[@]}" $arguments </dev/null
-        done
-    done <<<"$chosen"
-    names=("${names[@]:1}" "${names[0]}") # each goes first now and then
-done
+measure_rounds 1 "$rounds" "$chosen"
+unsteady=$(bench/report/compare_report.py "$raw.part" --unsteady)
+if [ -n "$unsteady" ]; then
+    echo "Measured again, $rounds rounds more, as the slowest run of an allocator that is compared took"
+    echo "more than 1.5 times as long as its fastest:"
+    paste -sd , <<<"$unsteady" | sed 's/,/, /g' | fold -s -w 100
+    measure_rounds $((rounds + 1)) $((2 * rounds)) "$(
+        awk 'NR == FNR { again[$1]; next } ($1 "@" $2) in again' - <(echo "$chosen") <<<"$unsteady")"
+fi
 rm -f "$out"/compare.json "$out"/compare-*
 mv "$raw.part" "$raw"
 
-bench/report/compare_report.py "$raw" --results "$out/compare.json" --charts "$out"
+bench/report/compare_report.py "$raw" "${judged[@]}" --results "$out/compare.json" --charts "$out"
 show_results compare "none, as they show speed against other allocators"

@@ -3,16 +3,20 @@
 
 Question: where does MemoryBucket stand among its peers, and which of its targets are met?
 Output:   a table per metric with the medians, of wall time also the minima and maxima, and the
-          targets; with --results the figures as JSON; with --charts compare-time, compare-memory,
-          compare-latency and compare-scaling; one that has nothing to show is left out."""
+          targets (with --against-best those against the best of all peers); with --results the
+          figures as JSON; with --charts compare-time, compare-memory, compare-latency and
+          compare-scaling; one that has nothing to show is left out. With --unsteady only the
+          rows that compare.sh should measure again."""
 import math
+import statistics
 from typing import NamedTuple
 
 import charts
 import sheet
-from sheet import MIB, Metric, label
+from sheet import MIB, Metric, label, shorten
 
 WALL, PEAK = "wall_ns_per_op", "peak_bytes"
+STEADY = 1.5  # the slowest run divided by the fastest: up to this a median is trusted
 PERCENTILES = {"p50_ns": "50th percentile", "p90_ns": "90th percentile",
                "p99_ns": "99th percentile", "p99.9_ns": "99.9th percentile",
                "p99.99_ns": "99.99th percentile", "max_ns": "maximum"}
@@ -35,29 +39,64 @@ class Target(NamedTuple):
     against: str = "best peer"
 
 
-# Time: theirs / ours, more is better. Memory: ours / theirs, less is better.
-TARGETS = (
-    Target("pair", WALL, None, 1.05, 2.0),
-    *(Target(f"round-{count}-{order}", WALL, None, 1.05, 1.3)
-      for count in ("100", "10k") for order in ("fifo", "lifo")),
-    Target("random-1k", WALL, None, 1.1, 1.2),
-    Target("random-100k", WALL, None, 1.1, 1.15),
-    Target("xfer", WALL, 2, 1.5, None),
-    Target("xfer", WALL, 8, 1.5, None),
-    Target("server", WALL, 2, 1.0, None),
-    Target("server", WALL, 8, 1.0, None),
-    Target("oversubscribed", WALL, 64, 1.0, None),
-    Target("oversubscribed", WALL, 256, 1.0, None),
-    Target("churn", WALL, None, 1.0, None),
-    Target("mixed-1000", WALL, None, 1.0, None, "glibc"),
-    Target("mixed-1000-100k", WALL, None, 1.0, None, "glibc"),
-    *(Target(workload, metric, None, 1.0, None)
-      for metric in ("p99.9_ns", "p99.99_ns") for workload in ("latency-xfer", "latency-random")),
-    Target(None, PEAK, None, 1.10, 1.10, "best of three"))
+class Rules(NamedTuple):
+    """`sections`: the ratios shown of each row, in this order: metric, against what, also where
+    nothing is asked. `meaning` explains the ratios to the reader."""
+    targets: tuple
+    sections: tuple
+    meaning: str
+
+
 THREE = ("mimalloc", "jemalloc", "tcmalloc")
-# The ratios shown of each row, in this order: metric, against what, also where nothing is asked.
-SECTIONS = ((WALL, "best peer", True), (WALL, "glibc", False), ("p99.9_ns", "best peer", True),
-            ("p99.99_ns", "best peer", True), (PEAK, "best of three", True))
+ROUNDS = tuple(f"round-{count}-{order}" for count in ("100", "10k") for order in ("fifo", "lifo"))
+TAILS = tuple((metric, workload) for metric in ("p99.9_ns", "p99.99_ns")
+              for workload in ("latency-xfer", "latency-random"))
+# Time: theirs / ours, more is better. Memory: ours / theirs, less is better.
+USUAL = Rules(
+    (Target("pair", WALL, None, 1.05, 2.0),
+     *(Target(workload, WALL, None, 1.05, 1.3) for workload in ROUNDS),
+     Target("random-1k", WALL, None, 1.1, 1.2),
+     Target("random-100k", WALL, None, 1.1, 1.15),
+     Target("xfer", WALL, 2, 1.5, None),
+     Target("xfer", WALL, 8, 1.5, None),
+     Target("server", WALL, 2, 1.0, None),
+     Target("server", WALL, 8, 1.0, None),
+     Target("oversubscribed", WALL, 64, 1.0, None),
+     Target("oversubscribed", WALL, 256, 1.0, None),
+     Target("churn", WALL, None, 1.0, None),
+     Target("mixed-1000", WALL, None, 1.0, None, "glibc"),
+     Target("mixed-1000-100k", WALL, None, 1.0, None, "glibc"),
+     *(Target(workload, metric, None, 1.0, None) for metric, workload in TAILS),
+     Target(None, PEAK, None, 1.10, 1.10, "best of three")),
+    ((WALL, "best peer", True), (WALL, "glibc", False), ("p99.9_ns", "best peer", True),
+     ("p99.99_ns", "best peer", True), (PEAK, "best of three", True)),
+    "Targets, by medians. Time and latency: the best peer's (of mixed-1000 also glibc's) "
+    "divided by\nMemoryBucket's, more is better. Memory: MemoryBucket's divided by the best of "
+    "mimalloc, jemalloc\nand tcmalloc, less is better. Asked: of the better of dropin and "
+    "called / of inlined.")
+AGAINST_BEST = Rules(
+    (Target("pair", WALL, None, 1.2, 2.5),
+     *(Target(workload, WALL, None, 1.05, 1.3) for workload in ROUNDS),
+     Target("random-1k", WALL, None, 1.1, 1.1),
+     Target("random-100k", WALL, None, 1.05, None),
+     Target("seed-small-once", WALL, None, 1.1, None),
+     Target("seed-small-rounds", WALL, None, 1.0, None),
+     Target("xfer", WALL, 2, 1.1, None),
+     Target("xfer", WALL, 8, 1.0, None),
+     Target("server", WALL, None, 1.1, None),
+     Target("churn", WALL, None, 1.05, None),
+     Target("oversubscribed", WALL, None, 1.0, None),
+     Target("batch", WALL, None, 1.5, None),
+     *(Target(workload, metric, None, 1.0, None) for metric, workload in TAILS),
+     Target(None, PEAK, None, 1.05, None),
+     Target("server", PEAK, None, 0.5, None, "median peer")),
+    ((WALL, "best peer", True), ("p99.9_ns", "best peer", True), ("p99.99_ns", "best peer", True),
+     (PEAK, "best peer", True), (PEAK, "median peer", False)),
+    "Targets, by medians, against the best of all peers of this run, row by row. Time and "
+    "latency: the\nbest peer's divided by MemoryBucket's, more is better; of batch that is the "
+    "peer's loop of single\ncalls. Memory: MemoryBucket's divided by the leanest peer's, of "
+    "server also by the median of all\npeers, less is better. Asked: of the better of dropin and "
+    "called / of inlined.")
 
 
 class Line(NamedTuple):
@@ -80,13 +119,13 @@ class Line(NamedTuple):
                 if ratio is not None]
 
 
-def judge(table):
+def judge(table, rules):
     """The lines of all sections."""
     lines = []
-    for metric, against, shows_all in SECTIONS:
+    for metric, against, shows_all in rules.sections:
         nothing = Target(None, metric, None, None, None, against)
         for row in table.rows:
-            target = next((one for one in TARGETS
+            target = next((one for one in rules.targets
                            if (one.metric, one.against) == (metric, against)
                            and one.workload in (None, row[0]) and one.threads in (None, row[1])),
                           nothing)
@@ -95,11 +134,20 @@ def judge(table):
     return lines
 
 
+def compared_with(table, row, target):
+    """A name and the median that MemoryBucket's are compared with; None and NaN without."""
+    if target.against == "median peer":
+        medians = [value for one in table.peers()
+                   if not math.isnan(value := table.median(row, one, target.metric))]
+        return ("the median", statistics.median(medians)) if medians else (None, math.nan)
+    candidates = {"best peer": table.peers(), "glibc": ("glibc",), "best of three": THREE}
+    peer = table.best(row, target.metric, candidates[target.against])
+    return peer, table.median(row, peer, target.metric)
+
+
 def judge_row(table, row, target):
-    peer = (table.best_peer(row, target.metric) if target.against == "best peer" else
-            table.best(row, target.metric, ("glibc",) if target.against == "glibc" else THREE))
+    peer, theirs = compared_with(table, row, target)
     is_memory = target.metric == PEAK
-    theirs = table.median(row, peer, target.metric)
     ratios, verdicts = [], []
     for form in sheet.FORMS:
         ours = table.median(row, form, target.metric)
@@ -113,15 +161,12 @@ def judge_row(table, row, target):
     return Line(row, target, peer, ratios, verdicts)
 
 
-def print_targets(table, lines):
-    if all(one in sheet.FORMS for one in table.allocators):
+def print_targets(table, lines, meaning):
+    if not table.peers():
         print("\nTargets: no peer was measured, so no targets can be judged.\n"
               "0 targets met, 0 missed")
         return
-    print("\nTargets, by medians. Time and latency: the best peer's (of mixed-1000 also glibc's) "
-          "divided by\nMemoryBucket's, more is better. Memory: MemoryBucket's divided by the best "
-          "of mimalloc, jemalloc\nand tcmalloc, less is better. Asked: of the better of dropin and "
-          "called / of inlined.")
+    print(f"\n{meaning}")
     print(f"{'target':37}  {'against':10}  {'asked':14}  " + "".join(
         f"{form:14}  " for form in sheet.FORMS) + "dropin or called")
     for line in lines:
@@ -149,9 +194,9 @@ def missed(lines, row, metric):
         asked = [(f"{ratio:.2f}" if verdict == "missed" else "-", verdict)
                  for ratio, verdict in line.asked()]
         if (line.row, line.target.metric) == (row, metric) and "missed" in dict(asked).values():
-            texts.append("missed: " + " / ".join(text for text, _ in asked)
+            texts.append(" / ".join(text for text, _ in asked)
                          + " of glibc" * (line.target.against == "glibc"))
-    return ", ".join(texts)
+    return f"missed: {', '.join(texts)}" if texts else ""
 
 
 def draw(table, lines, directory, machine):
@@ -161,6 +206,8 @@ def draw(table, lines, directory, machine):
     subtitle = machine
     if any(verdict == "missed" for line in lines for _, verdict in line.asked()):
         subtitle += "; missed is what was asked of the better of dropin and called / of inlined"
+    if any(line.target.against == "median peer" and line.library() == "missed" for line in lines):
+        subtitle += "; memory's 0.50 is of the median peer"
 
     for name, metric, is_speed, cut, heading in (
             ("time", WALL, True, 2,
@@ -202,15 +249,34 @@ def draw(table, lines, directory, machine):
                      [(row[1], str(row[1])) for row in rows], height=460)
 
 
+def print_unsteady(table):
+    """The rows in which the wall time of a form or of the best peer, whose medians are compared,
+    differs too much from run to run; each with the allocator that differs most."""
+    for row in table.rows:
+        spread, allocator = max((table.spread(row, one, WALL), one)
+                                for one in (*sheet.FORMS, table.best_peer(row, WALL) or ""))
+        if spread > STEADY:
+            print(f"{label(row)} ({allocator} {shorten(spread)})")
+
+
 def main():
-    arguments = sheet.parse_arguments(__doc__, (("RAW_FILE", "what bench/compare.sh measured"),))
+    arguments = sheet.parse_arguments(
+        __doc__, (("RAW_FILE", "what bench/compare.sh measured"),),
+        (("--against-best", "judge by the best of all peers, in time, latency and memory"),
+         ("--unsteady", f"print the rows whose spread exceeds {STEADY}, and nothing else")))
+    if arguments.unsteady and (arguments.against_best or arguments.results or arguments.charts):
+        sheet.fail("--unsteady prints rows and nothing else, so no other option goes with it")
     table = sheet.Sheet(arguments.RAW_FILE, METRICS)
+    if arguments.unsteady:
+        print_unsteady(table)
+        return
     for metric in METRICS:
         table.print_table(metric.name)
         if metric.name == WALL:
             table.print_table(WALL, ranges=True)
-    lines = judge(table)
-    print_targets(table, lines)
+    rules = AGAINST_BEST if arguments.against_best else USUAL
+    lines = judge(table, rules)
+    print_targets(table, lines, rules.meaning)
     if arguments.results:
         sheet.write_json(arguments.results, table.json_rows("compare"))
     if arguments.charts:

@@ -101,6 +101,11 @@ class Sheet:
         values = self.values.get((row, allocator, name))
         return statistics.median(values) if values else math.nan
 
+    def spread(self, row, allocator, name):
+        """The greatest value divided by the least; 1 when it was not measured."""
+        values = self.values.get((row, allocator, name), [1])
+        return max(values) / min(values) if min(values) > 0 else math.inf if max(values) > 0 else 1
+
     def has(self, row, name):
         return any((row, allocator, name) in self.values for allocator in self.allocators)
 
@@ -109,8 +114,11 @@ class Sheet:
         measured = [one for one in candidates if (row, one, name) in self.values]
         return min(measured, key=lambda one: self.median(row, one, name), default=None)
 
+    def peers(self):
+        return [one for one in self.allocators if one not in FORMS]
+
     def best_peer(self, row, name):
-        return self.best(row, name, [one for one in self.allocators if one not in FORMS])
+        return self.best(row, name, self.peers())
 
     def print_table(self, name, ranges=False):
         """The medians, or the minima and maxima; nothing when there are no values to show."""
@@ -189,14 +197,16 @@ def write_json(path, rows):
     os.replace(f"{path}.new", path)
 
 
-def parse_arguments(description, inputs):
-    """`inputs` names the files it reads, each with its help."""
+def parse_arguments(description, inputs, flags=()):
+    """`inputs` names the files it reads, `flags` options without a value, each with its help."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, text in inputs:
         parser.add_argument(name, help=text)
     parser.add_argument("--results", metavar="FILE", help="write the figures as JSON")
     parser.add_argument("--charts", metavar="DIR", help="draw the pictures into this directory")
+    for name, text in flags:
+        parser.add_argument(name, action="store_true", help=text)
     parser.add_argument("--machine", default=machine_line(), help="what the pictures say of it")
     return parser.parse_args()
 

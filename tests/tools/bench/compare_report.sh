@@ -78,6 +78,74 @@ sed 's/^glibc/novel/' "$raw" >"$work/novel.tsv"
 expect "$work/out" "server@1 wall_ns_per_op novel - 1.250 - - -"
 expect "$work/out" "mixed-1000@1 wall_ns_per_op - >= 1.00 / - - - - -"
 
+# Against the best of all peers: an extra one, glibc and tbbmalloc count like the others; the median of
+# four peers is the mean of the middle two; batch@1 is compared with the peer's loop.
+best=$(dirname "$0")/against_best.tsv
+"$report" "$best" --against-best "${charts[@]}" >"$work/out" || fail "status $? for --against-best"
+while IFS= read -r line; do
+    expect "$work/out" "$line"
+done <<'LINES'
+Targets, by medians, against the best of all peers of this run, row by row. Time and latency: the
+pair@1 wall_ns_per_op novel >= 1.20 / 2.50 1.200 met 1.000 missed 2.400 missed met
+round-100-fifo@1 wall_ns_per_op novel >= 1.05 / 1.30 - 1.050 met 1.300 met met
+random-1k@1 wall_ns_per_op novel >= 1.10 / 1.10 - 1.100 met 1.000 missed met
+random-100k@1 wall_ns_per_op novel >= 1.05 / - - 1.050 met 1.000 met
+seed-small-once@5 wall_ns_per_op novel >= 1.10 / - - 1.000 missed 1.000 missed
+seed-small-rounds@5 wall_ns_per_op novel >= 1.00 / - - 1.000 met 1.000 met
+xfer@2 wall_ns_per_op novel >= 1.10 / - - 1.000 missed 1.000 missed
+xfer@4 wall_ns_per_op novel - - 1.000 1.000 -
+xfer@8 wall_ns_per_op novel >= 1.00 / - - 1.000 met 1.000 met
+server@16 wall_ns_per_op tbbmalloc >= 1.10 / - - 1.250 met - met
+churn@8 wall_ns_per_op novel >= 1.05 / - - 1.000 missed 1.000 missed
+oversubscribed@64 wall_ns_per_op novel >= 1.00 / - - 1.000 met 1.000 met
+batch@1 wall_ns_per_op novel >= 1.50 / - 1.000 missed 1.500 met - met
+latency-xfer@8 p99.9_ns novel >= 1.00 / - 0.900 missed - - missed
+latency-xfer@8 p99.99_ns glibc >= 1.00 / - 1.000 met - - met
+pair@1 peak_bytes glibc <= 1.05 / - 1.050 met 1.100 missed 2.000 met
+server@16 peak_bytes novel <= 1.05 / - 1.500 missed 2.000 missed - missed
+server@16 peak_bytes the median <= 0.50 / - 0.500 met 0.667 missed - met
+server@8 peak_bytes novel <= 1.05 / - 2.000 missed - - missed
+server@8 peak_bytes the median <= 0.50 / - 0.800 missed - - missed
+LINES
+[ "$(tail -n 1 "$work/out")" = "13 targets met, 9 missed" ] || fail "the best: $(tail -n 1 "$work/out")"
+if has_gnuplot; then
+    shows "$work/compare-memory.svg" 'missed: 1.05, 0.50' 'missed: 1.05'
+    grep -q "; memory's 0.50 is of the median peer<" "$work/compare-memory.svg" ||
+        fail 'the picture of memory does not say what 0.50 is of'
+    drawn compare 3 "$work"
+fi
+"$report" "$best" >"$work/out" || fail "status $? without --against-best"
+expect "$work/out" "pair@1 wall_ns_per_op novel >= 1.05 / 2.00 1.200 met 1.000 missed 2.400 met met"
+! grep -q 'the median' "$work/out" || fail "without --against-best it judges by the median peer"
+
+# Unsteady rows: of a form, or of the best peer by its median; not of another peer, not of memory, not at
+# 1.5 exactly, not with one run.
+while read -r allocator row metric unit values; do
+    for value in $values; do
+        printf '%s\t%s\t%s\t%s\t%s\n' "$allocator" "${row/@/$'\t'}" "$metric" "$unit" "$value"
+    done
+done >"$work/unsteady.tsv" <<'END'
+glibc   pair@1          wall_ns_per_op ns    20 90 20
+novel   pair@1          wall_ns_per_op ns    10 15 10
+dropin  pair@1          wall_ns_per_op ns    10 15 10
+called  pair@1          wall_ns_per_op ns    10
+called  pair@1          peak_bytes     bytes 10 30 10
+glibc   xfer@8          wall_ns_per_op ns    20 20 20
+novel   xfer@8          wall_ns_per_op ns    10 10 15.1
+inlined server@2        wall_ns_per_op ns    30 10 20
+inlined server@4        wall_ns_per_op ns    10 10 10
+called  churn@2         wall_ns_per_op ns    10 16 10
+inlined churn@2         wall_ns_per_op ns    10 18 10
+END
+"$report" "$work/unsteady.tsv" --unsteady >"$work/out" || fail "status $? for --unsteady"
+[ "$(cat "$work/out")" = 'xfer@8 (novel 1.51)
+server@2 (inlined 3.00)
+churn@2 (inlined 1.80)' ] || fail "--unsteady prints $(cat "$work/out")"
+for option in --against-best "--results $work/json" "--charts $work"; do
+    # shellcheck disable=SC2086
+    refuses 2 'no other option goes with it' "$report" "$raw" --unsteady $option
+done
+
 # refuse MESSAGE, and the file on stdin: status 2 and the message, after the file's name.
 refuse() {
     cat >"$work/bad.tsv"

@@ -31,9 +31,9 @@ done <<'END'
 2 random 1000 1000
 5 seed 64 rounds
 1 seed 1024 once
-8 xfer
+16 xfer
 2 server
-2 churn
+16 churn
 64 oversubscribed
 1 batch batch
 1 batch loop
@@ -62,6 +62,8 @@ compare=$(dirname "$0")/../../../bench/compare.sh
 refuses 2 '--frobnicate: no such option' "$compare" --frobnicate
 refuses 2 'no value for it' "$compare" --only
 refuses 2 'there are: pair@1' "$compare" --only nothing
+refuses 2 'there are: pair@1' "$compare" --against-best --only nothing
+refuses 2 '--against-all: no such option' "$compare" --against-all
 refuses 2 'names none' "$compare" --only ''
 refuses 2 'accepted is a number from 5' "$compare" --rounds 04
 refuses 2 'there are glibc' "$compare" --allocators frob
@@ -70,5 +72,8 @@ refuses 2 'asked for twice' "$compare" --allocators glibc,glibc
 refuses 2 'is not a file' "$compare" --extra x=/nonexistent
 refuses 2 'accepted is NAME=PATH' "$compare" --extra /nonexistent
 refuses 2 'cannot be preloaded' "$compare" --extra x="$0"
-[[ $("$compare" --list) == *$'\nxfer@8\n'* ]] || fail "--list lacks xfer@8"
+listed=$("$compare" --list)
+for row in xfer@{2,4,8,16} server@{1,2,4,8,16} churn@{1,2,4,8,16}; do
+    [[ $listed == *$'\n'$row$'\n'* ]] || fail "--list lacks $row"
+done
 echo "all workloads: ok"

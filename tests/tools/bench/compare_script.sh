@@ -1,0 +1,74 @@
+#!/usr/bin/env bash
+# compare.sh with programs that print made-up times: which rows it measures again, how often, what it
+# says of that, and that a run which is cut short then changes nothing and leaves nothing.
+# Usage: compare_script.sh SOURCE_DIR
+set -euo pipefail
+. "$(dirname "$0")/expect.sh"
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+fail() {
+    echo "compare_script: $*" >&2
+    exit 1
+}
+
+# A project that needs neither packages nor a build, and draws nothing.
+bin=$work/build/bench-release/bin
+mkdir -p "$work/bench" "$work/tests" "$work/path" "$bin"
+cp -r "$1/bench/compare.sh" "$1/bench/lib" "$1/bench/report" "$work/bench"
+printf '#!/bin/sh\n' | tee "$work/tests/packages.sh" "$work/path/cmake" >"$work/path/gnuplot"
+# The third run of pair takes 1.6 times as long when called; glibc's runs of xfer differ no more than they
+# may. The file `end` has the number of the run of pair that ends compare.sh.
+cat >"$bin/fake" <<'END'
+#!/bin/sh
+program=${0##*/} name=$2 threads=$4
+echo >>"$0.runs"
+runs=$(wc -l <"$0.runs")
+[ ! -f end ] || [ "$program $runs" != "pair-called $(cat end)" ] || kill -TERM $PPID
+case $program$runs in
+pair-called3) time=16 ;;
+xfer-malloc*[13579]) time=15 ;;
+*) time=10 ;;
+esac
+printf '%s\t%s\twall_ns_per_op\tns\t%s\n' "$name" "$threads" $time
+END
+chmod +x "$work/tests/packages.sh" "$work/path"/* "$bin/fake"
+for program in pair xfer; do
+    for way in malloc called; do
+        cp "$bin/fake" "$bin/$program-$way"
+    done
+done
+compare() {
+    rm -f "$bin"/*.runs
+    PATH=$work/path:$PATH "$work/bench/compare.sh" --allocators glibc,called --only pair,xfer@8 "$@"
+}
+# runs ALLOCATOR WORKLOAD: how many of them the raw file has
+runs() { awk -v row="$1 $2" '$1 " " $2 == row' "$work/build/bench/compare.tsv" | wc -l; }
+
+compare >"$work/out" 2>"$work/progress" || fail "status $?: $(cat "$work/out" "$work/progress")"
+expect "$work/out" "Measured again, 5 rounds more, as the slowest run of an allocator that is compared took"
+expect "$work/out" "more than 1.5 times as long as its fastest:"
+expect "$work/out" "pair@1 (called 1.60)"
+expect "$work/out" "Wall time of an operation in ns, median of 5 to 10 runs; * is the best peer"
+expect "$work/out" "pair@1 10.0-10.0 10.0-16.0"
+for allocator in glibc called; do
+    [ "$(runs $allocator pair) $(runs $allocator xfer)" = "10 5" ] ||
+        fail "$allocator: $(runs $allocator pair) runs of pair, $(runs $allocator xfer) of xfer"
+done
+expect "$work/progress" "compare: round 10 of 10: pair, 1 threads"
+! grep -q 'round [6-9].*xfer' "$work/progress" || fail "a steady row is measured again"
+
+compare --only xfer@8 --rounds 6 >"$work/out" 2>&1 || fail "status $?: $(cat "$work/out")"
+! grep -q 'Measured again' "$work/out" || fail "it measures again without a cause: $(cat "$work/out")"
+[ "$(runs glibc xfer)" -eq 6 ] || fail "$(runs glibc xfer) runs, not 6"
+
+# Cut short while it measures again; by SIGTERM, as a test may have been started with SIGINT ignored.
+ls -A "$work/build/bench" >"$work/before"
+cp "$work/build/bench/compare.tsv" "$work/compare.tsv"
+echo 7 >"$work/end"
+status=0
+compare >"$work/out" 2>&1 || status=$?
+[ $status -eq 143 ] || fail "status $status, not 143, when cut short"
+grep -q 'round 7 of 10' "$work/out" || fail "not cut short in round 7: $(cat "$work/out")"
+cmp "$work/build/bench/compare.tsv" "$work/compare.tsv" || fail "the results before are lost"
+ls -A "$work/build/bench" | diff "$work/before" - || fail "something is left"
+echo "compare.sh: ok"
