@@ -32,14 +32,21 @@ size_t mb_alloc_batch(size_t size, size_t count, void **out)
     return done;
 }
 
+/* Whether mbi_thread_cache_put_many may take the object; never where the thread has no cache. */
+static bool is_in_dense_tier(const void *pointer)
+{
+    return region_dense_class_of(pointer, mbi_thread_cache->dense_base) < SIZE_CLASS_COUNT;
+}
+
 void mb_free_batch(size_t count, void *const *pointers)
 {
     size_t done = 0;
     while (done < count) {
         done += mbi_thread_cache_put_many(count - done, pointers + done);
-        if (done < count) { /* its magazine is full, or it is another allocator's */
-            api_free(pointers[done]);
-            done++;
+        if (done < count) { /* its magazine is full, or it lies elsewhere, as the next may */
+            do {
+                api_free(pointers[done++]);
+            } while (done < count && !is_in_dense_tier(pointers[done]));
         }
     }
 }

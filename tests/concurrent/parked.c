@@ -347,7 +347,6 @@ static void a_child_keeps_them(void)
     pthread_join(sleeper, NULL);
 }
 
-
 static void not_with_much_of_the_budget(void)
 {
     (void)mb_trim(0);

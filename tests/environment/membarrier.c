@@ -11,7 +11,9 @@
 #endif
 #include "refuse_membarrier.h"
 
+#include "tcache/budget.h"
 #include "tcache/registry.h"
+#include "tcache/startup.h"
 
 enum { WALKERS = 2, AT_ONCE = 8, THREADS = 20 * RETIRE_BATCH };
 
@@ -55,6 +57,14 @@ static void *stay_outside(void *argument)
     return argument;
 }
 
+/* From now on the process is crowded: a thread that ends retires its cache. */
+static void park_no_cache(void)
+{
+    mbi_startup_another_thread(); /* or the second thread would set the bound */
+    (void)bounded_set_most(&mbi_budget, 1);
+    CHECK(bounded_take(&mbi_budget, 1, 1) == 1, "a thread has cached something");
+}
+
 static void *walk_until_stopped(void *argument)
 {
     static _Thread_local struct mb_stats stats;
@@ -69,6 +79,7 @@ int main(int argc, char **argv)
     int error = argc == 2 ? refusal_from_name(argv[1]) : 0;
     CHECK(error != 0, "usage: membarrier EPERM|ENOSYS");
     CHECK(mb_init() == 0, "no region");
+    park_no_cache();
     start_and_join(2 * RETIRE_BATCH); /* grace periods of liburcu */
     check_accounting(0);
     pthread_t outsider = start_thread(stay_outside, NULL);
@@ -91,6 +102,7 @@ int main(int argc, char **argv)
 
     const struct mb_stats *stats = check_accounting(0);
     CHECK(stats->threads == 0, "%llu threads are registered", (unsigned long long)stats->threads);
+    CHECK(stats->parked_caches == 0, "caches were parked, and not retired");
     CHECK(stats->vacant_caches < THREADS, "%llu caches, and so they were not reused",
           (unsigned long long)stats->vacant_caches);
     return 0;
