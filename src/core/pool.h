@@ -163,8 +163,7 @@ struct fresh_run mbi_pool_obtain(struct pool *pool, size_t rounds_wanted, uint64
 static inline bool pool_needs_block(const struct pool *pool, size_t rounds)
 {
     uint64_t bytes = counter_read(&pool->committed_bytes) + counter_read(&pool->released_bytes);
-    return (counter_read(&pool->carved) + rounds) * pool->slot_bytes > bytes
-           && counter_read(&pool->sorted_slots) == 0;
+    return (counter_read(&pool->carved) + rounds) * pool->slot_bytes > bytes;
 }
 
 /*

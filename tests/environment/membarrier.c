@@ -6,9 +6,6 @@
  * nothing hangs, and caches are still reused. A filter belongs to a thread and those that it
  * starts: one that is older starts threads without it all the while.
  */
-#ifdef NEVER_PARKED
-#include "never_parked.h"
-#endif
 #include "refuse_membarrier.h"
 
 #include "tcache/budget.h"
