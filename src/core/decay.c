@@ -18,8 +18,8 @@
 enum { STEP_GAP_NS = 50000, STEP_SLOTS_MIN = 512 };
 
 /*
- * Every slow path reads these; steps write them, with the trim lock. The next step is due at
- * due_ns, on the monotonic clock. relaxed [DUE]: a hint; the trim lock decides which thread steps.
+ * Steps write these, with the trim lock, but for `awaited`. The next step is due at due_ns, on the
+ * monotonic clock. relaxed [DUE]: a hint; the trim lock decides which thread steps.
  */
 struct decay_hints mbi_decay_hints;
 

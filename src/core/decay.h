@@ -35,11 +35,12 @@ uint64_t mbi_decay_poll(void);
  */
 void mbi_decay_await_window(void);
 
-/* What every slow path reads, in a line of its own; steps write it. */
+/* What every slow path reads, in a line of its own. Steps write it, with the trim lock. */
 struct decay_hints {
     _Alignas(ISOLATION_BYTES) _Atomic uint32_t windows; /* that have ended */
-    _Atomic bool awaited;                               /* the next one that threads are told of */
-    _Atomic uint64_t due_ns;                            /* decay.c's */
+    /* Any thread sets it (mbi_decay_await_window); a step clears it as it tells of a window. */
+    _Atomic bool awaited;
+    _Atomic uint64_t due_ns; /* decay.c's */
 };
 extern MBI_HIDDEN struct decay_hints mbi_decay_hints;
 

@@ -51,7 +51,7 @@ static void thread_cache_decay_large(struct thread_cache *cache)
     }
 }
 
-static inline void thread_cache_give_up_due(struct thread_cache *cache)
+void mbi_thread_cache_give_up_due(struct thread_cache *cache)
 {
     if (MBI_UNLIKELY(cache->windows != decay_windows())) {
         thread_cache_end_window(cache);
@@ -61,14 +61,9 @@ static inline void thread_cache_give_up_due(struct thread_cache *cache)
     }
 }
 
-void mbi_thread_cache_give_up_due(struct thread_cache *cache)
-{
-    thread_cache_give_up_due(cache);
-}
-
 void mbi_thread_cache_do_chores(struct thread_cache *cache)
 {
-    thread_cache_give_up_due(cache);
+    mbi_thread_cache_give_up_due(cache);
     if (MBI_UNLIKELY(pools_pending())) {
         (void)mbi_decay_poll();
     }

@@ -73,9 +73,9 @@ struct thread_cache *mbi_parked_adopt(struct thread_cache *volatile *owner)
 void mbi_parked_drain_locked(struct thread_cache *cache)
 {
     if (flag_is_set(&cache->parked)) {
-        parked_bytes -= cache->taken_bytes;
+        size_t taken_bytes = cache->taken_bytes;
         (void)mbi_thread_cache_flush(cache);
-        parked_bytes += cache->taken_bytes;
+        parked_bytes -= taken_bytes - cache->taken_bytes;
     }
 }
 
@@ -100,42 +100,41 @@ MBI_COLD bool mbi_parked_give_block(size_t class)
         size_t rounds = mbi_thread_cache_rounds(cache, class);
         if (rounds != 0) {
             bytes += rounds * mbi_pools[class].slot_bytes;
-            parked_bytes -= cache->taken_bytes;
+            size_t taken_bytes = cache->taken_bytes;
             (void)mbi_transfer_flush_class(cache, class);
             mbi_thread_cache_tell(cache);
-            parked_bytes += cache->taken_bytes;
+            parked_bytes -= taken_bytes - cache->taken_bytes;
         }
     }
     mbi_lock_release(LOCK_REGISTRY);
     return bytes != 0;
 }
 
-/* One that holds something, and that no thread wanted for a whole window; NULL: none. */
-static struct thread_cache *find_unwanted_locked(void)
+/* The first that holds something, and that no thread wanted for a whole window; false: none. */
+static bool drain_one_unwanted(void)
 {
+    if (!slow_path_acquire()) {
+        return false;
+    }
     struct thread_cache *cache = parked;
     while (cache != NULL && (cache->used_bytes == 0 || decay_windows() - cache->windows < 2)) {
         arrange_drain(cache);
         cache = cache->next_vacant;
     }
-    return cache;
+    if (cache != NULL) {
+        mbi_parked_drain_locked(cache);
+    }
+    mbi_lock_release(LOCK_REGISTRY);
+    return cache != NULL;
 }
 
 void mbi_parked_drain_unwanted(void)
 {
-    bool more = true;
-    for (int drained = 0; more && drained < DRAINED_AT_ONCE; drained++) {
-        more = slow_path_acquire();
-        if (more) {
-            struct thread_cache *cache = find_unwanted_locked();
-            more = cache != NULL;
-            if (more) {
-                mbi_parked_drain_locked(cache);
-            }
-            mbi_lock_release(LOCK_REGISTRY);
-        }
+    int drained = 0;
+    while (drained < DRAINED_AT_ONCE && drain_one_unwanted()) {
+        drained++;
     }
-    if (more) { /* the next window's end goes on */
+    if (drained == DRAINED_AT_ONCE) { /* the next window's end goes on */
         mbi_decay_await_window();
     }
 }

@@ -61,7 +61,7 @@ struct thread_cache {
      */
     _Atomic bool asked;
     _Atomic bool idle; /* between mb_thread_idle and mb_thread_busy; the owner's, for statistics */
-    _Atomic bool parked; /* without a thread, in the registry (parked.h) */
+    _Atomic bool parked; /* written under the registry's lock, read by walkers (parked.h) */
     bool active; /* false in the constant caches: nothing may be written */
     /*
      * The owner is on a slow path, and the magazines may be in any state: a signal handler that
