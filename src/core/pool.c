@@ -5,7 +5,6 @@
 #include "core/config.h"
 #include "core/pool_sort.h"
 #include "core/probes.h"
-#include "core/processors.h"
 
 struct pools_hints mbi_pools_hints;
 struct centre mbi_centre;
@@ -63,12 +62,6 @@ void mbi_pools_init(void)
         pool->central = mbi_pool_centrals[class].stacks;
         mbi_pool_lay_out(pool);
     }
-}
-
-/* The rank of the thread's processor; masked, it names the stack where the thread begins. */
-static unsigned central_here(void)
-{
-    return processor_rank(mbi_os_processor());
 }
 
 /* Out of line: bpftrace 0.17 does not find a probe without a PID that is in several places. */

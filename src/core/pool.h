@@ -24,6 +24,7 @@
 #include "core/free_map.h"
 #include "core/left_behind.h"
 #include "core/lock.h"
+#include "core/processors.h"
 
 /*
  * The central free list has a stack of batches for each of the process's processors
@@ -68,7 +69,8 @@ struct pool {
     /* Lists of batches, from one central stack each: their first slots' numbers. */
     uint32_t aged[CENTRAL_STACKS];
     uint32_t surplus[CENTRAL_STACKS];
-    _Atomic uint64_t carved; /* slots */
+    _Atomic uint64_t carved;   /* slots */
+    _Atomic uint64_t in_lanes; /* slots that are not carved yet */
     POOL_SLOT_COUNTERS(POOL_SLOT_FIELD)
     POOL_BYTE_COUNTERS(COUNTER_FIELD)
     POOL_EVENT_COUNTERS(COUNTER_FIELD)
@@ -90,13 +92,28 @@ struct fresh_run {
     size_t rounds;
 };
 
-/* In pool_memory.c. The stacks stand apart: most pools never use them, and so touch fewer pages. */
+/*
+ * In pool_memory.c. The stacks and lanes stand apart: most pools never use them, and so touch fewer
+ * pages.
+ *
+ * A lane is what is left of a block of which only threads on one processor get whole batches of
+ * fresh slots. Side by side, two processors' batches would meet every 16 KiB, and a processor that
+ * fetches memory ahead, past the end of a batch, would take lines away from the other: in ten
+ * threads' rounds (bench/speed/seed.c) that cost up to half of the time. There are no lanes while
+ * one stack is in use. Under the pool's lock.
+ */
 extern MBI_HIDDEN struct pool mbi_pools[SIZE_CLASS_COUNT];
 struct pool_central {
     struct batch_stack stacks[CENTRAL_STACKS];
+    struct fresh_run lanes[CENTRAL_STACKS];
     char padding[ISOLATION_BYTES]; /* or all pools' first stacks would share four sets of a cache */
 };
 extern MBI_HIDDEN struct pool_central mbi_pool_centrals[SIZE_CLASS_COUNT];
+
+static inline struct fresh_run *pool_lanes(const struct pool *pool)
+{
+    return mbi_pool_centrals[pool->class].lanes;
+}
 
 static inline size_t pool_batch_bytes(const struct pool *pool)
 {
@@ -142,6 +159,12 @@ MBI_HOT_INLINE unsigned central_mask(void)
                                 memory_order_relaxed); /* [SPREAD] */
 }
 
+/* The rank of the thread's processor. Masked, it names the stack and lane where it begins. */
+static inline unsigned central_here(void)
+{
+    return processor_rank(mbi_os_processor());
+}
+
 /* A transfer: one CAS, no lock. Pop returns 0 if the centre is empty. The caller tells centre.h. */
 uint64_t mbi_pool_pop_batch(struct pool *pool, struct transfer_counts *counts);
 void mbi_pool_push_batch(struct pool *pool, uint64_t chain, struct transfer_counts *counts);
@@ -163,7 +186,8 @@ struct fresh_run mbi_pool_obtain(struct pool *pool, size_t rounds_wanted, uint64
 static inline bool pool_needs_block(const struct pool *pool, size_t rounds)
 {
     uint64_t bytes = counter_read(&pool->committed_bytes) + counter_read(&pool->released_bytes);
-    return (counter_read(&pool->carved) + rounds) * pool->slot_bytes > bytes;
+    uint64_t slots = counter_read(&pool->carved) + counter_read(&pool->in_lanes);
+    return (slots + rounds) * pool->slot_bytes > bytes;
 }
 
 /*
@@ -236,11 +260,13 @@ bool mbi_pool_lock(struct pool *pool);
 void mbi_pool_unlock(struct pool *pool);
 
 /*
- * Up to `rounds_wanted` fresh slots. The first call is for slots that only fill a page up; the
- * second, for slots that threads use, goes on in the next span where foreign memory ends one early.
+ * Up to `rounds_wanted` fresh slots. The first call is for slots that only fill a page up. The
+ * second is for slots that threads use: whole batches come from lanes, and where foreign memory
+ * ends a span early it goes on in the next one. The third takes all that is left of some lane.
  */
 struct fresh_run mbi_pool_carve_locked(struct pool *pool, size_t rounds_wanted);
 struct fresh_run mbi_pool_carve_for_use_locked(struct pool *pool, size_t rounds_wanted);
+struct fresh_run mbi_pool_end_lane_locked(struct pool *pool);
 
 void mbi_pool_set_loose_locked(struct pool *pool, uint64_t chain);
 

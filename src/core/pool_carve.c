@@ -151,7 +151,17 @@ static bool pool_commit_locked(struct pool *pool, size_t bytes)
            || pool_commit_bytes_locked(pool, needed_bytes, false);
 }
 
-struct fresh_run mbi_pool_carve_locked(struct pool *pool, size_t rounds_wanted)
+static struct fresh_run pool_count_carved_locked(struct pool *pool, struct fresh_run run)
+{
+    if (run.rounds != 0) {
+        counter_add(&pool->carved, run.rounds);
+        probe_carve(pool->slot_bytes, run.rounds);
+    }
+    return run;
+}
+
+/* Up to so many of the slots behind those that were carved or reserved last. */
+static struct fresh_run pool_reserve_locked(struct pool *pool, size_t rounds_wanted)
 {
     struct fresh_run run = { .first = NULL, .rounds = 0 };
     struct span *span = pool_carved_span(pool);
@@ -174,19 +184,67 @@ struct fresh_run mbi_pool_carve_locked(struct pool *pool, size_t rounds_wanted)
     uint64_t end = first + rounds * pool->slot_bytes / SLOT_UNIT_BYTES;
     atomic_store_explicit(&pool->space.carved_end, (uint32_t)end,
                           memory_order_relaxed); /* [CARVED] */
-    counter_add(&pool->carved, rounds);
-    probe_carve(pool->slot_bytes, rounds);
     return run;
+}
+
+struct fresh_run mbi_pool_carve_locked(struct pool *pool, size_t rounds_wanted)
+{
+    return pool_count_carved_locked(pool, pool_reserve_locked(pool, rounds_wanted));
+}
+
+/* Goes on in the next span where foreign memory ends one. */
+static struct fresh_run pool_reserve_for_use_locked(struct pool *pool, size_t rounds_wanted)
+{
+    struct fresh_run run = pool_reserve_locked(pool, rounds_wanted);
+    while (run.rounds == 0 && pool_end_span_early_locked(pool)) { /* once for each span */
+        run = pool_reserve_locked(pool, rounds_wanted);
+    }
+    pool_carved_span(pool)->touched_end = pool_carved_span(pool)->carve_next;
+    return run;
+}
+
+static struct fresh_run pool_take_from_lane_locked(struct pool *pool, struct fresh_run *lane,
+                                                   size_t rounds_wanted)
+{
+    struct fresh_run run = { lane->first, size_min(lane->rounds, rounds_wanted) };
+    lane->first += run.rounds * pool->slot_bytes;
+    lane->rounds -= run.rounds;
+    counter_subtract(&pool->in_lanes, run.rounds);
+    return run;
+}
+
+/* Of the lane of the calling thread's processor, which gets a block when it is empty. */
+static struct fresh_run pool_take_from_own_lane_locked(struct pool *pool, size_t rounds_wanted)
+{
+    struct fresh_run *lane = &pool_lanes(pool)[central_here() & central_mask()];
+    if (lane->rounds == 0) {
+        size_t batches = size_max(pool_block_bytes() / pool_batch_bytes(pool), 1);
+        *lane = pool_reserve_for_use_locked(pool, batches * pool->rounds);
+        counter_add(&pool->in_lanes, lane->rounds);
+    }
+    return pool_take_from_lane_locked(pool, lane, rounds_wanted);
 }
 
 struct fresh_run mbi_pool_carve_for_use_locked(struct pool *pool, size_t rounds_wanted)
 {
-    struct fresh_run run = mbi_pool_carve_locked(pool, rounds_wanted);
-    while (run.rounds == 0 && pool_end_span_early_locked(pool)) { /* once for each span */
-        run = mbi_pool_carve_locked(pool, rounds_wanted);
+    struct fresh_run run = rounds_wanted < pool->rounds || central_mask() == 0
+                               ? pool_reserve_for_use_locked(pool, rounds_wanted)
+                               : pool_take_from_own_lane_locked(pool, rounds_wanted);
+    /* Nothing is left but what lies in other processors' lanes. */
+    for (size_t i = 0; i < CENTRAL_STACKS && run.rounds == 0; i++) {
+        run = pool_take_from_lane_locked(pool, &pool_lanes(pool)[i], rounds_wanted);
     }
-    pool_carved_span(pool)->touched_end = pool_carved_span(pool)->carve_next;
-    return run;
+    return pool_count_carved_locked(pool, run);
+}
+
+struct fresh_run mbi_pool_end_lane_locked(struct pool *pool)
+{
+    struct fresh_run run = { .first = NULL, .rounds = 0 };
+    for (size_t i = 0; i < CENTRAL_STACKS && run.rounds == 0; i++) {
+        struct fresh_run *lane = &pool_lanes(pool)[i];
+        run = pool_take_from_lane_locked(pool, lane, lane->rounds);
+    }
+    return pool_count_carved_locked(pool, run);
 }
 
 void mbi_pool_touch_run(const struct pool *pool, struct fresh_run run)

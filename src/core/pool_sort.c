@@ -103,6 +103,21 @@ static bool pool_cover_locked(struct pool *pool)
     return covered;
 }
 
+/* What lies in lanes is free, too: so no page stays for the rest of a lane. */
+static void pool_sort_lanes_locked(struct pool *pool)
+{
+    struct fresh_run run;
+    while ((run = mbi_pool_end_lane_locked(pool)).rounds != 0) {
+        struct slot *first = (struct slot *)(void *)run.first;
+        struct free_map *map = &pool_span_of(pool, slot_space_number(&pool->space, first))->map;
+        size_t index = free_map_index(map, first);
+        for (size_t i = 0; i < run.rounds; i++) {
+            mbi_free_map_add(map, index + i);
+        }
+        counter_add(&pool->sorted_slots, run.rounds);
+    }
+}
+
 static size_t pool_take_surplus_locked(struct pool *pool, size_t count, uint64_t chains[])
 {
     size_t taken = 0;
@@ -125,7 +140,10 @@ size_t mbi_pool_take_surplus(struct pool *pool, size_t count, uint64_t chains[])
 {
     size_t taken = 0;
     if (mbi_pool_lock(pool)) {
-        taken = pool_cover_locked(pool) ? pool_take_surplus_locked(pool, count, chains) : 0;
+        if (pool_cover_locked(pool)) {
+            pool_sort_lanes_locked(pool);
+            taken = pool_take_surplus_locked(pool, count, chains);
+        }
         mbi_pool_unlock(pool);
     }
     return taken;

@@ -36,6 +36,7 @@ static MBI_COLD void thread_cache_end_window(struct thread_cache *cache)
         }
         cache->state[class] = thread_cache_state_of(cache, class);
     }
+    mbi_transfer_give_back_unused(cache);
 }
 
 /* Notes that the thread's large objects come and go; if they do not, does their step of decay. */

@@ -49,10 +49,17 @@ static bool cache_use(struct thread_cache *cache, size_t bytes)
     return true;
 }
 
-/* Counts `bytes` less as used. Gives the budget unused pieces back, but for one or a few. */
+/* Counts `bytes` less as used. */
 static void cache_unuse(struct thread_cache *cache, size_t bytes)
 {
     cache->used_bytes -= bytes;
+    if (MBI_UNLIKELY(budget_is_crowded())) {
+        mbi_transfer_give_back_unused(cache);
+    }
+}
+
+void mbi_transfer_give_back_unused(struct thread_cache *cache)
+{
     size_t spare = cache->taken_bytes - cache->used_bytes;
     if (spare >= (size_t)4 * BUDGET_PIECE_BYTES) {
         cache->taken_bytes -= spare - BUDGET_PIECE_BYTES;

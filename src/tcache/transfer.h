@@ -30,6 +30,9 @@ bool mbi_transfer_refill_whole(struct thread_cache *cache, struct pool *pool);
  */
 bool mbi_transfer_make_room(struct thread_cache *cache, struct pool *pool);
 
+/* Gives the budget pieces that the cache does not use, but for one or a few. O(1). */
+void mbi_transfer_give_back_unused(struct thread_cache *cache);
+
 /*
  * Gives back all that the cache holds of a class, and its part of the budget. False where the
  * pool's lock is refused (core/lock.h): then the loaded magazine and its part stay.
