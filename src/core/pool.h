@@ -262,11 +262,11 @@ void mbi_pool_unlock(struct pool *pool);
 /*
  * Up to `rounds_wanted` fresh slots. The first call is for slots that only fill a page up. The
  * second is for slots that threads use: whole batches come from lanes, and where foreign memory
- * ends a span early it goes on in the next one. The third takes all that is left of some lane.
+ * ends a span early it goes on in the next one. The third gives what is left of some lane.
  */
 struct fresh_run mbi_pool_carve_locked(struct pool *pool, size_t rounds_wanted);
 struct fresh_run mbi_pool_carve_for_use_locked(struct pool *pool, size_t rounds_wanted);
-struct fresh_run mbi_pool_end_lane_locked(struct pool *pool);
+struct fresh_run mbi_pool_carve_from_lanes_locked(struct pool *pool, size_t rounds_max);
 
 void mbi_pool_set_loose_locked(struct pool *pool, uint64_t chain);
 

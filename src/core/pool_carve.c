@@ -225,24 +225,27 @@ static struct fresh_run pool_take_from_own_lane_locked(struct pool *pool, size_t
     return pool_take_from_lane_locked(pool, lane, rounds_wanted);
 }
 
+static struct fresh_run pool_take_from_any_lane_locked(struct pool *pool, size_t rounds_wanted)
+{
+    struct fresh_run run = { .first = NULL, .rounds = 0 };
+    for (size_t i = 0; i < CENTRAL_STACKS && run.rounds == 0; i++) {
+        run = pool_take_from_lane_locked(pool, &pool_lanes(pool)[i], rounds_wanted);
+    }
+    return run;
+}
+
+struct fresh_run mbi_pool_carve_from_lanes_locked(struct pool *pool, size_t rounds_max)
+{
+    return pool_count_carved_locked(pool, pool_take_from_any_lane_locked(pool, rounds_max));
+}
+
 struct fresh_run mbi_pool_carve_for_use_locked(struct pool *pool, size_t rounds_wanted)
 {
     struct fresh_run run = rounds_wanted < pool->rounds || central_mask() == 0
                                ? pool_reserve_for_use_locked(pool, rounds_wanted)
                                : pool_take_from_own_lane_locked(pool, rounds_wanted);
-    /* Nothing is left but what lies in other processors' lanes. */
-    for (size_t i = 0; i < CENTRAL_STACKS && run.rounds == 0; i++) {
-        run = pool_take_from_lane_locked(pool, &pool_lanes(pool)[i], rounds_wanted);
-    }
-    return pool_count_carved_locked(pool, run);
-}
-
-struct fresh_run mbi_pool_end_lane_locked(struct pool *pool)
-{
-    struct fresh_run run = { .first = NULL, .rounds = 0 };
-    for (size_t i = 0; i < CENTRAL_STACKS && run.rounds == 0; i++) {
-        struct fresh_run *lane = &pool_lanes(pool)[i];
-        run = pool_take_from_lane_locked(pool, lane, lane->rounds);
+    if (MBI_UNLIKELY(run.rounds == 0)) { /* but other processors' lanes may hold some */
+        run = pool_take_from_any_lane_locked(pool, rounds_wanted);
     }
     return pool_count_carved_locked(pool, run);
 }

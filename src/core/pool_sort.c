@@ -103,19 +103,24 @@ static bool pool_cover_locked(struct pool *pool)
     return covered;
 }
 
-/* What lies in lanes is free, too: so no page stays for the rest of a lane. */
-static void pool_sort_lanes_locked(struct pool *pool)
+/*
+ * What lies in lanes is free, too: no page stays for the rest of a lane. Sorts up to
+ * SORTED_SLOTS_MAX slots; false when the lanes are empty.
+ */
+static bool pool_sort_lane_locked(struct pool *pool)
 {
-    struct fresh_run run;
-    while ((run = mbi_pool_end_lane_locked(pool)).rounds != 0) {
-        struct slot *first = (struct slot *)(void *)run.first;
-        struct free_map *map = &pool_span_of(pool, slot_space_number(&pool->space, first))->map;
-        size_t index = free_map_index(map, first);
-        for (size_t i = 0; i < run.rounds; i++) {
-            mbi_free_map_add(map, index + i);
-        }
-        counter_add(&pool->sorted_slots, run.rounds);
+    struct fresh_run run = mbi_pool_carve_from_lanes_locked(pool, SORTED_SLOTS_MAX);
+    if (run.rounds == 0) {
+        return false;
     }
+    struct slot *first = (struct slot *)(void *)run.first;
+    struct free_map *map = &pool_span_of(pool, slot_space_number(&pool->space, first))->map;
+    size_t index = free_map_index(map, first);
+    for (size_t i = 0; i < run.rounds; i++) {
+        mbi_free_map_add(map, index + i);
+    }
+    counter_add(&pool->sorted_slots, run.rounds);
+    return true;
 }
 
 static size_t pool_take_surplus_locked(struct pool *pool, size_t count, uint64_t chains[])
@@ -139,9 +144,11 @@ static size_t pool_take_surplus_locked(struct pool *pool, size_t count, uint64_t
 size_t mbi_pool_take_surplus(struct pool *pool, size_t count, uint64_t chains[])
 {
     size_t taken = 0;
-    if (mbi_pool_lock(pool)) {
-        if (pool_cover_locked(pool)) {
-            pool_sort_lanes_locked(pool);
+    bool lanes = true; /* first, and the lock is not held for more than a part of one */
+    while (lanes && mbi_pool_lock(pool)) {
+        bool covered = pool_cover_locked(pool);
+        lanes = covered && pool_sort_lane_locked(pool);
+        if (covered && !lanes) {
             taken = pool_take_surplus_locked(pool, count, chains);
         }
         mbi_pool_unlock(pool);

@@ -2,10 +2,13 @@
 #include "core/pool.h"
 
 #include "core/config.h"
+#include "core/limit.h"
 #include "core/os.h"
 #include "core/processors.h"
 #include "core/region.h"
 #include "tcache/startup.h"
+
+#include "memorybucket/memorybucket.h"
 
 #include <criterion/criterion.h>
 #include <criterion/redirect.h>
@@ -114,23 +117,30 @@ static bool run_on(size_t processor)
     return sched_setaffinity(0, sizeof one, &one) == 0;
 }
 
-/* What was pushed on one processor is found from every other, and on the same one first. */
-Test(pool, batches_stay_with_the_processor_and_are_found_from_any)
+/* One processor for each stack, as far as there are so many; returns how many. */
+static size_t spread_over(size_t processors[])
 {
-    struct pool *pool = pool_of(64);
-    struct transfer_counts counts = { 0 };
     cpu_set_t allowed;
     cr_assert_eq(sched_getaffinity(0, sizeof allowed, &allowed), 0);
-    size_t processors[CENTRAL_STACKS];
     bool taken[CENTRAL_STACKS] = { false };
     size_t count = 0;
-    for (size_t i = 0; i < CPU_SETSIZE; i++) { /* one for each stack */
+    for (size_t i = 0; i < CPU_SETSIZE; i++) {
         if (CPU_ISSET(i, &allowed) && !taken[i % CENTRAL_STACKS]) {
             taken[i % CENTRAL_STACKS] = true;
             processors[count++] = i;
         }
     }
     mbi_pools_spread(CENTRAL_STACKS);
+    return count;
+}
+
+/* What was pushed on one processor is found from every other, and on the same one first. */
+Test(pool, batches_stay_with_the_processor_and_are_found_from_any)
+{
+    struct pool *pool = pool_of(64);
+    struct transfer_counts counts = { 0 };
+    size_t processors[CENTRAL_STACKS];
+    size_t count = spread_over(processors);
     uint64_t pushed[CENTRAL_STACKS];
     for (size_t i = 0; i < count; i++) {
         cr_assert(run_on(processors[i]));
@@ -145,6 +155,66 @@ Test(pool, batches_stay_with_the_processor_and_are_found_from_any)
     }
     cr_assert_eq(mbi_pool_pop_batch(pool, &counts), 0);
     cr_assert_eq(counter_read(&counts.refills), count);
+}
+
+/* Whole fresh batches of one processor lie side by side, and no other's between them. */
+Test(pool, each_processor_has_a_lane_of_its_own)
+{
+    struct pool *pool = pool_of(64);
+    size_t processors[CENTRAL_STACKS];
+    size_t count = spread_over(processors);
+    char *next[CENTRAL_STACKS] = { NULL };
+    size_t batches = mbi_config.block_bytes / pool_batch_bytes(pool);
+    for (size_t batch = 0; batch < batches; batch++) {
+        for (size_t i = 0; i < count; i++) {
+            uint64_t chain;
+            cr_assert(run_on(processors[i]));
+            struct fresh_run run = mbi_pool_obtain(pool, pool->rounds, &chain);
+            cr_assert_eq(run.rounds, pool->rounds);
+            cr_assert(batch == 0 || run.first == next[i], "batch %zu lies elsewhere", batch);
+            next[i] = run.first + run.rounds * pool->slot_bytes;
+        }
+    }
+    cr_assert_eq(counter_read(&pool->in_lanes), 0);
+    cr_assert_eq(counter_read(&pool->carved), count * batches * pool->rounds);
+}
+
+/* Where no more can be committed, a thread gets what lies in the lanes of other processors. */
+Test(pool, lanes_are_used_up_before_memory_is_refused)
+{
+    struct pool *pool = pool_of(64);
+    size_t processors[CENTRAL_STACKS];
+    size_t count = spread_over(processors);
+    cr_assert(run_on(processors[count - 1]));
+    (void)obtain_chain(pool, pool->rounds);
+    size_t in_lane = counter_read(&pool->in_lanes);
+    cr_assert_eq(in_lane, mbi_config.block_bytes / pool->slot_bytes - pool->rounds);
+    (void)bounded_set_most(&mbi_committed, bounded_taken(&mbi_committed));
+    cr_assert(run_on(processors[0]));
+    size_t got = 0;
+    uint64_t chain;
+    while ((chain = obtain_chain(pool, pool->rounds)) != 0) {
+        got += chain_rounds(chain);
+    }
+    cr_assert_geq(got, in_lane);
+    cr_assert_eq(counter_read(&pool->in_lanes), 0);
+}
+
+/* What lies in lanes goes back with what threads gave back. */
+Test(pool, lanes_are_sorted_with_the_surplus)
+{
+    struct pool *pool = pool_of(64);
+    struct transfer_counts counts = { 0 };
+    size_t processors[CENTRAL_STACKS];
+    (void)spread_over(processors);
+    cr_assert(run_on(processors[0]));
+    mbi_pool_push_batch(pool, obtain_chain(pool, pool->rounds), &counts);
+    size_t in_lane = counter_read(&pool->in_lanes);
+    (void)mb_trim(0);
+    cr_assert_eq(counter_read(&pool->in_lanes), 0);
+    cr_assert_geq(counter_read(&pool->sorted_slots), in_lane + pool->rounds);
+    cr_assert_eq(counter_read(&pool->sorted_slots), counter_read(&pool->carved));
+    cr_assert_leq(mbi_pool_resident_bytes(pool), 4096);
 }
 
 static bool stack_is_empty(struct pool *pool, size_t stack)

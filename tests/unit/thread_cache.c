@@ -268,6 +268,35 @@ Test(thread_cache, works_with_no_budget)
     use_all_classes(0);
 }
 
+/* Keeps and uses up 100 batches; returns what of the budget is then taken, and not used. */
+static size_t taken_in_vain_after_a_swing(size_t budget_bytes)
+{
+    size_t swing = 100 * pool_rounds_after_startup();
+    bounded_set_most(&mbi_budget, budget_bytes);
+    for (int turn = 0; turn < 3; turn++) {
+        allocate(swing);
+        release(swing);
+    }
+    allocate(swing);
+    cr_assert_eq(bounded_taken(&mbi_budget), mbi_thread_cache->taken_bytes);
+    return mbi_thread_cache->taken_bytes - mbi_thread_cache->used_bytes;
+}
+
+/* So no swap writes the number that all threads share. */
+Test(thread_cache, the_budget_is_kept_until_the_window_ends)
+{
+    cr_assert_geq(taken_in_vain_after_a_swing(64 << 20), 50 * pool_batch_bytes(pool));
+    atomic_fetch_add_explicit(&mbi_decay_hints.windows, 1, memory_order_relaxed);
+    mbi_thread_cache_give_up_due(mbi_thread_cache);
+    cr_assert_lt(bounded_taken(&mbi_budget),
+                 mbi_thread_cache->used_bytes + 4 * (size_t)BUDGET_PIECE_BYTES);
+}
+
+Test(thread_cache, the_budget_is_given_back_where_the_process_is_crowded)
+{
+    cr_assert_lt(taken_in_vain_after_a_swing(2 << 20), (2 << 20) / 2);
+}
+
 Test(thread_cache, depth_grows_until_a_swing_fits)
 {
     size_t swing = 20 * pool_rounds_after_startup();
