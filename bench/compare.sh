@@ -56,6 +56,7 @@ churn              8   churn
 churn              16  churn
 oversubscribed     64  oversubscribed
 oversubscribed     256 oversubscribed
+pool-of-threads    8   pool
 burst              1   burst
 batch              1   batch batch
 batch-loop         1   batch loop

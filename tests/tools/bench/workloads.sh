@@ -35,6 +35,7 @@ done <<'END'
 2 server
 16 churn
 64 oversubscribed
+8 pool
 1 burst
 1 batch batch
 1 batch loop
