@@ -28,6 +28,8 @@ round-10k-fifo     1   round 10000 fifo
 round-10k-lifo     1   round 10000 lifo
 random-1k          1   random 1000 512
 random-100k        1   random 100000 512
+sizes-1k           1   random 1000 geometric
+sizes-100k         1   random 100000 geometric
 seed-small-once    1   seed 64 once
 seed-small-once    5   seed 64 once
 seed-small-once    10  seed 64 once

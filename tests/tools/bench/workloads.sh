@@ -29,6 +29,7 @@ done <<'END'
 1 round 10000 lifo
 1 random 1000 512
 2 random 1000 1000
+1 random 1000 geometric
 5 seed 64 rounds
 1 seed 1024 once
 16 xfer
