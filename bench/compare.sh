@@ -2,14 +2,14 @@
 # MemoryBucket against the other allocators on small objects, side by side: time, latency, memory.
 # Installs what is missing, builds the release, measures, and leaves everything in build/bench/.
 # Usage: bench/compare.sh [OPTION...]
-#   --quick             a quarter of the work: three to six minutes instead of nine to eighteen; the
-#                       longer, the more rows are measured again
+#   --quick             a quarter of the work: 4 to 7 minutes instead of 13 to 26, on two cores; the
+#                       more rows are measured again, the longer
 #   --only W,...        only workloads whose names begin so, or NAME@THREADS; --list names them
 #   --allocators A,...  only these of glibc, mimalloc, jemalloc, tcmalloc, tbbmalloc (peers),
 #                       dropin, called, inlined (MemoryBucket: preloaded, linked, compiled in)
 #   --extra NAME=PATH   one peer more: a shared library to preload; may be repeated
 #   --against-best      judge by the best of all peers of the run, extra ones too, in time, latency
-#                       and memory, with targets of its own
+#                       and memory (there without glibc and tbbmalloc), with targets of its own
 #   --pin               thread i runs on core i, modulo the cores; otherwise the kernel decides
 #   --rounds N          runs of each, in turn: 5 unless told, and at least 5; rows in which they
 #                       differ by more than 1.5 times are measured again with as many more
@@ -28,12 +28,22 @@ round-10k-fifo     1   round 10000 fifo
 round-10k-lifo     1   round 10000 lifo
 random-1k          1   random 1000 512
 random-100k        1   random 100000 512
+sizes-1k           1   random 1000 geometric
+sizes-100k         1   random 100000 geometric
 seed-small-once    1   seed 64 once
+seed-small-once    2   seed 64 once
+seed-small-once    4   seed 64 once
 seed-small-once    5   seed 64 once
+seed-small-once    8   seed 64 once
 seed-small-once    10  seed 64 once
+seed-small-once    16  seed 64 once
 seed-small-rounds  1   seed 64 rounds
+seed-small-rounds  2   seed 64 rounds
+seed-small-rounds  4   seed 64 rounds
 seed-small-rounds  5   seed 64 rounds
+seed-small-rounds  8   seed 64 rounds
 seed-small-rounds  10  seed 64 rounds
+seed-small-rounds  16  seed 64 rounds
 seed-large-once    1   seed 1024 once
 seed-large-once    5   seed 1024 once
 seed-large-once    10  seed 1024 once
@@ -56,12 +66,17 @@ churn              8   churn
 churn              16  churn
 oversubscribed     64  oversubscribed
 oversubscribed     256 oversubscribed
+pool-of-threads    8   pool
+burst              1   burst
 batch              1   batch batch
 batch-loop         1   batch loop
 latency-xfer       8   latency xfer
 latency-random     1   latency random
 mixed-1000         1   random 1000 1000
 mixed-1000         2   random 1000 1000
+mixed-1000         4   random 1000 1000
+mixed-1000         8   random 1000 1000
+mixed-1000         16  random 1000 1000
 mixed-1000-100k    1   random 100000 1000
 '
 

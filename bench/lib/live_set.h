@@ -7,11 +7,15 @@
 #ifndef MEMORYBUCKET_BENCH_LIVE_SET_H
 #define MEMORYBUCKET_BENCH_LIVE_SET_H
 
+#include "geometric.h"
 #include "harness.h"
 
 enum { LIVE_SIZE_MIN = 8, LIVE_SIZE_SMALL_MAX = 512 };
 /* Of random sizes up to 512. */
 enum { LIVE_SIZE_SMALL_MEAN = (LIVE_SIZE_MIN + LIVE_SIZE_SMALL_MAX) / 2 };
+
+/* How sizes are drawn: each from 8 to size_max alike, or as programs ask for them (geometric.h). */
+enum live_sizes { LIVE_UNIFORM, LIVE_GEOMETRIC };
 
 /* Two threads' sets share no line. */
 struct live_set {
@@ -29,29 +33,50 @@ static inline size_t live_set_size(const struct live_set *set, uint64_t random)
     return LIVE_SIZE_MIN + (size_t)((random >> 32) * (set->size_max - LIVE_SIZE_MIN + 1) >> 32);
 }
 
-static inline __attribute__((always_inline)) void *live_set_make(struct live_set *set)
+/* `sizes` is a constant where it is called, and so costs nothing. */
+static inline __attribute__((always_inline)) void *live_set_make_by(struct live_set *set,
+                                                                    enum live_sizes sizes)
 {
     uint64_t random = bench_random(&set->random);
     set->made += random;
-    return bench_make(live_set_size(set, random), random);
+    return bench_make(sizes == LIVE_GEOMETRIC ? geometric_size(random)
+                                              : live_set_size(set, random),
+                      random);
+}
+
+static inline __attribute__((always_inline)) void live_set_replace_by(struct live_set *set,
+                                                                      enum live_sizes sizes)
+{
+    void **object = &set->objects[bench_random_below(&set->random, set->count)];
+    set->unmade += bench_unmake(*object);
+    *object = live_set_make_by(set, sizes);
+}
+
+static inline __attribute__((always_inline)) void *live_set_make(struct live_set *set)
+{
+    return live_set_make_by(set, LIVE_UNIFORM);
 }
 
 static inline __attribute__((always_inline)) void live_set_replace(struct live_set *set)
 {
-    void **object = &set->objects[bench_random_below(&set->random, set->count)];
-    set->unmade += bench_unmake(*object);
-    *object = live_set_make(set);
+    live_set_replace_by(set, LIVE_UNIFORM);
 }
 
-static inline void live_set_fill(struct live_set *set, void **objects, unsigned count,
-                                 unsigned size_max, unsigned seed)
+static inline void live_set_fill_by(struct live_set *set, void **objects, unsigned count,
+                                    unsigned size_max, unsigned seed, enum live_sizes sizes)
 {
     *set = (struct live_set){
         .objects = objects, .count = count, .size_max = size_max, .random = bench_seed(seed)
     };
     for (unsigned i = 0; i < count; i++) {
-        objects[i] = live_set_make(set);
+        objects[i] = live_set_make_by(set, sizes);
     }
+}
+
+static inline void live_set_fill(struct live_set *set, void **objects, unsigned count,
+                                 unsigned size_max, unsigned seed)
+{
+    live_set_fill_by(set, objects, count, size_max, seed, LIVE_UNIFORM);
 }
 
 static inline void live_set_clear(struct live_set *set)

@@ -88,9 +88,12 @@ class _Picture:
 
     def __init__(self, heading, machine, names, marks):
         self.script, self.blocks = [], []
-        self.bottom = 68  # pixels that are taken
+        self.bottom = 44  # pixels from the top to what comes next
         self.say(heading, WIDTH / 2, 22, "center font ',16'")
-        self.say(machine, WIDTH / 2, 44, f"center font ',11' tc rgb '{GREY}'")
+        for line in machine.split("\n"):
+            self.say(line, WIDTH / 2, self.bottom, f"center font ',11' tc rgb '{GREY}'")
+            self.bottom += 16
+        self.bottom += 8
         lines, at = [[]], 0
         for style in names:  # the key, as many rows as it takes
             width = 34 + 7.4 * len(style.title)

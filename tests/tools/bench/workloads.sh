@@ -29,12 +29,15 @@ done <<'END'
 1 round 10000 lifo
 1 random 1000 512
 2 random 1000 1000
+1 random 1000 geometric
 5 seed 64 rounds
 1 seed 1024 once
 16 xfer
 2 server
 16 churn
 64 oversubscribed
+8 pool
+1 burst
 1 batch batch
 1 batch loop
 8 latency xfer
@@ -73,7 +76,8 @@ refuses 2 'is not a file' "$compare" --extra x=/nonexistent
 refuses 2 'accepted is NAME=PATH' "$compare" --extra /nonexistent
 refuses 2 'cannot be preloaded' "$compare" --extra x="$0"
 listed=$("$compare" --list)
-for row in xfer@{2,4,8,16} server@{1,2,4,8,16} churn@{1,2,4,8,16}; do
+for row in sizes-{1k,100k}@1 seed-small-{once,rounds}@{1,2,4,5,8,10,16} xfer@{2,4,8,16} server@{1,2,4,8,16} \
+    churn@{1,2,4,8,16} pool-of-threads@8 burst@1 mixed-1000@{1,2,4,8,16}; do
     [[ $listed == *$'\n'$row$'\n'* ]] || fail "--list lacks $row"
 done
 echo "all workloads: ok"
