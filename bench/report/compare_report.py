@@ -92,7 +92,6 @@ AGAINST_BEST = Rules(
      Target("churn", WALL, None, 1.05, None),
      Target("oversubscribed", WALL, None, 1.0, None),
      Target("pool-of-threads", WALL, None, 1.05, None),
-     Target("burst", WALL, None, 1.05, None),
      Target("batch", WALL, None, 1.5, None),
      *(Target(workload, metric, None, 1.0, None) for metric, workload in TAILS),
      Target(None, PEAK, None, 1.05, None, "leanest peer"),
