@@ -52,7 +52,8 @@ extern "C" {
 
 /* The largest request that a pool serves, in bytes, and the number of pools. */
 #define MB_SMALL_MAX 512
-#define MB_POOL_COUNT 64
+#define MB_SMALL_POOL_COUNT 64
+#define MB_POOL_COUNT 148
 
 #if defined(__GNUC__)
 #define MB_API __attribute__((visibility("default")))

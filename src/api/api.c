@@ -55,7 +55,7 @@ __attribute__((constructor(101))) static void api_come_up(int argc, char **argv,
     mbi_copies_init(&own);
     /* glibc's fork takes the locks of its malloc only if that was used before. So use it now: a
      * thread may need it for the first time while another one forks. */
-    mbi_large_free(mbi_large_alloc(SMALL_BYTES_MAX + 1));
+    mbi_large_free(mbi_large_alloc(POOL_BYTES_MAX + 1));
     if (environ == NULL) {
         environ = envp; /* in the drop-in this runs before the C library has set it */
     }
@@ -143,7 +143,7 @@ static void start_thread(void)
     errno = saved_errno;
 }
 
-MBI_COLD void *mbi_api_alloc_slow(size_t size)
+MBI_COLD void *mbi_api_alloc_slow(size_t size, enum class_rule rule)
 {
     if (size == 0) {
         return thread_cache_alloc(0, 0);
@@ -152,15 +152,22 @@ MBI_COLD void *mbi_api_alloc_slow(size_t size)
     if (checked_is_on()) {
         return mbi_check_alloc(size, ABI_ALIGNMENT_BYTES);
     }
+    if (size - 1 < mbi_thread_cache->pool_bytes) { /* now that the thread has a cache */
+        return api_alloc(size, rule);
+    }
     mbi_thread_cache_begin_large_alloc();
     return mbi_large_alloc(size);
 }
 
-void *mbi_api_calloc_large(size_t count, size_t size)
+void *mbi_api_calloc_large(size_t count, size_t size, enum class_rule rule)
 {
     start_thread();
     if (checked_is_on()) {
         return mbi_check_calloc_large(count, size);
+    }
+    if (count * size - 1 < mbi_thread_cache->pool_bytes) {
+        void *pointer = api_alloc(count * size, rule);
+        return pointer != NULL ? memset(pointer, 0, count * size) : NULL;
     }
     mbi_thread_cache_begin_large_alloc();
     return mbi_large_calloc(count, size);
@@ -213,7 +220,7 @@ MBI_COLD void *mbi_api_realloc_slow(void *old, size_t size, enum class_rule rule
         size_t standard = size != 0 || rule == CLASS_ABI_ALIGNED ? ABI_ALIGNMENT_BYTES
                                                                  : SLOT_UNIT_BYTES;
         return mbi_check_realloc(old, size, size_is_small(size)
-                                                ? api_alignment_of_small(size, rule)
+                                                ? api_alignment_in_pool(size, rule)
                                                 : standard);
     }
     size_t class = region_class_of(old);
@@ -223,7 +230,7 @@ MBI_COLD void *mbi_api_realloc_slow(void *old, size_t size, enum class_rule rule
     if (old == NULL) {
         return api_alloc(size, rule);
     }
-    if (size > SMALL_BYTES_MAX) {
+    if (size > mbi_thread_cache->pool_bytes) {
         return mbi_large_realloc(old, size);
     }
     return move_from_system(old, size, rule);
@@ -313,7 +320,7 @@ void *mbi_api_aligned_alloc(size_t alignment, size_t size)
     if (checked_is_on()) {
         return mbi_check_alloc(size, size_max(alignment, SLOT_UNIT_BYTES));
     }
-    size_t class = size_class_of_aligned(alignment, size);
+    size_t class = size_class_of_aligned(alignment, size, mbi_config.pool_bytes_max);
     if (class == SIZE_CLASS_COUNT) {
         mbi_thread_cache_begin_large_alloc();
         return mbi_large_aligned_alloc(alignment, size);
@@ -337,7 +344,7 @@ size_t mb_usable_size(const void *pointer)
 size_t mb_good_size(size_t size)
 {
     (void)mbi_startup(); /* decides on checked mode */
-    if (size > SMALL_BYTES_MAX || checked_is_on()) {
+    if (size > mbi_config.pool_bytes_max || checked_is_on()) {
         return size;
     }
     return size_class_slot_bytes(size != 0 ? size_class_of(size) : 0);

@@ -10,6 +10,7 @@
 #define MEMORYBUCKET_API_H
 
 #include "check/check.h"
+#include "core/config.h"
 #include "core/copies.h"
 #include "core/large.h"
 #include "core/os.h"
@@ -34,26 +35,31 @@ MBI_HOT_INLINE size_t api_class_offset_of(size_t size, enum class_rule rule)
 /* `alignment` is a power of two. */
 void *mbi_api_aligned_alloc(size_t alignment, size_t size);
 
-/* More than SMALL_BYTES_MAX; the product does not overflow. */
-void *mbi_api_calloc_large(size_t count, size_t size);
+/* More than the thread's cache serves; the product does not overflow. */
+void *mbi_api_calloc_large(size_t count, size_t size, enum class_rule rule);
 
 /*
  * Off the fast path: size 0, a NULL pointer, a thread without a cache, a large request whose turn
  * it is to do a step of decay, an object of another copy of the library.
  */
-void *mbi_api_alloc_slow(size_t size);
+void *mbi_api_alloc_slow(size_t size, enum class_rule rule);
 void mbi_api_free_slow(void *pointer, size_t size);
 
 /* Also off the fast path: an object outside the dense tier, or a thread without a cache. */
 void *mbi_api_realloc_slow(void *old, size_t size, enum class_rule rule);
 size_t mbi_api_usable_bytes_slow(const void *pointer);
 
-/* Large requests and foreign pointers: off the fast path, but in place, with a tail call. */
-MBI_HOT_INLINE void *api_alloc_large(size_t size)
+/*
+ * What is not in the linear pools, and foreign pointers: off the fast path, but in place, with a
+ * tail call.
+ */
+MBI_HOT_INLINE void *api_alloc_large(struct thread_cache *cache, size_t size, enum class_rule rule)
 {
-    struct thread_cache *cache = mbi_thread_cache;
+    if (size - 1 < cache->pool_bytes) {
+        return thread_cache_alloc(size_class_of_doubling(size), size);
+    }
     if (MBI_UNLIKELY(size == 0 || !cache->active || thread_cache_is_decay_turn(cache))) {
-        return mbi_api_alloc_slow(size);
+        return mbi_api_alloc_slow(size, rule);
     }
     counter_add(&cache->counts.large_allocs, 1);
     return mbi_large_alloc(size);
@@ -71,8 +77,9 @@ MBI_HOT_INLINE void api_free_foreign(struct thread_cache *cache, void *pointer, 
 
 MBI_HOT_INLINE void *api_alloc(size_t size, enum class_rule rule)
 {
-    if (MBI_UNLIKELY(!size_is_small(size))) {
-        return api_alloc_large(size);
+    struct thread_cache *cache = mbi_thread_cache;
+    if (MBI_UNLIKELY(size - 1 >= cache->linear_bytes)) {
+        return api_alloc_large(cache, size, rule);
     }
     return thread_cache_alloc_at(api_class_offset_of(size, rule), size);
 }
@@ -104,8 +111,8 @@ MBI_HOT_INLINE void *api_calloc(size_t count, size_t size, enum class_rule rule)
         errno = ENOMEM;
         return NULL;
     }
-    if (bytes > SMALL_BYTES_MAX) {
-        return mbi_api_calloc_large(count, size);
+    if (bytes > mbi_thread_cache->pool_bytes) {
+        return mbi_api_calloc_large(count, size, rule);
     }
     void *pointer = api_alloc(bytes, rule);
     return pointer != NULL ? memset(pointer, 0, bytes) : NULL;
@@ -134,12 +141,26 @@ static inline void *api_stay(void *old, size_t old_bytes, size_t size, int saved
     return old;
 }
 
+/*
+ * An object that grows once may grow on: it gets a slot of the next eighth of a doubling, so that a
+ * buffer that grows a byte at a time is moved eight times a doubling and not for each class.
+ */
+static inline size_t api_size_to_grow_to(size_t size, size_t bytes_max)
+{
+    if (size <= 16 * SIZE_STEP_BYTES || size > bytes_max) {
+        return size;
+    }
+    size_t eighth = (size_t)1 << (63 - __builtin_clzll(size - 1) - 3);
+    return size_min(round_up(size, eighth), bytes_max);
+}
+
 /* Moves an object of `old_bytes` to a new place. One that shrinks may stay when memory is short. */
 static inline void *api_move(void *old, size_t old_bytes, size_t size, enum class_rule rule)
 {
     assert(old != NULL);
     int saved_errno = size <= old_bytes ? errno : 0;
-    void *pointer = api_alloc(size, rule);
+    size_t roomy = size > old_bytes ? api_size_to_grow_to(size, mbi_config.pool_bytes_max) : size;
+    void *pointer = api_alloc(roomy, rule);
     if (MBI_UNLIKELY(pointer == NULL)) {
         return api_stay(old, old_bytes, size, saved_errno);
     }
@@ -148,21 +169,26 @@ static inline void *api_move(void *old, size_t old_bytes, size_t size, enum clas
     return pointer;
 }
 
-/* How an object of 1 to 512 bytes is aligned: to 8 or 16. */
-static inline size_t api_alignment_of_small(size_t size, enum class_rule rule)
+/* The class of a size that pools serve. */
+static inline size_t api_class_of(size_t size, enum class_rule rule)
 {
-    size_t class = size_class_from_offset(api_class_offset_of(size, rule));
-    return size_class_promised_alignment_bytes(class);
+    return size <= LINEAR_BYTES_MAX ? size_class_from_offset(api_class_offset_of(size, rule))
+                                    : size_class_of_doubling(size);
+}
+
+/* How an object that pools serve is aligned: to 8 or 16. */
+static inline size_t api_alignment_in_pool(size_t size, enum class_rule rule)
+{
+    return size_class_promised_alignment_bytes(api_class_of(size, rule));
 }
 
 /* An object stays while it fits its slot, uses more than half of it, and is aligned. */
 static inline void *api_realloc_slot(void *old, size_t class, size_t size, enum class_rule rule)
 {
     size_t slot_bytes = size_class_slot_bytes(class);
-    bool stays =
-        size_is_small(size) && api_class_offset_of(size, rule) == size_class_to_offset(class);
+    bool stays = size - 1 < mbi_config.pool_bytes_max && api_class_of(size, rule) == class;
     bool fits = size <= slot_bytes && size > slot_bytes / 2;
-    if (stays || (fits && slot_bytes % api_alignment_of_small(size, rule) == 0)) {
+    if (stays || (fits && slot_bytes % api_alignment_in_pool(size, rule) == 0)) {
         return old;
     }
     if (MBI_UNLIKELY(!slot_space_has_start(&mbi_pools[class].space, old))) {

@@ -11,7 +11,7 @@
 size_t mb_alloc_batch(size_t size, size_t count, void **out)
 {
     size_t done = 0;
-    if (!size_is_small(size)) {
+    if (size - 1 >= mbi_thread_cache->pool_bytes) {
         while (done < count && (out[done] = mb_alloc(size)) != NULL) {
             done++;
         }

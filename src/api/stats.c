@@ -20,6 +20,7 @@
 #include <string.h>
 
 _Static_assert(MB_POOL_COUNT == SIZE_CLASS_COUNT && MB_SMALL_MAX == SMALL_BYTES_MAX
+                   && MB_SMALL_POOL_COUNT == SMALL_CLASS_COUNT
                    && MB_OCCUPANCY_BINS == OCCUPANCY_BINS,
                "the public numbers are the internal ones");
 

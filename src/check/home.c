@@ -19,7 +19,7 @@
 enum { LARGE_CANARY_BYTES = 16, SLOT_CANARY_BYTES = 1 };
 
 /* Under the check lock. */
-static struct quarantine of_pools[SIZE_CLASS_COUNT];
+static struct quarantine of_pools[SMALL_CLASS_COUNT];
 static struct quarantine of_large;
 
 /* Whether freed memory waits: memory in use again hides misuse of the old object. */
@@ -72,7 +72,7 @@ static uintptr_t reuse_slot(size_t class, bool needed, const struct stack *now)
 static uintptr_t reuse_needed_slot(size_t class, size_t alignment_bytes, const struct stack *now)
 {
     uintptr_t start = 0;
-    while (start == 0 && class < SIZE_CLASS_COUNT) {
+    while (start == 0 && class < SMALL_CLASS_COUNT) {
         start = reuse_slot(class, true, now);
         class = size_class_next_aligned(class, alignment_bytes);
     }
@@ -138,11 +138,13 @@ bool mbi_home_find(struct object *object, size_t alignment_bytes, const struct s
         return find_large(object, alignment_bytes);
     }
     /* For reports; SIZE_CLASS_COUNT when no pool serves such an object. */
-    object->class = (uint8_t)size_class_of_aligned(alignment_bytes, object->size_bytes);
+    object->class = (uint8_t)size_class_of_aligned(alignment_bytes, object->size_bytes,
+                                                   SMALL_BYTES_MAX);
     if (find_guarded(object, alignment_bytes)) {
         return true;
     }
-    size_t class = size_class_of_aligned(alignment_bytes, object->size_bytes + canary);
+    size_t class = size_class_of_aligned(alignment_bytes, object->size_bytes + canary,
+                                         SMALL_BYTES_MAX);
     return class < SIZE_CLASS_COUNT ? find_in_pool(object, class, alignment_bytes, now)
                                     : find_large(object, alignment_bytes);
 }

@@ -66,7 +66,7 @@ struct slot_space {
      * lead to some, by an order that brings this along.
      */
     _Atomic uint32_t carved_end;
-    uint8_t phase[SPAN_COUNT]; /* where slots begin in each span, in units, modulo a slot's size */
+    uint16_t phase[SPAN_COUNT]; /* where slots begin in each span, in units, modulo a slot's size */
     uint64_t slot_reciprocal;  /* 2^64 by that size */
 };
 

@@ -1,6 +1,7 @@
 /* config: defaults, the values' parsers, and the rule for bad values. */
 #include "core/config.h"
 
+#include "core/large.h"
 #include "core/limit.h"
 #include "core/region.h"
 
@@ -36,6 +37,7 @@ static const struct config defaults = {
     .thread_cache_bytes_max = 4 * MIB,
     .block_bytes = 64 * KIB,
     .region_bytes = REGION_BYTES_MAX,
+    .pool_bytes_max = LARGE_IS_ALL_OURS ? POOL_BYTES_MAX : SMALL_BYTES_MAX,
     .memory_limit_bytes = SIZE_MAX,
     .decay_ms = DEFAULT_DECAY_MS,
 };
@@ -108,7 +110,7 @@ static bool parse_rounds_range(const char **text, uint32_t rounds_of_class[])
         || *(*text)++ != ':' || !parse_rounds(text, &rounds)) {
         return false;
     }
-    if (low < 1 || high < low || high > SMALL_BYTES_MAX) {
+    if (low < 1 || high < low || high > POOL_BYTES_MAX) {
         return false;
     }
     for (size_t class = size_class_of(low); class <= size_class_of(high); class++) {
@@ -117,13 +119,13 @@ static bool parse_rounds_range(const char **text, uint32_t rounds_of_class[])
     return true;
 }
 
-/* Either "ROUNDS" for every class, or ranges separated by commas. */
+/* Either "ROUNDS" for every small class, or ranges separated by commas. */
 static bool parse_magazine_rounds(const char *text, uint32_t rounds_of_class[])
 {
     const char *cursor = text;
     uint32_t rounds;
     if (parse_rounds(&cursor, &rounds) && *cursor == '\0') {
-        for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
+        for (size_t class = 0; class < SMALL_CLASS_COUNT; class++) {
             rounds_of_class[class] = rounds;
         }
         return true;
@@ -239,14 +241,17 @@ static bool read_option(enum option option)
 static uint32_t default_rounds(size_t class)
 {
     size_t rounds = DEFAULT_MAGAZINE_BYTES / size_class_slot_bytes(class);
+    if (class >= LINEAR_CLASS_COUNT) { /* whole cache lines, however few */
+        return (uint32_t)size_max(rounds, BATCH_ROUNDS_MIN);
+    }
     return (uint32_t)size_min(round_down(rounds, MAGAZINE_ROUNDS_STEP), DEFAULT_ROUNDS_MAX);
 }
 
-/* Bytes of two full magazines of every class, the pair that gives hysteresis. */
+/* Bytes of two full magazines of every small class, the pair that gives hysteresis. */
 static size_t pair_bytes(void)
 {
     size_t bytes = 0;
-    for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
+    for (size_t class = 0; class < SMALL_CLASS_COUNT; class++) {
         bytes += size_class_slot_bytes(class) * 2 * mbi_config.magazine_rounds[class];
     }
     return bytes;
@@ -256,7 +261,7 @@ static size_t pair_bytes(void)
 static void shrink_magazines_to(size_t bytes_max)
 {
     while (pair_bytes() > bytes_max) {
-        for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
+        for (size_t class = 0; class < SMALL_CLASS_COUNT; class++) {
             uint32_t *rounds = &mbi_config.magazine_rounds[class];
             *rounds = (uint32_t)round_up(*rounds / 2, MAGAZINE_ROUNDS_STEP);
         }
@@ -282,7 +287,12 @@ void mbi_config_read(void)
         mbi_config.thread_cache_bytes_max =
             size_max(mbi_config.thread_cache_bytes_max, 2 * pair_bytes());
     }
+    mbi_config.pool_bytes_max = size_class_slot_bytes(size_class_of(mbi_config.pool_bytes_max));
     mbi_config.extra_bytes_max = mbi_config.thread_cache_bytes_max - pair_bytes();
+    if (mbi_config.pool_bytes_max > SMALL_BYTES_MAX) {
+        mbi_config.upper_bytes_max = mbi_config.extra_bytes_max / 2;
+        mbi_config.extra_bytes_max -= mbi_config.upper_bytes_max;
+    }
     mbi_config_decay_is_given = given[OPTION_MB_DECAY_MS];
 }
 

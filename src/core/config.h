@@ -21,13 +21,15 @@ enum {
     MAGAZINE_ROUNDS_STEP = 8,
     MAGAZINE_ROUNDS_MIN = 8,
     MAGAZINE_ROUNDS_MAX = 4096,
+    /* Of the largest slots a magazine holds fewer than the above. A batch leads to a second slot. */
+    BATCH_ROUNDS_MIN = 2,
 };
 _Static_assert(MAGAZINE_ROUNDS_MAX <= CHAIN_ROUNDS_MAX, "a chain's word holds its rounds");
 _Static_assert(MAGAZINE_ROUNDS_STEP * SIZE_STEP_BYTES % LINE_BYTES == 0, "runs end on a line");
 
-/* Two of the smallest magazines of every class: with 64 of them 16 * (8 + 16 + ... + 512) bytes. */
+/* Two of the smallest magazines of every small class: 16 * (8 + 16 + ... + 512) bytes. */
 #define THREAD_CACHE_BYTES_MIN \
-    ((size_t)MAGAZINE_ROUNDS_MIN * SIZE_STEP_BYTES * SIZE_CLASS_COUNT * (SIZE_CLASS_COUNT + 1))
+    ((size_t)MAGAZINE_ROUNDS_MIN * SIZE_STEP_BYTES * SMALL_CLASS_COUNT * (SMALL_CLASS_COUNT + 1))
 
 /* What MB_CHECK turns on, a bit each. */
 enum {
@@ -43,7 +45,9 @@ struct config {
     uint32_t magazine_rounds[SIZE_CLASS_COUNT]; /* MB_MAGAZINE_SIZE */
     size_t thread_cache_bytes_max;              /* MB_THREAD_CACHE_MAX */
     size_t cache_bytes_max;                     /* MB_CACHE_MAX; 0: the default */
-    size_t extra_bytes_max; /* what two full magazines of each class leave of a thread's */
+    size_t extra_bytes_max; /* what two full magazines of each small class leave of a thread's */
+    size_t upper_bytes_max; /* of these, what all upper classes together may take */
+    size_t pool_bytes_max;                      /* MB_POOL_MAX, rounded up to a slot */
     size_t block_bytes;                         /* what a pool commits at once; a power of two */
     size_t region_bytes;                        /* MB_REGION_SIZE */
     size_t memory_limit_bytes;                  /* MB_MEMORY_LIMIT; SIZE_MAX: none */
@@ -60,6 +64,12 @@ extern MBI_HIDDEN struct config mbi_config;
 
 /* Whether MB_DECAY_MS has a value, and a good one. */
 extern MBI_HIDDEN bool mbi_config_decay_is_given;
+
+/* The classes that serve requests are those below; in checked mode the small ones. */
+static inline size_t config_class_end(void)
+{
+    return mbi_config.check != 0 ? SMALL_CLASS_COUNT : size_class_of(mbi_config.pool_bytes_max) + 1;
+}
 
 /* Whether MB_CHECK asks for any of these. */
 static inline bool config_checks(unsigned kinds)

@@ -27,6 +27,9 @@
     X(MB_THREAD_CACHE_MAX, BYTES, thread_cache_bytes_max, THREAD_CACHE_BYTES_MIN, GIB,             \
       "260K to 1G bytes", "4M",                                                                    \
       "what a thread may cache")                                                                   \
+    X(MB_POOL_MAX, BYTES, pool_bytes_max, SMALL_BYTES_MAX, POOL_BYTES_MAX,                         \
+      "512 to 32K bytes", POOL_MAX_STANDARD,                                                       \
+      "the largest request that the pools serve; what is larger goes to the system allocator")     \
     X(MB_CACHE_MAX, BYTES, cache_bytes_max, MIB, 1024 * GIB,                                       \
       "1M to 1024G bytes", "an eighth of the memory, at least 16M",                                \
       "what all threads together may cache")                                                       \
@@ -40,7 +43,7 @@
       "1M to 1024G bytes", "none",                                                                 \
       "the most that the pools may commit together")                                               \
     X(MB_REGION_SIZE, BYTES, region_bytes, REGION_BYTES_MIN, REGION_BYTES_MAX,                     \
-      "64M to 2052G bytes", "2052G",                                                               \
+      "148M to 2377G bytes", "2377G",                                                               \
       "how much the pools may grow to together; mapped as it is used")                             \
     X(MB_HUGEPAGE, SWITCH, huge_pages, 0, 1,                                                       \
       "0 or 1", "0",                                                                               \
@@ -57,6 +60,8 @@
     X(MB_CHECK_CONTINUE, SWITCH, check_continue, 0, 1,                                             \
       "0 or 1", "0",                                                                               \
       "1: a report of MB_CHECK does not end the process")
+
+#define POOL_MAX_STANDARD "512; 32K in the drop-in"
 
 /* Variables of older versions. */
 #define MBI_REMOVED_OPTIONS(X)                                                                     \

@@ -216,6 +216,12 @@ void mbi_pool_add_orphans(struct pool *pool, size_t slots)
     }
 }
 
+/* The smallest run: what is left of it when a slot was taken is shorter than a batch. */
+static size_t pool_few_rounds(const struct pool *pool)
+{
+    return size_min(MAGAZINE_ROUNDS_STEP, pool->rounds);
+}
+
 /* A chain of any free slots, at most a batch; fresh ones come in the smallest runs. */
 static uint64_t pool_find_any_locked(struct pool *pool)
 {
@@ -229,11 +235,11 @@ static uint64_t pool_find_any_locked(struct pool *pool)
     }
     if (chain == 0 && counter_read(&pool->sorted_slots) != 0) {
         struct sorted_slots taken;
-        mbi_pool_take_sorted_locked(pool, MAGAZINE_ROUNDS_STEP, &taken);
+        mbi_pool_take_sorted_locked(pool, pool_few_rounds(pool), &taken);
         chain = mbi_pool_link_sorted(&taken);
     }
     if (chain == 0) {
-        struct fresh_run run = mbi_pool_carve_for_use_locked(pool, MAGAZINE_ROUNDS_STEP);
+        struct fresh_run run = mbi_pool_carve_for_use_locked(pool, pool_few_rounds(pool));
         chain = run.rounds != 0 ? mbi_pool_link_run(pool, run) : 0;
     }
     return chain;

@@ -39,8 +39,7 @@ static void span_lay_out(struct pool *pool, enum span_name name, size_t span_byt
     span->touched_end = span->map.first;
     span->commit_end = span->extent.first;
     pool->space.start[name] = start;
-    /* In full spans 0, as class c has (c + 1) pages of colour and slots of (c + 1) units. */
-    pool->space.phase[name] = (uint8_t)(colour % pool->slot_bytes / SLOT_UNIT_BYTES);
+    pool->space.phase[name] = (uint16_t)(colour % pool->slot_bytes / SLOT_UNIT_BYTES);
 }
 
 static void pool_set_units(struct pool *pool, enum span_name span, size_t units)

@@ -6,8 +6,8 @@
  * of a pointer).
  *
  *   dense_base            wide_base                                       map_base
- *   | 64 spans of 64 MiB | 64 spans of 2^wide_shift bytes, 32 GiB at most | maps of all spans  |
- *   |0|1|2| ...       |63|   0    |   1    |   2    | ...         |   63  |0|1|2| ...       |63|
+ *   | 148 spans of 64 MiB | 148 spans of 2^wide_shift bytes, 16 GiB at most | maps of all spans |
+ *   |0|1|2| ...      |147|   0    |   1    |   2    | ...         |   147    |0|1|2| ...    |147|
  *
  * The class of an address is a subtraction and a shift: free reads no metadata. A pool uses its
  * dense span first, since dense page tables save page walks, then its wide one.
@@ -32,7 +32,7 @@
 #include "core/os.h"
 #include "core/size_class.h"
 
-enum { DENSE_SHIFT = 26, WIDE_SHIFT_MAX = 35, WIDE_SHIFT_MIN = 20 };
+enum { DENSE_SHIFT = 26, WIDE_SHIFT_MAX = 34, WIDE_SHIFT_MIN = 20 };
 
 #define DENSE_SPAN_BYTES ((size_t)1 << DENSE_SHIFT)
 #define DENSE_TIER_BYTES (DENSE_SPAN_BYTES * SIZE_CLASS_COUNT)

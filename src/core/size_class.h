@@ -3,10 +3,14 @@
  *
  * Ladder: above chain; pure arithmetic. Callers: everything that turns bytes into a class.
  *
- *   class c serves requests of 8c+1 .. 8c+8 bytes from slots of 8c+8 bytes.
+ *   classes      requests of               slots of
+ *     0 ..  63   8c+1 .. 8c+8 bytes        8c+8 bytes: small
+ *    64 .. 127   the same                  the same: upper, and linear like the small ones
+ *   128 .. 147   four a doubling           1,280, 1,536, 1,792, 2,048, 2,560, ... 32,768 bytes: upper
  *
- * A slot's alignment is the largest power of two that divides its size: spans start on a page
- * (plus whole pages of colour), and slots tile them without gaps.
+ * Upper pools are used up to MB_POOL_MAX bytes, which is a multiple of 8 or one of the last slots
+ * (config.h). A slot's alignment is the largest power of two that divides its size, a page at most:
+ * spans start on a page (plus whole pages of colour), and slots tile them without gaps.
  */
 #ifndef MEMORYBUCKET_CORE_SIZE_CLASS_H
 #define MEMORYBUCKET_CORE_SIZE_CLASS_H
@@ -14,13 +18,26 @@
 #include "core/chain.h"
 
 enum {
-    SIZE_CLASS_COUNT = 64,
     SIZE_STEP_BYTES = 8,
-    SMALL_BYTES_MAX = SIZE_CLASS_COUNT * SIZE_STEP_BYTES,
+    SMALL_CLASS_COUNT = 64,
+    SMALL_BYTES_MAX = SMALL_CLASS_COUNT * SIZE_STEP_BYTES,
+    LINEAR_CLASS_COUNT = 128,
+    LINEAR_BYTES_MAX = LINEAR_CLASS_COUNT * SIZE_STEP_BYTES,
+    /* Classes of a doubling above LINEAR_BYTES_MAX, and the doublings. */
+    DOUBLING_CLASSES_SHIFT = 2,
+    DOUBLING_CLASSES = 1 << DOUBLING_CLASSES_SHIFT,
+    LINEAR_BYTES_SHIFT = 10,
+    DOUBLINGS = 5,
+    SIZE_CLASS_COUNT = LINEAR_CLASS_COUNT + DOUBLINGS * DOUBLING_CLASSES,
+    POOL_BYTES_MAX = LINEAR_BYTES_MAX << DOUBLINGS,
     /* What the C ABI expects of malloc for requests that can hold such an object. */
     ABI_ALIGNMENT_BYTES = 16,
+    /* The least page there is: what every page-aligned slot is aligned to. */
+    SLOT_ALIGNMENT_BYTES_MAX = 4096,
 };
-_Static_assert(SMALL_BYTES_MAX == 512, "the border between pools and the system allocator");
+_Static_assert(SMALL_BYTES_MAX == 512, "the library's border, unless MB_POOL_MAX moves it");
+_Static_assert(LINEAR_BYTES_MAX == 1 << LINEAR_BYTES_SHIFT, "a doubling begins there");
+_Static_assert(POOL_BYTES_MAX == 32768 && SIZE_CLASS_COUNT == 148, "the largest slot");
 _Static_assert(SIZE_STEP_BYTES == SLOT_UNIT_BYTES, "the smallest slot holds exactly a link");
 
 /* The spans of each pool, in the order in which it uses them (core/region.h). */
@@ -32,14 +49,35 @@ MBI_HOT_INLINE bool size_is_small(size_t size_bytes)
     return size_bytes - 1 < SMALL_BYTES_MAX;
 }
 
-MBI_HOT_INLINE size_t size_class_of(size_t size_bytes)
+/* For 1..LINEAR_BYTES_MAX. */
+MBI_HOT_INLINE size_t size_class_of_linear(size_t size_bytes)
 {
     return (size_bytes - 1) / SIZE_STEP_BYTES;
 }
 
 /*
- * The same as an offset, SIZE_OFFSET_BYTES times the class, in one AND. The fast paths use this:
- * dividing, and then indexing, would shift down and up again.
+ * For LINEAR_BYTES_MAX+1 .. POOL_BYTES_MAX: the doubling is the place of the highest bit of
+ * size - 1, and the two bits behind it are the class in the doubling.
+ */
+MBI_HOT_INLINE size_t size_class_of_doubling(size_t size_bytes)
+{
+    size_t last = size_bytes - 1;
+    unsigned shift = 63 - (unsigned)__builtin_clzll(last);
+    size_t quarter = last >> (shift - DOUBLING_CLASSES_SHIFT);
+    return LINEAR_CLASS_COUNT - DOUBLING_CLASSES
+           + DOUBLING_CLASSES * (size_t)(shift - LINEAR_BYTES_SHIFT) + quarter;
+}
+
+/* For 1..POOL_BYTES_MAX. */
+MBI_HOT_INLINE size_t size_class_of(size_t size_bytes)
+{
+    return size_bytes <= LINEAR_BYTES_MAX ? size_class_of_linear(size_bytes)
+                                          : size_class_of_doubling(size_bytes);
+}
+
+/*
+ * The class of a linear size as an offset, SIZE_OFFSET_BYTES times the class, in one AND. The fast
+ * paths use this: dividing, and then indexing, would shift down and up again.
  */
 enum { SIZE_OFFSET_BYTES = SIZE_STEP_BYTES };
 MBI_HOT_INLINE size_t size_class_offset_of(size_t size_bytes)
@@ -74,17 +112,23 @@ MBI_HOT_INLINE size_t size_class_offset_of_abi_aligned(size_t size_bytes)
 
 MBI_HOT_INLINE size_t size_class_slot_bytes(size_t class)
 {
-    return (class + 1) * SIZE_STEP_BYTES;
+    if (class < LINEAR_CLASS_COUNT) {
+        return (class + 1) * SIZE_STEP_BYTES;
+    }
+    size_t in_doublings = class - LINEAR_CLASS_COUNT;
+    size_t quarters = DOUBLING_CLASSES + 1 + in_doublings % DOUBLING_CLASSES;
+    return quarters << (LINEAR_BYTES_SHIFT - DOUBLING_CLASSES_SHIFT
+                        + in_doublings / DOUBLING_CLASSES);
 }
 
-/* The largest power of two that divides the slot's size. */
+/* The largest power of two that divides the slot's size, at most SLOT_ALIGNMENT_BYTES_MAX. */
 MBI_HOT_INLINE size_t size_class_alignment_bytes(size_t class)
 {
     size_t slot_bytes = size_class_slot_bytes(class);
-    return slot_bytes & (~slot_bytes + 1);
+    return size_min(slot_bytes & (~slot_bytes + 1), SLOT_ALIGNMENT_BYTES_MAX);
 }
 
-/* The smallest power of two that holds the class's slots: less than twice as much, at most 512. */
+/* The smallest power of two that holds the class's slots: less than twice as much. */
 static inline size_t size_class_power_of_two_bytes(size_t class)
 {
     return (size_t)1 << (64 - __builtin_clzll(size_class_slot_bytes(class) - 1));
@@ -105,26 +149,31 @@ static inline size_t size_class_line_rounds(size_t class)
 }
 
 /*
- * The smallest class above `class` whose slots are aligned to `alignment_bytes`, a power of two up
- * to 512; SIZE_CLASS_COUNT when there is none.
+ * The smallest class above `class` whose slots are aligned to `alignment_bytes`, a power of two;
+ * SIZE_CLASS_COUNT when there is none.
  */
 static inline size_t size_class_next_aligned(size_t class, size_t alignment_bytes)
 {
-    size_t step = size_max(alignment_bytes / SIZE_STEP_BYTES, 1);
-    return size_min((class + 1) / step * step + step - 1, SIZE_CLASS_COUNT);
+    do {
+        class++;
+    } while (class < SIZE_CLASS_COUNT && size_class_alignment_bytes(class) < alignment_bytes);
+    return class;
 }
 
 /*
- * The class for an aligned request; `alignment_bytes` is a power of two.
- * SIZE_CLASS_COUNT when no pool can serve it.
+ * The class for an aligned request where pools serve up to `bytes_max`; `alignment_bytes` is a
+ * power of two. SIZE_CLASS_COUNT when no pool can serve it. A size that is rounded up to its
+ * alignment has a slot that is as much aligned: slots above it in the same doubling are multiples
+ * of at least that, or of the doubling's quarter, which divides it.
  */
-static inline size_t size_class_of_aligned(size_t alignment_bytes, size_t size_bytes)
+static inline size_t size_class_of_aligned(size_t alignment_bytes, size_t size_bytes,
+                                           size_t bytes_max)
 {
-    if (alignment_bytes > SMALL_BYTES_MAX || size_bytes > SMALL_BYTES_MAX) {
+    if (alignment_bytes > SLOT_ALIGNMENT_BYTES_MAX || size_bytes > bytes_max) {
         return SIZE_CLASS_COUNT;
     }
     size_t bytes = round_up(size_max(size_bytes, 1), alignment_bytes);
-    return bytes <= SMALL_BYTES_MAX ? size_class_of(bytes) : SIZE_CLASS_COUNT;
+    return bytes <= bytes_max ? size_class_of(bytes) : SIZE_CLASS_COUNT;
 }
 
 #endif

@@ -60,7 +60,7 @@ static MBI_COLD void decide(void)
     }
     if (!others) {
         mbi_operators_serve =
-            (struct operators_serve){ .bytes_max = SMALL_BYTES_MAX, .classes = SIZE_CLASS_COUNT };
+            (struct operators_serve){ .bytes_max = LINEAR_BYTES_MAX, .classes = SIZE_CLASS_COUNT };
     }
     realloc_is_others = is_others((uintptr_t)in_use_realloc);
     decided = true;

@@ -55,7 +55,7 @@ void in_use_delete_array_aligned(void *pointer, size_t alignment) IN_USE("_ZdaPv
  * program has a second thread.
  */
 struct operators_serve {
-    size_t bytes_max; /* SMALL_BYTES_MAX: the pools serve operator new */
+    size_t bytes_max; /* LINEAR_BYTES_MAX: linear pools serve operator new */
     size_t classes;   /* SIZE_CLASS_COUNT */
 };
 extern MBI_HIDDEN struct operators_serve mbi_operators_serve;

@@ -2,6 +2,7 @@
 #include "tcache/out_of_memory.h"
 
 #include "core/centre.h"
+#include "core/config.h"
 #include "core/large.h"
 #include "core/limit.h"
 #include "core/uncharge.h"
@@ -53,7 +54,8 @@ static void *serve_from_system(size_t class, size_t alignment_bytes)
 
 static void *serve_elsewhere(size_t class, size_t alignment_bytes)
 {
-    for (size_t next = size_class_next_aligned(class, alignment_bytes); next < SIZE_CLASS_COUNT;
+    const size_t end = config_class_end();
+    for (size_t next = size_class_next_aligned(class, alignment_bytes); next < end;
          next = size_class_next_aligned(next, alignment_bytes)) {
         struct slot *slot = mbi_thread_cache_take(next);
         if (slot != NULL) {

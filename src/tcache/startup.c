@@ -33,7 +33,7 @@ static void report(void)
                 mbi_region.span_bytes[SPAN_WIDE] >> 20,
                 mbi_region.reserved_bytes == 0 ? ", mapped as they are used" : "",
                 mbi_config.magazine_rounds[0],
-                mbi_config.magazine_rounds[SIZE_CLASS_COUNT - 1],
+                mbi_config.magazine_rounds[SMALL_CLASS_COUNT - 1],
                 mbi_config.thread_cache_bytes_max >> 10);
     for (enum option option = 0; option < OPTION_COUNT; option++) {
         const char *text = mbi_config_text(option);

@@ -4,6 +4,7 @@
 #include "memorybucket/inline.h"
 
 #include "core/centre.h"
+#include "core/config.h"
 #include "core/decay.h"
 #include "tcache/budget.h"
 #include "tcache/checked.h"
@@ -12,8 +13,13 @@
 _Atomic bool mbi_checked;
 struct bounded mbi_budget = { .most = BOUNDED_NONE };
 
-const struct thread_cache mbi_cache_none = { .dense_base = REGION_NOWHERE };
-const struct thread_cache mbi_cache_direct = { .dense_base = REGION_NOWHERE };
+#define CONSTANT_CACHE                                                                             \
+    {                                                                                              \
+        .dense_base = REGION_NOWHERE, .linear_bytes = SMALL_BYTES_MAX,                             \
+        .pool_bytes = SMALL_BYTES_MAX                                                              \
+    }
+const struct thread_cache mbi_cache_none = CONSTANT_CACHE;
+const struct thread_cache mbi_cache_direct = CONSTANT_CACHE;
 
 _Thread_local struct thread_cache *mbi_thread_cache
     __attribute__((tls_model("initial-exec"))) = (struct thread_cache *)&mbi_cache_none;
@@ -23,21 +29,22 @@ _Thread_local struct thread_cache *mbi_thread_cache
  * with the drop-in preloaded into a program that is linked to this library, the public name is the
  * drop-in's.
  */
-extern __thread struct mb_inline_cache *mb_inline_cache_v1
+extern __thread struct mb_inline_cache *mb_inline_cache_v2
     __attribute__((alias("mbi_thread_cache")));
 
 /*
- * The layout that programs were compiled with: version 1. A change of a number here needs a higher
+ * The layout that programs were compiled with: version 2. A change of a number here needs a higher
  * one in the name above.
  */
 _Static_assert(sizeof(struct magazine) == 16 && offsetof(struct magazine, chain) == 0
                    && offsetof(struct magazine, rounds_max) == 8,
-               "magazines of version 1");
+               "magazines of version 2");
 _Static_assert(offsetof(struct thread_cache, loaded) == 0
-                   && offsetof(struct thread_cache, dense_base) == 1024 && SIZE_CLASS_COUNT == 64
-                   && SIZE_STEP_BYTES == 8,
-               "the thread cache of version 1");
-_Static_assert(CHAIN_ROUNDS_BITS == 16 && DENSE_SHIFT == 26, "words and spans of version 1");
+                   && offsetof(struct thread_cache, dense_base) == 2368
+                   && offsetof(struct thread_cache, linear_bytes) == 2376
+                   && SIZE_CLASS_COUNT == 148 && SIZE_STEP_BYTES == 8,
+               "the thread cache of version 2");
+_Static_assert(CHAIN_ROUNDS_BITS == 16 && DENSE_SHIFT == 26, "words and spans of version 2");
 /* And inline.h says the same. */
 _Static_assert(sizeof(struct mb_inline_magazine) == sizeof(struct magazine)
                    && offsetof(struct mb_inline_magazine, chain) == offsetof(struct magazine, chain)
@@ -47,6 +54,8 @@ _Static_assert(sizeof(struct mb_inline_magazine) == sizeof(struct magazine)
                           == offsetof(struct thread_cache, loaded)
                    && offsetof(struct mb_inline_cache, dense_base)
                           == offsetof(struct thread_cache, dense_base)
+                   && offsetof(struct mb_inline_cache, linear_bytes)
+                          == offsetof(struct thread_cache, linear_bytes)
                    && MB_POOL_COUNT == SIZE_CLASS_COUNT && MB_SMALL_MAX == SMALL_BYTES_MAX
                    && MB_INLINE_ROUNDS_BITS == CHAIN_ROUNDS_BITS
                    && MB_INLINE_DENSE_SHIFT == DENSE_SHIFT,
@@ -62,8 +71,11 @@ void mbi_thread_cache_init(struct thread_cache *cache)
         cache->capacity[class] = 0;
     }
     cache->dense_base = region_base(SPAN_DENSE);
+    cache->linear_bytes = size_min(mbi_config.pool_bytes_max, LINEAR_BYTES_MAX);
+    cache->pool_bytes = mbi_config.pool_bytes_max;
     cache->extra_bytes = 0;
     cache->used_bytes = 0;
+    cache->upper_bytes = 0;
     cache->taken_bytes = 0;
     cache->untold_bytes = 0;
     cache->windows = decay_windows();

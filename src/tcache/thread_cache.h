@@ -35,6 +35,12 @@ struct thread_cache {
      * in the constant caches.
      */
     uintptr_t dense_base;
+    /*
+     * Requests of up to so many bytes come from the linear pools, and from all pools: MB_POOL_MAX.
+     * The constant caches say SMALL_BYTES_MAX, and then only the slow path decides.
+     */
+    size_t linear_bytes;
+    size_t pool_bytes;
 
     /* Slow paths only. Written by the owner; the atomic ones are read by walkers. */
     struct kept kept[SIZE_CLASS_COUNT];
@@ -50,6 +56,7 @@ struct thread_cache {
     uint32_t windows;                 /* decay_windows() at that time */
     size_t extra_bytes; /* kept beyond one magazine a class; at most mbi_config.extra_bytes_max */
     size_t used_bytes;  /* of all capacities, and of what is kept */
+    size_t upper_bytes; /* of these, the upper classes'; at most mbi_config.upper_bytes_max */
     size_t taken_bytes; /* of the process's budget; at least used_bytes */
     int64_t untold_bytes; /* flushed less refilled, and not told yet (core/centre.h) */
     struct thread_counts counts;

@@ -30,9 +30,16 @@ static uint64_t cache_pop_batch(struct thread_cache *cache, struct pool *pool)
     return chain;
 }
 
-/* Counts `bytes` more as used; false when the process's budget has no more. */
-static bool cache_use(struct thread_cache *cache, size_t bytes)
+/*
+ * Counts `bytes` more of a class as used; false when the process's budget has no more, or the upper
+ * classes have their share of the thread's.
+ */
+static bool cache_use(struct thread_cache *cache, size_t class, size_t bytes)
 {
+    size_t upper_bytes = cache->upper_bytes + (class >= SMALL_CLASS_COUNT ? bytes : 0);
+    if (MBI_UNLIKELY(upper_bytes > mbi_config.upper_bytes_max)) {
+        return false;
+    }
     size_t used_bytes = cache->used_bytes + bytes;
     if (used_bytes > cache->taken_bytes) {
         size_t missing = used_bytes - cache->taken_bytes;
@@ -46,13 +53,15 @@ static bool cache_use(struct thread_cache *cache, size_t bytes)
         cache->taken_bytes += more;
     }
     cache->used_bytes = used_bytes;
+    cache->upper_bytes = upper_bytes;
     return true;
 }
 
-/* Counts `bytes` less as used. */
-static void cache_unuse(struct thread_cache *cache, size_t bytes)
+/* Counts `bytes` less of a class as used. */
+static void cache_unuse(struct thread_cache *cache, size_t class, size_t bytes)
 {
     cache->used_bytes -= bytes;
+    cache->upper_bytes -= class >= SMALL_CLASS_COUNT ? bytes : 0;
     if (MBI_UNLIKELY(budget_is_crowded())) {
         mbi_transfer_give_back_unused(cache);
     }
@@ -71,7 +80,7 @@ void mbi_transfer_give_back_unused(struct thread_cache *cache)
 static bool cache_widen(struct thread_cache *cache, const struct pool *pool, size_t rounds)
 {
     size_t class = pool->class;
-    if (!cache_use(cache, (rounds - cache->capacity[class]) * pool->slot_bytes)) {
+    if (!cache_use(cache, class, (rounds - cache->capacity[class]) * pool->slot_bytes)) {
         return false;
     }
     cache->capacity[class] = (uint16_t)rounds;
@@ -105,7 +114,7 @@ static uint64_t cache_unkeep(struct thread_cache *cache, struct pool *pool)
     if (kept_depth(kept) != 0) {
         cache->extra_bytes -= pool_batch_bytes(pool);
     }
-    cache_unuse(cache, pool_batch_bytes(pool));
+    cache_unuse(cache, pool->class, pool_batch_bytes(pool));
     return chain;
 }
 
@@ -134,7 +143,8 @@ _Static_assert((RUN_SHARE + 1) * MAGAZINE_ROUNDS_MAX <= UINT16_MAX, "obtained is
 
 static size_t cache_run_rounds(const struct thread_cache *cache, const struct pool *pool)
 {
-    size_t first = size_min(FIRST_RUN_BYTES / pool->slot_bytes, FIRST_RUN_ROUNDS);
+    size_t first =
+        size_max(size_min(FIRST_RUN_BYTES / pool->slot_bytes, FIRST_RUN_ROUNDS), 1);
     size_t rounds = size_max(first, cache->obtained[pool->class] / RUN_SHARE);
     return size_min(round_up(rounds, size_class_line_rounds(pool->class)), pool->rounds);
 }
@@ -215,7 +225,7 @@ static bool cache_take_room(struct thread_cache *cache, const struct pool *pool)
             || budget_is_crowded())) {
         return false;
     }
-    return cache_use(cache, bytes);
+    return cache_use(cache, pool->class, bytes);
 }
 
 /* Keeps the loaded magazine's chain, which is as long as a batch, or gives it to the centre. */
@@ -230,7 +240,7 @@ static void cache_put_away(struct thread_cache *cache, struct pool *pool, uint64
     if (kept_depth(kept) != 0) {
         uint64_t older = cache_unkeep(cache, pool);
         /* As much as was just given up; but other threads may have taken it. */
-        if (cache_use(cache, pool_batch_bytes(pool))) {
+        if (cache_use(cache, pool->class, pool_batch_bytes(pool))) {
             cache_keep(cache, pool, chain);
             chain = older;
         } else {
@@ -285,7 +295,7 @@ bool mbi_transfer_flush_class(struct thread_cache *cache, size_t class)
         return false;
     }
     magazine_set_rounds_max(&cache->loaded[class], 0);
-    cache_unuse(cache, (size_t)cache->capacity[class] * pool->slot_bytes);
+    cache_unuse(cache, class, (size_t)cache->capacity[class] * pool->slot_bytes);
     cache->capacity[class] = 0;
     cache->obtained[class] = 0;
     return true;
