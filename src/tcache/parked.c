@@ -50,9 +50,15 @@ bool mbi_parked_add(struct thread_cache *cache)
     return room;
 }
 
+/* The registry's lock, where a cache is parked. */
+static bool acquire_if_any(void)
+{
+    return counter_read(&mbi_cache_counts.parked) != 0 && mbi_lock_acquire(LOCK_REGISTRY);
+}
+
 struct thread_cache *mbi_parked_adopt(struct thread_cache *volatile *owner)
 {
-    if (counter_read(&mbi_cache_counts.parked) == 0 || !mbi_lock_acquire(LOCK_REGISTRY)) {
+    if (!acquire_if_any()) {
         return NULL;
     }
     sigset_t before = mbi_lock_block_signals(); /* all, or nothing, for a handler's fork */
@@ -79,19 +85,9 @@ void mbi_parked_drain_locked(struct thread_cache *cache)
     }
 }
 
-/*
- * For slow paths; false without a parked cache, too. A signal handler that interrupted a lock's
- * holder does not wait: the registry's lock comes before a pool's, which the thread may have.
- */
-static bool slow_path_acquire(void)
-{
-    return counter_read(&mbi_cache_counts.parked) != 0 && !mbi_lock_has_any()
-           && mbi_lock_acquire(LOCK_REGISTRY);
-}
-
 MBI_COLD bool mbi_parked_give_block(size_t class)
 {
-    if (!slow_path_acquire()) {
+    if (!acquire_if_any()) {
         return false;
     }
     size_t bytes = 0;
@@ -113,7 +109,7 @@ MBI_COLD bool mbi_parked_give_block(size_t class)
 /* The first that holds something, and that no thread wanted for a whole window; false: none. */
 static bool drain_one_unwanted(void)
 {
-    if (!slow_path_acquire()) {
+    if (!acquire_if_any()) {
         return false;
     }
     struct thread_cache *cache = parked;
