@@ -9,14 +9,14 @@
 static volatile unsigned steps;
 static volatile bool has_lock; /* between the two calls */
 
-static void take_another(int signal)
+static bool take_another(void)
 {
-    (void)signal;
     steps++;
     CHECK(mbi_lock_acquire(LOCK_POOLS + 1), "nobody has it");
     CHECK(!mbi_lock_acquire(LOCK_POOLS + 1), "it is taken twice");
     mbi_lock_release(LOCK_POOLS + 1);
     CHECK(!has_lock || !mbi_lock_try_acquire(LOCK_POOLS), "the thread has it, and knows nothing of it");
+    return true;
 }
 
 static void take_and_give(void)

@@ -15,28 +15,37 @@ enum { CAN_SINGLE_STEP = true };
 enum { CAN_SINGLE_STEP = false };
 #endif
 
-/* Sets the processor's trap flag, or clears it; errno is for `after_each` to keep. */
-static inline void single_step_set(bool on)
+enum { TRAP_FLAG = 0x100 }; /* of the processor: SIGTRAP after the next instruction */
+
+static bool (*single_step_goes_on)(void);
+
+/* The kernel clears the flag for the handler; it comes back with the rest of the context. */
+static inline void single_step_after_each(int signal, siginfo_t *information, void *context)
 {
-#if defined(__x86_64__)
-    if (on) {
-        __asm__ volatile("pushfq; orq $0x100, (%%rsp); popfq" ::: "memory", "cc");
-    } else {
-        __asm__ volatile("pushfq; andq $~0x100, (%%rsp); popfq" ::: "memory", "cc");
+    (void)signal;
+    (void)information;
+#ifdef __x86_64__
+    if (!single_step_goes_on()) {
+        ((ucontext_t *)context)->uc_mcontext.gregs[REG_EFL] &= ~TRAP_FLAG;
     }
 #else
-    (void)on;
+    (void)context;
 #endif
 }
 
-/* Calls `work`, and `after_each` after each of its instructions, on the same thread. */
-static inline void single_step(void (*work)(void), void (*after_each)(int signal))
+/* Calls `work`, and `goes_on` after each of its instructions, until that says no. */
+static inline void single_step(void (*work)(void), bool (*goes_on)(void))
 {
-    struct sigaction action = { .sa_handler = after_each };
+    struct sigaction action = { .sa_sigaction = single_step_after_each, .sa_flags = SA_SIGINFO };
     CHECK(sigaction(SIGTRAP, &action, NULL) == 0, "sigaction");
-    single_step_set(true);
+    single_step_goes_on = goes_on;
+#ifdef __x86_64__
+    __asm__ volatile("pushfq; orq %0, (%%rsp); popfq" ::"i"(TRAP_FLAG) : "memory", "cc");
     work();
-    single_step_set(false);
+    __asm__ volatile("pushfq; andq %0, (%%rsp); popfq" ::"i"(~TRAP_FLAG) : "memory", "cc");
+#else
+    work();
+#endif
 }
 
 #endif
