@@ -10,13 +10,20 @@
 /* Caches that one call drains: a quarter of a millisecond, about, where they are full. */
 enum { DRAINED_AT_ONCE = 16, BUDGET_SHARE = 4 };
 
-/* Linked by next_vacant; both under LOCK_REGISTRY. */
+/* Linked by next_vacant. Under LOCK_REGISTRY. */
 static struct thread_cache *parked;
-static size_t parked_bytes;
+/* Written under LOCK_REGISTRY, read without: what they took of the budget; how many ever came. */
+static _Atomic uint64_t parked_bytes;
+static _Atomic uint64_t arrivals;
+/*
+ * Of each class, the arrivals when no parked cache had a slot of it: until the next one arrives
+ * none has. Read without the lock: a thread may ask once in vain, or not until its next slow path.
+ */
+static _Atomic uint64_t lacking[SIZE_CLASS_COUNT];
 
 static bool has_room_for(const struct thread_cache *cache)
 {
-    size_t bytes = parked_bytes + cache->taken_bytes;
+    size_t bytes = counter_read(&parked_bytes) + cache->taken_bytes;
     return counter_read(&mbi_cache_counts.parked) < PARKED_MAX && !budget_is_crowded()
            && bytes <= bounded_most(&mbi_budget) / BUDGET_SHARE;
 }
@@ -41,7 +48,8 @@ bool mbi_parked_add(struct thread_cache *cache)
         flag_set(&cache->parked, true);
         cache->next_vacant = parked;
         parked = cache;
-        parked_bytes += cache->taken_bytes;
+        counter_add(&parked_bytes, cache->taken_bytes);
+        counter_add(&arrivals, 1);
         counter_add(&mbi_cache_counts.parked, 1);
         mbi_thread_cache_tell(cache);
         arrange_drain(cache);
@@ -65,7 +73,7 @@ struct thread_cache *mbi_parked_adopt(struct thread_cache *volatile *owner)
     struct thread_cache *cache = parked;
     if (cache != NULL) {
         parked = cache->next_vacant;
-        parked_bytes -= cache->taken_bytes;
+        counter_subtract(&parked_bytes, cache->taken_bytes);
         counter_subtract(&mbi_cache_counts.parked, 1);
         flag_set(&cache->parked, false);
         cache->exit_seen = false;
@@ -81,13 +89,18 @@ void mbi_parked_drain_locked(struct thread_cache *cache)
     if (flag_is_set(&cache->parked)) {
         size_t taken_bytes = cache->taken_bytes;
         (void)mbi_thread_cache_flush(cache);
-        parked_bytes -= taken_bytes - cache->taken_bytes;
+        counter_subtract(&parked_bytes, taken_bytes - cache->taken_bytes);
     }
+}
+
+static bool is_lacking(size_t class)
+{
+    return counter_read(&lacking[class]) == counter_read(&arrivals);
 }
 
 MBI_COLD bool mbi_parked_give_block(size_t class)
 {
-    if (!acquire_if_any()) {
+    if (is_lacking(class) || !acquire_if_any()) {
         return false;
     }
     size_t bytes = 0;
@@ -99,8 +112,11 @@ MBI_COLD bool mbi_parked_give_block(size_t class)
             size_t taken_bytes = cache->taken_bytes;
             (void)mbi_transfer_flush_class(cache, class);
             mbi_thread_cache_tell(cache);
-            parked_bytes -= taken_bytes - cache->taken_bytes;
+            counter_subtract(&parked_bytes, taken_bytes - cache->taken_bytes);
         }
+    }
+    if (cache == NULL) {
+        counter_add(&lacking[class], counter_read(&arrivals) - counter_read(&lacking[class]));
     }
     mbi_lock_release(LOCK_REGISTRY);
     return bytes != 0;
