@@ -239,6 +239,39 @@ static void batches_use_it_too(void)
     CHECK(more <= BLOCK_BYTES, "%llu more bytes were committed", (unsigned long long)more);
 }
 
+static void *use_blocks_without_a_cache(void *argument)
+{
+    mbi_thread_cache = (struct thread_cache *)(uintptr_t)&mbi_cache_direct;
+    return use_blocks(argument);
+}
+
+static void *run_without_a_cache(void *argument)
+{
+    run(use_blocks_without_a_cache, argument);
+    return argument;
+}
+
+static void *use_blocks_in_a_crowd(void *argument)
+{
+    size_t most = bounded_set_most(&mbi_budget, 0);
+    (void)use_blocks(argument);
+    (void)bounded_set_most(&mbi_budget, most);
+    return argument;
+}
+
+/* Neither a thread that may cache nothing nor one without a cache has more memory committed. */
+static void threads_that_take_few_use_it_too(void *(*use_few)(void *argument))
+{
+    (void)mb_trim(0);
+    run(use_blocks, NULL);
+    CHECK(parked_slots(check_accounting(0)) > MANY / 2, "little is parked");
+    uint64_t committed = blocks_committed();
+    mb_thread_flush();
+    (void)use_few(NULL);
+    uint64_t more = blocks_committed() - committed;
+    CHECK(more <= BLOCK_BYTES, "%llu more bytes were committed", (unsigned long long)more);
+}
+
 static void what_is_given_is_told(void)
 {
     (void)mb_trim(0);
@@ -348,6 +381,8 @@ int main(void)
     what_no_thread_wants_goes_back();
     memory_is_used_before_more_is_committed();
     batches_use_it_too();
+    threads_that_take_few_use_it_too(run_without_a_cache);
+    threads_that_take_few_use_it_too(use_blocks_in_a_crowd);
     what_is_given_is_told();
     what_the_next_threads_do_not_use_goes_back();
     what_was_asked_for_goes_back();
