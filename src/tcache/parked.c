@@ -122,6 +122,22 @@ MBI_COLD bool mbi_parked_give_block(size_t class)
     return bytes != 0;
 }
 
+MBI_COLD bool mbi_parked_drain_oldest(void)
+{
+    if (counter_read(&parked_bytes) == 0 || !acquire_if_any()) {
+        return false;
+    }
+    struct thread_cache *oldest = NULL;
+    for (struct thread_cache *cache = parked; cache != NULL; cache = cache->next_vacant) {
+        oldest = cache->taken_bytes != 0 ? cache : oldest;
+    }
+    if (oldest != NULL) {
+        mbi_parked_drain_locked(oldest);
+    }
+    mbi_lock_release(LOCK_REGISTRY);
+    return oldest != NULL;
+}
+
 /* The first that holds something, and that no thread wanted for a whole window; false: none. */
 static bool drain_one_unwanted(void)
 {

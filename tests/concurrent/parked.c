@@ -272,6 +272,21 @@ static void threads_that_take_few_use_it_too(void *(*use_few)(void *argument))
     CHECK(more <= BLOCK_BYTES, "%llu more bytes were committed", (unsigned long long)more);
 }
 
+/* Only what is parked makes the process crowded. */
+static void a_crowd_of_parked_caches_goes_back(void)
+{
+    (void)mb_trim(0);
+    run(use_blocks, NULL);
+    CHECK(parked_slots(check_accounting(0)) != 0, "nothing is parked");
+    size_t most = bounded_set_most(&mbi_budget, bounded_taken(&mbi_budget) * 3 / 2);
+    CHECK(budget_is_crowded(), "the process is not crowded");
+    mb_free(mb_alloc(SIZE));
+    CHECK(mbi_thread_cache->capacity[POOL] == mbi_pools[POOL].rounds,
+          "the thread may have %u slots", mbi_thread_cache->capacity[POOL]);
+    CHECK(parked_slots(check_accounting(0)) == 0, "the parked cache has its slots still");
+    (void)bounded_set_most(&mbi_budget, most);
+}
+
 static void what_is_given_is_told(void)
 {
     (void)mb_trim(0);
@@ -383,6 +398,7 @@ int main(void)
     batches_use_it_too();
     threads_that_take_few_use_it_too(run_without_a_cache);
     threads_that_take_few_use_it_too(use_blocks_in_a_crowd);
+    a_crowd_of_parked_caches_goes_back();
     what_is_given_is_told();
     what_the_next_threads_do_not_use_goes_back();
     what_was_asked_for_goes_back();
