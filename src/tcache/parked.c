@@ -21,6 +21,16 @@ static _Atomic uint64_t arrivals;
  */
 static _Atomic uint64_t lacking[SIZE_CLASS_COUNT];
 
+/* In whole pieces, so that a thread which goes on as the last one did takes none. */
+static void give_back_unused(struct thread_cache *cache)
+{
+    size_t bytes = round_down(cache->taken_bytes - cache->used_bytes, BUDGET_PIECE_BYTES);
+    if (bytes != 0) {
+        cache->taken_bytes -= bytes;
+        bounded_give_back(&mbi_budget, bytes);
+    }
+}
+
 static bool has_room_for(const struct thread_cache *cache)
 {
     size_t bytes = counter_read(&parked_bytes) + cache->taken_bytes;
@@ -41,6 +51,7 @@ bool mbi_parked_add(struct thread_cache *cache)
     if (cache->busy || !mbi_lock_acquire(LOCK_REGISTRY)) {
         return false; /* busy: the thread ended on a slow path, in the middle of a transfer */
     }
+    give_back_unused(cache);
     bool room = has_room_for(cache);
     if (room) {
         cache->windows = decay_windows();

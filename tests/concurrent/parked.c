@@ -287,6 +287,31 @@ static void a_crowd_of_parked_caches_goes_back(void)
     (void)bounded_set_most(&mbi_budget, most);
 }
 
+/* Gives up what it used before, at its end. */
+static void *use_early_and_end(void *argument)
+{
+    for (size_t i = 0; i < 3; i++) {
+        mb_free(mb_alloc(MB_SMALL_MAX - 8 * i));
+    }
+    for (size_t i = 0; i < 2; i++) {
+        atomic_fetch_add_explicit(&mbi_decay_hints.windows, 1, memory_order_relaxed); /* [TEST] */
+        struct thread_cache *cache = mbi_thread_cache_begin_slow();
+        mbi_thread_cache_give_up_due(cache);
+        thread_cache_end_slow(cache);
+    }
+    CHECK(mbi_thread_cache->taken_bytes > mbi_thread_cache->used_bytes, "the budget has it back");
+    return argument;
+}
+
+static void unused_budget_is_not_parked(void)
+{
+    (void)mb_trim(0);
+    run(use_early_and_end, NULL);
+    const struct mb_stats *now = check_accounting(0);
+    CHECK(now->parked_caches == 1 && now->cache_bytes == 0, "%llu parked, with %llu bytes",
+          (unsigned long long)now->parked_caches, (unsigned long long)now->cache_bytes);
+}
+
 static void what_is_given_is_told(void)
 {
     (void)mb_trim(0);
@@ -399,6 +424,7 @@ int main(void)
     threads_that_take_few_use_it_too(run_without_a_cache);
     threads_that_take_few_use_it_too(use_blocks_in_a_crowd);
     a_crowd_of_parked_caches_goes_back();
+    unused_budget_is_not_parked();
     what_is_given_is_told();
     what_the_next_threads_do_not_use_goes_back();
     what_was_asked_for_goes_back();
