@@ -6,6 +6,7 @@
 #include <pthread.h>
 
 struct lock mbi_locks[LOCK_COUNT];
+_Thread_local bool mbi_lock_refused __attribute__((tls_model("initial-exec")));
 
 enum { WORD_FREE, WORD_TAKEN, WORD_AWAITED };
 
@@ -223,6 +224,7 @@ static bool lock_take(unsigned name, bool waits)
 {
     struct lock *lock = &mbi_locks[name];
     if (MBI_UNLIKELY(held.count != 0) && is_refused_to_holder(name)) {
+        mbi_lock_refused = true;
         return false;
     }
     bool first = held.count == 0;
@@ -241,6 +243,7 @@ static bool lock_take(unsigned name, bool waits)
         }
         word_give(lock);
         if (!waits || !is_waiting_for_forks(name)) {
+            mbi_lock_refused = true;
             break;
         }
         gate_wait();

@@ -67,6 +67,12 @@ extern MBI_HIDDEN struct lock mbi_locks[LOCK_COUNT];
  */
 bool mbi_lock_acquire(unsigned name);
 
+/*
+ * Set where acquire or try_acquire refuses the calling thread a lock, and not where another thread
+ * has it. For callers that clear it first.
+ */
+extern MBI_HIDDEN _Thread_local bool mbi_lock_refused __attribute__((tls_model("initial-exec")));
+
 /* Does not wait: false also when another thread has the lock. */
 bool mbi_lock_try_acquire(unsigned name);
 
