@@ -200,7 +200,8 @@ static size_t abandon_all_but(const struct thread_cache *survivor)
 /*
  * What is taken of the budget from now on: what the caches that stay have noted. If a handler forks
  * that interrupted this thread, it may have taken more, or be about to give some back, and notes
- * that later. So only what the others noted is given back.
+ * that later. So only what the others noted is given back: what these were about to note, a piece
+ * each at most, stays taken.
  */
 static void reset_budget(const struct thread_cache *survivor, size_t abandoned_bytes)
 {
