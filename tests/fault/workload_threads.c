@@ -1,9 +1,12 @@
 /* workload_threads: what several threads do, in turn. */
 #include "never_parked.h"
 #include "objects.h"
+#include "plan.h"
 #include "testing.h"
 #include "workload.h"
 #include "wrapped.h"
+
+#include "tcache/checked.h"
 
 #include <semaphore.h>
 #include <sys/wait.h>
@@ -133,6 +136,8 @@ static void retire_beside_a_walk(void)
         usleep(1000);
     }
     let_pass(RETIRE_BATCH + PASSERS);
+    bool may_fail = fault_page() != NULL && fault_page()->mode != FAULT_NEVER;
+    CHECK(flag_is_set(&walker_may_go) || may_fail || checked_is_on(), "no grace period was due");
     flag_set(&walker_may_go, true); /* where few threads had a cache */
     pthread_join(walker, NULL);
     park_again(most);
