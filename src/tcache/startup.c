@@ -38,6 +38,7 @@ static void report(void)
     for (enum option option = 0; option < OPTION_COUNT; option++) {
         const char *text = mbi_config_text(option);
         if (text != NULL) {
+            text = option == OPTION_MB_HUGEPAGE && !mbi_config.huge_pages ? "0" : text;
             mbi_message("%s=%s", mbi_option_name(option), text);
         }
     }
