@@ -20,18 +20,19 @@
 
 typedef int posix_memalign_function(void **, size_t, size_t);
 
-/* For 0 bytes POSIX allows NULL, which is a failure here. */
+/*
+ * For 0 bytes POSIX allows NULL, which is a failure here. It also leaves errno open; the library's
+ * callers are promised that success does not change it.
+ */
 static inline void *large_aligned_by(posix_memalign_function *allocate, size_t alignment_bytes,
                                      size_t size_bytes)
 {
     void *pointer = NULL;
     size_t alignment = size_max(alignment_bytes, sizeof(void *));
+    int saved_errno = errno;
     int error = allocate(&pointer, alignment, size_max(size_bytes, 1));
-    if (error != 0) {
-        errno = error;
-        return NULL;
-    }
-    return pointer;
+    errno = error != 0 ? error : saved_errno;
+    return error == 0 ? pointer : NULL;
 }
 
 #ifdef MEMORYBUCKET_DROPIN

@@ -6,6 +6,7 @@
 #include <pthread.h>
 
 struct lock mbi_locks[LOCK_COUNT];
+_Thread_local bool mbi_lock_refused __attribute__((tls_model("initial-exec")));
 
 enum { WORD_FREE, WORD_TAKEN, WORD_AWAITED };
 
@@ -27,13 +28,13 @@ static struct {
  */
 enum { HELD_MAX = 5 };
 struct held_locks {
-    volatile uint8_t names[HELD_MAX];
+    volatile uint8_t names[HELD_MAX]; /* plus 1; 0: none */
     volatile uint8_t count;
     volatile uint8_t patient; /* calls of mbi_lock_set_patient under way */
     volatile uint8_t cancel_type;
 };
 static _Thread_local struct held_locks held __attribute__((tls_model("initial-exec")));
-_Static_assert(LOCK_COUNT <= UINT8_MAX, "a lock's name fits a byte");
+_Static_assert(LOCK_COUNT < UINT8_MAX, "a lock's name fits a byte");
 _Static_assert(sizeof(struct held_locks) == 8, "what each thread holds is one word");
 
 static uintptr_t self(void)
@@ -44,7 +45,18 @@ static uintptr_t self(void)
 static bool is_held(unsigned name)
 {
     for (unsigned i = 0; i < held.count; i++) {
-        if (held.names[i] == name) {
+        if (held.names[i] == name + 1) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Whether this thread has one that comes later in the table: then it is in a signal handler. */
+static bool has_later(unsigned name)
+{
+    for (unsigned i = 0; i < held.count; i++) {
+        if (held.names[i] > name + 1) {
             return true;
         }
     }
@@ -92,22 +104,30 @@ void mbi_lock_allow_cancel(struct cancelling before)
     mbi_lock_restore_cancel(before.type);
 }
 
-/* Before the word is taken: a handler that forks must not wait for its own thread's word. */
+/*
+ * Before the word is taken: a handler that forks must not wait for its own thread's word. The count
+ * comes first, so that a handler's own locks go behind the name that is written next.
+ */
 static void held_push(unsigned name)
 {
-    if (held.count == 0) {
-        held.cancel_type = (uint8_t)mbi_lock_defer_cancel();
+    unsigned count = held.count;
+    int cancel_type = count == 0 ? mbi_lock_defer_cancel() : 0;
+    held.count = (uint8_t)(count + 1);
+    held.names[count] = (uint8_t)(name + 1);
+    if (count == 0) {
+        held.cancel_type = (uint8_t)cancel_type;
     }
-    held.names[held.count] = (uint8_t)name;
-    held.count++;
 }
 
 static void held_pop(void)
 {
     assert(held.count != 0);
-    held.count--;
-    if (held.count == 0) {
-        mbi_lock_restore_cancel(held.cancel_type);
+    unsigned count = held.count - 1U;
+    int cancel_type = held.cancel_type;
+    held.names[count] = 0;
+    held.count = (uint8_t)count;
+    if (count == 0) {
+        mbi_lock_restore_cancel(cancel_type);
     }
 }
 
@@ -194,10 +214,17 @@ static bool is_waiting_for_forks(unsigned name)
     return held.patient != 0 || kinds[kind].at_fork == WAITS;
 }
 
+/* A thread that forks waits for no lock, and so may take them in any order. */
+static bool is_refused_to_holder(unsigned name)
+{
+    return is_held(name) || (has_later(name) && !is_closer()) || held.count == HELD_MAX;
+}
+
 static bool lock_take(unsigned name, bool waits)
 {
     struct lock *lock = &mbi_locks[name];
-    if (MBI_UNLIKELY(held.count != 0) && (is_held(name) || held.count == HELD_MAX)) {
+    if (MBI_UNLIKELY(held.count != 0) && is_refused_to_holder(name)) {
+        mbi_lock_refused = true;
         return false;
     }
     bool first = held.count == 0;
@@ -216,6 +243,7 @@ static bool lock_take(unsigned name, bool waits)
         }
         word_give(lock);
         if (!waits || !is_waiting_for_forks(name)) {
+            mbi_lock_refused = true;
             break;
         }
         gate_wait();

@@ -22,9 +22,10 @@
  *
  * A thread that has a lock is not cancelled asynchronously, and calls no cancellation point.
  *
- * Signals. A handler that interrupts a lock's holder is refused that lock. If it forks, the fork
- * waits for every lock but those that the interrupted thread has or was about to take. Another
- * thread may have one of the latter: the child must then not return from the handler.
+ * Signals. A handler that interrupts a lock's holder is refused that lock and those before it in
+ * the table: the threads that have these may wait for the holder. If it forks, the fork waits for
+ * every lock but those that the interrupted thread has or was about to take. Another thread may
+ * have one of the latter: the child must then not return from the handler.
  */
 #ifndef MEMORYBUCKET_CORE_LOCK_H
 #define MEMORYBUCKET_CORE_LOCK_H
@@ -61,10 +62,16 @@ extern MBI_HIDDEN struct lock mbi_locks[LOCK_COUNT];
 
 /*
  * Takes a lock; waits while another thread has it. False, and nothing is taken, if another thread
- * forks, the table says REFUSED and the calling thread has no lock yet; or if a signal handler
- * interrupted the very thread that has the lock. Preserves errno.
+ * forks, the table says REFUSED and the calling thread has no lock yet; or in a signal handler that
+ * interrupted the holder of the lock, or of a later one. Preserves errno.
  */
 bool mbi_lock_acquire(unsigned name);
+
+/*
+ * Set where acquire or try_acquire refuses the calling thread a lock, and not where another thread
+ * has it. For callers that clear it first.
+ */
+extern MBI_HIDDEN _Thread_local bool mbi_lock_refused __attribute__((tls_model("initial-exec")));
 
 /* Does not wait: false also when another thread has the lock. */
 bool mbi_lock_try_acquire(unsigned name);

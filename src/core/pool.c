@@ -5,6 +5,7 @@
 #include "core/config.h"
 #include "core/pool_sort.h"
 #include "core/probes.h"
+#include "core/upcalls.h"
 
 struct pools_hints mbi_pools_hints;
 struct centre mbi_centre;
@@ -60,7 +61,9 @@ void mbi_pools_init(void)
         pool->slot_bytes = (uint32_t)size_class_slot_bytes(class);
         pool->rounds = (uint16_t)mbi_config.magazine_rounds[class];
         pool->central = mbi_pool_centrals[class].stacks;
-        mbi_pool_lay_out(pool);
+        if (class < config_class_end()) {
+            mbi_pool_lay_out(pool);
+        }
     }
 }
 
@@ -222,8 +225,8 @@ static size_t pool_few_rounds(const struct pool *pool)
     return size_min(MAGAZINE_ROUNDS_STEP, pool->rounds);
 }
 
-/* A chain of any free slots, at most a batch; fresh ones come in the smallest runs. */
-static uint64_t pool_find_any_locked(struct pool *pool)
+/* A chain of any slots that are not fresh, at most a batch. */
+static uint64_t pool_find_free_locked(struct pool *pool)
 {
     uint64_t chain = pool->loose;
     if (chain == 0) {
@@ -238,20 +241,52 @@ static uint64_t pool_find_any_locked(struct pool *pool)
         mbi_pool_take_sorted_locked(pool, pool_few_rounds(pool), &taken);
         chain = mbi_pool_link_sorted(&taken);
     }
+<<<<<<< HEAD
     if (chain == 0) {
         struct fresh_run run = mbi_pool_carve_for_use_locked(pool, pool_few_rounds(pool));
         chain = run.rounds != 0 ? mbi_pool_link_run(pool, run) : 0;
     }
+=======
+>>>>>>> 0f4b8661d1fba4e7ec3cde724077997f7a28b07d
     return chain;
+}
+
+/* In the smallest run. */
+static uint64_t pool_find_fresh_locked(struct pool *pool)
+{
+    struct fresh_run run = mbi_pool_carve_for_use_locked(pool, pool_few_rounds(pool));
+    return run.rounds != 0 ? mbi_pool_link_run(pool, run) : 0;
+}
+
+/*
+ * Takes the lock, and then a chain of slots that are not fresh, if there are any. Before a block is
+ * committed parked caches give the centre what they have: without the lock, which theirs precedes.
+ */
+static bool pool_lock_and_find_free(struct pool *pool, uint64_t *chain)
+{
+    for (bool asked = false;; asked = true) {
+        if (!mbi_pool_lock(pool)) {
+            return false;
+        }
+        *chain = pool_find_free_locked(pool);
+        if (*chain != 0 || asked || !pool_needs_block(pool, pool_few_rounds(pool))) {
+            return true;
+        }
+        mbi_pool_unlock(pool);
+        (void)mbi_parked_give_block(pool->class);
+    }
 }
 
 uint64_t mbi_pool_take_up_to(struct pool *pool, size_t rounds)
 {
     uint64_t taken = 0;
-    if (!mbi_pool_lock(pool)) {
+    uint64_t loose;
+    if (!pool_lock_and_find_free(pool, &loose)) {
         return 0;
     }
-    uint64_t loose = pool_find_any_locked(pool);
+    if (loose == 0) {
+        loose = pool_find_fresh_locked(pool);
+    }
     if (chain_rounds(loose) <= rounds) {
         taken = loose;
         loose = 0;

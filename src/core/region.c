@@ -18,9 +18,13 @@ static _Atomic size_t claimed_bytes;
 struct layout {
     bool dense;
     unsigned wide_shift; /* 0: no wide tier */
+    size_t classes;
 };
 
-static const struct layout largest = { .dense = true, .wide_shift = WIDE_SHIFT_MAX };
+static struct layout layout_largest(size_t classes)
+{
+    return (struct layout){ .dense = true, .wide_shift = WIDE_SHIFT_MAX, .classes = classes };
+}
 
 static size_t layout_span_bytes(struct layout layout, enum span_name span)
 {
@@ -37,21 +41,29 @@ static size_t map_bytes(size_t span_bytes)
     return bytes != 0 ? size_max(bytes, REGION_MAP_BYTES_MIN) : 0;
 }
 
+/* The fast path takes all of the dense tier's addresses for its spans', also those not in use. */
+static size_t layout_tier_bytes(struct layout layout, enum span_name span)
+{
+    size_t spans = span == SPAN_DENSE ? SIZE_CLASS_COUNT : layout.classes;
+    return layout_span_bytes(layout, span) * spans;
+}
+
 static size_t layout_bytes(struct layout layout, bool with_maps)
 {
     size_t bytes = 0;
     for (enum span_name span = 0; span < SPAN_COUNT; span++) {
-        size_t span_bytes = layout_span_bytes(layout, span);
-        bytes += span_bytes + (with_maps ? map_bytes(span_bytes) : 0);
+        size_t maps_bytes = map_bytes(layout_span_bytes(layout, span)) * layout.classes;
+        bytes += layout_tier_bytes(layout, span) + (with_maps ? maps_bytes : 0);
     }
-    return bytes * SIZE_CLASS_COUNT;
+    return bytes;
 }
 
 /* The next smaller layout; false past the last. */
 static bool layout_shrink(struct layout *layout)
 {
     if (layout->dense && layout->wide_shift == 0) {
-        *layout = (struct layout){ .dense = false, .wide_shift = DENSE_SHIFT - 1 };
+        layout->dense = false;
+        layout->wide_shift = DENSE_SHIFT - 1;
     } else if (layout->dense && layout->wide_shift == DENSE_SHIFT) {
         layout->wide_shift = 0;
     } else if (layout->wide_shift > WIDE_SHIFT_MIN) {
@@ -65,13 +77,14 @@ static bool layout_shrink(struct layout *layout)
 static void region_publish(uintptr_t base, struct layout layout)
 {
     mbi_region.bytes = layout_bytes(layout, false);
+    atomic_store_explicit(&mbi_region.classes, layout.classes, memory_order_relaxed); /* [REGION] */
     mbi_region.map_base = base + mbi_region.bytes;
     for (enum span_name span = 0; span < SPAN_COUNT; span++) {
         mbi_region.span_bytes[span] = layout_span_bytes(layout, span);
         if (mbi_region.span_bytes[span] != 0) {
             atomic_store_explicit(&mbi_region.base[span], base,
                                   memory_order_relaxed); /* [REGION] */
-            base += mbi_region.span_bytes[span] * SIZE_CLASS_COUNT;
+            base += layout_tier_bytes(layout, span);
         }
     }
     atomic_store_explicit(&mbi_region.wide_shift, layout.wide_shift,
@@ -138,12 +151,12 @@ unsigned mbi_region_place_of(const void *address)
 }
 
 /* Takes a place that no other copy of the library has, and a random base in it. */
-static bool claim_place(size_t bytes_max)
+static bool claim_place(size_t bytes_max, size_t classes)
 {
     struct places places = find_places();
     size_t place_bytes = places.each * places.unit;
     size_t page_bytes = mbi_os_page_bytes();
-    struct layout layout = largest;
+    struct layout layout = layout_largest(classes);
     /* One step is lost to the page at the beginning. */
     while (layout_bytes(layout, false) > bytes_max
            || layout_bytes(layout, true) + REGION_ALIGNMENT_BYTES > place_bytes) {
@@ -167,10 +180,10 @@ static bool claim_place(size_t bytes_max)
     return false;
 }
 
-static bool reserve_all(size_t bytes_max)
+static bool reserve_all(size_t bytes_max, size_t classes)
 {
     size_t half = mbi_os_address_space_limit() / 2; /* the rest is for the program's own mappings */
-    struct layout layout = largest;
+    struct layout layout = layout_largest(classes);
     do {
         size_t bytes = layout_bytes(layout, true) + REGION_ALIGNMENT_BYTES;
         if (layout_bytes(layout, false) > bytes_max || bytes > half) {
@@ -192,9 +205,9 @@ static bool reserve_all(size_t bytes_max)
     return false;
 }
 
-int mbi_region_claim(size_t bytes_max)
+int mbi_region_claim(size_t bytes_max, size_t classes)
 {
-    return claim_place(bytes_max) || reserve_all(bytes_max) ? 0 : -ENOMEM;
+    return claim_place(bytes_max, classes) || reserve_all(bytes_max, classes) ? 0 : -ENOMEM;
 }
 
 char *mbi_region_span(size_t class, enum span_name span)

@@ -32,7 +32,7 @@
 #include "core/os.h"
 #include "core/size_class.h"
 
-enum { DENSE_SHIFT = 26, WIDE_SHIFT_MAX = 34, WIDE_SHIFT_MIN = 20 };
+enum { DENSE_SHIFT = 26, WIDE_SHIFT_MAX = 35, WIDE_SHIFT_MIN = 18 };
 
 #define DENSE_SPAN_BYTES ((size_t)1 << DENSE_SHIFT)
 #define DENSE_TIER_BYTES (DENSE_SPAN_BYTES * SIZE_CLASS_COUNT)
@@ -52,6 +52,7 @@ enum { DENSE_SHIFT = 26, WIDE_SHIFT_MAX = 34, WIDE_SHIFT_MIN = 20 };
 struct region {
     _Atomic uintptr_t base[SPAN_COUNT]; /* of each tier; REGION_NOWHERE without it */
     _Atomic unsigned wide_shift;
+    _Atomic size_t classes; /* the first of all, which have spans */
     /* The rest is written before the first slot exists and read under no lock afterwards. */
     size_t bytes;                  /* of all spans; 0: no place, every request is the system's */
     size_t span_bytes[SPAN_COUNT]; /* of each class; 0 without that tier */
@@ -86,7 +87,9 @@ MBI_HOT_INLINE size_t region_wide_class_of(const void *address)
     uintptr_t base = region_base(SPAN_WIDE);
     unsigned shift = atomic_load_explicit(&mbi_region.wide_shift,
                                           memory_order_relaxed); /* [REGION] */
-    return ((uintptr_t)address - base) >> shift;
+    size_t class = ((uintptr_t)address - base) >> shift;
+    size_t classes = atomic_load_explicit(&mbi_region.classes, memory_order_relaxed); /* [REGION] */
+    return class < classes ? class : SIZE_CLASS_COUNT;
 }
 
 /* The class of the span that holds `address`; SIZE_CLASS_COUNT or more for all other addresses. */
@@ -114,10 +117,10 @@ char *mbi_region_place(unsigned number);
 unsigned mbi_region_place_of(const void *address);
 
 /*
- * Finds a place for spans of at most `bytes_max` together. 0, or -ENOMEM when there is none for
+ * Finds a place for the spans of the first classes, of at most `bytes_max` together. 0, or -ENOMEM when there is none for
  * REGION_BYTES_MIN; then every request is the system's. Called once, under the init lock.
  */
-int mbi_region_claim(size_t bytes_max);
+int mbi_region_claim(size_t bytes_max, size_t classes);
 
 /*
  * Bytes of address space that the region takes up now. relaxed [CLAIMED]: a statistic with many

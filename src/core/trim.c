@@ -125,7 +125,7 @@ bool mbi_trim_go_on(struct trim_turn *turn, struct trim_allowance *left)
 
 /*
  * One step of the turn, with the trim lock: gives at most `bytes_max` back, and sorts when nothing
- * went. False when the turn is over, or another thread forks.
+ * went. False when the turn is over, or the lock was refused (mbi_lock_refused).
  */
 static bool step(struct trim_turn *turn, size_t bytes_max, size_t *bytes)
 {

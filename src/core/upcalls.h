@@ -44,6 +44,12 @@ void mbi_parked_drain_unwanted(void);
 bool mbi_parked_give_block(size_t class);
 
 /*
+ * And this. In a crowded process, before a thread does with less: the cache that was parked first,
+ * of those that have some of the budget, gives all back; whether there was one.
+ */
+bool mbi_parked_drain_oldest(void);
+
+/*
  * Defined in out_of_memory. Serves a request whose pool has nothing; NULL and ENOMEM when nothing
  * does. The slow path's last resort, which itself takes slow paths of other classes.
  */

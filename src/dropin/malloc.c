@@ -72,13 +72,11 @@ EXPORT int posix_memalign(void **out, size_t alignment, size_t size)
     if (!is_power_of_two(alignment) || alignment % sizeof(void *) != 0) {
         return EINVAL;
     }
-    int saved_errno = errno;
     void *pointer = allocate_aligned(alignment, size);
     if (pointer == NULL) {
         errno = ENOMEM; /* not required by POSIX, but usual */
         return ENOMEM;
     }
-    errno = saved_errno;
     *out = pointer;
     return 0;
 }

@@ -170,11 +170,15 @@ MBI_COLD void *mbi_thread_cache_spill(size_t class, size_t alignment_bytes)
     }
     while (pointer == NULL) {
         size_t given_back = 0;
+        mbi_lock_refused = false;
         mbi_thread_cache_flush_own();
         if (bounded_taken(&mbi_budget) != 0) { /* else no other thread has anything cached */
             mbi_registry_ask_all();
         }
         pointer = give_back_until(serve, class, alignment_bytes, SIZE_MAX, &given_back);
+        if (pointer == NULL && mbi_lock_refused) { /* another thread has forked meanwhile */
+            pointer = serve_from_system(class, alignment_bytes);
+        }
         if (pointer == NULL && given_back == 0
             && !call_handler(size_class_slot_bytes(class))) {
             errno = ENOMEM;

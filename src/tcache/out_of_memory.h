@@ -10,7 +10,7 @@
  *   2. the system allocator; not when the memory limit was reached, which it would evade. While
  *      another thread forks the pools are closed (core/lock.h), and it comes first, limit or not
  *   3. pending free memory goes back to the kernel, and so below the limit, step by step until 1 or
- *      2 serves the request
+ *      2 serves the request. Where a lock was refused for that, the system allocator, limit or not
  *   4. the program's handler, as long as it asks for another try: then 1 to 3 again
  */
 #ifndef MEMORYBUCKET_TCACHE_OUT_OF_MEMORY_H

@@ -10,13 +10,30 @@
 /* Caches that one call drains: a quarter of a millisecond, about, where they are full. */
 enum { DRAINED_AT_ONCE = 16, BUDGET_SHARE = 4 };
 
-/* Linked by next_vacant; both under LOCK_REGISTRY. */
+/* Linked by next_vacant. Under LOCK_REGISTRY. */
 static struct thread_cache *parked;
-static size_t parked_bytes;
+/* Written under LOCK_REGISTRY, read without: what they took of the budget; how many ever came. */
+static _Atomic uint64_t parked_bytes;
+static _Atomic uint64_t arrivals;
+/*
+ * Of each class, the arrivals when no parked cache had a slot of it: until the next one arrives
+ * none has. Read without the lock: a thread may ask once in vain, or not until its next slow path.
+ */
+static _Atomic uint64_t lacking[SIZE_CLASS_COUNT];
+
+/* In whole pieces, so that a thread which goes on as the last one did takes none. */
+static void give_back_unused(struct thread_cache *cache)
+{
+    size_t bytes = round_down(cache->taken_bytes - cache->used_bytes, BUDGET_PIECE_BYTES);
+    if (bytes != 0) {
+        cache->taken_bytes -= bytes;
+        bounded_give_back(&mbi_budget, bytes);
+    }
+}
 
 static bool has_room_for(const struct thread_cache *cache)
 {
-    size_t bytes = parked_bytes + cache->taken_bytes;
+    size_t bytes = counter_read(&parked_bytes) + cache->taken_bytes;
     return counter_read(&mbi_cache_counts.parked) < PARKED_MAX && !budget_is_crowded()
            && bytes <= bounded_most(&mbi_budget) / BUDGET_SHARE;
 }
@@ -34,6 +51,7 @@ bool mbi_parked_add(struct thread_cache *cache)
     if (cache->busy || !mbi_lock_acquire(LOCK_REGISTRY)) {
         return false; /* busy: the thread ended on a slow path, in the middle of a transfer */
     }
+    give_back_unused(cache);
     bool room = has_room_for(cache);
     if (room) {
         cache->windows = decay_windows();
@@ -41,7 +59,8 @@ bool mbi_parked_add(struct thread_cache *cache)
         flag_set(&cache->parked, true);
         cache->next_vacant = parked;
         parked = cache;
-        parked_bytes += cache->taken_bytes;
+        counter_add(&parked_bytes, cache->taken_bytes);
+        counter_add(&arrivals, 1);
         counter_add(&mbi_cache_counts.parked, 1);
         mbi_thread_cache_tell(cache);
         arrange_drain(cache);
@@ -50,16 +69,22 @@ bool mbi_parked_add(struct thread_cache *cache)
     return room;
 }
 
+/* The registry's lock, where a cache is parked. */
+static bool acquire_if_any(void)
+{
+    return counter_read(&mbi_cache_counts.parked) != 0 && mbi_lock_acquire(LOCK_REGISTRY);
+}
+
 struct thread_cache *mbi_parked_adopt(struct thread_cache *volatile *owner)
 {
-    if (counter_read(&mbi_cache_counts.parked) == 0 || !mbi_lock_acquire(LOCK_REGISTRY)) {
+    if (!acquire_if_any()) {
         return NULL;
     }
     sigset_t before = mbi_lock_block_signals(); /* all, or nothing, for a handler's fork */
     struct thread_cache *cache = parked;
     if (cache != NULL) {
         parked = cache->next_vacant;
-        parked_bytes -= cache->taken_bytes;
+        counter_subtract(&parked_bytes, cache->taken_bytes);
         counter_subtract(&mbi_cache_counts.parked, 1);
         flag_set(&cache->parked, false);
         cache->exit_seen = false;
@@ -75,23 +100,18 @@ void mbi_parked_drain_locked(struct thread_cache *cache)
     if (flag_is_set(&cache->parked)) {
         size_t taken_bytes = cache->taken_bytes;
         (void)mbi_thread_cache_flush(cache);
-        parked_bytes -= taken_bytes - cache->taken_bytes;
+        counter_subtract(&parked_bytes, taken_bytes - cache->taken_bytes);
     }
 }
 
-/*
- * For slow paths; false without a parked cache, too. A signal handler that interrupted a lock's
- * holder does not wait: the registry's lock comes before a pool's, which the thread may have.
- */
-static bool slow_path_acquire(void)
+static bool is_lacking(size_t class)
 {
-    return counter_read(&mbi_cache_counts.parked) != 0 && !mbi_lock_has_any()
-           && mbi_lock_acquire(LOCK_REGISTRY);
+    return counter_read(&lacking[class]) == counter_read(&arrivals);
 }
 
 MBI_COLD bool mbi_parked_give_block(size_t class)
 {
-    if (!slow_path_acquire()) {
+    if (is_lacking(class) || !acquire_if_any()) {
         return false;
     }
     size_t bytes = 0;
@@ -103,17 +123,36 @@ MBI_COLD bool mbi_parked_give_block(size_t class)
             size_t taken_bytes = cache->taken_bytes;
             (void)mbi_transfer_flush_class(cache, class);
             mbi_thread_cache_tell(cache);
-            parked_bytes -= taken_bytes - cache->taken_bytes;
+            counter_subtract(&parked_bytes, taken_bytes - cache->taken_bytes);
         }
+    }
+    if (cache == NULL) {
+        counter_add(&lacking[class], counter_read(&arrivals) - counter_read(&lacking[class]));
     }
     mbi_lock_release(LOCK_REGISTRY);
     return bytes != 0;
 }
 
+MBI_COLD bool mbi_parked_drain_oldest(void)
+{
+    if (counter_read(&parked_bytes) == 0 || !acquire_if_any()) {
+        return false;
+    }
+    struct thread_cache *oldest = NULL;
+    for (struct thread_cache *cache = parked; cache != NULL; cache = cache->next_vacant) {
+        oldest = cache->taken_bytes != 0 ? cache : oldest;
+    }
+    if (oldest != NULL) {
+        mbi_parked_drain_locked(oldest);
+    }
+    mbi_lock_release(LOCK_REGISTRY);
+    return oldest != NULL;
+}
+
 /* The first that holds something, and that no thread wanted for a whole window; false: none. */
 static bool drain_one_unwanted(void)
 {
-    if (!slow_path_acquire()) {
+    if (!acquire_if_any()) {
         return false;
     }
     struct thread_cache *cache = parked;

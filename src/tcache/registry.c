@@ -179,9 +179,10 @@ static void abandon_cache(struct thread_cache *cache)
     mbi_vacant_reuse_locked(cache); /* initialised anew when taken */
 }
 
-/* What stays: those without a thread, and that of the child's thread. */
-static void abandon_all_but(const struct thread_cache *survivor)
+/* What stays: those without a thread, and that of the child's. Returns the others' taken bytes. */
+static size_t abandon_all_but(const struct thread_cache *survivor)
 {
+    size_t taken_bytes = 0;
     struct cds_list_head *node;
     struct cds_list_head *next;
     cds_list_for_each_safe(node, next, &active) {
@@ -189,17 +190,32 @@ static void abandon_all_but(const struct thread_cache *survivor)
         if (cache != survivor && !flag_is_set(&cache->parked)) {
             cds_list_del_rcu(&cache->node);
             counter_subtract(&mbi_cache_counts.in_use, 1);
+            taken_bytes += cache->taken_bytes;
             abandon_cache(cache);
         }
     }
+    return taken_bytes;
+}
+
+/*
+ * What is taken of the budget from now on: what the caches that stay have noted. If a handler forks
+ * that interrupted this thread, it may have taken more, or be about to give some back, and notes
+ * that later. So only what the others noted is given back: what these were about to note, a piece
+ * each at most, stays taken.
+ */
+static void reset_budget(const struct thread_cache *survivor, size_t abandoned_bytes)
+{
+    size_t bytes = mbi_parked_bytes() + (survivor != NULL ? survivor->taken_bytes : 0);
+    if (mbi_lock_has_any() || (survivor != NULL && survivor->busy)) {
+        bytes = size_max(bytes, size_above(bounded_taken(&mbi_budget), abandoned_bytes));
+    }
+    bounded_reset(&mbi_budget, bytes);
 }
 
 void mbi_registry_reset_in_child(struct thread_cache *survivor)
 {
     if (mbi_registry_threads() != (survivor != NULL)) { /* else the page need not be copied */
-        abandon_all_but(survivor);
-        size_t own_bytes = survivor != NULL ? survivor->taken_bytes : 0;
-        bounded_reset(&mbi_budget, own_bytes + mbi_parked_bytes());
+        reset_budget(survivor, abandon_all_but(survivor));
     }
     mbi_vacant_reset_in_child();
 }

@@ -38,6 +38,7 @@ static void report(void)
     for (enum option option = 0; option < OPTION_COUNT; option++) {
         const char *text = mbi_config_text(option);
         if (text != NULL) {
+            text = option == OPTION_MB_HUGEPAGE && !mbi_config.huge_pages ? "0" : text;
             mbi_message("%s=%s", mbi_option_name(option), text);
         }
     }
@@ -47,7 +48,7 @@ static void startup_locked(void)
 {
     mbi_config_read();
     pools_wanted = mbi_check_init();
-    if (pools_wanted && mbi_region_claim(mbi_config.region_bytes) != 0 && mbi_config.verbose) {
+    if (pools_wanted && mbi_region_claim(mbi_config.region_bytes, config_class_end()) != 0 && mbi_config.verbose) {
         mbi_message("no address space for the pools: every request goes to the system allocator");
     }
     mbi_copies_publish();

@@ -89,11 +89,18 @@ static bool cache_widen(struct thread_cache *cache, const struct pool *pool, siz
     return true;
 }
 
+/* Whether the process is crowded; not by what is parked, which goes back first. */
+static bool is_crowded(void)
+{
+    return MBI_UNLIKELY(budget_is_crowded())
+           && (!mbi_parked_drain_oldest() || budget_is_crowded());
+}
+
 /* Lets the loaded magazine be as large as a batch; false where the process is crowded. */
 static bool cache_widen_to_batch(struct thread_cache *cache, const struct pool *pool)
 {
     return MBI_LIKELY(cache->capacity[pool->class] == pool->rounds)
-           || (!budget_is_crowded() && cache_widen(cache, pool, pool->rounds));
+           || (!is_crowded() && cache_widen(cache, pool, pool->rounds));
 }
 
 /* Keeps a full magazine, whose bytes the caller has counted as used. */
@@ -222,7 +229,7 @@ static bool cache_take_room(struct thread_cache *cache, const struct pool *pool)
     if (depth != 0
         && (depth >= kept->depth_max
             || cache->extra_bytes + bytes > mbi_config.extra_bytes_max
-            || budget_is_crowded())) {
+            || is_crowded())) {
         return false;
     }
     return cache_use(cache, pool->class, bytes);

@@ -12,9 +12,7 @@
  * After each, this process forks, walks, trims and starts threads: a lock that died with its holder
  * would stop it, and the runner's time limit tells.
  */
-#ifdef NEVER_PARKED
 #include "never_parked.h"
-#endif
 #include "standing_walker.h"
 
 #include <fcntl.h>
@@ -172,6 +170,7 @@ static void at_exit_of_threads(void)
 {
     enum { THREADS = RETIRE_MAX + 20 };
     static pthread_t threads[THREADS];
+    (void)park_no_cache();
     call_alloc();
     pthread_t walker = start_standing_walker(do_all_wait);
     for (size_t i = 0; i < THREADS; i++) {

@@ -51,6 +51,7 @@ static void *live(void *argument)
 
 int main(void)
 {
+    (void)park_no_cache();
     mb_free(mb_alloc(1));
     for (int i = 0; i < THREADS; i++) {
         int place = 1 + i % 2;

@@ -3,7 +3,8 @@
  * than it may. What succeeds all the same leaves errno alone: large requests that do a step of
  * decay, small and aligned ones that others serve, and trim.
  *
- * madvise is wrapped, and refuses as for pages that are locked.
+ * madvise is wrapped, and refuses as for pages that are locked. posix_memalign is, too, and changes
+ * errno also where it succeeds, as POSIX allows.
  */
 #include "testing.h"
 
@@ -24,6 +25,23 @@ int __wrap_madvise(void *start, size_t bytes, int advice)
     refused++;
     errno = EINVAL;
     return -1;
+}
+
+int __real_posix_memalign(void **out, size_t alignment, size_t bytes);
+int __wrap_posix_memalign(void **out, size_t alignment, size_t bytes);
+int __wrap_posix_memalign(void **out, size_t alignment, size_t bytes)
+{
+    int error = __real_posix_memalign(out, alignment, bytes);
+    errno = EAGAIN;
+    return error;
+}
+
+static void large_aligned_requests(void)
+{
+    errno = MARK;
+    void *object = mb_aligned_alloc(64, 10000);
+    CHECK(object != NULL && errno == MARK, "a large aligned request left errno %d", errno);
+    mb_free(object);
 }
 
 static void free_many(void)
@@ -77,6 +95,7 @@ int main(void)
 {
     setenv("MB_DECAY_MS", "0", 1);
     aligned_requests();
+    large_aligned_requests();
     large_requests();
     free_many();
     refused = 0;

@@ -81,6 +81,22 @@ static void alone(void)
     CHECK(errno == 77, "errno is %d", errno);
 }
 
+/* A thread that takes an earlier one is a signal handler: whoever has that may wait for this one. */
+static void earlier_ones_are_refused(void)
+{
+    CHECK(mbi_lock_acquire(LOCK_POOLS + 1), "nobody has it");
+    CHECK(!mbi_lock_acquire(LOCK_REGISTRY) && !mbi_lock_try_acquire(LOCK_POOLS), "not refused");
+    CHECK(mbi_lock_acquire(LOCK_POOLS + 2), "nobody has it");
+    mbi_lock_release(LOCK_POOLS + 2);
+    mbi_lock_close_gate(mbi_lock_defer_cancel());
+    CHECK(mbi_lock_acquire(LOCK_REGISTRY), "who closed it gets any lock");
+    mbi_lock_release(LOCK_REGISTRY);
+    mbi_lock_restore_cancel(mbi_lock_open_gate());
+    mbi_lock_release(LOCK_POOLS + 1);
+    CHECK(mbi_lock_acquire(LOCK_REGISTRY), "nobody has it");
+    mbi_lock_release(LOCK_REGISTRY);
+}
+
 static void find_it_taken(void)
 {
     CHECK(!mbi_lock_try_acquire(LOCK_TRIM), "two threads have one lock");
@@ -243,6 +259,7 @@ int main(void)
     pthread_t other = start_thread(run_tasks, NULL);
     alone();
     do_beside(alone);
+    earlier_ones_are_refused();
     holder_wakes_who_waits();
     closed_gate_refuses();
     holder_is_not_refused();

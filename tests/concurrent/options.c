@@ -104,6 +104,16 @@ static void be_verbose(void)
     CHECK(mb_init() == 0, "mb_init");
 }
 
+/* Without a dense tier there can be no huge pages. */
+static void be_verbose_of_what_holds(void)
+{
+    set("MB_VERBOSE", "1", 0);
+    set("MB_HUGEPAGE", "1", 0);
+    unsetenv("MB_REGION_SIZE");
+    set("MB_REGION_SIZE", "64M", 0);
+    CHECK(mb_init() == 0, "mb_init");
+}
+
 static void use_and_exit(void)
 {
     mb_free(mb_alloc(40));
@@ -342,6 +352,7 @@ int main(int argc, char **argv)
     const char *what = argc == 2 ? argv[1] : "";
     if (strcmp(what, "verbose") == 0) {
         expect_said(be_verbose, "thread caches up to 512 KiB\n");
+        expect_said(be_verbose_of_what_holds, "MB_HUGEPAGE=0\n");
         expect_said(use_and_exit, NULL);
     } else if (strcmp(what, "stats") == 0) {
         expect_said(report, "refills");

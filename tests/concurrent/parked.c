@@ -239,6 +239,79 @@ static void batches_use_it_too(void)
     CHECK(more <= BLOCK_BYTES, "%llu more bytes were committed", (unsigned long long)more);
 }
 
+static void *use_blocks_without_a_cache(void *argument)
+{
+    mbi_thread_cache = (struct thread_cache *)(uintptr_t)&mbi_cache_direct;
+    return use_blocks(argument);
+}
+
+static void *run_without_a_cache(void *argument)
+{
+    run(use_blocks_without_a_cache, argument);
+    return argument;
+}
+
+static void *use_blocks_in_a_crowd(void *argument)
+{
+    size_t most = bounded_set_most(&mbi_budget, 0);
+    (void)use_blocks(argument);
+    (void)bounded_set_most(&mbi_budget, most);
+    return argument;
+}
+
+/* Neither a thread that may cache nothing nor one without a cache has more memory committed. */
+static void threads_that_take_few_use_it_too(void *(*use_few)(void *argument))
+{
+    (void)mb_trim(0);
+    run(use_blocks, NULL);
+    CHECK(parked_slots(check_accounting(0)) > MANY / 2, "little is parked");
+    uint64_t committed = blocks_committed();
+    mb_thread_flush();
+    (void)use_few(NULL);
+    uint64_t more = blocks_committed() - committed;
+    CHECK(more <= BLOCK_BYTES, "%llu more bytes were committed", (unsigned long long)more);
+}
+
+/* Only what is parked makes the process crowded. */
+static void a_crowd_of_parked_caches_goes_back(void)
+{
+    (void)mb_trim(0);
+    run(use_blocks, NULL);
+    CHECK(parked_slots(check_accounting(0)) != 0, "nothing is parked");
+    size_t most = bounded_set_most(&mbi_budget, bounded_taken(&mbi_budget) * 3 / 2);
+    CHECK(budget_is_crowded(), "the process is not crowded");
+    mb_free(mb_alloc(SIZE));
+    CHECK(mbi_thread_cache->capacity[POOL] == mbi_pools[POOL].rounds,
+          "the thread may have %u slots", mbi_thread_cache->capacity[POOL]);
+    CHECK(parked_slots(check_accounting(0)) == 0, "the parked cache has its slots still");
+    (void)bounded_set_most(&mbi_budget, most);
+}
+
+/* Gives up what it used before, at its end. */
+static void *use_early_and_end(void *argument)
+{
+    for (size_t i = 0; i < 3; i++) {
+        mb_free(mb_alloc(MB_SMALL_MAX - 8 * i));
+    }
+    for (size_t i = 0; i < 2; i++) {
+        atomic_fetch_add_explicit(&mbi_decay_hints.windows, 1, memory_order_relaxed); /* [TEST] */
+        struct thread_cache *cache = mbi_thread_cache_begin_slow();
+        mbi_thread_cache_give_up_due(cache);
+        thread_cache_end_slow(cache);
+    }
+    CHECK(mbi_thread_cache->taken_bytes > mbi_thread_cache->used_bytes, "the budget has it back");
+    return argument;
+}
+
+static void unused_budget_is_not_parked(void)
+{
+    (void)mb_trim(0);
+    run(use_early_and_end, NULL);
+    const struct mb_stats *now = check_accounting(0);
+    CHECK(now->parked_caches == 1 && now->cache_bytes == 0, "%llu parked, with %llu bytes",
+          (unsigned long long)now->parked_caches, (unsigned long long)now->cache_bytes);
+}
+
 static void what_is_given_is_told(void)
 {
     (void)mb_trim(0);
@@ -348,6 +421,10 @@ int main(void)
     what_no_thread_wants_goes_back();
     memory_is_used_before_more_is_committed();
     batches_use_it_too();
+    threads_that_take_few_use_it_too(run_without_a_cache);
+    threads_that_take_few_use_it_too(use_blocks_in_a_crowd);
+    a_crowd_of_parked_caches_goes_back();
+    unused_budget_is_not_parked();
     what_is_given_is_told();
     what_the_next_threads_do_not_use_goes_back();
     what_was_asked_for_goes_back();

@@ -6,11 +6,10 @@
  * nothing hangs, and caches are still reused. A filter belongs to a thread and those that it
  * starts: one that is older starts threads without it all the while.
  */
+#include "never_parked.h"
 #include "refuse_membarrier.h"
 
-#include "tcache/budget.h"
 #include "tcache/registry.h"
-#include "tcache/startup.h"
 
 enum { WALKERS = 2, AT_ONCE = 8, THREADS = 20 * RETIRE_BATCH };
 
@@ -54,14 +53,6 @@ static void *stay_outside(void *argument)
     return argument;
 }
 
-/* From now on the process is crowded: a thread that ends retires its cache. */
-static void park_no_cache(void)
-{
-    mbi_startup_another_thread(); /* or the second thread would set the bound */
-    (void)bounded_set_most(&mbi_budget, 1);
-    CHECK(bounded_take(&mbi_budget, 1, 1) == 1, "a thread has cached something");
-}
-
 static void *walk_until_stopped(void *argument)
 {
     static _Thread_local struct mb_stats stats;
@@ -75,8 +66,7 @@ int main(int argc, char **argv)
 {
     int error = argc == 2 ? refusal_from_name(argv[1]) : 0;
     CHECK(error != 0, "usage: membarrier EPERM|ENOSYS");
-    CHECK(mb_init() == 0, "no region");
-    park_no_cache();
+    (void)park_no_cache();
     start_and_join(2 * RETIRE_BATCH); /* grace periods of liburcu */
     check_accounting(0);
     pthread_t outsider = start_thread(stay_outside, NULL);

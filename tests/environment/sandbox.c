@@ -1,5 +1,5 @@
 /*
- * sandbox [LIBRARY]: a sandbox that kills whoever calls membarrier(2), on which liburcu relies.
+ * sandbox [never_parked|LIBRARY]: a sandbox that kills whoever calls membarrier(2), on which liburcu relies.
  *
  * Alone, linked to the library, it locks itself in once that is up, as liburcu's constructor makes
  * the call: then threads come and go, in far greater number than a grace period is due for, and
@@ -33,9 +33,7 @@ static void check_reuse(void) /* statistics would load liburcu */
 {
 }
 #else
-#ifdef NEVER_PARKED
 #include "never_parked.h"
-#endif
 #define ALLOCATE mb_alloc
 #define RELEASE mb_free
 static void check_reuse(void)
@@ -115,8 +113,11 @@ static void check_background(void)
     mb_background_stop();
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    if (argc == 2 && strcmp(argv[1], "never_parked") == 0) {
+        (void)park_no_cache();
+    }
     run_threads(AT_ONCE, use, NULL);
     check_background();
     if (!lock_in(SYS_membarrier)) {

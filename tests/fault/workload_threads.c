@@ -1,14 +1,18 @@
 /* workload_threads: what several threads do, in turn. */
+#include "never_parked.h"
 #include "objects.h"
+#include "plan.h"
 #include "testing.h"
 #include "workload.h"
 #include "wrapped.h"
 
+#include "tcache/checked.h"
+
 #include <semaphore.h>
 #include <sys/wait.h>
 
-/* A mapping has 16 caches; the 64th retirement reclaims (tcache/vacant.h). */
-enum { WORKERS = 20, PASSERS = 50, OWN_OBJECTS = 10, FOREIGN_OBJECTS = 40 };
+/* A mapping has 16 caches. */
+enum { WORKERS = 20, PASSERS = 10, OWN_OBJECTS = 10, FOREIGN_OBJECTS = 40 };
 
 struct worker {
     size_t number;
@@ -91,6 +95,54 @@ static void *pass(void *argument)
     return argument;
 }
 
+static void let_pass(size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        pthread_join(wrapped_thread_create(pass, NULL), NULL);
+    }
+}
+
+static _Atomic bool walker_stands, walker_may_go;
+
+static void stand_still(void *argument)
+{
+    (void)argument;
+    flag_set(&walker_stands, true);
+    while (!flag_is_set(&walker_may_go)
+           && counter_read(&mbi_cache_counts.retired) < RETIRE_BATCH) {
+        usleep(1000);
+    }
+    flag_set(&walker_may_go, true);
+}
+
+static void look_at_none(const struct thread_cache *cache, void *argument)
+{
+    (void)cache;
+    (void)argument;
+}
+
+static void *walk(void *argument)
+{
+    mbi_registry_walk(stand_still, look_at_none, argument);
+    return argument;
+}
+
+/* While a thread walks, no cache is used again until one thread has waited for a grace period. */
+static void retire_beside_a_walk(void)
+{
+    size_t most = park_no_cache();
+    pthread_t walker = wrapped_thread_create(walk, NULL);
+    while (!flag_is_set(&walker_stands)) {
+        usleep(1000);
+    }
+    let_pass(RETIRE_BATCH + PASSERS);
+    bool may_fail = fault_page() != NULL && fault_page()->mode != FAULT_NEVER;
+    CHECK(flag_is_set(&walker_may_go) || may_fail || checked_is_on(), "no grace period was due");
+    flag_set(&walker_may_go, true); /* where few threads had a cache */
+    pthread_join(walker, NULL);
+    park_again(most);
+}
+
 static void start_worker(struct worker *worker, size_t number)
 {
     worker->number = number;
@@ -125,9 +177,8 @@ void workload_threads(void)
     for (size_t i = 0; i < WORKERS; i++) {
         end_worker(&workers[i]);
     }
-    for (size_t i = 0; i < PASSERS; i++) {
-        pthread_join(wrapped_thread_create(pass, NULL), NULL);
-    }
+    let_pass(PASSERS);
+    retire_beside_a_walk();
     pthread_key_delete(key);
     (void)objects_check_at_rest();
 }

@@ -19,7 +19,7 @@ static void read_with(const char *name, const char *value)
 static size_t loaded_bytes(void)
 {
     size_t bytes = 0;
-    for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
+    for (size_t class = 0; class < SMALL_CLASS_COUNT; class++) {
         bytes += mbi_config.magazine_rounds[class] * size_class_slot_bytes(class);
     }
     return bytes;
@@ -32,9 +32,13 @@ Test(config, defaults)
     for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
         uint32_t rounds = mbi_config.magazine_rounds[class];
         size_t bytes = rounds * size_class_slot_bytes(class);
-        cr_assert(rounds >= 32 && rounds <= 256 && rounds % MAGAZINE_ROUNDS_STEP == 0);
-        cr_assert(bytes <= 16384);
+        bool linear = class < LINEAR_CLASS_COUNT;
+        cr_assert(rounds >= (class < SMALL_CLASS_COUNT ? 32 : linear ? 16 : BATCH_ROUNDS_MIN));
+        cr_assert(rounds <= 256 && (!linear || rounds % MAGAZINE_ROUNDS_STEP == 0));
+        cr_assert(bytes <= 16384 || rounds == BATCH_ROUNDS_MIN);
     }
+    cr_assert_eq(mbi_config.pool_bytes_max, SMALL_BYTES_MAX);
+    cr_assert_eq(mbi_config.upper_bytes_max, 0);
     cr_assert_eq(mbi_config.region_bytes, REGION_BYTES_MAX);
     cr_assert_eq(mbi_config.block_bytes, 64 << 10);
     cr_assert_eq(mbi_config.thread_cache_bytes_max, 4 << 20);
@@ -118,12 +122,12 @@ Test(config, bad_values_are_named_and_change_nothing, .init = cr_redirect_stderr
         { "MB_MAGAZINE_SIZE", "4097" },      { "MB_MAGAZINE_SIZE", "12x" },
         { "MB_MAGAZINE_SIZE", "8-64" },      { "MB_MAGAZINE_SIZE", "8-64:256," },
         { "MB_MAGAZINE_SIZE", "0-64:16" },   { "MB_MAGAZINE_SIZE", "64-8:16" },
-        { "MB_MAGAZINE_SIZE", "8-513:16" },  { "MB_MAGAZINE_SIZE", "8-64:256;65-512:64" },
+        { "MB_MAGAZINE_SIZE", "8-32769:16" },  { "MB_MAGAZINE_SIZE", "8-64:256;65-512:64" },
         { "MB_THREAD_CACHE_MAX", "259K" },   { "MB_THREAD_CACHE_MAX", "2G" },
         { "MB_THREAD_CACHE_MAX", "-1" },     { "MB_CACHE_MAX", "1025G" },
         { "MB_CACHE_MAX", "1023K" },         { "MB_MEMORY_LIMIT", "64MB" },
         { "MB_MEMORY_LIMIT", " 64M" },       { "MB_REGION_SIZE", "63M" },
-        { "MB_REGION_SIZE", "2053G" },       { "MB_REGION_SIZE", "99999999999999999999" },
+        { "MB_REGION_SIZE", "4747G" },       { "MB_REGION_SIZE", "99999999999999999999" },
         { "MB_REGION_SIZE", "99999999999G" }, { "MB_STATS", "yes" },
         { "MB_STATS", "" },                  { "MB_VERBOSE", "2" },
         { "MB_HUGEPAGE", "yes" },            { "MB_DECAY_MS", "-2" },
@@ -194,7 +198,8 @@ static bool next_line(char line[512])
 /* One good value of every option, none of them the default. */
 static const char *const values[][2] = {
     { "MB_MAGAZINE_SIZE", "8-64:512" }, { "MB_THREAD_CACHE_MAX", "500K" },
-    { "MB_CACHE_MAX", "3M" },           { "MB_DECAY_MS", "250" },
+    { "MB_POOL_MAX", "4K" },            { "MB_CACHE_MAX", "3M" },
+    { "MB_DECAY_MS", "250" },
     { "MB_BACKGROUND", "1" },           { "MB_MEMORY_LIMIT", "1G" },
     { "MB_REGION_SIZE", "64M" },        { "MB_HUGEPAGE", "1" },
     { "MB_STATS", "/tmp/statistics" },  { "MB_VERBOSE", "1" },

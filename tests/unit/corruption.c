@@ -137,7 +137,7 @@ Test(corruption, what_is_carved_is_known)
 /* The end of a span is no slot's number in the next one. */
 Test(corruption, what_is_carved_is_known_where_the_wide_span_begins)
 {
-    pool = &mbi_pools[SIZE_CLASS_COUNT - 1];
+    pool = &mbi_pools[SMALL_CLASS_COUNT - 1];
     size_t in_dense = DENSE_SPAN_BYTES / SMALL_BYTES_MAX;
     for (size_t i = 0; i < in_dense; i++) {
         cr_assert_not_null(mb_alloc(SMALL_BYTES_MAX));
@@ -225,7 +225,7 @@ Test(corruption, a_free_inside_an_object_of_the_wide_span_aborts, .init = expect
 /* Of each class every slot begins where the pool says, and nothing else does. */
 static void look_at_each_address(void)
 {
-    for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
+    for (size_t class = 0; class < SMALL_CLASS_COUNT; class++) {
         const struct slot_space *space = &mbi_pools[class].space;
         char *object = mb_alloc((class + 1) * 8);
         cr_assert_not_null(object);

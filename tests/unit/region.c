@@ -25,8 +25,8 @@ static void check_layout(size_t dense_bytes, size_t wide_bytes)
 {
     cr_assert_eq(mbi_region.span_bytes[SPAN_DENSE], dense_bytes);
     cr_assert_eq(mbi_region.span_bytes[SPAN_WIDE], wide_bytes);
-    cr_assert_eq(mbi_region.bytes, SIZE_CLASS_COUNT * (dense_bytes + wide_bytes));
-    for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
+    cr_assert_eq(mbi_region.bytes, SIZE_CLASS_COUNT * dense_bytes + SMALL_CLASS_COUNT * wide_bytes);
+    for (size_t class = 0; class < SMALL_CLASS_COUNT; class++) {
         if (dense_bytes != 0) {
             check_span(mbi_region_span(class, SPAN_DENSE), dense_bytes, class);
         } else {
@@ -80,18 +80,18 @@ Test(region, layouts_shrink_with_the_size_asked_for)
     static const struct {
         size_t asked, dense, wide;
     } layouts[] = {
-        { (size_t)16 << 30, DENSE_SPAN_BYTES, (size_t)128 << 20 },
-        { ((size_t)8 << 30), DENSE_SPAN_BYTES, (size_t)64 << 20 },
-        { ((size_t)8 << 30) - 1, DENSE_SPAN_BYTES, 0 },
-        { (size_t)4 << 30, DENSE_SPAN_BYTES, 0 },
-        { ((size_t)4 << 30) - 1, 0, (size_t)32 << 20 },
+        { DENSE_TIER_BYTES + ((size_t)8 << 30), DENSE_SPAN_BYTES, (size_t)128 << 20 },
+        { DENSE_TIER_BYTES + ((size_t)4 << 30), DENSE_SPAN_BYTES, (size_t)64 << 20 },
+        { DENSE_TIER_BYTES + ((size_t)4 << 30) - 1, DENSE_SPAN_BYTES, 0 },
+        { DENSE_TIER_BYTES, DENSE_SPAN_BYTES, 0 },
+        { DENSE_TIER_BYTES - 1, 0, (size_t)32 << 20 },
         { (size_t)1 << 30, 0, (size_t)16 << 20 },
         { (size_t)64 << 20, 0, (size_t)1 << 20 },
     };
     /* The last ones find no place that is free, and are reserved. */
     for (size_t i = 0; i < sizeof layouts / sizeof layouts[0]; i++) {
         forget();
-        cr_assert_eq(mbi_region_claim(layouts[i].asked), 0);
+        cr_assert_eq(mbi_region_claim(layouts[i].asked, SMALL_CLASS_COUNT), 0);
         check_layout(layouts[i].dense, layouts[i].wide);
         check_maps();
     }
@@ -100,7 +100,7 @@ Test(region, layouts_shrink_with_the_size_asked_for)
 Test(region, too_little_is_no_region)
 {
     forget();
-    cr_assert_eq(mbi_region_claim(REGION_BYTES_MIN - 1), -ENOMEM);
+    cr_assert_eq(mbi_region_claim(REGION_BYTES_MIN - 1, SIZE_CLASS_COUNT), -ENOMEM);
     cr_assert_eq(mbi_region.bytes, 0);
     cr_assert_eq(mbi_region_claimed_bytes(), 0);
     cr_assert_null(mbi_region_span(0, SPAN_DENSE));
@@ -116,7 +116,7 @@ Test(region, each_copy_has_a_place_of_its_own)
     size_t reserved = 0;
     for (size_t i = 0; i < COPIES; i++) {
         forget();
-        cr_assert_eq(mbi_region_claim(REGION_BYTES_MAX), 0);
+        cr_assert_eq(mbi_region_claim(REGION_BYTES_MAX, SIZE_CLASS_COUNT), 0);
         first[i] = (uintptr_t)mbi_region_span(0, SPAN_DENSE);
         end[i] = mbi_region.map_base;
         reserved += mbi_region.reserved_bytes != 0;

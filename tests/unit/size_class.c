@@ -7,12 +7,25 @@
 
 Test(size_class, every_size_gets_the_smallest_class)
 {
-    for (size_t size = 1; size <= SMALL_BYTES_MAX; size++) {
+    for (size_t size = 1; size <= POOL_BYTES_MAX; size++) {
         size_t class = size_class_of(size);
         cr_assert(class < SIZE_CLASS_COUNT);
         cr_assert(size_class_slot_bytes(class) >= size);
         cr_assert(class == 0 || size_class_slot_bytes(class - 1) < size);
     }
+}
+
+/* Of a request at most a quarter, and of slots an eighth on average. */
+Test(size_class, little_is_lost_to_the_slots_end)
+{
+    double lost = 0;
+    for (size_t size = SMALL_BYTES_MAX + 1; size <= POOL_BYTES_MAX; size++) {
+        size_t slot_bytes = size_class_slot_bytes(size_class_of(size));
+        cr_assert_leq(4 * (slot_bytes - size), size, "%zu bytes in %zu", size, slot_bytes);
+        lost += (double)(slot_bytes - size) / (double)slot_bytes;
+    }
+    cr_assert_leq(lost / (POOL_BYTES_MAX - SMALL_BYTES_MAX), 0.125);
+    cr_assert_eq(size_class_of(POOL_BYTES_MAX), SIZE_CLASS_COUNT - 1);
 }
 
 Test(size_class, small_is_1_to_512)
@@ -24,7 +37,7 @@ Test(size_class, small_is_1_to_512)
 
 Test(size_class, offsets_are_eight_bytes_a_class)
 {
-    for (size_t size = 1; size <= SMALL_BYTES_MAX; size++) {
+    for (size_t size = 1; size <= LINEAR_BYTES_MAX; size++) {
         cr_assert_eq(size_class_offset_of(size), size_class_to_offset(size_class_of(size)));
         cr_assert_eq(size_class_from_offset(size_class_offset_of(size)), size_class_of(size));
     }
@@ -32,7 +45,7 @@ Test(size_class, offsets_are_eight_bytes_a_class)
 
 Test(size_class, inline_h_has_the_same_arithmetic)
 {
-    for (size_t size = 1; size <= SMALL_BYTES_MAX; size++) {
+    for (size_t size = 1; size <= LINEAR_BYTES_MAX; size++) {
         size_t offset = size_class_scale_offset(size_class_offset_of(size), 16);
         cr_assert_eq(MB_INLINE_CLASS_OF(size), size_class_of(size));
         cr_assert_eq(MB_INLINE_OFFSET_OF(size, 16), offset);
@@ -42,7 +55,7 @@ Test(size_class, inline_h_has_the_same_arithmetic)
 
 Test(size_class, abi_aligned_classes_give_16_bytes)
 {
-    for (size_t size = 1; size <= SMALL_BYTES_MAX; size++) {
+    for (size_t size = 1; size <= LINEAR_BYTES_MAX; size++) {
         size_t offset = size_class_offset_of_abi_aligned(size);
         cr_assert_eq(offset % SIZE_OFFSET_BYTES, 0);
         size_t class = size_class_from_offset(offset);
@@ -66,14 +79,16 @@ Test(size_class, runs_are_the_fewest_slots_of_whole_lines)
 
 Test(size_class, aligned_classes_hold_and_align)
 {
-    for (size_t alignment = 1; alignment <= 1024; alignment *= 2) {
-        for (size_t size = 0; size <= SMALL_BYTES_MAX + 8; size++) {
-            size_t class = size_class_of_aligned(alignment, size);
+    for (size_t alignment = 1; alignment <= 8192; alignment *= 2) {
+        for (size_t size = 0; size <= POOL_BYTES_MAX + 8; size++) {
+            size_t bytes_max = size % 2 == 0 ? SMALL_BYTES_MAX : POOL_BYTES_MAX;
+            size_t class = size_class_of_aligned(alignment, size, bytes_max);
             size_t bytes = round_up(size != 0 ? size : 1, alignment);
-            if (bytes > SMALL_BYTES_MAX) {
+            if (bytes > bytes_max || alignment > SLOT_ALIGNMENT_BYTES_MAX) {
                 cr_assert_eq(class, SIZE_CLASS_COUNT);
             } else {
                 cr_assert(size_class_slot_bytes(class) >= size);
+                cr_assert_geq(size_class_alignment_bytes(class), alignment);
                 cr_assert_eq(size_class_slot_bytes(class) % alignment, 0);
             }
         }
@@ -82,12 +97,14 @@ Test(size_class, aligned_classes_hold_and_align)
 
 Test(size_class, next_aligned_visits_every_aligned_class_once)
 {
-    for (size_t alignment = 1; alignment <= 512; alignment *= 2) {
-        size_t step = alignment > 8 ? alignment : 8;
+    for (size_t alignment = 1; alignment <= SLOT_ALIGNMENT_BYTES_MAX; alignment *= 2) {
         for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
             size_t next = size_class_next_aligned(class, alignment);
-            size_t bytes = (size_class_slot_bytes(class) / step + 1) * step;
-            size_t expected = bytes <= SMALL_BYTES_MAX ? size_class_of(bytes) : SIZE_CLASS_COUNT;
+            size_t expected = class + 1;
+            while (expected < SIZE_CLASS_COUNT
+                   && size_class_slot_bytes(expected) % alignment != 0) {
+                expected++;
+            }
             cr_assert_eq(next, expected, "after class %zu for %zu: %zu", class, alignment, next);
         }
     }

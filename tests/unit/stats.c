@@ -68,8 +68,8 @@ Test(stats, what_both_sides_know_is_filled)
     get_resized(SUMS_BYTES + ROW_BYTES);
     cr_assert_eq(memcmp(resized.stats.pool, stats.pool, ROW_BYTES), 0);
     get_resized(sizeof stats - 1);
-    cr_assert_eq(memcmp(resized.stats.pool, stats.pool, 63 * ROW_BYTES), 0);
-    cr_assert_eq(resized.stats.pool[63].slot_bytes, 0, "there was no room for all of it");
+    cr_assert_eq(memcmp(resized.stats.pool, stats.pool, (MB_POOL_COUNT - 1) * ROW_BYTES), 0);
+    cr_assert_eq(resized.stats.pool[MB_POOL_COUNT - 1].slot_bytes, 0, "there was no room for all of it");
     get_resized(sizeof resized);
     cr_assert_eq(memcmp(&resized.stats, &stats, sizeof stats), 0);
     for (size_t i = 0; i < sizeof resized.behind; i++) {

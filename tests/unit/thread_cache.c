@@ -229,14 +229,14 @@ static void use_all_classes(size_t budget_bytes)
     cr_assert_eq(mbi_startup(), 0);
     bounded_set_most(&mbi_budget, budget_bytes);
     for (int turn = 0; turn < 3; turn++) {
-        for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
+        for (size_t class = 0; class < SMALL_CLASS_COUNT; class++) {
             for (size_t i = 0; i < 1000; i++) {
                 objects[class * 1000 + i] = allocate_of(class);
                 cr_assert_not_null(objects[class * 1000 + i]);
             }
             cr_assert_leq(cached_bytes(), budget_bytes);
         }
-        for (size_t i = 0; i < SIZE_CLASS_COUNT * 1000; i++) {
+        for (size_t i = 0; i < SMALL_CLASS_COUNT * 1000; i++) {
             free_of(objects[i], i / 1000);
             if (i % 100 == 0) {
                 cr_assert_leq(cached_bytes(), budget_bytes);
@@ -246,7 +246,7 @@ static void use_all_classes(size_t budget_bytes)
     }
     mbi_thread_cache_flush(mbi_thread_cache);
     cr_assert_eq(bounded_taken(&mbi_budget), 0);
-    for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
+    for (size_t class = 0; class < SMALL_CLASS_COUNT; class++) {
         size_t held = mbi_pool_check(&mbi_pools[class]);
         cr_assert_eq(held + counter_read(&mbi_pools[class].loose_rounds),
                      counter_read(&mbi_pools[class].carved));
