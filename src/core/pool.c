@@ -241,13 +241,6 @@ static uint64_t pool_find_free_locked(struct pool *pool)
         mbi_pool_take_sorted_locked(pool, pool_few_rounds(pool), &taken);
         chain = mbi_pool_link_sorted(&taken);
     }
-<<<<<<< HEAD
-    if (chain == 0) {
-        struct fresh_run run = mbi_pool_carve_for_use_locked(pool, pool_few_rounds(pool));
-        chain = run.rounds != 0 ? mbi_pool_link_run(pool, run) : 0;
-    }
-=======
->>>>>>> 0f4b8661d1fba4e7ec3cde724077997f7a28b07d
     return chain;
 }
 
