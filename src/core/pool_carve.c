@@ -207,9 +207,11 @@ static struct fresh_run pool_take_from_lane_locked(struct pool *pool, struct fre
                                                    size_t rounds_wanted)
 {
     struct fresh_run run = { lane->first, size_min(lane->rounds, rounds_wanted) };
-    lane->first += run.rounds * pool->slot_bytes;
-    lane->rounds -= run.rounds;
-    counter_subtract(&pool->in_lanes, run.rounds);
+    if (run.rounds != 0) { /* else nothing is written, and the lane may never have had memory */
+        lane->first += run.rounds * pool->slot_bytes;
+        lane->rounds -= run.rounds;
+        counter_subtract(&pool->in_lanes, run.rounds);
+    }
     return run;
 }
 
