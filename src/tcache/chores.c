@@ -29,7 +29,7 @@ static MBI_COLD void thread_cache_end_window(struct thread_cache *cache)
 {
     cache->windows = decay_windows();
     mbi_parked_drain_unwanted();
-    for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
+    for (size_t class = pools_next(0); class < SIZE_CLASS_COUNT; class = pools_next(class + 1)) {
         if (cache->capacity[class] != 0
             && thread_cache_state_of(cache, class) == cache->state[class]) {
             (void)mbi_transfer_flush_class(cache, class);

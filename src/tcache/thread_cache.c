@@ -102,7 +102,7 @@ struct thread_cache *mbi_thread_cache_begin_slow(void)
 void mbi_thread_cache_ask(struct thread_cache *cache)
 {
     flag_set(&cache->asked, true);
-    for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
+    for (size_t class = pools_next(0); class < SIZE_CLASS_COUNT; class = pools_next(class + 1)) {
         magazine_set_rounds_max(&cache->loaded[class], 0);
     }
 }
@@ -112,7 +112,7 @@ bool mbi_thread_cache_flush(struct thread_cache *cache)
     bool all = true;
     bool was_busy = cache->busy; /* on a slow path, or cancelled there */
     cache->busy = true;
-    for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
+    for (size_t class = pools_next(0); class < SIZE_CLASS_COUNT; class = pools_next(class + 1)) {
         if (cache->capacity[class] != 0 || mbi_thread_cache_rounds(cache, class) != 0) {
             all &= mbi_transfer_flush_class(cache, class);
         }

@@ -19,7 +19,9 @@
 static struct pool *pool_of(size_t size_bytes)
 {
     cr_assert_eq(mbi_startup(), 0);
-    return &mbi_pools[size_class_of(size_bytes)];
+    struct pool *pool = pool_for_use(size_class_of(size_bytes));
+    cr_assert_not_null(pool);
+    return pool;
 }
 
 static uint64_t obtain_chain(struct pool *pool, size_t rounds)
