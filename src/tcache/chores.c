@@ -34,7 +34,10 @@ static MBI_COLD void thread_cache_end_window(struct thread_cache *cache)
             && thread_cache_state_of(cache, class) == cache->state[class]) {
             (void)mbi_transfer_flush_class(cache, class);
         }
-        cache->state[class] = thread_cache_state_of(cache, class);
+        uint32_t state = thread_cache_state_of(cache, class);
+        if (state != cache->state[class]) { /* 0 before the thread uses the class */
+            cache->state[class] = state;
+        }
     }
     mbi_transfer_give_back_unused(cache);
 }
