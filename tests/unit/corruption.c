@@ -157,6 +157,26 @@ Test(corruption, a_free_beyond_what_is_carved_aborts, .init = expect_abort, .sig
     free_to_be_refused(objects[0] + ((size_t)16 << 20));
 }
 
+/* In the pool's dense span, and in the wide one. */
+static void free_of_a_pool_that_was_never_used(enum span_name span)
+{
+    cr_assert_not_null(mb_alloc(8));
+    cr_assert_not(pool_is_laid_out(CLASS));
+    free_to_be_refused(mbi_region_span(CLASS, span) + ((size_t)1 << 20));
+}
+
+Test(corruption, a_free_in_a_pool_that_was_never_used_aborts, .init = expect_abort,
+     .signal = SIGABRT)
+{
+    free_of_a_pool_that_was_never_used(SPAN_DENSE);
+}
+
+Test(corruption, a_free_in_the_wide_span_of_a_pool_that_was_never_used_aborts,
+     .init = expect_abort, .signal = SIGABRT)
+{
+    free_of_a_pool_that_was_never_used(SPAN_WIDE);
+}
+
 Test(corruption, a_free_of_what_is_committed_and_not_carved_aborts, .init = expect_abort,
      .signal = SIGABRT)
 {
