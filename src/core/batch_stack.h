@@ -63,9 +63,9 @@ struct slot_space {
     /*
      * The number of the next fresh slot: all slots have lower ones; 0 before the first. Written
      * under the pool's lock, before any thread has the slots. relaxed [CARVED]: a thread got its
-     * slots, and batches that lead to some, by an order that brings this along. A thread that asks
-     * for an address that may be nobody's slot reads it first [CARVED-LOAD]: if it is not 0, the
-     * constants above are seen as they are.
+     * slots, and batches that lead to some, by an order that brings this along. A thread that is
+     * given any address, which may be no slot, reads this first [CARVED-LOAD]: if it is not 0, the
+     * thread sees the constants above as they are.
      */
     _Atomic uint32_t carved_end;
     uint8_t phase[SPAN_COUNT]; /* where slots begin in each span, in units, modulo a slot's size */

@@ -14,7 +14,7 @@
  *
  * A pool is all zeros until the first slow path wants a slot of it, which lays it out under its
  * lock. So sizes that a process does not use cost it no memory, and no time where all pools are
- * gone through. Who may be first calls pool_for_use.
+ * gone through. A thread that may be the first calls pool_for_use.
  *
  * A batch and a full magazine of the pool have the same number of rounds, fixed for the process.
  * Fewer slots (a thread's last ones) wait on the loose list. What lies in the centre unused grows

@@ -11,7 +11,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-/* Of the loaded magazine, once it has some; the class may be one that nobody has used yet. */
+/* Of the loaded magazine, once it has some; the class may be one that no thread has used yet. */
 static struct slot *thread_cache_take_loaded(struct thread_cache *cache, size_t class)
 {
     struct magazine *loaded = &cache->loaded[class];

@@ -67,7 +67,7 @@ struct thread_cache {
     struct thread_cache *next_vacant; /* on a list of caches without a thread, under that lock */
     struct left_item left;            /* behind, by a thread that has ended (thread_exit.c) */
 
-    /* Of each class. All zeros until the thread uses it: so caches take no memory for the others. */
+    /* Of each class. All zeros until the thread uses it: so others take no memory in a cache. */
 
     /* Slots got under pools' locks, counted until runs are whole magazines (transfer.c). */
     uint16_t obtained[SIZE_CLASS_COUNT];
@@ -166,8 +166,8 @@ static inline void thread_cache_end_slow(struct thread_cache *cache)
 }
 
 /*
- * Before a cache's (next) life. A fresh cache's magazines are empty as they are, all zeros; those of
- * one that was listed are emptied.
+ * Before a cache's (next) life. A fresh cache's magazines are empty as they are, all zeros; those
+ * of one that was listed are emptied.
  */
 void mbi_thread_cache_init(struct thread_cache *cache);
 
