@@ -21,7 +21,7 @@ static uint32_t thread_cache_state_of(const struct thread_cache *cache, size_t c
 {
     const struct kept *kept = &cache->kept[class];
     uint64_t chain = magazine_chain(&cache->loaded[class]);
-    return (uint32_t)chain ^ (uint32_t)(chain >> 32) ^ kept->top ^ kept->swaps;
+    return (uint32_t)chain ^ (uint32_t)(chain >> 32) ^ kept->top ^ (uint16_t)kept->swaps;
 }
 
 /* A window has ended: gives up the classes that this thread has not used while it lasted. */

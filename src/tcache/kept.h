@@ -28,13 +28,13 @@ struct kept {
     _Atomic uint16_t depth;
     uint16_t depth_more; /* batches beyond the first that may be kept */
     uint16_t low;        /* lowest depth since the period began */
-    uint16_t swaps;      /* since the period began */
+    int16_t swaps;       /* left until the period's last KEPT_PERIOD_DEPTHS; negative in these */
     uint16_t spare;      /* batches still to be given up */
     uint16_t flushed;    /* batches that went to the centre and were not asked back yet */
 };
 
 enum { KEPT_DEPTH_LIMIT = 4096, KEPT_PERIOD_DEPTHS = 8 };
-_Static_assert(KEPT_DEPTH_LIMIT * KEPT_PERIOD_DEPTHS <= UINT16_MAX, "a period's swaps fit");
+_Static_assert((KEPT_DEPTH_LIMIT - 1) * KEPT_PERIOD_DEPTHS <= INT16_MAX, "a period's swaps fit");
 
 /* relaxed [DEPTH]: one writer, the owner; any recent value is right for a walker. */
 MBI_HOT_INLINE uint16_t kept_depth(const struct kept *kept)
@@ -55,7 +55,7 @@ MBI_HOT_INLINE uint16_t kept_depth_max(const struct kept *kept)
 static inline void kept_open_period(struct kept *kept)
 {
     kept->low = kept_depth(kept);
-    kept->swaps = 0;
+    kept->swaps = (int16_t)(KEPT_PERIOD_DEPTHS * kept->depth_more);
 }
 
 /* Empty, as at a thread's start: all zeros. */
@@ -110,7 +110,7 @@ static inline void kept_note_refill(struct kept *kept)
 /* Counts a swap; true when the caller shall give one of the kept batches to the centre. */
 static inline bool kept_count_swap(struct kept *kept)
 {
-    if (MBI_UNLIKELY(++kept->swaps == KEPT_PERIOD_DEPTHS * kept_depth_max(kept))) {
+    if (MBI_UNLIKELY(--kept->swaps == -KEPT_PERIOD_DEPTHS)) {
         kept->spare = (uint16_t)((kept->low + 1) / 2);
         if (kept->depth_more >= kept->spare) {
             kept->depth_more = (uint16_t)(kept->depth_more - kept->spare);
