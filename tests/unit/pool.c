@@ -94,6 +94,18 @@ Test(pool, is_all_zeros_until_it_is_used)
     check_never_used(7);
 }
 
+Test(pool, what_is_written_before_its_first_use_is_found, .init = cr_redirect_stderr)
+{
+    struct pool *pool = &mbi_pools[9];
+    pool->loose = 1;
+    cr_assert_eq(mbi_pool_check(pool), SIZE_MAX);
+    pool->loose = 0;
+    mbi_pool_centrals[9].lanes[1].rounds = 1;
+    cr_assert_eq(mbi_pool_check(pool), SIZE_MAX);
+    mbi_pool_centrals[9].lanes[1].rounds = 0;
+    cr_assert_eq(mbi_pool_check(pool), 0);
+}
+
 Test(pool, is_whole_once_it_is_laid_out)
 {
     cr_assert_eq(mbi_startup(), 0);
