@@ -104,14 +104,15 @@ static bool page_reuse(struct free_map *map, size_t page, struct reuse *reuse)
 static bool slot_reuse_pages(struct free_map *map, size_t index, struct reuse *reuse)
 {
     struct page_run pages = slot_pages(map, index);
-    bool first = page_is_released(map, pages.begin);
-    bool last = pages.end - pages.begin == 2 && page_is_released(map, pages.end - 1);
-    if ((size_t)first + last > reuse->pages_left) {
+    if (slot_released_pages(map, index) > reuse->pages_left) {
         return false;
     }
-    /* If only the first comes back, its other slots can be taken. */
-    return (!first || page_reuse(map, pages.begin, reuse))
-           && (!last || page_reuse(map, pages.end - 1, reuse));
+    /* If only the first ones come back, their other slots can be taken. */
+    bool back = true;
+    for (size_t page = pages.begin; page < pages.end && back; page++) {
+        back = !page_is_released(map, page) || page_reuse(map, page, reuse);
+    }
+    return back;
 }
 
 /* The first slot of [begin, end) that is here; `end` when there is none. */
@@ -153,9 +154,8 @@ static size_t tile_take(struct free_map *map, size_t tile, size_t count, uint32_
 }
 
 /*
- * Takes from the lowest tile of the widest set that may give something. While pages may come back
- * into use each tile with slots gives one, as each page holds slots that overlap no other page;
- * unless the tile is sealed and the kernel refuses.
+ * Takes from the lowest tile of the widest set that may give something. While enough pages may come
+ * back into use each tile with slots gives one, unless it is sealed and the kernel refuses.
  */
 size_t mbi_free_map_take(struct free_map *map, size_t count, uint32_t *out, size_t *pages)
 {

@@ -92,7 +92,7 @@ bool mbi_free_map_cover(struct free_map *map, size_t slots);
 MBI_HOT_INLINE size_t free_map_index(const struct free_map *map, const struct slot *slot)
 {
     uint64_t unit = (uint64_t)((const char *)slot - map->first) / SLOT_UNIT_BYTES;
-    /* Exact: unit < 2^32, at most 64 units a slot (Granlund and Montgomery, PLDI 1994). */
+    /* Exact: unit < 2^32, at most 2^12 units a slot (Granlund and Montgomery, PLDI 1994). */
     return map->slot_bytes == SLOT_UNIT_BYTES
                ? unit
                : (size_t)(((unsigned __int128)unit * map->reciprocal) >> 64);

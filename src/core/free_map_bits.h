@@ -145,10 +145,20 @@ static inline void tile_add(struct free_map *map, size_t tile, ptrdiff_t slots, 
     tile_index_assign(map->tiles, TILES_GONE, tile, tile_is_gone(map, tile));
 }
 
-static inline bool slot_is_ready(const struct free_map *map, size_t index)
+/* How many pages that a slot overlaps were given back. */
+static inline size_t slot_released_pages(const struct free_map *map, size_t index)
 {
     struct page_run pages = slot_pages(map, index);
-    return !page_is_released(map, pages.begin) && !page_is_released(map, pages.end - 1);
+    size_t released = 0;
+    for (size_t page = pages.begin; page < pages.end; page++) {
+        released += page_is_released(map, page);
+    }
+    return released;
+}
+
+static inline bool slot_is_ready(const struct free_map *map, size_t index)
+{
+    return slot_released_pages(map, index) == 0;
 }
 
 /*
@@ -181,6 +191,16 @@ static inline void run_assign(struct free_map *map, struct page_run run, bool he
                  here, page_is_released(map, run.begin));
 }
 
+/* Of a slot that overlaps this page and others: it is ready or not by this page, if it is here. */
+static inline void crossing_slot_add(struct free_map *map, size_t index, size_t page,
+                                     ptrdiff_t ready)
+{
+    size_t others = slot_released_pages(map, index) - page_is_released(map, page);
+    if (slot_is_here(map, index) && others == 0) {
+        tile_add(map, tile_of(map, index), 0, ready); /* perhaps the tile before */
+    }
+}
+
 /*
  * Marks a page as given back, or not, and counts the slots that so stop being ready, or become it.
  * All its slots are here, but those that are away with a page beside it that is being given back.
@@ -192,7 +212,6 @@ static inline void page_set_released(struct free_map *map, size_t page, bool rel
     size_t last = page_end_slot(map, page) - 1;
     bool first_crosses = slot_pages(map, first).begin != page;
     bool last_crosses = slot_pages(map, last).end != page + 1;
-    ptrdiff_t ready = (ptrdiff_t)(last - first) + 1 - first_crosses - last_crosses;
     ptrdiff_t sign = released ? -1 : 1;
 
     uint16_t bit = (uint16_t)(1U << page % pages_per_tile(map));
@@ -200,13 +219,14 @@ static inline void page_set_released(struct free_map *map, size_t page, bool rel
     it->released = (uint16_t)(released ? it->released | bit : it->released & ~bit);
     map->pages_released = released ? map->pages_released + 1 : map->pages_released - 1;
 
-    if (first_crosses && slot_is_here(map, first) && !page_is_released(map, page - 1)) {
-        tile_add(map, tile_of(map, first), 0, sign); /* perhaps the tile before */
+    if (first_crosses) {
+        crossing_slot_add(map, first, page, sign);
     }
-    if (last_crosses && slot_is_here(map, last) && !page_is_released(map, page + 1)) {
-        ready++;
+    if (last_crosses && (last != first || !first_crosses)) {
+        crossing_slot_add(map, last, page, sign);
     }
-    tile_add(map, tile, 0, sign * ready);
+    size_t inside = size_above(last + 1 - last_crosses, first + first_crosses);
+    tile_add(map, tile, 0, sign * (ptrdiff_t)inside);
 }
 
 /* Makes a sealed tile writable; false when the kernel refuses. The caller updates its sets. */

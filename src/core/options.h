@@ -28,7 +28,7 @@
       "260K to 1G bytes", "4M",                                                                    \
       "what a thread may cache")                                                                   \
     X(MB_POOL_MAX, BYTES, pool_bytes_max, SMALL_BYTES_MAX, POOL_BYTES_MAX,                         \
-      "512 to 32K bytes", POOL_MAX_STANDARD,                                                       \
+      "512 to 32K bytes", "512; 32K in the drop-in",                                               \
       "the largest request that the pools serve; what is larger goes to the system allocator")     \
     X(MB_CACHE_MAX, BYTES, cache_bytes_max, MIB, 1024 * GIB,                                       \
       "1M to 1024G bytes", "an eighth of the memory, at least 16M",                                \
@@ -60,8 +60,6 @@
     X(MB_CHECK_CONTINUE, SWITCH, check_continue, 0, 1,                                             \
       "0 or 1", "0",                                                                               \
       "1: a report of MB_CHECK does not end the process")
-
-#define POOL_MAX_STANDARD "512; 32K in the drop-in"
 
 /* Variables of older versions. */
 #define MBI_REMOVED_OPTIONS(X)                                                                     \

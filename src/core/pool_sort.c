@@ -14,8 +14,9 @@ static void pool_take_sorted_of_locked(struct pool *pool, struct span *span, siz
 {
     struct free_map *map = &span->map;
     size_t rounds = size_min(rounds_wanted, SORTED_SLOTS_MAX);
-    /* Each slot overlaps two pages at most, and they may all have been released. */
-    size_t pages_max = size_min(2 * rounds, map->pages_released);
+    /* All pages that the slots overlap may have been released. */
+    size_t slot_pages_max = (pool->slot_bytes - 1) / map->page_bytes + 2;
+    size_t pages_max = size_min(slot_pages_max * rounds, map->pages_released);
     size_t charged = mbi_limit_charge(pages_max, map->page_bytes);
     size_t pages = charged;
     taken->from = map;

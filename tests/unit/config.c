@@ -294,7 +294,7 @@ Test(config, later_calls_are_told_what_holds, .init = forget_environment)
     } later[] = {
         { "MB_DECAY_MS", "1000", 0 },      { "MB_DECAY_MS", "01000", 0 },
         { "MB_DECAY_MS", "999", -EBUSY },  { "MB_DECAY_MS", NULL, 0 },
-        { "MB_REGION_SIZE", "2052G", 0 },  { "MB_REGION_SIZE", "1G", -EBUSY },
+        { "MB_REGION_SIZE", "4745G", 0 },  { "MB_REGION_SIZE", "1G", -EBUSY },
         { "MB_MEMORY_LIMIT", "2M", 0 },    { "MB_MEMORY_LIMIT", "2048K", 0 },
         { "MB_MEMORY_LIMIT", "3M", -EBUSY }, { "MB_MEMORY_LIMIT", NULL, -EBUSY },
         { "MB_MAGAZINE_SIZE", "8-8:256", 0 }, { "MB_MAGAZINE_SIZE", "8-8:248", -EBUSY },

@@ -120,9 +120,20 @@ static inline void object_free(struct object *object)
     errno_kept();
 }
 
+/* MB_POOL_MAX: the largest request that pools serve. The tests give it in bytes. */
+static inline size_t pool_max(void)
+{
+    static size_t max;
+    if (max == 0) {
+        const char *given = getenv("MB_POOL_MAX");
+        max = given != NULL ? strtoul(given, NULL, 10) : MB_SMALL_MAX;
+    }
+    return max;
+}
+
 static inline size_t alignment_promised(size_t size)
 {
-    size_t slot = size <= MB_SMALL_MAX ? (size + 7) / 8 * 8 : 16;
+    size_t slot = size <= pool_max() && size <= 1024 ? (size + 7) / 8 * 8 : 16;
     slot = slot != 0 ? slot : 8;
     return slot % 16 == 0 ? 16 : 8;
 }
@@ -155,7 +166,7 @@ static inline void object_keep(size_t place, void *memory, size_t size, size_t a
     EXPECT((uintptr_t)memory % alignment == 0, "%p, of %zu bytes, is not aligned to %zu", memory,
            size, alignment);
     EXPECT(object.usable >= size, "%zu of %zu bytes may be used", object.usable, size);
-    EXPECT(!pooled || (object.usable % 8 == 0 && object.usable - 1 < MB_SMALL_MAX),
+    EXPECT(!pooled || (object.usable % 8 == 0 && object.usable - 1 < pool_max()),
            "a slot of %zu bytes for %zu", object.usable, size);
     own->used = true;
     object.token = ++own->tokens * TABLES + (uint64_t)(own - tables);
@@ -170,7 +181,7 @@ static inline void object_keep(size_t place, void *memory, size_t size, size_t a
 
 static inline void object_made(size_t place, void *memory, size_t size)
 {
-    bool pooled = size <= MB_SMALL_MAX;
+    bool pooled = size <= pool_max();
     if (!refused(memory, size, pooled)) {
         object_keep(place, memory, size, alignment_promised(size), pooled);
     }
@@ -179,7 +190,7 @@ static inline void object_made(size_t place, void *memory, size_t size)
 static inline void object_zeroed(size_t place, void *memory, size_t count, size_t size)
 {
     size_t bytes = size != 0 && count > SIZE_MAX / size ? SIZE_MAX : count * size;
-    bool pooled = bytes <= MB_SMALL_MAX;
+    bool pooled = bytes <= pool_max();
     if (refused(memory, bytes, pooled)) {
         return;
     }
@@ -197,9 +208,9 @@ static inline void object_aligned(size_t place, void *memory, size_t alignment, 
         errno = 0;
         return;
     }
-    bool small = alignment <= MB_SMALL_MAX && size <= MB_SMALL_MAX;
+    bool small = alignment <= 4096 && size <= pool_max();
     size_t rounded = (size + (size == 0) + alignment - 1) & ~(alignment - 1);
-    bool pooled = small && rounded <= MB_SMALL_MAX;
+    bool pooled = small && rounded <= pool_max();
     if (!refused(memory, size, pooled)) {
         object_keep(place, memory, size, alignment, pooled);
     }
@@ -220,7 +231,7 @@ static inline void object_resized(size_t place, void *memory, size_t size)
         object_made(place, memory, size);
         return;
     }
-    if (refused(memory, size, size <= MB_SMALL_MAX)) {
+    if (refused(memory, size, size <= pool_max())) {
         object_check(&old, old.memory, old.usable);
         return;
     }
@@ -229,7 +240,7 @@ static inline void object_resized(size_t place, void *memory, size_t size)
     own->at[place].memory = NULL;
     /* It may only stay in a slot of less alignment where there is no memory for another. */
     object_keep(place, memory, size, stayed && limited ? 8 : alignment_promised(size),
-                stayed ? old.pooled : size <= MB_SMALL_MAX);
+                stayed ? old.pooled : size <= pool_max());
 }
 
 /* What mb_free gets; errno_kept follows it. */
@@ -249,7 +260,7 @@ static inline void **batch_room(size_t count)
 
 static inline void batch_made(size_t first, size_t count, size_t had, size_t size)
 {
-    bool pooled = size <= MB_SMALL_MAX;
+    bool pooled = size <= pool_max();
     int error = errno;
     EXPECT(had <= count && own->batch[count] == own, "%zu of %zu objects", had, count);
     if (had < count) {
@@ -300,7 +311,7 @@ static inline void object_share(size_t place, size_t with)
 /* Handlers for mb_out_of_memory_handler_set; both get `tables` as their argument. */
 static inline int handler_refuses(size_t size, void *argument)
 {
-    EXPECT(size % 8 == 0 && size - 1 < MB_SMALL_MAX, "a slot of %zu bytes", size);
+    EXPECT(size % 8 == 0 && size - 1 < pool_max(), "a slot of %zu bytes", size);
     EXPECT(argument == tables && !own->in_handler, "argument %p", argument);
     own->in_handler = true;
     mb_free(mb_alloc(size)); /* must not end up here again */
