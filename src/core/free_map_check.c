@@ -43,7 +43,9 @@ bool mbi_free_map_check(const struct free_map *map)
             return false;
         }
     }
-    for (size_t page = 0; page < tiles * pages_per_tile(map); page++) {
+    /* The last slot may end in the next tile, and so may its pages. */
+    size_t pages_end = size_max(tiles * pages_per_tile(map), slot_pages(map, map->covered - 1).end);
+    for (size_t page = 0; page < pages_end; page++) {
         if (!page_is_released(map, page)) {
             continue;
         }
