@@ -7,6 +7,7 @@
 #include "api/stats.h"
 
 #include "check/home.h"
+#include "core/config.h"
 #include "core/decay.h"
 #include "core/limit.h"
 #include "core/os.h"
@@ -55,8 +56,6 @@ static void read_process(struct mb_stats *stats)
 
 static void read_pool(const struct pool *pool, struct mb_pool_stats *out)
 {
-    out->slot_bytes = pool->slot_bytes;
-    out->magazine_rounds = pool->rounds;
     out->carved = counter_read(&pool->carved);
     out->returned = counter_read(&pool->returned_loose); /* and what was flushed, in the end */
 #define READ_SLOTS(name, heading, width, field) out->name = counter_read(&pool->field);
@@ -75,7 +74,12 @@ static void begin_turn(void *argument)
     memset(to->stats, 0, to->bytes);
     read_process(to->stats);
     for (size_t class = 0; class < to->pools; class++) {
-        read_pool(&mbi_pools[class], &to->stats->pool[class]);
+        struct mb_pool_stats *out = &to->stats->pool[class];
+        out->slot_bytes = size_class_slot_bytes(class);
+        out->magazine_rounds = mbi_config.magazine_rounds[class];
+        if (pool_is_laid_out(class)) {
+            read_pool(&mbi_pools[class], out);
+        }
     }
 }
 
@@ -84,7 +88,7 @@ static void add_cache(const struct thread_cache *cache, void *argument)
     struct destination *to = argument;
     struct mb_stats *stats = to->stats;
     bool parked = flag_is_set(&cache->parked);
-    for (size_t class = 0; class < to->pools; class++) {
+    for (size_t class = pools_next(0); class < to->pools; class = pools_next(class + 1)) {
         struct mb_pool_stats *out = &stats->pool[class];
         *(parked ? &out->parked : &out->magazines) += mbi_thread_cache_rounds(cache, class);
 #define ADD_TRANSFERS(name, ...) out->name += counter_read(&cache->transfers[class].name);
@@ -147,7 +151,7 @@ static int stats_fill(struct mb_stats *stats, size_t size_bytes, bool with_pages
     mbi_pools_free_deferred();
     mbi_registry_walk(begin_turn, add_cache, &to);
 
-    for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
+    for (size_t class = pools_next(0); class < SIZE_CLASS_COUNT; class = pools_next(class + 1)) {
         struct pool *pool = &mbi_pools[class];
         struct mb_pool_stats *row = class < to.pools ? &stats->pool[class] : NULL;
         if (row != NULL) {

@@ -48,8 +48,8 @@
 #define SLOT_NUMBER_MASK (((uint64_t)1 << SLOT_NUMBER_BITS) - 1)
 
 /*
- * Where the slots of a pool lie, in units of SLOT_UNIT_BYTES. Once the pool exists all but the
- * atomic fields are constant.
+ * Where the slots of a pool lie, in units of SLOT_UNIT_BYTES. All zeros until the pool is laid out;
+ * from then on all but the atomic fields are constant.
  */
 struct slot_space {
     char *start[SPAN_COUNT]; /* each span's first byte */
@@ -61,9 +61,11 @@ struct slot_space {
      */
     _Atomic uint32_t units[SPAN_COUNT - 1];
     /*
-     * The number of the next fresh slot: all slots have lower ones. Written under the pool's lock,
-     * before any thread has the slots. relaxed [CARVED]: a thread got its slots, and batches that
-     * lead to some, by an order that brings this along.
+     * The number of the next fresh slot: all slots have lower ones; 0 before the first. Written
+     * under the pool's lock, before any thread has the slots. relaxed [CARVED]: a thread got its
+     * slots, and batches that lead to some, by an order that brings this along. A thread that is
+     * given any address, which may be no slot, reads this first [CARVED-LOAD]: if it is not 0, the
+     * thread sees the constants above as they are.
      */
     _Atomic uint32_t carved_end;
     uint8_t phase[SPAN_COUNT]; /* where slots begin in each span, in units, modulo a slot's size */
@@ -141,10 +143,11 @@ static inline bool slot_space_is_slot(const struct slot_space *space, uint64_t n
     return slot_space_has_number(space, number) && fraction <= space->slot_reciprocal - 1;
 }
 
-/* Whether the pool has ever had a slot. */
+/* Whether the pool has ever had a slot: if so, its constants are seen from now on. */
 static inline bool slot_space_is_carved(const struct slot_space *space)
 {
-    return atomic_load_explicit(&space->carved_end, memory_order_relaxed) != 0; /* [CARVED] */
+    /* acquire [CARVED-LOAD]: pairs with [CARVED-STORE]. */
+    return atomic_load_explicit(&space->carved_end, memory_order_acquire) != 0;
 }
 
 /* How much of the first span is carved, colour included. */
@@ -154,16 +157,18 @@ static inline uint64_t slot_space_carved_first_bytes(const struct slot_space *sp
     return size_min(end, slot_space_units(space, 0)) * SLOT_UNIT_BYTES;
 }
 
-/* Whether an address lies where slots were carved. */
+/* Whether an address lies where slots were carved; any address. */
 static inline bool slot_space_has(const struct slot_space *space, const struct slot *slot)
 {
-    return slot_space_has_number(space, slot_space_number(space, slot));
+    return slot_space_is_carved(space)
+           && slot_space_has_number(space, slot_space_number(space, slot));
 }
 
-/* Whether a slot that was carved begins there. */
+/* Whether a slot that was carved begins there; any address. */
 static inline bool slot_space_has_start(const struct slot_space *space, const void *address)
 {
-    return slot_space_is_slot(space, slot_space_number(space, address))
+    return slot_space_is_carved(space)
+           && slot_space_is_slot(space, slot_space_number(space, address))
            && (uintptr_t)address % SLOT_UNIT_BYTES == 0;
 }
 

@@ -85,7 +85,7 @@ static void count_sorted(void)
 {
     size_t slots_bytes = 0;
     state.sorted_bytes = 0;
-    for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
+    for (size_t class = pools_next(0); class < SIZE_CLASS_COUNT; class = pools_next(class + 1)) {
         const struct pool *pool = &mbi_pools[class];
         slots_bytes += counter_read(&pool->sorted_slots) * pool->slot_bytes;
         state.sorted_bytes += mbi_pool_sorted_bytes(pool);
@@ -105,8 +105,8 @@ static bool pool_is_worth(const struct pool *pool)
     return slots * pool->slot_bytes > EXCESS_FLOOR_BYTES / POOL_PART;
 }
 
-/* A piece of work on the pool whose turn it is. */
-static void work_on_pool(struct trim_allowance *left)
+/* A piece of work on the pool whose turn it is; false when the turn is over. */
+static bool work_on_pool(struct trim_allowance *left)
 {
     const struct pool *pool = &mbi_pools[state.turn.class];
     size_t before_bytes = mbi_pool_sorted_bytes(pool);
@@ -117,7 +117,12 @@ static void work_on_pool(struct trim_allowance *left)
     bool more = mbi_trim_go_on(&state.turn, left);
     size_t after_bytes = mbi_pool_sorted_bytes(pool);
     state.sorted_bytes = size_above(state.sorted_bytes + after_bytes, before_bytes);
-    if (!more) {
+    return more;
+}
+
+static void go_on(struct trim_allowance *left)
+{
+    if (!pool_is_laid_out(state.turn.class) || !work_on_pool(left)) {
         state.turns++;
         mbi_trim_begin_turn(&state.turn, (state.turn.class + 1) % SIZE_CLASS_COUNT,
                             state.turns / SIZE_CLASS_COUNT);
@@ -129,7 +134,7 @@ static void work(void)
     struct trim_allowance left = trim_whole_step;
     bool gone = false;
     while (!trim_is_used_up(&left) && !gone && state.turns < TURNS) {
-        work_on_pool(&left);
+        go_on(&left);
         gone = excess_is_gone(centre_bytes(), state.sorted_bytes);
     }
     if (gone || state.turns == TURNS) {

@@ -53,18 +53,6 @@ void mbi_pools_spread(unsigned processors)
                              memory_order_relaxed); /* [SPREAD] */
 }
 
-void mbi_pools_init(void)
-{
-    for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
-        struct pool *pool = &mbi_pools[class];
-        pool->class = (uint8_t)class;
-        pool->slot_bytes = (uint32_t)size_class_slot_bytes(class);
-        pool->rounds = (uint16_t)mbi_config.magazine_rounds[class];
-        pool->central = mbi_pool_centrals[class].stacks;
-        mbi_pool_lay_out(pool);
-    }
-}
-
 /* Out of line: bpftrace 0.17 does not find a probe without a PID that is in several places. */
 static MBI_COLD void pool_note_retries(const struct pool *pool, struct transfer_counts *counts,
                                        enum probe_direction direction, uint64_t retries)

@@ -12,6 +12,10 @@
  * For every pool, at rest:
  *   carved = live + in magazines + parked + in the centre + loose + sorted + orphaned + quarantined
  *
+ * A pool is all zeros until the first slow path wants a slot of it, which lays it out under its
+ * lock. So sizes that a process does not use cost it no memory, and no time where all pools are
+ * gone through. A thread that may be the first calls pool_for_use.
+ *
  * A batch and a full magazine of the pool have the same number of rounds, fixed for the process.
  * Fewer slots (a thread's last ones) wait on the loose list. What lies in the centre unused grows
  * old (core/pool_sort.h); aged and surplus batches count as the centre's.
@@ -51,7 +55,7 @@ static inline size_t span_carved_slots(const struct span *span)
 
 /* What is shared of one size class. */
 struct pool {
-    /* Constant once the library is initialised, but for space.carved_end, which carving moves. */
+    /* Constant once the pool is laid out, but for space.carved_end, which carving moves. */
     _Alignas(ISOLATION_BYTES) struct slot_space space;
     uint32_t slot_bytes;
     uint16_t rounds; /* per magazine and batch */
@@ -110,15 +114,23 @@ struct pool_central {
 };
 extern MBI_HIDDEN struct pool_central mbi_pool_centrals[SIZE_CLASS_COUNT];
 
+/* Of a pool that is laid out or not. */
+MBI_HOT_INLINE unsigned pool_class(const struct pool *pool)
+{
+    return (unsigned)(pool - mbi_pools);
+}
+
 static inline struct fresh_run *pool_lanes(const struct pool *pool)
 {
-    return mbi_pool_centrals[pool->class].lanes;
+    return mbi_pool_centrals[pool_class(pool)].lanes;
 }
 
 static inline size_t pool_batch_bytes(const struct pool *pool)
 {
     return (size_t)pool->rounds * pool->slot_bytes;
 }
+
+enum { POOL_BITS = 64, POOL_WORDS = (SIZE_CLASS_COUNT + POOL_BITS - 1) / POOL_BITS };
 
 /* What every slow path reads and few write, in a line of its own. */
 struct pools_hints {
@@ -128,8 +140,40 @@ struct pools_hints {
      */
     _Alignas(ISOLATION_BYTES) _Atomic bool pending;
     _Atomic unsigned central_mask; /* the stacks in use, less one */
+    /* The pools that are laid out, a bit each; set under the pool's lock, and never cleared. */
+    _Atomic uint64_t laid_out[POOL_WORDS];
 };
 extern MBI_HIDDEN struct pools_hints mbi_pools_hints;
+
+MBI_HOT_INLINE bool pool_is_laid_out(size_t class)
+{
+    /* acquire [LAID-LOAD]: pairs with [LAID-STORE], so that the pool's constants are seen. */
+    uint64_t word = atomic_load_explicit(&mbi_pools_hints.laid_out[class / POOL_BITS],
+                                         memory_order_acquire);
+    return (word >> class % POOL_BITS & 1U) != 0;
+}
+
+/* The first class from `class` on whose pool is laid out; SIZE_CLASS_COUNT when there is none. */
+static inline size_t pools_next(size_t class)
+{
+    while (class < SIZE_CLASS_COUNT && !pool_is_laid_out(class)) {
+        class++;
+    }
+    return class;
+}
+
+/* Lays the pool out, unless another thread has done so first; false when its lock is refused. */
+bool mbi_pool_lay_out(size_t class);
+
+/*
+ * The pool of a class, for a thread that wants slots of it and may be the first; NULL when the lock
+ * is refused (core/lock.h): then the pool counts as exhausted. Once the library is up.
+ */
+MBI_HOT_INLINE struct pool *pool_for_use(size_t class)
+{
+    bool is_whole = MBI_LIKELY(pool_is_laid_out(class)) || mbi_pool_lay_out(class);
+    return is_whole ? &mbi_pools[class] : NULL;
+}
 
 MBI_HOT_INLINE bool pools_pending(void)
 {
@@ -142,10 +186,6 @@ static inline void pools_set_pending(bool pending)
         flag_set(&mbi_pools_hints.pending, pending);
     }
 }
-
-/* Lays all pools out in the region, each with lay_out. Called once, under the init lock. */
-void mbi_pools_init(void);
-void mbi_pool_lay_out(struct pool *pool);
 
 /*
  * Threads run on so many processors from now on. relaxed [SPREAD]: the number of stacks in use only
@@ -272,7 +312,7 @@ void mbi_pool_set_loose_locked(struct pool *pool, uint64_t chain);
 
 static inline unsigned pool_lock_name(const struct pool *pool)
 {
-    return LOCK_POOLS + (unsigned)pool->class;
+    return LOCK_POOLS + pool_class(pool);
 }
 
 /* The span that fresh slots are carved from. Under the lock. */
@@ -299,8 +339,9 @@ void mbi_pool_count_occupancy(struct pool *pool, uint64_t bins[OCCUPANCY_BINS]);
 
 /*
  * Walks everything that the pool holds and checks it: every slot in its span, aligned, linked
- * once; batches full; counts true. Only while no other thread uses the pool; for tests. Returns
- * the number of slots in the centre, or SIZE_MAX after a message that names what is wrong.
+ * once; batches full; counts true; or all zeros, if it is not laid out. Only while no other thread
+ * uses the pool; for tests. Returns the number of slots in the centre, or SIZE_MAX after a message
+ * that names what is wrong.
  */
 size_t mbi_pool_check(struct pool *pool);
 

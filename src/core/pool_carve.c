@@ -51,9 +51,13 @@ static void pool_set_units(struct pool *pool, enum span_name span, size_t units)
     }
 }
 
-void mbi_pool_lay_out(struct pool *pool)
+static void pool_lay_out_locked(struct pool *pool, size_t class)
 {
     size_t units_left = SLOT_NUMBER_MASK; /* slot numbers end the pool */
+    pool->class = (uint8_t)class;
+    pool->slot_bytes = (uint32_t)size_class_slot_bytes(class);
+    pool->rounds = (uint16_t)mbi_config.magazine_rounds[class];
+    pool->central = mbi_pool_centrals[class].stacks;
     for (enum span_name name = 0; name < SPAN_COUNT; name++) {
         size_t units = size_min(mbi_region.span_bytes[name] / SLOT_UNIT_BYTES, units_left);
         units_left -= units;
@@ -62,6 +66,23 @@ void mbi_pool_lay_out(struct pool *pool)
     }
     pool->space.slot_reciprocal = slot_reciprocal(pool->slot_bytes / SLOT_UNIT_BYTES);
     pool->carving = 0;
+}
+
+/* Without mbi_pool_lock, which writes its count to the pool and names it to probes. */
+bool mbi_pool_lay_out(size_t class)
+{
+    struct pool *pool = &mbi_pools[class];
+    if (!mbi_lock_acquire(pool_lock_name(pool))) {
+        return false;
+    }
+    if (!pool_is_laid_out(class)) { /* else another thread has just done so */
+        pool_lay_out_locked(pool, class);
+        /* release [LAID-STORE]: pairs with [LAID-LOAD]. Other pools' bits are in the word. */
+        atomic_fetch_or_explicit(&mbi_pools_hints.laid_out[class / POOL_BITS],
+                                 (uint64_t)1 << class % POOL_BITS, memory_order_release);
+    }
+    mbi_lock_release(pool_lock_name(pool));
+    return true;
 }
 
 /*
@@ -182,8 +203,8 @@ static struct fresh_run pool_reserve_locked(struct pool *pool, size_t rounds_wan
     span->carve_next += rounds * pool->slot_bytes;
     uint64_t first = slot_space_number(&pool->space, (struct slot *)(void *)run.first);
     uint64_t end = first + rounds * pool->slot_bytes / SLOT_UNIT_BYTES;
-    atomic_store_explicit(&pool->space.carved_end, (uint32_t)end,
-                          memory_order_relaxed); /* [CARVED] */
+    /* release [CARVED-STORE]: pairs with [CARVED-LOAD]. */
+    atomic_store_explicit(&pool->space.carved_end, (uint32_t)end, memory_order_release);
     return run;
 }
 
@@ -207,7 +228,7 @@ static struct fresh_run pool_take_from_lane_locked(struct pool *pool, struct fre
                                                    size_t rounds_wanted)
 {
     struct fresh_run run = { lane->first, size_min(lane->rounds, rounds_wanted) };
-    if (run.rounds != 0) { /* an empty lane may be nowhere */
+    if (run.rounds != 0) { /* else nothing is written, and the lane may never have had memory */
         lane->first += run.rounds * pool->slot_bytes;
         lane->rounds -= run.rounds;
         counter_subtract(&pool->in_lanes, run.rounds);

@@ -27,8 +27,8 @@ size_t mbi_pool_resident_bytes(struct pool *pool)
 
 enum pool_location mbi_pool_locate(struct pool *pool, const void *address, size_t *into)
 {
-    if (!mbi_lock_acquire(pool_lock_name(pool))) {
-        return POOL_NOT_MAPPED; /* not known: another thread forks */
+    if (!pool_is_laid_out(pool_class(pool)) || !mbi_lock_acquire(pool_lock_name(pool))) {
+        return POOL_NOT_MAPPED; /* refused: not known, as another thread forks */
     }
     const struct span *span = pool_span_of(pool, slot_space_number(&pool->space, address));
     size_t carved = span_carved_slots(span);
@@ -52,10 +52,11 @@ MBI_COLD void mbi_slot_space_corrupted(const struct slot_space *space, uint64_t 
     while (pool < mbi_pools + SIZE_CLASS_COUNT - 1 && &pool->space != space) {
         pool++;
     }
-    mbi_message("corrupted free list: a free slot of pool %u (%u bytes) holds %#" PRIx64
+    unsigned class = pool_class(pool); /* of a pool that may be all zeros */
+    mbi_message("corrupted free list: a free slot of pool %u (%zu bytes) holds %#" PRIx64
                 ", which is no link of it: an object was written to after it was freed, or freed "
                 "twice; MB_CHECK=1 finds out where",
-                pool->class, pool->slot_bytes, found);
+                class, size_class_slot_bytes(class), found);
     abort();
 }
 
@@ -81,7 +82,7 @@ static void count_occupancy(struct pool *pool, const struct span *span,
 
 void mbi_pool_count_occupancy(struct pool *pool, uint64_t bins[OCCUPANCY_BINS])
 {
-    for (size_t i = 0; i < SPAN_COUNT; i++) {
+    for (size_t i = 0; i < SPAN_COUNT && pool_is_laid_out(pool_class(pool)); i++) {
         count_occupancy(pool, &pool->spans[i], bins);
     }
 }
@@ -133,9 +134,31 @@ static bool add_found(size_t *slots, size_t found)
     return found != SIZE_MAX;
 }
 
+/* Before a pool is laid out nothing is written to it; 0, or SIZE_MAX after a message. */
+static size_t pool_check_unused(const struct pool *pool)
+{
+    const struct pool_central *central = &mbi_pool_centrals[pool_class(pool)];
+    const unsigned char *bytes = (const unsigned char *)pool;
+    const unsigned char *central_bytes = (const unsigned char *)central;
+    unsigned any = 0;
+    for (size_t i = 0; i < sizeof *pool; i++) {
+        any |= bytes[i];
+    }
+    for (size_t i = 0; i < sizeof *central; i++) {
+        any |= central_bytes[i];
+    }
+    if (any != 0) {
+        mbi_message("check: pool %u was written to before it was laid out", pool_class(pool));
+    }
+    return any == 0 ? 0 : SIZE_MAX;
+}
+
 size_t mbi_pool_check(struct pool *pool)
 {
     size_t slots = 0;
+    if (!pool_is_laid_out(pool_class(pool))) {
+        return pool_check_unused(pool);
+    }
     for (size_t i = 0; i < CENTRAL_STACKS; i++) {
         /* relaxed [CHECK]: the caller knows that no other thread is at work. */
         uint64_t head = atomic_load_explicit(&pool->central[i].head, memory_order_relaxed);

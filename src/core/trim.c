@@ -97,7 +97,8 @@ bool mbi_trim_release(struct pool *pool, struct trim_allowance *left, size_t *by
 
 void mbi_trim_begin_turn(struct trim_turn *turn, size_t class, unsigned ages)
 {
-    uint64_t slots = class < SIZE_CLASS_COUNT ? counter_read(&mbi_pools[class].carved) : 0;
+    bool any = class < SIZE_CLASS_COUNT && pool_is_laid_out(class);
+    uint64_t slots = any ? counter_read(&mbi_pools[class].carved) : 0;
     *turn = (struct trim_turn){ .class = class, .ages_left = ages, .slots_left = slots };
 }
 
@@ -120,7 +121,9 @@ static bool sort_some(struct trim_turn *turn, struct trim_allowance *left)
 bool mbi_trim_go_on(struct trim_turn *turn, struct trim_allowance *left)
 {
     size_t bytes = 0;
-    return sort_some(turn, left) || mbi_trim_release(&mbi_pools[turn->class], left, &bytes);
+    return pool_is_laid_out(turn->class)
+           && (sort_some(turn, left)
+               || mbi_trim_release(&mbi_pools[turn->class], left, &bytes));
 }
 
 /*
@@ -132,7 +135,8 @@ static bool step(struct trim_turn *turn, size_t bytes_max, size_t *bytes)
     struct pool *pool = &mbi_pools[turn->class];
     struct trim_allowance left = trim_whole_step;
     size_t before = *bytes;
-    if (counter_read(&pool->carved) == 0 || !mbi_lock_acquire(LOCK_TRIM)) {
+    if (!pool_is_laid_out(turn->class) || counter_read(&pool->carved) == 0
+        || !mbi_lock_acquire(LOCK_TRIM)) {
         return false;
     }
     left.pages = size_min(bytes_max / mbi_os_page_bytes(), left.pages);
@@ -155,7 +159,7 @@ static size_t step_to_end(size_t class, unsigned ages, size_t bytes_max)
 size_t mbi_trim_pools(size_t keep_bytes)
 {
     size_t free_bytes = 0;
-    for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
+    for (size_t class = pools_next(0); class < SIZE_CLASS_COUNT; class = pools_next(class + 1)) {
         if (counter_read(&mbi_pools[class].carved) != 0) {
             (void)step_to_end(class, TRIM_AGES, 0); /* only sorts */
             /* Not in decay's steps: pages that are locked in memory would take a call each time. */

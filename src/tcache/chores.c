@@ -21,7 +21,7 @@ static uint32_t thread_cache_state_of(const struct thread_cache *cache, size_t c
 {
     const struct kept *kept = &cache->kept[class];
     uint64_t chain = magazine_chain(&cache->loaded[class]);
-    return (uint32_t)chain ^ (uint32_t)(chain >> 32) ^ kept->top ^ kept->swaps;
+    return (uint32_t)chain ^ (uint32_t)(chain >> 32) ^ kept->top ^ (uint16_t)kept->swaps;
 }
 
 /* A window has ended: gives up the classes that this thread has not used while it lasted. */
@@ -29,12 +29,15 @@ static MBI_COLD void thread_cache_end_window(struct thread_cache *cache)
 {
     cache->windows = decay_windows();
     mbi_parked_drain_unwanted();
-    for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
+    for (size_t class = pools_next(0); class < SIZE_CLASS_COUNT; class = pools_next(class + 1)) {
         if (cache->capacity[class] != 0
             && thread_cache_state_of(cache, class) == cache->state[class]) {
             (void)mbi_transfer_flush_class(cache, class);
         }
-        cache->state[class] = thread_cache_state_of(cache, class);
+        uint32_t state = thread_cache_state_of(cache, class);
+        if (state != cache->state[class]) { /* 0 before the thread uses the class */
+            cache->state[class] = state;
+        }
     }
     mbi_transfer_give_back_unused(cache);
 }

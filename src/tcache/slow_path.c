@@ -11,28 +11,34 @@
 #include <errno.h>
 #include <stdlib.h>
 
+/* Of the loaded magazine, once it has some; the class may be one that no thread has used yet. */
+static struct slot *thread_cache_take_loaded(struct thread_cache *cache, size_t class)
+{
+    struct magazine *loaded = &cache->loaded[class];
+    struct slot *slot = magazine_pop(loaded);
+    if (slot != NULL) {
+        return slot;
+    }
+    mbi_thread_cache_do_chores(cache);
+    if (MBI_UNLIKELY(magazine_chain(loaded) != 0)) {
+        /* The word counts slots, and has no address. */
+        mbi_slot_space_corrupted(&mbi_pools[class].space, magazine_chain(loaded));
+    }
+    struct pool *pool = pool_for_use(class);
+    return pool != NULL && mbi_transfer_refill(cache, pool) ? magazine_pop(loaded) : NULL;
+}
+
 MBI_COLD struct slot *mbi_thread_cache_take(size_t class)
 {
     struct thread_cache *cache = mbi_thread_cache_begin_slow();
     struct slot *slot = NULL;
     if (MBI_UNLIKELY(cache == NULL)) {
         /* The thread may have no cache because the library is not up. */
-        if (mbi_thread_cache != &mbi_cache_none || mbi_thread_start()) {
-            slot = chain_first(mbi_pool_take_up_to(&mbi_pools[class], 1));
-        }
+        bool is_up = mbi_thread_cache != &mbi_cache_none || mbi_thread_start();
+        struct pool *pool = is_up ? pool_for_use(class) : NULL;
+        slot = pool != NULL ? chain_first(mbi_pool_take_up_to(pool, 1)) : NULL;
     } else {
-        struct magazine *loaded = &cache->loaded[class];
-        slot = magazine_pop(loaded);
-        if (slot == NULL) {
-            mbi_thread_cache_do_chores(cache);
-            if (MBI_UNLIKELY(magazine_chain(loaded) != 0)) {
-                /* The word counts slots, and has no address. */
-                mbi_slot_space_corrupted(&mbi_pools[class].space, magazine_chain(loaded));
-            }
-            if (mbi_transfer_refill(cache, &mbi_pools[class])) {
-                slot = magazine_pop(loaded);
-            }
-        }
+        slot = thread_cache_take_loaded(cache, class);
         thread_cache_end_slow(cache);
     }
     if (slot == NULL) {
@@ -61,7 +67,11 @@ size_t mbi_thread_cache_take_many(size_t class, size_t count, void **out)
     if (cache == NULL) {
         return 0;
     }
-    struct pool *pool = &mbi_pools[class];
+    struct pool *pool = pool_for_use(class);
+    if (pool == NULL) {
+        thread_cache_end_slow(cache);
+        return 0;
+    }
     struct magazine *loaded = &cache->loaded[class];
     size_t done = thread_cache_unload_into(loaded, count, out);
     while (count - done >= pool->rounds && mbi_transfer_refill_whole(cache, pool)) {
@@ -143,7 +153,8 @@ static _Atomic uint8_t guests[SIZE_CLASS_COUNT];
 /* The class that serves a request of a size, while its own pool has nothing yet. */
 static size_t thread_cache_choose_host(size_t class)
 {
-    if (!LARGE_IS_ALL_OURS || slot_space_is_carved(&mbi_pools[class].space)) {
+    if (!LARGE_IS_ALL_OURS
+        || (pool_is_laid_out(class) && slot_space_is_carved(&mbi_pools[class].space))) {
         return class;
     }
     uint8_t count = atomic_load_explicit(&guests[class], memory_order_relaxed); /* [GUESTS] */
@@ -208,16 +219,17 @@ MBI_COLD void mbi_thread_cache_refuse(const struct pool *pool, const void *point
 }
 
 /* A pointer into the pool's spans that is no slot of it: foreign, or invalid. */
-static MBI_COLD void free_foreign(struct pool *pool, void *pointer)
+static MBI_COLD void free_foreign(size_t class, void *pointer)
 {
     int saved_errno = errno;
+    struct pool *pool = &mbi_pools[class];
     size_t into;
     if (slot_space_has(&pool->space, pointer)) {
         mbi_thread_cache_refuse(pool, pointer);
     }
     if (mbi_pool_locate(pool, pointer, &into) != POOL_NOT_MAPPED || !mbi_os_is_mapped(pointer)) {
-        mbi_message("invalid free: %p lies in pool %u (%u bytes), which has not got that far",
-                    pointer, pool->class, pool->slot_bytes);
+        mbi_message("invalid free: %p lies in pool %zu (%zu bytes), which has not got that far",
+                    pointer, class, size_class_slot_bytes(class));
         abort();
     }
     mbi_thread_cache_count_large_free();
@@ -244,7 +256,7 @@ MBI_COLD void mbi_thread_cache_free_slow(void *pointer, const struct magazine *f
     int saved_errno = errno;
     size_t class = magazine_class(full);
     if (MBI_UNLIKELY(!slot_space_has_start(&mbi_pools[class].space, pointer))) {
-        free_foreign(&mbi_pools[class], pointer);
+        free_foreign(class, pointer);
         return;
     }
     if (MBI_UNLIKELY(pointer == chain_first(magazine_chain(full)))) {

@@ -53,7 +53,6 @@ static void startup_locked(void)
     }
     mbi_copies_publish();
     mbi_huge_init();
-    mbi_pools_init();
     mbi_decay_init();
     (void)bounded_set_most(&mbi_committed, mbi_config.memory_limit_bytes);
     mbi_thread_exit_init();

@@ -10,10 +10,10 @@
 #include "core/base.h"
 
 /*
- * Reads the environment, finds a place for the region, lays out the pools. Idempotent and thread
- * safe; allocates nothing, so that it may run inside the process's first malloc. 0; -ENOMEM when no
- * address space could be had; or -EAGAIN when the library is not up and its lock is refused, as
- * another thread forks (core/lock.h), or a signal handler interrupted this very function.
+ * Reads the environment, finds a place for the region. Idempotent and thread safe; allocates
+ * nothing, so that it may run inside the process's first malloc. 0; -ENOMEM when no address space
+ * could be had; or -EAGAIN when the library is not up and its lock is refused, as another thread
+ * forks (core/lock.h), or a signal handler interrupted this very function.
  */
 int mbi_startup(void);
 

@@ -52,14 +52,21 @@ _Static_assert(sizeof(struct mb_inline_magazine) == sizeof(struct magazine)
                    && MB_INLINE_DENSE_SHIFT == DENSE_SHIFT,
                "inline.h has another layout");
 
+/* What a thread that is gone had of the class, as in a child of fork, is forgotten. */
+static void clear_class(struct thread_cache *cache, size_t class)
+{
+    magazine_set_chain(&cache->loaded[class], 0);
+    magazine_set_rounds_max(&cache->loaded[class], 0);
+    kept_init(&cache->kept[class]);
+    cache->obtained[class] = 0;
+    cache->capacity[class] = 0;
+}
+
 void mbi_thread_cache_init(struct thread_cache *cache)
 {
-    for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
-        magazine_set_chain(&cache->loaded[class], 0);
-        magazine_set_rounds_max(&cache->loaded[class], 0);
-        kept_init(&cache->kept[class]);
-        cache->obtained[class] = 0;
-        cache->capacity[class] = 0;
+    for (size_t class = pools_next(0); cache->listed && class < SIZE_CLASS_COUNT;
+         class = pools_next(class + 1)) {
+        clear_class(cache, class);
     }
     cache->dense_base = region_base(SPAN_DENSE);
     cache->extra_bytes = 0;
@@ -102,7 +109,7 @@ struct thread_cache *mbi_thread_cache_begin_slow(void)
 void mbi_thread_cache_ask(struct thread_cache *cache)
 {
     flag_set(&cache->asked, true);
-    for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
+    for (size_t class = pools_next(0); class < SIZE_CLASS_COUNT; class = pools_next(class + 1)) {
         magazine_set_rounds_max(&cache->loaded[class], 0);
     }
 }
@@ -112,7 +119,7 @@ bool mbi_thread_cache_flush(struct thread_cache *cache)
     bool all = true;
     bool was_busy = cache->busy; /* on a slow path, or cancelled there */
     cache->busy = true;
-    for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
+    for (size_t class = pools_next(0); class < SIZE_CLASS_COUNT; class = pools_next(class + 1)) {
         if (cache->capacity[class] != 0 || mbi_thread_cache_rounds(cache, class) != 0) {
             all &= mbi_transfer_flush_class(cache, class);
         }

@@ -37,17 +37,7 @@ struct thread_cache {
     uintptr_t dense_base;
 
     /* Slow paths only. Written by the owner; the atomic ones are read by walkers. */
-    struct kept kept[SIZE_CLASS_COUNT];
-    struct transfer_counts transfers[SIZE_CLASS_COUNT];
-    /* Slots got under pools' locks, counted until runs are whole magazines (transfer.c). */
-    uint16_t obtained[SIZE_CLASS_COUNT];
-    /*
-     * loaded[class].rounds_max, unless another thread asks for the magazine: 0 until the thread
-     * first needs the class, then the pool's rounds, or fewer where the process is crowded.
-     */
-    uint16_t capacity[SIZE_CLASS_COUNT];
-    uint32_t state[SIZE_CLASS_COUNT]; /* what the class looked like when the window ended */
-    uint32_t windows;                 /* decay_windows() at that time */
+    uint32_t windows;   /* decay_windows() when one ended for this thread */
     size_t extra_bytes; /* kept beyond one magazine a class; at most mbi_config.extra_bytes_max */
     size_t used_bytes;  /* of all capacities, and of what is kept */
     size_t taken_bytes; /* of the process's budget; at least used_bytes */
@@ -76,6 +66,19 @@ struct thread_cache {
     struct cds_list_head node; /* in the registry; under its lock, read by RCU walkers */
     struct thread_cache *next_vacant; /* on a list of caches without a thread, under that lock */
     struct left_item left;            /* behind, by a thread that has ended (thread_exit.c) */
+
+    /* Of each class. All zeros until the thread uses it: so others take no memory in a cache. */
+
+    /* Slots got under pools' locks, counted until runs are whole magazines (transfer.c). */
+    uint16_t obtained[SIZE_CLASS_COUNT];
+    /*
+     * loaded[class].rounds_max, unless another thread asks for the magazine: 0 until the thread
+     * first needs the class, then the pool's rounds, or fewer where the process is crowded.
+     */
+    uint16_t capacity[SIZE_CLASS_COUNT];
+    struct kept kept[SIZE_CLASS_COUNT];
+    uint32_t state[SIZE_CLASS_COUNT]; /* what the class looked like when the window ended */
+    struct transfer_counts transfers[SIZE_CLASS_COUNT];
 };
 
 extern MBI_HIDDEN const struct thread_cache mbi_cache_none;
@@ -162,7 +165,10 @@ static inline void thread_cache_end_slow(struct thread_cache *cache)
     mbi_lock_restore_cancel(cache->cancel_type);
 }
 
-/* Before a cache's (next) life: empty magazines that take what the pools are configured for. */
+/*
+ * Before a cache's (next) life. A fresh cache's magazines are empty as they are, all zeros; those
+ * of one that was listed are emptied.
+ */
 void mbi_thread_cache_init(struct thread_cache *cache);
 
 /*

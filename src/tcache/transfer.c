@@ -217,7 +217,7 @@ static bool cache_take_room(struct thread_cache *cache, const struct pool *pool)
     size_t depth = kept_depth(kept);
     size_t bytes = pool_batch_bytes(pool);
     if (depth != 0
-        && (depth >= kept->depth_max
+        && (depth >= kept_depth_max(kept)
             || cache->extra_bytes + bytes > mbi_config.extra_bytes_max
             || is_crowded())) {
         return false;

@@ -4,7 +4,7 @@
  * child the library serves: every size, with the interrupted thread's locks as they are.
  *
  * The linker puts a function between two of the library's which, at the place in question, raises
- * the signal: while a pool's lock is held (carve), the trim lock and a pool's (sort), the
+ * the signal: while a pool is laid out (lay_out), while a pool's lock is held (carve), the trim lock and a pool's (sort), the
  * registry's and a pool's (retire), the one of startup (start), in the middle of an exchange of
  * magazines, under no lock (exchange), when the cache is listed and not yet the thread's (list),
  * and when it is not listed yet and another thread has one (second). Or fork handlers do, in the
@@ -94,6 +94,17 @@ static void interrupt(const char *here)
     if (strcmp(here, where) == 0 && !in_handler && !is_child && forks < FORKS_MAX) {
         raise(SIGUSR1);
     }
+}
+
+void __real_mbi_free_map_place(struct free_map *map, char *memory, size_t bytes,
+                               enum os_pages pages);
+void __wrap_mbi_free_map_place(struct free_map *map, char *memory, size_t bytes,
+                               enum os_pages pages);
+void __wrap_mbi_free_map_place(struct free_map *map, char *memory, size_t bytes,
+                               enum os_pages pages)
+{
+    interrupt("lay_out");
+    __real_mbi_free_map_place(map, memory, bytes, pages);
 }
 
 struct fresh_run __real_mbi_pool_carve_locked(struct pool *pool, size_t rounds_wanted);
@@ -251,7 +262,7 @@ static void *begin_second(void *argument)
 int main(int argc, char **argv)
 {
     CHECK(argc == 2, "usage: fork_signal "
-                     "carve|sort|retire|start|exchange|list|second|back|drain|fork");
+                     "lay_out|carve|sort|retire|start|exchange|list|second|back|drain|fork");
     where = argv[1];
     struct sigaction action = { .sa_handler = fork_in_handler };
     CHECK(sigaction(SIGUSR1, &action, NULL) == 0, "sigaction");

@@ -10,6 +10,7 @@
 
 #include "testing.h"
 
+#include "core/config.h"
 #include "core/region.h"
 #include "tcache/startup.h"
 
@@ -115,8 +116,39 @@ static void *come_up(void *argument)
 {
     turn_wait_for((int)(uintptr_t)argument);
     CHECK(mbi_startup() == 0, "no reservation");
-    CHECK(mbi_pools[7].slot_bytes == 64 && mbi_pools[7].rounds >= 2, "pools of %u bytes",
-          mbi_pools[7].slot_bytes);
+    CHECK(mbi_config.magazine_rounds[7] >= 2, "magazines of %u", mbi_config.magazine_rounds[7]);
+    turn_end();
+    return NULL;
+}
+
+/* The first one lays the pool out, the second one, which takes no lock for that, reads it. */
+static void *use_pool(void *argument)
+{
+    turn_wait_for((int)(uintptr_t)argument);
+    struct pool *pool = pool_for_use(7);
+    CHECK(pool != NULL && pool->slot_bytes == 64 && pool->rounds >= 2, "it is not laid out");
+    turn_end();
+    return NULL;
+}
+
+/* Of a class that is used for the first time. relaxed [TEST]: the address alone. */
+static _Atomic uintptr_t carved;
+
+/* The first one carves, the second one is asked what lies at the address. */
+static void *carve_or_ask(void *argument)
+{
+    enum { CLASS = 8 };
+    turn_wait_for((int)(uintptr_t)argument);
+    if (argument == NULL) {
+        uint64_t loose;
+        struct fresh_run run = mbi_pool_obtain(pool_for_use(CLASS), 8, &loose);
+        CHECK(run.rounds == 8, "no memory");
+        atomic_store_explicit(&carved, (uintptr_t)run.first, memory_order_relaxed); /* [TEST] */
+    } else {
+        const char *address =
+            (const char *)atomic_load_explicit(&carved, memory_order_relaxed); /* [TEST] */
+        CHECK(slot_space_has_start(&mbi_pools[CLASS].space, address), "it is nobody's slot");
+    }
     turn_end();
     return NULL;
 }
@@ -207,6 +239,9 @@ int main(void)
     pthread_t second = start_thread(come_up, (void *)1);
     pthread_join(first, NULL);
     pthread_join(second, NULL);
+
+    hand_between_two(use_pool);
+    hand_between_two(carve_or_ask);
 
     hand_batches_to(pop_each);
     hand_batches_to(detach_all);

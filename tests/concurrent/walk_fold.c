@@ -69,7 +69,7 @@ int main(void)
 {
     mb_free(mb_alloc(1));
     struct thread_cache *cache = mbi_vacant_take();
-    CHECK(cache != NULL, "no memory");
+    CHECK(cache != NULL && pool_for_use(CLASS) != NULL, "no memory");
     mbi_registry_add(cache);
     counter_add(&cache->transfers[CLASS].refills, REFILLS);
 

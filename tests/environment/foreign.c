@@ -1,8 +1,8 @@
 /*
- * foreign beside|deep: somebody else's memory lies in a pool's spans, right behind what is mapped
- * of one, or deep in both. It is left alone, the pool goes on with what it has and then others
- * serve, the kernel is not asked for the same address again and again, and an address in that
- * memory is the system allocator's.
+ * foreign beside|deep|unused: somebody else's memory lies in a pool's spans, right behind what is
+ * mapped of one, or deep in both. It is left alone, the pool goes on with what it has and then
+ * others serve, the kernel is not asked for the same address again and again, and an address in
+ * that memory is the system allocator's; also where the pool was never used.
  */
 #include "testing.h"
 
@@ -155,16 +155,34 @@ static void deep(struct pool *pool)
     }
 }
 
+static void unused(enum span_name span)
+{
+    foreign = put(mbi_region_span(CLASS, span) + MIB);
+    CHECK(mb_usable_size(foreign) == FOREIGN_BYTES, "%zu usable bytes", mb_usable_size(foreign));
+    CHECK(mb_realloc(foreign, 1000) == foreign && foreign_reallocs == 1, "realloc");
+    foreign_reallocs = 0;
+    mb_free(foreign);
+    pthread_join(start_thread(free_foreign, NULL), NULL);
+    CHECK(foreign_frees == 2, "%zu frees", foreign_frees);
+    foreign_frees = 0;
+    check_intact(foreign);
+}
+
 int main(int argc, char **argv)
 {
-    CHECK(argc == 2, "usage: foreign beside|deep");
-    mb_free(mb_alloc(SIZE));
+    CHECK(argc == 2, "usage: foreign beside|deep|unused");
+    mb_free(mb_alloc(strcmp(argv[1], "unused") != 0 ? SIZE : 2 * SIZE));
     CHECK(mbi_region.reserved_bytes == 0 || TEST_IS_SANITIZED, "all is reserved");
     if (mbi_region.reserved_bytes != 0) {
         puts("all is reserved at once: nobody else can get in");
         return 0;
     }
-    if (strcmp(argv[1], "beside") == 0) {
+    if (strcmp(argv[1], "unused") == 0) {
+        unused(SPAN_DENSE);
+        unused(SPAN_WIDE);
+        CHECK(!pool_is_laid_out(CLASS), "frees use the pool");
+        check_is_foreign();
+    } else if (strcmp(argv[1], "beside") == 0) {
         beside(&mbi_pools[CLASS]);
     } else {
         deep(&mbi_pools[CLASS]);

@@ -157,6 +157,26 @@ Test(corruption, a_free_beyond_what_is_carved_aborts, .init = expect_abort, .sig
     free_to_be_refused(objects[0] + ((size_t)16 << 20));
 }
 
+/* In the pool's dense span, and in the wide one. */
+static void free_of_a_pool_that_was_never_used(enum span_name span)
+{
+    cr_assert_not_null(mb_alloc(8));
+    cr_assert_not(pool_is_laid_out(CLASS));
+    free_to_be_refused(mbi_region_span(CLASS, span) + ((size_t)1 << 20));
+}
+
+Test(corruption, a_free_in_a_pool_that_was_never_used_aborts, .init = expect_abort,
+     .signal = SIGABRT)
+{
+    free_of_a_pool_that_was_never_used(SPAN_DENSE);
+}
+
+Test(corruption, a_free_in_the_wide_span_of_a_pool_that_was_never_used_aborts,
+     .init = expect_abort, .signal = SIGABRT)
+{
+    free_of_a_pool_that_was_never_used(SPAN_WIDE);
+}
+
 Test(corruption, a_free_of_what_is_committed_and_not_carved_aborts, .init = expect_abort,
      .signal = SIGABRT)
 {
@@ -389,10 +409,14 @@ Test(corruption, a_batch_that_was_cleared_is_found_when_it_is_taken, .init = exp
 Test(corruption, a_pool_that_was_never_used_has_no_slots)
 {
     allocate(1);
-    struct pool *other = &mbi_pools[CLASS + 1];
-    const struct slot_space *space = &other->space;
-    cr_assert_not(slot_space_has(space, (struct slot *)(void *)pool_carved_span(other)->carve_next));
-    cr_assert_not(slot_space_has(space, (struct slot *)(void *)space->start[SPAN_DENSE]));
+    const struct slot_space *space = &mbi_pools[CLASS + 1].space;
+    char *start = mbi_region_span(CLASS + 1, SPAN_DENSE);
+    for (int laid_out = 0; laid_out < 2; laid_out++) {
+        cr_assert_eq(pool_is_laid_out(CLASS + 1), laid_out != 0);
+        cr_assert_not(slot_space_has_start(space, start));
+        cr_assert_not(slot_space_has(space, (struct slot *)(void *)(start + (1 << 20))));
+        cr_assert_not_null(pool_for_use(CLASS + 1));
+    }
 }
 
 /* Freed twice, a slot leads to itself. */

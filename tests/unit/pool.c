@@ -2,16 +2,19 @@
 #include "core/pool.h"
 
 #include "core/config.h"
+#include "core/excess.h"
 #include "core/limit.h"
 #include "core/os.h"
 #include "core/processors.h"
 #include "core/region.h"
+#include "core/trim.h"
 #include "tcache/startup.h"
 
 #include "memorybucket/memorybucket.h"
 
 #include <criterion/criterion.h>
 #include <criterion/redirect.h>
+#include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +22,9 @@
 static struct pool *pool_of(size_t size_bytes)
 {
     cr_assert_eq(mbi_startup(), 0);
-    return &mbi_pools[size_class_of(size_bytes)];
+    struct pool *pool = pool_for_use(size_class_of(size_bytes));
+    cr_assert_not_null(pool);
+    return pool;
 }
 
 static uint64_t obtain_chain(struct pool *pool, size_t rounds)
@@ -27,6 +32,98 @@ static uint64_t obtain_chain(struct pool *pool, size_t rounds)
     uint64_t loose;
     struct fresh_run run = mbi_pool_obtain(pool, rounds, &loose);
     return run.rounds != 0 ? mbi_pool_link_run(pool, run) : loose;
+}
+
+/* All but the given class; SIZE_CLASS_COUNT: all. */
+static void check_never_used(size_t used)
+{
+    for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
+        cr_assert_eq(pool_is_laid_out(class), class == used, "class %zu", class);
+        cr_assert_eq(mbi_pool_check(&mbi_pools[class]), 0, "class %zu", class);
+    }
+    cr_assert_eq(pools_next(0), used);
+    cr_assert_eq(pools_next(used), used);
+}
+
+/* Of memory that goes back, and of the looks at all pools; none of it is written to a pool. */
+static void do_all_for_all_pools(void)
+{
+    static struct mb_stats stats;
+    uint64_t bins[OCCUPANCY_BINS] = { 0 };
+    size_t into;
+    struct pool *never = &mbi_pools[0];
+    struct trim_turn turn;
+    struct trim_allowance left = trim_whole_step;
+    (void)mb_trim(0);
+    cr_assert_eq(mb_stats_get(&stats, sizeof stats), 0);
+    mb_thread_flush();
+    cr_assert(mbi_lock_acquire(LOCK_TRIM));
+    mbi_trim_begin_turn(&turn, 0, TRIM_AGES);
+    cr_assert_not(mbi_trim_go_on(&turn, &left));
+    cr_assert_not(mbi_pool_age(never, true));
+    (void)mbi_excess_step();
+    mbi_lock_release(LOCK_TRIM);
+    cr_assert_eq(mbi_pool_resident_bytes(never), 0);
+    mbi_pool_count_occupancy(never, bins);
+    for (size_t bin = 0; bin < OCCUPANCY_BINS; bin++) {
+        cr_assert_eq(bins[bin], 0);
+    }
+    cr_assert_eq(mbi_pool_locate(never, mbi_region_span(0, SPAN_WIDE), &into), POOL_NOT_MAPPED);
+}
+
+static void *use_one_class(void *argument)
+{
+    mb_free(mb_alloc(64));
+    return argument;
+}
+
+Test(pool, is_all_zeros_until_it_is_used)
+{
+    cr_assert_eq(mbi_startup(), 0);
+    check_never_used(SIZE_CLASS_COUNT);
+    do_all_for_all_pools();
+    check_never_used(SIZE_CLASS_COUNT);
+
+    mb_free(mb_alloc(64));
+    check_never_used(7);
+    do_all_for_all_pools();
+    pthread_t thread;
+    cr_assert_eq(pthread_create(&thread, NULL, use_one_class, NULL), 0);
+    pthread_join(thread, NULL);
+    do_all_for_all_pools();
+    check_never_used(7);
+}
+
+Test(pool, what_is_written_before_its_first_use_is_found, .init = cr_redirect_stderr)
+{
+    struct pool *pool = &mbi_pools[9];
+    pool->loose = 1;
+    cr_assert_eq(mbi_pool_check(pool), SIZE_MAX);
+    pool->loose = 0;
+    mbi_pool_centrals[9].lanes[1].rounds = 1;
+    cr_assert_eq(mbi_pool_check(pool), SIZE_MAX);
+    mbi_pool_centrals[9].lanes[1].rounds = 0;
+    cr_assert_eq(mbi_pool_check(pool), 0);
+}
+
+Test(pool, is_whole_once_it_is_laid_out)
+{
+    cr_assert_eq(mbi_startup(), 0);
+    for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
+        const struct pool *pool = pool_for_use(class);
+        cr_assert_eq(pool, &mbi_pools[class]);
+        cr_assert_eq(pool_for_use(class), pool, "and stays so");
+        cr_assert_eq(pool->class, class);
+        cr_assert_eq(pool->slot_bytes, size_class_slot_bytes(class));
+        cr_assert_eq(pool->rounds, mbi_config.magazine_rounds[class]);
+        cr_assert_eq(pool->central, mbi_pool_centrals[class].stacks);
+        for (enum span_name span = 0; span < SPAN_COUNT; span++) {
+            cr_assert_eq(pool->space.start[span], mbi_region_span(class, span));
+            cr_assert_gt(pool->spans[span].map.slots_max, 0);
+        }
+        cr_assert_eq(counter_read(&pool->mutex_acquisitions), 0);
+        cr_assert_eq(pools_next(class), class);
+    }
 }
 
 Test(pool, runs_start_on_a_line_and_follow_each_other)

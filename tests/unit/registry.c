@@ -70,6 +70,7 @@ Test(registry, retired_caches_are_reused_after_a_grace_period)
 Test(registry, counts_of_a_retired_cache_are_kept)
 {
     cr_assert_eq(mbi_startup(), 0);
+    cr_assert_not_null(pool_for_use(5));
     struct thread_cache *cache = mbi_vacant_take();
     mbi_registry_add(cache);
     counter_add(&cache->transfers[5].refills, 3);
@@ -90,6 +91,7 @@ Test(registry, counts_of_a_retired_cache_are_kept)
 /* Whatever else the cache has not counted. */
 static void one_counter_alone_is_kept(size_t offset, const char *name)
 {
+    cr_assert_not_null(pool_for_use(6));
     struct thread_cache *cache = mbi_vacant_take();
     mbi_registry_add(cache);
     char *counts = (char *)&cache->transfers[6];

@@ -26,6 +26,23 @@ Test(stats, null_is_refused)
     mb_stats_print(NULL);
 }
 
+/* Before any use each row has the pool's constants, and all else is 0. */
+Test(stats, before_any_use_there_is_nothing)
+{
+    static const struct mb_pool_stats nothing;
+    cr_assert_eq(mb_stats_get(&stats, sizeof stats), 0);
+    for (size_t class = 0; class < MB_POOL_COUNT; class++) {
+        struct mb_pool_stats *pool = &stats.pool[class];
+        cr_assert_eq(pool->slot_bytes, (class + 1) * 8);
+        cr_assert_geq(pool->magazine_rounds, 8);
+        pool->slot_bytes = 0;
+        pool->magazine_rounds = 0;
+        cr_assert_eq(memcmp(pool, &nothing, sizeof nothing), 0, "class %zu", class);
+    }
+    cr_assert_eq(stats.committed_bytes + stats.resident_bytes + stats.released_bytes, 0);
+    mb_stats_print(stderr);
+}
+
 enum { SUMS_BYTES = offsetof(struct mb_stats, pool) };
 
 /* Such as the size of a pointer. */

@@ -10,6 +10,7 @@
 
 #include <criterion/criterion.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { CLASS = 7 };
 
@@ -20,6 +21,7 @@ static void *objects[100000];
 static size_t pool_rounds_after_startup(void)
 {
     cr_assert_eq(mbi_startup(), 0);
+    cr_assert_eq(pool_for_use(CLASS), pool);
     return pool->rounds;
 }
 
@@ -56,6 +58,37 @@ static uint64_t refills(void)
 static uint64_t flushes(void)
 {
     return counter_read(&mbi_thread_cache->transfers[CLASS].flushes);
+}
+
+/* What a thread cache has of each class lies in two ranges: in front of the rest, and behind it. */
+static void fill_classes(struct thread_cache *cache, int byte)
+{
+    size_t second = offsetof(struct thread_cache, obtained);
+    memset(cache->loaded, byte, sizeof cache->loaded);
+    memset((char *)cache + second, byte, sizeof *cache - second);
+}
+
+Test(thread_cache, is_written_only_for_classes_that_were_used)
+{
+    static struct thread_cache cache;
+    static struct thread_cache before;
+    (void)pool_rounds_after_startup();
+    fill_classes(&cache, 0xA5); /* would be zeros: nothing is written over them */
+    fill_classes(&before, 0xA5);
+    mbi_thread_cache_init(&cache);
+    size_t second = offsetof(struct thread_cache, obtained);
+    cr_assert_eq(memcmp(cache.loaded, before.loaded, sizeof cache.loaded), 0);
+    cr_assert_eq(memcmp((char *)&cache + second, (char *)&before + second, sizeof cache - second), 0);
+
+    cache.listed = true;
+    mbi_thread_cache_init(&cache);
+    for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
+        bool is_clear = mbi_thread_cache_rounds(&cache, class) == 0
+                        && magazine_rounds_max(&cache.loaded[class]) == 0
+                        && cache.capacity[class] == 0 && cache.obtained[class] == 0;
+        cr_assert_eq(is_clear, class == CLASS, "class %zu", class);
+    }
+    cr_assert_not(cache.listed);
 }
 
 Test(thread_cache, starts_with_the_constant_empty_one)
@@ -352,7 +385,7 @@ Test(thread_cache, take_many_takes_whole_magazines)
 
 Test(thread_cache, spill_goes_to_the_next_larger_aligned_pool)
 {
-    cr_assert_eq(mbi_startup(), 0);
+    (void)pool_rounds_after_startup();
     pool->carving = SPAN_COUNT - 1;
     pool_carved_span(pool)->map.slots_max = 0; /* 64 bytes: exhausted */
     void *object = allocate_of(CLASS);
