@@ -2,7 +2,7 @@
 # MemoryBucket against the other allocators on small objects, side by side: time, latency, memory.
 # Installs what is missing, builds the release, measures, and leaves everything in build/bench/.
 # Usage: bench/compare.sh [OPTION...]
-#   --quick             a quarter of the work: 4 to 7 minutes instead of 13 to 26, on two cores; the
+#   --quick             a quarter of the work: 5 to 9 minutes instead of 17 to 32, on two cores; the
 #                       more rows are measured again, the longer
 #   --only W,...        only workloads whose names begin so, or NAME@THREADS; --list names them
 #   --allocators A,...  only these of glibc, mimalloc, jemalloc, tcmalloc, tbbmalloc (peers),

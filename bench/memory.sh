@@ -4,7 +4,7 @@
 # sleeping threads keep; what exits cost.
 # Installs what is missing, builds the release, measures, and leaves everything in build/bench/.
 # Usage: bench/memory.sh [OPTION...]
-#   --quick             an eighth of the peak, 200 threads, fewer seconds: three minutes, not 25
+#   --quick             an eighth of the peak, 200 threads, fewer seconds: four minutes, not 30
 #   --only W,...        only workloads whose names begin so, or NAME@THREADS; --list names them
 #   --allocators A,...  only these of glibc, mimalloc, jemalloc, tcmalloc, tbbmalloc (peers),
 #                       dropin (MemoryBucket)

@@ -16,10 +16,11 @@ enum { LIVE_SIZE_MIN = 8, LIVE_SIZE_SMALL_MAX = 512 };
 enum { LIVE_SIZE_SMALL_MEAN = (LIVE_SIZE_MIN + LIVE_SIZE_SMALL_MAX) / 2 };
 
 /*
- * How sizes are drawn: each from 8 to size_max alike, as programs ask for them (geometric.h), or
- * from 8 to 16,384 with as many in each doubling (log_uniform.h).
+ * How sizes are drawn: each from 8 to size_max alike (PAGES: which may be more than a page), as
+ * programs ask for them (geometric.h), or from 8 to 16,384 with as many in each doubling
+ * (log_uniform.h).
  */
-enum live_sizes { LIVE_UNIFORM, LIVE_GEOMETRIC, LIVE_LOG_UNIFORM };
+enum live_sizes { LIVE_UNIFORM, LIVE_UNIFORM_PAGES, LIVE_GEOMETRIC, LIVE_LOG_UNIFORM };
 
 /* Two threads' sets share no line. */
 struct live_set {
@@ -57,7 +58,9 @@ static inline __attribute__((always_inline)) void *live_set_make_by(struct live_
 {
     uint64_t random = bench_random(&set->random);
     set->made += random;
-    return bench_make(live_set_size_by(set, random, sizes), random);
+    const size_t size = live_set_size_by(set, random, sizes);
+    return sizes == LIVE_UNIFORM_PAGES || sizes == LIVE_LOG_UNIFORM ? bench_make_pages(size, random)
+                                                                    : bench_make(size, random);
 }
 
 /* The place of a random live object. */

@@ -118,7 +118,7 @@ int main(int argc, char **argv)
 {
     BENCH_START(argc, argv, 1);
     const enum growth growth = parse_growth(harness.arguments[0]);
-    const uint64_t operations = harness_operations(growth == BY_BYTES ? 20000000 : 4000000, 1);
+    const uint64_t operations = harness_operations(growth == BY_BYTES ? 10000000 : 2000000, 1);
     uint64_t random = bench_seed(0);
     for (unsigned i = 0; i < BUFFERS; i++) {
         begin(&buffers[i], (unsigned char)i);
