@@ -2,7 +2,7 @@
 # MemoryBucket against the other allocators on small objects, side by side: time, latency, memory.
 # Installs what is missing, builds the release, measures, and leaves everything in build/bench/.
 # Usage: bench/compare.sh [OPTION...]
-#   --quick             a quarter of the work: 4 to 7 minutes instead of 13 to 26, on two cores; the
+#   --quick             a quarter of the work: 5 to 9 minutes instead of 17 to 32, on two cores; the
 #                       more rows are measured again, the longer
 #   --only W,...        only workloads whose names begin so, or NAME@THREADS; --list names them
 #   --allocators A,...  only these of glibc, mimalloc, jemalloc, tcmalloc, tbbmalloc (peers),
@@ -54,11 +54,11 @@ xfer               2   xfer
 xfer               4   xfer
 xfer               8   xfer
 xfer               16  xfer
-server             1   server
-server             2   server
-server             4   server
-server             8   server
-server             16  server
+server             1   server 512
+server             2   server 512
+server             4   server 512
+server             8   server 512
+server             16  server 512
 churn              1   churn
 churn              2   churn
 churn              4   churn
@@ -78,7 +78,28 @@ mixed-1000         4   random 1000 1000
 mixed-1000         8   random 1000 1000
 mixed-1000         16  random 1000 1000
 mixed-1000-100k    1   random 100000 1000
+mixed-16k-1k       1   random 1000 log-uniform
+mixed-16k-20k      1   random 20000 log-uniform
+mixed-handover     2   handover
+mixed-handover     8   handover
+growing-steps      1   growing steps
+growing-pieces     1   growing pieces
+growing-bytes      1   growing bytes
+server-1000        1   server 1000
+server-1000        2   server 1000
+server-1000        8   server 1000
+server-8000        1   server 8000
+server-8000        2   server 8000
+server-8000        8   server 8000
 '
+
+# What MemoryBucket's native forms (called, inlined) find in their environment, by workload: those with
+# sizes above 512 bytes. The drop-in gets nothing, as it stands for malloc just as it is.
+upper_pools='' # to be MB_POOL_MAX=32K once the library has that option
+for workload in seed-large-{once,rounds} mixed-1000 mixed-1000-100k mixed-16k-{1k,20k} mixed-handover \
+    growing-{steps,pieces,bytes} server-{1000,8000}; do
+    settings[$workload]=$upper_pools
+done
 
 usage='--quick, --only, --allocators, --extra, --against-best, --pin, --rounds and --list'
 known=glibc,mimalloc,jemalloc,tcmalloc,tbbmalloc,dropin,called,inlined

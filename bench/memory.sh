@@ -4,7 +4,7 @@
 # sleeping threads keep; what exits cost.
 # Installs what is missing, builds the release, measures, and leaves everything in build/bench/.
 # Usage: bench/memory.sh [OPTION...]
-#   --quick             an eighth of the peak, 200 threads, fewer seconds: three minutes, not 25
+#   --quick             an eighth of the peak, 200 threads, fewer seconds: four minutes, not 30
 #   --only W,...        only workloads whose names begin so, or NAME@THREADS; --list names them
 #   --allocators A,...  only these of glibc, mimalloc, jemalloc, tcmalloc, tbbmalloc (peers),
 #                       dropin (MemoryBucket)
@@ -29,32 +29,44 @@ fi
 # name, threads, runs (quick: 1 if it takes long), program, arguments; SERIES: a file for the chart
 once=1 thrice=$([ -n "$quick" ] && echo 1 || echo 3)
 workloads="
-peak-8            1 $once   memory_peak 8 fifo $peak
-peak-8-random     1 $once   memory_peak 8 random $peak_slow
-peak-8-ninety     1 $once   memory_peak 8 ninety $peak_slow
-peak-64           1 $thrice memory_peak 64 fifo $peak
-peak-64-random    1 $thrice memory_peak 64 random $peak
-peak-64-ninety    1 $once   memory_peak 64 ninety $peak
-peak-200          1 $thrice memory_peak 200 fifo $peak
-peak-200-random   1 $thrice memory_peak 200 random $peak
-peak-200-ninety   1 $once   memory_peak 200 ninety $peak
-peak-512          1 $thrice memory_peak 512 fifo $peak
-peak-512-random   1 $thrice memory_peak 512 random $peak
-peak-512-ninety   1 $once   memory_peak 512 ninety $peak
-peak-mixed        1 $thrice memory_peak mixed fifo $peak
-peak-mixed-random 1 $thrice memory_peak mixed random $peak
-peak-mixed-ninety 1 $once   memory_peak mixed ninety $peak
-decay-pairs       1 $once   memory_decay pairs $decay_peak $decay_ms SERIES
-decay-bursts      1 $once   memory_decay bursts $decay_peak $decay_ms SERIES
-burst             1 $thrice memory_burst fifo 24 400000
-burst-random      1 $thrice memory_burst random 24 400000
-burst-threads     4 $thrice memory_burst random 24 400000
-transfer-pairs    4 $once   memory_transfer 2 $transfer_ms SERIES
-transfer-one      4 $once   memory_transfer 1 $transfer_ms SERIES
-sleepers          $threads $once memory_sleepers none
-sleepers-idle     $threads $once memory_sleepers idle
-exit              $threads 3 memory_exit 16 SERIES
-exit-bare         $threads 3 memory_exit 0 SERIES
+peak-8                1 $once   memory_peak 8 fifo $peak
+peak-8-random         1 $once   memory_peak 8 random $peak_slow
+peak-8-ninety         1 $once   memory_peak 8 ninety $peak_slow
+peak-64               1 $thrice memory_peak 64 fifo $peak
+peak-64-random        1 $thrice memory_peak 64 random $peak
+peak-64-ninety        1 $once   memory_peak 64 ninety $peak
+peak-200              1 $thrice memory_peak 200 fifo $peak
+peak-200-random       1 $thrice memory_peak 200 random $peak
+peak-200-ninety       1 $once   memory_peak 200 ninety $peak
+peak-512              1 $thrice memory_peak 512 fifo $peak
+peak-512-random       1 $thrice memory_peak 512 random $peak
+peak-512-ninety       1 $once   memory_peak 512 ninety $peak
+peak-mixed            1 $thrice memory_peak mixed fifo $peak
+peak-mixed-random     1 $thrice memory_peak mixed random $peak
+peak-mixed-ninety     1 $once   memory_peak mixed ninety $peak
+peak-700              1 $once   memory_peak 700 fifo $peak
+peak-700-random       1 $once   memory_peak 700 random $peak
+peak-700-ninety       1 $once   memory_peak 700 ninety $peak
+peak-4096             1 $once   memory_peak 4096 fifo $peak
+peak-4096-random      1 $once   memory_peak 4096 random $peak
+peak-4096-ninety      1 $once   memory_peak 4096 ninety $peak
+peak-20480            1 $once   memory_peak 20480 fifo $peak
+peak-20480-random     1 $once   memory_peak 20480 random $peak
+peak-20480-ninety     1 $once   memory_peak 20480 ninety $peak
+peak-mixed-32k        1 $once   memory_peak mixed-32k fifo $peak
+peak-mixed-32k-random 1 $once   memory_peak mixed-32k random $peak
+peak-mixed-32k-ninety 1 $once   memory_peak mixed-32k ninety $peak
+decay-pairs           1 $once   memory_decay pairs $decay_peak $decay_ms SERIES
+decay-bursts          1 $once   memory_decay bursts $decay_peak $decay_ms SERIES
+burst                 1 $thrice memory_burst fifo 24 400000
+burst-random          1 $thrice memory_burst random 24 400000
+burst-threads         4 $thrice memory_burst random 24 400000
+transfer-pairs        4 $once   memory_transfer 2 $transfer_ms SERIES
+transfer-one          4 $once   memory_transfer 1 $transfer_ms SERIES
+sleepers              $threads $once memory_sleepers none
+sleepers-idle         $threads $once memory_sleepers idle
+exit                  $threads 3 memory_exit 16 SERIES
+exit-bare             $threads 3 memory_exit 0 SERIES
 "
 choose_workloads "$workloads"
 check_allocators "$allocators" "$known"

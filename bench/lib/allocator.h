@@ -27,6 +27,11 @@ static inline void bench_free_sized(void *pointer, size_t size)
     free(pointer);
 }
 
+static inline void *bench_realloc(void *pointer, size_t size)
+{
+    return realloc(pointer, size);
+}
+
 #elif defined(BENCH_CALLED) || defined(BENCH_INLINED)
 
 #ifdef BENCH_INLINED
@@ -53,6 +58,11 @@ static inline __attribute__((always_inline)) void bench_free_sized(void *pointer
     (void)size;
     mb_free(pointer);
 #endif
+}
+
+static inline __attribute__((always_inline)) void *bench_realloc(void *pointer, size_t size)
+{
+    return mb_realloc(pointer, size);
 }
 
 #else

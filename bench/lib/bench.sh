@@ -156,11 +156,15 @@ unset_allocator_settings() {
     done
 }
 
+# For some workloads: variables, NAME=VALUE, that MemoryBucket's native forms find in their environment.
+declare -A settings
+
 # measure RAW ALLOCATOR WORKLOAD THREADS PROGRAM ARGUMENTS...: appends its rows to RAW
 measure() {
-    local raw=$1 allocator=$2 workload=$3 threads=$4 program=$5
+    local raw=$1 allocator=$2 workload=$3 threads=$4 program=$5 variables=()
     shift 5
-    run env LD_PRELOAD="${preload[$allocator]}" "$build/bin/$program" --name "$workload" \
+    [ "${way[$allocator]}" = malloc ] || read -ra variables <<<"${settings[$workload]:-}"
+    run env LD_PRELOAD="${preload[$allocator]}" "${variables[@]}" "$build/bin/$program" --name "$workload" \
         --threads "$threads" --expect "${expect[$allocator]}" "$@" >"$raw.run" ||
         die "$workload with $threads threads failed on $allocator"
     sed "s/^/$allocator\t/" "$raw.run" >>"$raw" || die "$raw cannot be written"

@@ -17,7 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { BENCH_THREADS_MAX = 1024 };
+enum { BENCH_THREADS_MAX = 1024, BENCH_PAGE_BYTES = 4096 };
 
 struct harness {
     const char *name;   /* the workload's, for the rows */
@@ -107,6 +107,21 @@ static inline __attribute__((always_inline)) void *bench_make(size_t size, uint6
 {
     volatile uint64_t *object = bench_alloc(size);
     *object = value;
+    return (void *)(uintptr_t)object;
+}
+
+/*
+ * The same for objects that may be larger than a page: touched in each of their pages. What is never
+ * touched is not in memory, and an allocator that seldom uses a page again would seem to need less.
+ */
+static inline __attribute__((always_inline)) void *bench_make_pages(size_t size, uint64_t value)
+{
+    volatile unsigned char *object = bench_alloc(size);
+    for (size_t at = BENCH_PAGE_BYTES; at < size; at += BENCH_PAGE_BYTES) {
+        object[at] = 1;
+    }
+    object[size - 1] = 1;
+    *(volatile uint64_t *)object = value;
     return (void *)(uintptr_t)object;
 }
 

@@ -1,6 +1,6 @@
 /*
- * live_set: a thread's live objects, of which random ones are replaced. Shared by random, server,
- * oversubscribed and latency.
+ * live_set: a thread's live objects, of which random ones are replaced. Shared by random, handover,
+ * server, oversubscribed and latency.
  *
  *   made - unmade = sum of what the live objects hold
  */
@@ -9,13 +9,18 @@
 
 #include "geometric.h"
 #include "harness.h"
+#include "log_uniform.h"
 
 enum { LIVE_SIZE_MIN = 8, LIVE_SIZE_SMALL_MAX = 512 };
 /* Of random sizes up to 512. */
 enum { LIVE_SIZE_SMALL_MEAN = (LIVE_SIZE_MIN + LIVE_SIZE_SMALL_MAX) / 2 };
 
-/* How sizes are drawn: each from 8 to size_max alike, or as programs ask for them (geometric.h). */
-enum live_sizes { LIVE_UNIFORM, LIVE_GEOMETRIC };
+/*
+ * How sizes are drawn: each from 8 to size_max alike (PAGES: which may be more than a page), as
+ * programs ask for them (geometric.h), or from 8 to 16,384 with as many in each doubling
+ * (log_uniform.h).
+ */
+enum live_sizes { LIVE_UNIFORM, LIVE_UNIFORM_PAGES, LIVE_GEOMETRIC, LIVE_LOG_UNIFORM };
 
 /* Two threads' sets share no line. */
 struct live_set {
@@ -33,21 +38,41 @@ static inline size_t live_set_size(const struct live_set *set, uint64_t random)
     return LIVE_SIZE_MIN + (size_t)((random >> 32) * (set->size_max - LIVE_SIZE_MIN + 1) >> 32);
 }
 
-/* `sizes` is a constant where it is called, and so costs nothing. */
+/* `sizes` is a constant where these are called, and so costs nothing. */
+static inline __attribute__((always_inline)) size_t live_set_size_by(const struct live_set *set,
+                                                                     uint64_t random,
+                                                                     enum live_sizes sizes)
+{
+    switch (sizes) {
+    case LIVE_GEOMETRIC:
+        return geometric_size(random);
+    case LIVE_LOG_UNIFORM:
+        return log_uniform_size(random, LOG_UNIFORM_TO_16K);
+    default:
+        return live_set_size(set, random);
+    }
+}
+
 static inline __attribute__((always_inline)) void *live_set_make_by(struct live_set *set,
                                                                     enum live_sizes sizes)
 {
     uint64_t random = bench_random(&set->random);
     set->made += random;
-    return bench_make(sizes == LIVE_GEOMETRIC ? geometric_size(random)
-                                              : live_set_size(set, random),
-                      random);
+    const size_t size = live_set_size_by(set, random, sizes);
+    return sizes == LIVE_UNIFORM_PAGES || sizes == LIVE_LOG_UNIFORM ? bench_make_pages(size, random)
+                                                                    : bench_make(size, random);
+}
+
+/* The place of a random live object. */
+static inline void **live_set_random(struct live_set *set)
+{
+    return &set->objects[bench_random_below(&set->random, set->count)];
 }
 
 static inline __attribute__((always_inline)) void live_set_replace_by(struct live_set *set,
                                                                       enum live_sizes sizes)
 {
-    void **object = &set->objects[bench_random_below(&set->random, set->count)];
+    void **object = live_set_random(set);
     set->unmade += bench_unmake(*object);
     *object = live_set_make_by(set, sizes);
 }

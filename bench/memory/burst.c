@@ -101,7 +101,7 @@ static void prepare(void)
 {
     pthread_barrier_init(&burst.turn, NULL, harness.threads);
     for (unsigned i = 0; i < harness.threads; i++) {
-        workers[i].objects = memory_objects_record(burst.objects, 1);
+        workers[i].objects = memory_objects_record_count(burst.objects);
         size_t kept_max = burst.phases * (burst.objects / KEEP_ONE_IN + 1);
         workers[i].kept = resident_own_map(kept_max * sizeof(void *));
     }

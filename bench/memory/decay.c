@@ -55,9 +55,9 @@ int main(int argc, char **argv)
     traffic.random = bench_seed(1);
 
     struct series series = series_create();
-    struct memory_objects objects = memory_objects_record(peak_mib << 20, 0);
+    struct memory_objects objects = memory_objects_record(peak_mib << 20, MIXED_SMALL);
     const struct resident start = resident_now();
-    memory_objects_make(&objects, 0);
+    memory_objects_make(&objects, MIXED_SMALL);
     const struct resident peak = resident_now();
     memory_objects_free_random(&objects, 0, objects.count);
     memory_objects_forget(&objects);

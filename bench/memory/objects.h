@@ -1,6 +1,7 @@
 /*
  * objects: those of memory_peak, memory_decay and memory_burst: all written, recorded outside
- * the allocator, freed in the order of their allocation or in a random one.
+ * the allocator, freed in the order of their allocation or in a random one. A size is a number of
+ * bytes, or one of enum mixed_size.
  *
  *   made - unmade = sum of the first words of the live objects
  */
@@ -12,6 +13,9 @@
 
 #include <string.h>
 
+/* 8 to 512 bytes, all alike; 8 to 32,768, as many in each doubling (log_uniform.h). */
+enum mixed_size { MIXED_SMALL = 0, MIXED_TO_32K = 1 };
+
 struct memory_objects {
     void **object; /* resident_own_map */
     uint64_t count;
@@ -21,10 +25,9 @@ struct memory_objects {
     uint64_t unmade;
 };
 
-/* As many objects as come to `bytes`, of `size` each; 0: 8 to 512 at random. */
-static inline struct memory_objects memory_objects_record(uint64_t bytes, size_t size)
+static inline struct memory_objects memory_objects_record_count(uint64_t count)
 {
-    struct memory_objects objects = { .count = bytes / (size != 0 ? size : LIVE_SIZE_SMALL_MEAN) };
+    struct memory_objects objects = { .count = count };
     while ((UINT64_C(1) << objects.position_bits) < objects.count) {
         objects.position_bits++;
     }
@@ -32,13 +35,30 @@ static inline struct memory_objects memory_objects_record(uint64_t bytes, size_t
     return objects;
 }
 
+/* As many objects as come to `bytes`. */
+static inline struct memory_objects memory_objects_record(uint64_t bytes, size_t size)
+{
+    const size_t mean = size == MIXED_SMALL    ? LIVE_SIZE_SMALL_MEAN
+                        : size == MIXED_TO_32K ? log_uniform_mean(LOG_UNIFORM_TO_32K)
+                                               : size;
+    return memory_objects_record_count(bytes / mean);
+}
+
+/* The size of the object that goes with a random number. */
+static inline size_t memory_objects_size(size_t size, uint64_t random)
+{
+    const struct live_set small = { .size_max = LIVE_SIZE_SMALL_MAX };
+    return size == MIXED_SMALL    ? live_set_size(&small, random)
+           : size == MIXED_TO_32K ? log_uniform_size(random, LOG_UNIFORM_TO_32K)
+                                  : size;
+}
+
 static inline void memory_objects_make(struct memory_objects *objects, size_t size)
 {
-    const struct live_set mixed = { .size_max = LIVE_SIZE_SMALL_MAX };
     uint64_t random = bench_seed(0);
     for (uint64_t i = 0; i < objects->count; i++) {
         uint64_t value = bench_random(&random);
-        size_t bytes = size != 0 ? size : live_set_size(&mixed, value);
+        size_t bytes = memory_objects_size(size, value);
         unsigned char *object = bench_make(bytes, value);
         memset(object + sizeof value, (int)(value & 0xFF), bytes - sizeof value);
         objects->object[i] = object;

@@ -1,8 +1,8 @@
 /*
  * memory_peak: what stays in memory after a peak?
- * Matrix: SIZE in bytes, or "mixed" (8 to 512 at random); MIB of live objects; ORDER of the frees:
- * "fifo" as they were allocated, "random", or "ninety": a random 90 % of them, and the rest only
- * after the last figure. Then everything is asked for that the allocator's purge call gives back.
+ * Matrix: SIZE in bytes, "mixed" (8 to 512 at random), or "mixed-32k" (8 to 32,768, as many in each
+ * doubling); MIB of live objects; ORDER of the frees: "fifo" as they were allocated, "random", or
+ * "ninety": a random 90 % of them, and the rest only after the last figure. Then everything is asked for that the allocator's purge call gives back.
  *
  * The start is after a purge of nothing, whose code and first bookkeeping are then in memory.
  */
@@ -15,9 +15,11 @@ static const char *const order_names[ORDERS] = { "fifo", "random", "ninety" };
 
 static size_t parse_size(const char *text)
 {
-    return strcmp(text, "mixed") == 0
-               ? 0
-               : report_parse_count(text, "SIZE", LIVE_SIZE_MIN, LIVE_SIZE_SMALL_MAX);
+    if (strcmp(text, "mixed") == 0) {
+        return MIXED_SMALL;
+    }
+    return strcmp(text, "mixed-32k") == 0 ? MIXED_TO_32K
+                                          : report_parse_count(text, "SIZE", LIVE_SIZE_MIN, 32768);
 }
 
 static enum order parse_order(const char *text)

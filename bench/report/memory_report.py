@@ -10,6 +10,8 @@ The targets, for MemoryBucket (dropin), by medians:
   back      all freed and purged, resident memory is beyond the start by at most 5 % of the start
             and the metadata that the peak leaves: a bit for each object, 4 bytes for each 64 KiB,
             and two pages for each pool in use
+  ninety    with sizes above 512 bytes, a random 90 % freed and purged: resident at most what
+            jemalloc keeps, in the same run
   decay     below a tenth of the peak within 3 seconds
   burst     resident after a phase at most what the C library's malloc holds, in the same run
   transfer  the slope is at most two of its standard errors, or 0.1 % of resident memory a second.
@@ -65,6 +67,7 @@ METRICS = (
     Metric("kept_bytes", "bytes", "Kept beyond its phase in MiB", MIB),
     *resident("after_phase"), *resident("after_exit"))
 SAME_WORK = ("objects", "asked_bytes", "kept_bytes")
+UPPER_POOLS = 28  # from 513 bytes to 32 KiB: eight up to 1 KiB, four a doubling above
 # The tables, in this order; of times also minima and maxima. What is not here is in the JSON only.
 TABLES = ("peak_bytes", "freed_bytes", "purged_bytes", "beyond_start_bytes", "purge_ns",
           "below_tenth_s", "after_3s_bytes", "after_1s_bytes", "after_phase_bytes", "end_bytes",
@@ -92,17 +95,26 @@ def print_lazily_free(table):
                       "when it is short")
 
 
-# Each section of targets: the workloads' prefix, its heading, the width and decimals of its
-# columns, and for a row what they show, the value that is judged, and the most it may be.
+# Each section of targets: the workloads' prefix or names, its heading, the width and decimals of
+# its columns, and for a row what they show, the value that is judged, and the most it may be.
 
 def judge_back(table, row):
     start, peak, beyond, objects = (table.median(row, "dropin", name) for name in (
         "start_bytes", "peak_bytes", "beyond_start_bytes", "objects"))
-    pools = 32 if row[0].startswith("peak-mixed") else 1  # the drop-in's: every second one
+    pools = 1
+    if row[0].startswith("peak-mixed"):
+        pools = 32  # the drop-in's: every second one
+    if row[0].startswith("peak-mixed-32k"):
+        pools += UPPER_POOLS
     metadata = 0.125 * objects + 4.0 / (64 << 10) * peak + 2 * 4096 * pools
     allowed = 0.05 * start + metadata
     return (start / MIB, peak / MIB, beyond / MIB, beyond / peak * 100, metadata / MIB,
             allowed / MIB), beyond, allowed
+
+
+def judge_ninety(table, row):
+    kept, allowed = (table.median(row, one, "purged_bytes") for one in ("dropin", "jemalloc"))
+    return (kept / MIB, allowed / MIB), kept, allowed
 
 
 def judge_decay(table, row):
@@ -123,10 +135,13 @@ def judge_growth(table, row):
     return (slope, noise, share), slope, enough
 
 
+NINETY_JUDGED = tuple(f"peak-{size}-ninety" for size in ("700", "4096", "20480", "mixed-32k"))
 SECTIONS = (
     ("peak-", "After all is freed and purged: beyond the start at most 5 % of the start and the "
      "metadata, MiB\nworkload                    start       peak     beyond  % of peak"
      "     metadata      allowed", "9.2 9.2 9.2 9.3 11.2 11.2", judge_back),
+    (NINETY_JUDGED, "After a random 90 % is freed and purged: resident at most what jemalloc keeps, "
+     "MiB\nworkload                     kept    allowed", "9.2 9.2", judge_ninety),
     ("decay-", "Below a tenth of the peak, seconds\nworkload                     time    allowed",
      "9.2 9.2", judge_decay),
     ("burst", "Resident after a phase, at most that with glibc, MiB\n"
@@ -134,6 +149,12 @@ SECTIONS = (
     ("transfer-", "Growth after the first second, at most two standard errors or 0.1 % of resident "
      "a second, KiB/s\nworkload                    slope   2 errors      0.1 %", "9.2 9.2 9.2",
      judge_growth))
+
+
+def is_about(prefix, workload):
+    """Whether a section judges the workload. Of peaks that are left in part only those named."""
+    return workload.startswith(prefix) and (prefix == NINETY_JUDGED
+                                            or not workload.endswith("-ninety"))
 
 
 def print_targets(table):
@@ -146,7 +167,7 @@ def print_targets(table):
         for prefix, heading, widths, judge in SECTIONS:
             for row in table.rows:
                 if (row, "dropin", "start_bytes") not in table.values \
-                        or not row[0].startswith(prefix) or row[0].endswith("-ninety"):
+                        or not is_about(prefix, row[0]):
                     continue
                 if heading:
                     print(heading)
@@ -181,13 +202,15 @@ def draw(table, missed, series, directory, machine):
     peaks = []
     for row in table.rows:
         if row[0].startswith("peak-"):
-            size, _, order = row[0].removeprefix("peak-").partition("-")
+            size, order = row[0].removeprefix("peak-"), "fifo"
+            if size.endswith(("-random", "-ninety")):
+                size, _, order = size.rpartition("-")
             values = []
             for one in table.allocators:
                 after = "purged" if (row, one, "purged_bytes") in table.values else "freed"
                 values.append(100 * table.median(row, one, f"{after}_bytes")
                               / table.median(row, one, "peak_bytes"))
-            peaks.append(charts.Item(f"{size}{' bytes' * size.isdigit()}\n{order or 'fifo'}",
+            peaks.append(charts.Item(f"{size}{' bytes' * size.isdigit()}\n{order}",
                                      values, "target missed" * (row in missed)))
     sleepers = [charts.Item(f"{row[0]}\n{phase}",
                              [table.median(row, one, name) / KIB for one in table.allocators])

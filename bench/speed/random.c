@@ -1,7 +1,8 @@
 /*
  * random: what does replacing a random object cost?
  * Matrix: THREADS, each with LIVE objects of its own; SIZES: a number, uniformly from 8 to so many
- * bytes, or "geometric", as programs ask for them (geometric.h).
+ * bytes; "geometric", as programs ask for them (geometric.h); or "log-uniform", from 8 to 16,384
+ * (log_uniform.h).
  * Operation: one free and one allocation of another random size.
  */
 #include "live_set.h"
@@ -54,18 +55,30 @@ static __attribute__((aligned(64))) void *run_geometric(void *argument)
     return run_by(argument, LIVE_GEOMETRIC);
 }
 
+static __attribute__((aligned(64))) void *run_log_uniform(void *argument)
+{
+    return run_by(argument, LIVE_LOG_UNIFORM);
+}
+
 int main(int argc, char **argv)
 {
     BENCH_START(argc, argv, 2);
     const unsigned threads = harness.threads;
     live = harness_number(0, 1, LIVE_MAX);
-    const bool geometric = strcmp(harness.arguments[1], "geometric") == 0;
-    void *(*run)(void *) = geometric ? run_geometric : run_uniform;
-    size_max = geometric ? 0 : harness_number(1, LIVE_SIZE_MIN, 65536);
+    void *(*run)(void *) = run_uniform;
+    uint64_t operations = live > 10000 ? 5000000 : 15000000;
+    if (strcmp(harness.arguments[1], "geometric") == 0) {
+        run = run_geometric;
+    } else if (strcmp(harness.arguments[1], "log-uniform") == 0) {
+        run = run_log_uniform;
+        operations = 5000000; /* of these sizes each takes longer */
+    } else {
+        size_max = harness_number(1, LIVE_SIZE_MIN, 65536);
+    }
     if (live * threads > LIVE_MAX) {
         report_die("%u threads of %u objects are more than %d", threads, live, LIVE_MAX);
     }
-    operations_per_thread = harness_operations((live > 10000 ? 5000000 : 15000000) / threads, 1);
+    operations_per_thread = harness_operations(operations / threads, 1);
     pthread_barrier_init(&start, NULL, threads);
     if (threads == 1) { /* malloc is faster in a process that has never had a second thread */
         run(&sets[0]);

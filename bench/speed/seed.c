@@ -44,8 +44,8 @@ int main(int argc, char **argv)
     BENCH_START(argc, argv, 2);
     size = harness_number(0, 8, 65536);
     once = strcmp(harness.arguments[1], "once") == 0;
-    /* Some allocators return each round of large objects to the kernel: a 50th is enough. */
-    const uint64_t usual = size > 512 && !once ? 600000 : 30000000;
+    /* Some allocators return each round of large objects to the kernel: a 15th is enough. */
+    const uint64_t usual = size > 512 && !once ? 2000000 : 30000000;
     rounds = harness_operations(usual / harness.threads, PAIRS_PER_ROUND) / PAIRS_PER_ROUND;
     harness_clock_start();
     harness_run_threads(run, jobs, sizeof jobs[0]);

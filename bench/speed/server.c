@@ -1,8 +1,8 @@
 /*
  * server: what does memory cost in a server, where work and its memory move between threads?
- * The pattern of Larson and Krishnan (ISMM 1998): each thread keeps 1,000 live objects of 8 to 512
- * bytes, replaces 5,000 random ones, and hands the whole set to a new thread.
- * Matrix: threads at work at once. Operation: one free and one allocation.
+ * The pattern of Larson and Krishnan (ISMM 1998): each thread keeps 1,000 live objects of 8 to
+ * SIZE_MAX bytes, replaces 5,000 random ones, and hands the whole set to a new thread.
+ * Matrix: threads at work at once; SIZE_MAX. Operation: one free and one allocation.
  */
 #include "live_set.h"
 
@@ -24,12 +24,12 @@ static sem_t ended;
 
 static void start_thread(struct chain *chain);
 
-static void *run(void *argument)
+static inline __attribute__((always_inline)) void *run_by(struct chain *chain,
+                                                          enum live_sizes sizes)
 {
-    struct chain *chain = argument;
     harness_pin(chain->index);
     for (unsigned i = 0; i < REPLACED_PER_THREAD; i++) {
-        live_set_replace(&chain->set);
+        live_set_replace_by(&chain->set, sizes);
     }
     if (--chain->lives != 0) {
         start_thread(chain);
@@ -39,8 +39,19 @@ static void *run(void *argument)
     return NULL;
 }
 
+static void *run_within_page(void *argument)
+{
+    return run_by(argument, LIVE_UNIFORM);
+}
+
+static void *run_pages(void *argument)
+{
+    return run_by(argument, LIVE_UNIFORM_PAGES);
+}
+
 static void start_thread(struct chain *chain)
 {
+    void *(*run)(void *) = chain->set.size_max > BENCH_PAGE_BYTES ? run_pages : run_within_page;
     pthread_attr_t attributes;
     pthread_t id;
     pthread_attr_init(&attributes);
@@ -53,14 +64,18 @@ static void start_thread(struct chain *chain)
 
 int main(int argc, char **argv)
 {
-    BENCH_START(argc, argv, 0);
+    BENCH_START(argc, argv, 1);
     const unsigned threads = harness.threads;
-    const uint64_t per_chain = harness_operations(12000000 / threads, REPLACED_PER_THREAD);
+    const unsigned size_max = harness_number(0, LIVE_SIZE_MIN, 65536);
+    /* Larger objects take some allocators several times as long. */
+    const uint64_t usual = size_max > LIVE_SIZE_SMALL_MAX ? 3000000 : 12000000;
+    const enum live_sizes sizes = size_max > BENCH_PAGE_BYTES ? LIVE_UNIFORM_PAGES : LIVE_UNIFORM;
+    const uint64_t per_chain = harness_operations(usual / threads, REPLACED_PER_THREAD);
     sem_init(&ended, 0, 0);
     for (unsigned i = 0; i < threads; i++) {
         chains[i].index = i;
         chains[i].lives = per_chain / REPLACED_PER_THREAD;
-        live_set_fill(&chains[i].set, chains[i].objects, LIVE, LIVE_SIZE_SMALL_MAX, i);
+        live_set_fill_by(&chains[i].set, chains[i].objects, LIVE, size_max, i, sizes);
     }
     harness_clock_start();
     for (unsigned i = 0; i < threads; i++) {

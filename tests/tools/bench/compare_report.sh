@@ -80,7 +80,7 @@ expect "$work/out" "mixed-1000@1 wall_ns_per_op - >= 1.00 / - - - - -"
 
 # Against the best of all peers: an extra one, glibc and tbbmalloc count like the others, but for the leanest
 # memory, of which they are never; the median of four peers is the mean of the middle two; batch@1 is compared
-# with the peer's loop.
+# with the peer's loop. Of mixed-1000 the drop-in and called are asked alike: what one of them misses is missed.
 best=$(dirname "$0")/against_best.tsv
 "$report" "$best" --against-best "${charts[@]}" >"$work/out" || fail "status $? for --against-best"
 while IFS= read -r line; do
@@ -105,19 +105,36 @@ sizes-100k@1 wall_ns_per_op novel >= 1.05 / - 1.000 missed 1.050 met - met
 pool-of-threads@8 wall_ns_per_op novel >= 1.05 / - 1.000 missed 1.050 met - met
 burst@1 wall_ns_per_op novel - 1.000 1.050 - -
 batch@1 wall_ns_per_op novel >= 1.50 / - 1.000 missed 1.500 met - met
+mixed-1000@1 wall_ns_per_op novel >= 1.05, both 1.050 met 1.050 met - met
+mixed-1000@2 wall_ns_per_op novel >= 1.05, both 1.050 met 0.955 missed - missed
+mixed-1000@4 wall_ns_per_op novel - 1.050 0.955 - -
+mixed-1000-100k@1 wall_ns_per_op novel >= 1.10, both 1.100 met - - -
+mixed-16k-1k@1 wall_ns_per_op novel >= 1.00 / - 0.909 missed 1.000 met - met
+mixed-16k-20k@1 wall_ns_per_op novel >= 1.00 / - 0.909 missed 0.952 missed - missed
+mixed-handover@8 wall_ns_per_op novel >= 1.00 / - 1.000 met 0.909 missed - met
+growing-steps@1 wall_ns_per_op novel >= 1.00 / - 1.000 met - - met
+growing-pieces@1 wall_ns_per_op novel >= 1.00 / - 1.000 met - - met
+growing-bytes@1 wall_ns_per_op glibc >= 1.00 / - 0.900 missed - - missed
+seed-large-once@5 wall_ns_per_op novel >= 1.00 / - - 1.000 met - met
+seed-large-rounds@5 wall_ns_per_op novel >= 1.00 / - - 0.833 missed - missed
+server-1000@2 wall_ns_per_op novel >= 1.10 / - 1.100 met - - met
+server-8000@2 wall_ns_per_op novel >= 1.10 / - 1.050 missed - - missed
 latency-xfer@8 p99.9_ns novel >= 1.00 / - 0.900 missed - - missed
 latency-xfer@8 p99.99_ns glibc >= 1.00 / - 1.000 met - - met
 pair@1 peak_bytes mimalloc <= 1.05 / - 1.050 met 1.100 missed 2.000 met
 server@16 peak_bytes novel <= 1.05 / - 1.500 missed 2.000 missed - missed
 server@16 peak_bytes the median <= 0.50 / - 0.500 met 0.667 missed - met
 server@8 peak_bytes novel <= 1.05 / - 2.000 missed - - missed
+growing-bytes@1 peak_bytes novel <= 1.10 / - 1.200 missed - - missed
+server-8000@2 peak_bytes novel <= 1.10 / - 1.100 met 1.000 met - met
+1 targets could not be judged, for want of an allocator
 server@8 peak_bytes the median <= 0.50 / - 0.800 missed - - missed
 LINES
-[ "$(tail -n 1 "$work/out")" = "16 targets met, 9 missed" ] || fail "the best: $(tail -n 1 "$work/out")"
+[ "$(tail -n 1 "$work/out")" = "24 targets met, 15 missed" ] || fail "the best: $(tail -n 1 "$work/out")"
 if has_gnuplot; then
     shows "$work/compare-memory.svg" 'missed: 1.05, 0.50' 'missed: 1.05'
     shows "$work/compare-memory.svg" \
-        '1.05 is asked of the leanest peer but glibc and tbbmalloc; 0.50 of the median peer'
+        '1.05 or 1.10 is asked of the leanest peer but glibc and tbbmalloc; 0.50 of the median peer'
     drawn compare 3 "$work"
 fi
 "$report" "$best" >"$work/out" || fail "status $? without --against-best"

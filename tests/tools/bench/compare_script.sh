@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # compare.sh with programs that print made-up times: which rows it measures again, how often, what it
-# says of that, and that a run which is cut short then changes nothing and leaves nothing.
+# says of that, and that a run which is cut short then changes nothing and leaves nothing; and which
+# programs find a setting for upper pools in their environment.
 # Usage: compare_script.sh SOURCE_DIR
 set -euo pipefail
 . "$(dirname "$0")/expect.sh"
@@ -21,7 +22,7 @@ printf '#!/bin/sh\n' | tee "$work/tests/packages.sh" "$work/path/cmake" >"$work/
 cat >"$bin/fake" <<'END'
 #!/bin/sh
 program=${0##*/} name=$2 threads=$4
-echo >>"$0.runs"
+echo "$name ${MB_POOL_MAX-none}" >>"$0.runs"
 runs=$(wc -l <"$0.runs")
 [ ! -f end ] || [ "$program $runs" != "pair-called $(cat end)" ] || kill -TERM $PPID
 case $program$runs in
@@ -32,7 +33,7 @@ esac
 printf '%s\t%s\twall_ns_per_op\tns\t%s\n' "$name" "$threads" $time
 END
 chmod +x "$work/tests/packages.sh" "$work/path"/* "$bin/fake"
-for program in pair xfer; do
+for program in pair xfer random; do
     for way in malloc called; do
         cp "$bin/fake" "$bin/$program-$way"
     done
@@ -60,6 +61,21 @@ expect "$work/progress" "compare: round 10 of 10: pair, 1 threads"
 compare --only xfer@8 --rounds 6 >"$work/out" 2>&1 || fail "status $?: $(cat "$work/out")"
 ! grep -q 'Measured again' "$work/out" || fail "it measures again without a cause: $(cat "$work/out")"
 [ "$(runs glibc xfer)" -eq 6 ] || fail "$(runs glibc xfer) runs, not 6"
+
+# The settings: not of the user's shell, and only for the native forms and for sizes above 512 bytes.
+sed -i "s/^upper_pools=.*/upper_pools='MB_POOL_MAX=32K MB_VERBOSE=0'/" "$work/bench/compare.sh"
+MB_POOL_MAX=1K compare --only random-1k,mixed-1000@1,mixed-16k >"$work/out" 2>&1 || fail "status $?: $(cat "$work/out")"
+for way in malloc called; do
+    sort -u "$bin/random-$way.runs"
+done >"$work/settings"
+[ "$(cat "$work/settings")" = 'mixed-1000 none
+mixed-16k-1k none
+mixed-16k-20k none
+random-1k none
+mixed-1000 32K
+mixed-16k-1k 32K
+mixed-16k-20k 32K
+random-1k none' ] || fail "the programs find: $(cat "$work/settings")"
 
 # Cut short while it measures again; by SIGTERM, as a test may have been started with SIGINT ignored.
 ls -A "$work/build/bench" >"$work/before"

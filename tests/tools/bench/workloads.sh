@@ -30,10 +30,17 @@ done <<'END'
 1 random 1000 512
 2 random 1000 1000
 1 random 1000 geometric
+1 random 1000 log-uniform
+1 handover
+8 handover
+1 growing steps
+1 growing pieces
+1 growing bytes
 5 seed 64 rounds
 1 seed 1024 once
 16 xfer
-2 server
+2 server 512
+8 server 8000
 16 churn
 64 oversubscribed
 8 pool
@@ -58,6 +65,7 @@ echo 'int __lsan_do_recoverable_leak_check(void) { return 0; }' |
 refuses 1 'not from its pools' env LD_PRELOAD="$work/sanitizer.so $dropin" "$pair" --name x \
     --expect libmemorybucket-malloc
 refuses 1 'stdout: No space left' bash -c "$pair --name x --expect libc.so.6 --work 1 >/dev/full"
+refuses 2 'accepted are steps, pieces and bytes' "$bin/growing-malloc" --name x --expect libc.so.6 twice
 refuses 1 'accepted is an even number' "$bin/xfer-malloc" --name x --expect libc.so.6 --threads 3
 
 # compare.sh says no before it installs, builds or measures anything.
@@ -77,7 +85,8 @@ refuses 2 'accepted is NAME=PATH' "$compare" --extra /nonexistent
 refuses 2 'cannot be preloaded' "$compare" --extra x="$0"
 listed=$("$compare" --list)
 for row in sizes-{1k,100k}@1 seed-small-{once,rounds}@{1,2,4,5,8,10,16} xfer@{2,4,8,16} server@{1,2,4,8,16} \
-    churn@{1,2,4,8,16} pool-of-threads@8 burst@1 mixed-1000@{1,2,4,8,16}; do
-    [[ $listed == *$'\n'$row$'\n'* ]] || fail "--list lacks $row"
+    churn@{1,2,4,8,16} pool-of-threads@8 burst@1 mixed-1000@{1,2,4,8,16} mixed-16k-{1k,20k}@1 mixed-handover@{2,8} \
+    growing-{steps,pieces,bytes}@1 server-{1000,8000}@{1,2,8}; do
+    [[ $listed$'\n' == *$'\n'$row$'\n'* ]] || fail "--list lacks $row"
 done
 echo "all workloads: ok"
