@@ -89,23 +89,23 @@ static bool parse_milliseconds(const char *text, const struct rule *rule, int64_
     return true;
 }
 
-static bool parse_rounds(const char **text, uint32_t *rounds)
+static bool parse_rounds(const char **text, uint16_t *rounds)
 {
     uint64_t number;
     if (!mbi_read_number(text, &number) || number < MAGAZINE_ROUNDS_MIN
         || number > MAGAZINE_ROUNDS_MAX) {
         return false;
     }
-    *rounds = (uint32_t)round_up(number, MAGAZINE_ROUNDS_STEP);
+    *rounds = (uint16_t)round_up(number, MAGAZINE_ROUNDS_STEP);
     return true;
 }
 
 /* "LOW-HIGH:ROUNDS", sizes in bytes; sets every class that serves a size of the range. */
-static bool parse_rounds_range(const char **text, uint32_t rounds_of_class[])
+static bool parse_rounds_range(const char **text, uint16_t rounds_of_class[])
 {
     uint64_t low;
     uint64_t high;
-    uint32_t rounds;
+    uint16_t rounds;
     if (!mbi_read_number(text, &low) || *(*text)++ != '-' || !mbi_read_number(text, &high)
         || *(*text)++ != ':' || !parse_rounds(text, &rounds)) {
         return false;
@@ -120,10 +120,10 @@ static bool parse_rounds_range(const char **text, uint32_t rounds_of_class[])
 }
 
 /* Either "ROUNDS" for every small class, or ranges separated by commas. */
-static bool parse_magazine_rounds(const char *text, uint32_t rounds_of_class[])
+static bool parse_magazine_rounds(const char *text, uint16_t rounds_of_class[])
 {
     const char *cursor = text;
-    uint32_t rounds;
+    uint16_t rounds;
     if (parse_rounds(&cursor, &rounds) && *cursor == '\0') {
         for (size_t class = 0; class < SMALL_CLASS_COUNT; class++) {
             rounds_of_class[class] = rounds;
@@ -238,13 +238,13 @@ static bool read_option(enum option option)
     return recorded != NULL && parse_value(option, recorded, &mbi_config);
 }
 
-static uint32_t default_rounds(size_t class)
+static uint16_t default_rounds(size_t class)
 {
     size_t rounds = DEFAULT_MAGAZINE_BYTES / size_class_slot_bytes(class);
     if (class >= LINEAR_CLASS_COUNT) { /* whole cache lines, however few */
-        return (uint32_t)size_max(rounds, BATCH_ROUNDS_MIN);
+        return (uint16_t)size_max(rounds, BATCH_ROUNDS_MIN);
     }
-    return (uint32_t)size_min(round_down(rounds, MAGAZINE_ROUNDS_STEP), DEFAULT_ROUNDS_MAX);
+    return (uint16_t)size_min(round_down(rounds, MAGAZINE_ROUNDS_STEP), DEFAULT_ROUNDS_MAX);
 }
 
 /* Bytes of two full magazines of every small class, the pair that gives hysteresis. */
@@ -262,8 +262,8 @@ static void shrink_magazines_to(size_t bytes_max)
 {
     while (pair_bytes() > bytes_max) {
         for (size_t class = 0; class < SMALL_CLASS_COUNT; class++) {
-            uint32_t *rounds = &mbi_config.magazine_rounds[class];
-            *rounds = (uint32_t)round_up(*rounds / 2, MAGAZINE_ROUNDS_STEP);
+            uint16_t *rounds = &mbi_config.magazine_rounds[class];
+            *rounds = (uint16_t)round_up(*rounds / 2u, MAGAZINE_ROUNDS_STEP);
         }
     }
 }

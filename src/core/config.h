@@ -42,7 +42,7 @@ enum {
 };
 
 struct config {
-    uint32_t magazine_rounds[SIZE_CLASS_COUNT]; /* MB_MAGAZINE_SIZE */
+    uint16_t magazine_rounds[SIZE_CLASS_COUNT]; /* MB_MAGAZINE_SIZE */
     size_t thread_cache_bytes_max;              /* MB_THREAD_CACHE_MAX */
     size_t cache_bytes_max;                     /* MB_CACHE_MAX; 0: the default */
     size_t extra_bytes_max; /* what two full magazines of each small class leave of a thread's */

@@ -143,7 +143,7 @@ static bool pool_commit_bytes_locked(struct pool *pool, size_t bytes, bool ahead
  */
 static size_t pool_block_bytes(void)
 {
-    enum { BLOCKS_IN_LIMIT = 4 * SIZE_CLASS_COUNT };
+    enum { BLOCKS_IN_LIMIT = 4 * SMALL_CLASS_COUNT };
     size_t bytes_max = bounded_most(&mbi_committed) / BLOCKS_IN_LIMIT;
     size_t bytes = mbi_config.block_bytes;
     while (bytes > bytes_max) {
