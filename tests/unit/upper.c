@@ -1,0 +1,150 @@
+/* upper: pools above 512 bytes, up to the border that MB_POOL_MAX sets. */
+#include "core/config.h"
+#include "core/pool.h"
+#include "core/region.h"
+#include "tcache/startup.h"
+#include "tcache/thread_cache.h"
+#include "testing.h"
+
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MANY = 3000 };
+static void *objects[MANY];
+
+static bool is_pooled(const void *pointer)
+{
+    return region_class_of(pointer) < SIZE_CLASS_COUNT;
+}
+
+static void all_pools(void)
+{
+    setenv("MB_POOL_MAX", "32K", 1);
+}
+
+/* Each size has a slot of its own class, and the bytes are the object's. */
+Test(upper, every_size_up_to_the_border_is_served_by_a_pool, .init = all_pools)
+{
+    for (size_t size = 1; size <= POOL_BYTES_MAX + 1; size += size < 4096 ? 1 : 61) {
+        unsigned char *object = mb_alloc(size);
+        cr_assert_not_null(object);
+        cr_assert_eq(is_pooled(object), size <= POOL_BYTES_MAX, "%zu bytes", size);
+        cr_assert_geq(mb_usable_size(object), size);
+        if (is_pooled(object)) {
+            cr_assert_eq(mb_usable_size(object), mb_good_size(size));
+        }
+        memset(object, (int)size, size);
+        objects[size % MANY] = object;
+        mb_free(object);
+    }
+    check_accounting(0);
+}
+
+Test(upper, by_default_the_system_allocator_serves_them)
+{
+    void *object = mb_alloc(SMALL_BYTES_MAX + 1);
+    cr_assert_not(is_pooled(object));
+    cr_assert_eq(mb_good_size(600), 600);
+    mb_free(object);
+}
+
+/* The border is a slot's size: 700 becomes 704. */
+Test(upper, a_border_inside_a_class_is_rounded_up)
+{
+    setenv("MB_POOL_MAX", "700", 1);
+    void *below = mb_alloc(704);
+    void *above = mb_alloc(705);
+    cr_assert(is_pooled(below));
+    cr_assert_not(is_pooled(above));
+    mb_free(above);
+    mb_free(below);
+}
+
+Test(upper, slots_are_aligned_up_to_a_page, .init = all_pools)
+{
+    for (size_t alignment = 16; alignment <= 8192; alignment *= 2) {
+        for (size_t size = 1; size < 20000; size += 333) {
+            void *object = mb_aligned_alloc(alignment, size);
+            cr_assert_eq((uintptr_t)object % alignment, 0, "%zu of %zu", size, alignment);
+            mb_free(object);
+        }
+    }
+}
+
+/* An object that grows a byte at a time moves a few times a doubling, and keeps its bytes. */
+Test(upper, a_growing_buffer_moves_seldom, .init = all_pools)
+{
+    size_t moves = 0;
+    unsigned char *buffer = NULL;
+    for (size_t size = 1; size <= POOL_BYTES_MAX; size++) {
+        unsigned char *now = mb_realloc(buffer, size);
+        cr_assert_not_null(now);
+        moves += now != buffer;
+        buffer = now;
+        buffer[size - 1] = (unsigned char)(size % 251);
+    }
+    for (size_t i = 0; i < POOL_BYTES_MAX; i++) {
+        cr_assert_eq(buffer[i], (i + 1) % 251);
+    }
+    cr_assert_leq(moves, 68, "%zu moves", moves); /* 16 to 128 bytes, and then 8 a doubling */
+    mb_free(buffer);
+}
+
+/* What a thread holds of them is bounded, however many it used. */
+Test(upper, their_share_of_a_thread_is_bounded, .init = all_pools)
+{
+    cr_assert_eq(mbi_startup(), 0);
+    for (size_t class = SMALL_CLASS_COUNT; class < SIZE_CLASS_COUNT; class++) {
+        for (int i = 0; i < 40; i++) {
+            objects[i] = mb_alloc(size_class_slot_bytes(class));
+            cr_assert_not_null(objects[i]);
+        }
+        mb_free_batch(40, objects);
+    }
+    size_t held = 0;
+    for (size_t class = SMALL_CLASS_COUNT; class < SIZE_CLASS_COUNT; class++) {
+        held += mbi_thread_cache_rounds(mbi_thread_cache, class) * size_class_slot_bytes(class);
+    }
+    cr_assert_leq(held, mbi_config.upper_bytes_max);
+    check_accounting(0);
+}
+
+/* All of it goes back, whatever part of a page or how many pages a slot covers. */
+Test(upper, trim_gives_their_memory_back, .init = all_pools)
+{
+    static const size_t sizes[] = { 700, 4096, 5000, 20480, 32768 };
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        for (size_t j = 0; j < MANY; j++) {
+            objects[j] = mb_alloc(sizes[i]);
+            memset(objects[j], 1, sizes[i]);
+        }
+        for (size_t j = 0; j < MANY; j++) {
+            if (j % 10 != 0) {
+                mb_free(objects[j]);
+            }
+        }
+        (void)mb_trim(0);
+        check_accounting(MANY / 10);
+        for (size_t j = 0; j < MANY; j += 10) {
+            mb_free(objects[j]);
+        }
+        (void)mb_trim(0);
+        struct pool *pool = &mbi_pools[size_class_of(sizes[i])];
+        cr_assert_leq(mbi_pool_resident_bytes(pool), 8192, "%zu bytes", sizes[i]);
+    }
+}
+
+Test(upper, calloc_gives_zeros, .init = all_pools)
+{
+    for (size_t size = 600; size < 40000; size = size * 5 / 4) {
+        unsigned char *object = mb_alloc(size);
+        memset(object, 0xA5, size);
+        mb_free(object);
+        object = mb_calloc(size / 8, 8);
+        for (size_t i = 0; i < size / 8 * 8; i++) {
+            cr_assert_eq(object[i], 0);
+        }
+        mb_free(object);
+    }
+}
