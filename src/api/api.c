@@ -254,10 +254,10 @@ MBI_COLD size_t mbi_api_usable_bytes_slow(const void *pointer)
 
 /*
  * "inline" lets link-time optimisation inline these into a program with the archive. They are
- * external definitions all the same, as the header declares them without it (C11 6.7.4). mb_free is
- * a little larger than what the compiler inlines on its own, so it says always_inline.
+ * external definitions all the same, as the header declares them without it (C11 6.7.4). They are a
+ * little larger than what the compiler inlines on its own, so they say always_inline.
  */
-inline void *mb_alloc(size_t size)
+inline __attribute__((always_inline)) void *mb_alloc(size_t size)
 {
     return api_alloc(size, CLASS_TIGHT);
 }

@@ -37,7 +37,8 @@ enum { DENSE_SHIFT = 26, WIDE_SHIFT_MAX = 35, WIDE_SHIFT_MIN = 18 };
 #define DENSE_SPAN_BYTES ((size_t)1 << DENSE_SHIFT)
 #define DENSE_TIER_BYTES (DENSE_SPAN_BYTES * SIZE_CLASS_COUNT)
 #define REGION_BYTES_MIN (((size_t)1 << WIDE_SHIFT_MIN) * SIZE_CLASS_COUNT)
-#define REGION_BYTES_MAX (DENSE_TIER_BYTES + ((size_t)1 << WIDE_SHIFT_MAX) * SIZE_CLASS_COUNT)
+/* More than any place has. */
+#define REGION_BYTES_MAX ((size_t)4 << 40)
 
 /* No user-space pointer minus this base falls inside a span: every pointer reads as foreign. */
 #define REGION_NOWHERE ((uintptr_t)1 << 63)

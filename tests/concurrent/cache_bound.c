@@ -17,13 +17,13 @@ static pthread_barrier_t leave;
 
 static void *use_every_class(void *argument)
 {
-    void *objects[MB_POOL_COUNT];
-    for (size_t class = 0; class < MB_POOL_COUNT; class++) {
+    void *objects[MB_SMALL_POOL_COUNT];
+    for (size_t class = 0; class < MB_SMALL_POOL_COUNT; class++) {
         objects[class] = mb_alloc(8 * class + 8);
         CHECK(objects[class] != NULL, "no memory");
         memset(objects[class], 1, 8 * class + 8);
     }
-    mb_free_batch(MB_POOL_COUNT, objects);
+    mb_free_batch(MB_SMALL_POOL_COUNT, objects);
     pthread_barrier_wait(&used);
     pthread_barrier_wait(&leave);
     return argument;

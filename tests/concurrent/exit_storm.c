@@ -144,7 +144,7 @@ int main(void)
             check_not_less(now->pool[class].refills, &before.pool[class].refills, "refills");
             check_not_less(now->pool[class].flushes, &before.pool[class].flushes, "flushes");
         }
-        uint64_t flushes = now->pool[MB_POOL_COUNT - 1].flushes;
+        uint64_t flushes = now->pool[MB_SMALL_POOL_COUNT - 1].flushes;
         CHECK(flushes >= (uint64_t)round * THREADS, "only %llu flushes of 512 bytes",
               (unsigned long long)flushes);
         for (size_t i = 0; i < THREADS; i++) {

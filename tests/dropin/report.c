@@ -17,7 +17,7 @@ static void *volatile sink;
 static void allocate_large(int times)
 {
     for (int i = 0; i < times; i++) {
-        sink = malloc(1000);
+        sink = malloc(40000);
         CHECK(sink != NULL);
         free(sink);
     }

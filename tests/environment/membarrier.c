@@ -18,13 +18,13 @@ static _Atomic bool stop;
 
 static void *allocate_once(void *argument)
 {
-    void *objects[MB_POOL_COUNT];
-    for (size_t i = 0; i < MB_POOL_COUNT; i++) {
+    void *objects[MB_SMALL_POOL_COUNT];
+    for (size_t i = 0; i < MB_SMALL_POOL_COUNT; i++) {
         objects[i] = mb_alloc(1 + i * 8);
         CHECK(objects[i] != NULL, "no memory");
         memset(objects[i], 1, 1 + i * 8);
     }
-    mb_free_batch(MB_POOL_COUNT, objects);
+    mb_free_batch(MB_SMALL_POOL_COUNT, objects);
     return argument;
 }
 

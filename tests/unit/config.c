@@ -127,7 +127,7 @@ Test(config, bad_values_are_named_and_change_nothing, .init = cr_redirect_stderr
         { "MB_THREAD_CACHE_MAX", "-1" },     { "MB_CACHE_MAX", "1025G" },
         { "MB_CACHE_MAX", "1023K" },         { "MB_MEMORY_LIMIT", "64MB" },
         { "MB_MEMORY_LIMIT", " 64M" },       { "MB_REGION_SIZE", "63M" },
-        { "MB_REGION_SIZE", "4747G" },       { "MB_REGION_SIZE", "99999999999999999999" },
+        { "MB_REGION_SIZE", "4097G" },       { "MB_REGION_SIZE", "99999999999999999999" },
         { "MB_REGION_SIZE", "99999999999G" }, { "MB_STATS", "yes" },
         { "MB_STATS", "" },                  { "MB_VERBOSE", "2" },
         { "MB_HUGEPAGE", "yes" },            { "MB_DECAY_MS", "-2" },
@@ -294,7 +294,7 @@ Test(config, later_calls_are_told_what_holds, .init = forget_environment)
     } later[] = {
         { "MB_DECAY_MS", "1000", 0 },      { "MB_DECAY_MS", "01000", 0 },
         { "MB_DECAY_MS", "999", -EBUSY },  { "MB_DECAY_MS", NULL, 0 },
-        { "MB_REGION_SIZE", "4745G", 0 },  { "MB_REGION_SIZE", "1G", -EBUSY },
+        { "MB_REGION_SIZE", "4096G", 0 },  { "MB_REGION_SIZE", "1G", -EBUSY },
         { "MB_MEMORY_LIMIT", "2M", 0 },    { "MB_MEMORY_LIMIT", "2048K", 0 },
         { "MB_MEMORY_LIMIT", "3M", -EBUSY }, { "MB_MEMORY_LIMIT", NULL, -EBUSY },
         { "MB_MAGAZINE_SIZE", "8-8:256", 0 }, { "MB_MAGAZINE_SIZE", "8-8:248", -EBUSY },
