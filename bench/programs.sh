@@ -19,7 +19,7 @@ cd "$(dirname "$0")/.."
 # name, threads or clients that it serves, commands that it takes
 programs='
 nginx     16 nginx ab
-mariadb   4  mariadbd mysql_install_db mariadb mariadb-admin mariadb-slap sysbench
+mariadb   4  mariadbd mariadb-install-db mariadb mariadb-admin mariadb-slap sysbench
 memcached 16 memcached memcslap
 node      1  node
 ruby      4  ruby
@@ -55,12 +55,11 @@ leave_out() {
 
 # Where not all can be installed, each is tried alone.
 install_programs() {
-    local program threads commands command groups
-    groups=$(awk '{ print "program-" $1 }' <<<"$chosen")
-    tests/packages.sh $groups || for group in $groups; do
-        tests/packages.sh "$group" >/dev/null 2>&1 || true
+    local program threads commands command packages one
+    packages=$(awk '{ print "program-" $1 }' <<<"$chosen")
+    tests/packages.sh $packages || for one in $packages; do
+        tests/packages.sh "$one" >/dev/null 2>&1 || true
     done
-    group=
     while read -r program threads commands; do
         for command in $commands; do
             PATH=/usr/sbin:/usr/bin:/sbin:/bin type -P "$command" >/dev/null ||
@@ -98,9 +97,10 @@ record() {
 measure_round() {
     local program threads commands name expected
     while read -r program threads commands; do
+        [ -z "${left_out[$program]-}" ] || continue
         echo "programs: $([ "$1" -eq 0 ] && echo "which malloc serves" || echo "round $1 of $rounds"): $program" >&2
         for name in "${names[@]}"; do
-            [ -z "${left_out[$program]-}${left_out[$program@$name]-}" ] || continue
+            [ -z "${left_out[$program@$name]-}" ] || continue
             expected=()
             [ "$1" -gt 0 ] || expected=("${expect[$name]}")
             if ! try "$program" "$name" "${expected[@]}"; then
@@ -115,7 +115,7 @@ measure_round() {
 tests/packages.sh build bench
 prepare_output
 raw=$out/programs.tsv
-rm -f "$raw.part"
+: >"$raw.part"
 top=$(mktemp -d)
 clean_up_at_exit "$raw.part" "$raw.part.kept" "$out/programs.json.new" "$top"
 install_programs
@@ -132,12 +132,12 @@ for ((round = 0; round <= rounds; round++)); do
     measure_round "$round"
     [ "$round" -eq 0 ] || names=("${names[@]:1}" "${names[0]}") # each goes first now and then
 done
-[ -s "$raw.part" ] || die "no program could be measured"
 # What failed in a later round has no figures at all.
 for one in "${!left_out[@]}"; do
     awk -F '\t' -v program="${one%@*}" -v allocator="${one##*@}" '$2 != program || $1 != allocator' "$raw.part" >"$raw.part.kept"
     mv "$raw.part.kept" "$raw.part"
 done
+[ -s "$raw.part" ] || die "no program could be measured"
 rm -f "$out"/programs.json "$out"/programs-*
 mv "$raw.part" "$raw"
 

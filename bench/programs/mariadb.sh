@@ -23,7 +23,7 @@ bench() { # bench TEST COMMAND [OPTION...]
 }
 
 prepare() {
-    mysql_install_db --no-defaults --auth-root-authentication-method=normal --user="$(id -un)" --datadir="$data/data" \
+    mariadb-install-db --no-defaults --auth-root-authentication-method=normal --user="$(id -un)" --datadir="$data/data" \
         --innodb-log-file-size=16M
     start "$data/data"
     ask 'create database sbtest'

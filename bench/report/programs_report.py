@@ -65,11 +65,11 @@ def print_targets(lines):
     print("\nTargets: MemoryBucket's (dropin) divided by the best peer's, the median of the rounds' "
           "ratios with\nits standard error; less is better. Noise: above what is asked by no more "
           "than twice that error.")
-    print(f"{'target':22}  {'against':10}  {'asked':7}  {'ratio':>7}  {'error':>6}")
+    print(f"{'target':24}  {'against':10}  {'asked':7}  {'ratio':>7}  {'error':>6}")
     for line in lines:
         asked = ASKED[line.metric]
         cells = ["-" if math.isnan(value) else f"{value:.3f}" for value in (line.ratio, line.error)]
-        print(f"{f'{label(line.row)} {line.metric}':22}  {line.peer or '-':10}  "
+        print(f"{f'{label(line.row)} {line.metric}':24}  {line.peer or '-':10}  "
               f"{f'<= {asked:.2f}' if asked else '-':7}  {cells[0]:>7}  {cells[1]:>6}  "
               f"{line.verdict}".rstrip())
     judged = [line.verdict for line in lines if ASKED[line.metric]]
@@ -83,10 +83,9 @@ def draw(table, lines, directory, machine):
     names = [one for one in table.allocators if one in sheet.FORMS] + table.peers()
     missed = {(line.row, line.metric): f"missed: {line.ratio:.2f}"
               for line in lines if line.verdict == "missed"}
-    for name, metric, cut, heading in (
-            ("cpu", CPU, 2, "CPU time of real programs"),
-            ("memory", PEAK, 3, "Peak memory of real programs"),
-            ("wall", WALL, 2, "Wall time of real programs")):
+    for name, metric, heading in (("cpu", CPU, "CPU time of real programs"),
+                                  ("memory", PEAK, "Peak memory of real programs"),
+                                  ("wall", WALL, "Wall time of real programs")):
         groups = []
         for row in table.rows:
             best = table.median(row, table.best_peer(row, metric), metric)
@@ -95,8 +94,8 @@ def draw(table, lines, directory, machine):
                     row[0], [table.median(row, one, metric) / best for one in names],
                     missed.get((row, metric), "")))
         charts.bars(f"{directory}/programs-{name}", f"{heading}, the best other allocator's = 1: "
-                    "lower is better", machine, charts.styles(names), groups, high=1.28 * cut,
-                    cut=cut, line=1)
+                    "lower is better", machine, charts.styles(names), groups, high=2.56, cut=2,
+                    line=1)
 
 
 def main():

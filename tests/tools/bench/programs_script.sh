@@ -82,13 +82,19 @@ grep -q 'Left out: perl on dropin: .*not do the same work' "$work/out" || fail "
 made_up 'measured perl -e "print 7; exit 3"'
 run 1 --only perl
 grep -q 'perl on glibc is left out: it failed' "$work/err" || fail "a program that fails: $(cat "$work/err")"
+# What a program leaves running, as a server whose client fails, is ended.
+ended() { [ ! -e "/proc/$1" ] || grep -q "^State:.Z" "/proc/$1/status" 2>/dev/null || [ ! -e "/proc/$1" ]; }
+made_up "perl -e 'sleep 300' & echo \$! >$work/left" 'die "the client fails"'
+run 1 --only perl --allocators glibc
+grep -q 'perl on glibc is left out: perl: the client fails' "$work/err" || fail "a client that fails: $(cat "$work/err")"
+ended "$(cat "$work/left")" || fail "a server is left"
 
 # Cut short by SIGTERM, as a test may have been started with SIGINT ignored, while a program runs that would go on.
 cp "$work/programs.tsv" "$results/programs.tsv"
 made_up "(until [ -s $work/pid ]; do sleep 0.05; done; kill -TERM \$PPID) &" \
     "measured perl -e 'open my \$file, \">\", \"$work/pid.part\"; print \$file \$\$; close \$file; rename \"$work/pid.part\", \"$work/pid\"; sleep 300'"
 run 143 --only perl
-! kill -0 "$(cat "$work/pid")" 2>/dev/null || fail "the program runs on"
+ended "$(cat "$work/pid")" || fail "the program runs on"
 cmp "$results/programs.tsv" "$work/programs.tsv" || fail "the results before are lost"
 ls -A "$results" | diff "$work/before" - || fail "something is left"
 echo "programs.sh: ok"
