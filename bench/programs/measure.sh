@@ -53,7 +53,7 @@ serve() {
 }
 
 stop() { # stop SIGNAL
-    kill "-$1" "$server"
+    kill "-$1" "$server" 2>/dev/null || true # it may have ended: its status says why
     end
 }
 
