@@ -65,11 +65,11 @@ def print_targets(lines):
     print("\nTargets: MemoryBucket's (dropin) divided by the best peer's, the median of the rounds' "
           "ratios with\nits standard error; less is better. Noise: above what is asked by no more "
           "than twice that error.")
-    print(f"{'target':24}  {'against':10}  {'asked':7}  {'ratio':>7}  {'error':>6}")
+    print(f"{'target':24}  {'against':12}  {'asked':7}  {'ratio':>7}  {'error':>6}")
     for line in lines:
         asked = ASKED[line.metric]
         cells = ["-" if math.isnan(value) else f"{value:.3f}" for value in (line.ratio, line.error)]
-        print(f"{f'{label(line.row)} {line.metric}':24}  {line.peer or '-':10}  "
+        print(f"{f'{label(line.row)} {line.metric}':24}  {line.peer or '-':12}  "
               f"{f'<= {asked:.2f}' if asked else '-':7}  {cells[0]:>7}  {cells[1]:>6}  "
               f"{line.verdict}".rstrip())
     judged = [line.verdict for line in lines if ASKED[line.metric]]
