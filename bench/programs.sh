@@ -89,8 +89,10 @@ record() {
     local wall cpu kib
     read -r wall cpu kib <"$top/run/figures"
     awk -v head="$2\t$1\t$3" -v wall="$wall" -v cpu="$cpu" -v kib="$kib" 'BEGIN {
-        printf "%s\twall_s\ts\t%.6f\n%s\tcpu_s\ts\t%.6f\n%s\tpeak_bytes\tbytes\t%d\n", head, wall / 1e6, head, cpu / 1e6, head, kib * 1024 }' \
-        >>"$raw.part" || die "$raw cannot be written"
+        printf "%s\twall_s\ts\t%.6f\n", head, wall / 1e6
+        printf "%s\tcpu_s\ts\t%.6f\n", head, cpu / 1e6
+        printf "%s\tpeak_bytes\tbytes\t%d\n", head, kib * 1024
+    }' >>"$raw.part" || die "$raw cannot be written"
 }
 
 # measure_round ROUND: 0 looks at who serves, and measures nothing
@@ -134,7 +136,8 @@ for ((round = 0; round <= rounds; round++)); do
 done
 # What failed in a later round has no figures at all.
 for one in "${!left_out[@]}"; do
-    awk -F '\t' -v program="${one%@*}" -v allocator="${one##*@}" '$2 != program || $1 != allocator' "$raw.part" >"$raw.part.kept"
+    awk -F '\t' -v program="${one%@*}" -v allocator="${one##*@}" '$2 != program || $1 != allocator' \
+        "$raw.part" >"$raw.part.kept"
     mv "$raw.part.kept" "$raw.part"
 done
 [ -s "$raw.part" ] || die "no program could be measured"
@@ -145,8 +148,7 @@ bench/report/programs_report.py "$raw" --results "$out/programs.json" --charts "
 failed=
 for one in "${!left_out[@]}"; do
     echo "Left out: ${one/@/ on }: ${left_out[$one]}"
-    [[ $one != *@dropin ]] || ! awk -F '\t' -v program="${one%@*}" '$2 == program { found = 1 } END { exit !found }' "$raw" ||
-        failed+=" ${one%@*}"
+    [[ $one != *@dropin ]] || failed+=$(awk -F '\t' -v program="${one%@*}" '$2 == program { print " " $2; exit }' "$raw")
 done
 show_results programs none
 [ -z "$failed" ] || die "the drop-in does not run what others run:$failed"

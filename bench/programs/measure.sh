@@ -88,10 +88,11 @@ on_free_port() {
 }
 
 # The allocator under test is the one that is there: the loader has said whose malloc it gave to each file of
-# each process. What the library itself asks for does not count. Others may be given an entry of the program's
-# own table, which then leads to the malloc that the program gets.
+# each process. What the library itself asks for does not count. Other files may be given an entry of the
+# program's own table, which leads to the malloc that the program gets.
 check_allocator() {
-    sed -nE "s/.*binding file (.*) \[[0-9]+\] to (.*) \[[0-9]+\]: normal symbol \`malloc'.*/\1\t\2/p" "$work"/bindings.* |
+    local line='binding file (.*) \[[0-9]+\] to (.*) \[[0-9]+\]: normal symbol .malloc'
+    sed -nE "s/.*$line'.*/\1\t\2/p" "$work"/bindings.* |
         EXPECTED=$expected PRELOADED=$preload awk -F '\t' '
             $1 != ENVIRON["PRELOADED"] {
                 file[++n] = $1

@@ -9,7 +9,9 @@ ARGV[0].to_i.times do |turn|
     hash.delete_if { |_, value| value[1][:number].odd? }
     text = JSON.generate(hash.first(10_000).to_h)
     sum += text.size + JSON.parse(text).size
-    threads = 4.times.map { |n| Thread.new { (1..8_000).map { |i| "#{n}-#{i * 7919 % 8009}-" + "y" * (i % 60) }.sort.last.size } }
+    threads = 4.times.map do |n|
+        Thread.new { (1..8_000).map { |i| "#{n}-#{i * 7919 % 8009}-" + "y" * (i % 60) }.sort.last.size }
+    end
     sum += threads.sum(&:value)
     sum += hash.sum { |key, value| key.size * value[0].size }
 end
