@@ -103,20 +103,7 @@ done
 
 usage='--quick, --only, --allocators, --extra, --against-best, --pin, --rounds and --list'
 known=glibc,mimalloc,jemalloc,tcmalloc,tbbmalloc,dropin,called,inlined
-rounds=5 pin=() judged=() allocators=$known extra_names=() extra_paths=()
-
-add_extra() { # add_extra NAME=PATH
-    local path refused
-    [[ $1 =~ ^[a-z0-9._-]{1,39}=.+$ ]] ||
-        bad_value "--extra $1: accepted is NAME=PATH, the name up to 39 small letters, digits, '.', '_' and '-'"
-    path=$(cd "$invoked_from" && realpath -- "${1#*=}") && [ -f "$path" ] ||
-        bad_value "--extra $1: ${1#*=} is not a file"
-    [[ $path != *[[:space:]:]* ]] || bad_value "--extra $1: LD_PRELOAD cannot hold a space or a colon"
-    refused=$(LD_PRELOAD=$path env true 2>&1)
-    [ -z "$refused" ] || bad_value "--extra $1: ${refused%%$'\n'*}"
-    extra_names+=("${1%%=*}")
-    extra_paths+=("$path")
-}
+rounds=5 pin=() judged=() allocators=$known
 
 measure_rounds() { # measure_rounds FIRST LAST WORKLOADS
     local round workload threads program arguments name
@@ -146,8 +133,7 @@ while [ $# -gt 0 ]; do
     shift $taken
 done
 work=$([ -n "$quick" ] && echo 25 || echo 100)
-[[ $rounds =~ ^[0-9]{1,3}$ ]] && [ "$((10#$rounds))" -ge 5 ] || bad_value "--rounds $rounds: accepted is a number from 5 to 999"
-rounds=$((10#$rounds))
+check_rounds "$rounds"
 
 choose_workloads "$workloads"
 check_allocators "$allocators" "$known" "$(IFS=, && echo "${extra_names[*]}")"
@@ -160,9 +146,7 @@ clean_up_at_exit "$raw.part" "$raw.part.run" "$out/compare.json.new"
 build_release
 
 add_known_allocators "$allocators"
-for i in "${!extra_names[@]}"; do
-    add_allocator "${extra_names[i]}" malloc "${extra_paths[i]}" "${extra_paths[i]}"
-done
+add_extra_allocators
 
 unset_allocator_settings
 

@@ -3,6 +3,7 @@
 # Usage: packages.sh build|test|bench ...     installs what is missing of these groups
 #        packages.sh --list build|test|bench  only names them
 # A fourth group, programs, is what tests/dropin/programs/run.sh runs: 2 GB, asked for by tests/deep.sh alone.
+# And program-NAME is what bench/programs.sh needs for one of its programs, MariaDB for example.
 set -euo pipefail
 
 packages_of() {
@@ -34,8 +35,13 @@ packages_of() {
         echo libreoffice-writer-nogui mariadb-server nodejs postgresql postgresql-contrib python3-gi python3-pyqt5
         echo rustc sysbench xauth xvfb
         ;;
+    program-nginx) echo nginx-light apache2-utils ;;
+    program-mariadb) echo mariadb-server mariadb-client sysbench ;;
+    program-memcached) echo memcached libmemcached-tools ;;
+    program-node) echo nodejs ;;
+    program-ruby | program-python3 | program-g++ | program-sqlite3 | program-perl) echo "${1#program-}" ;;
     *)
-        echo "packages.sh: $1: no such group; there are build, test, bench and programs" >&2
+        echo "packages.sh: $1: no such group; there are build, test, bench, programs and program-NAME" >&2
         exit 2
         ;;
     esac
@@ -43,7 +49,7 @@ packages_of() {
 
 case ${1:-} in
 -h | --help)
-    sed -n '2,5s/^# //p' "$0"
+    sed -n '2,6s/^# //p' "$0"
     exit 0
     ;;
 esac

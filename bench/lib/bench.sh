@@ -1,6 +1,6 @@
-# Sourced by run.sh, compare.sh and memory.sh, which run in the project's folder: where results go and
-# the build; and for the last two which workloads and allocators were asked for, and how one of them
-# is run on the other.
+# Sourced by run.sh, compare.sh, memory.sh and programs.sh, which run in the project's folder: where
+# results go and the build; and for the last three which workloads and allocators were asked for, and how
+# one of them is run on the other.
 build=build/bench-release out=build/bench
 
 die() {
@@ -39,7 +39,7 @@ build_release() {
 # A run that is cut short leaves no half results (the files named), and nothing running.
 clean_up_at_exit() {
     half_results=("$@")
-    trap 'rm -rf "${half_results[@]}"; [ -z "$(jobs -p)" ] || { kill $(jobs -p) 2>/dev/null && wait; } || true' EXIT
+    trap 'end_group; [ -z "$(jobs -p)" ] || { kill $(jobs -p) 2>/dev/null && wait; } || true; rm -rf "${half_results[@]}"' EXIT
     trap 'exit 130' INT
     trap 'exit 143' TERM
 }
@@ -48,6 +48,32 @@ clean_up_at_exit() {
 run() {
     "$@" 9>&- &
     wait $!
+}
+
+# run_group COMMAND...: run for what starts others, servers too: all of them end with this script.
+group=
+run_group() {
+    local status=0
+    set -m # a process group of its own
+    "$@" 9>&- </dev/null &
+    set +m
+    group=$!
+    wait "$group" || status=$?
+    end_group
+    return $status
+}
+
+# Ends what is left of the group, by force after 5 seconds.
+end_group() {
+    local tries
+    [ -n "$group" ] || return 0
+    kill -- "-$group" 2>/dev/null || true
+    for tries in $(seq 100); do
+        kill -0 -- "-$group" 2>/dev/null || break
+        sleep 0.05
+    done
+    kill -9 -- "-$group" 2>/dev/null || true
+    group=
 }
 
 show_machine() { echo "Machine: $(bench/report/sheet.py)"; }
@@ -107,6 +133,28 @@ choose_workloads() {
         bad_value "--only ${chosen##*unknown }: no workload begins so; there are: $(workload_names "$1" | tr '\n' ' ')"
 }
 
+# check_rounds N: in `rounds`, when it can be used
+check_rounds() {
+    [[ $1 =~ ^[0-9]{1,3}$ ]] && [ "$((10#$1))" -ge 5 ] || bad_value "--rounds $1: accepted is a number from 5 to 999"
+    rounds=$((10#$1))
+}
+
+# add_extra NAME=PATH: one peer more, for add_extra_allocators. A path is seen from where the script was
+# started, `invoked_from`.
+extra_names=() extra_paths=()
+add_extra() {
+    local path refused
+    [[ $1 =~ ^[a-z0-9._-]{1,39}=.+$ ]] ||
+        bad_value "--extra $1: accepted is NAME=PATH, the name up to 39 small letters, digits, '.', '_' and '-'"
+    path=$(cd "$invoked_from" && realpath -- "${1#*=}") && [ -f "$path" ] ||
+        bad_value "--extra $1: ${1#*=} is not a file"
+    [[ $path != *[[:space:]:]* ]] || bad_value "--extra $1: LD_PRELOAD cannot hold a space or a colon"
+    refused=$(LD_PRELOAD=$path env true 2>&1)
+    [ -z "$refused" ] || bad_value "--extra $1: ${refused%%$'\n'*}"
+    extra_names+=("${1%%=*}")
+    extra_paths+=("$path")
+}
+
 # check_allocators ASKED KNOWN [EXTRA]: lists between commas; EXTRA are further names that were given
 check_allocators() {
     local asked=$1 known=$2 name twice
@@ -143,6 +191,13 @@ add_known_allocators() { # add_known_allocators LIST
         dropin) add_allocator dropin malloc "$PWD/$build/lib/libmemorybucket-malloc.so" libmemorybucket-malloc ;;
         called | inlined) add_allocator "$name" "$name" '' libmemorybucket.so ;;
         esac
+    done
+}
+
+add_extra_allocators() {
+    local i
+    for i in "${!extra_names[@]}"; do
+        add_allocator "${extra_names[i]}" malloc "${extra_paths[i]}" "${extra_paths[i]}"
     done
 }
 

@@ -256,6 +256,16 @@ static struct fresh_run pool_take_from_any_lane_locked(struct pool *pool, size_t
     return run;
 }
 
+/* Where a block is refused, other processors' lanes may hold slots, or less than one is left. */
+static struct fresh_run pool_take_from_lanes_locked(struct pool *pool, size_t rounds_wanted)
+{
+    struct fresh_run run = pool_take_from_own_lane_locked(pool, rounds_wanted);
+    if (MBI_UNLIKELY(run.rounds == 0)) {
+        run = pool_take_from_any_lane_locked(pool, rounds_wanted);
+    }
+    return MBI_LIKELY(run.rounds != 0) ? run : pool_reserve_for_use_locked(pool, rounds_wanted);
+}
+
 struct fresh_run mbi_pool_carve_from_lanes_locked(struct pool *pool, size_t rounds_max)
 {
     return pool_count_carved_locked(pool, pool_take_from_any_lane_locked(pool, rounds_max));
@@ -263,10 +273,10 @@ struct fresh_run mbi_pool_carve_from_lanes_locked(struct pool *pool, size_t roun
 
 struct fresh_run mbi_pool_carve_for_use_locked(struct pool *pool, size_t rounds_wanted)
 {
-    struct fresh_run run = rounds_wanted < pool->rounds || central_mask() == 0
-                               ? pool_reserve_for_use_locked(pool, rounds_wanted)
-                               : pool_take_from_own_lane_locked(pool, rounds_wanted);
-    if (MBI_UNLIKELY(run.rounds == 0)) { /* but other processors' lanes may hold some */
+    bool lanes = rounds_wanted >= pool->rounds && central_mask() != 0;
+    struct fresh_run run = lanes ? pool_take_from_lanes_locked(pool, rounds_wanted)
+                                 : pool_reserve_for_use_locked(pool, rounds_wanted);
+    if (MBI_UNLIKELY(run.rounds == 0)) { /* a few slots, and no page is left but in lanes */
         run = pool_take_from_any_lane_locked(pool, rounds_wanted);
     }
     return pool_count_carved_locked(pool, run);

@@ -104,15 +104,11 @@ static bool pool_cover_locked(struct pool *pool)
     return covered;
 }
 
-/*
- * What lies in lanes is free, too: no page stays for the rest of a lane. Sorts up to
- * SORTED_SLOTS_MAX slots; false when the lanes are empty.
- */
-static bool pool_sort_lane_locked(struct pool *pool)
+static size_t pool_sort_lane_locked(struct pool *pool, size_t slots_max)
 {
-    struct fresh_run run = mbi_pool_carve_from_lanes_locked(pool, SORTED_SLOTS_MAX);
+    struct fresh_run run = mbi_pool_carve_from_lanes_locked(pool, slots_max);
     if (run.rounds == 0) {
-        return false;
+        return 0;
     }
     struct slot *first = (struct slot *)(void *)run.first;
     struct free_map *map = &pool_span_of(pool, slot_space_number(&pool->space, first))->map;
@@ -121,7 +117,20 @@ static bool pool_sort_lane_locked(struct pool *pool)
         mbi_free_map_add(map, index + i);
     }
     counter_add(&pool->sorted_slots, run.rounds);
-    return true;
+    return run.rounds;
+}
+
+size_t mbi_pool_sort_lanes(struct pool *pool, size_t slots_max)
+{
+    size_t sorted = 0;
+    size_t more = counter_read(&pool->in_lanes) != 0;
+    while (more != 0 && sorted < slots_max && mbi_pool_lock(pool)) {
+        size_t part = size_min(slots_max - sorted, SORTED_SLOTS_MAX);
+        more = pool_cover_locked(pool) ? pool_sort_lane_locked(pool, part) : 0;
+        sorted += more;
+        mbi_pool_unlock(pool);
+    }
+    return sorted;
 }
 
 static size_t pool_take_surplus_locked(struct pool *pool, size_t count, uint64_t chains[])
@@ -145,13 +154,8 @@ static size_t pool_take_surplus_locked(struct pool *pool, size_t count, uint64_t
 size_t mbi_pool_take_surplus(struct pool *pool, size_t count, uint64_t chains[])
 {
     size_t taken = 0;
-    bool lanes = true; /* first, and the lock is not held for more than a part of one */
-    while (lanes && mbi_pool_lock(pool)) {
-        bool covered = pool_cover_locked(pool);
-        lanes = covered && pool_sort_lane_locked(pool);
-        if (covered && !lanes) {
-            taken = pool_take_surplus_locked(pool, count, chains);
-        }
+    if (mbi_pool_lock(pool)) {
+        taken = pool_cover_locked(pool) ? pool_take_surplus_locked(pool, count, chains) : 0;
         mbi_pool_unlock(pool);
     }
     return taken;

@@ -39,6 +39,12 @@ uint64_t mbi_pool_take_old_batch_locked(struct pool *pool);
 bool mbi_pool_age(struct pool *pool, bool central);
 
 /*
+ * Sorts up to `slots_max` of the slots that lie in lanes, which are free, too; a part at a time
+ * under the lock. Returns how many; 0 also where there is no memory for the bits.
+ */
+size_t mbi_pool_sort_lanes(struct pool *pool, size_t slots_max);
+
+/*
  * Takes up to `count` chains: the loose slots, and surplus batches. Returns how many; 0 also where
  * there is no memory for the bits.
  */

@@ -172,6 +172,15 @@ size_t mbi_pool_check(struct pool *pool)
         || counter_read(&pool->loose_rounds) != chain_rounds(pool->loose)) {
         return SIZE_MAX;
     }
+    size_t in_lanes = 0;
+    for (size_t i = 0; i < CENTRAL_STACKS; i++) {
+        in_lanes += pool_lanes(pool)[i].rounds;
+    }
+    if (counter_read(&pool->in_lanes) != in_lanes) {
+        mbi_message("check: pool %u: its lanes hold %zu slots, which is not what is counted",
+                    pool_class(pool), in_lanes);
+        return SIZE_MAX;
+    }
     size_t sorted_slots = 0;
     for (size_t i = 0; i < SPAN_COUNT; i++) {
         sorted_slots += pool->spans[i].map.slots;

@@ -40,6 +40,10 @@ static size_t follow_chains(const struct pool *pool, uint64_t chains[], size_t c
 size_t mbi_trim_sort(struct pool *pool, size_t slots_max)
 {
     uint64_t chains[BATCHES_AT_ONCE];
+    size_t in_lanes = mbi_pool_sort_lanes(pool, slots_max);
+    if (in_lanes != 0) {
+        return in_lanes;
+    }
     size_t count = size_min(size_min(slots_max, NUMBERS_MAX) / pool->rounds, BATCHES_AT_ONCE);
     count = mbi_pool_take_surplus(pool, size_max(count, 1), chains);
     size_t found = follow_chains(pool, chains, count);

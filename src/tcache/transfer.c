@@ -62,7 +62,8 @@ static void cache_unuse(struct thread_cache *cache, size_t class, size_t bytes)
 {
     cache->used_bytes -= bytes;
     cache->upper_bytes -= class >= SMALL_CLASS_COUNT ? bytes : 0;
-    if (MBI_UNLIKELY(budget_is_crowded())) {
+    /* Otherwise when the window ends, if one ever does. */
+    if (MBI_UNLIKELY(budget_is_crowded() || mbi_config.decay_ms < 0)) {
         mbi_transfer_give_back_unused(cache);
     }
 }
@@ -89,7 +90,7 @@ static bool cache_widen(struct thread_cache *cache, const struct pool *pool, siz
     return true;
 }
 
-/* Whether the process is crowded; not by what is parked, which goes back first. */
+/* Whether the process is crowded, also when one parked cache has given its part back. */
 static bool is_crowded(void)
 {
     return MBI_UNLIKELY(budget_is_crowded())

@@ -23,7 +23,7 @@ printf '%s\n' 12 '    return \1 & x;' '}' 'edited.c:11 [TAKE]' >"$work/edits"
 # What the benchmarks make of their own tables: names, one that is unknown, and one twice.
 selections() {
     local bad
-    bench/compare.sh --list && bench/memory.sh --list || return
+    bench/compare.sh --list && bench/memory.sh --list && bench/programs.sh --list || return
     for bad in '--only nothing' '--only pair@1,nothing' '--allocators glibc,glibc'; do
         if bench/memory.sh $bad 2>&1; then return 1; fi
     done

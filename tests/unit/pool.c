@@ -297,6 +297,33 @@ Test(pool, lanes_are_used_up_before_memory_is_refused)
     cr_assert_eq(counter_read(&pool->in_lanes), 0);
 }
 
+/* A request of another size gets their memory where no more can be committed, at the first try. */
+Test(pool, lanes_serve_other_sizes_before_memory_is_refused)
+{
+    struct pool *pool = pool_of(64);
+    size_t processors[CENTRAL_STACKS];
+    (void)spread_over(processors);
+    cr_assert(run_on(processors[0]));
+    (void)obtain_chain(pool, pool->rounds); /* all of it stays live */
+    (void)bounded_set_most(&mbi_committed, bounded_taken(&mbi_committed));
+    cr_assert_not_null(mb_alloc(400));
+}
+
+/* Less than a block is left: a batch of it is taken. */
+Test(pool, what_is_left_of_a_block_is_carved)
+{
+    struct pool *pool = pool_of(64);
+    size_t processors[CENTRAL_STACKS];
+    (void)spread_over(processors);
+    cr_assert(run_on(processors[0]));
+    const size_t limit = (size_t)64 << 20; /* large enough for whole blocks */
+    (void)bounded_set_most(&mbi_committed, limit);
+    size_t left = pool_batch_bytes(pool) + 8192;
+    cr_assert_lt(left, mbi_config.block_bytes);
+    cr_assert_eq(mbi_limit_charge(1, limit - bounded_taken(&mbi_committed) - left), 1);
+    cr_assert_neq(obtain_chain(pool, pool->rounds), 0);
+}
+
 /* What lies in lanes goes back with what threads gave back. */
 Test(pool, lanes_are_sorted_with_the_surplus)
 {
