@@ -120,15 +120,10 @@ measure_rounds() { # measure_rounds FIRST LAST WORKLOADS
 }
 
 while [ $# -gt 0 ]; do
-    taken=2
     case $1 in
     --pin) pin=(--pin) taken=1 ;;
     --against-best) judged=(--against-best) taken=1 ;;
-    --extra | --rounds)
-        need_value "$@"
-        if [ "$1" = --extra ]; then add_extra "$2"; else rounds=$2; fi
-        ;;
-    *) take_option "$@" ;;
+    *) take_peers_option "$@" ;;
     esac
     shift $taken
 done

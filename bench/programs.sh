@@ -31,14 +31,7 @@ perl      1  perl
 usage='--quick, --only, --allocators, --extra, --rounds and --list'
 known=glibc,mimalloc,jemalloc,tcmalloc,dropin allocators=$known rounds=5
 while [ $# -gt 0 ]; do
-    taken=2
-    case $1 in
-    --extra | --rounds)
-        need_value "$@"
-        if [ "$1" = --extra ]; then add_extra "$2"; else rounds=$2; fi
-        ;;
-    *) take_option "$@" ;;
-    esac
+    take_peers_option "$@"
     shift $taken
 done
 check_rounds "$rounds"

@@ -155,6 +155,18 @@ add_extra() {
     extra_paths+=("$path")
 }
 
+# take_option for scripts that also have --extra NAME=PATH, and --rounds N, in `rounds`.
+take_peers_option() {
+    case $1 in
+    --extra | --rounds)
+        need_value "$@"
+        taken=2
+        if [ "$1" = --extra ]; then add_extra "$2"; else rounds=$2; fi
+        ;;
+    *) take_option "$@" ;;
+    esac
+}
+
 # check_allocators ASKED KNOWN [EXTRA]: lists between commas; EXTRA are further names that were given
 check_allocators() {
     local asked=$1 known=$2 name twice

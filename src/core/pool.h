@@ -3,13 +3,15 @@
  *
  * Ladder: above region and batch_stack. Callers: the thread caches; statistics.
  *
- *   span   | colour | carved ......... | committed, not carved | mapped, not committed | ....... |
+ *   span   | colour | carved, in lanes | committed, not carved | mapped, not committed | ....... |
  *          ^start   ^map.first         ^carve_next             ^commit_end       ^extent.mapped_end
  *
  * Fresh slots come from one span until it is used up, and then from the next: the spans before it
- * are carved to their ends, and nothing is carved of those behind it.
+ * are carved to their ends, and nothing is carved of those behind it. What lies in lanes (below)
+ * counts as carved when a thread gets it, or when it is sorted; until then only addresses say so.
  *
  * For every pool, at rest:
+ *   slots of its spans up to carve_next = carved + in lanes
  *   carved = live + in magazines + parked + in the centre + loose + sorted + orphaned + quarantined
  *
  * A pool is all zeros until the first slow path wants a slot of it, which lays it out under its

@@ -104,9 +104,9 @@ static bool pool_cover_locked(struct pool *pool)
     return covered;
 }
 
-static size_t pool_sort_lane_locked(struct pool *pool, size_t slots_max)
+/* Fresh slots, which are covered; returns how many. */
+static size_t pool_sort_run_locked(struct pool *pool, struct fresh_run run)
 {
-    struct fresh_run run = mbi_pool_carve_from_lanes_locked(pool, slots_max);
     if (run.rounds == 0) {
         return 0;
     }
@@ -126,7 +126,9 @@ size_t mbi_pool_sort_lanes(struct pool *pool, size_t slots_max)
     size_t more = counter_read(&pool->in_lanes) != 0;
     while (more != 0 && sorted < slots_max && mbi_pool_lock(pool)) {
         size_t part = size_min(slots_max - sorted, SORTED_SLOTS_MAX);
-        more = pool_cover_locked(pool) ? pool_sort_lane_locked(pool, part) : 0;
+        more = pool_cover_locked(pool)
+                   ? pool_sort_run_locked(pool, mbi_pool_carve_from_lanes_locked(pool, part))
+                   : 0;
         sorted += more;
         mbi_pool_unlock(pool);
     }
@@ -197,11 +199,7 @@ static void complete_last_page_locked(struct pool *pool)
     if (end > map->slots_max || !mbi_free_map_cover(map, end)) {
         return;
     }
-    struct fresh_run run = mbi_pool_carve_locked(pool, end - carved);
-    for (size_t i = 0; i < run.rounds; i++) {
-        mbi_free_map_add(map, carved + i);
-    }
-    counter_add(&pool->sorted_slots, run.rounds);
+    (void)pool_sort_run_locked(pool, mbi_pool_carve_locked(pool, end - carved));
 }
 
 struct page_run mbi_pool_begin_release(struct pool *pool, struct span *span, size_t *tiles_max,

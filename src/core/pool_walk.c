@@ -60,7 +60,10 @@ MBI_COLD void mbi_slot_space_corrupted(const struct slot_space *space, uint64_t 
     abort();
 }
 
-/* Counts a piece at a time, so that no thread waits long for the lock. */
+/*
+ * Counts a piece at a time, so that no thread waits long for the lock. What lies in lanes is not
+ * sorted, and so counts as used.
+ */
 static void count_occupancy(struct pool *pool, const struct span *span,
                             uint64_t bins[OCCUPANCY_BINS])
 {

@@ -22,4 +22,14 @@ static inline bool budget_is_crowded(void)
     return bounded_taken(&mbi_budget) > bounded_most(&mbi_budget) / 2;
 }
 
+/*
+ * Gives back `bytes` of what a cache has noted as taken. Notes that first: so a child that a signal
+ * handler forks in between keeps what is about to be given back (registry.c, reset_budget).
+ */
+static inline void budget_give_back(size_t *taken_bytes, size_t bytes)
+{
+    *taken_bytes -= bytes;
+    bounded_give_back(&mbi_budget, bytes);
+}
+
 #endif

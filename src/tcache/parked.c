@@ -26,8 +26,7 @@ static void give_back_unused(struct thread_cache *cache)
 {
     size_t bytes = round_down(cache->taken_bytes - cache->used_bytes, BUDGET_PIECE_BYTES);
     if (bytes != 0) {
-        cache->taken_bytes -= bytes;
-        bounded_give_back(&mbi_budget, bytes);
+        budget_give_back(&cache->taken_bytes, bytes);
     }
 }
 

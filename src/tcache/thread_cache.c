@@ -138,9 +138,7 @@ bool mbi_thread_cache_flush(struct thread_cache *cache)
     }
     if (cache->used_bytes == 0) { /* nothing stayed */
         assert(cache->extra_bytes == 0);
-        size_t bytes = cache->taken_bytes;
-        cache->taken_bytes = 0; /* first, as transfer.c does (registry.c, reset_budget) */
-        bounded_give_back(&mbi_budget, bytes);
+        budget_give_back(&cache->taken_bytes, cache->taken_bytes);
     }
     mbi_thread_cache_tell(cache);
     cache->busy = was_busy;

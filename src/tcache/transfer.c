@@ -72,8 +72,7 @@ void mbi_transfer_give_back_unused(struct thread_cache *cache)
 {
     size_t spare = cache->taken_bytes - cache->used_bytes;
     if (spare >= (size_t)4 * BUDGET_PIECE_BYTES) {
-        cache->taken_bytes -= spare - BUDGET_PIECE_BYTES;
-        bounded_give_back(&mbi_budget, spare - BUDGET_PIECE_BYTES);
+        budget_give_back(&cache->taken_bytes, spare - BUDGET_PIECE_BYTES);
     }
 }
 

@@ -456,6 +456,9 @@ Test(pool, the_check_finds_what_is_wrong, .init = cr_redirect_stderr)
     counter_add(&pool->sorted_slots, 1);
     cr_assert_eq(mbi_pool_check(pool), SIZE_MAX, "the count of sorted slots");
     counter_add(&pool->sorted_slots, UINT64_MAX);
+    counter_add(&pool->in_lanes, 1);
+    cr_assert_eq(mbi_pool_check(pool), SIZE_MAX, "the count of what lies in lanes");
+    counter_add(&pool->in_lanes, UINT64_MAX);
     uint64_t carved = counter_read(&pool->carved);
     counter_clear(&pool->carved);
     cr_assert_eq(mbi_pool_check(pool), SIZE_MAX, "more in the centre than was carved");
