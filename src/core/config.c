@@ -287,7 +287,8 @@ void mbi_config_read(void)
         mbi_config.thread_cache_bytes_max =
             size_max(mbi_config.thread_cache_bytes_max, 2 * pair_bytes());
     }
-    mbi_config.pool_bytes_max = size_class_slot_bytes(size_class_of(mbi_config.pool_bytes_max));
+    size_t border = round_up(mbi_config.pool_bytes_max, ABI_ALIGNMENT_BYTES); /* malloc's slots */
+    mbi_config.pool_bytes_max = size_class_slot_bytes(size_class_of(border));
     mbi_config.extra_bytes_max = mbi_config.thread_cache_bytes_max - pair_bytes();
     if (mbi_config.pool_bytes_max > SMALL_BYTES_MAX) {
         mbi_config.upper_bytes_max = mbi_config.extra_bytes_max / 2;

@@ -1,4 +1,5 @@
 /* slow_path: an allocation that finds no slot in its magazine, a free that finds no room. */
+#include "core/config.h"
 #include "core/large.h"
 #include "core/os.h"
 #include "core/region.h"
@@ -157,13 +158,14 @@ static size_t thread_cache_choose_host(size_t class)
         || (pool_is_laid_out(class) && slot_space_is_carved(&mbi_pools[class].space))) {
         return class;
     }
+    size_t host = size_class_of(size_class_power_of_two_bytes(class));
     uint8_t count = atomic_load_explicit(&guests[class], memory_order_relaxed); /* [GUESTS] */
-    if (count == GUESTS_MAX) {
+    if (count == GUESTS_MAX || host >= config_class_end()) {
         return class;
     }
     atomic_store_explicit(&guests[class], (uint8_t)(count + 1),
                           memory_order_relaxed); /* [GUESTS] */
-    return size_class_of(size_class_power_of_two_bytes(class));
+    return host;
 }
 
 MBI_COLD void *mbi_thread_cache_alloc_slow(size_t size_bytes, const struct magazine *empty)
