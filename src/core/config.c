@@ -285,7 +285,8 @@ void mbi_config_read(void)
         given[option] = read_option(option);
     }
 
-    mbi_config.pool_bytes_max = size_class_slot_bytes(size_class_of(mbi_config.pool_bytes_max));
+    size_t border = round_up(mbi_config.pool_bytes_max, ABI_ALIGNMENT_BYTES); /* malloc's slots */
+    mbi_config.pool_bytes_max = size_class_slot_bytes(size_class_of(border));
     if (given[OPTION_MB_THREAD_CACHE_MAX]) {
         shrink_magazines_to(mbi_config.thread_cache_bytes_max);
     } else { /* where larger magazines were asked for: room for four of each */

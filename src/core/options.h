@@ -43,7 +43,7 @@
       "1M to 1024G bytes", "none",                                                                 \
       "the most that the pools may commit together")                                               \
     X(MB_REGION_SIZE, BYTES, region_bytes, 64 * MIB, REGION_BYTES_MAX,                             \
-      "64M to 4096G bytes", "as much as there is room for",                                                               \
+      "64M to 4096G bytes", "as much as there is room for",                                        \
       "how much the pools may grow to together; mapped as it is used")                             \
     X(MB_HUGEPAGE, SWITCH, huge_pages, 0, 1,                                                       \
       "0 or 1", "0",                                                                               \

@@ -118,8 +118,9 @@ char *mbi_region_place(unsigned number);
 unsigned mbi_region_place_of(const void *address);
 
 /*
- * Finds a place for the spans of the first classes, of at most `bytes_max` together. 0, or -ENOMEM when there is none for
- * REGION_BYTES_MIN; then every request is the system's. Called once, under the init lock.
+ * Finds a place for the spans of the first `classes`, of at most `bytes_max` together. 0, or
+ * -ENOMEM when there is none for the smallest spans (REGION_BYTES_MIN for all); then every request
+ * is the system's. Called once, under the init lock.
  */
 int mbi_region_claim(size_t bytes_max, size_t classes);
 

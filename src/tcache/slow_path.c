@@ -1,4 +1,5 @@
 /* slow_path: an allocation that finds no slot in its magazine, a free that finds no room. */
+#include "core/config.h"
 #include "core/large.h"
 #include "core/os.h"
 #include "core/region.h"
@@ -178,7 +179,8 @@ static size_t thread_cache_choose_host(size_t class)
     }
     size_t host_bytes = size_class_power_of_two_bytes(class);
     uint8_t count = atomic_load_explicit(&guests[class], memory_order_relaxed); /* [GUESTS] */
-    if (count >= size_min(GUESTS_BYTES_MAX / host_bytes, GUESTS_MAX)) {
+    if (host_bytes > mbi_config.pool_bytes_max
+        || count >= size_min(GUESTS_BYTES_MAX / host_bytes, GUESTS_MAX)) {
         return class;
     }
     atomic_store_explicit(&guests[class], (uint8_t)(count + 1),

@@ -48,7 +48,8 @@ static void startup_locked(void)
 {
     mbi_config_read();
     pools_wanted = mbi_check_init();
-    if (pools_wanted && mbi_region_claim(mbi_config.region_bytes, config_class_end()) != 0 && mbi_config.verbose) {
+    if (pools_wanted && mbi_region_claim(mbi_config.region_bytes, config_class_end()) != 0
+        && mbi_config.verbose) {
         mbi_message("no address space for the pools: every request goes to the system allocator");
     }
     mbi_copies_publish();
