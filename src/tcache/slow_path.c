@@ -1,4 +1,5 @@
 /* slow_path: an allocation that finds no slot in its magazine, a free that finds no room. */
+#include "core/config.h"
 #include "core/large.h"
 #include "core/os.h"
 #include "core/region.h"
@@ -163,7 +164,8 @@ static size_t thread_cache_choose_host(size_t class)
     }
     atomic_store_explicit(&guests[class], (uint8_t)(count + 1),
                           memory_order_relaxed); /* [GUESTS] */
-    return size_class_of(size_class_power_of_two_bytes(class));
+    size_t host = size_class_of(size_class_power_of_two_bytes(class));
+    return host < config_class_end() ? host : class; /* MB_POOL_MAX may be below that power */
 }
 
 MBI_COLD void *mbi_thread_cache_alloc_slow(size_t size_bytes, const struct magazine *empty)
