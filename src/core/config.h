@@ -21,7 +21,7 @@ enum {
     MAGAZINE_ROUNDS_STEP = 8,
     MAGAZINE_ROUNDS_MIN = 8,
     MAGAZINE_ROUNDS_MAX = 4096,
-    /* Of the largest slots a magazine holds fewer than the above. A batch leads to a second slot. */
+    /* A magazine of large slots begins with fewer than the above. A batch has a second slot. */
     BATCH_ROUNDS_MIN = 2,
 };
 _Static_assert(MAGAZINE_ROUNDS_MAX <= CHAIN_ROUNDS_MAX, "a chain's word holds its rounds");

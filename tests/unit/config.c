@@ -392,7 +392,7 @@ Test(config, what_is_used_for_a_bad_value_is_named, .init = cr_redirect_stderr)
         { "MB_CACHE_MAX", "1M to 1024G bytes; using the default, an eighth of the memory, at least 16M" },
         { "MB_POOL_MAX", "512 to 32K bytes; using the default, 512" },
         { "MB_MAGAZINE_SIZE", "8 to 4096 objects, or a list such as 8-64:256,65-512:64 "
-                              "(sizes:objects); using the default, 16 KiB worth, up to 256" },
+                              "(sizes:objects); using the default, 16 KiB worth, up to 256; upper 8 to 32" },
     };
     char line[512];
     char expected[256];
