@@ -3,10 +3,12 @@
  *
  * Ladder: above chain; pure arithmetic. Callers: everything that turns bytes into a class.
  *
- *   classes      requests of               slots of
- *     0 ..  63   8c+1 .. 8c+8 bytes        8c+8 bytes: small
- *    64 .. 127   the same                  the same: upper, and linear like the small ones
- *   128 .. 147   four a doubling           1,280, 1,536, 1,792, 2,048, 2,560, ... 32,768: upper
+ *   classes      requests of              slots of
+ *     0 ..  63   8c+1 .. 8c+8 bytes       8c+8 bytes: small
+ *    64 .. 127   the same                 the same: upper, and linear like the small ones
+ *   128 .. 147   four a doubling: upper   1,280, 1,536, 1,792, 2,048, 2,560, ... 32,768 bytes
+ *
+ * docs/architecture.md, decision 15, says why.
  *
  * Upper pools are used up to MB_POOL_MAX bytes, which is a multiple of 16 or one of the last slots
  * (config.h). A slot's alignment is the largest power of two that divides its size, a page at most:

@@ -178,9 +178,9 @@ static size_t thread_cache_choose_host(size_t class)
         return class;
     }
     size_t host_bytes = size_class_power_of_two_bytes(class);
+    size_t guests_max = size_min(GUESTS_BYTES_MAX / host_bytes, GUESTS_MAX);
     uint8_t count = atomic_load_explicit(&guests[class], memory_order_relaxed); /* [GUESTS] */
-    if (host_bytes > mbi_config.pool_bytes_max
-        || count >= size_min(GUESTS_BYTES_MAX / host_bytes, GUESTS_MAX)) {
+    if (count >= guests_max || host_bytes > mbi_config.pool_bytes_max) { /* no such pool */
         return class;
     }
     atomic_store_explicit(&guests[class], (uint8_t)(count + 1),

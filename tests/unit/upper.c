@@ -57,6 +57,9 @@ Test(upper, a_border_inside_a_class_is_rounded_up)
     setenv("MB_POOL_MAX", "700", 1);
     void *below = mb_alloc(704);
     void *above = mb_alloc(705);
+    struct mb_stats stats;
+    cr_assert_eq(mb_stats_get_quick(&stats, sizeof stats), 0);
+    cr_assert_eq(stats.pool_max, 704);
     cr_assert(is_pooled(below));
     cr_assert_not(is_pooled(above));
     mb_free(above);
