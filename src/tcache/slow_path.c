@@ -1,4 +1,5 @@
 /* slow_path: an allocation that finds no slot in its magazine, a free that finds no room. */
+#include "core/config.h"
 #include "core/large.h"
 #include "core/os.h"
 #include "core/region.h"
@@ -150,10 +151,14 @@ static size_t magazine_class(const struct magazine *loaded)
 enum { GUESTS_MAX = 8 };
 static _Atomic uint8_t guests[SIZE_CLASS_COUNT];
 
-/* The class that serves a request of a size, while its own pool has nothing yet. */
+/*
+ * The class that serves a request of a size, while its own pool has nothing yet. Pools beyond
+ * MB_POOL_MAX have no spans.
+ */
 static size_t thread_cache_choose_host(size_t class)
 {
-    if (!LARGE_IS_ALL_OURS
+    size_t host_bytes = size_class_power_of_two_bytes(class);
+    if (!LARGE_IS_ALL_OURS || host_bytes > mbi_config.pool_bytes_max
         || (pool_is_laid_out(class) && slot_space_is_carved(&mbi_pools[class].space))) {
         return class;
     }
@@ -163,7 +168,7 @@ static size_t thread_cache_choose_host(size_t class)
     }
     atomic_store_explicit(&guests[class], (uint8_t)(count + 1),
                           memory_order_relaxed); /* [GUESTS] */
-    return size_class_of(size_class_power_of_two_bytes(class));
+    return size_class_of(host_bytes);
 }
 
 MBI_COLD void *mbi_thread_cache_alloc_slow(size_t size_bytes, const struct magazine *empty)
