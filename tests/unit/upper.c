@@ -148,3 +148,43 @@ Test(upper, calloc_gives_zeros, .init = all_pools)
         mb_free(object);
     }
 }
+
+static size_t allocate_until_refused(size_t size, size_t count, void **out)
+{
+    size_t done = 0;
+    while (done < count && (out[done] = mb_alloc(size)) != NULL) {
+        done++;
+    }
+    return done;
+}
+
+/* Large slots that are free do not become small objects' one by one: their memory goes back. */
+Test(upper, small_objects_do_not_use_up_large_slots, .init = all_pools)
+{
+    enum { LIMIT = 16 << 20, SMALL = 100000 };
+    static void *small[SMALL];
+    (void)mb_memory_limit_set(LIMIT);
+    for (size_t size = 1024; size <= POOL_BYTES_MAX; size *= 2) {
+        size_t done = allocate_until_refused(size, SMALL, small);
+        cr_assert_geq(done * size, LIMIT / 4 * 3);
+        mb_free_batch(done, small);
+        cr_assert_eq(allocate_until_refused(16, SMALL, small), SMALL, "after %zu bytes", size);
+        mb_free_batch(SMALL, small);
+    }
+    check_accounting(0);
+}
+
+/* What is free in pages that live objects hold serves small objects in the end. */
+Test(upper, at_last_large_slots_serve_small_objects, .init = all_pools)
+{
+    (void)mb_memory_limit_set(1 << 20);
+    size_t done = allocate_until_refused(1024, MANY, objects);
+    cr_assert_gt(done, 10);
+    mb_free(objects[done / 2]); /* three quarters of its page are in use */
+    void *object = mb_alloc(16);
+    cr_assert_eq(object, objects[done / 2]);
+    cr_assert_null(mb_alloc(16));
+    objects[done / 2] = object;
+    mb_free_batch(done, objects);
+    check_accounting(0);
+}
