@@ -7,11 +7,13 @@
 #include "testing.h"
 
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { MANY = 3000 };
 static void *objects[MANY];
+static void *many[MANY * 3];
 
 static bool is_pooled(const void *pointer)
 {
@@ -186,5 +188,22 @@ Test(upper, at_last_large_slots_serve_small_objects, .init = all_pools)
     cr_assert_null(mb_alloc(16));
     objects[done / 2] = object;
     mb_free_batch(done, objects);
+    check_accounting(0);
+}
+
+/* An object that grows gets more than it asks for, where there is more. */
+Test(upper, growing_needs_no_more_than_was_asked_for)
+{
+    (void)mb_memory_limit_set(1 << 20);
+    char *growing = mb_alloc(100);
+    size_t done = allocate_until_refused(136, MANY * 3, many);
+    cr_assert_gt(done, 1000);
+    mb_free(many[done / 2]);
+    errno = 77;
+    char *grown = mb_realloc(growing, 136);
+    cr_assert_eq(grown, many[done / 2]);
+    cr_assert_eq(errno, 77);
+    many[done / 2] = grown;
+    mb_free_batch(done, many);
     check_accounting(0);
 }
