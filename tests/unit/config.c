@@ -130,7 +130,7 @@ Test(config, the_border_is_rounded_up_to_a_slot)
                      mbi_config.pool_bytes_max);
         cr_assert_eq(config_class_end(), size_class_of(borders[i][1]) + 1);
         size_t spare = mbi_config.extra_bytes_max + mbi_config.upper_bytes_max;
-        cr_assert_eq(mbi_config.upper_bytes_max, borders[i][1] > 512 ? spare / 2 : 0);
+        cr_assert_eq(mbi_config.upper_bytes_max, borders[i][1] > 512 ? spare / 3 * 2 : 0);
     }
 }
 
