@@ -70,7 +70,7 @@ static bool background;
 
 static inline uint64_t pattern_word(uint64_t token, size_t index)
 {
-    return (token * 1024 + index + 1) * UINT64_C(0x9e3779b97f4a7c15);
+    return (token * 65536 + index + 1) * UINT64_C(0x9e3779b97f4a7c15);
 }
 
 static inline void object_fill(const struct object *object)
