@@ -11,6 +11,10 @@
 
 enum { DEFAULT_ROUNDS_MAX = 256, DEFAULT_DECAY_MS = 1000 };
 #define DEFAULT_MAGAZINE_BYTES (16 * KIB)
+enum { DEFAULT_UPPER_ROUNDS_MIN = 8, DEFAULT_UPPER_ROUNDS_MAX = 32 };
+#define DEFAULT_UPPER_MAGAZINE_BYTES (128 * KIB)
+/* The default of MB_THREAD_CACHE_MAX is so many times as much where upper pools are used. */
+enum { THREAD_CACHE_UPPER_FACTOR = 2 };
 
 enum kind { SWITCH, BYTES, MILLISECONDS, ROUNDS, REPORT, CHECKS };
 
@@ -240,11 +244,11 @@ static bool read_option(enum option option)
 
 static uint16_t default_rounds(size_t class)
 {
-    size_t rounds = DEFAULT_MAGAZINE_BYTES / size_class_slot_bytes(class);
-    if (class >= LINEAR_CLASS_COUNT) { /* whole cache lines, however few */
-        return (uint16_t)size_max(rounds, BATCH_ROUNDS_MIN);
-    }
-    return (uint16_t)size_min(round_down(rounds, MAGAZINE_ROUNDS_STEP), DEFAULT_ROUNDS_MAX);
+    bool upper = class >= SMALL_CLASS_COUNT;
+    size_t bytes = upper ? DEFAULT_UPPER_MAGAZINE_BYTES : DEFAULT_MAGAZINE_BYTES;
+    size_t rounds = bytes / size_class_slot_bytes(class);
+    rounds = size_max(round_down(rounds, MAGAZINE_ROUNDS_STEP), DEFAULT_UPPER_ROUNDS_MIN);
+    return (uint16_t)size_min(rounds, upper ? DEFAULT_UPPER_ROUNDS_MAX : DEFAULT_ROUNDS_MAX);
 }
 
 /* Bytes of two full magazines of every small class, the pair that gives hysteresis. */
@@ -281,17 +285,19 @@ void mbi_config_read(void)
         given[option] = read_option(option);
     }
 
+    size_t border = round_up(mbi_config.pool_bytes_max, ABI_ALIGNMENT_BYTES); /* malloc's slots */
+    mbi_config.pool_bytes_max = size_class_slot_bytes(size_class_of(border));
     if (given[OPTION_MB_THREAD_CACHE_MAX]) {
         shrink_magazines_to(mbi_config.thread_cache_bytes_max);
     } else { /* where larger magazines were asked for: room for four of each */
         mbi_config.thread_cache_bytes_max =
             size_max(mbi_config.thread_cache_bytes_max, 2 * pair_bytes());
+        mbi_config.thread_cache_bytes_max *=
+            mbi_config.pool_bytes_max > SMALL_BYTES_MAX ? THREAD_CACHE_UPPER_FACTOR : 1;
     }
-    size_t border = round_up(mbi_config.pool_bytes_max, ABI_ALIGNMENT_BYTES); /* malloc's slots */
-    mbi_config.pool_bytes_max = size_class_slot_bytes(size_class_of(border));
     mbi_config.extra_bytes_max = mbi_config.thread_cache_bytes_max - pair_bytes();
     if (mbi_config.pool_bytes_max > SMALL_BYTES_MAX) {
-        mbi_config.upper_bytes_max = mbi_config.extra_bytes_max / 2;
+        mbi_config.upper_bytes_max = mbi_config.extra_bytes_max / 3 * 2;
         mbi_config.extra_bytes_max -= mbi_config.upper_bytes_max;
     }
     mbi_config_decay_is_given = given[OPTION_MB_DECAY_MS];

@@ -25,7 +25,7 @@
       "16 KiB worth, up to 256",                                                                   \
       "how many objects of a size move between a thread and the centre at once")                   \
     X(MB_THREAD_CACHE_MAX, BYTES, thread_cache_bytes_max, THREAD_CACHE_BYTES_MIN, GIB,             \
-      "260K to 1G bytes", "4M",                                                                    \
+      "260K to 1G bytes", "4M; 8M with upper pools",                                               \
       "what a thread may cache")                                                                   \
     X(MB_POOL_MAX, BYTES, pool_bytes_max, SMALL_BYTES_MAX, POOL_BYTES_MAX,                         \
       "512 to 32K bytes", "512; 32K in the drop-in",                                               \

@@ -347,11 +347,9 @@ static void check_checks(void)
 }
 
 /* The border, up to which pools serve, and what their share of a thread's cache leaves. */
-static void check_border(size_t spare_bytes)
+static void check_border(size_t border, size_t spare_bytes)
 {
-    size_t border = size_expected(POOL_MAX, 512);
-    border = slot_of((border + 15) / 16 * 16); /* malloc's slots are multiples of 16 */
-    size_t upper_bytes = border > 512 ? spare_bytes / 2 : 0;
+    size_t upper_bytes = border > 512 ? spare_bytes / 3 * 2 : 0;
     EXPECT(mbi_config.pool_bytes_max == border, "%zu, not %zu", mbi_config.pool_bytes_max, border);
     EXPECT(mbi_config.upper_bytes_max == upper_bytes, "%zu of %zu", mbi_config.upper_bytes_max,
            spare_bytes);
@@ -362,16 +360,19 @@ static void check_border(size_t spare_bytes)
 static void check_config(const uint16_t standard_rounds[])
 {
     size_t pair_bytes = check_magazines(standard_rounds);
+    size_t border = size_expected(POOL_MAX, 512);
+    border = slot_of((border + 15) / 16 * 16); /* malloc's slots are multiples of 16 */
     size_t bound = size_expected(THREAD_CACHE_MAX, 4 << 20);
     size_t number;
     if (!number_read(THREAD_CACHE_MAX, true, &number)) {
         bound = 2 * pair_bytes > bound ? 2 * pair_bytes : bound;
+        bound *= border > 512 ? 2 : 1;
     }
     EXPECT(mbi_config.thread_cache_bytes_max == bound, "%zu, not %zu",
            mbi_config.thread_cache_bytes_max, bound);
     EXPECT(pair_bytes <= bound, "%zu bytes in two magazines of each class, bound %zu", pair_bytes,
            bound);
-    check_border(bound - pair_bytes);
+    check_border(border, bound - pair_bytes);
     EXPECT(mbi_config.cache_bytes_max == size_expected(CACHE_MAX, 0), "MB_CACHE_MAX");
     EXPECT(mbi_config.huge_pages == switch_expected(HUGEPAGE), "MB_HUGEPAGE");
     EXPECT(mbi_config.block_bytes == 64 << 10, "block");
