@@ -35,7 +35,7 @@ MBI_HOT_INLINE size_t api_class_offset_of(size_t size, enum class_rule rule)
 /* `alignment` is a power of two. */
 void *mbi_api_aligned_alloc(size_t alignment, size_t size);
 
-/* More than the thread's cache serves; the product does not overflow. */
+/* More than linear pools serve, as far as the thread knows; the product does not overflow. */
 void *mbi_api_calloc_large(size_t count, size_t size, enum class_rule rule);
 
 /*
@@ -111,7 +111,7 @@ MBI_HOT_INLINE void *api_calloc(size_t count, size_t size, enum class_rule rule)
         errno = ENOMEM;
         return NULL;
     }
-    if (bytes > mbi_thread_cache->pool_bytes) {
+    if (bytes > mbi_thread_cache->linear_bytes) {
         return mbi_api_calloc_large(count, size, rule);
     }
     void *pointer = api_alloc(bytes, rule);
@@ -158,9 +158,13 @@ static inline size_t api_size_to_grow_to(size_t size, size_t bytes_max)
 static inline void *api_move(void *old, size_t old_bytes, size_t size, enum class_rule rule)
 {
     assert(old != NULL);
-    int saved_errno = size <= old_bytes ? errno : 0;
+    int saved_errno = errno;
     size_t roomy = size > old_bytes ? api_size_to_grow_to(size, mbi_config.pool_bytes_max) : size;
     void *pointer = api_alloc(roomy, rule);
+    if (MBI_UNLIKELY(pointer == NULL) && roomy != size) { /* a pool may have exactly this */
+        pointer = api_alloc(size, rule);
+        errno = pointer != NULL ? saved_errno : ENOMEM;
+    }
     if (MBI_UNLIKELY(pointer == NULL)) {
         return api_stay(old, old_bytes, size, saved_errno);
     }

@@ -48,6 +48,24 @@ MBI_COLD struct slot *mbi_thread_cache_take(size_t class)
     return slot;
 }
 
+struct slot *mbi_thread_cache_take_zeroed(size_t class)
+{
+    if (!mbi_thread_cache->active || magazine_chain(&mbi_thread_cache->loaded[class]) != 0) {
+        return NULL;
+    }
+    int saved_errno = errno;
+    struct thread_cache *cache = mbi_thread_cache_begin_slow();
+    struct slot *slot = NULL;
+    if (cache != NULL) {
+        mbi_thread_cache_do_chores(cache);
+        struct pool *pool = pool_for_use(class);
+        slot = pool != NULL ? mbi_transfer_take_zeroed(cache, pool) : NULL;
+        thread_cache_end_slow(cache);
+    }
+    errno = saved_errno;
+    return slot;
+}
+
 /* Moves up to `count` slots of the loaded magazine to `out`. */
 static size_t thread_cache_unload_into(struct magazine *loaded, size_t count, void **out)
 {
@@ -152,7 +170,10 @@ static size_t magazine_class(const struct magazine *loaded)
 enum { GUESTS_MAX = 8, GUESTS_BYTES_MAX = 4096 };
 static _Atomic uint8_t guests[SIZE_CLASS_COUNT];
 
-/* The class that serves a request of a size, while its own pool has nothing yet. */
+/*
+ * The class that serves a request of a size, while its own pool has nothing yet. Pools beyond
+ * MB_POOL_MAX have no spans.
+ */
 static size_t thread_cache_choose_host(size_t class)
 {
     if (!LARGE_IS_ALL_OURS
@@ -160,9 +181,9 @@ static size_t thread_cache_choose_host(size_t class)
         return class;
     }
     size_t host_bytes = size_class_power_of_two_bytes(class);
+    size_t guests_max = size_min(GUESTS_BYTES_MAX / host_bytes, GUESTS_MAX);
     uint8_t count = atomic_load_explicit(&guests[class], memory_order_relaxed); /* [GUESTS] */
-    if (count >= size_min(GUESTS_BYTES_MAX / host_bytes, GUESTS_MAX)
-        || host_bytes > mbi_config.pool_bytes_max) {
+    if (count >= guests_max || host_bytes > mbi_config.pool_bytes_max) {
         return class;
     }
     atomic_store_explicit(&guests[class], (uint8_t)(count + 1),

@@ -82,6 +82,7 @@ answers)
 import sys, xml.etree.ElementTree as tree
 root = tree.parse(sys.argv[1]).getroot()
 assert root.tag == "malloc" and root.find("heap") is not None and root.find("system") is not None
+assert root.find("pools").get("max") == "32768"
 pools = {int(p.get("size")): int(p.get("live")) for p in root.find("pools")}
 assert all(pools[size] >= 8 for size in range(32, 513, 16)) and sum(pools.values()) >= 511, pools' "$work/stdout" || fail "malloc_info"
     grep -q '^Total (incl. mmap):' "$work/stderr" || fail "malloc_stats says nothing of large objects"
