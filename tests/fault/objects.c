@@ -99,13 +99,6 @@ static void check_refusal(const char *call, size_t size, uint64_t failed_before)
           "%s, %zu bytes: NULL, though the system allocator did not fail", call, size);
 }
 
-/* What an object has of which nothing was asked. */
-static size_t alignment_of_any(size_t size)
-{
-    enum { LINEAR_MAX = 1024 }; /* up to here slots are 8 bytes apart */
-    return size <= MB_SMALL_MAX || size <= size_min(LINEAR_MAX, mbi_config.pool_bytes_max) ? 8 : 16;
-}
-
 static size_t alignment_for(size_t size)
 {
     return (size_t)1 << size % 11;
@@ -138,7 +131,7 @@ bool object_make(struct test_object *object, enum object_how how, size_t size)
     }
     CHECK(mb_usable_size(pointer) >= size, "%s: %zu bytes for %zu", names[how],
           mb_usable_size(pointer), size);
-    size_t alignment = how == OBJECT_ALIGNED ? alignment_for(size) : alignment_of_any(size);
+    size_t alignment = how == OBJECT_ALIGNED ? alignment_for(size) : size <= MB_SMALL_MAX ? 8 : 16;
     CHECK((uintptr_t)pointer % alignment == 0, "%s: %p for %zu bytes", names[how], (void *)pointer,
           size);
     for (size_t offset = 0; how == OBJECT_CALLOC && offset < size; offset++) {

@@ -133,7 +133,7 @@ static inline size_t pool_max(void)
 
 static inline size_t alignment_promised(size_t size)
 {
-    size_t slot = size <= pool_max() && size <= 1024 ? (size + 7) / 8 * 8 : 16;
+    size_t slot = size <= MB_SMALL_MAX ? (size + 7) / 8 * 8 : 16;
     slot = slot != 0 ? slot : 8;
     return slot % 16 == 0 ? 16 : 8;
 }
