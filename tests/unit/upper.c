@@ -135,6 +135,24 @@ Test(upper, their_share_of_a_thread_is_bounded, .init = all_pools)
                  mbi_thread_cache->upper_bytes);
 }
 
+/* One class alone, however much of it comes and goes, leaves most of the share to the others. */
+Test(upper, few_full_magazines_are_kept, .init = all_pools)
+{
+    enum { SIZE = 2048, ROUNDS = 50 };
+    size_t class = size_class_of(SIZE);
+    for (size_t round = 0; round < ROUNDS; round++) {
+        for (size_t i = 0; i < MANY; i++) {
+            objects[i] = mb_alloc(SIZE);
+            cr_assert_not_null(objects[i]);
+        }
+        mb_free_batch(MANY, objects);
+    }
+    size_t batch_bytes = mbi_config.magazine_rounds[class] * (size_t)SIZE;
+    size_t held = mbi_thread_cache_rounds(mbi_thread_cache, class) * SIZE;
+    cr_assert_leq(held, mbi_config.upper_bytes_max / 4 + 2 * batch_bytes, "%zu bytes", held);
+    check_accounting(0);
+}
+
 /* Whose share others have used up has a few slots all the same: no lock for each request. */
 Test(upper, a_class_beyond_the_share_caches_a_few, .init = all_pools)
 {
@@ -375,6 +393,45 @@ Test(upper, calloc_clears_slots_that_were_used, .init = all_pools)
             }
         }
     }
+    check_accounting(0);
+}
+
+static void calloc_carves_nothing(size_t count, size_t size)
+{
+    struct pool *pool = &mbi_pools[size_class_of(size)];
+    uint64_t carved = counter_read(&pool->carved);
+    for (size_t i = 0; i < count; i++) {
+        objects[i] = mb_calloc(1, size);
+        cr_assert_not_null(objects[i]);
+    }
+    cr_assert_eq(counter_read(&pool->carved), carved, "fresh slots were carved");
+    mb_free_batch(count, objects);
+}
+
+/* Fresh slots need not be cleared, but what was freed comes first: from the centre, or loose. */
+Test(upper, calloc_takes_no_fresh_slot_while_others_are_free, .init = all_pools)
+{
+    enum { SIZE = 20000, OBJECTS = 100, FEW = 3 };
+    for (size_t i = 0; i < OBJECTS; i++) {
+        objects[i] = mb_alloc(SIZE);
+        memset(objects[i], 1, SIZE);
+    }
+    mb_free_batch(OBJECTS, objects);
+    mb_thread_flush();
+    calloc_carves_nothing(OBJECTS, SIZE);
+    mb_thread_flush();
+    (void)mb_trim(0);
+    cr_assert_geq(counter_read(&mbi_pools[size_class_of(SIZE)].sorted_slots), OBJECTS);
+    calloc_carves_nothing(OBJECTS, SIZE);
+
+    size_t few_bytes = SIZE / 2;
+    for (size_t i = 0; i < FEW; i++) {
+        objects[i] = mb_alloc(few_bytes);
+    }
+    mb_free_batch(FEW, objects);
+    mb_thread_flush();
+    cr_assert_geq(counter_read(&mbi_pools[size_class_of(few_bytes)].loose_rounds), FEW);
+    calloc_carves_nothing(FEW, few_bytes);
     check_accounting(0);
 }
 
