@@ -147,7 +147,7 @@ static inline void *api_stay(void *old, size_t old_bytes, size_t size, int saved
  */
 static inline size_t api_size_to_grow_to(size_t size, size_t bytes_max)
 {
-    if (size <= 16 * SIZE_STEP_BYTES || size > bytes_max) {
+    if (size <= (size_t)16 * SIZE_STEP_BYTES || size > bytes_max) {
         return size;
     }
     size_t eighth = (size_t)1 << (63 - __builtin_clzll(size - 1) - 3);

@@ -83,8 +83,7 @@ static bool parse_bytes(const char *text, const struct rule *rule, size_t *bytes
 static bool parse_slot_bytes(const char *text, const struct rule *rule, size_t *bytes)
 {
     bool good = parse_bytes(text, rule, bytes);
-    size_t aligned = good ? round_up(*bytes, ABI_ALIGNMENT_BYTES) : 0;
-    *bytes = good ? size_class_slot_bytes(size_class_of(aligned)) : *bytes;
+    *bytes = good ? size_class_slot_bytes(size_class_of(*bytes)) : *bytes;
     return good;
 }
 
