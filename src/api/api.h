@@ -35,7 +35,7 @@ MBI_HOT_INLINE size_t api_class_offset_of(size_t size, enum class_rule rule)
 /* `alignment` is a power of two. */
 void *mbi_api_aligned_alloc(size_t alignment, size_t size);
 
-/* More than the thread's cache serves; the product does not overflow. */
+/* More than linear pools serve, as far as the thread knows; the product does not overflow. */
 void *mbi_api_calloc_large(size_t count, size_t size, enum class_rule rule);
 
 /*
@@ -111,7 +111,7 @@ MBI_HOT_INLINE void *api_calloc(size_t count, size_t size, enum class_rule rule)
         errno = ENOMEM;
         return NULL;
     }
-    if (bytes > mbi_thread_cache->pool_bytes) {
+    if (bytes > mbi_thread_cache->linear_bytes) {
         return mbi_api_calloc_large(count, size, rule);
     }
     void *pointer = api_alloc(bytes, rule);

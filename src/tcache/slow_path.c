@@ -48,6 +48,24 @@ MBI_COLD struct slot *mbi_thread_cache_take(size_t class)
     return slot;
 }
 
+struct slot *mbi_thread_cache_take_zeroed(size_t class)
+{
+    if (!mbi_thread_cache->active || magazine_chain(&mbi_thread_cache->loaded[class]) != 0) {
+        return NULL;
+    }
+    int saved_errno = errno;
+    struct thread_cache *cache = mbi_thread_cache_begin_slow();
+    struct slot *slot = NULL;
+    if (cache != NULL) {
+        mbi_thread_cache_do_chores(cache);
+        struct pool *pool = pool_for_use(class);
+        slot = pool != NULL ? mbi_transfer_take_zeroed(cache, pool) : NULL;
+        thread_cache_end_slow(cache);
+    }
+    errno = saved_errno;
+    return slot;
+}
+
 /* Moves up to `count` slots of the loaded magazine to `out`. */
 static size_t thread_cache_unload_into(struct magazine *loaded, size_t count, void **out)
 {

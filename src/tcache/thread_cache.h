@@ -116,6 +116,12 @@ _Noreturn void mbi_thread_cache_refuse(const struct pool *pool, const void *poin
 struct slot *mbi_thread_cache_take(size_t class);
 
 /*
+ * A slot of this class that is all zeros, where the pool would have to carve one; NULL where free
+ * slots are at hand, or the pool has none. The class's slots are whole cache lines. Keeps errno.
+ */
+struct slot *mbi_thread_cache_take_zeroed(size_t class);
+
+/*
  * Up to `count` slots of a class, as many as are ready without linking them first: the loaded
  * magazine's, and then, for each further whole magazine that is wanted, one that was kept, a batch
  * of the centre, or a fresh run.

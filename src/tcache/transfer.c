@@ -248,6 +248,15 @@ static bool cache_may_have_batch(struct thread_cache *cache, const struct pool *
     return cache_has_share(cache, class, bytes) && !is_crowded();
 }
 
+/* After a refill, of which an upper class's magazine may hold less. */
+static void cache_widen_to_loaded(struct thread_cache *cache, const struct pool *pool)
+{
+    size_t rounds = chain_rounds(magazine_chain(&cache->loaded[pool->class]));
+    if (MBI_UNLIKELY(rounds > cache->capacity[pool->class])) {
+        (void)cache_widen(cache, pool, rounds); /* refused: it stays too long until it is used up */
+    }
+}
+
 bool mbi_transfer_refill(struct thread_cache *cache, struct pool *pool)
 {
     if (MBI_UNLIKELY(!cache_may_have_batch(cache, pool))) {
@@ -256,11 +265,25 @@ bool mbi_transfer_refill(struct thread_cache *cache, struct pool *pool)
     if (!mbi_transfer_refill_whole(cache, pool) && !cache_obtain(cache, pool)) {
         return false;
     }
-    size_t rounds = chain_rounds(magazine_chain(&cache->loaded[pool->class]));
-    if (MBI_UNLIKELY(rounds > cache->capacity[pool->class])) {
-        (void)cache_widen(cache, pool, rounds); /* refused: it stays too long until it is used up */
-    }
+    cache_widen_to_loaded(cache, pool);
     return true;
+}
+
+struct slot *mbi_transfer_take_zeroed(struct thread_cache *cache, struct pool *pool)
+{
+    if (!cache_may_have_batch(cache, pool)) {
+        return NULL;
+    }
+    if (mbi_transfer_refill_whole(cache, pool)) {
+        cache_widen_to_loaded(cache, pool);
+        return NULL;
+    }
+    struct slot *slot = mbi_pool_take_zeroed(pool);
+    uint16_t *obtained = &cache->obtained[pool->class];
+    if (slot != NULL && *obtained < RUN_SHARE * pool->rounds) {
+        ++*obtained;
+    }
+    return slot;
 }
 
 /*
