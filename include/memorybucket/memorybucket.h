@@ -405,8 +405,9 @@ MB_API void mb_background_stop(void);
  * while another thread forks.
  *
  * A request that would commit memory beyond the limit takes free memory of a pool whose slots are
- * larger and aligned alike. Without any it gives free memory back as mb_trim(0) does, then asks the
- * handler of mb_out_of_memory_handler_set, and then fails with ENOMEM.
+ * larger, by not more than twice or MB_SMALL_MAX, and aligned alike. Without any it gives free
+ * memory back as mb_trim(0) does, then takes what any larger pool still has, then asks the handler
+ * of mb_out_of_memory_handler_set, and then fails with ENOMEM.
  *
  * A limit below what is committed already takes nothing away from the program: free memory is given
  * back at once, and nothing is committed until the rest fits the limit. Each size in use keeps the

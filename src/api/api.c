@@ -48,7 +48,10 @@ __attribute__((constructor(101))) static void api_come_up(int argc, char **argv,
 {
     (void)argc;
     (void)argv;
-    mbi_fork_register();
+    if (environ == NULL) {
+        environ = envp; /* in the drop-in this runs before the C library has set it */
+    }
+    mbi_fork_register(); /* from here on what is called may allocate, and so read the options */
     mbi_thread_exit_find_namespace();
     static const struct copy_calls own = { api_free, own_realloc, api_usable_bytes,
                                            mbi_check_holds };
@@ -56,9 +59,6 @@ __attribute__((constructor(101))) static void api_come_up(int argc, char **argv,
     /* glibc's fork takes the locks of its malloc only if that was used before. So use it now: a
      * thread may need it for the first time while another one forks. */
     mbi_large_free(mbi_large_alloc(POOL_BYTES_MAX + 1));
-    if (environ == NULL) {
-        environ = envp; /* in the drop-in this runs before the C library has set it */
-    }
     if (is_asked_for(OPTION_MB_STATS)) {
         mbi_stats_exit_prepare();
     }

@@ -158,9 +158,13 @@ static inline size_t api_size_to_grow_to(size_t size, size_t bytes_max)
 static inline void *api_move(void *old, size_t old_bytes, size_t size, enum class_rule rule)
 {
     assert(old != NULL);
-    int saved_errno = size <= old_bytes ? errno : 0;
+    int saved_errno = errno;
     size_t roomy = size > old_bytes ? api_size_to_grow_to(size, mbi_config.pool_bytes_max) : size;
     void *pointer = api_alloc(roomy, rule);
+    if (MBI_UNLIKELY(pointer == NULL) && roomy != size) { /* a pool may have exactly this */
+        pointer = api_alloc(size, rule);
+        errno = pointer != NULL ? saved_errno : ENOMEM;
+    }
     if (MBI_UNLIKELY(pointer == NULL)) {
         return api_stay(old, old_bytes, size, saved_errno);
     }

@@ -79,11 +79,12 @@ static bool parse_bytes(const char *text, const struct rule *rule, size_t *bytes
            && *bytes <= rule->high;
 }
 
-/* The same for a slot's size: what is between two becomes the larger one. */
+/* The same for the size of a slot of malloc's: what is between two becomes the larger one. */
 static bool parse_slot_bytes(const char *text, const struct rule *rule, size_t *bytes)
 {
     bool good = parse_bytes(text, rule, bytes);
-    *bytes = good ? size_class_slot_bytes(size_class_of(*bytes)) : *bytes;
+    size_t aligned = good ? round_up(*bytes, ABI_ALIGNMENT_BYTES) : 0;
+    *bytes = good ? size_class_slot_bytes(size_class_of(aligned)) : *bytes;
     return good;
 }
 

@@ -47,7 +47,7 @@ struct config {
     size_t cache_bytes_max;                     /* MB_CACHE_MAX; 0: the default */
     size_t extra_bytes_max; /* what two full magazines of each small class leave of a thread's */
     size_t upper_bytes_max; /* of these, what all upper classes together may take */
-    size_t pool_bytes_max; /* MB_POOL_MAX, rounded up to a slot; in checked mode SMALL_BYTES_MAX */
+    size_t pool_bytes_max;  /* MB_POOL_MAX, rounded up to a slot; SMALL_BYTES_MAX when checked */
     size_t block_bytes;                         /* what a pool commits at once; a power of two */
     size_t region_bytes;                        /* MB_REGION_SIZE */
     size_t memory_limit_bytes;                  /* MB_MEMORY_LIMIT; SIZE_MAX: none */

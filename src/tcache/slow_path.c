@@ -170,7 +170,10 @@ static size_t magazine_class(const struct magazine *loaded)
 enum { GUESTS_MAX = 8, GUESTS_BYTES_MAX = 4096 };
 static _Atomic uint8_t guests[SIZE_CLASS_COUNT];
 
-/* The class that serves a request of a size, while its own pool has nothing yet. */
+/*
+ * The class that serves a request of a size, while its own pool has nothing yet. Pools beyond
+ * MB_POOL_MAX have no spans.
+ */
 static size_t thread_cache_choose_host(size_t class)
 {
     if (!LARGE_IS_ALL_OURS
@@ -180,7 +183,7 @@ static size_t thread_cache_choose_host(size_t class)
     size_t host_bytes = size_class_power_of_two_bytes(class);
     size_t guests_max = size_min(GUESTS_BYTES_MAX / host_bytes, GUESTS_MAX);
     uint8_t count = atomic_load_explicit(&guests[class], memory_order_relaxed); /* [GUESTS] */
-    if (count >= guests_max || host_bytes > mbi_config.pool_bytes_max) { /* no such pool */
+    if (count >= guests_max || host_bytes > mbi_config.pool_bytes_max) {
         return class;
     }
     atomic_store_explicit(&guests[class], (uint8_t)(count + 1),

@@ -115,6 +115,25 @@ Test(config, switches)
 }
 
 /* Each line on stderr names the variable, its value and what is accepted. */
+/* What pools serve up to is a slot's size, and one that malloc's requests have. */
+Test(config, the_border_is_rounded_up_to_a_slot)
+{
+    static const size_t borders[][2] = { { 512, 512 },   { 513, 528 },     { 520, 528 },
+                                         { 528, 528 },   { 700, 704 },     { 1024, 1024 },
+                                         { 1025, 1280 }, { 1537, 1792 },   { 4096, 4096 },
+                                         { 4097, 5120 }, { 28673, 32768 }, { 32768, 32768 } };
+    for (size_t i = 0; i < sizeof borders / sizeof borders[0]; i++) {
+        char value[16];
+        snprintf(value, sizeof value, "%zu", borders[i][0]);
+        read_with("MB_POOL_MAX", value);
+        cr_assert_eq(mbi_config.pool_bytes_max, borders[i][1], "%s gives %zu", value,
+                     mbi_config.pool_bytes_max);
+        cr_assert_eq(config_class_end(), size_class_of(borders[i][1]) + 1);
+        size_t spare = mbi_config.extra_bytes_max + mbi_config.upper_bytes_max;
+        cr_assert_eq(mbi_config.upper_bytes_max, borders[i][1] > 512 ? spare / 3 * 2 : 0);
+    }
+}
+
 Test(config, bad_values_are_named_and_change_nothing, .init = cr_redirect_stderr)
 {
     static const char *const bad[][2] = {

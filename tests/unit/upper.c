@@ -7,6 +7,7 @@
 #include "testing.h"
 
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -14,6 +15,7 @@
 
 enum { MANY = 3000 };
 static void *objects[MANY];
+static void *many[MANY * 3];
 
 static bool is_pooled(const void *pointer)
 {
@@ -207,5 +209,62 @@ Test(upper, calloc_clears_slots_that_were_used, .init = all_pools)
             }
         }
     }
+    check_accounting(0);
+}
+
+static size_t allocate_until_refused(size_t size, size_t count, void **out)
+{
+    size_t done = 0;
+    while (done < count && (out[done] = mb_alloc(size)) != NULL) {
+        done++;
+    }
+    return done;
+}
+
+/* Large slots that are free do not become small objects' one by one: their memory goes back. */
+Test(upper, small_objects_do_not_use_up_large_slots, .init = all_pools)
+{
+    enum { LIMIT = 16 << 20, SMALL = 100000 };
+    static void *small[SMALL];
+    (void)mb_memory_limit_set(LIMIT);
+    for (size_t size = 1024; size <= POOL_BYTES_MAX; size *= 2) {
+        size_t done = allocate_until_refused(size, SMALL, small);
+        cr_assert_geq(done * size, LIMIT / 4 * 3);
+        mb_free_batch(done, small);
+        cr_assert_eq(allocate_until_refused(16, SMALL, small), SMALL, "after %zu bytes", size);
+        mb_free_batch(SMALL, small);
+    }
+    check_accounting(0);
+}
+
+/* What is free in pages that live objects hold serves small objects in the end. */
+Test(upper, at_last_large_slots_serve_small_objects, .init = all_pools)
+{
+    (void)mb_memory_limit_set(1 << 20);
+    size_t done = allocate_until_refused(1024, MANY, objects);
+    cr_assert_gt(done, 10);
+    mb_free(objects[done / 2]); /* three quarters of its page are in use */
+    void *object = mb_alloc(16);
+    cr_assert_eq(object, objects[done / 2]);
+    cr_assert_null(mb_alloc(16));
+    objects[done / 2] = object;
+    mb_free_batch(done, objects);
+    check_accounting(0);
+}
+
+/* An object that grows gets more than it asks for, where there is more. */
+Test(upper, growing_needs_no_more_than_was_asked_for)
+{
+    (void)mb_memory_limit_set(1 << 20);
+    char *growing = mb_alloc(100);
+    size_t done = allocate_until_refused(136, MANY * 3, many);
+    cr_assert_gt(done, 1000);
+    mb_free(many[done / 2]);
+    errno = 77;
+    char *grown = mb_realloc(growing, 136);
+    cr_assert_eq(grown, many[done / 2]);
+    cr_assert_eq(errno, 77);
+    many[done / 2] = grown;
+    mb_free_batch(done, many);
     check_accounting(0);
 }
