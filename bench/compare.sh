@@ -5,8 +5,12 @@
 #   --quick             a quarter of the work: 5 to 9 minutes instead of 17 to 32, on two cores; the
 #                       more rows are measured again, the longer
 #   --only W,...        only workloads whose names begin so, or NAME@THREADS; --list names them
+#   --small             only workloads without sizes above 512 bytes
 #   --allocators A,...  only these of glibc, mimalloc, jemalloc, tcmalloc, tbbmalloc (peers),
-#                       dropin, called, inlined (MemoryBucket: preloaded, linked, compiled in)
+#                       dropin, called, inlined (MemoryBucket: preloaded, linked, compiled in); also
+#                       dropin-512, called-32k, inlined-32k: with MB_POOL_MAX=512 or 32K everywhere
+#   --before BUILD      the same forms as an earlier release build has them, as dropin-before and so
+#                       on; small objects must not have become slower
 #   --extra NAME=PATH   one peer more: a shared library to preload; may be repeated
 #   --against-best      judge by the best of all peers of the run, extra ones too, in time, latency
 #                       and memory (there without glibc and tbbmalloc), with targets of its own
@@ -94,16 +98,45 @@ server-8000        8   server 8000
 '
 
 # What MemoryBucket's native forms (called, inlined) find in their environment, by workload: those with
-# sizes above 512 bytes. The drop-in gets nothing, as it stands for malloc just as it is.
-upper_pools='' # to be MB_POOL_MAX=32K once the library has that option
+# sizes above 512 bytes. The drop-in gets nothing, as 32K is what it has by itself.
+upper_pools=MB_POOL_MAX=32K
 for workload in seed-large-{once,rounds} mixed-1000 mixed-1000-100k mixed-16k-{1k,20k} mixed-handover \
     growing-{steps,pieces,bytes} server-{1000,8000}; do
     settings[$workload]=$upper_pools
 done
 
-usage='--quick, --only, --allocators, --extra, --against-best, --pin, --rounds and --list'
-known=glibc,mimalloc,jemalloc,tcmalloc,tbbmalloc,dropin,called,inlined
-rounds=5 pin=() judged=() allocators=$known
+usage='--quick, --only, --small, --allocators, --before, --extra, --against-best, --pin, --rounds and --list'
+allocators=glibc,mimalloc,jemalloc,tcmalloc,tbbmalloc,dropin,called,inlined
+known=$allocators,dropin-512,called-32k,inlined-32k
+rounds=5 pin=() judged=() small='' before=''
+
+# take_before BUILD: in `before`, as seen from where the script was started
+take_before() {
+    before=$(cd "$invoked_from" && realpath -- "$1") && [ -f "$before/lib/libmemorybucket.so" ] &&
+        [ -x "$before/bin/pair-called" ] ||
+        bad_value "--before $1: accepted is a release build of MemoryBucket, with its benchmarks"
+}
+
+# The workloads without a setting are small.
+choose_small() {
+    local workload rest all=$chosen
+    chosen=$(while read -r workload rest; do
+        [ -n "${settings[$workload]-}" ] || echo "$workload $rest"
+    done <<<"$all")
+    [ -n "$chosen" ] || bad_value "--small: --only names no workload without sizes above 512 bytes"
+}
+
+# Each form that is measured, as BUILD has it.
+add_forms_before() {
+    local form
+    for form in dropin called inlined; do
+        [[ ,$allocators, == *,$form[,-]* ]] || continue
+        case $form in
+        dropin) add_allocator dropin-before malloc "$before/lib/libmemorybucket-malloc.so" "$before/lib/" ;;
+        *) add_allocator $form-before $form '' "$before/lib/" && tree[$form-before]=$before ;;
+        esac
+    done
+}
 
 measure_rounds() { # measure_rounds FIRST LAST WORKLOADS
     local round workload threads program arguments name
@@ -123,6 +156,8 @@ while [ $# -gt 0 ]; do
     case $1 in
     --pin) pin=(--pin) taken=1 ;;
     --against-best) judged=(--against-best) taken=1 ;;
+    --small) small=1 taken=1 ;;
+    --before) need_value "$@" && take_before "$2" && taken=2 ;;
     *) take_peers_option "$@" ;;
     esac
     shift $taken
@@ -131,6 +166,7 @@ work=$([ -n "$quick" ] && echo 25 || echo 100)
 check_rounds "$rounds"
 
 choose_workloads "$workloads"
+[ -z "$small" ] || choose_small
 check_allocators "$allocators" "$known" "$(IFS=, && echo "${extra_names[*]}")"
 
 tests/packages.sh build bench
@@ -141,6 +177,7 @@ clean_up_at_exit "$raw.part" "$raw.part.run" "$out/compare.json.new"
 build_release
 
 add_known_allocators "$allocators"
+[ -z "$before" ] || add_forms_before
 add_extra_allocators
 
 unset_allocator_settings

@@ -22,9 +22,13 @@ headline=$out/headline.tsv redis=$out/redis.tsv
 rm -f "$headline.part" "$redis.part"
 clean_up_at_exit "$headline.part" "$redis.part" "$out/results.json.new"
 build_release
+unset_allocator_settings
 show_machine
 
 run "$build/bin/headline" "${headline_options[@]}" --results "$headline.part"
+echo
+echo "The same for large objects with MB_POOL_MAX=32K"
+run "$build/bin/headline" --moved "${headline_options[@]}" --results "$headline.part"
 run bench/headline/redis.sh "$build/bin/mbrun" "$redis_rounds" "$redis_requests" "$redis.part"
 rm -f "$out"/results.json "$out"/headline.png "$out"/headline.svg
 mv "$headline.part" "$headline"

@@ -4,7 +4,8 @@
  * Question: what does one allocate/free pair cost a thread, alone and among others?
  * Matrix:   objects of 64 and 1024 bytes; 1, 5 and 10 threads; each thread 100 rounds of 10,000
  *           pairs, freeing each object at once, or allocating all of a round before freeing it in
- *           the same order.
+ *           the same order. With --moved only those of 1024 bytes, which then come from a pool: the
+ *           border stands at 32 KiB instead of 512 bytes.
  * Output:   the familiar lines and a table on stdout; with --results FILE raw values.
  *
  * Every object is written when allocated and read before it is freed, and the sums are checked.
@@ -30,6 +31,7 @@ enum { ROUNDS = 100, PAIRS_PER_ROUND = 10000, THREADS_MAX = 10, REPETITIONS_MAX 
  * lines say so.
  */
 enum { SMALL_BYTES = 64, LARGE_BYTES = 1024 };
+enum { SMALL_POOL = SMALL_BYTES / 8 - 1, LARGE_POOL = LARGE_BYTES / 8 - 1 };
 enum { MEMORYBUCKET, SYSTEM, ALLOCATORS };
 
 static const char *const allocator_names[ALLOCATORS] = { "memorybucket", "system" };
@@ -48,7 +50,7 @@ struct workload {
     unsigned runs;
 };
 
-static struct workload workloads[] = {
+static struct workload workloads_by_default[] = {
     { "small-once", "Small Objects", "freed at once", SMALL_BYTES, true, 1, ROUNDS, 11 },
     { "small-rounds", "Small Objects", "freed after each round", SMALL_BYTES, false, 1, ROUNDS,
       11 },
@@ -56,13 +58,21 @@ static struct workload workloads[] = {
     { "large-rounds", "Large Objects", "freed after each round", LARGE_BYTES, false, 4, ROUNDS / 4,
       9 },
 };
-enum { WORKLOADS = sizeof workloads / sizeof workloads[0] };
+static struct workload workloads_moved[] = {
+    { "large-once-32k", "Large Objects", "freed at once, MB_POOL_MAX=32K", LARGE_BYTES, true, 1,
+      ROUNDS, 11 },
+    { "large-rounds-32k", "Large Objects", "freed after each round, MB_POOL_MAX=32K", LARGE_BYTES,
+      false, 4, ROUNDS / 4, 9 },
+};
+static struct workload *workloads = workloads_by_default;
+enum { WORKLOADS_MAX = sizeof workloads_by_default / sizeof workloads_by_default[0] };
+static size_t workload_count = WORKLOADS_MAX;
 
 struct cell {
     double cpu_ns_per_pair[REPETITIONS_MAX];
     double wall_ns_per_pair[REPETITIONS_MAX];
 };
-static struct cell cells[WORKLOADS][THREAD_COUNTS][ALLOCATORS];
+static struct cell cells[WORKLOADS_MAX][THREAD_COUNTS][ALLOCATORS];
 
 struct job {
     const struct workload *workload;
@@ -173,8 +183,19 @@ static void measure(const struct workload *workload, unsigned threads, int alloc
     *wall_ns_per_pair += (ended_ns - began_ns) * share;
 }
 
-/* The pools served mb_alloc's small objects, and the C library malloc's. */
-static void check_who_serves(void)
+/* Whether an object of MemoryBucket's comes from that pool. */
+static bool pool_serves(size_t bytes, size_t pool)
+{
+    static struct mb_stats stats;
+    void *object = mb_alloc(bytes);
+    mb_stats_get(&stats, sizeof stats);
+    bool serves = object != NULL && stats.pool[pool].live == 1;
+    mb_free(object);
+    return serves;
+}
+
+/* The pools serve mb_alloc's objects up to the border, and the C library malloc's. */
+static void check_who_serves(bool is_moved)
 {
     Dl_info where;
     void *(*system_malloc)(size_t) = malloc;
@@ -183,13 +204,13 @@ static void check_who_serves(void)
     if (dladdr(address, &where) == 0 || strstr(where.dli_fname, "libc.so") == NULL) {
         report_die("malloc is not the C library's; run this without LD_PRELOAD");
     }
-    static struct mb_stats stats;
-    void *object = mb_alloc(SMALL_BYTES);
-    mb_stats_get(&stats, sizeof stats);
-    if (object == NULL || stats.pool[SMALL_BYTES / 8 - 1].live != 1) {
+    if (!pool_serves(SMALL_BYTES, SMALL_POOL)) {
         report_die("mb_alloc(%d) was not served from its pool", SMALL_BYTES);
     }
-    mb_free(object);
+    if (pool_serves(LARGE_BYTES, LARGE_POOL) != is_moved) {
+        report_die("mb_alloc(%d) was %sserved from a pool; run this without MB_POOL_MAX",
+                   LARGE_BYTES, is_moved ? "not " : "");
+    }
     printf("malloc/free: %s\n", where.dli_fname);
 }
 
@@ -214,9 +235,9 @@ static void print_familiar_lines(const struct workload *workload)
 static void print_table(void)
 {
     printf("\nCPU time of one allocate/free pair in ns, median (min-max) of runs in turn\n");
-    printf("%-13s %7s %4s  %-24s %-24s %s\n", "workload", "threads", "runs", "MemoryBucket",
+    printf("%-16s %7s %4s  %-24s %-24s %s\n", "workload", "threads", "runs", "MemoryBucket",
            "malloc/free", "ratio");
-    for (size_t w = 0; w < WORKLOADS; w++) {
+    for (size_t w = 0; w < workload_count; w++) {
         for (size_t t = 0; t < THREAD_COUNTS; t++) {
             char text[ALLOCATORS][40];
             double median[ALLOCATORS];
@@ -226,13 +247,17 @@ static void print_table(void)
                 median[a] = s.median;
                 snprintf(text[a], sizeof text[a], "%7.2f (%.2f-%.2f)", s.median, s.min, s.max);
             }
-            printf("%-13s %7u %4u  %-24s %-24s %.2f\n", workloads[w].name, thread_counts[t],
+            printf("%-16s %7u %4u  %-24s %-24s %.2f\n", workloads[w].name, thread_counts[t],
                    workloads[w].runs, text[MEMORYBUCKET], text[SYSTEM],
                    median[MEMORYBUCKET] / median[SYSTEM]);
         }
     }
-    printf("ratio: MemoryBucket's median divided by malloc's; below 1, MemoryBucket is faster.\n"
-           "Large objects are expected to tie: above %d bytes MemoryBucket calls malloc itself. What\n"
+    printf("ratio: MemoryBucket's median divided by malloc's; below 1, MemoryBucket is faster.\n");
+    if (workloads == workloads_moved) {
+        printf("The border is moved (MB_POOL_MAX=32K): pools serve these objects, too.\n");
+        return;
+    }
+    printf("Large objects are expected to tie: above %d bytes MemoryBucket calls malloc itself. What\n"
            "it adds, a test of the border and of the address and one call more, is a few ns: they show\n"
            "where the object is freed at once, and vanish where its memory is used.\n",
            MB_SMALL_MAX);
@@ -240,7 +265,7 @@ static void print_table(void)
 
 static void write_results(FILE *stream)
 {
-    for (size_t w = 0; w < WORKLOADS; w++) {
+    for (size_t w = 0; w < workload_count; w++) {
         unsigned runs = workloads[w].runs;
         for (size_t t = 0; t < THREAD_COUNTS; t++) {
             for (int a = 0; a < ALLOCATORS; a++) {
@@ -257,16 +282,26 @@ static void write_results(FILE *stream)
 static void usage(FILE *stream)
 {
     fprintf(stream,
-            "Usage: headline [--quick] [--repeat N] [--results FILE]\n"
+            "Usage: headline [--moved] [--quick] [--repeat N] [--results FILE]\n"
+            "  --moved           large objects only, with MB_POOL_MAX=32K: from pools\n"
             "  --quick           5 runs of each cell, those of large-rounds of 25 rounds\n"
             "  --repeat N        N runs of each cell, 1 to %d (default 11, of large-rounds 9)\n"
             "  --results FILE    append one value a line (report/sheet.py)\n",
             REPETITIONS_MAX);
 }
 
+static void move_border(void)
+{
+    if (mb_option_set("MB_POOL_MAX", "32K") != 0) {
+        report_die("MB_POOL_MAX cannot be set");
+    }
+    workloads = workloads_moved;
+    workload_count = sizeof workloads_moved / sizeof workloads_moved[0];
+}
+
 static void set_runs(unsigned runs, bool in_one_part)
 {
-    for (size_t w = 0; w < WORKLOADS; w++) {
+    for (size_t w = 0; w < workload_count; w++) {
         workloads[w].runs = runs;
         workloads[w].parts = in_one_part ? 1 : workloads[w].parts;
     }
@@ -275,15 +310,19 @@ static void set_runs(unsigned runs, bool in_one_part)
 int main(int argc, char **argv)
 {
     const char *results = NULL;
+    bool is_quick = false;
+    unsigned runs = 0;
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--help") == 0) {
             usage(stdout);
             return EXIT_SUCCESS;
         }
-        if (strcmp(argv[i], "--quick") == 0) {
-            set_runs(5, true);
+        if (strcmp(argv[i], "--moved") == 0) {
+            move_border();
+        } else if (strcmp(argv[i], "--quick") == 0) {
+            is_quick = true;
         } else if (i + 1 < argc && strcmp(argv[i], "--repeat") == 0) {
-            set_runs(report_parse_count(argv[++i], "--repeat", 1, REPETITIONS_MAX), false);
+            runs = (unsigned)report_parse_count(argv[++i], "--repeat", 1, REPETITIONS_MAX);
         } else if (i + 1 < argc && strcmp(argv[i], "--results") == 0) {
             results = argv[++i];
         } else {
@@ -292,15 +331,18 @@ int main(int argc, char **argv)
             return 2;
         }
     }
-    check_who_serves();
+    if (is_quick || runs != 0) {
+        set_runs(runs != 0 ? runs : 5, is_quick);
+    }
+    check_who_serves(workloads == workloads_moved);
 
     unsigned steps = 0;
-    for (size_t w = 0; w < WORKLOADS; w++) {
+    for (size_t w = 0; w < workload_count; w++) {
         steps += workloads[w].runs * THREAD_COUNTS;
     }
     unsigned step = 0;
     for (unsigned r = 0; r < REPETITIONS_MAX; r++) {
-        for (size_t w = 0; w < WORKLOADS; w++) {
+        for (size_t w = 0; w < workload_count; w++) {
             for (size_t t = 0; t < THREAD_COUNTS && r < workloads[w].runs; t++) {
                 report_progress("headline", ++step, steps);
                 for (unsigned turn = 0; turn < ALLOCATORS * workloads[w].parts; turn++) {
@@ -312,7 +354,7 @@ int main(int argc, char **argv)
             }
         }
     }
-    for (size_t w = 0; w < WORKLOADS; w++) {
+    for (size_t w = 0; w < workload_count; w++) {
         print_familiar_lines(&workloads[w]);
     }
     print_table();

@@ -146,6 +146,7 @@ add_extra() {
     local path refused
     [[ $1 =~ ^[a-z0-9._-]{1,39}=.+$ ]] ||
         bad_value "--extra $1: accepted is NAME=PATH, the name up to 39 small letters, digits, '.', '_' and '-'"
+    [[ ! $1 =~ ^(dropin|called|inlined)[=-] ]] || bad_value "--extra $1: MemoryBucket's forms are called so"
     path=$(cd "$invoked_from" && realpath -- "${1#*=}") && [ -f "$path" ] ||
         bad_value "--extra $1: ${1#*=} is not a file"
     [[ $path != *[[:space:]:]* ]] || bad_value "--extra $1: LD_PRELOAD cannot hold a space or a colon"
@@ -185,11 +186,12 @@ library() {
     echo "$path"
 }
 
-# For each allocator: which way of the workload's programs, what to preload, which library must serve.
-declare -A way preload expect
+# For each allocator: which way of the workload's programs, what to preload, which library must serve;
+# of what MemoryBucket's build, and a variable for its environment, NAME=VALUE, in all workloads.
+declare -A way preload expect tree variable
 names=()
 add_allocator() { # add_allocator NAME WAY PRELOAD EXPECT
-    names+=("$1") way[$1]=$2 preload[$1]=$3 expect[$1]=$4
+    names+=("$1") way[$1]=$2 preload[$1]=$3 expect[$1]=$4 tree[$1]=$build variable[$1]=
 }
 add_known_allocators() { # add_known_allocators LIST
     local name
@@ -200,8 +202,12 @@ add_known_allocators() { # add_known_allocators LIST
         jemalloc) add_allocator jemalloc malloc "$(library libjemalloc.so.2)" libjemalloc ;;
         tcmalloc) add_allocator tcmalloc malloc "$(library libtcmalloc_minimal.so.4)" libtcmalloc ;;
         tbbmalloc) add_allocator tbbmalloc malloc "$(library libtbbmalloc_proxy.so.2)" libtbbmalloc ;;
-        dropin) add_allocator dropin malloc "$PWD/$build/lib/libmemorybucket-malloc.so" libmemorybucket-malloc ;;
-        called | inlined) add_allocator "$name" "$name" '' libmemorybucket.so ;;
+        dropin*) add_allocator "$name" malloc "$PWD/$build/lib/libmemorybucket-malloc.so" libmemorybucket-malloc ;;
+        called* | inlined*) add_allocator "$name" "${name%-*}" '' libmemorybucket.so ;;
+        esac
+        case $name in
+        *-512) variable[$name]=MB_POOL_MAX=512 ;;
+        *-32k) variable[$name]=MB_POOL_MAX=32K ;;
         esac
     done
 }
@@ -223,15 +229,15 @@ unset_allocator_settings() {
     done
 }
 
-# For some workloads: variables, NAME=VALUE, that MemoryBucket's native forms find in their environment.
+# For some workloads: a variable, NAME=VALUE, for the environment of MemoryBucket's native forms.
 declare -A settings
 
 # measure RAW ALLOCATOR WORKLOAD THREADS PROGRAM ARGUMENTS...: appends its rows to RAW
 measure() {
-    local raw=$1 allocator=$2 workload=$3 threads=$4 program=$5 variables=()
+    local raw=$1 allocator=$2 workload=$3 threads=$4 program=$5 own=${variable[$2]}
     shift 5
-    [ "${way[$allocator]}" = malloc ] || read -ra variables <<<"${settings[$workload]:-}"
-    run env LD_PRELOAD="${preload[$allocator]}" "${variables[@]}" "$build/bin/$program" --name "$workload" \
+    [ -n "$own" ] || [ "${way[$allocator]}" = malloc ] || own=${settings[$workload]:-}
+    run env LD_PRELOAD="${preload[$allocator]}" ${own:+"$own"} "${tree[$allocator]}/bin/$program" --name "$workload" \
         --threads "$threads" --expect "${expect[$allocator]}" "$@" >"$raw.run" ||
         die "$workload with $threads threads failed on $allocator"
     sed "s/^/$allocator\t/" "$raw.run" >>"$raw" || die "$raw cannot be written"

@@ -53,6 +53,10 @@ def _distance(one, other):
                      + (2 + (255 - mean) / 256) * (b1 - b2) ** 2)
 
 
+def _is_ours(name):
+    return name.partition("-")[0] in OURS
+
+
 def styles(names):
     """A style for each allocator. A peer that is not known here gets the colour that is farthest
     from all others, so that any number of peers can be told apart."""
@@ -67,11 +71,11 @@ def styles(names):
             taken = away + list(colours.values())
             colours[name] = max(candidates, key=lambda one: min(_distance(one, other)
                                                                 for other in taken))
-    peers = [name for name in names if name not in OURS]
+    peers = [name for name in names if not _is_ours(name)]
     titles = {"memorybucket": "MemoryBucket", "system": "malloc and free of the C library"}
-    return [Style(name, titles.get(name, f"MemoryBucket, {name}" if name in OURS else name),
+    return [Style(name, titles.get(name, f"MemoryBucket, {name}" if _is_ours(name) else name),
                   colours[name],
-                  7 if name in OURS else POINTS[peers.index(name) % len(POINTS)])
+                  7 if _is_ours(name) else POINTS[peers.index(name) % len(POINTS)])
             for name in names]
 
 
@@ -236,7 +240,7 @@ def lines(path, heading, machine, names, panels, xlabel, settings="", labels=(),
                     f"set xrange [*:*] noextend; set yrange [0:*]\n{settings}")
         picture.plot([
             f"{picture.block(points)} using 1:2 with lines{'points' if marks else ''} "
-            f"lc rgb '{style.colour}' lw {2.5 if style.name in OURS else 1.5}"
+            f"lc rgb '{style.colour}' lw {2.5 if _is_ours(style.name) else 1.5}"
             + (f" pt {style.point} ps 1" if marks else "")
             for style, points in zip(names, panel.values) if points])
     picture.draw(path)

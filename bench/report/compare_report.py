@@ -2,11 +2,12 @@
 """What bench/compare.sh measured, in tables, against the targets, and as pictures.
 
 Question: where does MemoryBucket stand among its peers, and which of its targets are met?
-Output:   a table per metric with the medians, of wall time also the minima and maxima, and the
-          targets (with --against-best those against the best of all peers); with --results the
-          figures as JSON; with --charts compare-time, compare-memory, compare-latency and
-          compare-scaling; one that has nothing to show is left out. With --unsteady only the
-          rows that compare.sh should measure again."""
+Output:   a table per metric with the medians, of wall time also the minima and maxima; where there
+          are MemoryBucket's forms of before, or with another border, what small objects take in
+          them; the targets (with --against-best those against the best of all peers); with
+          --results the figures as JSON; with --charts compare-time, compare-memory,
+          compare-latency and compare-scaling; one that has nothing to show is left out. With
+          --unsteady only the rows that compare.sh should measure again."""
 import math
 import statistics
 from typing import NamedTuple
@@ -60,6 +61,7 @@ BOTH_SIDES = ("mixed-1000", "mixed-1000-100k", "mixed-16k-1k", "mixed-16k-20k", 
               "growing-steps", "growing-pieces", "growing-bytes")
 LARGE = ("seed-large-once", "seed-large-rounds")
 SERVERS = ("server-1000", "server-8000")
+SLOWER = 1.03  # at most, than before, of all other rows
 # Time: theirs / ours, more is better. Memory: ours / theirs, less is better.
 USUAL = Rules(
     (Target("pair", WALL, None, 1.05, 2.0),
@@ -209,6 +211,41 @@ def print_targets(table, lines, meaning):
     print(f"{verdicts.count('met')} targets met, {verdicts.count('missed')} missed")
 
 
+def compared_form(table, name):
+    """What a form of MemoryBucket is compared with: itself before, and where that was not measured
+    itself without a variant; None: with nothing."""
+    form = name.partition("-")[0]
+    base = next((one for one in (f"{form}-before", form) if one in table.allocators), name)
+    return base if base != name else None
+
+
+def print_small(table):
+    """Small objects before and now, by the border. Nothing without forms to compare."""
+    pairs = [(one, base) for one in table.ours() if (base := compared_form(table, one))]
+    ratios = {row: [table.ratio(row, WALL, *pair) for pair in pairs] for row in table.rows
+              if row[0] not in (*LARGE, *BOTH_SIDES, *SERVERS) and table.has(row, WALL)}
+    if not pairs or not ratios:
+        return
+    print("\nSmall objects: wall time divided by that of the form in the second line, the median "
+          f"of the\nrounds' ratios; at most {SLOWER}. Noise: above that by no more than twice the "
+          "median's\nstandard error.")
+    width = max(len("workload@threads"), *(len(label(row)) for row in ratios))
+    for title, names in zip(("workload@threads", "divided by"), zip(*pairs)):
+        print(title.ljust(width) + "".join(f"  {one:>14}" for one in names))
+    for row, cells in ratios.items():
+        print(label(row).ljust(width) + "".join(
+            f"  {'-':>14}" if math.isnan(one.value) else
+            f"  {one.value:7.3f} {one.verdict(SLOWER):6}" for one in cells).rstrip())
+    for at, (one, base) in enumerate(pairs):
+        values = [cells[at].value for cells in ratios.values() if not math.isnan(cells[at].value)]
+        if values:
+            print(f"{one}: {statistics.geometric_mean(values):.3f} of {base} on geometric average, "
+                  f"{min(values):.3f} to {max(values):.3f}")
+    verdicts = [one.verdict(SLOWER) for cells in ratios.values() for one in cells]
+    print(f"{verdicts.count('met')} no slower, {verdicts.count('noise')} within the noise, "
+          f"{verdicts.count('missed')} slower")
+
+
 def missed(lines, row, metric):
     """What a picture says of a row's targets for this metric; nothing if none is missed."""
     texts = []
@@ -238,8 +275,7 @@ def memory_note(lines):
 
 
 def draw(table, lines, directory, machine):
-    names = [one for one in reversed(sheet.FORMS) if one in table.allocators]
-    names += [one for one in table.allocators if one not in sheet.FORMS]
+    names = table.ours()[::-1] + table.peers()
     style = charts.styles(names)
     subtitle = machine
     late = [line for line in lines if "missed" in (verdict for _, verdict in line.asked())]
@@ -293,7 +329,7 @@ def print_unsteady(table):
     differs too much from run to run; each with the allocator that differs most."""
     for row in table.rows:
         spread, allocator = max((table.spread(row, one, WALL), one)
-                                for one in (*sheet.FORMS, table.best_peer(row, WALL) or ""))
+                                for one in (*table.ours(), table.best_peer(row, WALL) or ""))
         if spread > STEADY:
             print(f"{label(row)} ({allocator} {shorten(spread)})")
 
@@ -313,6 +349,7 @@ def main():
         table.print_table(metric.name)
         if metric.name == WALL:
             table.print_table(WALL, ranges=True)
+    print_small(table)
     rules = AGAINST_BEST if arguments.against_best else USUAL
     lines = judge(table, rules)
     print_targets(table, lines, rules.meaning)

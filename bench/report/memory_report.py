@@ -67,7 +67,8 @@ METRICS = (
     Metric("kept_bytes", "bytes", "Kept beyond its phase in MiB", MIB),
     *resident("after_phase"), *resident("after_exit"))
 SAME_WORK = ("objects", "asked_bytes", "kept_bytes")
-UPPER_POOLS = 28  # from 513 bytes to 32 KiB: eight up to 1 KiB, four a doubling above
+SMALL_POOLS = 32  # of the drop-in: every second one
+UPPER_POOLS = 52  # every second one up to 1 KiB, and four a doubling up to 32 KiB
 # The tables, in this order; of times also minima and maxima. What is not here is in the JSON only.
 TABLES = ("peak_bytes", "freed_bytes", "purged_bytes", "beyond_start_bytes", "purge_ns",
           "below_tenth_s", "after_3s_bytes", "after_1s_bytes", "after_phase_bytes", "end_bytes",
@@ -103,7 +104,7 @@ def judge_back(table, row):
         "start_bytes", "peak_bytes", "beyond_start_bytes", "objects"))
     pools = 1
     if row[0].startswith("peak-mixed"):
-        pools = 32  # the drop-in's: every second one
+        pools = SMALL_POOLS
     if row[0].startswith("peak-mixed-32k"):
         pools += UPPER_POOLS
     metadata = 0.125 * objects + 4.0 / (64 << 10) * peak + 2 * 4096 * pools

@@ -13,7 +13,6 @@ What is judged is the median of the rounds' ratios: in a round all allocators ru
 a machine whose speed drifts is then the same for both. A target is missed when the ratio exceeds it
 by more than twice the standard error of that median; by less, that is noise, and is called so."""
 import math
-import statistics
 from typing import NamedTuple
 
 import charts
@@ -39,26 +38,10 @@ class Line(NamedTuple):
     verdict: str
 
 
-def median_error(values):
-    """The standard error of a median, by the distance of the quartiles, of which outliers know nothing;
-    NaN for fewer than 3."""
-    if len(values) < 3:
-        return math.nan
-    low, _, high = statistics.quantiles(values, n=4, method="inclusive")
-    return 1.2533 * (high - low) / 1.349 / math.sqrt(len(values))
-
-
 def judge(table, row, metric):
     peer = table.best_peer(row, metric)
-    ratios = [ours / theirs
-              for ours, theirs in zip(table.values.get((row, "dropin", metric), ()),
-                                      table.values.get((row, peer, metric), ())) if theirs > 0]
-    if not ratios:
-        return Line(row, metric, peer, math.nan, math.nan, "-")
-    ratio, error, asked = statistics.median(ratios), median_error(ratios), ASKED[metric]
-    verdict = ("-" if asked is None else "met" if ratio <= asked
-               else "noise" if ratio - asked <= 2 * error else "missed")
-    return Line(row, metric, peer, ratio, error, verdict)
+    ratio, asked = table.ratio(row, metric, "dropin", peer), ASKED[metric]
+    return Line(row, metric, peer, *ratio, ratio.verdict(asked) if asked else "-")
 
 
 def print_targets(lines):
@@ -80,7 +63,7 @@ def print_targets(lines):
 
 
 def draw(table, lines, directory, machine):
-    names = [one for one in table.allocators if one in sheet.FORMS] + table.peers()
+    names = table.ours() + table.peers()
     missed = {(line.row, line.metric): f"missed: {line.ratio:.2f}"
               for line in lines if line.verdict == "missed"}
     for name, metric, heading in (("cpu", CPU, "CPU time of real programs"),

@@ -27,7 +27,9 @@ PANELS = {
     "small-once": "Small (64 bytes), freed at once",
     "small-rounds": "Small (64 bytes), freed after each round",
     "large-once": "Large (1024 bytes), freed at once",
-    "large-rounds": "Large (1024 bytes), freed after each round"}
+    "large-rounds": "Large (1024 bytes), freed after each round",
+    "large-once-32k": "Large, freed at once, MB_POOL_MAX=32K",
+    "large-rounds-32k": "Large, freed after each round, MB_POOL_MAX=32K"}
 
 
 def print_server(table):

@@ -20,7 +20,8 @@ import subprocess
 import sys
 from typing import NamedTuple
 
-FORMS = ("dropin", "called", "inlined")  # MemoryBucket's; every other allocator is a peer
+# MemoryBucket's, also as FORM-VARIANT; every other allocator is a peer.
+FORMS = ("dropin", "called", "inlined")
 MIB = float(1 << 20)
 FIELDS = ("allocator", "workload", "threads", "metric", "unit", "value")
 THREADS_MAX = 65536
@@ -34,6 +35,17 @@ class Metric(NamedTuple):
     divisor: float = 1
     signed: bool = False
     ranked: bool = True
+
+
+class Ratio(NamedTuple):
+    """`error`: its standard error."""
+    value: float
+    error: float
+
+    def verdict(self, most):
+        """Noise is above `most` by no more than twice the error."""
+        return ("-" if math.isnan(self.value) else "met" if self.value <= most
+                else "noise" if self.value - most <= 2 * self.error else "missed")
 
 
 def program():
@@ -106,6 +118,14 @@ class Sheet:
         values = self.values.get((row, allocator, name), [1])
         return max(values) / min(values) if min(values) > 0 else math.inf if max(values) > 0 else 1
 
+    def ratio(self, row, name, one, other):
+        """The median of the rounds' ratios, of one allocator divided by the other: in a round all
+        run within seconds, and a machine whose speed drifts is then the same for both."""
+        ratios = [ours / theirs
+                  for ours, theirs in zip(self.values.get((row, one, name), ()),
+                                          self.values.get((row, other, name), ())) if theirs > 0]
+        return Ratio(statistics.median(ratios) if ratios else math.nan, median_error(ratios))
+
     def has(self, row, name):
         return any((row, allocator, name) in self.values for allocator in self.allocators)
 
@@ -115,7 +135,11 @@ class Sheet:
         return min(measured, key=lambda one: self.median(row, one, name), default=None)
 
     def peers(self):
-        return [one for one in self.allocators if one not in FORMS]
+        return [one for one in self.allocators if not is_ours(one)]
+
+    def ours(self):
+        """MemoryBucket's forms, and behind each its variants."""
+        return [one for form in FORMS for one in self.allocators if one.partition("-")[0] == form]
 
     def best_peer(self, row, name):
         return self.best(row, name, self.peers())
@@ -160,6 +184,19 @@ class Sheet:
             for row in self.rows for allocator in self.allocators
             for name, metric in self.metrics.items()
             if (values := self.values.get((row, allocator, name)))]
+
+
+def is_ours(allocator):
+    return allocator.partition("-")[0] in FORMS
+
+
+def median_error(values):
+    """The standard error of a median, by the distance of the quartiles, of which outliers know
+    nothing; NaN for fewer than 3."""
+    if len(values) < 3:
+        return math.nan
+    low, _, high = statistics.quantiles(values, n=4, method="inclusive")
+    return 1.2533 * (high - low) / 1.349 / math.sqrt(len(values))
 
 
 def label(row):

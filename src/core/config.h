@@ -21,7 +21,7 @@ enum {
     MAGAZINE_ROUNDS_STEP = 8,
     MAGAZINE_ROUNDS_MIN = 8,
     MAGAZINE_ROUNDS_MAX = 4096,
-    /* Of the largest slots a magazine holds fewer than the above. A batch leads to a second slot. */
+    /* A magazine of large slots begins with fewer than the above. A batch has a second slot. */
     BATCH_ROUNDS_MIN = 2,
 };
 _Static_assert(MAGAZINE_ROUNDS_MAX <= CHAIN_ROUNDS_MAX, "a chain's word holds its rounds");
@@ -88,7 +88,7 @@ void mbi_config_read(void);
  * Sets the program's value for an option (mb_option_set), if the library is not up. NULL takes it
  * back. Under LOCK_INIT. Returns
  *   0        the value holds, or a good one of the environment does
- *   -EINVAL  there is no such option, or no such value of it
+ *   -EINVAL  there is no such option, or no such value of it; a line on stderr says what there is
  *   -EBUSY   the library is up, with another value
  */
 int mbi_config_set_option(const char *name, const char *value, bool library_is_up);

@@ -242,6 +242,12 @@ static inline bool pool_needs_block(const struct pool *pool, size_t rounds)
 }
 
 /*
+ * For slots of whole cache lines: a fresh one, all zeros but for what a program wrote past its
+ * objects. NULL where loose, aged or sorted slots wait, and where there are no fresh ones.
+ */
+struct slot *mbi_pool_take_zeroed(struct pool *pool);
+
+/*
  * Looks at a fresh slot's first word: 0, but for what a program wrote past its objects. Aborts at a
  * link: then the slot was freed before it was given out, and is in some magazine.
  */

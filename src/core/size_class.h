@@ -8,6 +8,8 @@
  *    64 .. 127   the same                  the same in whole 16 bytes: upper, and linear like small
  *   128 .. 147   four a doubling           1,280, 1,536, 1,792, 2,048, 2,560 ... 32,768: upper
  *
+ * docs/architecture.md, decision 15, says why.
+ *
  * Upper pools are used up to MB_POOL_MAX bytes, rounded up to one of their slots (config.h). Their
  * slots are aligned to 16 bytes at least, as the system allocator's objects of such sizes are: so
  * two linear classes each have slots of one size, and malloc uses the second of them only.

@@ -10,6 +10,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 enum { MANY = 3000 };
 static void *objects[MANY];
@@ -57,6 +59,9 @@ Test(upper, a_border_inside_a_class_is_rounded_up)
     setenv("MB_POOL_MAX", "700", 1);
     void *below = mb_alloc(704);
     void *above = mb_alloc(705);
+    struct mb_stats stats;
+    cr_assert_eq(mb_stats_get_quick(&stats, sizeof stats), 0);
+    cr_assert_eq(stats.pool_max, 704);
     cr_assert(is_pooled(below));
     cr_assert_not(is_pooled(above));
     mb_free(above);
@@ -149,6 +154,62 @@ Test(upper, calloc_gives_zeros, .init = all_pools)
         }
         mb_free(object);
     }
+}
+
+static size_t resident_pages(void *object, size_t bytes)
+{
+    const uintptr_t page_bytes = (uintptr_t)sysconf(_SC_PAGESIZE);
+    const uintptr_t first = (uintptr_t)object & ~(page_bytes - 1);
+    unsigned char resident[64];
+    const size_t pages = ((uintptr_t)object + bytes - first + page_bytes - 1) / page_bytes;
+    cr_assert_leq(pages, sizeof resident);
+    cr_assert_eq(mincore((void *)first, pages * page_bytes, resident), 0);
+    size_t count = 0;
+    for (size_t i = 0; i < pages; i++) {
+        count += resident[i] & 1U;
+    }
+    return count;
+}
+
+/* Of a fresh slot of 8 pages one or two are written to: its own first, and a neighbour's. */
+Test(upper, calloc_does_not_clear_fresh_pages, .init = all_pools)
+{
+    enum { OBJECTS = 64, BYTES = 32768 };
+    size_t pages = 0;
+    for (size_t i = 0; i < OBJECTS; i++) {
+        objects[i] = mb_calloc(1, BYTES);
+        pages += resident_pages(objects[i], BYTES);
+    }
+    cr_assert_leq(pages, OBJECTS * 2, "%zu pages", pages);
+    for (size_t i = 0; i < OBJECTS; i++) {
+        mb_free(objects[i]);
+    }
+    check_accounting(0);
+}
+
+/* In all ways in which free slots come back: from the magazine, the centre and the loose list. */
+Test(upper, calloc_clears_slots_that_were_used, .init = all_pools)
+{
+    enum { OBJECTS = 100 };
+    static const size_t sizes[] = { 520, 1024, 1025, 4095, 4096, 5000, 20000, 32768 };
+    for (size_t s = 0; s < sizeof sizes / sizeof sizes[0]; s++) {
+        for (unsigned round = 0; round < 3; round++) {
+            for (size_t i = 0; i < OBJECTS; i++) {
+                unsigned char *object = objects[i] = mb_calloc(1, sizes[s]);
+                for (size_t byte = 0; byte < sizes[s]; byte++) {
+                    cr_assert_eq(object[byte], 0, "byte %zu of %zu", byte, sizes[s]);
+                }
+                memset(object, 0xa5, sizes[s]);
+            }
+            for (size_t i = 0; i < OBJECTS; i++) {
+                mb_free(objects[i]);
+            }
+            if (round == 1) {
+                mb_thread_flush();
+            }
+        }
+    }
+    check_accounting(0);
 }
 
 static size_t allocate_until_refused(size_t size, size_t count, void **out)

@@ -7,7 +7,8 @@ import sys
 sys.path.insert(0, f"{sys.argv[1]}/bench/report")
 import charts  # noqa: E402
 
-KNOWN = ["inlined", "called", "dropin", "glibc", "mimalloc", "jemalloc", "tcmalloc", "tbbmalloc"]
+KNOWN = ["inlined", "called", "called-32k", "dropin", "dropin-before", "glibc",
+         "mimalloc", "jemalloc", "tcmalloc", "tbbmalloc"]
 EXTRA = [f"extra{i}" for i in range(16)]
 
 styles = charts.styles(KNOWN + EXTRA)
@@ -17,7 +18,8 @@ for at, one in enumerate(colours):
     for other in colours[:at]:
         assert charts._distance(one, other) > 60, (one, other)  # black to white: 765
 # Those that are known have the same colour in each picture.
-assert charts.styles(["dropin", "x", "glibc"])[2].colour == styles[3].colour
+assert charts.styles(["dropin", "x", "glibc"])[2].colour == styles[KNOWN.index("glibc")].colour
+assert styles[KNOWN.index("called-32k")].title == "MemoryBucket, called-32k"
 # Lines that share a mark are far apart in the list.
-marks = [style.point for style in styles if style.name not in charts.OURS]
+marks = [style.point for style in styles if not charts._is_ours(style.name)]
 assert all(len(set(marks[i:i + 8])) == len(marks[i:i + 8]) for i in range(len(marks)))

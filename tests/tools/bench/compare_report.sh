@@ -141,13 +141,51 @@ fi
 expect "$work/out" "pair@1 wall_ns_per_op novel >= 1.05 / 2.00 1.200 met 1.000 missed 2.400 met met"
 ! grep -q 'the median' "$work/out" || fail "without --against-best it judges by the median peer"
 
+# Small objects before and now: of each round's ratios the median counts, here 1.03, 1.05 and 1.04, whose error is
+# 0.01; a form of which there is nothing of before is compared with itself at its own border; no variant is a peer.
+lines() { # ALLOCATOR ROW METRIC UNIT VALUES on stdin
+    local allocator row metric unit values value
+    while read -r allocator row metric unit values; do
+        for value in $values; do
+            printf '%s\t%s\t%s\t%s\t%s\n' "$allocator" "${row/@/$'\t'}" "$metric" "$unit" "$value"
+        done
+    done
+}
+lines >"$work/small.tsv" <<'END'
+glibc         pair@1       wall_ns_per_op ns 40 40 40
+dropin        pair@1       wall_ns_per_op ns 10.3 20.6 30.9
+dropin-512    pair@1       wall_ns_per_op ns 10.3 21 31.2
+dropin-before pair@1       wall_ns_per_op ns 10 20 30
+called        pair@1       wall_ns_per_op ns 10 10 10
+called-32k    pair@1       wall_ns_per_op ns 11 11 11
+dropin        xfer@2       wall_ns_per_op ns 10 10 10
+dropin-before xfer@2       wall_ns_per_op ns 12.5 12.5 12.5
+dropin        mixed-1000@1 wall_ns_per_op ns 10 10 10
+dropin-before mixed-1000@1 wall_ns_per_op ns 1 1 1
+END
+"$report" "$work/small.tsv" "${charts[@]}" >"$work/out" || fail "status $? with variants"
+while IFS= read -r line; do
+    expect "$work/out" "$line"
+done <<'LINES'
+pair@1 40.0* 20.6 21.0 20.0 10.0 11.0
+workload@threads dropin dropin-512 called-32k
+divided by dropin-before dropin-before called
+pair@1 1.030 met 1.040 noise 1.100 missed
+xfer@2 0.800 met - -
+dropin: 0.908 of dropin-before on geometric average, 0.800 to 1.030
+dropin-512: 1.040 of dropin-before on geometric average, 1.040 to 1.040
+2 no slower, 1 within the noise, 1 slower
+pair@1 wall_ns_per_op glibc >= 1.05 / 2.00 1.942 met 4.000 met - met
+LINES
+! grep -q '^mixed-1000@1 .*\(met\|missed\)' "$work/out" || fail "rows of large objects count as small"
+if has_gnuplot; then
+    shows "$work/compare-time.svg" 'MemoryBucket, dropin-before' 'MemoryBucket, called-32k'
+    drawn compare 1 "$work"
+fi
+
 # Unsteady rows: of a form, or of the best peer by its median; not of another peer, not of memory, not at
 # 1.5 exactly, not with one run.
-while read -r allocator row metric unit values; do
-    for value in $values; do
-        printf '%s\t%s\t%s\t%s\t%s\n' "$allocator" "${row/@/$'\t'}" "$metric" "$unit" "$value"
-    done
-done >"$work/unsteady.tsv" <<'END'
+lines >"$work/unsteady.tsv" <<'END'
 glibc   pair@1          wall_ns_per_op ns    20 90 20
 novel   pair@1          wall_ns_per_op ns    10 15 10
 dropin  pair@1          wall_ns_per_op ns    10 15 10

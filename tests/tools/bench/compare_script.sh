@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # compare.sh with programs that print made-up times: which rows it measures again, how often, what it
-# says of that, and that a run which is cut short then changes nothing and leaves nothing; and which
-# programs find a setting for upper pools in their environment.
+# says of that, and that a run which is cut short then changes nothing and leaves nothing; which
+# programs find a setting for upper pools in their environment; and that those of before are run.
 # Usage: compare_script.sh SOURCE_DIR
 set -euo pipefail
 . "$(dirname "$0")/expect.sh"
@@ -62,20 +62,44 @@ compare --only xfer@8 --rounds 6 >"$work/out" 2>&1 || fail "status $?: $(cat "$w
 ! grep -q 'Measured again' "$work/out" || fail "it measures again without a cause: $(cat "$work/out")"
 [ "$(runs glibc xfer)" -eq 6 ] || fail "$(runs glibc xfer) runs, not 6"
 
-# The settings: not of the user's shell, and only for the native forms and for sizes above 512 bytes.
-sed -i "s/^upper_pools=.*/upper_pools='MB_POOL_MAX=32K MB_VERBOSE=0'/" "$work/bench/compare.sh"
-MB_POOL_MAX=1K compare --only random-1k,mixed-1000@1,mixed-16k >"$work/out" 2>&1 || fail "status $?: $(cat "$work/out")"
-for way in malloc called; do
-    sort -u "$bin/random-$way.runs"
+# The settings: not of the user's shell; of the native forms only for sizes above 512 bytes, and of a form that
+# is named for its border everywhere. The forms of before come from the build that was named.
+old=$work/old/release
+mkdir -p "$work/old" && cp -r "$bin/.." "$old" && rm -f "$old/bin"/*.runs
+mkdir "$old/lib" && touch "$old/lib/libmemorybucket.so"
+MB_POOL_MAX=1K compare --only random-1k,mixed-1000@1,mixed-16k --before "$old" \
+    --allocators glibc,dropin,dropin-512,called,called-32k >"$work/out" 2>&1 || fail "status $?: $(cat "$work/out")"
+for program in "$bin"/random-{malloc,called} "$old/bin/random-called"; do
+    LC_ALL=C sort "$program.runs" | uniq -c | sed 's/^ *//'
+    echo
 done >"$work/settings"
-[ "$(cat "$work/settings")" = 'mixed-1000 none
-mixed-16k-1k none
-mixed-16k-20k none
-random-1k none
-mixed-1000 32K
-mixed-16k-1k 32K
-mixed-16k-20k 32K
-random-1k none' ] || fail "the programs find: $(cat "$work/settings")"
+diff - "$work/settings" <<'END' || fail "the programs find other settings"
+5 mixed-1000 512
+15 mixed-1000 none
+5 mixed-16k-1k 512
+15 mixed-16k-1k none
+5 mixed-16k-20k 512
+15 mixed-16k-20k none
+5 random-1k 512
+15 random-1k none
+
+10 mixed-1000 32K
+10 mixed-16k-1k 32K
+10 mixed-16k-20k 32K
+5 random-1k 32K
+5 random-1k none
+
+5 mixed-1000 32K
+5 mixed-16k-1k 32K
+5 mixed-16k-20k 32K
+5 random-1k none
+
+END
+compare --only random-1k,mixed-1000,pair --small --rounds 5 >"$work/out" 2>&1 || fail "status $?: $(cat "$work/out")"
+[ "$(runs glibc random-1k) $(runs glibc mixed-1000)" = "5 0" ] || fail "--small: not the small rows"
+refuses 2 'names no workload without' compare --small --only mixed,server-
+refuses 2 'accepted is a release build' compare --before "$work/old"
+refuses 2 'no value for it' compare --before
 
 # Cut short while it measures again; by SIGTERM, as a test may have been started with SIGINT ignored.
 ls -A "$work/build/bench" >"$work/before"

@@ -15,7 +15,7 @@ fail() {
 record() { # record ALLOCATOR WORKLOAD THREADS METRIC UNIT VALUE
     printf '%s\t%s\t%s\t%s\t%s\t%s\n' "$@"
 }
-for workload in small-once small-rounds large-once large-rounds; do
+for workload in small-once small-rounds large-{once,rounds}{,-32k}; do
     for threads in 1 5; do
         for value in 1 4.51237 99; do
             record memorybucket $workload $threads cpu_ns_per_pair ns $value
@@ -52,7 +52,7 @@ LINES
 python3 - "$work/json" <<'PYTHON' || fail "the rows are not what they should be"
 import json, sys
 rows = json.load(open(sys.argv[1]))["results"]
-assert len(rows) == 8 * 3 + 2 * 9 + 2, len(rows)
+assert len(rows) == 12 * 3 + 2 * 9 + 2, len(rows)
 assert {"bench": "headline", "workload": "large-once", "allocator": "memorybucket", "threads": 5,
         "metric": "wall_ns_per_pair", "unit": "ns", "runs": 3,
         "min": 1, "median": 4.512, "max": 99} in rows
@@ -61,7 +61,8 @@ assert {"bench": "redis", "workload": "get", "allocator": "system", "threads": 1
         "min": 100001.5, "median": 100002, "max": 100002.5} in rows
 PYTHON
 if has_gnuplot; then
-    shows "$work/headline.svg" 4.51 9 '5 threads' 'Large (1024 bytes), freed at once' MemoryBucket
+    shows "$work/headline.svg" 4.51 9 '5 threads' 'Large (1024 bytes), freed at once' \
+        'Large, freed after each round, MB_POOL_MAX=32K' MemoryBucket
     [ -s "$work/headline.png" ] || fail "no PNG"
 fi
 refuses 2 'No such file' "$report" "$work/none" "$work/redis.tsv"

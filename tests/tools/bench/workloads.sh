@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Every workload of bench/compare.sh runs on malloc, on the drop-in, and on the native calls; its
-# checks of who serves and of what the objects hold can fail.
+# Every workload of bench/compare.sh runs on malloc, on the drop-in, and on the native calls, with the
+# border at 512 bytes and at 32 KiB; its checks of who serves and of what the objects hold can fail.
 # Usage: workloads.sh BIN_DIR DROPIN_LIBRARY
 set -euo pipefail
 . "$(dirname "$0")/expect.sh"
@@ -11,13 +11,18 @@ fail() {
 }
 
 while read -r threads program arguments; do
-    for way in malloc dropin called inlined; do
+    for way in malloc dropin called inlined {dropin,called,inlined}-moved; do
         case $way in
         malloc) preload='' expected=libc.so.6 suffix=malloc ;;
-        dropin) preload=$dropin expected=$dropin suffix=malloc ;;
-        *) preload='' expected=libmemorybucket.so suffix=$way ;;
+        dropin*) preload=$dropin expected=$dropin suffix=malloc ;;
+        *) preload='' expected=libmemorybucket.so suffix=${way%-moved} ;;
         esac
-        rows=$(LD_PRELOAD=$preload "$bin/$program-$suffix" --name smoke --threads "$threads" \
+        case $way in
+        dropin-moved) border=512 ;;
+        *-moved) border=32K ;;
+        *) border='' ;;
+        esac
+        rows=$(env LD_PRELOAD="$preload" ${border:+MB_POOL_MAX=$border} "$bin/$program-$suffix" --name smoke --threads "$threads" \
             --expect "$expected" --work 1 --pin $arguments) || fail "$program, $way: failed"
         for metric in wall_ns_per_op cpu_ns_per_op peak_bytes final_bytes; do
             [[ $rows == *"smoke	$threads	$metric	"* ]] || fail "$program, $way: no $metric"
@@ -83,6 +88,7 @@ refuses 2 'asked for twice' "$compare" --allocators glibc,glibc
 refuses 2 'is not a file' "$compare" --extra x=/nonexistent
 refuses 2 'accepted is NAME=PATH' "$compare" --extra /nonexistent
 refuses 2 'cannot be preloaded' "$compare" --extra x="$0"
+refuses 2 "MemoryBucket's forms are called so" "$compare" --extra called-x="$dropin"
 listed=$("$compare" --list)
 for row in sizes-{1k,100k}@1 seed-small-{once,rounds}@{1,2,4,5,8,10,16} xfer@{2,4,8,16} server@{1,2,4,8,16} \
     churn@{1,2,4,8,16} pool-of-threads@8 burst@1 mixed-1000@{1,2,4,8,16} mixed-16k-{1k,20k}@1 mixed-handover@{2,8} \
