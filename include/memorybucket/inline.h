@@ -5,7 +5,8 @@
  *
  * Contracts are those of memorybucket.h: the same calls, on the same pools, with the same errors.
  * Inlined and called uses mix freely, also on one pointer. In an uncommon case (an empty or full
- * magazine, size 0, a large object, a foreign pointer) the inlined code calls the library.
+ * magazine, size 0, a foreign pointer) the inlined code calls the library; also for requests above
+ * the border (MB_POOL_MAX), and above 1,024 bytes.
  *
  * Fibers and coroutines may resume on another thread: each call finds the cache of its thread,
  * where the compiler reads thread-local variables again after a switch (gcc and clang on x86-64

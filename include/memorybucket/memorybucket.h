@@ -2,8 +2,8 @@
  * MemoryBucket: a small-object allocator for high-contention servers.
  *
  * Requests of 1 to 512 bytes are served from 64 pools, one per 8-byte step, through magazines that
- * belong to the calling thread. Larger ones go to the system allocator. No call needs mb_init
- * first.
+ * belong to the calling thread. Larger ones go to the system allocator. MB_POOL_MAX moves that
+ * border, up to 32 KiB: then upper pools serve what lies between. No call needs mb_init first.
  *
  * Common: what follows holds for every call, unless its page says otherwise.
  *
@@ -50,7 +50,10 @@ extern "C" {
 #define MB_VERSION_MINOR 2
 #define MB_VERSION_PATCH 0
 
-/* The largest request that a pool serves, in bytes, and the number of pools. */
+/*
+ * The largest request that pools always serve, in bytes, and how many pools do; and how many there
+ * are with MB_POOL_MAX=32K. The border in force is pool_max of struct mb_stats.
+ */
 #define MB_SMALL_MAX 512
 #define MB_SMALL_POOL_COUNT 64
 #define MB_POOL_COUNT 148
@@ -94,7 +97,8 @@ MB_API int mb_init(void);
  * Call it before the first allocation and before mb_init: options are read when the library comes
  * up. Where the environment has the variable, with a value that is accepted, the environment wins:
  * the call changes nothing and returns 0. A set-user-ID program ignores the environment, but not
- * this call. Several copies of the library in one process have options of their own.
+ * this call. Several copies of the library in one process have options of their own. A name or a
+ * value that is not accepted gets one line on stderr, which says what is.
  *
  * In the drop-in the first malloc of the program or of a library is the first allocation, such as
  * printf's for its buffer. With MB_BACKGROUND the thread starts in mb_init, or at one of the first
@@ -108,7 +112,9 @@ MB_API int mb_init(void);
  * Errors:
  *   -EINVAL: the name is NULL or unknown, or the variable does not take the value.
  *   -EBUSY: the library is up, with another value. mb_memory_limit_set and mb_background_start
- *       still change two of them; for MB_MEMORY_LIMIT the limit in force counts.
+ *       still change two of them; for MB_MEMORY_LIMIT the limit in force counts. A value that
+ *       means the same as the one in force is accepted: 4K as 4096, and for MB_POOL_MAX every size
+ *       that is rounded up to the border.
  *   -EAGAIN: a signal handler made the call, and had interrupted the start itself.
  * Cost: about a microsecond. Nothing is allocated, except that MB_CHECK loads the stack unwinder;
  *   in the drop-in that is a first allocation, so set it last.
@@ -122,17 +128,20 @@ MB_API int mb_option_set(const char *name, const char *value);
  *
  * The memory is not initialised. Up to MB_SMALL_MAX bytes its alignment is the largest power of two
  * that divides the size rounded up to 8, at most 16 (so 8 for sizes like 24 or 40). Above, it is
- * malloc's. mb_aligned_alloc gives more. The caller owns the memory until it frees or reallocates
- * it.
+ * 16 or malloc's. mb_aligned_alloc gives more. The caller owns the memory until it frees or
+ * reallocates it.
+ *
+ * The border is MB_SMALL_MAX (512), or what MB_POOL_MAX says: up to 32 KiB, which is the drop-in's
+ * default.
  *
  * Parameters:
- *   size: bytes, any number. 1 to MB_SMALL_MAX (512) come from the pools, more from the system
- *       allocator. 0 gives a pointer like any other, unique until it is freed.
+ *   size: bytes, any number. 1 to the border come from the pools, more from the system allocator. 0
+ *       gives a pointer like any other, unique until it is freed.
  * Returns: the memory, or NULL.
  * Errors:
  *   ENOMEM: neither the pools nor the system have memory; under a limit, the pools have none.
- * Cost: amortised constant, 15 instructions where the thread has a free slot; the system
- *   allocator's above MB_SMALL_MAX.
+ * Cost: amortised constant, 15 instructions where the thread has a free slot; some more from 1,025
+ *   bytes on; the system allocator's above the border.
  * See also: mb_free, mb_aligned_alloc, mb_calloc, mb_good_size, mb_memory_limit_set
  */
 MB_API void *mb_alloc(size_t size) MB_ALLOCATES(1);
@@ -187,9 +196,10 @@ MB_API void *mb_calloc(size_t count, size_t size) MB_ALLOCATES(1, 2);
  * Changes the size of an object.
  *
  * Contents are kept up to the smaller of both sizes. The object stays where it is while it fits its
- * slot and uses more than half of it. Otherwise it moves, and the old pointer is freed. The
- * alignment is that of mb_alloc for the new size, unless an object that shrinks stays because there
- * is no memory to move it.
+ * slot and uses more than half of it. Otherwise it moves, and the old pointer is freed. One that
+ * grows beyond 128 bytes gets up to an eighth more than asked for, so that it need not move each
+ * time. The alignment is that of mb_alloc for the new size, unless an object that shrinks stays
+ * because there is no memory to move it.
  *
  * Parameters:
  *   pointer: the object; NULL: as mb_alloc(size).
@@ -206,8 +216,8 @@ MB_API void *mb_realloc(void *pointer, size_t size) __attribute__((warn_unused_r
 /*
  * Allocates memory at a multiple of an alignment.
  *
- * The memory comes from the pools when the size rounded up to a multiple of the alignment is at
- * most MB_SMALL_MAX. Otherwise as mb_alloc.
+ * The memory comes from the pools when the alignment is at most 4,096 and the size rounded up to a
+ * multiple of it is within the border (mb_alloc). Otherwise it is the system allocator's.
  *
  * Parameters:
  *   alignment: bytes, a power of two.
@@ -250,9 +260,11 @@ MB_API size_t mb_usable_size(const void *pointer);
  *
  * Parameters:
  *   size: bytes, any number.
- * Returns: bytes, at least `size`. Up to MB_SMALL_MAX the size rounded up to a multiple of 8; 8 for
- *   0. Above, `size` itself: what the system allocator adds is not known. In checked mode `size`
- *   itself, as no byte more may be used.
+ * Returns: bytes, at least `size`. Up to 512 the size rounded up to a multiple of 8; 8 for 0. Up
+ *   to 1,024 rounded up to 16, and beyond that to the next of 5, 6, 7 and 8 quarters of a power of
+ *   two: 1,280, 1,536, 1,792, 2,048, 2,560 and so on. Above the border (mb_alloc), `size` itself:
+ *   what the system allocator adds is not known. In checked mode `size` itself, as no byte more may
+ *   be used.
  * Errors: none.
  * Cost: constant.
  * See also: mb_alloc, mb_usable_size
@@ -265,7 +277,8 @@ MB_API size_t mb_good_size(size_t size);
  * Each is like one of mb_alloc, and is freed on its own or by mb_free_batch.
  *
  * Parameters:
- *   size: bytes of each object, as for mb_alloc.
+ *   size: bytes of each object, as for mb_alloc. Above the border each comes from the system
+ *       allocator.
  *   count: how many, any number.
  *   out: room for `count` pointers; may be NULL when count is 0. As many are set as the call
  *       returns. The others are unspecified.
@@ -393,8 +406,9 @@ MB_API void mb_background_stop(void);
  * while another thread forks.
  *
  * A request that would commit memory beyond the limit takes free memory of a pool whose slots are
- * larger and aligned alike. Without any it gives free memory back as mb_trim(0) does, then asks the
- * handler of mb_out_of_memory_handler_set, and then fails with ENOMEM.
+ * larger, by not more than twice or MB_SMALL_MAX, and aligned alike. Without any it gives free
+ * memory back as mb_trim(0) does, then takes what any larger pool still has, then asks the handler
+ * of mb_out_of_memory_handler_set, and then fails with ENOMEM.
  *
  * A limit below what is committed already takes nothing away from the program: free memory is given
  * back at once, and nothing is committed until the rest fits the limit. Each size in use keeps the
@@ -411,21 +425,22 @@ MB_API void mb_background_stop(void);
 MB_API size_t mb_memory_limit_set(size_t bytes);
 
 /*
- * A handler that is asked before a request of at most MB_SMALL_MAX bytes fails.
+ * A handler that is asked before a request that the pools serve fails.
  *
  * mb_out_of_memory_handler_set sets it. The thread that made the request calls it, with no lock
  * held. It may allocate and free: a request of the same thread that fails meanwhile does not call
  * it again. It must return: no longjmp, no exception.
  *
  * Parameters:
- *   size: bytes of the slot that is wanted, the request rounded up to 8; 8 to MB_SMALL_MAX.
+ *   size: bytes of the slot that is wanted, what mb_good_size says of the request; 8 to the border
+ *       (mb_alloc).
  *   argument: the one given to mb_out_of_memory_handler_set.
  * Returns: non-zero to have the request tried again, 0 to let it fail.
  */
 typedef int mb_out_of_memory_handler(size_t size, void *argument);
 
 /*
- * Sets the handler that is asked before a small request fails.
+ * Sets the handler that is asked before a request that the pools serve fails.
  *
  * The process has one handler. A thread that is about to call the one before may still do so.
  *
@@ -512,6 +527,11 @@ struct mb_pool_stats {
 
 /*
  * The statistics of the process, and of each pool.
+ *
+ * The first MB_SMALL_POOL_COUNT pools are the small ones, of 8, 16, ... 512 bytes. The others go up
+ * to 32,768 bytes; up to 1,024 two each have slots of one size. Those above the border (pool_max)
+ * serve nothing, and their counts are 0. The structure takes some 47 KiB: too much for small
+ * stacks.
  */
 struct mb_stats {
     uint64_t reserved_bytes;     /* address space that the pools take up now: it grows as they do */
@@ -530,7 +550,8 @@ struct mb_stats {
     uint64_t decay_step_ns_max;  /* how long the longest of these steps took, in ns */
     uint64_t decay_volume_steps; /* those of them due to volume (what lay free), not to time */
     uint64_t parked_caches;      /* caches of threads that ended, kept for the next threads */
-    uint64_t reserved[16];       /* for later versions; 0 */
+    uint64_t pool_max;           /* the border: the largest request that pools serve; 0: no pools */
+    uint64_t reserved[15];       /* for later versions; 0 */
     struct mb_pool_stats pool[MB_POOL_COUNT];
 };
 
@@ -539,9 +560,10 @@ struct mb_stats {
  *
  * Fills what both sides know: the first size_bytes bytes of the structure as this library has it.
  * What the caller has room for and the library does not know becomes 0. Later versions give words
- * of `reserved` a name, and add pools at the end, so any two versions go together. The sums are
- * over all pools, whatever there is room for; offsetof(struct mb_stats, pool) bytes are enough for
- * the sums alone. The call works in a process that gets no memory any more.
+ * of `reserved` a name, and add pools at the end, so any two versions go together: a program that
+ * was compiled for the 64 small pools gets these as ever, and the sums of all. The sums are over
+ * all pools, whatever there is room for; offsetof(struct mb_stats, pool) bytes are enough for the
+ * sums alone. The call works in a process that gets no memory any more.
  *
  * It stops no thread: it adds up the threads' caches, and starts again, a few times at most, when a
  * thread ends meanwhile (a sequence lock with a read at its end: H.-J. Boehm, MSPC 2012).
@@ -585,7 +607,7 @@ MB_API int mb_stats_get_quick(struct mb_stats *stats, size_t size_bytes);
  * Parameters:
  *   stream: where to; NULL: nothing is printed. The library ignores its errors.
  * Errors: none.
- * Cost: that of mb_stats_get, and of the printing. Maps some 20 KiB for as long as it takes; where
+ * Cost: that of mb_stats_get, and of the printing. Maps some 50 KiB for as long as it takes; where
  *   the kernel refuses them, only the line of sums is printed.
  * Safety: not from fork handlers.
  * See also: mb_stats_get

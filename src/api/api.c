@@ -48,7 +48,10 @@ __attribute__((constructor(101))) static void api_come_up(int argc, char **argv,
 {
     (void)argc;
     (void)argv;
-    mbi_fork_register();
+    if (environ == NULL) {
+        environ = envp; /* in the drop-in this runs before the C library has set it */
+    }
+    mbi_fork_register(); /* from here on what is called may allocate, and so read the options */
     mbi_thread_exit_find_namespace();
     static const struct copy_calls own = { api_free, own_realloc, api_usable_bytes,
                                            mbi_check_holds };
@@ -56,9 +59,6 @@ __attribute__((constructor(101))) static void api_come_up(int argc, char **argv,
     /* glibc's fork takes the locks of its malloc only if that was used before. So use it now: a
      * thread may need it for the first time while another one forks. */
     mbi_large_free(mbi_large_alloc(POOL_BYTES_MAX + 1));
-    if (environ == NULL) {
-        environ = envp; /* in the drop-in this runs before the C library has set it */
-    }
     if (is_asked_for(OPTION_MB_STATS)) {
         mbi_stats_exit_prepare();
     }
@@ -152,11 +152,27 @@ MBI_COLD void *mbi_api_alloc_slow(size_t size, enum class_rule rule)
     if (checked_is_on()) {
         return mbi_check_alloc(size, ABI_ALIGNMENT_BYTES);
     }
-    if (size - 1 < mbi_thread_cache->pool_bytes) { /* now that the thread has a cache */
-        return api_alloc(size, rule);
+    if (size - 1 < mbi_config.pool_bytes_max) { /* the thread had no cache */
+        return thread_cache_alloc(api_class_of(size, rule), size);
     }
     mbi_thread_cache_begin_large_alloc();
     return mbi_large_alloc(size);
+}
+
+/* From here on a slot that is known to be all zeros is worth its lock. */
+enum { ZEROED_BYTES_MIN = 4096 };
+_Static_assert((int)ZEROED_BYTES_MIN >= (int)LINEAR_BYTES_MAX, "slots of whole cache lines");
+
+static void *calloc_in_pool(size_t bytes, enum class_rule rule)
+{
+    if (bytes >= ZEROED_BYTES_MIN) {
+        struct slot *zeroed = mbi_thread_cache_take_zeroed(size_class_of_doubling(bytes));
+        if (zeroed != NULL) {
+            return zeroed;
+        }
+    }
+    void *pointer = api_alloc(bytes, rule);
+    return pointer != NULL ? memset(pointer, 0, bytes) : NULL;
 }
 
 void *mbi_api_calloc_large(size_t count, size_t size, enum class_rule rule)
@@ -165,9 +181,8 @@ void *mbi_api_calloc_large(size_t count, size_t size, enum class_rule rule)
     if (checked_is_on()) {
         return mbi_check_calloc_large(count, size);
     }
-    if (count * size - 1 < mbi_thread_cache->pool_bytes) {
-        void *pointer = api_alloc(count * size, rule);
-        return pointer != NULL ? memset(pointer, 0, count * size) : NULL;
+    if (count * size - 1 < mbi_config.pool_bytes_max) {
+        return calloc_in_pool(count * size, rule);
     }
     mbi_thread_cache_begin_large_alloc();
     return mbi_large_calloc(count, size);
@@ -230,7 +245,7 @@ MBI_COLD void *mbi_api_realloc_slow(void *old, size_t size, enum class_rule rule
     if (old == NULL) {
         return api_alloc(size, rule);
     }
-    if (size > mbi_thread_cache->pool_bytes) {
+    if (size > mbi_config.pool_bytes_max) {
         return mbi_large_realloc(old, size);
     }
     return move_from_system(old, size, rule);

@@ -35,7 +35,7 @@ MBI_HOT_INLINE size_t api_class_offset_of(size_t size, enum class_rule rule)
 /* `alignment` is a power of two. */
 void *mbi_api_aligned_alloc(size_t alignment, size_t size);
 
-/* More than the thread's cache serves; the product does not overflow. */
+/* More than linear pools serve, as far as the thread knows; the product does not overflow. */
 void *mbi_api_calloc_large(size_t count, size_t size, enum class_rule rule);
 
 /*
@@ -111,7 +111,7 @@ MBI_HOT_INLINE void *api_calloc(size_t count, size_t size, enum class_rule rule)
         errno = ENOMEM;
         return NULL;
     }
-    if (bytes > mbi_thread_cache->pool_bytes) {
+    if (bytes > mbi_thread_cache->linear_bytes) {
         return mbi_api_calloc_large(count, size, rule);
     }
     void *pointer = api_alloc(bytes, rule);
@@ -147,7 +147,7 @@ static inline void *api_stay(void *old, size_t old_bytes, size_t size, int saved
  */
 static inline size_t api_size_to_grow_to(size_t size, size_t bytes_max)
 {
-    if (size <= 16 * SIZE_STEP_BYTES || size > bytes_max) {
+    if (size <= (size_t)16 * SIZE_STEP_BYTES || size > bytes_max) {
         return size;
     }
     size_t eighth = (size_t)1 << (63 - __builtin_clzll(size - 1) - 3);
@@ -158,9 +158,13 @@ static inline size_t api_size_to_grow_to(size_t size, size_t bytes_max)
 static inline void *api_move(void *old, size_t old_bytes, size_t size, enum class_rule rule)
 {
     assert(old != NULL);
-    int saved_errno = size <= old_bytes ? errno : 0;
+    int saved_errno = errno;
     size_t roomy = size > old_bytes ? api_size_to_grow_to(size, mbi_config.pool_bytes_max) : size;
     void *pointer = api_alloc(roomy, rule);
+    if (MBI_UNLIKELY(pointer == NULL) && roomy != size) { /* a pool may have exactly this */
+        pointer = api_alloc(size, rule);
+        errno = pointer != NULL ? saved_errno : ENOMEM;
+    }
     if (MBI_UNLIKELY(pointer == NULL)) {
         return api_stay(old, old_bytes, size, saved_errno);
     }
@@ -182,13 +186,25 @@ static inline size_t api_alignment_in_pool(size_t size, enum class_rule rule)
     return size_class_promised_alignment_bytes(api_class_of(size, rule));
 }
 
-/* An object stays while it fits its slot, uses more than half of it, and is aligned. */
-static inline void *api_realloc_slot(void *old, size_t class, size_t size, enum class_rule rule)
+/*
+ * An object stays while it fits its slot, uses more than half of it, and is aligned; and where it
+ * would get a slot of the same class.
+ */
+static inline bool api_stays(size_t slot_bytes, size_t class, size_t size, enum class_rule rule)
+{
+    if (size - 1 < mbi_config.pool_bytes_max && api_class_of(size, rule) == class) {
+        return true;
+    }
+    return size <= slot_bytes && size > slot_bytes / 2
+           && slot_bytes % api_alignment_in_pool(size, rule) == 0;
+}
+
+/* Out of line, so that api_realloc saves no registers for it. */
+static __attribute__((noinline)) void *api_realloc_slot(void *old, size_t class, size_t size,
+                                                        enum class_rule rule)
 {
     size_t slot_bytes = size_class_slot_bytes(class);
-    bool stays = size - 1 < mbi_config.pool_bytes_max && api_class_of(size, rule) == class;
-    bool fits = size <= slot_bytes && size > slot_bytes / 2;
-    if (stays || (fits && slot_bytes % api_alignment_in_pool(size, rule) == 0)) {
+    if (api_stays(slot_bytes, class, size, rule)) {
         return old;
     }
     if (MBI_UNLIKELY(!slot_space_has_start(&mbi_pools[class].space, old))) {
@@ -197,11 +213,21 @@ static inline void *api_realloc_slot(void *old, size_t class, size_t size, enum 
     return api_move(old, slot_bytes, size, rule);
 }
 
+/* What a buffer meets that grows a little at a time: no class is computed of its size. */
+static inline bool api_stays_plainly(size_t class, size_t size)
+{
+    size_t slot_bytes = mbi_pools[class].slot_bytes;
+    return size <= slot_bytes && size > slot_bytes / 2 && slot_bytes % ABI_ALIGNMENT_BYTES == 0;
+}
+
 static inline void *api_realloc(void *old, size_t size, enum class_rule rule)
 {
     size_t class = region_dense_class_of(old, mbi_thread_cache->dense_base);
-    return MBI_LIKELY(api_is_slot(old, class)) ? api_realloc_slot(old, class, size, rule)
-                                               : mbi_api_realloc_slow(old, size, rule);
+    if (MBI_UNLIKELY(!api_is_slot(old, class))) {
+        return mbi_api_realloc_slow(old, size, rule);
+    }
+    return MBI_LIKELY(api_stays_plainly(class, size)) ? old
+                                                      : api_realloc_slot(old, class, size, rule);
 }
 
 #endif

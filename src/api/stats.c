@@ -42,6 +42,7 @@ static void read_process(struct mb_stats *stats)
     size_t limit_bytes = bounded_most(&mbi_committed);
     size_t budget_bytes = bounded_most(&mbi_budget);
     stats->memory_limit = limit_bytes != BOUNDED_NONE ? limit_bytes : 0;
+    stats->pool_max = mbi_region.bytes != 0 ? mbi_config.pool_bytes_max : 0;
     stats->cache_bytes = bounded_taken(&mbi_budget);
     stats->cache_bytes_max = budget_bytes != SIZE_MAX ? budget_bytes : 0;
     stats->threads = mbi_registry_threads();
@@ -190,10 +191,10 @@ static void write_sums(FILE *stream, const struct mb_stats *stats)
 {
     fprintf(stream,
             "MemoryBucket: reserved %" PRIu64 " KiB, committed %" PRIu64 " KiB, resident %" PRIu64
-            " KiB, given back %" PRIu64 " KiB; %" PRIu64 " threads, %" PRIu64 " parked and %" PRIu64
-            " vacant caches; ",
+            " KiB, given back %" PRIu64 " KiB; pools of up to %" PRIu64 " bytes; %" PRIu64
+            " threads, %" PRIu64 " parked and %" PRIu64 " vacant caches; ",
             stats->reserved_bytes >> 10, stats->committed_bytes >> 10, stats->resident_bytes >> 10,
-            stats->released_bytes >> 10, stats->threads, stats->parked_caches,
+            stats->released_bytes >> 10, stats->pool_max, stats->threads, stats->parked_caches,
             stats->vacant_caches);
 #define PRINT_THREAD(name, before, after) \
     fprintf(stream, before "%" PRIu64 after, stats->name);

@@ -44,6 +44,9 @@ bool mbi_check_init(void)
         mbi_segv_take();
     }
     if (forwards || annotate_memcheck_is_here() || mbi_config.check != 0) {
+        /* Larger objects are the system allocator's: the ledger guards them there. Quarantines are
+         * of small slots (home.c). */
+        mbi_config.pool_bytes_max = SMALL_BYTES_MAX;
         /* release [CHECKED-STORE]: pairs with [CHECKED-LOAD], which then also sees the above. */
         atomic_store_explicit(&mbi_checked, true, memory_order_release);
     }

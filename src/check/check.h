@@ -10,7 +10,7 @@
 #include "core/upcalls.h"
 #include "tcache/checked.h"
 
-/* Zeroed memory for a product above 512 that does not overflow. */
+/* Zeroed memory for a product that no small pool serves, and that does not overflow. */
 void *mbi_check_calloc_large(size_t count, size_t size_bytes);
 
 /* Any pointer, also NULL, and any size, also 0. */

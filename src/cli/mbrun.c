@@ -27,6 +27,8 @@ static const char usage[] =
     "Usage: mbrun PROGRAM [ARGS...]\n"
     "Runs PROGRAM with MemoryBucket as its malloc (through LD_PRELOAD), and with its exit status.\n"
     "\n"
+    "The pools serve requests of up to 32 KiB, and the next malloc in link order what is larger.\n"
+    "MB_POOL_MAX, from 512 to 32K bytes, sets another border.\n"
     "MB_STATS=1 writes what the pools served to stderr at its exit; memorybucket(7) has all\n"
     "variables.\n"
     "Set-user-ID and statically linked programs run without MemoryBucket, and mbrun says so.\n"

@@ -11,8 +11,12 @@
 
 enum { DEFAULT_ROUNDS_MAX = 256, DEFAULT_DECAY_MS = 1000 };
 #define DEFAULT_MAGAZINE_BYTES (16 * KIB)
+enum { DEFAULT_UPPER_ROUNDS_MIN = 4, DEFAULT_UPPER_ROUNDS_MAX = 32 };
+#define DEFAULT_UPPER_MAGAZINE_BYTES (64 * KIB)
+/* The default of MB_THREAD_CACHE_MAX is so many times as much where upper pools are used. */
+enum { THREAD_CACHE_UPPER_FACTOR = 2 };
 
-enum kind { SWITCH, BYTES, MILLISECONDS, ROUNDS, REPORT, CHECKS };
+enum kind { SWITCH, BYTES, SLOT, MILLISECONDS, ROUNDS, REPORT, CHECKS };
 
 struct config mbi_config;
 bool mbi_config_decay_is_given;
@@ -73,6 +77,14 @@ static bool parse_bytes(const char *text, const struct rule *rule, size_t *bytes
     }
     return *text == '\0' && !__builtin_mul_overflow(*bytes, unit, bytes) && *bytes >= rule->low
            && *bytes <= rule->high;
+}
+
+/* The same for the size of a slot of malloc's: what is between two becomes the larger one. */
+static bool parse_slot_bytes(const char *text, const struct rule *rule, size_t *bytes)
+{
+    bool good = parse_bytes(text, rule, bytes);
+    *bytes = good ? size_class_slot_bytes(size_class_of(*bytes)) : *bytes;
+    return good;
 }
 
 static bool parse_milliseconds(const char *text, const struct rule *rule, int64_t *milliseconds)
@@ -194,6 +206,7 @@ static bool parse_value(enum option option, const char *text, struct config *con
     switch ((enum kind)rule->kind) {
     case SWITCH: good = parse_switch(text, field); break;
     case BYTES: good = parse_bytes(text, rule, field); break;
+    case SLOT: good = parse_slot_bytes(text, rule, field); break;
     case MILLISECONDS: good = parse_milliseconds(text, rule, field); break;
     case ROUNDS: good = parse_magazine_rounds(text, field); break;
     case REPORT: good = parse_report(text, field); break;
@@ -222,6 +235,13 @@ const char *mbi_config_text(enum option option)
     return text != NULL ? text : mbi_option_recorded(option);
 }
 
+/* What messages call the default: MB_POOL_MAX has one in the library and one in the drop-in. */
+static const char *standard_of(enum option option)
+{
+    const char *border = LARGE_IS_ALL_OURS ? "32K" : "512";
+    return option == OPTION_MB_POOL_MAX ? border : rules[option].standard;
+}
+
 /* Reads the option; whether it has a good value. A recorded one is good. */
 static bool read_option(enum option option)
 {
@@ -233,18 +253,22 @@ static bool read_option(enum option option)
     if (given != NULL) {
         mbi_message("%s=%.60s is not valid; accepted: %s; using %s%.40s", mbi_option_name(option),
                     given, rules[option].accepted, recorded != NULL ? "" : "the default, ",
-                    recorded != NULL ? recorded : rules[option].standard);
+                    recorded != NULL ? recorded : standard_of(option));
     }
     return recorded != NULL && parse_value(option, recorded, &mbi_config);
 }
 
+/* Slots of more than 1,024 bytes are whole cache lines, however few. */
 static uint16_t default_rounds(size_t class)
 {
-    size_t rounds = DEFAULT_MAGAZINE_BYTES / size_class_slot_bytes(class);
-    if (class >= LINEAR_CLASS_COUNT) { /* whole cache lines, however few */
-        return (uint16_t)size_max(rounds, BATCH_ROUNDS_MIN);
+    bool upper = class >= SMALL_CLASS_COUNT;
+    size_t bytes = upper ? DEFAULT_UPPER_MAGAZINE_BYTES : DEFAULT_MAGAZINE_BYTES;
+    size_t rounds = bytes / size_class_slot_bytes(class);
+    if (class < LINEAR_CLASS_COUNT) {
+        rounds = round_down(rounds, MAGAZINE_ROUNDS_STEP);
     }
-    return (uint16_t)size_min(round_down(rounds, MAGAZINE_ROUNDS_STEP), DEFAULT_ROUNDS_MAX);
+    rounds = size_max(rounds, DEFAULT_UPPER_ROUNDS_MIN);
+    return (uint16_t)size_min(rounds, upper ? DEFAULT_UPPER_ROUNDS_MAX : DEFAULT_ROUNDS_MAX);
 }
 
 /* Bytes of two full magazines of every small class, the pair that gives hysteresis. */
@@ -286,11 +310,12 @@ void mbi_config_read(void)
     } else { /* where larger magazines were asked for: room for four of each */
         mbi_config.thread_cache_bytes_max =
             size_max(mbi_config.thread_cache_bytes_max, 2 * pair_bytes());
+        mbi_config.thread_cache_bytes_max *=
+            mbi_config.pool_bytes_max > SMALL_BYTES_MAX ? THREAD_CACHE_UPPER_FACTOR : 1;
     }
-    mbi_config.pool_bytes_max = size_class_slot_bytes(size_class_of(mbi_config.pool_bytes_max));
     mbi_config.extra_bytes_max = mbi_config.thread_cache_bytes_max - pair_bytes();
     if (mbi_config.pool_bytes_max > SMALL_BYTES_MAX) {
-        mbi_config.upper_bytes_max = mbi_config.extra_bytes_max / 2;
+        mbi_config.upper_bytes_max = mbi_config.extra_bytes_max / 3 * 2;
         mbi_config.extra_bytes_max -= mbi_config.upper_bytes_max;
     }
     mbi_config_decay_is_given = given[OPTION_MB_DECAY_MS];
@@ -322,14 +347,32 @@ static bool has_value(enum option option, const char *value, const struct config
                      rules[option].bytes) == 0;
 }
 
+/* Whether the option takes the value, which is in *changed then; else a line says what it takes. */
+static bool takes_value(enum option option, const char *value, struct config *changed)
+{
+    if (strlen(value) >= OPTION_TEXT_BYTES) {
+        mbi_message("%s=%.60s... is not valid; accepted: up to %d characters; "
+                    "mb_option_set changes nothing",
+                    mbi_option_name(option), value, OPTION_TEXT_BYTES - 1);
+        return false;
+    }
+    if (!parse_value(option, value, changed)) {
+        mbi_message("%s=%.60s is not valid; accepted: %s; mb_option_set changes nothing",
+                    mbi_option_name(option), value, rules[option].accepted);
+        return false;
+    }
+    return true;
+}
+
 int mbi_config_set_option(const char *name, const char *value, bool library_is_up)
 {
     enum option option = name != NULL ? mbi_option_named(name) : OPTION_COUNT;
     struct config changed;
     memcpy(&changed, &mbi_config, sizeof changed);
-    if (option == OPTION_COUNT
-        || (value != NULL
-            && (strlen(value) >= OPTION_TEXT_BYTES || !parse_value(option, value, &changed)))) {
+    if (name != NULL && option == OPTION_COUNT) {
+        mbi_option_complain_of_name(name);
+    }
+    if (option == OPTION_COUNT || (value != NULL && !takes_value(option, value, &changed))) {
         return -EINVAL;
     }
     if (!library_is_up) {

@@ -21,7 +21,7 @@ enum {
     MAGAZINE_ROUNDS_STEP = 8,
     MAGAZINE_ROUNDS_MIN = 8,
     MAGAZINE_ROUNDS_MAX = 4096,
-    /* Of the largest slots a magazine holds fewer than the above. A batch leads to a second slot. */
+    /* A magazine of large slots begins with fewer than the above. A batch has a second slot. */
     BATCH_ROUNDS_MIN = 2,
 };
 _Static_assert(MAGAZINE_ROUNDS_MAX <= CHAIN_ROUNDS_MAX, "a chain's word holds its rounds");
@@ -47,7 +47,7 @@ struct config {
     size_t cache_bytes_max;                     /* MB_CACHE_MAX; 0: the default */
     size_t extra_bytes_max; /* what two full magazines of each small class leave of a thread's */
     size_t upper_bytes_max; /* of these, what all upper classes together may take */
-    size_t pool_bytes_max;                      /* MB_POOL_MAX, rounded up to a slot */
+    size_t pool_bytes_max;  /* MB_POOL_MAX, rounded up to a slot; SMALL_BYTES_MAX when checked */
     size_t block_bytes;                         /* what a pool commits at once; a power of two */
     size_t region_bytes;                        /* MB_REGION_SIZE */
     size_t memory_limit_bytes;                  /* MB_MEMORY_LIMIT; SIZE_MAX: none */
@@ -65,10 +65,10 @@ extern MBI_HIDDEN struct config mbi_config;
 /* Whether MB_DECAY_MS has a value, and a good one. */
 extern MBI_HIDDEN bool mbi_config_decay_is_given;
 
-/* The classes that serve requests are those below; in checked mode the small ones. */
+/* The classes that serve requests are those below. */
 static inline size_t config_class_end(void)
 {
-    return mbi_config.check != 0 ? SMALL_CLASS_COUNT : size_class_of(mbi_config.pool_bytes_max) + 1;
+    return size_class_of(mbi_config.pool_bytes_max) + 1;
 }
 
 /* Whether MB_CHECK asks for any of these. */
@@ -88,7 +88,7 @@ void mbi_config_read(void);
  * Sets the program's value for an option (mb_option_set), if the library is not up. NULL takes it
  * back. Under LOCK_INIT. Returns
  *   0        the value holds, or a good one of the environment does
- *   -EINVAL  there is no such option, or no such value of it
+ *   -EINVAL  there is no such option, or no such value of it; a line on stderr says what there is
  *   -EBUSY   the library is up, with another value
  */
 int mbi_config_set_option(const char *name, const char *value, bool library_is_up);

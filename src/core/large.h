@@ -1,6 +1,6 @@
 /*
- * large: the allocator behind the pools, for requests above 512 bytes and for pointers that are
- * not ours.
+ * large: the allocator behind the pools, for requests above the border (MB_POOL_MAX) and for
+ * pointers that are not ours.
  *
  * Ladder: above base. Callers: the thread caches' last resort, the API.
  *

@@ -115,24 +115,38 @@ static enum option nearest(const char *name)
     return found;
 }
 
-static void name_unknown(const char *variable)
+/* Writes a line if it is an older version's variable, or nearly one; whether it did. */
+static bool name_unknown(const char *variable)
 {
     char name[LETTERS_MAX + PREFIX_LENGTH + 1];
     size_t length = strcspn(variable, "=");
     if (length >= sizeof name) {
-        return; /* longer than any of the library's */
+        return false; /* longer than any of the library's */
     }
     memcpy(name, variable, length);
     name[length] = '\0';
     for (size_t i = 0; i < sizeof removed / sizeof removed[0]; i++) {
         if (strcmp(name, removed[i]) == 0) {
             mbi_message("%s was removed and has no effect", name);
-            return;
+            return true;
         }
     }
     enum option meant = mbi_option_named(name) != OPTION_COUNT ? OPTION_COUNT : nearest(name);
     if (meant != OPTION_COUNT) {
         mbi_message("%s has no effect; did you mean %s?", name, names[meant]);
+    }
+    return meant != OPTION_COUNT;
+}
+
+static bool has_prefix(const char *variable)
+{
+    return strncmp(variable, "MB_", PREFIX_LENGTH) == 0;
+}
+
+void mbi_option_complain_of_name(const char *name)
+{
+    if (!has_prefix(name) || !name_unknown(name)) {
+        mbi_message("there is no option %.60s", name);
     }
 }
 
@@ -142,8 +156,8 @@ void mbi_options_name_unknown(void)
         return; /* none yet, or that of a user that this process must not obey */
     }
     for (char **variable = environ; *variable != NULL; variable++) {
-        if (strncmp(*variable, "MB_", PREFIX_LENGTH) == 0) {
-            name_unknown(*variable);
+        if (has_prefix(*variable)) {
+            (void)name_unknown(*variable);
         }
     }
 }

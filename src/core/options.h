@@ -22,12 +22,12 @@
 #define MBI_OPTIONS(X)                                                                             \
     X(MB_MAGAZINE_SIZE, ROUNDS, magazine_rounds, MAGAZINE_ROUNDS_MIN, MAGAZINE_ROUNDS_MAX,         \
       "8 to 4096 objects, or a list such as 8-64:256,65-512:64 (sizes:objects)",                   \
-      "16 KiB worth, up to 256",                                                                   \
+      "16 KiB worth, up to 256; upper 4 to 32",                                                    \
       "how many objects of a size move between a thread and the centre at once")                   \
     X(MB_THREAD_CACHE_MAX, BYTES, thread_cache_bytes_max, THREAD_CACHE_BYTES_MIN, GIB,             \
-      "260K to 1G bytes", "4M",                                                                    \
+      "260K to 1G bytes", "4M; 8M with upper pools",                                               \
       "what a thread may cache")                                                                   \
-    X(MB_POOL_MAX, BYTES, pool_bytes_max, SMALL_BYTES_MAX, POOL_BYTES_MAX,                         \
+    X(MB_POOL_MAX, SLOT, pool_bytes_max, SMALL_BYTES_MAX, POOL_BYTES_MAX,                          \
       "512 to 32K bytes", "512; 32K in the drop-in",                                               \
       "the largest request that the pools serve; what is larger goes to the system allocator")     \
     X(MB_CACHE_MAX, BYTES, cache_bytes_max, MIB, 1024 * GIB,                                       \
@@ -43,7 +43,7 @@
       "1M to 1024G bytes", "none",                                                                 \
       "the most that the pools may commit together")                                               \
     X(MB_REGION_SIZE, BYTES, region_bytes, 64 * MIB, REGION_BYTES_MAX,                             \
-      "64M to 4096G bytes", "as much as there is room for",                                                               \
+      "64M to 4096G bytes", "as much as there is room for",                                        \
       "how much the pools may grow to together; mapped as it is used")                             \
     X(MB_HUGEPAGE, SWITCH, huge_pages, 0, 1,                                                       \
       "0 or 1", "0",                                                                               \
@@ -84,6 +84,12 @@ enum option mbi_option_named(const char *name);
 /* The environment's text, and the program's; NULL without one. */
 const char *mbi_option_given(enum option option);
 const char *mbi_option_recorded(enum option option);
+
+/*
+ * Writes a line about a name that is no variable's: what became of it, or which one is nearly so.
+ * Allocates nothing.
+ */
+void mbi_option_complain_of_name(const char *name);
 
 /* Sets the program's value, of which it keeps a copy; NULL: none. Under LOCK_INIT. */
 void mbi_option_record(enum option option, const char *text);

@@ -134,6 +134,21 @@ struct fresh_run mbi_pool_obtain(struct pool *pool, size_t rounds_wanted, uint64
     return run;
 }
 
+struct slot *mbi_pool_take_zeroed(struct pool *pool)
+{
+    struct fresh_run run = { .first = NULL, .rounds = 0 };
+    if (!mbi_pool_lock(pool)) {
+        return NULL;
+    }
+    if (pool->loose == 0 && !mbi_pool_has_old_batch_locked(pool)
+        && counter_read(&pool->sorted_slots) == 0) {
+        run = mbi_pool_carve_for_use_locked(pool, 1);
+    }
+    mbi_pool_unlock(pool);
+    mbi_pool_touch_run(pool, run);
+    return (struct slot *)(void *)run.first;
+}
+
 /* Moves slots from the front of `from` to `to`, until `to` has `rounds`; `from` has enough. */
 static void chain_move(const struct pool *pool, uint64_t *to, uint64_t *from, uint32_t rounds)
 {

@@ -70,12 +70,20 @@ uint64_t mbi_pool_take_old_batch_locked(struct pool *pool)
     return 0;
 }
 
+bool mbi_pool_has_old_batch_locked(const struct pool *pool)
+{
+    bool any = false;
+    for (size_t i = 0; i < CENTRAL_STACKS; i++) {
+        any |= pool->aged[i] != 0 || pool->surplus[i] != 0;
+    }
+    return any;
+}
+
 bool mbi_pool_age(struct pool *pool, bool central)
 {
     if (counter_read(&pool->carved) == 0) {
         return false;
     }
-    bool any = false;
     bool surplus = false;
     if (!mbi_pool_lock(pool)) {
         return true; /* not known */
@@ -88,9 +96,8 @@ bool mbi_pool_age(struct pool *pool, bool central)
             pool->surplus[i] = pool->aged[i];
             pool->aged[i] = central ? (uint32_t)batch_stack_detach(&pool->central[i]) : 0;
         }
-        any |= pool->surplus[i] != 0 || pool->aged[i] != 0;
     }
-    any |= pool->loose != 0;
+    bool any = mbi_pool_has_old_batch_locked(pool) || pool->loose != 0;
     mbi_pool_unlock(pool);
     return any;
 }

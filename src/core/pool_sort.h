@@ -32,6 +32,9 @@ uint64_t mbi_pool_link_sorted(const struct sorted_slots *taken);
 /* An aged or surplus batch, as a chain; 0 when there is none. */
 uint64_t mbi_pool_take_old_batch_locked(struct pool *pool);
 
+/* Whether there is one. */
+bool mbi_pool_has_old_batch_locked(const struct pool *pool);
+
 /*
  * If no surplus is left, the aged batches become surplus and, with `central`, those on the stacks
  * become aged, as when a window has ended. True when there is any of these, or a loose slot.

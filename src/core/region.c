@@ -62,8 +62,9 @@ static size_t layout_bytes(struct layout layout, bool with_maps)
 static bool layout_shrink(struct layout *layout)
 {
     if (layout->dense && layout->wide_shift == 0) {
+        /* Few classes' wide spans may be larger than the dense ones, which all classes had. */
         layout->dense = false;
-        layout->wide_shift = DENSE_SHIFT - 1;
+        layout->wide_shift = DENSE_SHIFT + 1;
     } else if (layout->dense && layout->wide_shift == DENSE_SHIFT) {
         layout->wide_shift = 0;
     } else if (layout->wide_shift > WIDE_SHIFT_MIN) {

@@ -6,8 +6,12 @@
  * of a pointer).
  *
  *   dense_base            wide_base                                       map_base
- *   | 148 spans of 64 MiB | 148 spans of 2^wide_shift bytes, 16 GiB at most | maps of all spans |
- *   |0|1|2| ...      |147|   0    |   1    |   2    | ...         |   147    |0|1|2| ...    |147|
+ *   | 148 spans of 64 MiB | a span of 2^wide_shift bytes for each class   | maps of all spans |
+ *   |0|1|2| ...      |147|   0    |   1    |   2    | ...                  |0|1|2| ...        |
+ *
+ * Wide spans and maps exist only for the classes that serve requests (MB_POOL_MAX). The dense tier
+ * has addresses for all, as the fast path takes each address in it for a slot of its class; nothing
+ * is mapped in the spans of the others.
  *
  * The class of an address is a subtraction and a shift: free reads no metadata. A pool uses its
  * dense span first, since dense page tables save page walks, then its wide one.
@@ -118,8 +122,9 @@ char *mbi_region_place(unsigned number);
 unsigned mbi_region_place_of(const void *address);
 
 /*
- * Finds a place for the spans of the first classes, of at most `bytes_max` together. 0, or -ENOMEM when there is none for
- * REGION_BYTES_MIN; then every request is the system's. Called once, under the init lock.
+ * Finds a place for the spans of the first `classes`, of at most `bytes_max` together. 0, or
+ * -ENOMEM when there is none for REGION_BYTES_MIN; then every request is the system's. Called once,
+ * under the init lock.
  */
 int mbi_region_claim(size_t bytes_max, size_t classes);
 

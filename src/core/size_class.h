@@ -5,12 +5,17 @@
  *
  *   classes      requests of               slots of
  *     0 ..  63   8c+1 .. 8c+8 bytes        8c+8 bytes: small
- *    64 .. 127   the same                  the same: upper, and linear like the small ones
- *   128 .. 147   four a doubling           1,280, 1,536, 1,792, 2,048, 2,560, ... 32,768 bytes: upper
+ *    64 .. 127   the same                  the same in whole 16 bytes: upper, and linear like small
+ *   128 .. 147   four a doubling           1,280, 1,536, 1,792, 2,048, 2,560 ... 32,768: upper
  *
- * Upper pools are used up to MB_POOL_MAX bytes, which is a multiple of 8 or one of the last slots
- * (config.h). A slot's alignment is the largest power of two that divides its size, a page at most:
- * spans start on a page (plus whole pages of colour), and slots tile them without gaps.
+ * docs/architecture.md, decision 15, says why.
+ *
+ * Upper pools are used up to MB_POOL_MAX bytes, rounded up to one of their slots (config.h). Their
+ * slots are aligned to 16 bytes at least, as the system allocator's objects of such sizes are: so
+ * two linear classes each have slots of one size, and malloc uses the second of them only.
+ *
+ * A slot's alignment is the largest power of two that divides its size, a page at most: spans start
+ * on a page (plus whole pages of colour), and slots tile them without gaps.
  */
 #ifndef MEMORYBUCKET_CORE_SIZE_CLASS_H
 #define MEMORYBUCKET_CORE_SIZE_CLASS_H
@@ -112,8 +117,10 @@ MBI_HOT_INLINE size_t size_class_offset_of_abi_aligned(size_t size_bytes)
 
 MBI_HOT_INLINE size_t size_class_slot_bytes(size_t class)
 {
+    assert(class < SIZE_CLASS_COUNT);
     if (class < LINEAR_CLASS_COUNT) {
-        return (class + 1) * SIZE_STEP_BYTES;
+        size_t bytes = (class + 1) * SIZE_STEP_BYTES;
+        return class < SMALL_CLASS_COUNT ? bytes : round_up(bytes, ABI_ALIGNMENT_BYTES);
     }
     size_t in_doublings = class - LINEAR_CLASS_COUNT;
     size_t quarters = DOUBLING_CLASSES + 1 + in_doublings % DOUBLING_CLASSES;

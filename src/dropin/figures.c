@@ -96,8 +96,9 @@ static void print_pools(FILE *stream)
         return;
     }
     fprintf(stream,
-            "<pools committed=\"%" PRIu64 "\" released=\"%" PRIu64 "\" resident=\"%" PRIu64 "\">\n",
-            stats->committed_bytes, stats->released_bytes, stats->resident_bytes);
+            "<pools max=\"%" PRIu64 "\" committed=\"%" PRIu64 "\" released=\"%" PRIu64
+            "\" resident=\"%" PRIu64 "\">\n",
+            stats->pool_max, stats->committed_bytes, stats->released_bytes, stats->resident_bytes);
     for (size_t class = 0; class < MB_POOL_COUNT; class++) {
         const struct mb_pool_stats *pool = &stats->pool[class];
         if (pool->carved != 0) {

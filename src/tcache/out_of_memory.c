@@ -52,15 +52,34 @@ static void *serve_from_system(size_t class, size_t alignment_bytes)
     return pointer;
 }
 
+/* A slot of a class behind this one and before `end`; NULL without one. */
+static void *take_larger(size_t class, size_t alignment_bytes, size_t end)
+{
+    struct slot *slot = NULL;
+    do {
+        class = size_class_next_aligned(class, alignment_bytes);
+        slot = class < end ? mbi_thread_cache_take(class) : NULL;
+    } while (slot == NULL && class < end);
+    return slot;
+}
+
+/*
+ * The end of the classes that stand in for one before memory is given back: the small ones, and
+ * slots of up to twice the size. Larger ones would be used up by small objects, each of them with
+ * the memory of thousands.
+ */
+static size_t near_class_end(size_t class)
+{
+    size_t bytes = size_max(2 * size_class_slot_bytes(class), SMALL_BYTES_MAX);
+    size_t end = config_class_end();
+    return bytes <= POOL_BYTES_MAX ? size_min(size_class_of(bytes) + 1, end) : end;
+}
+
 static void *serve_elsewhere(size_t class, size_t alignment_bytes)
 {
-    const size_t end = config_class_end();
-    for (size_t next = size_class_next_aligned(class, alignment_bytes); next < end;
-         next = size_class_next_aligned(next, alignment_bytes)) {
-        struct slot *slot = mbi_thread_cache_take(next);
-        if (slot != NULL) {
-            return slot;
-        }
+    void *slot = take_larger(class, alignment_bytes, near_class_end(class));
+    if (slot != NULL) {
+        return slot;
     }
     if (mbi_limit_reached) {
         errno = ENOMEM;
@@ -176,6 +195,9 @@ MBI_COLD void *mbi_thread_cache_spill(size_t class, size_t alignment_bytes)
             mbi_registry_ask_all();
         }
         pointer = give_back_until(serve, class, alignment_bytes, SIZE_MAX, &given_back);
+        if (pointer == NULL) { /* what lies free in pages that live objects hold */
+            pointer = take_larger(class, alignment_bytes, config_class_end());
+        }
         if (pointer == NULL && mbi_lock_refused) { /* another thread has forked meanwhile */
             pointer = serve_from_system(class, alignment_bytes);
         }

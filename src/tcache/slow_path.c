@@ -1,4 +1,5 @@
 /* slow_path: an allocation that finds no slot in its magazine, a free that finds no room. */
+#include "core/config.h"
 #include "core/large.h"
 #include "core/os.h"
 #include "core/region.h"
@@ -44,6 +45,24 @@ MBI_COLD struct slot *mbi_thread_cache_take(size_t class)
     if (slot == NULL) {
         errno = ENOMEM;
     }
+    return slot;
+}
+
+struct slot *mbi_thread_cache_take_zeroed(size_t class)
+{
+    if (!mbi_thread_cache->active || magazine_chain(&mbi_thread_cache->loaded[class]) != 0) {
+        return NULL;
+    }
+    int saved_errno = errno;
+    struct thread_cache *cache = mbi_thread_cache_begin_slow();
+    struct slot *slot = NULL;
+    if (cache != NULL) {
+        mbi_thread_cache_do_chores(cache);
+        struct pool *pool = pool_for_use(class);
+        slot = pool != NULL ? mbi_transfer_take_zeroed(cache, pool) : NULL;
+        thread_cache_end_slow(cache);
+    }
+    errno = saved_errno;
     return slot;
 }
 
@@ -143,27 +162,33 @@ static size_t magazine_class(const struct magazine *loaded)
 /*
  * Guests: the drop-in serves a process's first requests of a size from the pool of the next power
  * of two (docs/architecture.md, decision 9). With more than GUESTS_MAX guests no fewer pools were
- * used; with so many 1,000 live objects of random sizes take no more memory than without.
+ * used; and with so many 1,000 live objects of random sizes take no more memory than without. Nor
+ * do guests of a size take more than a page: an own pool would take no more.
  *
  * relaxed [GUESTS]: two threads that count at the same time make one guest more.
  */
-enum { GUESTS_MAX = 8 };
+enum { GUESTS_MAX = 8, GUESTS_BYTES_MAX = 4096 };
 static _Atomic uint8_t guests[SIZE_CLASS_COUNT];
 
-/* The class that serves a request of a size, while its own pool has nothing yet. */
+/*
+ * The class that serves a request of a size, while its own pool has nothing yet. Pools beyond
+ * MB_POOL_MAX have no spans.
+ */
 static size_t thread_cache_choose_host(size_t class)
 {
     if (!LARGE_IS_ALL_OURS
         || (pool_is_laid_out(class) && slot_space_is_carved(&mbi_pools[class].space))) {
         return class;
     }
+    size_t host_bytes = size_class_power_of_two_bytes(class);
+    size_t guests_max = size_min(GUESTS_BYTES_MAX / host_bytes, GUESTS_MAX);
     uint8_t count = atomic_load_explicit(&guests[class], memory_order_relaxed); /* [GUESTS] */
-    if (count == GUESTS_MAX) {
+    if (count >= guests_max || host_bytes > mbi_config.pool_bytes_max) {
         return class;
     }
     atomic_store_explicit(&guests[class], (uint8_t)(count + 1),
                           memory_order_relaxed); /* [GUESTS] */
-    return size_class_of(size_class_power_of_two_bytes(class));
+    return size_class_of(host_bytes);
 }
 
 MBI_COLD void *mbi_thread_cache_alloc_slow(size_t size_bytes, const struct magazine *empty)

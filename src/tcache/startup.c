@@ -25,20 +25,33 @@ static _Atomic bool ready;
 /* Written under LOCK_INIT: false where a sanitizer's malloc serves every request. */
 static bool pools_wanted;
 
+/* The text of the value that holds, where the program or the environment gives one. */
+static const char *text_that_holds(enum option option)
+{
+    const char *text = mbi_config_text(option);
+    if (text != NULL && option == OPTION_MB_HUGEPAGE && !mbi_config.huge_pages) {
+        return "0";
+    }
+    if (text != NULL && option == OPTION_MB_POOL_MAX
+        && mbi_config.pool_bytes_max == SMALL_BYTES_MAX) {
+        return "512"; /* in checked mode */
+    }
+    return text;
+}
+
 static void report(void)
 {
-    mbi_message("reserved %zu KiB, spans of %zu + %zu MiB a pool%s; magazines of %u (8 bytes) to "
-                "%u (512 bytes) rounds; thread caches up to %zu KiB",
+    mbi_message("reserved %zu KiB, spans of %zu + %zu MiB a pool%s; pools of up to %zu bytes; "
+                "magazines of %u (8 bytes) to %u (%zu bytes) rounds; thread caches up to %zu KiB",
                 mbi_region_claimed_bytes() >> 10, mbi_region.span_bytes[SPAN_DENSE] >> 20,
                 mbi_region.span_bytes[SPAN_WIDE] >> 20,
                 mbi_region.reserved_bytes == 0 ? ", mapped as they are used" : "",
-                mbi_config.magazine_rounds[0],
-                mbi_config.magazine_rounds[SMALL_CLASS_COUNT - 1],
+                mbi_config.pool_bytes_max, mbi_config.magazine_rounds[0],
+                mbi_config.magazine_rounds[config_class_end() - 1], mbi_config.pool_bytes_max,
                 mbi_config.thread_cache_bytes_max >> 10);
     for (enum option option = 0; option < OPTION_COUNT; option++) {
-        const char *text = mbi_config_text(option);
+        const char *text = text_that_holds(option);
         if (text != NULL) {
-            text = option == OPTION_MB_HUGEPAGE && !mbi_config.huge_pages ? "0" : text;
             mbi_message("%s=%s", mbi_option_name(option), text);
         }
     }
@@ -48,7 +61,8 @@ static void startup_locked(void)
 {
     mbi_config_read();
     pools_wanted = mbi_check_init();
-    if (pools_wanted && mbi_region_claim(mbi_config.region_bytes, config_class_end()) != 0 && mbi_config.verbose) {
+    if (pools_wanted && mbi_region_claim(mbi_config.region_bytes, config_class_end()) != 0
+        && mbi_config.verbose) {
         mbi_message("no address space for the pools: every request goes to the system allocator");
     }
     mbi_copies_publish();

@@ -7,8 +7,8 @@
  *   mbi_thread_cache (TLS, 8 bytes) -> one of
  *     mbi_cache_none    constant and empty: this thread has done nothing yet
  *     mbi_cache_direct  constant and empty: no cache now, or never again; straight to the pools
- *     a cache           loaded[64]  the magazine in use, any number of rounds
- *                       kept[64]    full magazines, as many as the thread has shown need of
+ *     a cache           loaded[]  the magazine in use, any number of rounds
+ *                       kept[]    full magazines, as many as the thread has shown need of
  *
  * The constant caches are full and empty at once, which sends a fast path to its slow path: there
  * is no "initialised?" branch.
@@ -114,6 +114,12 @@ _Noreturn void mbi_thread_cache_refuse(const struct pool *pool, const void *poin
  * that choose the next class themselves.
  */
 struct slot *mbi_thread_cache_take(size_t class);
+
+/*
+ * A slot of this class that is all zeros, where the pool would have to carve one; NULL where free
+ * slots are at hand, or the pool has none. The class's slots are whole cache lines. Keeps errno.
+ */
+struct slot *mbi_thread_cache_take_zeroed(size_t class);
 
 /*
  * Up to `count` slots of a class, as many as are ready without linking them first: the loaded

@@ -30,16 +30,20 @@ static uint64_t cache_pop_batch(struct thread_cache *cache, struct pool *pool)
     return chain;
 }
 
-/*
- * Counts `bytes` more of a class as used; false when the process's budget has no more, or the upper
- * classes have their share of the thread's.
- */
+static bool class_is_upper(size_t class)
+{
+    return class >= SMALL_CLASS_COUNT;
+}
+
+/* Whether the upper classes' share of the thread's bytes has room for `bytes` more of the class. */
+static bool cache_has_share(const struct thread_cache *cache, size_t class, size_t bytes)
+{
+    return !class_is_upper(class) || cache->upper_bytes + bytes <= mbi_config.upper_bytes_max;
+}
+
+/* Counts `bytes` more of a class as used; false when the process's budget has no more. */
 static bool cache_use(struct thread_cache *cache, size_t class, size_t bytes)
 {
-    size_t upper_bytes = cache->upper_bytes + (class >= SMALL_CLASS_COUNT ? bytes : 0);
-    if (MBI_UNLIKELY(upper_bytes > mbi_config.upper_bytes_max)) {
-        return false;
-    }
     size_t used_bytes = cache->used_bytes + bytes;
     if (used_bytes > cache->taken_bytes) {
         size_t missing = used_bytes - cache->taken_bytes;
@@ -53,7 +57,7 @@ static bool cache_use(struct thread_cache *cache, size_t class, size_t bytes)
         cache->taken_bytes += more;
     }
     cache->used_bytes = used_bytes;
-    cache->upper_bytes = upper_bytes;
+    cache->upper_bytes += class_is_upper(class) ? bytes : 0;
     return true;
 }
 
@@ -61,7 +65,7 @@ static bool cache_use(struct thread_cache *cache, size_t class, size_t bytes)
 static void cache_unuse(struct thread_cache *cache, size_t class, size_t bytes)
 {
     cache->used_bytes -= bytes;
-    cache->upper_bytes -= class >= SMALL_CLASS_COUNT ? bytes : 0;
+    cache->upper_bytes -= class_is_upper(class) ? bytes : 0;
     /* Otherwise when the window ends, if one ever does. */
     if (MBI_UNLIKELY(budget_is_crowded() || mbi_config.decay_ms < 0)) {
         mbi_transfer_give_back_unused(cache);
@@ -76,11 +80,28 @@ void mbi_transfer_give_back_unused(struct thread_cache *cache)
     }
 }
 
-/* Lets the loaded magazine hold `rounds`, more than now; false when the budget has no more. */
+/*
+ * What a magazine holds first; beyond their share upper classes' ones hold that, too: without it a
+ * class that others crowded out would take a lock for each request.
+ */
+enum { FIRST_ROUNDS_MAX = 8, FIRST_BYTES = 16 << 10 };
+
+static size_t pool_first_rounds(const struct pool *pool)
+{
+    size_t rounds = size_min(FIRST_BYTES / pool->slot_bytes, FIRST_ROUNDS_MAX);
+    return size_max(rounds, BATCH_ROUNDS_MIN);
+}
+
+/*
+ * Lets the loaded magazine hold `rounds`, more than now; false when the budget, or the upper
+ * classes' share, has no more.
+ */
 static bool cache_widen(struct thread_cache *cache, const struct pool *pool, size_t rounds)
 {
     size_t class = pool->class;
-    if (!cache_use(cache, class, (rounds - cache->capacity[class]) * pool->slot_bytes)) {
+    size_t bytes = (rounds - cache->capacity[class]) * pool->slot_bytes;
+    if ((rounds > pool_first_rounds(pool) && !cache_has_share(cache, class, bytes))
+        || !cache_use(cache, class, bytes)) {
         return false;
     }
     cache->capacity[class] = (uint16_t)rounds;
@@ -212,20 +233,72 @@ bool mbi_transfer_refill_whole(struct thread_cache *cache, struct pool *pool)
     return chain != 0;
 }
 
-bool mbi_transfer_refill(struct thread_cache *cache, struct pool *pool)
+/*
+ * Whether the thread may have a batch. A small class's magazine is as large as one from the first
+ * refill on. An upper class's grows with need: up to what comes, which is a run where the centre
+ * has no batch, and what is freed.
+ */
+static bool cache_may_have_batch(struct thread_cache *cache, const struct pool *pool)
 {
-    if (MBI_UNLIKELY(!cache_widen_to_batch(cache, pool))) {
-        return cache_obtain_few(cache, pool);
+    size_t class = pool->class;
+    if (!class_is_upper(class) || cache->capacity[class] == pool->rounds) {
+        return cache_widen_to_batch(cache, pool);
     }
-    return mbi_transfer_refill_whole(cache, pool) || cache_obtain(cache, pool);
+    size_t bytes = (pool->rounds - (size_t)cache->capacity[class]) * pool->slot_bytes;
+    return cache_has_share(cache, class, bytes) && !is_crowded();
 }
 
-/* Takes room, and the budget for it, for one more kept magazine; false when there is none. */
+/* After a refill, of which an upper class's magazine may hold less. */
+static void cache_widen_to_loaded(struct thread_cache *cache, const struct pool *pool)
+{
+    size_t rounds = chain_rounds(magazine_chain(&cache->loaded[pool->class]));
+    if (MBI_UNLIKELY(rounds > cache->capacity[pool->class])) {
+        (void)cache_widen(cache, pool, rounds); /* refused: it stays too long until it is used up */
+    }
+}
+
+bool mbi_transfer_refill(struct thread_cache *cache, struct pool *pool)
+{
+    if (MBI_UNLIKELY(!cache_may_have_batch(cache, pool))) {
+        return cache_obtain_few(cache, pool);
+    }
+    if (!mbi_transfer_refill_whole(cache, pool) && !cache_obtain(cache, pool)) {
+        return false;
+    }
+    cache_widen_to_loaded(cache, pool);
+    return true;
+}
+
+struct slot *mbi_transfer_take_zeroed(struct thread_cache *cache, struct pool *pool)
+{
+    if (!cache_may_have_batch(cache, pool)) {
+        return NULL;
+    }
+    if (mbi_transfer_refill_whole(cache, pool)) {
+        cache_widen_to_loaded(cache, pool);
+        return NULL;
+    }
+    struct slot *slot = mbi_pool_take_zeroed(pool);
+    uint16_t *obtained = &cache->obtained[pool->class];
+    if (slot != NULL && *obtained < RUN_SHARE * pool->rounds) {
+        ++*obtained;
+    }
+    return slot;
+}
+
+/*
+ * Takes room, and the budget for it, for one more kept magazine; false when there is none. Upper
+ * classes keep some while they use less than a quarter of their share: the rest is for loaded ones,
+ * which every class needs, and which spare more.
+ */
 static bool cache_take_room(struct thread_cache *cache, const struct pool *pool)
 {
     const struct kept *kept = &cache->kept[pool->class];
     size_t depth = kept_depth(kept);
     size_t bytes = pool_batch_bytes(pool);
+    if (!cache_has_share(cache, pool->class, bytes + mbi_config.upper_bytes_max / 4 * 3)) {
+        return false;
+    }
     if (depth != 0
         && (depth >= kept_depth_max(kept)
             || cache->extra_bytes + bytes > mbi_config.extra_bytes_max
@@ -270,8 +343,9 @@ bool mbi_transfer_make_room(struct thread_cache *cache, struct pool *pool)
         return true;
     }
     if (MBI_UNLIKELY(capacity < pool->rounds)) {
-        size_t more = size_min(size_max(2 * capacity, FIRST_RUN_ROUNDS), pool->rounds);
-        if (cache_widen_to_batch(cache, pool) || cache_widen(cache, pool, more)) {
+        size_t more = size_min(size_max(2 * capacity, pool_first_rounds(pool)), pool->rounds);
+        if ((!class_is_upper(class) && cache_widen_to_batch(cache, pool))
+            || cache_widen(cache, pool, more)) {
             return true;
         }
     }

@@ -24,6 +24,12 @@ bool mbi_transfer_refill(struct thread_cache *cache, struct pool *pool);
 bool mbi_transfer_refill_whole(struct thread_cache *cache, struct pool *pool);
 
 /*
+ * The same for a request of zeros: where a refill would carve fresh slots, returns one that is all
+ * zeros instead. NULL where the magazine got slots, and where the other calls have to try.
+ */
+struct slot *mbi_transfer_take_zeroed(struct thread_cache *cache, struct pool *pool);
+
+/*
  * Makes room in the loaded magazine, which has reached rounds_max: restores rounds_max if another
  * thread lowered it, else raises it, else empties the magazine. False when the thread may not hold
  * a single slot of the class.

@@ -1,7 +1,7 @@
 /*
  * tools: faults that memcheck and AddressSanitizer are to report, for tests/checked/tools.sh.
  *
- * Usage: tools use_after_free|overflow|double_free|leak|nothing
+ * Usage: tools use_after_free|overflow|double_free|leak|nothing|many
  */
 #include "memorybucket/memorybucket.h"
 
@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SIZE = 40, LEAKS = 10 };
+enum { SIZE = 40, LEAKS = 10, MANY = 6000 };
 
 static void *volatile hidden;
 
@@ -26,6 +26,14 @@ __attribute__((noinline)) static void lose(void)
         memset(hide(mb_alloc(SIZE)), 'x', SIZE);
     }
     hidden = NULL;
+}
+
+/* More than the pools for them have room for, in a small region. */
+static void use_many(void)
+{
+    static void *objects[MANY];
+    size_t done = mb_alloc_batch(500, MANY, objects);
+    mb_free_batch(done, objects);
 }
 
 __attribute__((noinline)) static int planted_read(const char *object, int at)
@@ -50,6 +58,8 @@ int main(int count, char **words)
         mb_free(hide(object));
     } else if (strcmp(fault, "leak") == 0) {
         lose();
+    } else if (strcmp(fault, "many") == 0) {
+        use_many();
     }
     puts(read ? "read an x" : "read none");
     return 0;

@@ -31,6 +31,10 @@ expect 'memcheck, overflow' '0 bytes after a block of size 40 alloc' "${memcheck
 expect 'memcheck, double free' 'Invalid free()' "${memcheck[@]}" double_free
 expect 'memcheck, leak' 'are definitely lost in loss record' "${memcheck[@]}" leak
 expect 'memcheck, nothing' '' "${memcheck[@]}" nothing
+# The quarantines are of small slots: no other pool may stand in for them.
+said=$(MB_POOL_MAX=32K MB_REGION_SIZE=64M MB_STATS=1 "${memcheck[@]}" many 2>&1 >/dev/null)
+awk '$1 == 504 { small = 1 } $1 + 0 > 512 { upper = 1 } END { exit !small || upper }' <<<"$said" \
+    || { printf 'memcheck, many: not by small pools alone:\n%s\n' "$said" >&2; status=1; }
 
 # Where clang's own symbolizer is not installed.
 ASAN_SYMBOLIZER_PATH=$(command -v llvm-symbolizer || command -v addr2line)

@@ -114,6 +114,15 @@ static void be_verbose_of_what_holds(void)
     CHECK(mb_init() == 0, "mb_init");
 }
 
+/* Checked mode has a border of its own. */
+static void be_verbose_of_the_border(void)
+{
+    set("MB_VERBOSE", "1", 0);
+    set("MB_POOL_MAX", "4K", 0);
+    set("MB_CHECK", "1", 0);
+    CHECK(mb_init() == 0, "mb_init");
+}
+
 static void use_and_exit(void)
 {
     mb_free(mb_alloc(40));
@@ -353,6 +362,7 @@ int main(int argc, char **argv)
     if (strcmp(what, "verbose") == 0) {
         expect_said(be_verbose, "thread caches up to 512 KiB\n");
         expect_said(be_verbose_of_what_holds, "MB_HUGEPAGE=0\n");
+        expect_said(be_verbose_of_the_border, "MB_POOL_MAX=512\n");
         expect_said(use_and_exit, NULL);
     } else if (strcmp(what, "stats") == 0) {
         expect_said(report, "refills");

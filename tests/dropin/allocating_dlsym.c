@@ -11,7 +11,7 @@
 #include <stdint.h>
 #include <string.h>
 
-enum { LARGE = 1000, TOO_MUCH = 1 << 20 };
+enum { LARGE = 1000, TOO_MUCH = 1 << 20, ENOUGH = 1000 };
 
 static char *left; /* allocated inside dlsym, and used after */
 static unsigned calls_served;
@@ -50,7 +50,7 @@ static void allocate_in_every_way(void)
     CHECK(left != NULL);
     memset(left, 2, LARGE);
     /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): all there is, until no more is left. */
-    for (void *more = left; more != NULL; calls_served++) {
+    for (void *more = left; more != NULL && calls_served < ENOUGH; calls_served++) {
         more = malloc(LARGE);
     }
 }

@@ -36,20 +36,40 @@ dlsym)
     libraries=$(realpath "$(dirname "$mbrun")/../lib")
     allocating=$libraries/libdropin_allocating_dlsym.so dropin=$libraries/libmemorybucket-malloc.so
     for order in "$allocating:$dropin" "$dropin:$allocating"; do
-        LD_PRELOAD=$order "$(type -P true)" 2>"$work/stderr" || fail "$order: exit status $?"
-        grep -qE '^dlsym allocated [1-9]' "$work/stderr" || fail "$order: dlsym was not asked, or did not allocate"
+        # With the small border a little memory is there for that and then no more, else the pools serve.
+        for border in 512:'[1-9][0-9]?' 32K:1000; do
+            MB_POOL_MAX=${border%:*} LD_PRELOAD=$order "$(type -P true)" 2>"$work/stderr" ||
+                fail "$order: exit status $?"
+            grep -qxE "dlsym allocated ${border#*:} times" "$work/stderr" ||
+                fail "$order, border $border: dlsym was not asked, or allocated otherwise"
+        done
     done
     ;;
 contract | operators)
-    run "$(dirname "$mbrun")/dropin_$program"
-    expect "$program hold$([ $program = contract ] && echo s)"
+    for border in 32K 512; do
+        MB_POOL_MAX=$border run "$(dirname "$mbrun")/dropin_$program"
+        expect "$program hold$([ $program = contract ] && echo s)"
+    done
+    ;;
+border)
+    # Whatever MB_POOL_MAX says, no pool above it is ever used: also where malloc would align a size to a larger slot, or
+    # a first object would be the guest of a larger pool.
+    unset MB_POOL_MAX
+    for border in :32768 32K:32768 512:512 513:528 520:528 600:608 1024:1024 1025:1280 1280:1280 20000:20480; do
+        MB_POOL_MAX=${border%:*}
+        [ -z "$MB_POOL_MAX" ] && unset MB_POOL_MAX || export MB_POOL_MAX
+        run "$(dirname "$mbrun")/dropin_contract"
+        expect "contract holds"
+        largest=$(awk '$1 ~ /^[0-9]+$/ && $2 > 0 { most = $1 } END { print most }' "$work/stderr")
+        [ "$largest" -eq "${border#*:}" ] || fail "MB_POOL_MAX=${border%:*}: the largest pool in use is of $largest bytes"
+    done
     ;;
 answers)
     # As the C library answers, so does the drop-in, also where the pools have no place for it.
     answers=$(dirname "$mbrun")/dropin_answers
     "$answers" all >"$work/expected"
     [ "$(wc -l <"$work/expected")" -gt 80 ] || fail "asks too little"
-    for environment in MB_STATS=1 MB_CHECK=double_free; do
+    for environment in MB_STATS=1 MB_POOL_MAX=512 MB_CHECK=double_free; do
         env "$environment" "$mbrun" "$answers" all >"$work/stdout" 2>"$work/stderr" || fail "exit status $?"
         diff "$work/expected" "$work/stdout" >&2 || fail "the C library (<) and the drop-in (>) differ"
     done
@@ -62,6 +82,7 @@ answers)
 import sys, xml.etree.ElementTree as tree
 root = tree.parse(sys.argv[1]).getroot()
 assert root.tag == "malloc" and root.find("heap") is not None and root.find("system") is not None
+assert root.find("pools").get("max") == "32768"
 pools = {int(p.get("size")): int(p.get("live")) for p in root.find("pools")}
 assert all(pools[size] >= 8 for size in range(32, 513, 16)) and sum(pools.values()) >= 511, pools' "$work/stdout" || fail "malloc_info"
     grep -q '^Total (incl. mmap):' "$work/stderr" || fail "malloc_stats says nothing of large objects"
@@ -137,6 +158,7 @@ plugins)
 heap_top)
     # What large objects leave at the top of malloc's heap stays for the next ones, and goes back in the end; unless
     # the user or the program has told malloc something else.
+    export MB_POOL_MAX=512 # they are of 600 to 4,000 bytes
     top=$(dirname "$mbrun")/dropin_heap_top
     faults() { run env "$@" && cat "$work/stdout"; }
     alone=$("$top" faults)

@@ -34,7 +34,7 @@ done <<<"$words"
 [ $functions -ge 20 ] && [ $files -ge 20 ] || complain "the walk names $functions functions and $files files only"
 
 # NAME, number, REFUSED or WAITS; in the page the last column begins with that word.
-classes=$(sed -nE 's/^ *SIZE_CLASS_COUNT = ([0-9]+),.*/\1/p' src/core/size_class.h)
+classes=$(sed -nE 's/.*SIZE_CLASS_COUNT == ([0-9]+).*/\1/p' src/core/size_class.h)
 in_source=$(sed -nE "s/SIZE_CLASS_COUNT/$classes/; s/^    X\(([A-Z]+), ([0-9]+), ([A-Z]+)\).*/\1 \2 \3/p" src/core/lock.h)
 in_page=$(awk -F ' *[|] *' '/^## / { here = /^## Locks$/ }
     here && $3 ~ /^[0-9]+$/ { sub(/[^a-z].*/, "", $5); print toupper($2), $3, toupper($5) }' docs/architecture.md)

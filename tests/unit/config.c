@@ -32,10 +32,10 @@ Test(config, defaults)
     for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
         uint32_t rounds = mbi_config.magazine_rounds[class];
         size_t bytes = rounds * size_class_slot_bytes(class);
-        bool linear = class < LINEAR_CLASS_COUNT;
-        cr_assert(rounds >= (class < SMALL_CLASS_COUNT ? 32 : linear ? 16 : BATCH_ROUNDS_MIN));
-        cr_assert(rounds <= 256 && (!linear || rounds % MAGAZINE_ROUNDS_STEP == 0));
-        cr_assert(bytes <= 16384 || rounds == BATCH_ROUNDS_MIN);
+        bool small = class < SMALL_CLASS_COUNT;
+        cr_assert(rounds >= (small ? 32 : 4) && rounds <= (small ? 256 : 32));
+        cr_assert(class >= LINEAR_CLASS_COUNT || rounds % MAGAZINE_ROUNDS_STEP == 0);
+        cr_assert(bytes <= (small ? 16384 : 65536) || rounds == 4);
     }
     cr_assert_eq(mbi_config.pool_bytes_max, SMALL_BYTES_MAX);
     cr_assert_eq(mbi_config.upper_bytes_max, 0);
@@ -115,6 +115,25 @@ Test(config, switches)
 }
 
 /* Each line on stderr names the variable, its value and what is accepted. */
+/* What pools serve up to is a slot's size, and one that malloc's requests have. */
+Test(config, the_border_is_rounded_up_to_a_slot)
+{
+    static const size_t borders[][2] = { { 512, 512 },   { 513, 528 },     { 520, 528 },
+                                         { 528, 528 },   { 700, 704 },     { 1024, 1024 },
+                                         { 1025, 1280 }, { 1537, 1792 },   { 4096, 4096 },
+                                         { 4097, 5120 }, { 28673, 32768 }, { 32768, 32768 } };
+    for (size_t i = 0; i < sizeof borders / sizeof borders[0]; i++) {
+        char value[16];
+        snprintf(value, sizeof value, "%zu", borders[i][0]);
+        read_with("MB_POOL_MAX", value);
+        cr_assert_eq(mbi_config.pool_bytes_max, borders[i][1], "%s gives %zu", value,
+                     mbi_config.pool_bytes_max);
+        cr_assert_eq(config_class_end(), size_class_of(borders[i][1]) + 1);
+        size_t spare = mbi_config.extra_bytes_max + mbi_config.upper_bytes_max;
+        cr_assert_eq(mbi_config.upper_bytes_max, borders[i][1] > 512 ? spare / 3 * 2 : 0);
+    }
+}
+
 Test(config, bad_values_are_named_and_change_nothing, .init = cr_redirect_stderr)
 {
     static const char *const bad[][2] = {
@@ -132,6 +151,10 @@ Test(config, bad_values_are_named_and_change_nothing, .init = cr_redirect_stderr
         { "MB_STATS", "" },                  { "MB_VERBOSE", "2" },
         { "MB_HUGEPAGE", "yes" },            { "MB_DECAY_MS", "-2" },
         { "MB_DECAY_MS", "1s" },             { "MB_DECAY_MS", "86400001" },
+        { "MB_POOL_MAX", "" },               { "MB_POOL_MAX", "511" },
+        { "MB_POOL_MAX", "32769" },          { "MB_POOL_MAX", "33K" },
+        { "MB_POOL_MAX", "0" },              { "MB_POOL_MAX", "-1" },
+        { "MB_POOL_MAX", "abc" },            { "MB_POOL_MAX", "32KB" },
     };
     enum { COUNT = sizeof bad / sizeof bad[0] };
     unsetenv("MB_REGION_SIZE");
@@ -269,6 +292,7 @@ Test(config, calls_with_bad_names_and_values_change_nothing, .init = forget_envi
         { "MB_STATS", "2" },     { "MB_STATS", long_path }, { "MB_DECAY_MS", "soon" },
         { "MB_DECAY_MS", "86400001" }, { "MB_CHECK", "leaks" }, { "MB_CACHE_MAX", "-1" },
         { "MB_MAGAZINE_SIZE", "8-64:256," }, { "MB_BLOCK_SIZE", NULL }, { NULL, NULL },
+        { "MB_POOL_MAX", "511" }, { "MB_POOL_MAX", "33K" }, { "MB_POOL_MAX", "" },
     };
     struct config standard = read_now();
     memset(long_path, '/', OPTION_TEXT_BYTES);
@@ -283,6 +307,40 @@ Test(config, calls_with_bad_names_and_values_change_nothing, .init = forget_envi
     long_path[OPTION_TEXT_BYTES - 1] = '\0';
     cr_assert_eq(mbi_config_set_option("MB_STATS", long_path, false), 0, "the longest");
     cr_assert_str_eq(mbi_option_recorded(OPTION_MB_STATS), long_path);
+}
+
+/* One line each, which says what is accepted; none about a NULL. */
+Test(config, calls_that_are_refused_are_explained, .init = cr_redirect_stderr)
+{
+    static char long_path[OPTION_TEXT_BYTES + 1];
+    static const char *const refused[][3] = {
+        { "MB_POOL_MAX", "511",
+          "MB_POOL_MAX=511 is not valid; accepted: 512 to 32K bytes; mb_option_set changes nothing" },
+        { "MB_POOL_MAX", "33K",
+          "MB_POOL_MAX=33K is not valid; accepted: 512 to 32K bytes; mb_option_set changes nothing" },
+        { "MB_VERBOSE", "yes", "MB_VERBOSE=yes is not valid; accepted: 0 or 1; mb_option_set changes nothing" },
+        { "MB_STATS", long_path, "... is not valid; accepted: up to 255 characters; mb_option_set changes nothing" },
+        { "MB_POOL_MX", "1K", "MB_POOL_MX has no effect; did you mean MB_POOL_MAX?" },
+        { "MB_BLOCK_SIZE", NULL, "MB_BLOCK_SIZE was removed and has no effect" },
+        { "MB_NUMBER_OF_POOLS_THAT_THERE_ARE", "64", "there is no option MB_NUMBER_OF_POOLS_THAT_THERE_ARE" },
+        { "pools", "64", "there is no option pools" }, { "", "64", "there is no option " },
+    };
+    char line[512];
+    forget_environment();
+    memset(long_path, '/', OPTION_TEXT_BYTES);
+    cr_assert_eq(mbi_config_set_option(NULL, "1", false), -EINVAL);
+    for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
+        for (unsigned is_up = 0; is_up < 2; is_up++) {
+            cr_assert_eq(mbi_config_set_option(refused[i][0], refused[i][1], is_up), -EINVAL);
+            fflush(stderr);
+            cr_assert(next_line(line));
+            line[strcspn(line, "\n")] = '\0';
+            size_t length = strlen(line);
+            size_t end = strlen(refused[i][2]);
+            cr_assert_eq(strncmp(line, "memorybucket: ", 14), 0, "%s", line);
+            cr_assert(length >= end && strcmp(line + length - end, refused[i][2]) == 0, "%s", line);
+        }
+    }
 }
 
 Test(config, later_calls_are_told_what_holds, .init = forget_environment)
@@ -301,8 +359,12 @@ Test(config, later_calls_are_told_what_holds, .init = forget_environment)
         { "MB_STATS", "/a", 0 },           { "MB_STATS", "/b", -EBUSY },
         { "MB_STATS", "1", -EBUSY },       { "MB_STATS", "0", -EBUSY },
         { "MB_CHECK", "0", 0 },            { "MB_CHECK", "1", -EBUSY },
+        { "MB_POOL_MAX", "2100", 0 },      { "MB_POOL_MAX", "2560", 0 },
+        { "MB_POOL_MAX", "2049", 0 },      { "MB_POOL_MAX", "2K", -EBUSY },
+        { "MB_POOL_MAX", "2561", -EBUSY }, { "MB_POOL_MAX", NULL, -EBUSY },
     };
     cr_assert_eq(mbi_config_set_option("MB_MEMORY_LIMIT", "2M", false), 0);
+    cr_assert_eq(mbi_config_set_option("MB_POOL_MAX", "2100", false), 0);
     cr_assert_eq(mbi_config_set_option("MB_STATS", "/a", false), 0);
     struct config before = read_now();
     (void)bounded_set_most(&mbi_committed, before.memory_limit_bytes); /* as startup does */
@@ -347,8 +409,9 @@ Test(config, what_is_used_for_a_bad_value_is_named, .init = cr_redirect_stderr)
         { "MB_DECAY_MS", "0 to 86400000 milliseconds, or -1 for never; using the default, 1000, "
                          "or -1 with MB_HUGEPAGE=1" },
         { "MB_CACHE_MAX", "1M to 1024G bytes; using the default, an eighth of the memory, at least 16M" },
+        { "MB_POOL_MAX", "512 to 32K bytes; using the default, 512" },
         { "MB_MAGAZINE_SIZE", "8 to 4096 objects, or a list such as 8-64:256,65-512:64 "
-                              "(sizes:objects); using the default, 16 KiB worth, up to 256" },
+                              "(sizes:objects); using the default, 16 KiB worth, up to 256; upper 4 to 32" },
     };
     char line[512];
     char expected[256];
@@ -411,7 +474,7 @@ Test(config, the_table_says_what_the_parser_does, .init = forget_environment)
         cr_assert_eq(mbi_config_set_option(table[i].name, NULL, false), 0);
         struct config standard = read_now();
         size_t digits = strspn(table[i].standard, "0123456789KMG");
-        if (digits != 0 && strchr(",", table[i].standard[digits]) != NULL) { /* or the end */
+        if (digits != 0 && strchr(",;", table[i].standard[digits]) != NULL) { /* or the end */
             snprintf(number, sizeof number, "%.*s", (int)digits, table[i].standard);
             cr_assert_eq(mbi_config_set_option(table[i].name, number, false), 0);
             struct config as_said = read_now();

@@ -19,12 +19,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-static struct pool *pool_of(size_t size_bytes)
+static struct pool *pool_of_class(size_t class)
 {
     cr_assert_eq(mbi_startup(), 0);
-    struct pool *pool = pool_for_use(size_class_of(size_bytes));
+    struct pool *pool = pool_for_use(class);
     cr_assert_not_null(pool);
     return pool;
+}
+
+static struct pool *pool_of(size_t size_bytes)
+{
+    return pool_of_class(size_class_of(size_bytes));
 }
 
 static uint64_t obtain_chain(struct pool *pool, size_t rounds)
@@ -129,7 +134,7 @@ Test(pool, is_whole_once_it_is_laid_out)
 Test(pool, runs_start_on_a_line_and_follow_each_other)
 {
     for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
-        struct pool *pool = pool_of(size_class_slot_bytes(class));
+        struct pool *pool = pool_of_class(class);
         char *next = NULL;
         for (size_t turn = 0; turn < 20; turn++) {
             uint64_t loose;
@@ -147,7 +152,7 @@ Test(pool, spans_start_on_pages_of_different_colours)
 {
     size_t page = mbi_os_page_bytes();
     for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
-        struct pool *pool = pool_of(size_class_slot_bytes(class));
+        struct pool *pool = pool_of_class(class);
         size_t offset = (size_t)(pool_carved_span(pool)->carve_next - pool->space.start[SPAN_DENSE]);
         cr_assert_eq(offset % page, 0);
         cr_assert(offset >= page, "slot number 0 must stay free");
@@ -162,7 +167,7 @@ Test(pool, spans_start_on_pages_of_different_colours)
 Test(pool, slots_are_aligned_to_what_divides_their_size)
 {
     for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
-        struct pool *pool = pool_of(size_class_slot_bytes(class));
+        struct pool *pool = pool_of_class(class);
         uint64_t loose;
         struct fresh_run run = mbi_pool_obtain(pool, 64, &loose);
         for (size_t i = 0; i < run.rounds; i++) {

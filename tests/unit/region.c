@@ -84,7 +84,8 @@ Test(region, layouts_shrink_with_the_size_asked_for)
         { DENSE_TIER_BYTES + ((size_t)4 << 30), DENSE_SPAN_BYTES, (size_t)64 << 20 },
         { DENSE_TIER_BYTES + ((size_t)4 << 30) - 1, DENSE_SPAN_BYTES, 0 },
         { DENSE_TIER_BYTES, DENSE_SPAN_BYTES, 0 },
-        { DENSE_TIER_BYTES - 1, 0, (size_t)32 << 20 },
+        { DENSE_TIER_BYTES - 1, 0, (size_t)128 << 20 },
+        { (size_t)4 << 30, 0, (size_t)64 << 20 },
         { (size_t)1 << 30, 0, (size_t)16 << 20 },
         { (size_t)64 << 20, 0, (size_t)1 << 20 },
     };

@@ -11,7 +11,31 @@ Test(size_class, every_size_gets_the_smallest_class)
         size_t class = size_class_of(size);
         cr_assert(class < SIZE_CLASS_COUNT);
         cr_assert(size_class_slot_bytes(class) >= size);
-        cr_assert(class == 0 || size_class_slot_bytes(class - 1) < size);
+        size_t step = size <= SMALL_BYTES_MAX ? SIZE_STEP_BYTES : ABI_ALIGNMENT_BYTES;
+        if (size <= LINEAR_BYTES_MAX) {
+            cr_assert_eq(size_class_slot_bytes(class), round_up(size, step));
+        } else {
+            cr_assert_lt(size_class_slot_bytes(class - 1), size);
+        }
+    }
+}
+
+/* What mb_alloc promises of objects that were the system allocator's before the border moved. */
+Test(size_class, upper_slots_are_aligned_to_16)
+{
+    for (size_t class = SMALL_CLASS_COUNT; class < SIZE_CLASS_COUNT; class++) {
+        cr_assert_eq(size_class_slot_bytes(class) % ABI_ALIGNMENT_BYTES, 0);
+        cr_assert_eq(size_class_promised_alignment_bytes(class), ABI_ALIGNMENT_BYTES);
+    }
+}
+
+/* So that no size below a border has a class beyond the border's, by either rule. */
+Test(size_class, borders_are_the_last_class_of_both_rules)
+{
+    for (size_t size = SMALL_BYTES_MAX; size <= LINEAR_BYTES_MAX; size++) {
+        size_t border = size_class_slot_bytes(size_class_of(size));
+        size_t abi_class = size_class_from_offset(size_class_offset_of_abi_aligned(border));
+        cr_assert_eq(abi_class, size_class_of(border), "%zu bytes", border);
     }
 }
 
