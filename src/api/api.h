@@ -200,7 +200,7 @@ static inline bool api_stays(size_t slot_bytes, size_t class, size_t size, enum 
 }
 
 /* Out of line, so that api_realloc saves no registers for it. */
-__attribute__((noinline)) static void *api_realloc_slot(void *old, size_t class, size_t size,
+static __attribute__((noinline)) void *api_realloc_slot(void *old, size_t class, size_t size,
                                                         enum class_rule rule)
 {
     size_t slot_bytes = size_class_slot_bytes(class);

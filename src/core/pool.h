@@ -147,21 +147,30 @@ struct pools_hints {
 };
 extern MBI_HIDDEN struct pools_hints mbi_pools_hints;
 
-MBI_HOT_INLINE bool pool_is_laid_out(size_t class)
+/* The bits of the class's word from the class's on. */
+MBI_HOT_INLINE uint64_t pools_laid_out_from(size_t class)
 {
-    /* acquire [LAID-LOAD]: pairs with [LAID-STORE], so that the pool's constants are seen. */
+    /* acquire [LAID-LOAD]: pairs with [LAID-STORE], so that the pools' constants are seen. */
     uint64_t word = atomic_load_explicit(&mbi_pools_hints.laid_out[class / POOL_BITS],
                                          memory_order_acquire);
-    return (word >> class % POOL_BITS & 1U) != 0;
+    return word >> class % POOL_BITS;
+}
+
+MBI_HOT_INLINE bool pool_is_laid_out(size_t class)
+{
+    return (pools_laid_out_from(class) & 1U) != 0;
 }
 
 /* The first class from `class` on whose pool is laid out; SIZE_CLASS_COUNT when there is none. */
 static inline size_t pools_next(size_t class)
 {
-    while (class < SIZE_CLASS_COUNT && !pool_is_laid_out(class)) {
-        class++;
+    for (; class < SIZE_CLASS_COUNT; class = round_down(class, POOL_BITS) + POOL_BITS) {
+        uint64_t bits = pools_laid_out_from(class);
+        if (bits != 0) {
+            return class + (size_t)__builtin_ctzll(bits);
+        }
     }
-    return class;
+    return SIZE_CLASS_COUNT;
 }
 
 /* Lays the pool out, unless another thread has done so first; false when its lock is refused. */
