@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The main job: MemoryBucket against malloc/free, a picture of it, and a real server on it.
 # Installs what is missing, builds the release, measures, and leaves everything in build/bench/.
-# Usage: bench/run.sh [--quick]     --quick: fewer and shorter runs, within 45 seconds once built
+# Usage: bench/run.sh [--quick]     --quick: fewer and shorter runs, within a minute once built
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . bench/lib/bench.sh
