@@ -50,6 +50,7 @@ run_part() {
     random)
         seed=$(date +%s)
         build/release/bin/property --seed "$seed" --programs 20000 &&
+            MB_POOL_MAX=32768 build/release/bin/property --seed "$seed" --programs 10000 &&
             MB_MAGAZINE_SIZE=8 PROPERTY_BLOCK_BYTES=4096 MB_DECAY_MS=0 build/release/bin/property --seed "$seed" --programs 5000 &&
             build/release/bin/property --seed "$seed" --programs 2000 --threads 8 --at-once
         ;;
@@ -61,10 +62,10 @@ run_part() {
         done
         ;;
     faults) tests/fault/run.sh --all && tests/fault/run.sh tsan ;;
-    fuzz) tests/random/fuzz/run.sh --seconds 600 ;;
+    fuzz) tests/random/fuzz/run.sh --seconds 600 && tests/random/fuzz/run.sh --seconds 600 --upper api ;;
     mutations) tests/meta/mutation/run.sh ;;
     programs) tests/packages.sh programs bench && tests/dropin/programs/run.sh --rounds 5 --peers ;;
-    soak) tests/soak/soak.sh ;;
+    soak) tests/soak/soak.sh && MB_POOL_MAX=32K tests/soak/soak.sh ;;
     storm)
         seed=$(date +%s)
         build/release/bin/storm --seconds 1800 --seed "$seed" --plugin build/release/lib/libstorm_plugin.so &&

@@ -128,8 +128,8 @@ MB_API int mb_option_set(const char *name, const char *value);
  *
  * The memory is not initialised. Up to MB_SMALL_MAX bytes its alignment is the largest power of two
  * that divides the size rounded up to 8, at most 16 (so 8 for sizes like 24 or 40). Above, it is
- * 16, from the pools as from malloc. mb_aligned_alloc gives more. The caller owns the memory until
- * it frees or reallocates it.
+ * 16 or malloc's. mb_aligned_alloc gives more. The caller owns the memory until it frees or
+ * reallocates it.
  *
  * The border is MB_SMALL_MAX (512), or what MB_POOL_MAX says: up to 32 KiB, which is the drop-in's
  * default.
@@ -260,11 +260,11 @@ MB_API size_t mb_usable_size(const void *pointer);
  *
  * Parameters:
  *   size: bytes, any number.
- * Returns: bytes, at least `size`. Up to MB_SMALL_MAX the size rounded up to a multiple of 8; 8 for
- *   0; up to 1,024 to a multiple of 16. Beyond that the next of 5, 6, 7 and 8 quarters of a power
- *   of two: 1,280, 1,536, 1,792, 2,048, 2,560 and so on. Above the border (mb_alloc), `size`
- *   itself: what the system allocator adds is not known. In checked mode `size` itself, as no byte
- *   more may be used.
+ * Returns: bytes, at least `size`. Up to 512 the size rounded up to a multiple of 8; 8 for 0. Up
+ *   to 1,024 rounded up to 16, and beyond that to the next of 5, 6, 7 and 8 quarters of a power of
+ *   two: 1,280, 1,536, 1,792, 2,048, 2,560 and so on. Above the border (mb_alloc), `size` itself:
+ *   what the system allocator adds is not known. In checked mode `size` itself, as no byte more may
+ *   be used.
  * Errors: none.
  * Cost: constant.
  * See also: mb_alloc, mb_usable_size
@@ -529,8 +529,9 @@ struct mb_pool_stats {
  * The statistics of the process, and of each pool.
  *
  * The first MB_SMALL_POOL_COUNT pools are the small ones, of 8, 16, ... 512 bytes. The others go up
- * to 32,768 bytes; those above the border (pool_max) serve nothing, and their counts are 0. The
- * structure takes some 47 KiB: too much for small stacks.
+ * to 32,768 bytes; up to 1,024 two each have slots of one size. Those above the border (pool_max)
+ * serve nothing, and their counts are 0. The structure takes some 47 KiB: too much for small
+ * stacks.
  */
 struct mb_stats {
     uint64_t reserved_bytes;     /* address space that the pools take up now: it grows as they do */

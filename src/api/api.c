@@ -152,8 +152,8 @@ MBI_COLD void *mbi_api_alloc_slow(size_t size, enum class_rule rule)
     if (checked_is_on()) {
         return mbi_check_alloc(size, ABI_ALIGNMENT_BYTES);
     }
-    if (size - 1 < mbi_thread_cache->pool_bytes) { /* now that the thread has a cache */
-        return api_alloc(size, rule);
+    if (size - 1 < mbi_config.pool_bytes_max) { /* the thread had no cache */
+        return thread_cache_alloc(api_class_of(size, rule), size);
     }
     mbi_thread_cache_begin_large_alloc();
     return mbi_large_alloc(size);
@@ -181,7 +181,7 @@ void *mbi_api_calloc_large(size_t count, size_t size, enum class_rule rule)
     if (checked_is_on()) {
         return mbi_check_calloc_large(count, size);
     }
-    if (count * size - 1 < mbi_thread_cache->pool_bytes) {
+    if (count * size - 1 < mbi_config.pool_bytes_max) {
         return calloc_in_pool(count * size, rule);
     }
     mbi_thread_cache_begin_large_alloc();
@@ -245,7 +245,7 @@ MBI_COLD void *mbi_api_realloc_slow(void *old, size_t size, enum class_rule rule
     if (old == NULL) {
         return api_alloc(size, rule);
     }
-    if (size > mbi_thread_cache->pool_bytes) {
+    if (size > mbi_config.pool_bytes_max) {
         return mbi_large_realloc(old, size);
     }
     return move_from_system(old, size, rule);

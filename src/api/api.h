@@ -147,7 +147,7 @@ static inline void *api_stay(void *old, size_t old_bytes, size_t size, int saved
  */
 static inline size_t api_size_to_grow_to(size_t size, size_t bytes_max)
 {
-    if (size <= 16 * SIZE_STEP_BYTES || size > bytes_max) {
+    if (size <= (size_t)16 * SIZE_STEP_BYTES || size > bytes_max) {
         return size;
     }
     size_t eighth = (size_t)1 << (63 - __builtin_clzll(size - 1) - 3);
@@ -200,7 +200,7 @@ static inline bool api_stays(size_t slot_bytes, size_t class, size_t size, enum 
 }
 
 /* Out of line, so that api_realloc saves no registers for it. */
-__attribute__((noinline)) static void *api_realloc_slot(void *old, size_t class, size_t size,
+static __attribute__((noinline)) void *api_realloc_slot(void *old, size_t class, size_t size,
                                                         enum class_rule rule)
 {
     size_t slot_bytes = size_class_slot_bytes(class);

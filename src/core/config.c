@@ -11,8 +11,8 @@
 
 enum { DEFAULT_ROUNDS_MAX = 256, DEFAULT_DECAY_MS = 1000 };
 #define DEFAULT_MAGAZINE_BYTES (16 * KIB)
-enum { DEFAULT_UPPER_ROUNDS_MIN = 8, DEFAULT_UPPER_ROUNDS_MAX = 32 };
-#define DEFAULT_UPPER_MAGAZINE_BYTES (128 * KIB)
+enum { DEFAULT_UPPER_ROUNDS_MIN = 4, DEFAULT_UPPER_ROUNDS_MAX = 32 };
+#define DEFAULT_UPPER_MAGAZINE_BYTES (64 * KIB)
 /* The default of MB_THREAD_CACHE_MAX is so many times as much where upper pools are used. */
 enum { THREAD_CACHE_UPPER_FACTOR = 2 };
 
@@ -83,8 +83,7 @@ static bool parse_bytes(const char *text, const struct rule *rule, size_t *bytes
 static bool parse_slot_bytes(const char *text, const struct rule *rule, size_t *bytes)
 {
     bool good = parse_bytes(text, rule, bytes);
-    size_t aligned = good ? round_up(*bytes, ABI_ALIGNMENT_BYTES) : 0;
-    *bytes = good ? size_class_slot_bytes(size_class_of(aligned)) : *bytes;
+    *bytes = good ? size_class_slot_bytes(size_class_of(*bytes)) : *bytes;
     return good;
 }
 
@@ -259,12 +258,16 @@ static bool read_option(enum option option)
     return recorded != NULL && parse_value(option, recorded, &mbi_config);
 }
 
+/* Slots of more than 1,024 bytes are whole cache lines, however few. */
 static uint16_t default_rounds(size_t class)
 {
     bool upper = class >= SMALL_CLASS_COUNT;
     size_t bytes = upper ? DEFAULT_UPPER_MAGAZINE_BYTES : DEFAULT_MAGAZINE_BYTES;
     size_t rounds = bytes / size_class_slot_bytes(class);
-    rounds = size_max(round_down(rounds, MAGAZINE_ROUNDS_STEP), DEFAULT_UPPER_ROUNDS_MIN);
+    if (class < LINEAR_CLASS_COUNT) {
+        rounds = round_down(rounds, MAGAZINE_ROUNDS_STEP);
+    }
+    rounds = size_max(rounds, DEFAULT_UPPER_ROUNDS_MIN);
     return (uint16_t)size_min(rounds, upper ? DEFAULT_UPPER_ROUNDS_MAX : DEFAULT_ROUNDS_MAX);
 }
 

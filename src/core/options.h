@@ -22,7 +22,7 @@
 #define MBI_OPTIONS(X)                                                                             \
     X(MB_MAGAZINE_SIZE, ROUNDS, magazine_rounds, MAGAZINE_ROUNDS_MIN, MAGAZINE_ROUNDS_MAX,         \
       "8 to 4096 objects, or a list such as 8-64:256,65-512:64 (sizes:objects)",                   \
-      "16 KiB worth, up to 256; upper 8 to 32",                                                    \
+      "16 KiB worth, up to 256; upper 4 to 32",                                                    \
       "how many objects of a size move between a thread and the centre at once")                   \
     X(MB_THREAD_CACHE_MAX, BYTES, thread_cache_bytes_max, THREAD_CACHE_BYTES_MIN, GIB,             \
       "260K to 1G bytes", "4M; 8M with upper pools",                                               \

@@ -117,6 +117,7 @@ MBI_HOT_INLINE size_t size_class_offset_of_abi_aligned(size_t size_bytes)
 
 MBI_HOT_INLINE size_t size_class_slot_bytes(size_t class)
 {
+    assert(class < SIZE_CLASS_COUNT);
     if (class < LINEAR_CLASS_COUNT) {
         size_t bytes = (class + 1) * SIZE_STEP_BYTES;
         return class < SMALL_CLASS_COUNT ? bytes : round_up(bytes, ABI_ALIGNMENT_BYTES);

@@ -42,12 +42,12 @@ static const char *text_that_holds(enum option option)
 static void report(void)
 {
     mbi_message("reserved %zu KiB, spans of %zu + %zu MiB a pool%s; pools of up to %zu bytes; "
-                "magazines of %u (8 bytes) to %u (512 bytes) rounds; thread caches up to %zu KiB",
+                "magazines of %u (8 bytes) to %u (%zu bytes) rounds; thread caches up to %zu KiB",
                 mbi_region_claimed_bytes() >> 10, mbi_region.span_bytes[SPAN_DENSE] >> 20,
                 mbi_region.span_bytes[SPAN_WIDE] >> 20,
                 mbi_region.reserved_bytes == 0 ? ", mapped as they are used" : "",
                 mbi_config.pool_bytes_max, mbi_config.magazine_rounds[0],
-                mbi_config.magazine_rounds[SMALL_CLASS_COUNT - 1],
+                mbi_config.magazine_rounds[config_class_end() - 1], mbi_config.pool_bytes_max,
                 mbi_config.thread_cache_bytes_max >> 10);
     for (enum option option = 0; option < OPTION_COUNT; option++) {
         const char *text = text_that_holds(option);

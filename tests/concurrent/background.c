@@ -9,15 +9,18 @@
  *
  * Arguments: environment (MB_BACKGROUND=1) or call (mb_background_start).
  */
+#include "border.h"
 #include "testing.h"
 
 #include <dirent.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { OBJECTS = 200000, SIZE = 200 };
+enum { OBJECTS_MAX = 200000, BYTES = 200 * OBJECTS_MAX };
 
-static void *objects[OBJECTS];
+static void *objects[OBJECTS_MAX];
+static size_t size; /* 200, or with upper pools a page and a half */
+static size_t count;
 
 static uint64_t released_bytes(void)
 {
@@ -28,33 +31,33 @@ static uint64_t released_bytes(void)
 
 static void use_and_free(void)
 {
-    for (size_t i = 0; i < OBJECTS; i++) {
-        objects[i] = mb_alloc(SIZE);
+    for (size_t i = 0; i < count; i++) {
+        objects[i] = mb_alloc(size);
         CHECK(objects[i] != NULL, "no memory");
-        memset(objects[i], 1, SIZE);
+        memset(objects[i], 1, size);
     }
-    mb_free_batch(OBJECTS, objects);
+    mb_free_batch(count, objects);
     mb_thread_idle();
 }
 
 /* Statistics and sleep only: no slow path of ours would do the work. */
 static void wait_until_released(void)
 {
-    while (released_bytes() < (uint64_t)OBJECTS * SIZE * 9 / 10) {
+    while (released_bytes() < (uint64_t)BYTES * 9 / 10) {
         usleep(10000);
     }
 }
 
 static size_t threads_of_this_process(void)
 {
-    size_t count = 0;
+    size_t tasks_count = 0;
     DIR *tasks = opendir("/proc/self/task");
     CHECK(tasks != NULL, "/proc/self/task");
     for (struct dirent *task; (task = readdir(tasks)) != NULL;) {
-        count += task->d_name[0] != '.';
+        tasks_count += task->d_name[0] != '.';
     }
     closedir(tasks);
-    return count;
+    return tasks_count;
 }
 
 static void child(void)
@@ -89,7 +92,7 @@ static void child_that_does_not_ask(void)
     int status;
     CHECK(waitpid(grandchild, &status, 0) == grandchild && status == 0, "status %x",
           (unsigned)status);
-    mb_free_batch(OBJECTS, objects);
+    mb_free_batch(count, objects);
     CHECK(threads_of_this_process() == 1, "a free brought the thread");
     use_and_free();
     CHECK(threads_of_this_process() == 2, "a slow path brought %zu threads",
@@ -102,8 +105,8 @@ static void child_that_does_not_ask(void)
 
 static void check_child_that_does_not_ask(void)
 {
-    for (size_t i = 0; i < OBJECTS; i++) {
-        objects[i] = mb_alloc(SIZE);
+    for (size_t i = 0; i < count; i++) {
+        objects[i] = mb_alloc(size);
     }
     pid_t pid = fork();
     CHECK(pid >= 0, "fork");
@@ -112,7 +115,7 @@ static void check_child_that_does_not_ask(void)
     }
     int status;
     CHECK(waitpid(pid, &status, 0) == pid && status == 0, "child: status %x", (unsigned)status);
-    mb_free_batch(OBJECTS, objects);
+    mb_free_batch(count, objects);
 }
 
 int main(int argc, char **argv)
@@ -122,7 +125,8 @@ int main(int argc, char **argv)
     if (by_environment) {
         setenv("MB_BACKGROUND", "1", 1);
     }
-    mb_init();
+    size = small_or_upper(200, 6144);
+    count = BYTES / size;
     CHECK(TEST_IS_SANITIZED || threads_of_this_process() == (by_environment ? 2 : 1),
           "there are %zu threads", threads_of_this_process());
     if (!by_environment) {
@@ -145,7 +149,7 @@ int main(int argc, char **argv)
         check_child_that_does_not_ask();
     }
     use_and_free(); /* takes back what was released */
-    CHECK(released_bytes() < (uint64_t)OBJECTS * SIZE, "nothing was taken back");
+    CHECK(released_bytes() < (uint64_t)BYTES, "nothing was taken back");
     wait_until_released();
     mb_background_stop();
     mb_background_stop();

@@ -1,9 +1,10 @@
 /*
- * cache_bound: many threads that each use all 64 classes once, and stay, keep within MB_CACHE_MAX
+ * cache_bound: many threads that each use all classes once, and stay, keep within MB_CACHE_MAX
  * together; and a thread that comes when all is taken still works.
  *
  * Argument: the number of threads.
  */
+#include "border.h"
 #include "testing.h"
 
 #include "core/config.h"
@@ -17,13 +18,15 @@ static pthread_barrier_t leave;
 
 static void *use_every_class(void *argument)
 {
-    void *objects[MB_SMALL_POOL_COUNT];
-    for (size_t class = 0; class < MB_SMALL_POOL_COUNT; class++) {
-        objects[class] = mb_alloc(8 * class + 8);
+    void *objects[MB_POOL_COUNT];
+    size_t classes = config_class_end();
+    for (size_t class = 0; class < classes; class++) {
+        size_t size = size_class_slot_bytes(class);
+        objects[class] = mb_alloc(size);
         CHECK(objects[class] != NULL, "no memory");
-        memset(objects[class], 1, 8 * class + 8);
+        memset(objects[class], 1, size);
     }
-    mb_free_batch(MB_SMALL_POOL_COUNT, objects);
+    mb_free_batch(classes, objects);
     pthread_barrier_wait(&used);
     pthread_barrier_wait(&leave);
     return argument;
@@ -42,6 +45,7 @@ int main(int argc, char **argv)
 {
     unsigned count = argc > 1 ? (unsigned)atoi(argv[1]) : 100;
     setenv("MB_CACHE_MAX", "8M", 1);
+    (void)mb_init();
     pthread_t *threads = calloc(count, sizeof *threads);
     CHECK(threads != NULL && count > 0, "no memory");
     pthread_barrier_init(&used, NULL, count + 1);

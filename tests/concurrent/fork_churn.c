@@ -6,6 +6,7 @@
  * tells a hang. 500 forks in all, 1,000 with TEST_LONG; the table of variants says who forks, how
  * deep, and what the others do meanwhile.
  */
+#include "border.h"
 #include "testing.h"
 
 #include "tcache/registry.h"
@@ -22,10 +23,13 @@ _Static_assert(OBJECTS * ROUNDS == 100000, "as it says above");
  * to the pools and to itself, and there are fewer, as each takes longer.
  */
 enum {
-    SIZE_MAX_HERE = TEST_IS_SANITIZED ? MB_SMALL_MAX : 600,
+    SIZE_MAX_SMALL = TEST_IS_SANITIZED ? MB_SMALL_MAX : 600,
+    SIZE_MAX_UPPER = 6000,
+    UPPER_SHARE = 5, /* of the forks, where objects are so large */
     FORKS_SHARE = TEST_IS_SANITIZED ? 4 : 1, /* of it half, without TEST_LONG */
 };
 
+static size_t size_max_here;
 static _Atomic bool stop;
 
 static void churn(uint64_t seed, unsigned turns)
@@ -35,7 +39,7 @@ static void churn(uint64_t seed, unsigned turns)
     for (unsigned turn = 0; turn < turns; turn++) {
         void **place = &objects[random_below(&random, 64)];
         mb_free(*place);
-        *place = mb_alloc(1 + random_below(&random, SIZE_MAX_HERE));
+        *place = mb_alloc(1 + random_below(&random, size_max_here));
         CHECK(*place != NULL, "no memory");
     }
     mb_free_batch(64, objects);
@@ -195,13 +199,13 @@ static void serve(void)
     static unsigned char *objects[OBJECTS];
     for (size_t round = 0; round < ROUNDS; round++) {
         for (size_t i = 0; i < OBJECTS; i++) {
-            size_t size = 1 + i % SIZE_MAX_HERE;
+            size_t size = 1 + i % size_max_here;
             objects[i] = mb_alloc(size);
             CHECK(objects[i] != NULL, "no memory");
             memset(objects[i], (int)(i & 0xff), size);
         }
         for (size_t i = 0; i < OBJECTS; i++) {
-            unsigned char last = objects[i][i % SIZE_MAX_HERE];
+            unsigned char last = objects[i][i % size_max_here];
             CHECK(objects[i][0] == (i & 0xff) && last == (i & 0xff), "object %zu has changed", i);
         }
         mb_free_batch(OBJECTS, (void **)objects);
@@ -313,11 +317,13 @@ int main(int argc, char **argv)
     if (variant->resting == 0) { /* more passes through the centre then */
         setenv("MB_MAGAZINE_SIZE", "16", 1);
     }
-    mb_init();
+    size_max_here = small_or_upper(SIZE_MAX_SMALL, SIZE_MAX_UPPER);
     CHECK(!variant->background || mb_background_start() == 0, "no background thread");
     pthread_t threads[OTHERS_MAX];
     size_t others = start_others(threads);
-    fork_levels(variant->levels, variant->forks / (FORKS_SHARE * test_times(1, 2)));
+    unsigned share = FORKS_SHARE * test_times(1, 2);
+    share *= size_max_here > SIZE_MAX_SMALL ? UPPER_SHARE : 1;
+    fork_levels(variant->levels, variant->forks / share);
     stop_others(threads, others);
     mb_background_stop();
     check_accounting(0);

@@ -3,6 +3,7 @@
  * thread's fork refuses it the lock for that, and has ended when the request looks again. It is
  * served all the same: not for want of memory may it fail.
  */
+#include "border.h"
 #include "testing.h"
 
 #include "core/limit.h"
@@ -11,7 +12,7 @@
 #include <errno.h>
 #include <semaphore.h>
 
-enum { SIZE = 48, OBJECTS = 10000 };
+enum { SIZE = 48, UPPER_SIZE = 3000, OBJECTS = 10000 };
 
 static bool forks; /* whenever the trim lock is wanted */
 static unsigned refused;
@@ -56,17 +57,17 @@ int main(void)
     sem_init(&open_it, 0, 0);
     sem_init(&is_open, 0, 0);
     (void)start_thread(fork_when_told, NULL);
-    use_objects(objects, OBJECTS, SIZE);
+    use_objects(objects, OBJECTS, small_or_upper(SIZE, UPPER_SIZE));
     mb_thread_flush();
     (void)mb_memory_limit_set(bounded_taken(&mbi_committed));
 
     forks = true;
-    void *object = mb_alloc(MB_SMALL_MAX);
+    void *object = mb_alloc(border_bytes());
     forks = false;
     CHECK(refused != 0, "the request did not want to trim");
     CHECK(object != NULL, "errno %d, beside %d free objects", errno, OBJECTS);
     mb_free(object);
-    object = mb_alloc(MB_SMALL_MAX);
+    object = mb_alloc(border_bytes());
     CHECK(object != NULL, "errno %d, with no fork", errno);
     mb_free(object);
     check_accounting(0);

@@ -3,16 +3,19 @@
  *
  * Every live object carries its owner and a pattern made of its serial number. If two threads
  * ever hold the same slot, one overwrites the other's pattern, and the check at its end finds
- * out. Objects of 1 to 600 bytes from every call of the API are freed by other threads as often
- * as by their own.
+ * out. Objects of 1 to 600 bytes, or of 1 to 20,000 where pools serve these, from every call of the
+ * API are freed by other threads as often as by their own.
  */
+#include "border.h"
 #include "testing.h"
 
 enum { THREADS = 8, EXCHANGE_PLACES = 512, OWN_PLACES = 256, BATCH = 40 };
+enum { SIZE_MAX_SMALL = 600, SIZE_MAX_UPPER = 20000 };
 enum { OPERATIONS = TEST_IS_SANITIZED ? 40000 : 300000 };
 
 /* Of each thread; fewer when the program is told so. */
 static uint64_t operations = OPERATIONS;
+static size_t bytes_max;
 
 struct object {
     unsigned char *memory;
@@ -44,6 +47,13 @@ static void object_check(const struct object *object, size_t size)
     }
 }
 
+/* As often below 513 bytes as above. */
+static size_t random_size(uint64_t *random)
+{
+    bool any = random_below(random, 2) == 0 || bytes_max == SIZE_MAX_SMALL;
+    return 1 + random_below(random, any ? bytes_max : MB_SMALL_MAX);
+}
+
 static void *allocate_somehow(uint64_t *random, size_t size)
 {
     switch (random_below(random, 4)) {
@@ -56,7 +66,7 @@ static void *allocate_somehow(uint64_t *random, size_t size)
         return memory;
     }
     case 1: {
-        size_t alignment = (size_t)1 << random_below(random, 10);
+        size_t alignment = (size_t)1 << random_below(random, bytes_max > 4096 ? 13 : 10);
         void *memory = mb_aligned_alloc(alignment, size);
         CHECK((uintptr_t)memory % alignment == 0, "%p is not aligned to %zu", memory, alignment);
         return memory;
@@ -70,14 +80,14 @@ static struct object *object_make(uint64_t *random, unsigned owner, uint64_t ser
 {
     struct object *object = malloc(sizeof *object);
     CHECK(object != NULL, "no memory");
-    *object = (struct object){ .size = 1 + random_below(random, 600), .owner = owner,
+    *object = (struct object){ .size = random_size(random), .owner = owner,
                                .serial = serial };
     object->memory = allocate_somehow(random, object->size);
     CHECK(object->memory != NULL, "no memory");
     object_stamp(object);
     if (random_below(random, 8) == 0) {
         size_t old_size = object->size;
-        size_t new_size = 1 + random_below(random, 600);
+        size_t new_size = random_size(random);
         object->memory = mb_realloc(object->memory, new_size);
         CHECK(object->memory != NULL, "no memory");
         object_check(object, old_size < new_size ? old_size : new_size);
@@ -102,7 +112,7 @@ static void object_end(uint64_t *random, struct object *object)
 static void batch_turn(uint64_t *random, unsigned owner)
 {
     unsigned char *objects[BATCH];
-    size_t size = 8 + random_below(random, 505);
+    size_t size = bytes_max == SIZE_MAX_SMALL ? 8 + random_below(random, 505) : random_size(random);
     size_t count = mb_alloc_batch(size, BATCH, (void **)objects);
     CHECK(count == BATCH, "%zu of %d objects", count, BATCH);
     for (size_t i = 0; i < count; i++) {
@@ -157,6 +167,7 @@ int main(int count, char **words)
     if (count > 1) {
         operations = strtoull(words[1], NULL, 10);
     }
+    bytes_max = small_or_upper(SIZE_MAX_SMALL, SIZE_MAX_UPPER);
     pthread_t threads[THREADS];
     uint64_t random = 42;
     for (uintptr_t i = 0; i < THREADS; i++) {

@@ -6,6 +6,7 @@
  * commits more memory. However many threads end, few caches are parked, and little of the budget. A
  * child of fork keeps them.
  */
+#include "border.h"
 #include "testing.h"
 
 #include "core/centre.h"
@@ -17,14 +18,32 @@
 #include <sys/wait.h>
 
 enum {
-    SIZE = 48,
-    BLOCK_SIZE = 208,
-    POOL = (SIZE - 1) / 8,
     OBJECTS = 100,
     ENDS = TEST_IS_SANITIZED ? 1000 : 10000,
     AT_ONCE = 3 * PARKED_MAX,
-    CHILD_SECONDS = 60
+    CHILD_SECONDS = 60,
+    BLOCK_BYTES = 65536,
+    MANY_MAX = 4 * BLOCK_BYTES / 208,
+    TIMES = 30
 };
+
+/* Of two sizes: a hundred objects, or with upper pools a magazine; and four blocks. */
+static size_t size;
+static size_t pool_number;
+static size_t count;
+static size_t block_size;
+static size_t block_pool;
+static size_t many;
+
+static void choose_sizes(void)
+{
+    size = small_or_upper(48, 1000);
+    block_size = small_or_upper(208, 3072);
+    pool_number = size_class_of(size);
+    block_pool = size_class_of(block_size);
+    count = size_min(OBJECTS, mbi_config.magazine_rounds[pool_number]);
+    many = 4 * (size_t)BLOCK_BYTES / block_size;
+}
 
 static void *freed_last;
 
@@ -32,14 +51,14 @@ static void *freed_last;
 static void *use(void)
 {
     void *objects[OBJECTS];
-    for (size_t i = 0; i < OBJECTS; i++) {
-        objects[i] = mb_alloc(SIZE);
+    for (size_t i = 0; i < count; i++) {
+        objects[i] = mb_alloc(size);
         CHECK(objects[i] != NULL, "no memory");
     }
-    for (size_t i = 0; i < OBJECTS; i++) {
+    for (size_t i = 0; i < count; i++) {
         mb_free(objects[i]);
     }
-    return objects[OBJECTS - 1];
+    return objects[count - 1];
 }
 
 static void *use_and_end(void *argument)
@@ -50,7 +69,7 @@ static void *use_and_end(void *argument)
 
 static void *find_what_was_freed_last(void *argument)
 {
-    void *object = mb_alloc(SIZE);
+    void *object = mb_alloc(size);
     CHECK(object == freed_last, "%p is not the %p that was freed last", object, freed_last);
     CHECK(check_accounting(1)->parked_caches == 0, "the cache is still parked");
     mb_free(object);
@@ -75,9 +94,9 @@ static void the_next_thread_goes_on(void)
 {
     run(use_and_end, NULL);
     const struct mb_stats *now = check_accounting(0);
-    CHECK(now->threads == 1 && now->parked_caches == 1 && now->pool[POOL].parked >= OBJECTS,
+    CHECK(now->threads == 1 && now->parked_caches == 1 && now->pool[pool_number].parked >= count,
           "%llu threads, %llu parked, with %llu slots", (unsigned long long)now->threads,
-          (unsigned long long)now->parked_caches, (unsigned long long)now->pool[POOL].parked);
+          (unsigned long long)now->parked_caches, (unsigned long long)now->pool[pool_number].parked);
     run(find_what_was_freed_last, NULL);
 }
 
@@ -85,7 +104,7 @@ static void the_next_thread_goes_on(void)
 static void do_chores(void)
 {
     mb_thread_flush();
-    mb_free(mb_alloc(SIZE));
+    mb_free(mb_alloc(size));
 }
 
 static void end_window(void)
@@ -101,7 +120,7 @@ static void what_no_thread_wants_goes_back(void)
     do_chores();
     run(use_and_end, NULL);
     uint64_t slots = parked_slots(check_accounting(0));
-    CHECK(slots >= OBJECTS, "%llu slots are parked", (unsigned long long)slots);
+    CHECK(slots >= count, "%llu slots are parked", (unsigned long long)slots);
     end_window();
     CHECK(parked_slots(check_accounting(0)) == slots, "not a whole window has passed");
     CHECK(pools_pending(), "no window ends any more");
@@ -116,36 +135,34 @@ static void what_no_thread_wants_goes_back(void)
     the_next_thread_goes_on();
 }
 
-enum { BLOCK_BYTES = 65536, MANY = 4 * BLOCK_BYTES / BLOCK_SIZE, TIMES = 30 };
-
 /* Often enough that the thread keeps all of it. */
 static void *use_blocks(void *argument)
 {
-    static void *objects[MANY];
+    static void *objects[MANY_MAX];
     for (int i = 0; i < TIMES; i++) {
-        for (size_t object = 0; object < MANY; object++) {
-            objects[object] = mb_alloc(BLOCK_SIZE);
+        for (size_t object = 0; object < many; object++) {
+            objects[object] = mb_alloc(block_size);
             CHECK(objects[object] != NULL, "no memory");
         }
-        mb_free_batch(MANY, objects);
+        mb_free_batch(many, objects);
     }
     return argument;
 }
 
 static void *use_a_block(void *argument)
 {
-    static void *objects[MANY / 4];
-    for (size_t i = 0; i < MANY / 4; i++) {
-        objects[i] = mb_alloc(BLOCK_SIZE);
+    static void *objects[MANY_MAX / 4];
+    for (size_t i = 0; i < many / 4; i++) {
+        objects[i] = mb_alloc(block_size);
         CHECK(objects[i] != NULL, "no memory");
     }
-    mb_free_batch(MANY / 4, objects);
+    mb_free_batch(many / 4, objects);
     return argument;
 }
 
 static uint64_t blocks_committed(void)
 {
-    const struct mb_pool_stats *pool = &check_accounting(0)->pool[(BLOCK_SIZE - 1) / 8];
+    const struct mb_pool_stats *pool = &check_accounting(0)->pool[block_pool];
     return pool->committed_bytes + pool->released_bytes;
 }
 
@@ -163,7 +180,7 @@ static void memory_is_used_before_more_is_committed(void)
 {
     (void)mb_trim(0);
     run(use_blocks, NULL);
-    CHECK(parked_slots(check_accounting(0)) > MANY / 2, "little is parked");
+    CHECK(parked_slots(check_accounting(0)) > many / 2, "little is parked");
     uint64_t committed = blocks_committed();
     run(use_and_end, NULL); /* has the same cache, and leaves what it does not use there */
     (void)use_blocks(NULL);
@@ -175,7 +192,7 @@ static void memory_is_used_before_more_is_committed(void)
 /* Both sizes, and then the first alone: by then no request of it takes a slow path. */
 static void *use_two_sizes(void *argument)
 {
-    void *object = mb_alloc(BLOCK_SIZE);
+    void *object = mb_alloc(block_size);
     freed_last = use();
     mb_free(object);
     return argument;
@@ -183,7 +200,7 @@ static void *use_two_sizes(void *argument)
 
 static uint64_t other_slots(void)
 {
-    return check_accounting(0)->pool[(BLOCK_SIZE - 1) / 8].parked;
+    return check_accounting(0)->pool[block_pool].parked;
 }
 
 /* Threads come and go so fast that no cache stays parked for a window. */
@@ -197,7 +214,7 @@ static void what_the_next_threads_do_not_use_goes_back(void)
         run(use_and_end, NULL);
     }
     CHECK(other_slots() == 0, "what no thread used for windows is parked");
-    CHECK(parked_slots(check_accounting(0)) >= OBJECTS, "what each thread used is not");
+    CHECK(parked_slots(check_accounting(0)) >= count, "what each thread used is not");
 }
 
 static void *end_when_told(void *argument)
@@ -222,19 +239,19 @@ static void what_was_asked_for_goes_back(void)
     CHECK(now->parked_caches == 1 && parked_slots(now) == 0, "%llu caches hold %llu slots",
           (unsigned long long)now->parked_caches, (unsigned long long)parked_slots(now));
     run(use_and_end, NULL);
-    CHECK(parked_slots(check_accounting(0)) >= OBJECTS, "it is asked for still");
+    CHECK(parked_slots(check_accounting(0)) >= count, "it is asked for still");
     the_next_thread_goes_on();
 }
 
 static void batches_use_it_too(void)
 {
-    static void *objects[MANY];
+    static void *objects[MANY_MAX];
     (void)mb_trim(0);
     run(use_blocks, NULL);
-    CHECK(parked_slots(check_accounting(0)) > MANY / 2, "little is parked");
+    CHECK(parked_slots(check_accounting(0)) > many / 2, "little is parked");
     uint64_t committed = blocks_committed();
-    CHECK(mb_alloc_batch(BLOCK_SIZE, MANY, objects) == MANY, "no memory");
-    mb_free_batch(MANY, objects);
+    CHECK(mb_alloc_batch(block_size, many, objects) == many, "no memory");
+    mb_free_batch(many, objects);
     uint64_t more = blocks_committed() - committed;
     CHECK(more <= BLOCK_BYTES, "%llu more bytes were committed", (unsigned long long)more);
 }
@@ -264,7 +281,7 @@ static void threads_that_take_few_use_it_too(void *(*use_few)(void *argument))
 {
     (void)mb_trim(0);
     run(use_blocks, NULL);
-    CHECK(parked_slots(check_accounting(0)) > MANY / 2, "little is parked");
+    CHECK(parked_slots(check_accounting(0)) > many / 2, "little is parked");
     uint64_t committed = blocks_committed();
     mb_thread_flush();
     (void)use_few(NULL);
@@ -280,9 +297,10 @@ static void a_crowd_of_parked_caches_goes_back(void)
     CHECK(parked_slots(check_accounting(0)) != 0, "nothing is parked");
     size_t most = bounded_set_most(&mbi_budget, bounded_taken(&mbi_budget) * 3 / 2);
     CHECK(budget_is_crowded(), "the process is not crowded");
-    mb_free(mb_alloc(SIZE));
-    CHECK(mbi_thread_cache->capacity[POOL] == mbi_pools[POOL].rounds,
-          "the thread may have %u slots", mbi_thread_cache->capacity[POOL]);
+    mb_free(mb_alloc(size));
+    size_t least = small_or_upper(mbi_pools[pool_number].rounds, 1); /* upper ones grow with need */
+    CHECK(mbi_thread_cache->capacity[pool_number] >= least,
+          "the thread may have %u slots", mbi_thread_cache->capacity[pool_number]);
     CHECK(parked_slots(check_accounting(0)) == 0, "the parked cache has its slots still");
     (void)bounded_set_most(&mbi_budget, most);
 }
@@ -291,7 +309,7 @@ static void a_crowd_of_parked_caches_goes_back(void)
 static void *use_early_and_end(void *argument)
 {
     for (size_t i = 0; i < 3; i++) {
-        mb_free(mb_alloc(MB_SMALL_MAX - 8 * i));
+        mb_free(mb_alloc(border_bytes() - 8 * i));
     }
     for (size_t i = 0; i < 2; i++) {
         atomic_fetch_add_explicit(&mbi_decay_hints.windows, 1, memory_order_relaxed); /* [TEST] */
@@ -319,7 +337,7 @@ static void what_is_given_is_told(void)
     for (int i = 0; i < TIMES; i++) {
         run(use_a_block, NULL);
     }
-    CHECK(mbi_parked_give_block((BLOCK_SIZE - 1) / 8), "nothing of the size is parked");
+    CHECK(mbi_parked_give_block(block_pool), "nothing of the size is parked");
     CHECK(parked_slots(check_accounting(0)) != 0, "another size's slots were given, too");
     uint64_t central = central_bytes(check_accounting(0));
     CHECK(centre_bytes() == central, "%zu bytes were told, and %llu are in the centre",
@@ -357,7 +375,7 @@ static void few_are_parked(void)
 
 static void *sleep_with_a_cache(void *argument)
 {
-    mb_free(mb_alloc(SIZE));
+    mb_free(mb_alloc(size));
     pthread_barrier_wait(argument);
     pthread_barrier_wait(argument);
     return NULL;
@@ -385,7 +403,7 @@ static void a_child_keeps_them(void)
         CHECK(now->threads == 1 && now->parked_caches == parked && parked_slots(now) == slots,
               "%llu threads, %llu parked, with %llu slots", (unsigned long long)now->threads,
               (unsigned long long)now->parked_caches, (unsigned long long)parked_slots(now));
-        CHECK(now->pool[POOL].orphaned != 0, "the sleeper's slots are lost");
+        CHECK(now->pool[pool_number].orphaned != 0, "the sleeper's slots are lost");
         if (!TEST_IS_SANITIZED) {
             run(use_and_end, NULL);
         }
@@ -402,7 +420,7 @@ static void a_child_keeps_them(void)
 static void not_with_much_of_the_budget(void)
 {
     (void)mb_trim(0);
-    (void)bounded_set_most(&mbi_budget, 3 * MANY * BLOCK_SIZE); /* less than MB_CACHE_MAX may be */
+    (void)bounded_set_most(&mbi_budget, 3 * many * block_size); /* less than MB_CACHE_MAX may be */
     uint64_t before = check_accounting(0)->parked_caches;
     for (size_t i = 0; i < 8; i++) {
         run(use_blocks, NULL);
@@ -416,7 +434,8 @@ static void not_with_much_of_the_budget(void)
 int main(void)
 {
     setenv("MB_DECAY_MS", "1000000", 1);
-    mb_free(mb_alloc(SIZE));
+    choose_sizes();
+    mb_free(mb_alloc(size));
     the_next_thread_goes_on();
     what_no_thread_wants_goes_back();
     memory_is_used_before_more_is_committed();

@@ -4,6 +4,7 @@
  *
  * madvise is wrapped, and its calls are counted: of one step, and of all of them together.
  */
+#include "border.h"
 #include "testing.h"
 
 #include "core/config.h"
@@ -13,7 +14,7 @@
 #include <errno.h>
 #include <sys/mman.h>
 
-enum { OBJECTS = 1 << 18, SIZE = 128, PAGE = 4096, PAGES = OBJECTS / (PAGE / SIZE) };
+enum { BYTES = 32 << 20, SIZE = 128, UPPER_SIZE = 6144, PAGE = 4096, PAGES = BYTES / PAGE };
 enum { CALLS_MAX = 2 * TRIM_PAGES_MAX };
 
 static uint64_t calls;
@@ -46,14 +47,16 @@ int __wrap_madvise(void *start, size_t bytes, int advice)
 
 static void free_all(void)
 {
-    void **objects = calloc(OBJECTS, sizeof *objects);
+    size_t size = small_or_upper(SIZE, UPPER_SIZE); /* with pages that two slots share */
+    size_t count = BYTES / size;
+    void **objects = calloc(count, sizeof *objects);
     CHECK(objects != NULL, "no memory");
-    for (size_t i = 0; i < OBJECTS; i++) {
-        objects[i] = mb_alloc(SIZE);
+    for (size_t i = 0; i < count; i++) {
+        objects[i] = mb_alloc(size);
         CHECK(objects[i] != NULL, "no memory");
-        memset(objects[i], 1, SIZE);
+        memset(objects[i], 1, size);
     }
-    mb_free_batch(OBJECTS, objects);
+    mb_free_batch(count, objects);
     free(objects);
     mb_thread_flush();
 }

@@ -9,8 +9,9 @@
  *
  * Arguments: trim (one thread calls mb_trim all the time), seal (and seals all tiles that it can:
  * who writes to one of these without having unsealed it crashes), decay (slow paths do it, at
- * once), background.
+ * once), background. With upper pools most slots overlap several pages.
  */
+#include "border.h"
 #include "testing.h"
 
 #include "core/config.h"
@@ -21,6 +22,7 @@
 #include <sys/mman.h>
 
 enum { THREADS = 8, LIVE = 2000, TURNS = TEST_IS_SANITIZED ? 150 : 1000, HANDED_OVER = 256 };
+enum { SIZE_STEP = 52, SIZES = 10, UPPER_SIZE_STEP = 1100, UPPER_LIVE = 100 };
 /* The work goes on until so many have gone back, however slow the trimmer is. */
 enum { PAGES_WANTED = 300, FEWER = TEST_IS_SANITIZED ? 100 : PAGES_WANTED };
 enum { SEALED_WANTED = 2 * TILE_BYTES };
@@ -29,6 +31,8 @@ static _Atomic uint64_t pages_given_back;
 static _Atomic bool stop;
 static _Atomic uint64_t bytes_sealed;
 static bool seals;
+static size_t size_step;
+static size_t live_max; /* objects of each thread */
 
 int __real_madvise(void *start, size_t bytes, int advice);
 int __wrap_madvise(void *start, size_t bytes, int advice);
@@ -54,7 +58,8 @@ static struct object object_make(uint64_t *random)
 {
     uint64_t token = random_next(random) | 1;
     /* Ten sizes: those of a pool become free together often enough. */
-    struct object object = { .size = 52 * (1 + random_below(random, 10)) - 8, .token = token };
+    struct object object = { .size = size_step * (1 + random_below(random, SIZES)) - 8,
+                             .token = token };
     object.bytes = mb_alloc(object.size);
     CHECK(object.bytes != NULL, "no memory");
     for (size_t i = 0; i < object.size; i++) {
@@ -108,14 +113,14 @@ static bool sealed_enough(void)
 static void *work(void *argument)
 {
     uint64_t random = (uintptr_t)argument * UINT64_C(0x9e3779b97f4a7c15);
-    struct object *objects = calloc(LIVE, sizeof *objects);
+    struct object *objects = calloc(live_max, sizeof *objects);
     CHECK(objects != NULL, "no memory");
     unsigned wanted = test_times(PAGES_WANTED, FEWER);
     int turns = seals ? TURNS / 5 : TURNS;
     for (int turn = 0; turn < turns || pages_so_far() < wanted || !sealed_enough();
          turn++) {
-        size_t live = turn % 8 < 4 ? LIVE : LIVE / 20;
-        for (size_t i = 0; i < LIVE; i += 1 + random_below(&random, 8)) {
+        size_t live = turn % 8 < 4 ? live_max : live_max / 20;
+        for (size_t i = 0; i < live_max; i += 1 + random_below(&random, 8)) {
             if (random_below(&random, 16) == 0) {
                 swap_with_bazaar(&objects[i], &random);
             }
@@ -125,7 +130,7 @@ static void *work(void *argument)
             }
         }
     }
-    for (size_t i = 0; i < LIVE; i++) {
+    for (size_t i = 0; i < live_max; i++) {
         object_check_and_free(&objects[i]);
     }
     free(objects);
@@ -135,15 +140,18 @@ static void *work(void *argument)
 /* Of several sizes, so that there are always whole tiles that are free, and may be sealed. */
 static void leave_free_tiles(void)
 {
-    enum { OBJECTS = 4 * TILE_BYTES / 512 };
-    static void *objects[OBJECTS];
-    for (size_t size = 512; size > 480; size -= 8) {
-        for (size_t i = 0; i < OBJECTS; i++) {
+    enum { LARGEST = 512, STEP = 8, UPPER_LARGEST = 12288, UPPER_STEP = 2048 };
+    static void *objects[4 * TILE_BYTES / (LARGEST - 4 * STEP)];
+    size_t size = small_or_upper(LARGEST, UPPER_LARGEST);
+    size_t step = small_or_upper(STEP, UPPER_STEP);
+    for (size_t last = size - 4 * step; size > last; size -= step) {
+        size_t count = 4 * TILE_BYTES / size;
+        for (size_t i = 0; i < count; i++) {
             objects[i] = mb_alloc(size);
             CHECK(objects[i] != NULL, "no memory");
             memset(objects[i], 0x66, size);
         }
-        mb_free_batch(OBJECTS, objects);
+        mb_free_batch(count, objects);
     }
 }
 
@@ -171,7 +179,8 @@ int main(int argc, char **argv)
     /* Small magazines, of which a thread keeps few: nearly all passes through the centre. */
     setenv("MB_MAGAZINE_SIZE", "8", 1);
     setenv("MB_THREAD_CACHE_MAX", "260K", 1);
-    mb_init();
+    size_step = small_or_upper(SIZE_STEP, UPPER_SIZE_STEP);
+    live_max = small_or_upper(LIVE, UPPER_LIVE);
     if (strcmp(how, "background") == 0) {
         CHECK(mb_background_start() == 0, "no background thread");
     }

@@ -6,8 +6,10 @@
  * with what it has. smaller: nobody asks, and sizes shrink, so that what is free of larger ones
  * would serve them as it is, and be used up. holes: after mb_trim, and each 512 KiB keep an object:
  * then what is free makes up many short runs, of which nothing is uncharged before the kernel
- * refuses a commit. many: after mb_trim, a little of each size, and then all of it for one.
+ * refuses a commit. many: after mb_trim, a little of each size, and then all of it for one. With
+ * upper pools the objects are 64 times as large.
  */
+#include "border.h"
 #include "testing.h"
 
 #include "core/uncharge.h"
@@ -15,7 +17,7 @@
 #include <sys/resource.h>
 
 enum { BYTES = 48 << 20, ROOM_BYTES = BYTES + (12 << 20), HOLE_BYTES = 512 << 10 };
-enum { SIZE_MIN = 48, OBJECTS_MAX = BYTES / SIZE_MIN };
+enum { SIZE_MIN = 48, OBJECTS_MAX = BYTES / SIZE_MIN, UPPER_SCALE = 64 };
 
 static void *objects[OBJECTS_MAX];
 
@@ -84,21 +86,23 @@ static void free_all(size_t count)
 
 static void many_sizes(size_t data_bytes)
 {
-    enum { EACH_BYTES = 512 << 10, SIZES = 64, STEP = 8, LARGEST = SIZES * STEP };
+    enum { EACH_BYTES = 512 << 10, SIZES = 64, STEP = 8 };
+    const size_t step = small_or_upper(STEP, (size_t)STEP * UPPER_SCALE);
+    const size_t largest = SIZES * step;
     size_t count = 0;
     size_t bytes = 0;
     limit_data(data_bytes + (size_t)SIZES * EACH_BYTES);
-    for (size_t size = STEP; size <= LARGEST; size += STEP) {
+    for (size_t size = step; size <= largest; size += step) {
         size_t got = allocate(objects + count, EACH_BYTES / size, size);
         count += got;
         bytes += got * size;
     }
     free_all(count);
     (void)mb_trim(0);
-    count = allocate(objects, bytes / LARGEST, LARGEST);
+    count = allocate(objects, bytes / largest, largest);
     printf("many: %zu KiB of all sizes, then %zu KiB of one\n", bytes >> 10,
-           count * LARGEST >> 10);
-    CHECK(count * LARGEST >= bytes / 8 * 7, "%zu KiB of %zu", count * LARGEST >> 10, bytes >> 10);
+           count * largest >> 10);
+    CHECK(count * largest >= bytes / 8 * 7, "%zu KiB of %zu", count * largest >> 10, bytes >> 10);
     free_all(count);
     limit_data(RLIM_INFINITY); /* statistics take some for a thread's first walk */
     (void)check_accounting(0);
@@ -127,12 +131,13 @@ int main(int argc, char **argv)
     size_t kept = 0;
     size_t phases = sizeof mixed / sizeof mixed[0] - alone;
     for (size_t i = 0; i < phases; i++) {
-        use_and_free(sizes[i], holes && i == 0 ? HOLE_BYTES : 0, &kept);
+        size_t size = sizes[i] * small_or_upper(1, UPPER_SCALE);
+        use_and_free(size, holes && i == 0 ? HOLE_BYTES : 0, &kept);
         if (!alone && !smaller) {
             (void)mb_trim(0);
         }
         size_t now = mappings(&data_bytes);
-        printf("%s: after %zu-byte objects %zu mappings, %zu KiB of data\n", how, sizes[i], now,
+        printf("%s: after %zu-byte objects %zu mappings, %zu KiB of data\n", how, size, now,
                data_bytes >> 10);
         CHECK(now <= mappings_before + 256 + 2 * mbi_free_map_seals(), "%zu mappings, %zu seals", now,
               mbi_free_map_seals());

@@ -205,7 +205,7 @@ static void release(Object &object)
     object.pointer = nullptr;
 }
 
-static const std::size_t sizes[] = { 1, 8, 24, 60, 100, 200, 300, 400, 500, 512, 513, 1000, 9000 };
+static const std::size_t sizes[] = { 1, 8, 24, 60, 100, 200, 300, 400, 500, 512, 513, 1000, 9000, 40000 };
 static const std::size_t sizeCount = sizeof sizes / sizeof sizes[0];
 static Object kept[sizeCount][HOWS];
 

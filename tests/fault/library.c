@@ -31,6 +31,12 @@ struct configuration {
 static const struct configuration configurations[] = {
     { "plain", { { NULL } }, 0, false, false, { workload_sizes, workload_threads, workload_memory } },
     { "limit", { { NULL } }, 16 << 10, false, false, { workload_sizes, workload_limit } },
+    { "upper",
+      { { "MB_POOL_MAX", "32K" } },
+      16 << 10,
+      false,
+      false,
+      { workload_sizes, workload_threads, workload_limit, workload_memory } },
     { "narrow",
       { { "MB_REGION_SIZE", "64M" }, { "MB_CACHE_MAX", "1M" } },
       4 << 10,

@@ -1,6 +1,7 @@
 /* workload: what one thread does. */
 #include "workload.h"
 
+#include "border.h"
 #include "objects.h"
 #include "plan.h"
 #include "testing.h"
@@ -14,8 +15,8 @@
 enum { SIZE_STEP = 9, SMALL_OBJECTS = (MB_SMALL_MAX / SIZE_STEP + 1) * OBJECT_HOWS };
 enum { BATCH_OBJECTS = 300 };
 
-static const size_t large_sizes[] = { 513, 1000, 5000, 200000 };
-static const size_t batch_sizes[] = { 8, 48, 200, 512, 600 };
+static const size_t large_sizes[] = { 513, 1000, 5000, 20000, 200000 };
+static const size_t batch_sizes[] = { 8, 48, 200, 512, 600, 3000 };
 
 enum {
     LARGE_OBJECTS = sizeof large_sizes / sizeof large_sizes[0] * OBJECT_HOWS,
@@ -129,7 +130,7 @@ void workload_fill_dense_pool(void)
 }
 
 /* What the handler may free, once. */
-enum { STASHED = 50, STASHED_BYTES = 200 };
+enum { STASHED = 50, STASHED_BYTES = 200, UPPER_STASHED_BYTES = 2000 };
 static struct test_object stash[STASHED];
 static unsigned handler_calls;
 
@@ -137,7 +138,7 @@ static unsigned handler_calls;
 static int free_stash(size_t size, void *argument)
 {
     struct test_object inner = { NULL, 0 };
-    CHECK(argument == stash && size <= MB_SMALL_MAX, "%zu bytes", size);
+    CHECK(argument == stash && size <= mbi_config.pool_bytes_max, "%zu bytes", size);
     if (handler_calls++ == 0) {
         (void)objects_check_at_rest();
     }
@@ -158,14 +159,15 @@ void workload_limit(void)
 {
     enum { OBJECTS = 40000 }; /* more than all that was freed before can serve */
     static struct test_object objects[OBJECTS];
-    object_make_batch(stash, STASHED_BYTES, STASHED);
+    size_t bytes = small_or_upper(STASHED_BYTES, UPPER_STASHED_BYTES);
+    object_make_batch(stash, bytes, STASHED);
     mb_out_of_memory_handler_set(free_stash, stash);
     size_t limit = objects_check_at_rest()->committed_bytes + (64 << 10);
     uint64_t failed_before = commits_failed();
     CHECK(mb_memory_limit_set(limit) == 0, "there was a limit");
     objects_set_limited(true);
     size_t made = 0;
-    while (made < OBJECTS && object_make(&objects[made], OBJECT_ALLOC, STASHED_BYTES)) {
+    while (made < OBJECTS && object_make(&objects[made], OBJECT_ALLOC, bytes)) {
         made++;
     }
     /* Where it is the kernel that refuses, the system allocator may stand in. */
@@ -209,10 +211,11 @@ static void use_background_thread(void)
 
 void workload_memory(void)
 {
-    enum { OBJECTS = 400, SIZE = 320 };
+    enum { OBJECTS = 400, SIZE = 320, UPPER_SIZE = 6000 };
     static struct test_object objects[OBJECTS];
     struct mb_stats stats;
-    object_make_batch(objects, SIZE, OBJECTS);
+    size_t size = small_or_upper(SIZE, UPPER_SIZE);
+    object_make_batch(objects, size, OBJECTS);
     for (size_t i = 0; i < OBJECTS; i++) {
         if (i % 40 != 0) {
             object_free(&objects[i]);
@@ -223,7 +226,7 @@ void workload_memory(void)
     (void)objects_check_at_rest();
     for (size_t i = 0; i < OBJECTS; i++) { /* what was sorted is used again */
         if (objects[i].pointer == NULL) {
-            (void)object_make(&objects[i], OBJECT_ALLOC, SIZE);
+            (void)object_make(&objects[i], OBJECT_ALLOC, size);
         }
     }
     mb_thread_idle();

@@ -7,11 +7,13 @@
  * mirrors src/core/pool_sort.c: mbi_pool_begin_release mbi_pool_end_release
  * mirrors src/core/pool_sort.c: mbi_pool_take_old_batch_locked mbi_pool_take_sorted_locked
  * mirrors src/core/free_map.c: mbi_free_map_add mbi_free_map_take slot_reuse_pages page_reuse
+ * mirrors src/core/free_map_bits.h: slot_released_pages page_set_released crossing_slot_add
  * mirrors src/core/uncharge.c: seal
  * mirrors src/core/free_map_release.c: mbi_free_map_begin_release mbi_free_map_end_release
  * mirrors src/core/free_map_release.c: mbi_free_map_note_released page_is_releasable
  * mirrors src/core/free_map_release.c: mbi_free_map_begin_seal mbi_free_map_end_seal mbi_free_map_unseal
  * mirrors src/core/pool.c: mbi_pool_obtain mbi_pool_pop_batch mbi_pool_push_batch
+ * mirrors src/core/pool_sort.c: pool_take_sorted_of_locked
  * mirrors src/core/batch_stack.h: batch_stack_pop batch_stack_push batch_stack_detach
  * mirrors src/core/batch_stack.h: batch_list_pop
  *
@@ -24,7 +26,8 @@
  *
  * Abstracted
  *   A batch is one slot, and the central free list is one stack: other stacks have other slots.
- *   A page is the slots 1 and 2; slot 3 lies on another one that never goes.
+ *   A page is the slots 1 and 2; slot 3 lies on another one that never goes. With TWO_PAGES slot 2
+ *   goes on in a second page, which it has for itself: a slot that overlaps several.
  *   All slots are carved. complete_last_page_locked and carving are not here; nor is the loose
  *   list: slots move on it under the pool's lock only, as they do between the lists here.
  *   One trimmer, as the trim lock makes sure; it does its steps in any order, for ever.
@@ -39,7 +42,8 @@
  * TAKE_UNLOCKED (an old batch is taken without the lock); SORT_FIRST (slots are sorted, then the
  * chain is followed); RELEASE_KEEPS_SORTED (the page's slots can be taken during the system call);
  * RELEASE_LOOKS_AT_ONE (of the page's slots); RETAKE_FORGETS (that the page is in use again);
- * RETAKE_KEEPS_SEAL; SEAL_KEEPS_SORTED (the page's slots can be taken while it is being sealed).
+ * RETAKE_KEEPS_SEAL; SEAL_KEEPS_SORTED (the page's slots can be taken while it is being sealed);
+ * RETAKE_ONE_PAGE (of those that a slot overlaps).
  *
  * variant trim                 holds
  * variant detach_keeps_tag     fails none_lost|owned_once      -DDETACH_KEEPS_TAG
@@ -54,6 +58,8 @@
  * variant retake_forgets       fails released_is_sorted|page_is_free -DRETAKE_FORGETS
  * variant retake_keeps_seal    fails sealed_is_unowned         -DRETAKE_KEEPS_SEAL
  * variant seal_keeps_sorted    fails page_is_free|sealed_is_unowned -DSEAL_KEEPS_SORTED
+ * variant two_pages            holds                           -DTWO_PAGES
+ * variant retake_one_page      fails released_is_sorted|page_is_free|live_intact -DTWO_PAGES -DRETAKE_ONE_PAGE
  * deep    three_slots          holds                           -DSLOTS=3
  * deep    two_bits             holds                           -DTAG_BITS=2
  */
@@ -84,6 +90,8 @@ byte aged;
 byte surplus;
 bool page_released;
 bool page_sealed;
+bool tail_released; /* the second page of PAGE_LAST, and what that has there */
+byte tail;
 
 /* Ghosts. */
 bool lists_whole = true;
@@ -149,6 +157,9 @@ inline take_sorted(me)
 #ifndef RETAKE_KEEPS_SEAL
         page_sealed = page_sealed && slot > PAGE_LAST;
 #endif
+#ifndef RETAKE_ONE_PAGE
+        tail_released = tail_released && slot != PAGE_LAST;
+#endif
 #ifndef RETAKE_FORGETS
         page_released = page_released && slot > PAGE_LAST
 #endif
@@ -205,6 +216,9 @@ proctype worker(byte me)
               sealed_is_unowned = !page_sealed || slot > PAGE_LAST;
               assert(sealed_is_unowned);
               word[slot] = JUNK;
+#ifdef TWO_PAGES
+              tail = (slot == PAGE_LAST -> JUNK : tail);
+#endif
               slot = 0
           }
        :: else
@@ -216,6 +230,9 @@ proctype worker(byte me)
            :: SLOTS > 2 && owner[SLOTS] == HAND(me) -> slot = SLOTS
            fi;
            live_intact = word[slot] == JUNK;
+#ifdef TWO_PAGES
+           live_intact = live_intact && (slot != PAGE_LAST || tail == JUNK);
+#endif
            assert(live_intact)
        }
        stack_push(me)
@@ -352,6 +369,36 @@ inline release()
     fi
 }
 
+/* The same of the page that PAGE_LAST alone overlaps. */
+inline release_tail()
+{
+    LOCK;
+    d_step {
+        done = owner[PAGE_LAST] == SORTED && !tail_released;
+        owner[PAGE_LAST] = (done -> RELEASING : owner[PAGE_LAST])
+    }
+    UNLOCK;
+    if
+    :: done ->
+       if
+       :: d_step {
+              page_is_free = owner[PAGE_LAST] == RELEASING;
+              assert(page_is_free);
+              tail = 0
+          }
+       :: done = false /* refused */
+       fi;
+       LOCK;
+       d_step {
+           owner[PAGE_LAST] = SORTED;
+           tail_released = done;
+           done = false
+       }
+       UNLOCK
+    :: else
+    fi
+}
+
 /* mbi_uncharge: another mapping, whose pages are zeros, takes the page's place. */
 inline seal()
 {
@@ -395,6 +442,14 @@ proctype trimmer()
     :: age()
     :: sort()
     :: release()
+#ifdef TWO_PAGES
+    :: release_tail()
+    :: d_step {
+           tail_released && !pool_lock ->
+           released_is_sorted = NOBODYS(PAGE_LAST);
+           assert(released_is_sorted)
+       }
+#endif
     :: seal()
 #ifndef RELEASE_KEEPS_SORTED /* which shall be seen to go further than this */
     :: d_step {

@@ -1,6 +1,8 @@
 /* cast: workers, threads that only free, and threads that sleep. */
 #include "soak.h"
 
+#include "border.h"
+
 #include <unistd.h>
 
 const struct phase soak_phases[PHASES] = {
@@ -13,6 +15,8 @@ const struct phase soak_phases[PHASES] = {
     { "evening", 10, 2, 8, 24, SHORT_LIVED_MAX, 800 / SCALE, false, 0, 0, "sf" },
     { "night", 20, 1, 16, 96, 300 / SCALE, 200 / SCALE, false, 0, 2000, "ssss" },
 };
+
+size_t soak_border;
 
 struct worker {
     struct actor actor;
@@ -67,7 +71,7 @@ static void post_or_drop(struct actor *actor, struct object *object)
 static void replace(struct actor *actor, struct object *place, size_t low, size_t high)
 {
     struct object made;
-    if (object_make(actor, size_between(actor, low, high), &made)) {
+    if (object_make(actor, size_of_phase(actor, low, high), &made)) {
         object_drop(actor, place);
         *place = made;
     }
@@ -102,7 +106,7 @@ static void use_batch(struct worker *worker, const struct phase *phase)
     struct object objects[BATCH_MAX];
     struct actor *actor = &worker->actor;
     size_t count = 1 + random_below(&actor->random, BATCH_MAX);
-    size_t size = size_between(actor, phase->size_low, phase->size_high);
+    size_t size = size_of_phase(actor, phase->size_low, phase->size_high);
     count = object_make_batch(actor, size, count, objects);
     if (one_in(actor, 2)) {
         object_drop_batch(actor, count, objects);
@@ -137,7 +141,7 @@ static void do_piece_of_work(struct worker *worker, const struct phase *phase)
         if (kind < 70) {
             replace(actor, place, phase->size_low, phase->size_high);
         } else if (kind < 80) {
-            object_resize(actor, place, size_between(actor, phase->size_low, phase->size_high));
+            object_resize(actor, place, size_of_phase(actor, phase->size_low, phase->size_high));
         } else if (kind < 95) {
             post_or_drop(actor, place);
         } else if (kind < 97) {
@@ -285,7 +289,7 @@ static void *sleep_mostly(void *argument)
     do {
         const struct phase *phase = turn.phase;
         for (size_t i = 0; phase != NULL && i < COUNT; i++) {
-            object_make(actor, size_between(actor, phase->size_low, phase->size_high), &objects[i]);
+            object_make(actor, size_of_phase(actor, phase->size_low, phase->size_high), &objects[i]);
         }
         for (size_t i = 0; phase != NULL && i < COUNT; i++) {
             if (i % 4 == 0) {
@@ -302,6 +306,7 @@ static void *sleep_mostly(void *argument)
 void cast_start(void)
 {
     size_t number = 1;
+    soak_border = border_bytes();
     /* Touched now: what the test itself needs does not grow later. */
     memset(workers, 1, sizeof workers);
     memset(workers, 0, sizeof workers);

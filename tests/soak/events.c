@@ -44,8 +44,8 @@ static void *be_short_lived(void *argument)
     }
     for (size_t i = 0; i < STORM_OBJECTS; i++) {
         self->made[i].memory = NULL;
-        object_make(actor, size_between(actor, self->phase->size_low, self->phase->size_high),
-                    &self->made[i]);
+        size_t size = size_of_phase(actor, self->phase->size_low, self->phase->size_high);
+        object_make(actor, size, &self->made[i]);
     }
     for (size_t i = 0; i < STORM_OBJECTS; i++) {
         if (i % 3 == 1 || (i % 3 == 2 && (self->made[i].memory == NULL
@@ -96,7 +96,7 @@ static void check_heirlooms(void)
 {
     for (size_t i = 0; i < HEIRLOOMS; i++) {
         if (heirlooms[i].memory == NULL) {
-            object_make(&soak_director, size_between(&soak_director, 1, MB_SMALL_MAX),
+            object_make(&soak_director, size_of_phase(&soak_director, 1, MB_SMALL_MAX),
                         &heirlooms[i]);
         }
         object_check(&heirlooms[i]);
@@ -162,7 +162,7 @@ static void child(void)
         object_check(&heirlooms[i]);
     }
     for (size_t i = 0; i < CHILD_OBJECTS; i++) {
-        object_make(actor, size_between(actor, 1, CHILD_SIZE_MAX), &objects[i]);
+        object_make(actor, size_of_phase(actor, 1, CHILD_SIZE_MAX), &objects[i]);
     }
     mb_trim(0);
     for (size_t i = 0; i < CHILD_OBJECTS; i++) {
@@ -248,7 +248,7 @@ static _Atomic uint64_t handler_calls;
 /* Lets every fourth request be tried again, once the freers had a moment. */
 static int wait_for_memory(size_t size, void *argument)
 {
-    CHECK(size <= MB_SMALL_MAX && argument == &counts, "the handler was called with %zu", size);
+    CHECK(size <= soak_border && argument == &counts, "the handler was called with %zu", size);
     uint64_t calls = atomic_fetch_add_explicit(&handler_calls, 1,
                                                memory_order_relaxed); /* [TEST] */
     usleep(100);
@@ -267,7 +267,7 @@ static void run_limit(void)
     mb_out_of_memory_handler_set(wait_for_memory, &counts);
     mb_memory_limit_set(committed_bytes() / 4);
     while (count < sizeof hoard / sizeof hoard[0]
-           && object_make(&soak_director, MB_SMALL_MAX, &hoard[count])) {
+           && object_make(&soak_director, soak_border, &hoard[count])) {
         count++;
     }
     usleep(50 * 1000);
@@ -290,7 +290,7 @@ struct hunger {
 static int give_some_up(size_t size, void *argument)
 {
     struct hunger *hunger = argument;
-    CHECK(size <= MB_SMALL_MAX, "the handler was called with %zu", size);
+    CHECK(size <= soak_border, "the handler was called with %zu", size);
     atomic_fetch_add_explicit(&handler_calls, 1, memory_order_relaxed); /* [TEST] */
     for (size_t i = 0; i < 100 && hunger->calls == 0 && hunger->count > 0; i++) {
         object_drop(&soak_director, &hunger->objects[--hunger->count]);

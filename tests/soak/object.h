@@ -37,6 +37,9 @@ struct actor {
 /* Set as long as a memory limit may make requests fail. */
 extern _Atomic bool soak_refusals_allowed;
 
+/* MB_POOL_MAX; set before there is any thread. */
+extern size_t soak_border;
+
 static inline bool one_in(struct actor *actor, uint64_t count)
 {
     return random_below(&actor->random, count) == 0;
@@ -45,6 +48,19 @@ static inline bool one_in(struct actor *actor, uint64_t count)
 static inline size_t size_between(struct actor *actor, size_t low, size_t high)
 {
     return low + random_below(&actor->random, high - low + 1);
+}
+
+/*
+ * A size of a phase. Where the border was moved one of eight is up to 64 times as large, as long as
+ * pools serve it.
+ */
+static inline size_t size_of_phase(struct actor *actor, size_t low, size_t high)
+{
+    size_t size = size_between(actor, low, high);
+    if (soak_border > MB_SMALL_MAX && one_in(actor, 8)) {
+        size = size_min(size << (1 + random_below(&actor->random, 6)), soak_border);
+    }
+    return size;
 }
 
 static inline uint64_t pattern_word(uint32_t stamp, size_t index)

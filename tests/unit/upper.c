@@ -98,22 +98,198 @@ Test(upper, a_growing_buffer_moves_seldom, .init = all_pools)
     mb_free(buffer);
 }
 
-/* What a thread holds of them is bounded, however many it used. */
-Test(upper, their_share_of_a_thread_is_bounded, .init = all_pools)
+/* As often as shows need of full magazines. */
+static void use_class(size_t class)
 {
-    cr_assert_eq(mbi_startup(), 0);
-    for (size_t class = SMALL_CLASS_COUNT; class < SIZE_CLASS_COUNT; class++) {
-        for (int i = 0; i < 40; i++) {
+    enum { ROUNDS = 10, OBJECTS = 100 };
+    for (int round = 0; round < ROUNDS; round++) {
+        for (int i = 0; i < OBJECTS; i++) {
             objects[i] = mb_alloc(size_class_slot_bytes(class));
             cr_assert_not_null(objects[i]);
         }
-        mb_free_batch(40, objects);
+        mb_free_batch(OBJECTS, objects);
     }
+}
+
+/* What a thread holds of them is bounded, however many it used; but for a few slots of each. */
+Test(upper, their_share_of_a_thread_is_bounded, .init = all_pools)
+{
+    enum { FEW_BYTES = 16 << 10 };
+    cr_assert_eq(mbi_startup(), 0);
     size_t held = 0;
+    size_t few_bytes = 0;
     for (size_t class = SMALL_CLASS_COUNT; class < SIZE_CLASS_COUNT; class++) {
-        held += mbi_thread_cache_rounds(mbi_thread_cache, class) * size_class_slot_bytes(class);
+        use_class(class);
     }
-    cr_assert_leq(held, mbi_config.upper_bytes_max);
+    for (size_t class = SMALL_CLASS_COUNT; class < SIZE_CLASS_COUNT; class++) {
+        size_t slot_bytes = size_class_slot_bytes(class);
+        held += mbi_thread_cache_rounds(mbi_thread_cache, class) * slot_bytes;
+        few_bytes += size_max(FEW_BYTES, 2 * slot_bytes);
+    }
+    size_t most = mbi_config.upper_bytes_max + few_bytes;
+    cr_assert_leq(held, most, "%zu bytes in magazines, of %zu", held, most);
+    cr_assert_leq(mbi_thread_cache->upper_bytes, most);
+    check_accounting(0);
+    mb_thread_flush();
+    cr_assert_eq(mbi_thread_cache->upper_bytes, 0, "%zu bytes are its share still",
+                 mbi_thread_cache->upper_bytes);
+}
+
+/* One class alone, however much of it comes and goes, leaves most of the share to the others. */
+Test(upper, few_full_magazines_are_kept, .init = all_pools)
+{
+    enum { SIZE = 2048, ROUNDS = 50 };
+    size_t class = size_class_of(SIZE);
+    for (size_t round = 0; round < ROUNDS; round++) {
+        for (size_t i = 0; i < MANY; i++) {
+            objects[i] = mb_alloc(SIZE);
+            cr_assert_not_null(objects[i]);
+        }
+        mb_free_batch(MANY, objects);
+    }
+    size_t batch_bytes = mbi_config.magazine_rounds[class] * (size_t)SIZE;
+    size_t held = mbi_thread_cache_rounds(mbi_thread_cache, class) * SIZE;
+    cr_assert_leq(held, mbi_config.upper_bytes_max / 4 + 2 * batch_bytes, "%zu bytes", held);
+    check_accounting(0);
+}
+
+/* Whose share others have used up has a few slots all the same: no lock for each request. */
+Test(upper, a_class_beyond_the_share_caches_a_few, .init = all_pools)
+{
+    enum { SIZE = 3000, ROUNDS = 100, AT_ONCE = 3 };
+    cr_assert_eq(mbi_startup(), 0);
+    mb_free(mb_alloc(1)); /* the thread has a cache */
+    mbi_thread_cache->upper_bytes += mbi_config.upper_bytes_max;
+    struct pool *pool = &mbi_pools[size_class_of(SIZE)];
+    for (size_t round = 0; round < ROUNDS; round++) {
+        for (size_t i = 0; i < AT_ONCE; i++) {
+            objects[i] = mb_alloc(SIZE);
+        }
+        for (size_t i = 0; i < AT_ONCE; i++) {
+            mb_free(objects[i]);
+        }
+    }
+    mbi_thread_cache->upper_bytes -= mbi_config.upper_bytes_max;
+    uint64_t locks = counter_read(&pool->mutex_acquisitions);
+    cr_assert_leq(locks, ROUNDS / 4, "%lu locks", (unsigned long)locks);
+    check_accounting(0);
+}
+
+/* Objects that a batch asks for come from the same pools as single ones. */
+Test(upper, batches_come_from_pools_up_to_the_border)
+{
+    enum { BORDER = 1280, BATCH = 100 };
+    setenv("MB_POOL_MAX", "1280", 1);
+    mb_free(mb_alloc(1)); /* the thread has a cache */
+    for (size_t size = BORDER - 1; size <= BORDER + 1; size++) {
+        cr_assert_eq(mb_alloc_batch(size, BATCH, objects), BATCH);
+        for (size_t i = 0; i < BATCH; i++) {
+            cr_assert_eq(is_pooled(objects[i]), size <= BORDER, "%zu bytes", size);
+        }
+        mb_free_batch(BATCH, objects);
+    }
+    check_accounting(0);
+}
+
+static bool is_used_beyond(size_t bytes)
+{
+    return pools_next(size_class_of(bytes) + 1) < SIZE_CLASS_COUNT;
+}
+
+/* Nothing finds a way into a pool that has no spans: no refused request, no object that grows. */
+static void use_no_pool_beyond(size_t border)
+{
+    cr_assert_eq(mbi_startup(), 0);
+    cr_assert_eq(mbi_config.pool_bytes_max, border);
+    (void)mb_memory_limit_set(2 << 20);
+    size_t done = 0;
+    while (done < MANY && (objects[done] = mb_alloc(border)) != NULL) {
+        done++;
+    }
+    cr_assert_lt(done, MANY);
+    cr_assert_null(mb_alloc(border / 2 + 1));
+    cr_assert_not(is_used_beyond(border), "a refused request used a larger pool");
+    mb_free_batch(done, objects);
+    (void)mb_memory_limit_set(0);
+    void *object = mb_realloc(mb_alloc(100), border - border / 16);
+    cr_assert(is_pooled(object));
+    mb_free(object);
+    cr_assert_not(is_used_beyond(border), "an object that grew is beyond it");
+    check_accounting(0);
+}
+
+Test(upper, pools_beyond_a_border_of_1280_are_never_used)
+{
+    setenv("MB_POOL_MAX", "1280", 1);
+    use_no_pool_beyond(1280);
+}
+
+Test(upper, pools_beyond_a_border_of_20480_are_never_used)
+{
+    setenv("MB_POOL_MAX", "20000", 1);
+    use_no_pool_beyond(20480);
+}
+
+static void *allocate_without_a_cache(void *argument)
+{
+    mbi_thread_cache = (struct thread_cache *)(uintptr_t)&mbi_cache_direct;
+    void *object = mb_alloc(2000);
+    void *zeroed = mb_calloc(20, 100);
+    cr_assert(is_pooled(object) && is_pooled(zeroed));
+    for (size_t i = 0; i < 2000; i++) {
+        cr_assert_eq(((char *)zeroed)[i], 0);
+    }
+    object = mb_realloc(object, 30000);
+    cr_assert(is_pooled(object));
+    for (size_t i = 0; i < MANY; i++) { /* of loose slots there are fewer than make a batch */
+        struct pool *pool = &mbi_pools[size_class_of(20000)];
+        objects[i] = mb_alloc(20000);
+        cr_assert(is_pooled(objects[i]));
+        cr_assert_lt(counter_read(&pool->loose_rounds), pool->rounds);
+    }
+    mb_free_batch(MANY, objects);
+    mb_free(object);
+    mb_free(zeroed);
+    return argument;
+}
+
+/* Pools serve also threads that never get a cache, or have it no more: no limit is evaded. */
+Test(upper, a_thread_without_a_cache_is_served_by_pools, .init = all_pools)
+{
+    mb_free(mb_alloc(1));
+    pthread_join(start_thread(allocate_without_a_cache, NULL), NULL);
+    check_accounting(0);
+}
+
+/* The first thing that a thread does, when it has no cache yet. */
+static void *begin_with(void *argument)
+{
+    void *object = *(int *)argument == 0   ? mb_calloc(3, 300)
+                   : *(int *)argument == 1 ? mb_realloc(NULL, 5000)
+                                           : mb_aligned_alloc(64, 9000);
+    cr_assert(is_pooled(object), "way %d", *(int *)argument);
+    mb_free(object);
+    return NULL;
+}
+
+Test(upper, a_threads_first_request_is_served_by_a_pool, .init = all_pools)
+{
+    for (int way = 0; way < 3; way++) {
+        pthread_join(start_thread(begin_with, &way), NULL);
+    }
+    check_accounting(0);
+}
+
+/* An object of the system allocator that shrinks to what a pool serves moves there. */
+Test(upper, what_shrinks_below_the_border_moves_to_a_pool, .init = all_pools)
+{
+    unsigned char *object = mb_alloc(100000);
+    cr_assert_not(is_pooled(object));
+    memset(object, 7, 100000);
+    object = mb_realloc(object, 20000);
+    cr_assert(is_pooled(object));
+    cr_assert(object[0] == 7 && object[19999] == 7);
+    mb_free(object);
     check_accounting(0);
 }
 
@@ -139,6 +315,14 @@ Test(upper, trim_gives_their_memory_back, .init = all_pools)
         (void)mb_trim(0);
         struct pool *pool = &mbi_pools[size_class_of(sizes[i])];
         cr_assert_leq(mbi_pool_resident_bytes(pool), 8192, "%zu bytes", sizes[i]);
+        uint64_t carved = counter_read(&pool->carved);
+        for (size_t j = 0; j < MANY; j++) {
+            objects[j] = mb_alloc(sizes[i]);
+            memset(objects[j], 1, sizes[i]);
+        }
+        cr_assert_eq(counter_read(&pool->carved), carved, "released memory is used before fresh");
+        mb_free_batch(MANY, objects);
+        check_accounting(0);
     }
 }
 
@@ -209,6 +393,45 @@ Test(upper, calloc_clears_slots_that_were_used, .init = all_pools)
             }
         }
     }
+    check_accounting(0);
+}
+
+static void calloc_carves_nothing(size_t count, size_t size)
+{
+    struct pool *pool = &mbi_pools[size_class_of(size)];
+    uint64_t carved = counter_read(&pool->carved);
+    for (size_t i = 0; i < count; i++) {
+        objects[i] = mb_calloc(1, size);
+        cr_assert_not_null(objects[i]);
+    }
+    cr_assert_eq(counter_read(&pool->carved), carved, "fresh slots were carved");
+    mb_free_batch(count, objects);
+}
+
+/* Fresh slots need not be cleared, but what was freed comes first: from the centre, or loose. */
+Test(upper, calloc_takes_no_fresh_slot_while_others_are_free, .init = all_pools)
+{
+    enum { SIZE = 20000, OBJECTS = 100, FEW = 3 };
+    for (size_t i = 0; i < OBJECTS; i++) {
+        objects[i] = mb_alloc(SIZE);
+        memset(objects[i], 1, SIZE);
+    }
+    mb_free_batch(OBJECTS, objects);
+    mb_thread_flush();
+    calloc_carves_nothing(OBJECTS, SIZE);
+    mb_thread_flush();
+    (void)mb_trim(0);
+    cr_assert_geq(counter_read(&mbi_pools[size_class_of(SIZE)].sorted_slots), OBJECTS);
+    calloc_carves_nothing(OBJECTS, SIZE);
+
+    size_t few_bytes = SIZE / 2;
+    for (size_t i = 0; i < FEW; i++) {
+        objects[i] = mb_alloc(few_bytes);
+    }
+    mb_free_batch(FEW, objects);
+    mb_thread_flush();
+    cr_assert_geq(counter_read(&mbi_pools[size_class_of(few_bytes)].loose_rounds), FEW);
+    calloc_carves_nothing(FEW, few_bytes);
     check_accounting(0);
 }
 

@@ -9,7 +9,7 @@ BEGIN {
 }
 
 # A definition begins at the margin with its name before a parenthesis; what ends in ";" is a declaration.
-name != "" && /^[A-Za-z]/ && (at = index($0, name "(")) && (at == 1 || substr($0, at - 1, 1) ~ /[ *]/) { inside = 1 }
+name != "" && /^[A-Za-z_]/ && (at = index($0, name "(")) && (at == 1 || substr($0, at - 1, 1) ~ /[ *]/) { inside = 1 }
 name != "" && inside && !within && /^\{/ { within = 1 }
 name != "" && inside && !within && /;$/ { inside = 0 }
 

@@ -15,14 +15,15 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { VARIABLES = 14, VALUE_BYTES_MAX = 4096, SAID_BYTES_MAX = 1 << 14 };
+enum { VARIABLES = 15, VALUE_BYTES_MAX = 4096, SAID_BYTES_MAX = 1 << 14 };
 
 enum variable {
     MAGAZINE_SIZE, THREAD_CACHE_MAX, CACHE_MAX, BLOCK_SIZE, DECAY_MS, BACKGROUND,
     MEMORY_LIMIT, REGION_SIZE, HUGEPAGE, STATS, VERBOSE, CHECK, CHECK_CONTINUE, SANITIZER_POOLS,
+    POOL_MAX,
 };
 
-/* In the order of the enumeration; sizes with their range. Two were removed, and are named as such. */
+/* In the order of the enumeration, sizes with their range. Two were removed, and are named so. */
 static const struct {
     const char *name;
     size_t low;
@@ -35,13 +36,14 @@ static const struct {
     { "MB_DECAY_MS", 0, 86400000 },
     { "MB_BACKGROUND", 0, 1 },
     { "MB_MEMORY_LIMIT", 1 << 20, (size_t)1024 << 30 },
-    { "MB_REGION_SIZE", 64 << 20, (size_t)2052 << 30 },
+    { "MB_REGION_SIZE", 64 << 20, (size_t)4096 << 30 },
     { "MB_HUGEPAGE", 0, 1 },
     { "MB_STATS", 0, 1 },
     { "MB_VERBOSE", 0, 1 },
     { "MB_CHECK", 0, CHECK_ALL },
     { "MB_CHECK_CONTINUE", 0, 1 },
     { "MB_SANITIZER_POOLS", 0, 0 },
+    { "MB_POOL_MAX", 512, 32 << 10 },
 };
 
 /* What the library wrote to stderr while it read. */
@@ -202,11 +204,37 @@ static void check_decay(void)
            (long long)expected);
 }
 
-/* One entry "LOW-HIGH:ROUNDS" or, where `alone`, "ROUNDS"; returns its end, NULL for a bad one. */
-static const char *rounds_read(const char *text, bool alone, uint32_t rounds[])
+/* Of slots of 8, 16, ... 1,024 bytes, and then of 5, 6, 7 and 8 quarters of each power of two. */
+static size_t class_of(size_t bytes)
+{
+    size_t class = 128;
+    size_t power = 1024;
+    if (bytes <= power) {
+        return (bytes + 7) / 8 - 1;
+    }
+    while (bytes > 2 * power) {
+        class += 4;
+        power *= 2;
+    }
+    return class + (bytes - power - 1) / (power / 4);
+}
+
+static size_t slot_of(size_t bytes)
+{
+    while (class_of(bytes) == class_of(bytes + 1)) {
+        bytes++;
+    }
+    return bytes;
+}
+
+/*
+ * One entry "LOW-HIGH:ROUNDS" or, where `alone`, "ROUNDS", which is for all small sizes; returns
+ * its end, NULL for a bad one.
+ */
+static const char *rounds_read(const char *text, bool alone, uint16_t rounds[])
 {
     size_t low = 1;
-    size_t high = SMALL_BYTES_MAX;
+    size_t high = 512;
     size_t number;
     size_t length;
     if (!alone) {
@@ -223,16 +251,16 @@ static const char *rounds_read(const char *text, bool alone, uint32_t rounds[])
     }
     length = digits_read(text, &number);
     if (length == 0 || number < 8 || number > 4096 || low < 1 || low > high
-        || high > SMALL_BYTES_MAX) {
+        || high > 32 << 10) {
         return NULL;
     }
-    for (size_t size = low; size <= high; size++) {
-        rounds[(size - 1) / 8] = (uint32_t)(number + 7) / 8 * 8;
+    for (size_t class = class_of(low); class <= class_of(high); class++) {
+        rounds[class] = (uint16_t)((number + 7) / 8 * 8);
     }
     return text + length;
 }
 
-static bool magazine_sizes_read(const char *value, uint32_t rounds[])
+static bool magazine_sizes_read(const char *value, uint16_t rounds[])
 {
     const char *end;
     if (value[strspn(value, "0123456789")] == '\0') {
@@ -245,9 +273,10 @@ static bool magazine_sizes_read(const char *value, uint32_t rounds[])
     return end != NULL && *end == '\0';
 }
 
-static size_t check_magazines(const uint32_t standard[])
+/* The bytes of two magazines of each small size. */
+static size_t check_magazines(const uint16_t standard[])
 {
-    uint32_t expected[SIZE_CLASS_COUNT];
+    uint16_t expected[SIZE_CLASS_COUNT];
     const char *value = getenv("MB_MAGAZINE_SIZE");
     size_t pair_bytes = 0;
     memcpy(expected, standard, sizeof expected);
@@ -257,11 +286,15 @@ static size_t check_magazines(const uint32_t standard[])
         memcpy(expected, standard, sizeof expected);
     }
     for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
-        uint32_t rounds = mbi_config.magazine_rounds[class];
-        pair_bytes += 2 * (size_t)rounds * size_class_slot_bytes(class);
-        EXPECT(rounds >= 8 && rounds <= 4096 && rounds % 8 == 0, "class %zu: %u", class, rounds);
-        /* A bound for threads' caches makes all magazines smaller. */
-        EXPECT(rounds == expected[class] || (rounds < expected[class] && is_set(THREAD_CACHE_MAX)),
+        unsigned rounds = mbi_config.magazine_rounds[class];
+        bool small = class < 64;
+        bool linear = class < 128;
+        pair_bytes += small ? 2 * (size_t)rounds * (class + 1) * 8 : 0;
+        EXPECT(rounds >= (linear ? 8 : 2) && rounds <= 4096 && (rounds % 8 == 0 || !linear),
+               "class %zu: %u", class, rounds);
+        /* A bound for threads' caches makes small magazines smaller. */
+        EXPECT(rounds == expected[class]
+                   || (small && rounds < expected[class] && is_set(THREAD_CACHE_MAX)),
                "class %zu: %u, not %u", class, rounds, expected[class]);
     }
     return pair_bytes;
@@ -313,18 +346,33 @@ static void check_checks(void)
     EXPECT(mbi_config.check_continue == switch_expected(CHECK_CONTINUE), "MB_CHECK_CONTINUE");
 }
 
-static void check_config(const uint32_t standard_rounds[])
+/* The border, up to which pools serve, and what their share of a thread's cache leaves. */
+static void check_border(size_t border, size_t spare_bytes)
+{
+    size_t upper_bytes = border > 512 ? spare_bytes / 3 * 2 : 0;
+    EXPECT(mbi_config.pool_bytes_max == border, "%zu, not %zu", mbi_config.pool_bytes_max, border);
+    EXPECT(mbi_config.upper_bytes_max == upper_bytes, "%zu of %zu", mbi_config.upper_bytes_max,
+           spare_bytes);
+    EXPECT(mbi_config.extra_bytes_max == spare_bytes - upper_bytes, "%zu of %zu",
+           mbi_config.extra_bytes_max, spare_bytes);
+}
+
+static void check_config(const uint16_t standard_rounds[])
 {
     size_t pair_bytes = check_magazines(standard_rounds);
+    size_t border = size_expected(POOL_MAX, 512);
+    border = slot_of((border + 15) / 16 * 16); /* malloc's slots are multiples of 16 */
     size_t bound = size_expected(THREAD_CACHE_MAX, 4 << 20);
     size_t number;
     if (!number_read(THREAD_CACHE_MAX, true, &number)) {
         bound = 2 * pair_bytes > bound ? 2 * pair_bytes : bound;
+        bound *= border > 512 ? 2 : 1;
     }
     EXPECT(mbi_config.thread_cache_bytes_max == bound, "%zu, not %zu",
            mbi_config.thread_cache_bytes_max, bound);
-    EXPECT(pair_bytes <= bound && mbi_config.extra_bytes_max == bound - pair_bytes,
-           "%zu bytes in two magazines of each class, bound %zu", pair_bytes, bound);
+    EXPECT(pair_bytes <= bound, "%zu bytes in two magazines of each class, bound %zu", pair_bytes,
+           bound);
+    check_border(border, bound - pair_bytes);
     EXPECT(mbi_config.cache_bytes_max == size_expected(CACHE_MAX, 0), "MB_CACHE_MAX");
     EXPECT(mbi_config.huge_pages == switch_expected(HUGEPAGE), "MB_HUGEPAGE");
     EXPECT(mbi_config.block_bytes == 64 << 10, "block");
@@ -363,7 +411,7 @@ static void config_read(void)
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
 {
-    static uint32_t standard_rounds[SIZE_CLASS_COUNT];
+    static uint16_t standard_rounds[SIZE_CLASS_COUNT];
     if (standard_rounds[0] == 0) {
         environment_set(NULL, 0);
         config_read();

@@ -1,19 +1,19 @@
 #!/usr/bin/env bash
 # Coverage-guided fuzzing of the calls (api) and of the environment (config), with clang's libFuzzer under
 # ASan and UBSan. Starts from tests/random/fuzz/corpus, which it leaves as it is: an input a line, in base64.
-# Usage: tests/random/fuzz/run.sh [--seconds N] [--jobs N] [api] [config]    default: both, 300 seconds each
+# Usage: tests/random/fuzz/run.sh [--seconds N] [--jobs N] [--upper] [api] [config]    default: both, 300 seconds each
 #        tests/random/fuzz/run.sh --build                                    only builds, and unpacks
 #        tests/random/fuzz/run.sh --print FILE       an input of api, such as a crash, as C that compiles alone; where it
 #        fails in the release build too, build/release/bin/property --input FILE makes it short first
 #        tests/random/fuzz/run.sh --merge [api] [config]    makes the corpus small again, with what was found added
-# --seconds is for each of them, --jobs how many processes of each run at once (default 1). A finding is
-# left in build/fuzz/findings; status 1.
+# --seconds is for each of them, --jobs how many processes of each run at once (default 1). --upper moves the border to
+# 32 KiB, and calls ask for sizes up to it. A finding is left in build/fuzz/findings; status 1.
 set -euo pipefail
 called_from=$PWD
 cd "$(dirname "$0")/../../.."
 
 out=build/fuzz
-seconds=300 jobs=1 mode=run
+seconds=300 jobs=1 mode=run upper=''
 targets=()
 die() {
     echo "tests/random/fuzz/run.sh: $*" >&2
@@ -24,6 +24,7 @@ while [ $# -gt 0 ]; do
     case $1 in
     --seconds) number "$1" "${2:-}"; seconds=$2; shift ;;
     --jobs) number "$1" "${2:-}"; jobs=$2; shift ;;
+    --upper) upper=-upper ;;
     --build) mode=build ;;
     --merge) mode=merge ;;
     --print)
@@ -69,6 +70,7 @@ flock -u 9
 # Small magazines and blocks: short programs go far. The library does nothing by the clock, so that an
 # input does the same each time.
 export MB_MAGAZINE_SIZE=8 PROPERTY_BLOCK_BYTES=4096 MB_DECAY_MS=-1
+[ -z "$upper" ] || export MB_POOL_MAX=32768 # config sets it itself
 export ASAN_OPTIONS=allocator_may_return_null=1:detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1
 if [ $mode = print ]; then
     exec $out/bin/fuzz_api --print "$input"
@@ -81,8 +83,8 @@ length_of() { [ "$1" = api ] && echo 360 || echo 160; }
 found=()
 for target in "${targets[@]}"; do
     fuzz=("$out/bin/fuzz_$target" -max_len="$(length_of "$target")" -timeout=60
-        -artifact_prefix="$out/findings/$target-" -print_final_stats=1)
-    scratch=$out/corpus/$target
+        -artifact_prefix="$out/findings/$target$upper-" -print_final_stats=1)
+    scratch=$out/corpus/$target$upper
     mkdir -p "$scratch"
     if [ $mode = merge ]; then
         rm -rf $out/merged
@@ -94,7 +96,7 @@ for target in "${targets[@]}"; do
         echo "$packed: $(wc -l <$packed) inputs"
         continue
     fi
-    log=$out/$target.log
+    log=$out/$target$upper.log
     running=()
     for ((job = 1; job <= jobs; job++)); do
         "${fuzz[@]}" -max_total_time="$seconds" "$scratch" $kept/$target >"$log.$job" 2>&1 &
@@ -105,7 +107,7 @@ for target in "${targets[@]}"; do
         wait "${running[job - 1]}" || status=$?
         executions=$(sed -nE 's/^stat::number_of_executed_units: *//p' "$log.$job")
         coverage=$(grep -aoE 'cov: [0-9]+ ft: [0-9]+' "$log.$job" | tail -n 1 || true)
-        echo "$target: ${executions:-?} executions; coverage: ${coverage:-?} (edges, features); log: $PWD/$log.$job"
+        echo "$target$upper: ${executions:-?} executions; coverage: ${coverage:-?} (edges, features); log: $PWD/$log.$job"
         if [ "$status" -ne 0 ]; then
             quiet <"$log.$job" | tail -n 40
             found+=("$target")
@@ -113,6 +115,6 @@ for target in "${targets[@]}"; do
     done
 done
 if [ ${#found[@]} -gt 0 ]; then
-    echo "Found: ${found[*]}; inputs are in $PWD/$out/findings (tests/random/fuzz/run.sh --print FILE shows api's as C)"
+    echo "Found: ${found[*]}; inputs are in $PWD/$out/findings (tests/random/fuzz/run.sh ${upper:+--upper }--print FILE shows api's as C)"
     exit 1
 fi

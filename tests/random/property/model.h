@@ -70,7 +70,7 @@ static bool background;
 
 static inline uint64_t pattern_word(uint64_t token, size_t index)
 {
-    return (token * 1024 + index + 1) * UINT64_C(0x9e3779b97f4a7c15);
+    return (token * 65536 + index + 1) * UINT64_C(0x9e3779b97f4a7c15);
 }
 
 static inline void object_fill(const struct object *object)
@@ -133,7 +133,7 @@ static inline size_t pool_max(void)
 
 static inline size_t alignment_promised(size_t size)
 {
-    size_t slot = size <= pool_max() && size <= 1024 ? (size + 7) / 8 * 8 : 16;
+    size_t slot = size <= MB_SMALL_MAX ? (size + 7) / 8 * 8 : 16;
     slot = slot != 0 ? slot : 8;
     return slot % 16 == 0 ? 16 : 8;
 }

@@ -50,10 +50,38 @@ void program_clear(struct program *program)
     *program = (struct program){ .calls = NULL };
 }
 
+/* The largest request that pools serve; as in model.h, without bringing the library up. */
+static size_t border_given(void)
+{
+    const char *given = getenv("MB_POOL_MAX");
+    return given != NULL ? strtoul(given, NULL, 10) : MB_SMALL_MAX;
+}
+
+/*
+ * Where the border was moved, sizes up to it and beyond: as many of each doubling, and beside the
+ * border and the slots of the last doublings.
+ */
+static size_t upper_size_from(unsigned code)
+{
+    unsigned value = code & 0x1FFF;
+    size_t doubling = (size_t)8 << value % 13; /* 8 .. 32,768 */
+    switch (code >> 13) {
+    case 4:
+        return doubling / 4 * (5 + value / 13 % 4) + value % 3 - 1;
+    case 5:
+        return border_given() - 8 + value % 17;
+    default:
+        return doubling + value / 13 * doubling / (0x1FFF / 13 + 1);
+    }
+}
+
 /* Sizes near what the library treats differently come up more often than others. */
 static size_t size_from(unsigned code)
 {
     unsigned value = code & 0x1FFF;
+    if (code >> 13 < 6 && border_given() > MB_SMALL_MAX) {
+        return upper_size_from(code);
+    }
     switch (code >> 13) {
     case 4:
         return 8 * (value / 3 % 64) + 8 + value % 3 - 1; /* beside a slot's size */
@@ -81,6 +109,9 @@ static size_t place_from(unsigned byte)
 {
     return byte % 64;
 }
+
+/* Objects of batches are smaller. */
+enum { BATCH_BYTES = 2048, UPPER_BATCH_BYTES = 20000, UPPER_BATCH_MAX = 40 };
 
 static struct call call_from(enum call_kind kind, unsigned thread, const uint8_t *bytes)
 {
@@ -111,7 +142,8 @@ static struct call call_from(enum call_kind kind, unsigned thread, const uint8_t
         call.extra = extra_code % (PROGRAM_BATCH_MAX + 1);
         call.size = kind == CALL_ALLOC_BATCH ? size_from(size_code) : 0;
         if (call.size <= PTRDIFF_MAX / 2) {
-            call.size %= 2048;
+            call.size %= border_given() > MB_SMALL_MAX ? UPPER_BATCH_BYTES : BATCH_BYTES;
+            call.extra %= call.size < BATCH_BYTES ? PROGRAM_BATCH_MAX + 1 : UPPER_BATCH_MAX;
         }
         break;
     case CALL_SHARE:
