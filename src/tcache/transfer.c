@@ -344,8 +344,11 @@ bool mbi_transfer_make_room(struct thread_cache *cache, struct pool *pool)
     }
     if (MBI_UNLIKELY(capacity < pool->rounds)) {
         size_t more = size_min(size_max(2 * capacity, pool_first_rounds(pool)), pool->rounds);
-        if ((!class_is_upper(class) && cache_widen_to_batch(cache, pool))
-            || cache_widen(cache, pool, more)) {
+        if (class_is_upper(class) || !cache_widen_to_batch(cache, pool)) {
+            (void)cache_widen(cache, pool, more);
+        }
+        capacity = cache->capacity[class];
+        if (chain_rounds(magazine_chain(loaded)) < capacity) { /* else it was too long already */
             return true;
         }
     }

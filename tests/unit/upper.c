@@ -491,3 +491,36 @@ Test(upper, growing_needs_no_more_than_was_asked_for)
     mb_free_batch(done, many);
     check_accounting(0);
 }
+
+static void *use_a_cache(void *argument)
+{
+    mb_free(mb_alloc(24));
+    return argument;
+}
+
+/*
+ * A batch of the centre may be more than the process's budget lets the magazine hold. What is freed
+ * then makes no chain of it that is longer than a batch.
+ */
+Test(upper, a_batch_beyond_the_budget_grows_no_further)
+{
+    enum { ROUNDS = 40 };
+    setenv("MB_POOL_MAX", "32K", 1);
+    setenv("MB_MAGAZINE_SIZE", "32768-32768:40", 1);
+    setenv("MB_THREAD_CACHE_MAX", "1G", 1);
+    setenv("MB_CACHE_MAX", "1M", 1);
+    mb_free(mb_alloc(24));
+    pthread_join(start_thread(use_a_cache, NULL), NULL); /* from now on there is a budget */
+    for (size_t turn = 0; turn < 3; turn++) {
+        size_t done = mb_alloc_batch(POOL_BYTES_MAX, (size_t)4 * ROUNDS, objects);
+        mb_free_batch(done, objects);
+        mb_thread_flush();
+        for (size_t i = 0; i <= ROUNDS; i++) { /* a batch, and one of the next */
+            objects[i] = mb_alloc(POOL_BYTES_MAX);
+        }
+        for (size_t i = 0; i <= ROUNDS; i++) {
+            mb_free(objects[i]);
+        }
+        check_accounting(0);
+    }
+}

@@ -41,7 +41,7 @@ static void work(uint64_t *random, unsigned objects)
     for (unsigned i = 0; i < objects; i++) {
         void **place = &held[storm_below(random, 64)];
         storm_free(*place);
-        size_t size = 1 + storm_below(random, i % 16 == 0 ? 5000 : 512);
+        size_t size = 1 + storm_below(random, i % 16 == 0 ? 40000 : 512);
         *place = storm_alloc(size);
         STORM_CHECK(*place != NULL, "no memory");
         memset(*place, 0x55, size < 64 ? size : 64);
