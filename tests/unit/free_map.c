@@ -483,6 +483,36 @@ Test(free_map, nothing_is_taken_where_nothing_is)
     cr_assert_eq(pages, 0);
 }
 
+/* Each level of a set leads to the next bit. Words of tiles that do not exist are not looked at. */
+Test(free_map, sets_of_tiles_know_the_next_one)
+{
+    static const size_t members[] = { 0, 63, 64, 4095, 4096, 5000, 262143, 262144, TILES_MAX - 1 };
+    enum { COUNT = sizeof members / sizeof members[0] };
+    cr_assert_leq(tile_index_bytes(448), 4096, "28 MiB of a span need a page");
+    struct tile_index *tiles = calloc(1, tile_index_bytes(TILES_MAX));
+    for (size_t i = 0; i < COUNT; i++) {
+        tile_index_assign(tiles, TILES_READY, members[i], true);
+    }
+    cr_assert(tile_index_check(tiles, TILES_READY, TILES_MAX));
+    for (size_t i = 0; i < COUNT; i++) {
+        size_t after = i != 0 ? members[i - 1] + 1 : 0;
+        cr_assert_eq(tile_index_next(tiles, TILES_READY, after), members[i]);
+        cr_assert_eq(tile_index_next(tiles, TILES_READY, members[i]), members[i]);
+        cr_assert_eq(tile_index_next(tiles, TILES_HERE, members[i]), TILES_MAX);
+        cr_assert_eq(tile_index_lowest(tiles, TILES_READY), members[i]);
+        tile_index_assign(tiles, TILES_READY, members[i], false);
+    }
+    cr_assert_eq(tile_index_lowest(tiles, TILES_READY), TILES_MAX);
+    free(tiles);
+
+    tiles = calloc(1, tile_index_bytes(64)); /* a tool that watches memory sees what lies behind */
+    tile_index_assign(tiles, TILES_READY, 5, true);
+    cr_assert_eq(tile_index_next(tiles, TILES_READY, 6), TILES_MAX);
+    cr_assert_eq(tile_index_next(tiles, TILES_HERE, 0), TILES_MAX);
+    cr_assert(tile_index_check(tiles, TILES_READY, 64));
+    free(tiles);
+}
+
 /* The walker that other tests end with: each of its equations, broken once. */
 Test(free_map, the_check_finds_what_is_wrong, .init = cr_redirect_stderr)
 {
