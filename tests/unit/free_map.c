@@ -503,7 +503,7 @@ Test(free_map, the_check_finds_what_is_wrong, .init = cr_redirect_stderr)
     cr_assert_not(mbi_free_map_check(&sorted), "the count of all");
     sorted.slots--;
     for (enum tile_set set = 0; set < TILE_SETS; set++) {
-        uint64_t *levels[] = { &sorted.tiles->groups[0].members[set], &sorted.tiles->middle[set][0],
+        uint64_t *levels[] = { &sorted.tiles->groups[0].members[set], &sorted.tiles->groups[0].middle[set],
                                &sorted.tiles->top[set][0] };
         for (size_t level = 0; level < sizeof levels / sizeof levels[0]; level++) {
             *levels[level] ^= 1;
