@@ -521,6 +521,7 @@ Test(upper, a_batch_beyond_the_budget_grows_no_further)
         for (size_t i = 0; i <= ROUNDS; i++) {
             mb_free(objects[i]);
         }
+        mb_thread_flush();
         check_accounting(0);
     }
 }
