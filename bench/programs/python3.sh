@@ -1,7 +1,7 @@
 # python3 with all of its objects from malloc (PYTHONMALLOC=malloc): objects with attributes, JSON, regular
 # expressions, text, and sorting.
 perform() {
-    PYTHONMALLOC=malloc PYTHONHASHSEED=0 measured python3 -I - $((3 * scale)) <<'PYTHON'
+    PYTHONMALLOC=malloc PYTHONHASHSEED=0 measured python3 -s - $((3 * scale)) <<'PYTHON'
 import json, re, sys
 
 class Order:

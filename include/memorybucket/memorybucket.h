@@ -197,9 +197,9 @@ MB_API void *mb_calloc(size_t count, size_t size) MB_ALLOCATES(1, 2);
  *
  * Contents are kept up to the smaller of both sizes. The object stays where it is while it fits its
  * slot and uses more than half of it. Otherwise it moves, and the old pointer is freed. One that
- * grows beyond 128 bytes gets up to an eighth more than asked for, so that it need not move each
- * time. The alignment is that of mb_alloc for the new size, unless an object that shrinks stays
- * because there is no memory to move it.
+ * grows gets up to a quarter or 31 bytes more than asked for, so that it need not move each time.
+ * The alignment is that of mb_alloc for the new size, unless an object that shrinks stays because
+ * there is no memory to move it.
  *
  * Parameters:
  *   pointer: the object; NULL: as mb_alloc(size).

@@ -142,16 +142,17 @@ static inline void *api_stay(void *old, size_t old_bytes, size_t size, int saved
 }
 
 /*
- * An object that grows once may grow on: it gets a slot of the next eighth of a doubling, so that a
- * buffer that grows a byte at a time is moved eight times a doubling and not for each class.
+ * An object that grows once may grow on: it gets a slot of the next quarter of a doubling, or
+ * multiple of 32 bytes, so that a buffer that grows a byte at a time is not moved for each class.
  */
 static inline size_t api_size_to_grow_to(size_t size, size_t bytes_max)
 {
-    if (size <= (size_t)16 * SIZE_STEP_BYTES || size > bytes_max) {
+    const size_t step_min = 32;
+    if (size <= step_min / 2 || size > bytes_max) { /* it must fill more than half of its slot */
         return size;
     }
-    size_t eighth = (size_t)1 << (63 - __builtin_clzll(size - 1) - 3);
-    return size_min(round_up(size, eighth), bytes_max);
+    size_t quarter = ((size_t)1 << (63 - __builtin_clzll(size - 1))) / 4;
+    return size_min(round_up(size, size_max(quarter, step_min)), bytes_max);
 }
 
 /* Moves an object of `old_bytes` to a new place. One that shrinks may stay when memory is short. */

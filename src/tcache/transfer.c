@@ -81,8 +81,8 @@ void mbi_transfer_give_back_unused(struct thread_cache *cache)
 }
 
 /*
- * What a magazine holds first; beyond their share upper classes' ones hold that, too: without it a
- * class that others crowded out would take a lock for each request.
+ * What a magazine holds first. Beyond their share upper classes' ones hold that, too, while the
+ * thread has room: without it a class that others crowded out would take a lock for each request.
  */
 enum { FIRST_ROUNDS_MAX = 8, FIRST_BYTES = 16 << 10 };
 
@@ -92,16 +92,24 @@ static size_t pool_first_rounds(const struct pool *pool)
     return size_max(rounds, BATCH_ROUNDS_MIN);
 }
 
+/* Whether a magazine may hold `rounds`, `bytes` more than now, by the thread's own bounds. */
+static bool cache_has_room(const struct thread_cache *cache, const struct pool *pool, size_t rounds,
+                           size_t bytes)
+{
+    bool first = rounds <= pool_first_rounds(pool)
+                 && cache->used_bytes + bytes <= mbi_config.thread_cache_bytes_max;
+    return cache_has_share(cache, pool->class, bytes) || first;
+}
+
 /*
- * Lets the loaded magazine hold `rounds`, more than now; false when the budget, or the upper
- * classes' share, has no more.
+ * Lets the loaded magazine hold `rounds`, more than now; false when the budget, or the thread's
+ * room for upper classes, has no more.
  */
 static bool cache_widen(struct thread_cache *cache, const struct pool *pool, size_t rounds)
 {
     size_t class = pool->class;
     size_t bytes = (rounds - cache->capacity[class]) * pool->slot_bytes;
-    if ((rounds > pool_first_rounds(pool) && !cache_has_share(cache, class, bytes))
-        || !cache_use(cache, class, bytes)) {
+    if (!cache_has_room(cache, pool, rounds, bytes) || !cache_use(cache, class, bytes)) {
         return false;
     }
     cache->capacity[class] = (uint16_t)rounds;
