@@ -105,7 +105,7 @@ static inline size_t tile_index_next_group(struct tile_index *tiles, enum tile_s
         size_t middle = from / 64;
         uint64_t words = tiles->top[set][middle / 64] & (UINT64_MAX << middle % 64);
         if (words == 0) {
-            from = round_down(middle, 64) * 64 + 64 * 64;
+            from = (round_down(middle, 64) + 64) * 64;
             continue;
         }
         size_t found = round_down(middle, 64) + (size_t)__builtin_ctzll(words);
