@@ -58,7 +58,7 @@ MBI_HOT_INLINE void *api_alloc_large(struct thread_cache *cache, size_t size, en
     if (size - 1 < cache->pool_bytes) {
         return thread_cache_alloc(size_class_of_doubling(size), size);
     }
-    if (MBI_UNLIKELY(size == 0 || !cache->active || thread_cache_is_decay_turn(cache))) {
+    if (MBI_UNLIKELY(size == 0 || thread_cache_is_decay_turn(cache))) { /* or there is no cache */
         return mbi_api_alloc_slow(size, rule);
     }
     counter_add(&cache->counts.large_allocs, 1);
@@ -90,8 +90,7 @@ MBI_HOT_INLINE void api_free_sized(void *pointer, size_t size)
     struct thread_cache *cache = mbi_thread_cache;
     size_t class = region_dense_class_of(pointer, cache->dense_base);
     if (MBI_UNLIKELY(class >= SIZE_CLASS_COUNT)) {
-        class = region_wide_class_of(pointer);
-        if (class >= SIZE_CLASS_COUNT) {
+        if (!region_is_in_wide(pointer, &class)) {
             api_free_foreign(cache, pointer, size);
             return;
         }

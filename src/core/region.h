@@ -87,14 +87,20 @@ MBI_HOT_INLINE uintptr_t region_base(enum span_name span)
 }
 
 /* The same for the wide tier. */
-MBI_HOT_INLINE size_t region_wide_class_of(const void *address)
+MBI_HOT_INLINE bool region_is_in_wide(const void *address, size_t *class)
 {
     uintptr_t base = region_base(SPAN_WIDE);
     unsigned shift = atomic_load_explicit(&mbi_region.wide_shift,
                                           memory_order_relaxed); /* [REGION] */
-    size_t class = ((uintptr_t)address - base) >> shift;
     size_t classes = atomic_load_explicit(&mbi_region.classes, memory_order_relaxed); /* [REGION] */
-    return class < classes ? class : SIZE_CLASS_COUNT;
+    *class = ((uintptr_t)address - base) >> shift;
+    return *class < classes;
+}
+
+static inline size_t region_wide_class_of(const void *address)
+{
+    size_t class;
+    return region_is_in_wide(address, &class) ? class : SIZE_CLASS_COUNT;
 }
 
 /* The class of the span that holds `address`; SIZE_CLASS_COUNT or more for all other addresses. */

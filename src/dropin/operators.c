@@ -143,8 +143,7 @@ MBI_HOT_INLINE void delete_object(void *pointer, size_t size, delete_function *o
             delete_slow(pointer, size, others);
             return;
         }
-        class = region_wide_class_of(pointer);
-        if (class >= SIZE_CLASS_COUNT) {
+        if (!region_is_in_wide(pointer, &class)) {
             api_free_foreign(cache, pointer, size);
             return;
         }

@@ -16,7 +16,7 @@ struct bounded mbi_budget = { .most = BOUNDED_NONE };
 #define CONSTANT_CACHE                                                                             \
     {                                                                                              \
         .dense_base = REGION_NOWHERE, .linear_bytes = SMALL_BYTES_MAX,                             \
-        .pool_bytes = SMALL_BYTES_MAX                                                              \
+        .pool_bytes = SMALL_BYTES_MAX, .counts = { .large_allocs = LARGE_PER_TURN - 1 }            \
     }
 const struct thread_cache mbi_cache_none = CONSTANT_CACHE;
 const struct thread_cache mbi_cache_direct = CONSTANT_CACHE;

@@ -150,7 +150,7 @@ void mbi_thread_cache_give_up_due(struct thread_cache *cache);
  */
 enum { LARGE_PER_TURN = 16 };
 
-/* Whether the thread's next large request has that turn. */
+/* Whether the thread's next large request has that turn: always in the constant caches. */
 MBI_HOT_INLINE bool thread_cache_is_decay_turn(const struct thread_cache *cache)
 {
     return counter_read(&cache->counts.large_allocs) % LARGE_PER_TURN == LARGE_PER_TURN - 1;
