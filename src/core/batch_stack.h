@@ -143,11 +143,17 @@ static inline bool slot_space_is_slot(const struct slot_space *space, uint64_t n
     return slot_space_has_number(space, number) && fraction <= space->slot_reciprocal - 1;
 }
 
-/* Whether the pool has ever had a slot: if so, its constants are seen from now on. */
-static inline bool slot_space_is_carved(const struct slot_space *space)
+/* carved_end: unless it is 0, the pool's constants are seen from now on. */
+MBI_HOT_INLINE uint64_t slot_space_carved_end(const struct slot_space *space)
 {
     /* acquire [CARVED-LOAD]: pairs with [CARVED-STORE]. */
-    return atomic_load_explicit(&space->carved_end, memory_order_acquire) != 0;
+    return atomic_load_explicit(&space->carved_end, memory_order_acquire);
+}
+
+/* Whether the pool has ever had a slot. */
+static inline bool slot_space_is_carved(const struct slot_space *space)
+{
+    return slot_space_carved_end(space) != 0;
 }
 
 /* How much of the first span is carved, colour included. */
@@ -160,8 +166,9 @@ static inline uint64_t slot_space_carved_first_bytes(const struct slot_space *sp
 /* Whether an address lies where slots were carved; any address. */
 static inline bool slot_space_has(const struct slot_space *space, const struct slot *slot)
 {
-    return slot_space_is_carved(space)
-           && slot_space_has_number(space, slot_space_number(space, slot));
+    const uint64_t end = slot_space_carved_end(space); /* once: realloc looks at little else */
+    const uint64_t number = end != 0 ? slot_space_number(space, slot) : 0;
+    return number != 0 && number < end;
 }
 
 /* Whether a slot that was carved begins there; any address. */

@@ -123,10 +123,12 @@ static inline void object_free(struct object *object)
 /* MB_POOL_MAX: the largest request that pools serve. The tests give it in bytes. */
 static inline size_t pool_max(void)
 {
-    static size_t max;
+    static _Atomic size_t known; /* threads that find it out at once find the same */
+    size_t max = atomic_load_explicit(&known, memory_order_relaxed);
     if (max == 0) {
         const char *given = getenv("MB_POOL_MAX");
         max = given != NULL ? strtoul(given, NULL, 10) : MB_SMALL_MAX;
+        atomic_store_explicit(&known, max, memory_order_relaxed);
     }
     return max;
 }
