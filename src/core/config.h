@@ -45,8 +45,8 @@ struct config {
     uint16_t magazine_rounds[SIZE_CLASS_COUNT]; /* MB_MAGAZINE_SIZE */
     size_t thread_cache_bytes_max;              /* MB_THREAD_CACHE_MAX */
     size_t cache_bytes_max;                     /* MB_CACHE_MAX; 0: the default */
-    size_t extra_bytes_max; /* what two full magazines of each small class leave of a thread's */
-    size_t upper_bytes_max; /* of these, what all upper classes together may take */
+    size_t extra_bytes_max; /* a thread's bytes less pairs of small magazines, and less the next */
+    size_t upper_bytes_max; /* the share of all upper classes' magazines in a thread's bytes */
     size_t pool_bytes_max;  /* MB_POOL_MAX, rounded up to a slot; SMALL_BYTES_MAX when checked */
     size_t block_bytes;                         /* what a pool commits at once; a power of two */
     size_t region_bytes;                        /* MB_REGION_SIZE */

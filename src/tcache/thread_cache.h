@@ -46,7 +46,7 @@ struct thread_cache {
     uint32_t windows;   /* decay_windows() when one ended for this thread */
     size_t extra_bytes; /* kept beyond one magazine a class; at most mbi_config.extra_bytes_max */
     size_t used_bytes;  /* of all capacities, and of what is kept */
-    size_t upper_bytes; /* of these, the upper classes'; at most mbi_config.upper_bytes_max */
+    size_t upper_bytes; /* of these, the upper classes'; beyond their share only first rounds */
     size_t taken_bytes; /* of the process's budget; at least used_bytes */
     int64_t untold_bytes; /* flushed less refilled, and not told yet (core/centre.h) */
     struct thread_counts counts;

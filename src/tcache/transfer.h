@@ -9,7 +9,8 @@
  *   loaded empty -> refill     a kept one, else a batch of the centre, else what the pool obtains
  *   loaded full  -> make_room  it is kept, or goes to the centre
  *
- * What may be cached is counted here, before it is cached:
+ * What may be cached is counted here, before it is cached, but for what a refill brings to an upper
+ * class, whose magazine grows to what has come:
  *   used_bytes = sum over the classes of capacity and of what is kept <= taken_bytes
  */
 #ifndef MEMORYBUCKET_TCACHE_TRANSFER_H

@@ -4,15 +4,8 @@
 # Usage: compare_report.sh SOURCE_DIR
 set -euo pipefail
 . "$(dirname "$0")/expect.sh"
-report=$1/bench/report/compare_report.py
+tests_report compare_report "$1"
 raw=$(dirname "$0")/compare.tsv
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-failures=0
-fail() {
-    echo "compare_report: $*" >&2
-    failures=1
-}
 
 charts=()
 ! has_gnuplot || charts=(--charts "$work")

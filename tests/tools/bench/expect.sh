@@ -1,5 +1,17 @@
-# Sourced by the tests of bench/, which have a `fail` of their own: what they expect of output, of
-# refusals and of pictures.
+# Sourced by the tests of bench/: what they expect of output, of refusals and of pictures. They have a
+# `fail` of their own, or that of tests_report.
+
+# tests_report NAME SOURCE_DIR: $report is that report, and $work a folder that goes when the test ends.
+# fail says what is wrong and goes on; the test ends with the status $failures.
+tests_report() {
+    tested=$1 report=$2/bench/report/$1.py failures=0
+    work=$(mktemp -d)
+    trap 'rm -rf "$work"' EXIT
+    fail() {
+        echo "$tested: $*" >&2
+        failures=1
+    }
+}
 
 # expect FILE LINE: exact but for runs of blanks, which only line the columns up.
 expect() {

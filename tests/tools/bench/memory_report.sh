@@ -4,14 +4,7 @@
 # Usage: memory_report.sh SOURCE_DIR
 set -euo pipefail
 . "$(dirname "$0")/expect.sh"
-report=$1/bench/report/memory_report.py
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-failures=0
-fail() {
-    echo "memory_report: $*" >&2
-    failures=1
-}
+tests_report memory_report "$1"
 
 # raw ALLOCATOR WORKLOAD THREADS METRIC=VALUE...: a line for each; the unit follows from the name
 raw() {

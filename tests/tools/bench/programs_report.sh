@@ -4,14 +4,7 @@
 # Usage: programs_report.sh SOURCE_DIR
 set -euo pipefail
 . "$(dirname "$0")/expect.sh"
-report=$1/bench/report/programs_report.py
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-failures=0
-fail() {
-    echo "programs_report: $*" >&2
-    failures=1
-}
+tests_report programs_report "$1"
 
 # raw ALLOCATOR PROGRAM THREADS METRIC VALUE...: a line for each
 raw() {
