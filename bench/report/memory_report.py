@@ -8,7 +8,7 @@ Output:   a table per metric with the medians, of times also the minima and maxi
 
 The targets, for MemoryBucket (dropin), by medians:
   back      all freed and purged, resident memory is beyond the start by at most 5 % of the start
-            and the metadata that the peak leaves: a bit for each object, 9 bytes for each 64 KiB,
+            and the metadata that the peak leaves: a bit for each object, 4 bytes for each 64 KiB,
             and two pages for each pool in use
   ninety    with sizes above 512 bytes, a random 90 % freed and purged: resident at most what
             jemalloc keeps, in the same run
@@ -107,7 +107,7 @@ def judge_back(table, row):
         pools = SMALL_POOLS
     if row[0].startswith("peak-mixed-32k"):
         pools += UPPER_POOLS
-    metadata = 0.125 * objects + 9.0 / (64 << 10) * peak + 2 * 4096 * pools
+    metadata = 0.125 * objects + 4.0 / (64 << 10) * peak + 2 * 4096 * pools
     allowed = 0.05 * start + metadata
     return (start / MIB, peak / MIB, beyond / MIB, beyond / peak * 100, metadata / MIB,
             allowed / MIB), beyond, allowed
