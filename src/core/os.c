@@ -23,6 +23,9 @@
 #ifndef MAP_FIXED_NOREPLACE
 #define MAP_FIXED_NOREPLACE 0x100000 /* Linux 4.17; glibc before 2.27 does not name it */
 #endif
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23 /* Linux 5.14; glibc before 2.35 does not name it */
+#endif
 
 size_t mbi_os_page_bytes(void)
 {
@@ -110,6 +113,13 @@ unsigned mbi_os_address_bits(void)
     int here;
     uintptr_t top = getauxval(AT_RANDOM);
     return 64U - (unsigned)__builtin_clzll(top != 0 ? top : (uintptr_t)&here);
+}
+
+void mbi_os_populate(void *start, size_t bytes)
+{
+    int saved_errno = errno;
+    (void)madvise(start, bytes, MADV_POPULATE_WRITE);
+    errno = saved_errno;
 }
 
 bool mbi_os_release(void *start, size_t bytes)

@@ -52,6 +52,13 @@ unsigned mbi_os_address_bits(void);
 /* A random number, hard to guess if the kernel has random numbers ready. Does not wait. */
 uint64_t mbi_os_random(void);
 
+/*
+ * Brings whole writable pages into memory in one call instead of a fault each. Where the kernel
+ * cannot (before Linux 5.14) or has too little memory, the first access to a page does. Preserves
+ * errno.
+ */
+void mbi_os_populate(void *start, size_t bytes);
+
 /* Gives whole pages back: they stay accessible, and are zero when they are touched again. */
 bool mbi_os_release(void *start, size_t bytes);
 

@@ -282,10 +282,22 @@ struct fresh_run mbi_pool_carve_for_use_locked(struct pool *pool, size_t rounds_
     return pool_count_carved_locked(pool, run);
 }
 
+void mbi_pool_populate(const void *first, size_t slot_bytes, size_t rounds)
+{
+    enum { PAGES_MIN = 4 }; /* fewer are not worth the call */
+    size_t page_bytes = mbi_os_page_bytes();
+    uintptr_t start = round_up((uintptr_t)first, page_bytes);
+    uintptr_t end = round_up((uintptr_t)first + rounds * slot_bytes, page_bytes);
+    if (slot_bytes <= page_bytes && size_above(end, start) >= PAGES_MIN * page_bytes) {
+        mbi_os_populate((void *)start, end - start);
+    }
+}
+
 void mbi_pool_touch_run(const struct pool *pool, struct fresh_run run)
 {
     enum { PAGE_BYTES_MIN = 4096 }; /* where pages are larger, some are written to twice */
     size_t index = 0;
+    mbi_pool_populate(run.first, pool->slot_bytes, run.rounds);
     while (index < run.rounds) {
         char *slot = run.first + index * pool->slot_bytes;
         /* relaxed [FRESH]: no other thread has the slot. An exchange is a write that reads. */

@@ -25,6 +25,7 @@ static void pool_take_sorted_of_locked(struct pool *pool, struct span *span, siz
         map->unseal_refused = false;
         mbi_pool_commit_refused = true;
     }
+    taken->pages = pages;
     bounded_give_back(&mbi_committed, (charged - pages) * map->page_bytes);
     counter_add(&pool->committed_bytes, pages * map->page_bytes);
     counter_subtract(&pool->released_bytes, pages * map->page_bytes);
@@ -51,8 +52,13 @@ void mbi_pool_take_sorted_locked(struct pool *pool, size_t rounds_wanted,
 uint64_t mbi_pool_link_sorted(const struct sorted_slots *taken)
 {
     uint64_t chain = 0;
+    const uint32_t *numbers = taken->numbers;
+    if (taken->pages > 1 && numbers[taken->count - 1] - numbers[0] == taken->count - 1) {
+        mbi_pool_populate(free_map_slot(taken->from, numbers[0]), taken->from->slot_bytes,
+                          taken->count);
+    }
     for (size_t i = taken->count; i-- > 0;) {
-        chain = chain_push(chain, free_map_slot(taken->from, taken->numbers[i]));
+        chain = chain_push(chain, free_map_slot(taken->from, numbers[i]));
     }
     return chain;
 }

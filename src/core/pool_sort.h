@@ -18,6 +18,7 @@
 enum { SORTED_SLOTS_MAX = 256 };
 struct sorted_slots {
     const struct free_map *from;
+    size_t pages; /* that come back into memory with them */
     size_t count;
     uint32_t numbers[SORTED_SLOTS_MAX];
 };
