@@ -117,9 +117,7 @@ unsigned mbi_os_address_bits(void)
 
 void mbi_os_populate(void *start, size_t bytes)
 {
-    int saved_errno = errno;
     (void)madvise(start, bytes, MADV_POPULATE_WRITE);
-    errno = saved_errno;
 }
 
 bool mbi_os_release(void *start, size_t bytes)

@@ -54,8 +54,7 @@ uint64_t mbi_os_random(void);
 
 /*
  * Brings whole writable pages into memory in one call instead of a fault each. Where the kernel
- * cannot (before Linux 5.14) or has too little memory, the first access to a page does. Preserves
- * errno.
+ * cannot (before Linux 5.14) or has too little memory, the first access to a page does.
  */
 void mbi_os_populate(void *start, size_t bytes);
 

@@ -185,14 +185,29 @@ Test(region, what_was_sealed_is_one_mapping_with_its_neighbours_again)
     memset(extent.first, 1, BYTES);
     for (char *part = extent.first + PART; part < extent.mapped_end; part += (size_t)4 * PART) {
         cr_assert(mbi_os_seal(part, PART));
-        cr_assert_eq(*part, 0);
     }
     cr_assert_gt(mappings_in(extent.first, extent.first + BYTES), BYTES / PART / 4);
     for (char *part = extent.first + PART; part < extent.mapped_end; part += (size_t)4 * PART) {
         cr_assert(mbi_os_unseal(part, PART));
+        cr_assert_eq(*part, 0);
         *part = 1;
     }
     cr_assert_eq(mappings_in(extent.first, extent.first + BYTES), 1);
+}
+
+/* Not above: Linux 6.18 does not join what was read while it was sealed to its neighbours again. */
+Test(region, what_is_sealed_reads_as_zeros)
+{
+    size_t page = mbi_os_page_bytes();
+    struct extent extent = new_extent(4 * page);
+    cr_assert(mbi_extent_grow(&extent, extent.first + 4 * page, false));
+    memset(extent.first, 1, 4 * page);
+    cr_assert(mbi_os_seal(extent.first + page, page));
+    cr_assert_eq(extent.first[page], 0);
+    cr_assert_eq(extent.first[2 * page - 1], 0);
+    cr_assert_eq(extent.first[2 * page], 1);
+    cr_assert(mbi_os_unseal(extent.first + page, page));
+    cr_assert_eq(extent.first[page], 0);
 }
 
 Test(region, an_extent_ends_where_somebody_elses_memory_is)
