@@ -114,7 +114,6 @@ void budget_give_back(struct worker *worker, const struct item *item)
  */
 int budget_out_of_memory(size_t size, void *unused)
 {
-    (void)unused;
     struct worker *worker = allocates;
     if (worker == NULL) {
         return 0; /* a buffer, whose caller may hold items; malloc serves it (allocator.c) */

@@ -66,8 +66,6 @@ static void drain_begin(struct worker *worker)
 
 static void on_tick(evutil_socket_t unused_file, short unused_what, void *argument)
 {
-    (void)unused_file;
-    (void)unused_what;
     struct worker *worker = argument;
     worker_awake(worker);
     if (worker->number == 0) {
@@ -85,9 +83,6 @@ static void on_tick(evutil_socket_t unused_file, short unused_what, void *argume
 static void on_accept(struct evconnlistener *unused, evutil_socket_t file,
                       struct sockaddr *unused_address, int unused_length, void *argument)
 {
-    (void)unused;
-    (void)unused_address;
-    (void)unused_length;
     worker_awake(argument);
     connection_begin(argument, file);
 }
