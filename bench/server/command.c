@@ -1,0 +1,285 @@
+/* command: one function for each classic command, with memcached's replies. */
+#include "command.h"
+#include "allocator.h"
+#include "connection.h"
+#include "expiry.h"
+#include "get.h"
+#include "meta.h"
+#include "text.h"
+#include "worker.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char bad_format[] = "CLIENT_ERROR bad command line format";
+static const char bad_exptime[] = "CLIENT_ERROR invalid exptime argument";
+static const char bad_number[] = "CLIENT_ERROR cannot increment or decrement non-numeric value";
+
+/* A command's words. */
+struct line {
+    struct word words[TEXT_WORDS_MAX];
+    size_t count;
+    struct key key; /* of commands that have one */
+    int variant;    /* of commands that share a function */
+};
+
+/* --- set and its like --- */
+
+void command_store_begin(struct connection *connection, const struct key *key,
+                         const struct store_begin *begin)
+{
+    struct worker *worker = connection->worker;
+    bool allowed = item_size_is_allowed(key, begin->value_bytes);
+    struct item *item = allowed ? item_alloc(worker, key, begin->value_bytes) : NULL;
+    connection->store = begin->request;
+    connection->store.item = item;
+    if (item != NULL) {
+        item->flags = begin->flags;
+        item_expires_set(item, begin->expires_s);
+        item_mark(item, begin->marks);
+        connection_take_value(connection);
+        return;
+    }
+    worker_count(worker, COUNT_store_no_memory, allowed);
+    connection_reply(connection, allowed ? "SERVER_ERROR out of memory storing object"
+                                         : "SERVER_ERROR object too large for cache");
+    if (begin->request.mode == STORE_SET) {
+        store_delete(worker, key, 0); /* as memcached: no older value shall stay behind */
+    }
+    connection_swallow(connection, begin->value_bytes + 2);
+}
+
+static void command_store(struct connection *connection, struct line *line)
+{
+    const struct word *words = line->words;
+    enum store_mode mode = (enum store_mode)line->variant;
+    struct store_begin begin = { .request.mode = mode };
+    int32_t exptime;
+    int32_t value_bytes;
+    if (!text_to_flags(words[2].text, &begin.flags) || !text_to_i32(words[3].text, &exptime)
+        || !text_to_i32(words[4].text, &value_bytes) || value_bytes < 0
+        || value_bytes > INT_MAX - 2
+        || (mode == STORE_CAS && !text_to_u64(words[5].text, &begin.request.cas))) {
+        connection_reply(connection, bad_format);
+        return;
+    }
+    begin.value_bytes = (size_t)value_bytes;
+    begin.expires_s = expiry_from_protocol(exptime, connection->worker->now_s);
+    command_store_begin(connection, &line->key, &begin);
+}
+
+void command_value(struct connection *connection, bool is_whole)
+{
+    static const char *const replies[] = {
+        [STORE_DONE] = "STORED",         [STORE_NOT_STORED] = "NOT_STORED",
+        [STORE_EXISTS] = "EXISTS",       [STORE_NOT_FOUND] = "NOT_FOUND",
+    };
+    struct worker *worker = connection->worker;
+    worker_count(worker, COUNT_cmd_set, 1);
+    if (!is_whole) {
+        item_free(worker, connection->store.item);
+        connection->store.item = NULL;
+        connection->mutes &= !connection->store.is_meta;
+        connection_reply(connection, "CLIENT_ERROR bad data chunk");
+        return;
+    }
+    struct store_request request = connection->store;
+    connection->store.item = NULL; /* from here on the request's */
+    if (request.is_meta) {
+        meta_value(connection, &request);
+    } else {
+        connection_reply(connection, replies[store_commit(worker, &request)]);
+    }
+}
+
+/* --- commands without a value --- */
+
+static void command_delete(struct connection *connection, struct line *line)
+{
+    bool is_zero = line->count > 2 && strcmp(line->words[2].text, "0") == 0;
+    if (line->count != 2U + is_zero + connection->mutes) {
+        connection_reply(connection, "CLIENT_ERROR bad command line format.  Usage: delete <key> "
+                                     "[noreply]");
+        return;
+    }
+    bool deleted = store_delete(connection->worker, &line->key, 0) == STORE_DONE;
+    worker_count(connection->worker, deleted ? COUNT_delete_hits : COUNT_delete_misses, 1);
+    connection_reply(connection, deleted ? "DELETED" : "NOT_FOUND");
+}
+
+static void command_arithmetic(struct connection *connection, struct line *line)
+{
+    struct arithmetic arithmetic = { .decrements = line->variant };
+    if (!text_to_u64(line->words[2].text, &arithmetic.delta)) {
+        connection_reply(connection, "CLIENT_ERROR invalid numeric delta argument");
+        return;
+    }
+    enum store_result result = store_arithmetic(connection->worker, &line->key, &arithmetic);
+    char number[TEXT_U64_MAX];
+    number[text_of_u64(number, arithmetic.value)] = '\0';
+    connection_reply(connection, result == STORE_DONE           ? number
+                                 : result == STORE_NOT_FOUND    ? "NOT_FOUND"
+                                 : result == STORE_NOT_A_NUMBER ? bad_number
+                                                                : "SERVER_ERROR out of memory");
+}
+
+static void command_touch(struct connection *connection, struct line *line)
+{
+    int32_t exptime;
+    if (!text_to_i32(line->words[2].text, &exptime)) {
+        connection_reply(connection, bad_exptime);
+        return;
+    }
+    struct worker *worker = connection->worker;
+    struct item *item = store_get(worker, &line->key, COUNT_touch_hits, COUNT_touch_misses);
+    worker_count(worker, COUNT_cmd_touch, 1);
+    if (item != NULL) {
+        item_expires_set(item, expiry_from_protocol(exptime, worker->now_s));
+        item_touch(item, worker->now_s);
+    }
+    connection_reply(connection, item != NULL ? "TOUCHED" : "NOT_FOUND");
+}
+
+static void command_flush_all(struct connection *connection, struct line *line)
+{
+    int32_t delay = 0;
+    if (line->count - connection->mutes > 1 && !text_to_i32(line->words[1].text, &delay)) {
+        connection_reply(connection, bad_exptime);
+        return;
+    }
+    struct worker *worker = connection->worker;
+    worker_count(worker, COUNT_cmd_flush, 1);
+    expiry_flush(delay > 0 ? expiry_from_protocol(delay, worker->now_s) : 0, worker->now_s);
+    connection_reply(connection, "OK");
+}
+
+static void command_verbosity(struct connection *connection, struct line *line)
+{
+    uint32_t level = 0;
+    if (line->count - connection->mutes > 1 && !text_to_flags(line->words[1].text, &level)) {
+        connection_reply(connection, bad_format);
+        return;
+    }
+    atomic_store_explicit(&options.verbosity, level, memory_order_relaxed); /* [VERBOSITY] */
+    connection_reply(connection, "OK");
+}
+
+static void command_stats(struct connection *connection, struct line *line)
+{
+    stats_command(connection, line->count > 1 ? line->words[1].text : "");
+}
+
+enum word_command { WORD_VERSION, WORD_SHUTDOWN, WORD_QUIT, WORD_TRIM };
+
+static void command_word(struct connection *connection, struct line *line)
+{
+    if (line->variant == WORD_QUIT) {
+        connection_finish(connection);
+        return;
+    }
+    if (line->variant == WORD_TRIM) {
+        allocator_trim();
+    }
+    connection_reply(connection, line->variant == WORD_VERSION    ? "VERSION " MBCACHED_VERSION
+                                 : line->variant == WORD_SHUTDOWN ? "ERROR: shutdown not enabled"
+                                                                  : "OK");
+}
+
+/* --- which command it is --- */
+
+enum { ANY = TEXT_WORDS_MAX };
+
+static const struct command {
+    const char *name;
+    uint8_t words_min;
+    uint8_t words_max;
+    bool has_key;
+    bool may_mute; /* knows noreply */
+    void (*run)(struct connection *connection, struct line *line);
+    int variant;
+} commands[] = {
+    { "set", 5, 6, true, true, command_store, STORE_SET },
+    { "add", 5, 6, true, true, command_store, STORE_ADD },
+    { "replace", 5, 6, true, true, command_store, STORE_REPLACE },
+    { "append", 5, 6, true, true, command_store, STORE_APPEND },
+    { "prepend", 5, 6, true, true, command_store, STORE_PREPEND },
+    { "cas", 6, 7, true, true, command_store, STORE_CAS },
+    { "incr", 3, 4, true, true, command_arithmetic, false },
+    { "decr", 3, 4, true, true, command_arithmetic, true },
+    { "delete", 2, 4, true, true, command_delete, 0 },
+    { "touch", 3, 4, true, true, command_touch, 0 },
+    { "flush_all", 1, 3, false, true, command_flush_all, 0 },
+    { "verbosity", 2, 3, false, true, command_verbosity, 0 },
+    { "version", 1, ANY, false, false, command_word, WORD_VERSION },
+    { "shutdown", 1, ANY, false, false, command_word, WORD_SHUTDOWN },
+    { "stats", 1, ANY, false, false, command_stats, 0 },
+    { "quit", 1, ANY, false, false, command_word, WORD_QUIT },
+    { "mb_trim", 1, 1, false, false, command_word, WORD_TRIM },
+};
+
+static void command_run(struct connection *connection, const struct command *command,
+                        struct line *line)
+{
+    if (line->count < command->words_min || line->count > command->words_max) {
+        connection_reply(connection, "ERROR");
+        return;
+    }
+    const struct word *last = &line->words[line->count - 1];
+    connection->mutes = command->may_mute && strcmp(last->text, "noreply") == 0;
+    if (command->has_key) {
+        if (line->words[1].length > KEY_BYTES_MAX) {
+            connection_reply(connection, bad_format);
+            return;
+        }
+        line->key = key_of(line->words[1].text, line->words[1].length);
+    }
+    line->variant = command->variant;
+    command->run(connection, line);
+}
+
+static void command_choose(struct connection *connection, struct line *line)
+{
+    const struct word *name = &line->words[0];
+    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
+        if (strcmp(name->text, commands[i].name) == 0) {
+            command_run(connection, &commands[i], line);
+            return;
+        }
+    }
+    if (name->length == 2 && name->text[0] == 'm') {
+        meta_command(connection, line->words, line->count);
+    } else if (line->count > 1 && strncmp(line->words[line->count - 1].text, "HTTP/", 5) == 0) {
+        connection_finish(connection); /* a browser, or one that was lured here */
+    } else {
+        connection_reply(connection, "ERROR");
+    }
+}
+
+size_t command_line(struct connection *connection, char *line, size_t length, bool is_complete)
+{
+    if (options.verbosity > 1) {
+        size_t shown = strcspn(line, "\r\n");
+        fprintf(stderr, "<%d %.*s\n", connection->file, (int)(shown < 200 ? shown : 200), line);
+    }
+    char *zero = memchr(line, '\0', length - 1);
+    if (zero != NULL && is_complete) { /* ends the command for memcached, which has C strings */
+        memset(zero, ' ', length - 1 - (size_t)(zero - line));
+    }
+    connection->mutes = false;
+    size_t used = get_begin(connection, line, length);
+    if (used > 0 || !is_complete) {
+        return used;
+    }
+    size_t end = length - 1;
+    end -= end > 1 && line[end - 1] == '\r';
+    line[end] = '\0';
+    struct line split;
+    split.count = text_split(line, split.words);
+    if (split.count == 0) {
+        split.words[0] = (struct word){ line + end, 0 };
+    }
+    command_choose(connection, &split);
+    connection->mutes = false;
+    return length;
+}

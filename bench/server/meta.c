@@ -1,0 +1,424 @@
+/*
+ * meta: mg, ms, md, ma, mn and me. They share flags, single letters with an argument right behind
+ * them, and the form of the reply: a code, and flags in the order in which they were asked for.
+ */
+#include "meta.h"
+#include "command.h"
+#include "connection.h"
+#include "expiry.h"
+#include "text.h"
+#include "worker.h"
+
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { LETTERS = 128, OPAQUE_MAX = 32 /* with its O */, WORDS_MAX = 19, REPLY_MAX = 1024 };
+
+static const char bad_format[] = "CLIENT_ERROR bad command line format";
+static const char bad_flag[] = "CLIENT_ERROR invalid or duplicate flag";
+static const char unknown_flag[] = "CLIENT_ERROR invalid flag";
+static const char opaque_is_long[] = "CLIENT_ERROR opaque token too long";
+static const char bad_token[] = "CLIENT_ERROR bad token in command line format";
+
+/* A command under way. */
+struct meta {
+    struct connection *connection;
+    struct worker *worker;
+    struct word *words; /* the flags alone */
+    size_t count;
+    struct key key;
+    bool has[LETTERS];
+    uint64_t of[LETTERS];    /* a flag's number; times as seconds since the start */
+    struct item *item; /* what the reply's flags are about; NULL: nothing is there */
+    bool created;      /* by this command */
+    bool key_is_binary;
+};
+
+/* --- flags in --- */
+
+/* One flag. Returns NULL, or the error. */
+static const char *flag_read(struct meta *meta, const struct word *word)
+{
+    const char *argument = word->text + 1;
+    uint64_t *number = &meta->of[(unsigned char)word->text[0]];
+    int32_t time;
+    uint32_t flags;
+    switch (word->text[0]) {
+    case 'T':
+    case 'N':
+    case 'R':
+        if (!text_to_i32(argument, &time)) {
+            return bad_token;
+        }
+        *number = expiry_from_protocol(time, meta->worker->now_s);
+        return NULL;
+    case 'C':
+    case 'D':
+    case 'J':
+        return text_to_u64(argument, number) ? NULL : bad_token;
+    case 'F':
+        if (!text_to_flags(argument, &flags)) {
+            return bad_format;
+        }
+        *number = flags;
+        return NULL;
+    case 'M':
+        *number = (unsigned char)*argument;
+        return word->length == 2 ? NULL : "CLIENT_ERROR incorrect length for M token";
+    default:
+        return strchr("bcfhIklLOPqstuv", word->text[0]) != NULL ? NULL : unknown_flag;
+    }
+}
+
+/*
+ * Reads all flags from words[first] on, and the key in words[1]. Returns NULL, or that error of
+ * several which memcached tells: of an unknown flag or one that is there twice, of the last wrong
+ * number but for F's, of F's, of the opaque.
+ */
+static const char *meta_read(struct meta *meta, struct connection *connection, struct word *words,
+                             size_t count, size_t first)
+{
+    *meta = (struct meta){ .connection = connection, .worker = connection->worker,
+                           .words = words + first, .count = count - first, .of['D'] = 1 };
+    const char *error = NULL;
+    for (size_t i = 0; i < meta->count; i++) {
+        unsigned char letter = (unsigned char)meta->words[i].text[0];
+        if (letter >= LETTERS || meta->has[letter]) {
+            return "CLIENT_ERROR duplicate flag";
+        }
+        meta->has[letter] = true;
+        const char *flag_error = flag_read(meta, &meta->words[i]);
+        if (flag_error == unknown_flag) {
+            return flag_error;
+        }
+        error = flag_error == NULL || (letter == 'F' && error != NULL) ? error : flag_error;
+    }
+    for (size_t i = 0; error == NULL && i < meta->count; i++) {
+        bool is_long = meta->words[i].text[0] == 'O' && meta->words[i].length > OPAQUE_MAX;
+        error = is_long ? opaque_is_long : NULL;
+    }
+    if (meta->has['b']) {
+        words[1].length = text_base64_decode(words[1].text, words[1].length);
+        error = words[1].length > 0 ? error : "CLIENT_ERROR error decoding key";
+    }
+    meta->key = key_of(words[1].text, words[1].length);
+    meta->key_is_binary = meta->has['b'];
+    return error;
+}
+
+/* --- flags out --- */
+
+static char *key_write(char *at, const struct meta *meta)
+{
+    if (meta->key_is_binary) {
+        return at + text_base64_encode(at, meta->key.bytes, meta->key.length);
+    }
+    return mempcpy(at, meta->key.bytes, meta->key.length);
+}
+
+static int64_t time_left(const struct meta *meta)
+{
+    uint32_t expires_s = item_expires(meta->item);
+    return expires_s != 0 ? (int64_t)expires_s - meta->worker->now_s : -1;
+}
+
+static char *flag_write(char *at, const struct meta *meta, const struct word *word)
+{
+    char letter = word->text[0];
+    *at++ = ' ';
+    if (letter == 'O') {
+        return mempcpy(at, word->text, word->length);
+    }
+    if (letter == 'k') {
+        *at++ = 'k';
+        at = key_write(at, meta);
+        return meta->key_is_binary ? mempcpy(at, " b", 2) : at;
+    }
+    struct item *item = meta->item;
+    if (letter == 'c') {
+        return at + sprintf(at, "c%" PRIu64, item != NULL ? item->cas : 0);
+    }
+    int64_t number = letter == 't'   ? time_left(meta)
+                     : letter == 's' ? item->value_bytes
+                     : letter == 'f' ? item->flags
+                     : letter == 'l' ? meta->worker->now_s - item_used(item)
+                                     : (item_marks(item) & ITEM_FETCHED) != 0; /* h */
+    return at + sprintf(at, "%c%" PRId64, letter, number);
+}
+
+/*
+ * Sends a reply: the code, or, with a value, VA and its size; those flags asked for that are
+ * allowed; more flags; the value.
+ */
+static void reply(struct meta *meta, const char *code, const char *allowed, const char *more,
+                  const char *value, size_t value_bytes)
+{
+    char *room = connection_reserve(meta->connection, REPLY_MAX + value_bytes);
+    if (room == NULL) {
+        return;
+    }
+    char *at = value != NULL ? room + sprintf(room, "VA %zu", value_bytes) : stpcpy(room, code);
+    for (size_t i = 0; i < meta->count; i++) {
+        char letter = meta->words[i].text[0];
+        if (meta->item != NULL && (letter == 'T' || (letter == 'N' && meta->created))) {
+            item_expires_set(meta->item, (uint32_t)meta->of[(unsigned char)letter]);
+        } else if (strchr(allowed, letter) != NULL) {
+            at = flag_write(at, meta, &meta->words[i]);
+        }
+    }
+    at = stpcpy(stpcpy(at, more), "\r\n");
+    if (value != NULL) {
+        at = stpcpy(mempcpy(at, value, value_bytes), "\r\n");
+    }
+    connection_commit(meta->connection, (size_t)(at - room));
+}
+
+static void reply_result(struct meta *meta, enum store_result result, const char *allowed)
+{
+    static const char *const codes[] = {
+        [STORE_DONE] = "HD",
+        [STORE_NOT_STORED] = "NS",
+        [STORE_EXISTS] = "EX",
+        [STORE_NOT_FOUND] = "NF",
+        [STORE_NOT_A_NUMBER] = "CLIENT_ERROR cannot increment or decrement non-numeric value",
+        [STORE_NO_MEMORY] = "SERVER_ERROR out of memory",
+    };
+    bool is_error = result == STORE_NOT_A_NUMBER || result == STORE_NO_MEMORY;
+    reply(meta, codes[result], is_error ? "" : allowed, "", NULL, 0);
+}
+
+/* --- mg --- */
+
+/* An empty item for whoever misses first. Returns whether that is this client. */
+static bool vivify(struct meta *meta)
+{
+    struct item *item = item_alloc(meta->worker, &meta->key, 0);
+    if (item == NULL) {
+        return false;
+    }
+    struct store_request store = { .item = item, .mode = STORE_ADD };
+    return store_commit(meta->worker, &store) == STORE_DONE;
+}
+
+/* W, Z and X: whether this client shall refresh the item, another does, and the item is stale. */
+static const char *turns_take(struct meta *meta)
+{
+    struct item *item = meta->item;
+    uint32_t expires_s = item_expires(item);
+    unsigned before = item_marks(item);
+    bool is_stale = (before & ITEM_STALE) != 0;
+    bool is_due = meta->has['R'] && expires_s != 0 && expires_s < meta->of['R'];
+    if ((before & ITEM_WON) == 0 && (meta->created || is_stale || is_due)) {
+        before = item_mark(item, ITEM_WON); /* of several at once, one */
+        if ((before & ITEM_WON) == 0) {
+            return is_stale ? " X W" : " W";
+        }
+    }
+    return (before & ITEM_WON) == 0 ? "" : is_stale ? " Z X" : " Z";
+}
+
+static void command_get(struct meta *meta)
+{
+    struct item *item = store_get(meta->worker, &meta->key, COUNT_get_hits, COUNT_get_misses);
+    worker_count(meta->worker, COUNT_cmd_get, 1);
+    meta->created = item == NULL && meta->has['N'] && vivify(meta);
+    if (meta->has['N'] && item == NULL) {
+        struct cds_lfht_iter position;
+        item = store_find(meta->worker, &meta->key, &position);
+    }
+    if (item == NULL) {
+        if (!meta->has['q']) {
+            reply(meta, "EN", "Ok", "", NULL, 0);
+        }
+        return;
+    }
+    meta->item = item;
+    meta->key_is_binary = (item_marks(item) & ITEM_KEY_BINARY) != 0;
+    reply(meta, "HD", "stcflhOk", turns_take(meta),
+          meta->has['v'] ? item_value(item) : NULL, meta->has['v'] ? item->value_bytes : 0);
+    if (!meta->has['u']) {
+        item_touch(item, meta->worker->now_s);
+    }
+}
+
+/* --- ms --- */
+
+static bool mode_read(char letter, enum store_mode *mode)
+{
+    static const char letters[] = "SERAP"; /* in the order of enum store_mode */
+    const char *found = strchr(letters, letter != 0 ? letter : 'S');
+    *mode = found != NULL ? (enum store_mode)(found - letters) : STORE_SET;
+    return found != NULL && *found != '\0';
+}
+
+/* Keeps, for when the value has come, the flags that the reply will have. */
+static void reply_keep(struct connection *connection, const struct meta *meta)
+{
+    char *at = connection->store_reply;
+    for (size_t i = 0; i < meta->count; i++) {
+        if (strchr("Okc", meta->words[i].text[0]) != NULL) {
+            /* A k may have more behind it, which means nothing. */
+            bool whole = meta->words[i].text[0] == 'O';
+            at = mempcpy(at, meta->words[i].text, whole ? meta->words[i].length : 1);
+            *at++ = ' ';
+        }
+    }
+    *at = '\0';
+}
+
+static void command_set(struct connection *connection, struct word *words, size_t count)
+{
+    int32_t value_bytes;
+    if (count < 3 || !text_to_i32(words[2].text, &value_bytes) || value_bytes < 0
+        || value_bytes > INT_MAX - 2) {
+        connection_reply(connection, bad_format);
+        return;
+    }
+    struct meta meta;
+    struct store_begin begin = { .value_bytes = (size_t)value_bytes };
+    const char *error = meta_read(&meta, connection, words, count, 3);
+    if (!mode_read((char)meta.of['M'], &begin.request.mode) && error == NULL) {
+        error = "CLIENT_ERROR invalid mode for ms M token";
+    }
+    if (error != NULL) {
+        connection_reply(connection, error);
+        connection_swallow(connection, begin.value_bytes + 2);
+        return;
+    }
+    bool is_whole = begin.request.mode == STORE_SET || begin.request.mode == STORE_REPLACE;
+    begin.request.mode = meta.has['C'] && is_whole ? STORE_CAS : begin.request.mode;
+    begin.request.cas = meta.of['C'];
+    begin.request.is_meta = true;
+    begin.request.older_makes_stale = meta.has['I'];
+    begin.flags = (uint32_t)meta.of['F'];
+    begin.expires_s = (uint32_t)meta.of['T'];
+    begin.marks = meta.has['b'] ? ITEM_KEY_BINARY : 0;
+    reply_keep(connection, &meta);
+    command_store_begin(connection, &meta.key, &begin);
+    connection->store_mutes = meta.has['q']; /* errors are told */
+}
+
+void meta_value(struct connection *connection, struct store_request *request)
+{
+    struct word words[TEXT_WORDS_MAX];
+    struct meta meta = { .connection = connection, .worker = connection->worker, .words = words };
+    meta.count = text_split(connection->store_reply, words);
+    struct item *item = request->item;
+    meta.key_is_binary = (item_marks(item) & ITEM_KEY_BINARY) != 0;
+    char key[KEY_BYTES_MAX]; /* the item may be gone when the reply is written */
+    memcpy(key, item->data, item->key_bytes);
+    meta.key = (struct key){ key, item->key_bytes, 0 };
+    bool is_quiet = connection->mutes;
+    connection->mutes = false;
+    enum store_result result = store_commit(meta.worker, request);
+    meta.item = request->item;
+    if (result != STORE_DONE || !is_quiet) {
+        reply_result(&meta, result, "Okc");
+    }
+}
+
+/* --- md, ma, me --- */
+
+static void command_delete(struct meta *meta)
+{
+    uint64_t cas = meta->of['C'];
+    uint32_t expires_s = (uint32_t)meta->of['T'];
+    enum store_result result =
+        !meta->has['I'] ? store_delete(meta->worker, &meta->key, cas)
+                        : store_invalidate(meta->worker, &meta->key, cas,
+                                           meta->has['T'] ? &expires_s : NULL);
+    bool deleted = result == STORE_DONE;
+    worker_count(meta->worker, deleted ? COUNT_delete_hits : COUNT_delete_misses, 1);
+    if (!deleted || !meta->has['q']) {
+        reply_result(meta, result, "Ok");
+    }
+}
+
+static void command_arithmetic(struct meta *meta)
+{
+    char mode = meta->has['M'] ? (char)meta->of['M'] : 'I';
+    if (strchr("ID+-", mode) == NULL) {
+        connection_reply(meta->connection, "CLIENT_ERROR invalid mode for ma M token");
+        return;
+    }
+    struct arithmetic arithmetic = { .delta = meta->of['D'],
+                                     .cas = meta->of['C'],
+                                     .decrements = strchr("D-", mode) != NULL,
+                                     .creates = meta->has['N'],
+                                     .initial = meta->of['J'] };
+    enum store_result result = store_arithmetic(meta->worker, &meta->key, &arithmetic);
+    if (result != STORE_DONE) {
+        reply_result(meta, result, "Ok");
+        return;
+    }
+    meta->item = arithmetic.item;
+    meta->created = arithmetic.created;
+    char number[TEXT_U64_MAX];
+    size_t length = text_of_u64(number, arithmetic.value);
+    if (!meta->has['q'] || meta->created) {
+        reply(meta, "HD", "tcOk", "", meta->has['v'] ? number : NULL, meta->has['v'] ? length : 0);
+    } else if (meta->has['T']) {
+        item_expires_set(meta->item, (uint32_t)meta->of['T']);
+    }
+}
+
+static void command_debug(struct meta *meta)
+{
+    struct cds_lfht_iter position;
+    struct item *item = store_find(meta->worker, &meta->key, &position);
+    if (item == NULL) {
+        connection_reply(meta->connection, "EN");
+        return;
+    }
+    meta->item = item;
+    meta->key_is_binary = (item_marks(item) & ITEM_KEY_BINARY) != 0;
+    char line[REPLY_MAX] = "ME ";
+    sprintf(key_write(line + 3, meta),
+            " exp=%" PRId64 " la=%u cas=%" PRIu64 " fetch=%s cls=1 size=%zu", time_left(meta),
+            meta->worker->now_s - item_used(item), item->cas,
+            (item_marks(item) & ITEM_FETCHED) != 0 ? "yes" : "no", item_bytes(item));
+    connection_reply(meta->connection, line);
+}
+
+/* What they have in common; `error` NULL: the flags' own. */
+static void command_run(struct connection *connection, struct word *words, size_t count,
+                        void (*run)(struct meta *meta), const char *error)
+{
+    struct meta meta;
+    const char *flag_error = meta_read(&meta, connection, words, count, 2);
+    if (flag_error != NULL) {
+        bool is_own = error == NULL || flag_error == opaque_is_long;
+        connection_reply(connection, is_own ? flag_error : error);
+        return;
+    }
+    run(&meta);
+}
+
+void meta_command(struct connection *connection, struct word *words, size_t count)
+{
+    char letter = words[0].text[1];
+    worker_count(connection->worker, COUNT_cmd_meta, 1);
+    if (letter == 'n') {
+        connection_reply(connection, "MN");
+    } else if (strchr("gsdae", letter) == NULL || (count < 2 && letter != 'e')) {
+        connection_reply(connection, "ERROR");
+    } else if (count < 2 || words[1].length > KEY_BYTES_MAX) {
+        connection_reply(connection, bad_format);
+    } else if (count > WORDS_MAX) {
+        connection_reply(connection, letter == 'g' ? "CLIENT_ERROR options flags are too long"
+                                                   : "CLIENT_ERROR options flags too long");
+    } else if (letter == 's') {
+        command_set(connection, words, count);
+    } else if (letter == 'g') {
+        command_run(connection, words, count, command_get, NULL);
+    } else if (letter == 'd') {
+        command_run(connection, words, count, command_delete, bad_flag);
+    } else if (letter == 'a') {
+        command_run(connection, words, count, command_arithmetic, bad_flag);
+    } else {
+        bool is_binary = count > 2 && strcmp(words[2].text, "b") == 0;
+        command_run(connection, words, is_binary ? 3 : 2, command_debug, bad_format);
+    }
+}

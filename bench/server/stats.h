@@ -1,0 +1,36 @@
+/*
+ * stats: what the server counts. Each worker has its own counters, which it alone writes; whoever
+ * asks adds them up. STATS_COUNTERS is the one list of them, with the names of memcached's `stats`.
+ */
+#pragma once
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#define MBCACHED_VERSION "1.6.18-mbcached" /* of the protocol that it speaks */
+
+/* get_expired: dead items that a command met; reclaimed: that a sweep met. */
+#define STATS_COUNTERS(X)                                                                          \
+    X(total_connections) X(rejected_connections)                                                   \
+    X(cmd_get) X(cmd_set) X(cmd_flush) X(cmd_touch) X(cmd_meta)                                    \
+    X(get_hits) X(get_misses) X(get_expired) X(delete_misses) X(delete_hits)                       \
+    X(incr_misses) X(incr_hits) X(decr_misses) X(decr_hits)                                        \
+    X(cas_misses) X(cas_hits) X(cas_badval) X(touch_hits) X(touch_misses)                          \
+    X(bytes_read) X(bytes_written) X(total_items) X(items_removed)                                 \
+    X(evictions) X(reclaimed) X(memory_waits) X(store_no_memory)
+
+enum counter {
+#define STATS_ENUM(name) COUNT_##name,
+    STATS_COUNTERS(STATS_ENUM)
+#undef STATS_ENUM
+    COUNTERS
+};
+
+struct connection;
+
+/* Answers `stats [WHAT]`; `what` is "" for the plain one. */
+void stats_command(struct connection *connection, const char *what);
+
+/* Calls `each` for all figures of the server: sums since the start, and what is now. */
+typedef void stats_figure(const char *name, uint64_t value, void *argument);
+void stats_figures(stats_figure *each, void *argument);
