@@ -1,0 +1,387 @@
+/* connection: asks, receives, and checks. Each reply is taken as a whole or not yet. */
+#include "connection.h"
+
+#include "report.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+enum { RECEIVE_BYTES = 32768, LINE_BYTES_MAX = 2048, INCOMPLETE = 0 };
+static const char end_line[] = "\r\nEND\r\n"; /* what follows the bytes of a value */
+
+static bool matches(const char *at, const char *text)
+{
+    return memcmp(at, text, strlen(text)) == 0;
+}
+
+__attribute__((format(printf, 3, 4)))
+static void complain(struct worker *worker, const struct connection *connection, const char *format, ...)
+{
+    char text[256];
+    va_list arguments;
+    if (worker->complained) {
+        return;
+    }
+    worker->complained = true; /* the others are in the figures */
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    fprintf(stderr, "mbload: connection %u: %s\n", connection->number, text);
+}
+
+/* `bytes` more, behind what is there. */
+static char *buffer_room(struct buffer *buffer, size_t bytes)
+{
+    if (buffer->start > 0 && buffer->end + bytes > buffer->capacity) {
+        memmove(buffer->bytes, buffer->bytes + buffer->start, buffer->end - buffer->start);
+        buffer->end -= buffer->start;
+        buffer->start = 0;
+    }
+    if (buffer->end + bytes > buffer->capacity) {
+        buffer->capacity = 2 * (buffer->end + bytes);
+        buffer->bytes = realloc(buffer->bytes, buffer->capacity);
+        if (buffer->bytes == NULL) {
+            report_die("there is no memory for a buffer of %zu bytes", buffer->capacity);
+        }
+    }
+    return buffer->bytes + buffer->end;
+}
+
+static void watch(const struct connection *connection, const struct worker *worker, int operation)
+{
+    uint32_t send = connection->connecting || connection->waits_to_send ? EPOLLOUT : 0;
+    struct epoll_event event = { .events = EPOLLIN | send, .data.ptr = (void *)(uintptr_t)connection };
+    if (epoll_ctl(worker->epoll, operation, connection->socket, &event) != 0) {
+        report_die("epoll_ctl: %s", strerror(errno));
+    }
+}
+
+static void open_socket(struct connection *connection, struct worker *worker)
+{
+    int on = 1;
+    connection->socket = socket(options.address.ss_family,
+                                SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (connection->socket < 0) {
+        report_die("socket: %s; is `ulimit -n` too low for the connections?", strerror(errno));
+    }
+    setsockopt(connection->socket, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    if (connect(connection->socket, (const struct sockaddr *)&options.address,
+                options.address_bytes) != 0 && errno != EINPROGRESS) {
+        report_die("connect: %s%s", strerror(errno), errno == EADDRNOTAVAIL ?
+                   "; there are no local ports left: use a larger --churn" : "");
+    }
+    connection->connecting = true;
+    connection->waits_to_send = false;
+    connection->since_open = 0;
+    connection->in.start = connection->in.end = connection->out.start = connection->out.end = 0;
+    watch(connection, worker, EPOLL_CTL_ADD);
+}
+
+static void close_socket(struct connection *connection, struct worker *worker)
+{
+    close(connection->socket);
+    connection->socket = -1;
+    worker->open--;
+}
+
+/* What is under way is lost, and is not asked for again. */
+static void lose(struct connection *connection, struct worker *worker, const char *why)
+{
+    complain(worker, connection, "%s with %u replies to come", why, connection->count);
+    worker->tally.count[ERRORS] += 1 + connection->count;
+    connection->count = 0;
+    close_socket(connection, worker);
+}
+
+void connection_start(struct connection *connection, struct worker *worker, unsigned number)
+{
+    connection->number = number;
+    connection->requests = calloc(options.pipeline, sizeof *connection->requests);
+    if (connection->requests == NULL) {
+        report_die("there is no memory for the connections");
+    }
+    worker->open++;
+    open_socket(connection, worker);
+}
+
+static void append_get(struct connection *connection, struct request *request)
+{
+    char *start = buffer_room(&connection->out, 4 + KEY_BYTES_MAX + 2), *at = start;
+    request->version = keyspace_acknowledged(request->key);
+    memcpy(at, "get ", 4);
+    at += 4;
+    at += keyspace_name(request->key, at);
+    memcpy(at, "\r\n", 2);
+    connection->out.end += (size_t)(at + 2 - start);
+}
+
+static void append_set(struct connection *connection, struct request *request)
+{
+    request->version = ++connection->version;
+    size_t bytes = keyspace_value_bytes(request->key, request->version);
+    char *start = buffer_room(&connection->out, 64 + KEY_BYTES_MAX + bytes), *at = start;
+    memcpy(at, "set ", 4);
+    at += 4;
+    size_t name_bytes = keyspace_name(request->key, at);
+    at += name_bytes;
+    at += sprintf(at, " %u 0 %zu\r\n", request->version, bytes);
+    keyspace_value_write(request->key, request->version, at, bytes);
+    memcpy(at + bytes, "\r\n", 2);
+    connection->out.end += (size_t)(at + bytes + 2 - start);
+    request->bytes = (uint32_t)(name_bytes + bytes);
+}
+
+/* Appends the next request; false: there is none to come on this connection. */
+static bool ask(struct connection *connection, struct worker *worker)
+{
+    unsigned slot = (connection->head + connection->count) % options.pipeline;
+    struct request *request = &connection->requests[slot];
+    if (worker->stopping || (options.churn != 0 && connection->since_open >= options.churn)) {
+        return false;
+    }
+    *request = (struct request){ .start_ns = worker->now_ns };
+    if (options.fill) {
+        request->key = keyspace_fill(connection->number, connection->filled);
+        if (request->key >= options.keys) {
+            return false;
+        }
+        connection->filled++;
+    } else {
+        request->key = keyspace_draw(&worker->random);
+        request->is_get = keyspace_share(&worker->random) < options.get_share;
+        if (!request->is_get) { /* of the keys near it, the one that this connection stores */
+            uint64_t key = request->key - request->key % options.connections + connection->number;
+            request->key = key < options.keys ? key : key - options.connections;
+        }
+    }
+    if (request->is_get) {
+        append_get(connection, request);
+    } else {
+        append_set(connection, request);
+    }
+    connection->count++;
+    connection->since_open++;
+    return true;
+}
+
+/* False when the connection was lost. */
+static bool send_out(struct connection *connection, struct worker *worker)
+{
+    struct buffer *out = &connection->out;
+    bool waited = connection->waits_to_send;
+    while (out->start < out->end) {
+        ssize_t sent = send(connection->socket, out->bytes + out->start, out->end - out->start,
+                            MSG_NOSIGNAL);
+        if (sent < 0 && errno == EINTR) {
+            continue;
+        }
+        if (sent < 0 && errno != EAGAIN) {
+            lose(connection, worker, strerror(errno));
+            return false;
+        }
+        if (sent < 0) {
+            break;
+        }
+        out->start += (size_t)sent;
+    }
+    if (out->start == out->end) {
+        out->start = out->end = 0;
+    }
+    connection->waits_to_send = out->end != 0;
+    if (connection->waits_to_send != waited) {
+        watch(connection, worker, EPOLL_CTL_MOD);
+    }
+    return true;
+}
+
+/* Keeps --pipeline requests under way; where none is and none comes, opens anew or closes. */
+static void go_on(struct connection *connection, struct worker *worker)
+{
+    while (connection->count < options.pipeline && ask(connection, worker)) {
+    }
+    if (!send_out(connection, worker) || connection->count > 0) {
+        return;
+    }
+    bool done = worker->stopping || (options.fill && keyspace_fill(connection->number,
+                                                                   connection->filled) >= options.keys);
+    close_socket(connection, worker);
+    if (!done) {
+        worker->tally.count[RECONNECTS]++;
+        worker->open++;
+        open_socket(connection, worker);
+    }
+}
+
+static void check_value(const struct connection *connection, struct worker *worker,
+                        const struct request *request, const char *value, size_t bytes,
+                        uint32_t version)
+{
+    if (!options.verify) {
+        return;
+    }
+    if (!keyspace_value_is(request->key, version, value, bytes)) {
+        worker->tally.count[WRONG]++;
+        complain(worker, connection, "key %llu, version %u: its %zu bytes are not those stored",
+                 (unsigned long long)request->key, version, bytes);
+    } else if (version < request->version) {
+        worker->tally.count[STALE]++;
+        complain(worker, connection, "key %llu: version %u came, and %u was acknowledged before",
+                 (unsigned long long)request->key, version, request->version);
+    }
+}
+
+/* "VALUE name flags bytes\r\n", the bytes, "\r\nEND\r\n"; 0: not all is there, -1: not that. */
+static ssize_t take_value(const struct connection *connection, struct worker *worker,
+                          const struct request *request, const char *reply, size_t available)
+{
+    char name[KEY_BYTES_MAX], numbers[40];
+    size_t name_bytes = keyspace_name(request->key, name), bytes;
+    uint32_t version;
+    const char *line_end = memchr(reply, '\n', available);
+    const char *rest = reply + strlen("VALUE ") + name_bytes;
+    if (line_end <= rest || memcmp(rest - name_bytes, name, name_bytes) != 0 ||
+        (size_t)(line_end - rest) >= sizeof numbers) {
+        return -1;
+    }
+    memcpy(numbers, rest, (size_t)(line_end - rest));
+    numbers[line_end - rest] = '\0';
+    int end = -1;
+    if (sscanf(numbers, " %10u %10zu\r%n", &version, &bytes, &end) != 2 || end < 0 ||
+        bytes > VALUE_BYTES_MAX) {
+        return -1;
+    }
+    const char *value = line_end + 1;
+    size_t all = (size_t)(value - reply) + bytes + strlen(end_line);
+    if (available < all) {
+        return INCOMPLETE;
+    }
+    if (!matches(value + bytes, end_line)) {
+        return -1;
+    }
+    worker->tally.count[HITS]++;
+    check_value(connection, worker, request, value, bytes, version);
+    return (ssize_t)all;
+}
+
+static void take_line(const struct connection *connection, struct worker *worker,
+                      const struct request *request, const char *line, size_t bytes)
+{
+    if (request->is_get && bytes == 5 && matches(line, "END\r\n")) {
+        return; /* a miss */
+    }
+    if (!request->is_get && bytes == 8 && matches(line, "STORED\r\n")) {
+        keyspace_acknowledge(request->key, request->version);
+        worker->tally.count[STORED]++;
+        worker->tally.count[STORED_BYTES] += request->bytes;
+    } else if (!request->is_get && bytes > 26 && matches(line, "SERVER_ERROR out of memory")) {
+        worker->tally.count[REFUSED]++;
+    } else {
+        worker->tally.count[ERRORS]++;
+        complain(worker, connection, "the server answers %.*s", (int)bytes - 2, line);
+    }
+}
+
+/* Takes one reply; INCOMPLETE, or what it was long, or -1 when what came is none. */
+static ssize_t take_reply(const struct connection *connection, struct worker *worker,
+                          const struct request *request)
+{
+    const char *reply = connection->in.bytes + connection->in.start;
+    size_t available = connection->in.end - connection->in.start;
+    const char *newline = memchr(reply, '\n', available);
+    if (newline == NULL) {
+        return available > LINE_BYTES_MAX ? -1 : INCOMPLETE;
+    }
+    size_t line_bytes = (size_t)(newline + 1 - reply);
+    if (request->is_get && line_bytes > 6 && matches(reply, "VALUE ")) {
+        return take_value(connection, worker, request, reply, available);
+    }
+    if (line_bytes < 2 || newline[-1] != '\r') {
+        return -1;
+    }
+    take_line(connection, worker, request, reply, line_bytes);
+    return (ssize_t)line_bytes;
+}
+
+/* False when the connection was lost. */
+static bool take_replies(struct connection *connection, struct worker *worker)
+{
+    struct tally *tally = &worker->tally;
+    while (connection->in.start < connection->in.end) {
+        const struct request *request = &connection->requests[connection->head];
+        ssize_t taken = connection->count == 0 ? -1 : take_reply(connection, worker, request);
+        if (taken < 0) {
+            lose(connection, worker, "something came that is no reply to its request,");
+            return false;
+        }
+        if (taken == INCOMPLETE) {
+            return true;
+        }
+        connection->in.start += (size_t)taken;
+        histogram_add(&tally->latency, worker->now_ns - request->start_ns);
+        tally->count[request->is_get ? GETS : SETS]++;
+        connection->head = (connection->head + 1) % options.pipeline;
+        connection->count--;
+    }
+    connection->in.start = connection->in.end = 0;
+    return true;
+}
+
+/* False when the connection was lost. */
+static bool receive(struct connection *connection, struct worker *worker)
+{
+    char *room = buffer_room(&connection->in, RECEIVE_BYTES);
+    ssize_t got = recv(connection->socket, room, connection->in.capacity - connection->in.end, 0);
+    if (got < 0 && (errno == EAGAIN || errno == EINTR)) {
+        return true;
+    }
+    if (got <= 0) {
+        lose(connection, worker, got == 0 ? "the server closed it" : strerror(errno));
+        return false;
+    }
+    connection->in.end += (size_t)got;
+    return take_replies(connection, worker);
+}
+
+void connection_ready(struct connection *connection, struct worker *worker)
+{
+    if (connection->socket < 0) {
+        return; /* closed in this turn */
+    }
+    if (connection->connecting) {
+        int error = 0;
+        socklen_t bytes = sizeof error;
+        getsockopt(connection->socket, SOL_SOCKET, SO_ERROR, &error, &bytes);
+        if (error != 0) {
+            lose(connection, worker, strerror(error));
+            return;
+        }
+        connection->connecting = false;
+        watch(connection, worker, EPOLL_CTL_MOD);
+    } else if (!receive(connection, worker)) {
+        return;
+    }
+    go_on(connection, worker);
+}
+
+void connection_stop(struct connection *connection, struct worker *worker)
+{
+    if (connection->socket >= 0 && connection->count == 0) {
+        close_socket(connection, worker);
+    }
+}
+
+void connection_end(struct connection *connection, struct worker *worker)
+{
+    if (connection->socket >= 0) {
+        worker->tally.count[UNANSWERED] += connection->count;
+        close_socket(connection, worker);
+    }
+    free(connection->in.bytes);
+    free(connection->out.bytes);
+    free(connection->requests);
+}
