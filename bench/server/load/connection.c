@@ -12,12 +12,7 @@
 #include <unistd.h>
 
 enum { RECEIVE_BYTES = 32768, LINE_BYTES_MAX = 2048, INCOMPLETE = 0 };
-static const char end_line[] = "\r\nEND\r\n"; /* what follows the bytes of a value */
-
-static bool matches(const char *at, const char *text)
-{
-    return memcmp(at, text, strlen(text)) == 0;
-}
+static const char end_of_value[] = "\r\nEND\r\n";
 
 __attribute__((format(printf, 3, 4)))
 static void complain(struct worker *worker, const struct connection *connection, const char *format, ...)
@@ -109,30 +104,20 @@ void connection_start(struct connection *connection, struct worker *worker, unsi
     open_socket(connection, worker);
 }
 
-static void append_get(struct connection *connection, struct request *request)
+static void append(struct connection *connection, struct request *request)
 {
-    char *start = buffer_room(&connection->out, 4 + KEY_BYTES_MAX + 2), *at = start;
-    request->version = keyspace_acknowledged(request->key);
-    memcpy(at, "get ", 4);
-    at += 4;
-    at += keyspace_name(request->key, at);
-    memcpy(at, "\r\n", 2);
-    connection->out.end += (size_t)(at + 2 - start);
-}
-
-static void append_set(struct connection *connection, struct request *request)
-{
-    request->version = ++connection->version;
-    size_t bytes = keyspace_value_bytes(request->key, request->version);
-    char *start = buffer_room(&connection->out, 64 + KEY_BYTES_MAX + bytes), *at = start;
-    memcpy(at, "set ", 4);
-    at += 4;
+    size_t bytes = request->is_get ? 0 : keyspace_value_bytes(request->key, request->version);
+    char *start = buffer_room(&connection->out, 64 + KEY_BYTES_MAX + bytes);
+    char *at = stpcpy(start, request->is_get ? "get " : "set ");
     size_t name_bytes = keyspace_name(request->key, at);
     at += name_bytes;
-    at += sprintf(at, " %u 0 %zu\r\n", request->version, bytes);
-    keyspace_value_write(request->key, request->version, at, bytes);
-    memcpy(at + bytes, "\r\n", 2);
-    connection->out.end += (size_t)(at + bytes + 2 - start);
+    if (!request->is_get) {
+        at += sprintf(at, " %u 0 %zu\r\n", request->version, bytes);
+        keyspace_value_write(request->key, request->version, at, bytes);
+        at += bytes;
+    }
+    at = stpcpy(at, "\r\n");
+    connection->out.end += (size_t)(at - start);
     request->bytes = (uint32_t)(name_bytes + bytes);
 }
 
@@ -155,15 +140,12 @@ static bool ask(struct connection *connection, struct worker *worker)
         request->key = keyspace_draw(&worker->random);
         request->is_get = keyspace_share(&worker->random) < options.get_share;
         if (!request->is_get) { /* of the keys near it, the one that this connection stores */
-            uint64_t key = request->key - request->key % options.connections + connection->number;
+            uint32_t key = request->key - request->key % options.connections + connection->number;
             request->key = key < options.keys ? key : key - options.connections;
         }
     }
-    if (request->is_get) {
-        append_get(connection, request);
-    } else {
-        append_set(connection, request);
-    }
+    request->version = request->is_get ? keyspace_acknowledged(request->key) : ++connection->version;
+    append(connection, request);
     connection->count++;
     connection->since_open++;
     return true;
@@ -177,9 +159,6 @@ static bool send_out(struct connection *connection, struct worker *worker)
     while (out->start < out->end) {
         ssize_t sent = send(connection->socket, out->bytes + out->start, out->end - out->start,
                             MSG_NOSIGNAL);
-        if (sent < 0 && errno == EINTR) {
-            continue;
-        }
         if (sent < 0 && errno != EAGAIN) {
             lose(connection, worker, strerror(errno));
             return false;
@@ -217,76 +196,42 @@ static void go_on(struct connection *connection, struct worker *worker)
     }
 }
 
-static void check_value(const struct connection *connection, struct worker *worker,
-                        const struct request *request, const char *value, size_t bytes,
-                        uint32_t version)
-{
-    if (!options.verify) {
-        return;
-    }
-    if (!keyspace_value_is(request->key, version, value, bytes)) {
-        worker->tally.count[WRONG]++;
-        complain(worker, connection, "key %llu, version %u: its %zu bytes are not those stored",
-                 (unsigned long long)request->key, version, bytes);
-    } else if (version < request->version) {
-        worker->tally.count[STALE]++;
-        complain(worker, connection, "key %llu: version %u came, and %u was acknowledged before",
-                 (unsigned long long)request->key, version, request->version);
-    }
-}
-
-/* "VALUE name flags bytes\r\n", the bytes, "\r\nEND\r\n"; 0: not all is there, -1: not that. */
+/* "VALUE name flags bytes\r\n", the bytes, end_of_value */
 static ssize_t take_value(const struct connection *connection, struct worker *worker,
                           const struct request *request, const char *reply, size_t available)
 {
-    char name[KEY_BYTES_MAX], numbers[40];
-    size_t name_bytes = keyspace_name(request->key, name), bytes;
-    uint32_t version;
-    const char *line_end = memchr(reply, '\n', available);
-    const char *rest = reply + strlen("VALUE ") + name_bytes;
-    if (line_end <= rest || memcmp(rest - name_bytes, name, name_bytes) != 0 ||
-        (size_t)(line_end - rest) >= sizeof numbers) {
+    char head[8 + KEY_BYTES_MAX] = "VALUE ", *at;
+    size_t head_bytes = 6 + keyspace_name(request->key, head + 6);
+    if (memcmp(reply, head, head_bytes < available ? head_bytes : available) != 0) {
         return -1;
     }
-    memcpy(numbers, rest, (size_t)(line_end - rest));
-    numbers[line_end - rest] = '\0';
-    int end = -1;
-    if (sscanf(numbers, " %10u %10zu\r%n", &version, &bytes, &end) != 2 || end < 0 ||
-        bytes > VALUE_BYTES_MAX) {
+    uint32_t version = (uint32_t)strtoul(reply + head_bytes, &at, 10);
+    size_t bytes = strtoul(at, &at, 10);
+    if (strncmp(at, "\r\n", 2) != 0 || bytes > VALUE_BYTES_MAX) {
         return -1;
     }
-    const char *value = line_end + 1;
-    size_t all = (size_t)(value - reply) + bytes + strlen(end_line);
+    const char *value = at + 2;
+    size_t all = (size_t)(value - reply) + bytes + strlen(end_of_value);
     if (available < all) {
         return INCOMPLETE;
     }
-    if (!matches(value + bytes, end_line)) {
+    if (memcmp(value + bytes, end_of_value, strlen(end_of_value)) != 0) {
         return -1;
     }
     worker->tally.count[HITS]++;
-    check_value(connection, worker, request, value, bytes, version);
+    if (options.verify && !keyspace_value_is(request->key, version, value, bytes)) {
+        worker->tally.count[WRONG]++;
+        complain(worker, connection, "key %u, version %u: its %zu bytes are not those stored",
+                 request->key, version, bytes);
+    } else if (options.verify && version < request->version) {
+        worker->tally.count[STALE]++;
+        complain(worker, connection, "key %u: version %u came, and %u was acknowledged before",
+                 request->key, version, request->version);
+    }
     return (ssize_t)all;
 }
 
-static void take_line(const struct connection *connection, struct worker *worker,
-                      const struct request *request, const char *line, size_t bytes)
-{
-    if (request->is_get && bytes == 5 && matches(line, "END\r\n")) {
-        return; /* a miss */
-    }
-    if (!request->is_get && bytes == 8 && matches(line, "STORED\r\n")) {
-        keyspace_acknowledge(request->key, request->version);
-        worker->tally.count[STORED]++;
-        worker->tally.count[STORED_BYTES] += request->bytes;
-    } else if (!request->is_get && bytes > 26 && matches(line, "SERVER_ERROR out of memory")) {
-        worker->tally.count[REFUSED]++;
-    } else {
-        worker->tally.count[ERRORS]++;
-        complain(worker, connection, "the server answers %.*s", (int)bytes - 2, line);
-    }
-}
-
-/* Takes one reply; INCOMPLETE, or what it was long, or -1 when what came is none. */
+/* Takes one reply; returns its length, INCOMPLETE, or -1 when what came is none. */
 static ssize_t take_reply(const struct connection *connection, struct worker *worker,
                           const struct request *request)
 {
@@ -296,21 +241,26 @@ static ssize_t take_reply(const struct connection *connection, struct worker *wo
     if (newline == NULL) {
         return available > LINE_BYTES_MAX ? -1 : INCOMPLETE;
     }
-    size_t line_bytes = (size_t)(newline + 1 - reply);
-    if (request->is_get && line_bytes > 6 && matches(reply, "VALUE ")) {
+    ssize_t bytes = newline + 1 - reply;
+    if (request->is_get && strncmp(reply, "VALUE ", 6) == 0) {
         return take_value(connection, worker, request, reply, available);
     }
-    if (line_bytes < 2 || newline[-1] != '\r') {
-        return -1;
+    if (!request->is_get && bytes == 8 && strncmp(reply, "STORED\r\n", 8) == 0) {
+        keyspace_acknowledge(request->key, request->version);
+        worker->tally.count[STORED]++;
+        worker->tally.count[STORED_BYTES] += request->bytes;
+    } else if (strncmp(reply, "SERVER_ERROR out of memory", 26) == 0) {
+        worker->tally.count[REFUSED]++;
+    } else if (!request->is_get || bytes != 5 || strncmp(reply, "END\r\n", 5) != 0) { /* no miss */
+        worker->tally.count[ERRORS]++;
+        complain(worker, connection, "the server answers %.*s", (int)strcspn(reply, "\r\n"), reply);
     }
-    take_line(connection, worker, request, reply, line_bytes);
-    return (ssize_t)line_bytes;
+    return bytes;
 }
 
 /* False when the connection was lost. */
 static bool take_replies(struct connection *connection, struct worker *worker)
 {
-    struct tally *tally = &worker->tally;
     while (connection->in.start < connection->in.end) {
         const struct request *request = &connection->requests[connection->head];
         ssize_t taken = connection->count == 0 ? -1 : take_reply(connection, worker, request);
@@ -322,8 +272,8 @@ static bool take_replies(struct connection *connection, struct worker *worker)
             return true;
         }
         connection->in.start += (size_t)taken;
-        histogram_add(&tally->latency, worker->now_ns - request->start_ns);
-        tally->count[request->is_get ? GETS : SETS]++;
+        histogram_add(&worker->tally.latency, worker->now_ns - request->start_ns);
+        worker->tally.count[request->is_get ? GETS : SETS]++;
         connection->head = (connection->head + 1) % options.pipeline;
         connection->count--;
     }
@@ -335,8 +285,8 @@ static bool take_replies(struct connection *connection, struct worker *worker)
 static bool receive(struct connection *connection, struct worker *worker)
 {
     char *room = buffer_room(&connection->in, RECEIVE_BYTES);
-    ssize_t got = recv(connection->socket, room, connection->in.capacity - connection->in.end, 0);
-    if (got < 0 && (errno == EAGAIN || errno == EINTR)) {
+    ssize_t got = recv(connection->socket, room, connection->in.capacity - connection->in.end - 1, 0);
+    if (got < 0 && errno == EAGAIN) {
         return true;
     }
     if (got <= 0) {
@@ -344,6 +294,7 @@ static bool receive(struct connection *connection, struct worker *worker)
         return false;
     }
     connection->in.end += (size_t)got;
+    connection->in.bytes[connection->in.end] = '\0'; /* where the parser stops at the latest */
     return take_replies(connection, worker);
 }
 
@@ -352,6 +303,7 @@ void connection_ready(struct connection *connection, struct worker *worker)
     if (connection->socket < 0) {
         return; /* closed in this turn */
     }
+    worker->now_ns = (uint64_t)report_clock_ns(CLOCK_MONOTONIC);
     if (connection->connecting) {
         int error = 0;
         socklen_t bytes = sizeof error;
@@ -366,13 +318,6 @@ void connection_ready(struct connection *connection, struct worker *worker)
         return;
     }
     go_on(connection, worker);
-}
-
-void connection_stop(struct connection *connection, struct worker *worker)
-{
-    if (connection->socket >= 0 && connection->count == 0) {
-        close_socket(connection, worker);
-    }
 }
 
 void connection_end(struct connection *connection, struct worker *worker)

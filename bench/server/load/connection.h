@@ -4,7 +4,7 @@
  *
  *   sent, in order:   requests[head] ... requests[head + count - 1]   (a ring of --pipeline)
  *   not yet sent:     out.bytes[out.start .. out.end)
- *   not yet parsed:   in.bytes[in.start .. in.end)
+ *   not yet parsed:   in.bytes[in.start .. in.end), and a zero byte
  */
 #ifndef MEMORYBUCKET_BENCH_LOAD_CONNECTION_H
 #define MEMORYBUCKET_BENCH_LOAD_CONNECTION_H
@@ -34,7 +34,7 @@ struct worker {
     unsigned number; /* serves connection `number`, and each options.threads further on */
     int epoll;
     uint64_t random; /* the state of the draws */
-    uint64_t now_ns; /* read once a turn */
+    uint64_t now_ns; /* read whenever a socket is ready */
     bool stopping;   /* nothing new is asked for */
     bool complained; /* the first error is shown, the others are counted */
     unsigned open;   /* connections that are not done */
@@ -46,14 +46,15 @@ struct connection {
     unsigned number;
     bool connecting, waits_to_send;
     uint32_t version;    /* of the last set */
-    uint64_t since_open; /* requests */
-    uint64_t filled;     /* keys */
+    unsigned since_open; /* requests */
+    uint32_t filled;     /* keys */
     struct buffer {
         char *bytes;
         size_t start, end, capacity;
     } in, out;
     struct request {
-        uint64_t key, start_ns;
+        uint64_t start_ns;
+        uint32_t key;
         uint32_t version; /* of a set: the one that it stores; of a get: the least that may come */
         uint32_t bytes;   /* of a set: of key and value */
         bool is_get;
@@ -66,9 +67,6 @@ void connection_start(struct connection *connection, struct worker *worker, unsi
 
 /* Its socket is ready: receives, checks, asks anew; at its end it closes, and worker->open falls. */
 void connection_ready(struct connection *connection, struct worker *worker);
-
-/* At the end of the time: closes it if nothing is under way. */
-void connection_stop(struct connection *connection, struct worker *worker);
 
 /* Gives up what is under way, counts it, and frees all. */
 void connection_end(struct connection *connection, struct worker *worker);

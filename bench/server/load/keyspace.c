@@ -18,21 +18,47 @@ static uint64_t mix(uint64_t x)
     return x ^ x >> 31;
 }
 
-/* The integral of x to the power of -options.zipf, and its inverse; near 1 both are logarithms. */
+/* The integral of x to the power of -options.zipf, which is not 1, and its inverse. */
 static double area(double x)
 {
-    double power = 1 - options.zipf;
-    return fabs(power) < 1e-9 ? log(x) : expm1(power * log(x)) / power;
+    return expm1((1 - options.zipf) * log(x)) / (1 - options.zipf);
 }
 
 static double area_inverse(double y)
 {
-    double power = 1 - options.zipf;
-    return fabs(power) < 1e-9 ? exp(y) : exp(log1p(power * y) / power);
+    return exp(log1p((1 - options.zipf) * y) / (1 - options.zipf));
+}
+
+static size_t clip(double size, size_t low, size_t high)
+{
+    return size <= (double)low ? low : size >= (double)high ? high : (size_t)size;
+}
+
+/* scale / shape * (x to the power of -shape - 1) */
+static double tail(double scale, double shape, double x)
+{
+    return scale / shape * expm1(-shape * log(x));
+}
+
+/* The length that goes with a random number: by the inverse of the distribution function. */
+static size_t size_of(const struct sizes *sizes, bool key, uint64_t random)
+{
+    double share = ((double)(random >> 12) + 0.5) * 0x1p-52; /* above 0 and below 1 */
+    switch (sizes->kind) {
+    case SIZES_ETC:
+        return key ? clip(30.7984 + tail(8.20449, 0.078688, -log(share)), KEY_BYTES_MIN,
+                          KEY_BYTES_MAX)
+                   : clip(tail(214.476, 0.348238, share), 1, VALUE_BYTES_MAX);
+    case SIZES_USR:
+        return !key ? 2 : share < 0.5 ? 16 : 21;
+    default:
+        return sizes->low + (size_t)(random % (sizes->high - sizes->low + 1));
+    }
 }
 
 void keyspace_prepare(void)
 {
+    options.zipf += options.zipf == 1 ? 1e-9 : 0; /* at 1 the integral has another form */
     zipf_from = area(0.5);
     zipf_to = area(options.keys + 0.5);
     keyspace_versions = calloc(options.keys, sizeof *keyspace_versions);
@@ -50,40 +76,42 @@ double keyspace_share(uint64_t *state)
  * Key k, from 1 on, has the area from k - 1/2 to k + 1/2: with an exponent of 0.99 the first is
  * drawn a tenth more often than Zipf's law says, the second by a fiftieth, and so on.
  */
-uint64_t keyspace_draw(uint64_t *state)
+uint32_t keyspace_draw(uint64_t *state)
 {
     double key = round(area_inverse(zipf_from + keyspace_share(state) * (zipf_to - zipf_from)));
-    return (uint64_t)fmin(fmax(key, 1), options.keys) - 1;
+    return (uint32_t)fmin(fmax(key, 1), options.keys) - 1;
 }
 
-uint64_t keyspace_fill(unsigned connection, uint64_t turn)
+uint32_t keyspace_fill(unsigned connection, uint32_t turn)
 {
     /* Primes above any number of keys: their multiples, modulo the count, reach every key. */
     static const uint64_t strides[] = { 2654435761, 2246822519, 3266489917 };
     uint64_t count = options.keys / options.connections;
     count += connection < options.keys % options.connections;
-    return turn >= count ? options.keys
-                         : turn * strides[options.seed % 3] % count * options.connections + connection;
+    if (turn >= count) {
+        return options.keys;
+    }
+    return (uint32_t)(turn * strides[options.seed % 3] % count * options.connections + connection);
 }
 
 /* The first 16 digits are a bijection of the key: no two keys share a name. */
-size_t keyspace_name(uint64_t key, char *name)
+size_t keyspace_name(uint32_t key, char *name)
 {
     uint64_t digits = mix(key);
-    size_t bytes = sizes_of_key(&options.key_sizes, mix(digits));
+    size_t bytes = size_of(&options.key_sizes, true, mix(digits));
     for (size_t i = 0; i < bytes; i++) {
         name[i] = "0123456789abcdef"[digits >> (4 * (i % 16)) & 15];
     }
     return bytes;
 }
 
-size_t keyspace_value_bytes(uint64_t key, uint32_t version)
+size_t keyspace_value_bytes(uint32_t key, uint32_t version)
 {
-    return sizes_of_value(&options.value_sizes, mix(mix(key ^ mix(options.seed)) + version));
+    return size_of(&options.value_sizes, false, mix(mix(key ^ mix(options.seed)) + version));
 }
 
 /* Writes the stream's words into the value, or compares them with it; false: they differ. */
-static inline bool walk(uint64_t key, uint32_t version, char *into, const char *value, size_t bytes)
+static inline bool walk(uint32_t key, uint32_t version, char *into, const char *value, size_t bytes)
 {
     uint64_t stream = mix(mix(mix(key) + version) + bytes);
     for (size_t at = 0; at < bytes; at += sizeof stream) {
@@ -98,12 +126,12 @@ static inline bool walk(uint64_t key, uint32_t version, char *into, const char *
     return true;
 }
 
-void keyspace_value_write(uint64_t key, uint32_t version, char *value, size_t bytes)
+void keyspace_value_write(uint32_t key, uint32_t version, char *value, size_t bytes)
 {
     walk(key, version, value, NULL, bytes);
 }
 
-bool keyspace_value_is(uint64_t key, uint32_t version, const char *value, size_t bytes)
+bool keyspace_value_is(uint32_t key, uint32_t version, const char *value, size_t bytes)
 {
     return walk(key, version, NULL, value, bytes);
 }

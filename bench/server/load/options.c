@@ -19,7 +19,7 @@ static const struct known {
 } known[] = {
     { "connect", "HOST:PORT of the server", ADDRESS, 0, 0, &options.address },
     { "connections", "50 unless told", COUNT, 1, 60000, &options.connections },
-    { "threads", "1 unless told, each with its share of the connections", COUNT, 1, 256,
+    { "threads", "1 unless told, each with its share of the connections", COUNT, 1, THREADS_MAX,
       &options.threads },
     { "seconds", "2 unless told; a fill must end within them", COUNT, 1, 86400, &options.seconds },
     { "pipeline", "requests that a connection has under way, 1 unless told", COUNT, 1, 1024,
@@ -69,15 +69,37 @@ static void show_help(void)
     puts("Exit status: 0; 1 for errors, wrong values or what else failed; 2 for a bad option.");
 }
 
-static double read_share(const char *text, const struct known *one)
+static void read_share(const char *text, const struct known *one)
 {
     char *end;
-    double value = strtod(text, &end);
+    double value = *(double *)one->into = strtod(text, &end);
     if (end == text || *end != '\0' || !(value >= one->least && value <= one->most)) {
         report_refuse("--%s %s: accepted is a number from %u to %u", one->name, text, one->least,
                       one->most);
     }
-    return value;
+}
+
+static void read_sizes(const char *text, const struct known *one)
+{
+    struct sizes *sizes = one->into;
+    int end = 0;
+    *sizes = (struct sizes){ SIZES_UNIFORM, one->least, one->least };
+    if (strcmp(text, "etc") == 0 || strcmp(text, "usr") == 0) {
+        sizes->kind = text[0] == 'e' ? SIZES_ETC : SIZES_USR;
+        return;
+    }
+    /* Nine digits cannot overflow: NOLINTBEGIN(cert-err34-c) */
+    if (sscanf(text, "fixed:%9zu%n", &sizes->low, &end) == 1) {
+        sizes->high = sizes->low;
+    } else if (sscanf(text, "uniform:%9zu-%9zu%n", &sizes->low, &sizes->high, &end) != 2) {
+        end = 0;
+    }
+    /* NOLINTEND(cert-err34-c) */
+    if (end == 0 || text[end] != '\0' || strpbrk(text, " +") != NULL || sizes->low < one->least ||
+        sizes->high > one->most || sizes->low > sizes->high) {
+        report_refuse("--%s %s: accepted are etc, usr, fixed:BYTES and uniform:A-B, the bytes from "
+                      "%u to %u", one->name, text, one->least, one->most);
+    }
 }
 
 static void take(const struct known *one, char *text)
@@ -87,16 +109,11 @@ static void take(const struct known *one, char *text)
     switch (one->kind) {
     case ADDRESS: read_address(text); break;
     case COUNT: *(unsigned *)one->into = report_parse_count(text, name, one->least, one->most); break;
-    case SHARE: *(double *)one->into = read_share(text, one); break;
+    case SHARE: read_share(text, one); break;
     case FLAG: *(bool *)one->into = true; break;
     case PATH: *(const char **)one->into = text; break;
     case HELP: show_help(); exit(EXIT_SUCCESS);
-    case SIZES:
-        if (!sizes_parse(one->into, text, one->least, one->most)) {
-            report_refuse("%s %s: accepted are etc, usr, fixed:BYTES and uniform:A-B, the bytes "
-                          "from %u to %u", name, text, one->least, one->most);
-        }
-        break;
+    case SIZES: read_sizes(text, one); break;
     case NO:
         if (strcmp(text, "yes") != 0 && strcmp(text, "no") != 0) {
             report_refuse("%s %s: accepted are yes and no", name, text);

@@ -2,9 +2,13 @@
 #ifndef MEMORYBUCKET_BENCH_LOAD_OPTIONS_H
 #define MEMORYBUCKET_BENCH_LOAD_OPTIONS_H
 
-#include "sizes.h"
-
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <sys/socket.h>
+
+/* A key begins with 16 digits that tell it from all others. */
+enum { KEY_BYTES_MIN = 16, KEY_BYTES_MAX = 250, VALUE_BYTES_MAX = 1000000, THREADS_MAX = 256 };
 
 extern struct options {
     struct sockaddr_storage address;
@@ -12,7 +16,10 @@ extern struct options {
     unsigned connections, threads, seconds, pipeline, keys, seed;
     unsigned churn; /* requests after which a connection is opened anew; 0: never */
     double zipf, get_share;
-    struct sizes key_sizes, value_sizes;
+    struct sizes {
+        enum { SIZES_UNIFORM, SIZES_ETC, SIZES_USR } kind;
+        size_t low, high; /* of SIZES_UNIFORM */
+    } key_sizes, value_sizes;
     bool fill, verify, refuse_misses;
     const char *json; /* a path, or NULL */
 } options;
