@@ -32,7 +32,7 @@ def output_of(*command, text=None):
 
 
 def read_maps(path):
-    """Of each mapped part with code: its first address, its end, its place in the file, the file."""
+    """Of each mapped part with code: its first address, its end, its place in the file, which."""
     with open(path, encoding="utf-8", errors="replace") as lines:
         fields = [line.split(maxsplit=5) for line in lines]
     return [(*(int(one, 16) for one in field[0].split("-")), int(field[2], 16), field[5].strip())

@@ -5,15 +5,15 @@ Question: what do allocators make of a cache server under load, in requests, lat
 Output:   a table for each phase with the medians of the rounds, and the targets; with --results the
           figures as JSON; with --charts the picture server, or with --tune server-tune.
 
-The targets, for MemoryBucket (memorybucket) against the best other allocator by its median; memcached
-is another server, and counts for its memory alone:
+The targets, for MemoryBucket (memorybucket) against the best other allocator by its median;
+memcached is another server, and counts for its memory alone:
   requests  in steady and in mixed, that allocator's requests a second divided by MemoryBucket's: at
             most 1
   p99       in steady and in mixed, MemoryBucket's divided by that allocator's: at most 1
-  memory    in filled and in mixed, bytes per item beyond payload, divided by that allocator's: at most
-            1; in mixed also by memcached's
-What is judged is the median of the rounds' ratios. A target is missed when that exceeds 1 by more than
-twice its standard error; by less, that is noise, and is called so."""
+  memory    in filled and in mixed, bytes per item beyond payload, divided by that allocator's: at
+            most 1; in mixed also by memcached's
+What is judged is the median of the rounds' ratios. A target is missed when that exceeds 1 by more
+than twice its standard error; by less, that is noise, and is called so."""
 import pathlib
 import sys
 from typing import NamedTuple
@@ -82,7 +82,8 @@ def judge(table):
     """A target for each phase that was measured on MemoryBucket and on what it is held against."""
     peers = [one for one in table.allocators if one not in (OURS, MEMCACHED, "dropin")]
     asked = [(phase, metric, peers) for metric in (REQUESTS, P99) for phase in ("steady", "mixed")]
-    asked += [("filled", OVERHEAD, peers), ("mixed", OVERHEAD, peers), ("mixed", OVERHEAD, [MEMCACHED])]
+    asked += [("filled", OVERHEAD, peers), ("mixed", OVERHEAD, peers),
+              ("mixed", OVERHEAD, [MEMCACHED])]
     targets = []
     for phase, metric, candidates in asked:
         for row in (row for row in table.rows if row[0] == phase):
@@ -96,9 +97,9 @@ def judge(table):
 def print_targets(targets):
     if not targets:
         return
-    print("\nTargets: MemoryBucket's divided by the best other allocator's (of requests a second the other "
-          "way round),\nthe median of the rounds' ratios with its standard error; at most 1 is asked. "
-          "Noise: above that by no more\nthan twice the error.")
+    print("\nTargets: MemoryBucket's divided by the best other allocator's (of requests a second the "
+          "other way\nround), the median of the rounds' ratios with its standard error; at most 1 is "
+          "asked. Noise: above\nthat by no more than twice the error.")
     verdicts = [one.ratio.verdict(1) for one in targets]
     for one, verdict in zip(targets, verdicts):
         print(f"{f'{label(one.row)} {one.metric}':34}  {one.peer:12}  {one.ratio.value:7.3f}  "
@@ -135,13 +136,13 @@ def draw(table, directory, machine):
         ("MiB in memory: lower is better", (
             ("filled", RESIDENT, "filled", MIB), ("mixed", RESIDENT, "sizes changed", MIB),
             ("flushed", RESIDENT, "flushed", MIB))))]
-    charts.bars(f"{directory}/server", "A cache server under load, by its allocator; memcached has its "
-                "own slabs", machine, charts.styles(names), panels=panels, text="{:.3g}")
+    charts.bars(f"{directory}/server", "A cache server under load, by its allocator; memcached "
+                "has its own slabs", machine, charts.styles(names), panels=panels, text="{:.3g}")
 
 
 def draw_tune(table, directory, machine):
     """Groups by magazine, bars by cache: an allocator is called magazine-M.cache-C."""
-    magazines, caches = (list(dict.fromkeys(one.split(".")[part] for one in sorted(table.allocators)))
+    magazines, caches = (sorted({one.split(".")[part] for one in table.allocators})
                          for part in (0, 1))
     order = {"16": 0, "260K": 0, "default": 1}
     for settings in magazines, caches:

@@ -96,7 +96,8 @@ record() {
 # fill WORKLOAD KEYS OPTION...: stores every key once; in `payload` the mean bytes of a key and its value
 fill() {
     load "$1" "$connections" "$2" --fill --pipeline 16 --seconds 60 "${@:3}"
-    payload=$(awk -v bytes="$(figure stored_bytes)" -v items="$(figure stored)" 'BEGIN { printf "%.3f", bytes / (items + 1e-9) }')
+    payload=$(awk -v bytes="$(figure stored_bytes)" -v items="$(figure stored)" \
+        'BEGIN { printf "%.3f", bytes / (items + 1e-9) }')
 }
 
 # record_memory WORKLOAD ITEMS: what the server takes beyond what it took empty
@@ -118,8 +119,8 @@ steady() {
     record "$1" p50_us us "$(figure p50_us)"
     record "$1" p99_us us "$(figure p99_us)"
     record "$1" p999_us us "$(figure p999_us)"
-    record "$1" cpu_us us "$(awk -v ticks=$(($(cpu_ticks) - before)) -v hz="$(getconf CLK_TCK)" -v gets="$(figure gets)" \
-        -v sets="$(figure sets)" 'BEGIN { printf "%.3f", 1e6 * ticks / hz / (gets + sets + 1e-9) }')"
+    record "$1" cpu_us us "$(awk -v ticks=$(($(cpu_ticks) - before)) -v hz="$(getconf CLK_TCK)" \
+        -v gets="$(figure gets)" -v sets="$(figure sets)" 'BEGIN { printf "%.3f", 1e6 * ticks / hz / (gets + sets + 1e-9) }')"
 }
 
 # memcaslap: libmemcached's client, with keys of 16 to 64 bytes and values to 20,000, all of them checked
@@ -174,8 +175,7 @@ measure_limit() {
         [ $phase = limit ] || sizes=$other_sizes
         fill $phase $((keys * 2)) --values "$sizes"
         steady $phase "$steady_s" $((keys * 2)) --values "$sizes"
-        record $phase hit_percent percent "$(awk -v hits="$(figure hits)" -v gets="$(figure gets)" \
-            'BEGIN { printf "%.3f", 100 * hits / (gets + 1e-9) }')"
+        record $phase hit_percent percent "$(figure hit_percent)"
         record_memory $phase 0
     done
     stop_server

@@ -129,7 +129,8 @@ start_profile() {
     profile=
     [ -z "$perf" ] && [ "${kind[$serving]}" != memcached ] || return 0
     cp "/proc/$server/maps" "$work/maps"
-    perf record -q -e cpu-clock -F 999 -p "$server" -o "$work/perf.data" -- sleep "$1" >/dev/null 2>"$work/perf.log" 9>&- &
+    perf record -q -e cpu-clock -F 999 -p "$server" -o "$work/perf.data" -- sleep "$1" \
+        >/dev/null 2>"$work/perf.log" 9>&- &
     profile=$!
 }
 

@@ -15,7 +15,8 @@ enum { RECEIVE_BYTES = 32768, LINE_BYTES_MAX = 2048, INCOMPLETE = 0 };
 static const char end_of_value[] = "\r\nEND\r\n";
 
 __attribute__((format(printf, 3, 4)))
-static void complain(struct worker *worker, const struct connection *connection, const char *format, ...)
+static void complain(struct worker *worker, const struct connection *connection,
+                     const char *format, ...)
 {
     char text[256];
     va_list arguments;
@@ -47,10 +48,10 @@ static char *buffer_room(struct buffer *buffer, size_t bytes)
     return buffer->bytes + buffer->end;
 }
 
-static void watch(const struct connection *connection, const struct worker *worker, int operation)
+static void watch(struct connection *connection, const struct worker *worker, int operation)
 {
     uint32_t send = connection->connecting || connection->waits_to_send ? EPOLLOUT : 0;
-    struct epoll_event event = { .events = EPOLLIN | send, .data.ptr = (void *)(uintptr_t)connection };
+    struct epoll_event event = { .events = EPOLLIN | send, .data.ptr = connection };
     if (epoll_ctl(worker->epoll, operation, connection->socket, &event) != 0) {
         report_die("epoll_ctl: %s", strerror(errno));
     }
@@ -121,6 +122,11 @@ static void append(struct connection *connection, struct request *request)
     request->bytes = (uint32_t)(name_bytes + bytes);
 }
 
+static bool all_filled(const struct connection *connection)
+{
+    return keyspace_fill(connection->number, connection->filled) >= options.keys;
+}
+
 /* Appends the next request; false: there is none to come on this connection. */
 static bool ask(struct connection *connection, struct worker *worker)
 {
@@ -131,11 +137,10 @@ static bool ask(struct connection *connection, struct worker *worker)
     }
     *request = (struct request){ .start_ns = worker->now_ns };
     if (options.fill) {
-        request->key = keyspace_fill(connection->number, connection->filled);
-        if (request->key >= options.keys) {
+        if (all_filled(connection)) {
             return false;
         }
-        connection->filled++;
+        request->key = keyspace_fill(connection->number, connection->filled++);
     } else {
         request->key = keyspace_draw(&worker->random);
         request->is_get = keyspace_share(&worker->random) < options.get_share;
@@ -144,7 +149,8 @@ static bool ask(struct connection *connection, struct worker *worker)
             request->key = key < options.keys ? key : key - options.connections;
         }
     }
-    request->version = request->is_get ? keyspace_acknowledged(request->key) : ++connection->version;
+    request->version = request->is_get ? keyspace_acknowledged(request->key)
+                                       : ++connection->version;
     append(connection, request);
     connection->count++;
     connection->since_open++;
@@ -186,10 +192,8 @@ static void go_on(struct connection *connection, struct worker *worker)
     if (!send_out(connection, worker) || connection->count > 0) {
         return;
     }
-    bool done = worker->stopping || (options.fill && keyspace_fill(connection->number,
-                                                                   connection->filled) >= options.keys);
     close_socket(connection, worker);
-    if (!done) {
+    if (!worker->stopping && !(options.fill && all_filled(connection))) {
         worker->tally.count[RECONNECTS]++;
         worker->open++;
         open_socket(connection, worker);
@@ -285,7 +289,8 @@ static bool take_replies(struct connection *connection, struct worker *worker)
 static bool receive(struct connection *connection, struct worker *worker)
 {
     char *room = buffer_room(&connection->in, RECEIVE_BYTES);
-    ssize_t got = recv(connection->socket, room, connection->in.capacity - connection->in.end - 1, 0);
+    size_t bytes = connection->in.capacity - connection->in.end - 1;
+    ssize_t got = recv(connection->socket, room, bytes, 0);
     if (got < 0 && errno == EAGAIN) {
         return true;
     }

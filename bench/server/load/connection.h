@@ -65,7 +65,7 @@ struct connection {
 /* Takes memory, and opens it. */
 void connection_start(struct connection *connection, struct worker *worker, unsigned number);
 
-/* Its socket is ready: receives, checks, asks anew; at its end it closes, and worker->open falls. */
+/* Its socket is ready: receives, checks, asks anew; at its end closes, and worker->open falls. */
 void connection_ready(struct connection *connection, struct worker *worker);
 
 /* Gives up what is under way, counts it, and frees all. */

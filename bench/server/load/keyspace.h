@@ -11,8 +11,8 @@
  *
  * ETC and USR are Facebook's pools as Atikoglu, Xu, Frachtenberg, Jiang and Paleczny published them
  * (Workload analysis of a large-scale key-value store, SIGMETRICS 2012):
- *   ETC  values generalised Pareto (0, 214.476, 0.348238), keys generalised extreme value (30.7984,
- *        8.20449, 0.078688); of the values the continuous part, without their table of 0 to 14 bytes
+ *   ETC  values generalised Pareto (0, 214.476, 0.348238), the continuous part of what they found;
+ *        keys generalised extreme value (30.7984, 8.20449, 0.078688)
  *   USR  values of 2 bytes, keys of 16 and of 21
  */
 #ifndef MEMORYBUCKET_BENCH_LOAD_KEYSPACE_H

@@ -3,8 +3,9 @@
  * of the kind: Zipf keys, published sizes, percentiles of single requests, connections that come
  * and go, and values that are checked byte for byte.
  *
- * Each thread has an epoll loop and its share of the connections (connection.c). The load is a closed loop: a connection asks again when it was answered, so that a slower server is
- * asked less often. bench/server/run.sh and tests run this.
+ * Each thread has an epoll loop and its share of the connections (connection.c). The load is a
+ * closed loop: a connection asks again when it was answered, so that a slower server is asked less
+ * often. bench/server/run.sh and tests run this.
  */
 #include "connection.h"
 #include "report.h"

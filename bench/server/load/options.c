@@ -28,7 +28,7 @@ static const struct known {
       1000000000, &options.churn },
     { "keys", "100000 unless told", COUNT, 1, 1000000000, &options.keys },
     { "zipf", "0.99 unless told; 0: all keys alike", SHARE, 0, 10, &options.zipf },
-    { "get-share", "0.9 unless told; the other requests are sets", SHARE, 0, 1, &options.get_share },
+    { "get-share", "0.9 unless told; the others are sets", SHARE, 0, 1, &options.get_share },
     { "values", "etc unless told, or usr, fixed:BYTES, uniform:A-B; bytes", SIZES, 0,
       VALUE_BYTES_MAX, &options.value_sizes },
     { "key-sizes", "the same; bytes", SIZES, KEY_BYTES_MIN, KEY_BYTES_MAX, &options.key_sizes },
@@ -108,7 +108,9 @@ static void take(const struct known *one, char *text)
     snprintf(name, sizeof name, "--%s", one->name);
     switch (one->kind) {
     case ADDRESS: read_address(text); break;
-    case COUNT: *(unsigned *)one->into = report_parse_count(text, name, one->least, one->most); break;
+    case COUNT:
+        *(unsigned *)one->into = report_parse_count(text, name, one->least, one->most);
+        break;
     case SHARE: read_share(text, one); break;
     case FLAG: *(bool *)one->into = true; break;
     case PATH: *(const char **)one->into = text; break;
@@ -127,8 +129,8 @@ void options_read(int argc, char **argv)
 {
     struct option names[KNOWN_COUNT + 1] = { 0 };
     for (int i = 0; i < KNOWN_COUNT; i++) {
-        bool alone = known[i].kind == FLAG || known[i].kind == HELP;
-        names[i] = (struct option){ known[i].name, alone ? no_argument : required_argument, NULL, i };
+        int value = known[i].kind == FLAG || known[i].kind == HELP ? no_argument : required_argument;
+        names[i] = (struct option){ known[i].name, value, NULL, i };
     }
     int which;
     while ((which = getopt_long(argc, argv, "", names, NULL)) >= 0) {
