@@ -68,8 +68,8 @@ static void open_socket(struct connection *connection, struct worker *worker)
     setsockopt(connection->socket, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     if (connect(connection->socket, (const struct sockaddr *)&options.address,
                 options.address_bytes) != 0 && errno != EINPROGRESS) {
-        report_die("connect: %s%s", strerror(errno), errno == EADDRNOTAVAIL ?
-                   "; there are no local ports left: use a larger --churn" : "");
+        report_die("connect: %s; if local ports are short, a larger --churn helps",
+                   strerror(errno));
     }
     connection->connecting = true;
     connection->waits_to_send = false;
@@ -114,7 +114,7 @@ static void append(struct connection *connection, struct request *request)
     at += name_bytes;
     if (!request->is_get) {
         at += sprintf(at, " %u 0 %zu\r\n", request->version, bytes);
-        keyspace_value_write(request->key, request->version, at, bytes);
+        keyspace_value(request->key, request->version, bytes, at, NULL);
         at += bytes;
     }
     at = stpcpy(at, "\r\n");
@@ -122,9 +122,9 @@ static void append(struct connection *connection, struct request *request)
     request->bytes = (uint32_t)(name_bytes + bytes);
 }
 
-static bool all_filled(const struct connection *connection)
+static bool is_worn(const struct connection *connection)
 {
-    return keyspace_fill(connection->number, connection->filled) >= options.keys;
+    return options.churn != 0 && connection->since_open >= options.churn;
 }
 
 /* Appends the next request; false: there is none to come on this connection. */
@@ -132,15 +132,16 @@ static bool ask(struct connection *connection, struct worker *worker)
 {
     unsigned slot = (connection->head + connection->count) % options.pipeline;
     struct request *request = &connection->requests[slot];
-    if (worker->stopping || (options.churn != 0 && connection->since_open >= options.churn)) {
+    if (worker->stopping || is_worn(connection)) {
         return false;
     }
     *request = (struct request){ .start_ns = worker->now_ns };
     if (options.fill) {
-        if (all_filled(connection)) {
+        request->key = keyspace_fill(connection->number, connection->filled);
+        if (request->key >= options.keys) {
             return false;
         }
-        request->key = keyspace_fill(connection->number, connection->filled++);
+        connection->filled++;
     } else {
         request->key = keyspace_draw(&worker->random);
         request->is_get = keyspace_share(&worker->random) < options.get_share;
@@ -157,28 +158,19 @@ static bool ask(struct connection *connection, struct worker *worker)
     return true;
 }
 
-/* False when the connection was lost. */
+/* False when the connection was lost. What the socket does not take goes when it is ready again. */
 static bool send_out(struct connection *connection, struct worker *worker)
 {
     struct buffer *out = &connection->out;
-    bool waited = connection->waits_to_send;
-    while (out->start < out->end) {
-        ssize_t sent = send(connection->socket, out->bytes + out->start, out->end - out->start,
-                            MSG_NOSIGNAL);
-        if (sent < 0 && errno != EAGAIN) {
-            lose(connection, worker, strerror(errno));
-            return false;
-        }
-        if (sent < 0) {
-            break;
-        }
-        out->start += (size_t)sent;
+    size_t bytes = out->end - out->start;
+    ssize_t sent = send(connection->socket, out->bytes + out->start, bytes, MSG_NOSIGNAL);
+    if (sent < 0 && errno != EAGAIN) {
+        lose(connection, worker, strerror(errno));
+        return false;
     }
-    if (out->start == out->end) {
-        out->start = out->end = 0;
-    }
-    connection->waits_to_send = out->end != 0;
-    if (connection->waits_to_send != waited) {
+    out->start += sent > 0 ? (size_t)sent : 0;
+    if (connection->waits_to_send != (out->start < out->end)) {
+        connection->waits_to_send = !connection->waits_to_send;
         watch(connection, worker, EPOLL_CTL_MOD);
     }
     return true;
@@ -193,7 +185,7 @@ static void go_on(struct connection *connection, struct worker *worker)
         return;
     }
     close_socket(connection, worker);
-    if (!worker->stopping && !(options.fill && all_filled(connection))) {
+    if (!worker->stopping && is_worn(connection)) {
         worker->tally.count[RECONNECTS]++;
         worker->open++;
         open_socket(connection, worker);
@@ -223,7 +215,7 @@ static ssize_t take_value(const struct connection *connection, struct worker *wo
         return -1;
     }
     worker->tally.count[HITS]++;
-    if (options.verify && !keyspace_value_is(request->key, version, value, bytes)) {
+    if (options.verify && !keyspace_value(request->key, version, bytes, NULL, value)) {
         worker->tally.count[WRONG]++;
         complain(worker, connection, "key %u, version %u: its %zu bytes are not those stored",
                  request->key, version, bytes);
@@ -281,7 +273,6 @@ static bool take_replies(struct connection *connection, struct worker *worker)
         connection->head = (connection->head + 1) % options.pipeline;
         connection->count--;
     }
-    connection->in.start = connection->in.end = 0;
     return true;
 }
 

@@ -110,8 +110,7 @@ size_t keyspace_value_bytes(uint32_t key, uint32_t version)
     return size_of(&options.value_sizes, false, mix(mix(key ^ mix(options.seed)) + version));
 }
 
-/* Writes the stream's words into the value, or compares them with it; false: they differ. */
-static inline bool walk(uint32_t key, uint32_t version, char *into, const char *value, size_t bytes)
+bool keyspace_value(uint32_t key, uint32_t version, size_t bytes, char *into, const char *came)
 {
     uint64_t stream = mix(mix(mix(key) + version) + bytes);
     for (size_t at = 0; at < bytes; at += sizeof stream) {
@@ -119,19 +118,9 @@ static inline bool walk(uint32_t key, uint32_t version, char *into, const char *
         size_t part = bytes - at < sizeof word ? bytes - at : sizeof word;
         if (into != NULL) {
             memcpy(into + at, &word, part);
-        } else if (memcmp(value + at, &word, part) != 0) {
+        } else if (memcmp(came + at, &word, part) != 0) {
             return false;
         }
     }
     return true;
-}
-
-void keyspace_value_write(uint32_t key, uint32_t version, char *value, size_t bytes)
-{
-    walk(key, version, value, NULL, bytes);
-}
-
-bool keyspace_value_is(uint32_t key, uint32_t version, const char *value, size_t bytes)
-{
-    return walk(key, version, NULL, value, bytes);
 }

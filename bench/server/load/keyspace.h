@@ -42,8 +42,8 @@ uint32_t keyspace_fill(unsigned connection, uint32_t turn);
 size_t keyspace_name(uint32_t key, char *name);
 
 size_t keyspace_value_bytes(uint32_t key, uint32_t version);
-void keyspace_value_write(uint32_t key, uint32_t version, char *value, size_t bytes);
-bool keyspace_value_is(uint32_t key, uint32_t version, const char *value, size_t bytes);
+/* Writes the value, where `into` is not NULL; or else compares it. False: what came differs. */
+bool keyspace_value(uint32_t key, uint32_t version, size_t bytes, char *into, const char *came);
 
 /*
  * [ACK] pairs with [SAMPLE], both relaxed: the number alone is passed on, and the server, which

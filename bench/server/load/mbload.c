@@ -53,7 +53,6 @@ static void *work(void *argument)
         report_die("a thread cannot start: %s", strerror(errno));
     }
     worker->random = ((uint64_t)options.seed << 48) + ((uint64_t)worker->number << 36);
-    worker->now_ns = (uint64_t)report_clock_ns(CLOCK_MONOTONIC);
     for (unsigned i = 0; i < count; i++) {
         connection_start(&connections[i], worker, worker->number + i * options.threads);
     }
@@ -76,9 +75,8 @@ static void run(void)
     double start_ns = report_clock_ns(CLOCK_MONOTONIC);
     for (unsigned i = 0; i < options.threads; i++) {
         workers[i].number = i;
-        int error = pthread_create(&threads[i], NULL, work, &workers[i]);
-        if (error != 0) {
-            report_die("a thread cannot start: %s", strerror(error));
+        if (pthread_create(&threads[i], NULL, work, &workers[i]) != 0) {
+            report_die("thread %u cannot start", i);
         }
     }
     for (unsigned i = 0; i < options.threads; i++) {

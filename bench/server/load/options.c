@@ -19,11 +19,9 @@ static const struct known {
 } known[] = {
     { "connect", "HOST:PORT of the server", ADDRESS, 0, 0, &options.address },
     { "connections", "50 unless told", COUNT, 1, 60000, &options.connections },
-    { "threads", "1 unless told, each with its share of the connections", COUNT, 1, THREADS_MAX,
-      &options.threads },
+    { "threads", "1 unless told", COUNT, 1, THREADS_MAX, &options.threads },
     { "seconds", "2 unless told; a fill must end within them", COUNT, 1, 86400, &options.seconds },
-    { "pipeline", "requests that a connection has under way, 1 unless told", COUNT, 1, 1024,
-      &options.pipeline },
+    { "pipeline", "requests under way at once, 1 unless told", COUNT, 1, 1024, &options.pipeline },
     { "churn", "requests after which a connection is opened anew; 0, the default: never", COUNT, 0,
       1000000000, &options.churn },
     { "keys", "100000 unless told", COUNT, 1, 1000000000, &options.keys },
@@ -67,6 +65,7 @@ static void show_help(void)
                one->least, one->most);
     }
     puts("Exit status: 0; 1 for errors, wrong values or what else failed; 2 for a bad option.");
+    exit(EXIT_SUCCESS);
 }
 
 static void read_share(const char *text, const struct known *one)
@@ -114,7 +113,7 @@ static void take(const struct known *one, char *text)
     case SHARE: read_share(text, one); break;
     case FLAG: *(bool *)one->into = true; break;
     case PATH: *(const char **)one->into = text; break;
-    case HELP: show_help(); exit(EXIT_SUCCESS);
+    case HELP: show_help(); break;
     case SIZES: read_sizes(text, one); break;
     case NO:
         if (strcmp(text, "yes") != 0 && strcmp(text, "no") != 0) {
@@ -129,8 +128,8 @@ void options_read(int argc, char **argv)
 {
     struct option names[KNOWN_COUNT + 1] = { 0 };
     for (int i = 0; i < KNOWN_COUNT; i++) {
-        int value = known[i].kind == FLAG || known[i].kind == HELP ? no_argument : required_argument;
-        names[i] = (struct option){ known[i].name, value, NULL, i };
+        bool alone = known[i].kind == FLAG || known[i].kind == HELP;
+        names[i] = (struct option){ known[i].name, alone ? 0 : required_argument, NULL, i };
     }
     int which;
     while ((which = getopt_long(argc, argv, "", names, NULL)) >= 0) {
