@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2034,SC2154 # variables are shared with the scripts that source and are sourced
 # Sourced by run.sh: the servers that it measures. How each is started, that the right allocator is in it, what it
 # takes of memory and CPU time, how it ends. One runs at a time: `server` is its process, `port` where it serves,
 # `serving` its name, `empty` the bytes that it had in memory before the first item.
