@@ -72,7 +72,7 @@ ask() {
 # The allocator under test is the one that is there: by what is mapped, and by what mbcached says.
 check_allocator() {
     local other preloaded
-    cp "/proc/$server/maps" "$work/maps" || die "$serving: the server has ended$(server_last_words)"
+    cat "/proc/$server/maps" >"$work/maps" || die "$serving: the server has ended$(server_last_words)"
     preloaded=$(grep -oE '/[^ ]*(malloc|libmemorybucket|libhoard|snmalloc)[^ /]*$' "$work/maps" | sort -u || true)
     if [ -n "${preload[$serving]}" ]; then
         grep -qF "${expect[$serving]}" "$work/maps" || die "$serving: ${expect[$serving]} is not in the server"
@@ -129,7 +129,7 @@ check_perf() {
 start_profile() {
     profile=
     [ -z "$perf" ] && [ "${kind[$serving]}" != memcached ] || return 0
-    cp "/proc/$server/maps" "$work/maps"
+    cat "/proc/$server/maps" >"$work/maps"
     perf record -q -e cpu-clock -F 999 -p "$server" -o "$work/perf.data" -- sleep "$1" \
         >/dev/null 2>"$work/perf.log" 9>&- &
     profile=$!
