@@ -56,7 +56,7 @@ check_allocators "$allocators" "$known" "$(IFS=, && echo "${extra_names[*]}")"
 # keys; seconds of a measured load, and of the one with other sizes
 keys=100000 steady_s=1 mixed_s=1 load_threads=2
 [ -z "$quick" ] || { keys=10000 && rounds=${rounds:-1}; }
-[ -z "$full" ] || { keys=200000 steady_s=4 mixed_s=2 && rounds=${rounds:-5}; }
+[ -z "$full" ] || { keys=200000 steady_s=4 mixed_s=4 && rounds=${rounds:-5}; }
 rounds=${rounds:-3}
 # The second sizes have nearly the mean of the first, 360 bytes with the key, in a narrower range.
 other_sizes=uniform:200-460
@@ -128,7 +128,7 @@ load_memcaslap() {
     local seconds=1s
     printf '%s\n' key '16 32 0.5' '33 64 0.5' value '10 200 0.7' '201 2000 0.25' '2001 20000 0.05' \
         cmd '0 0.1' '1 0.9' >"$work/memcaslap.cfg"
-    run memcaslap -s "127.0.0.1:$port" -F "$work/memcaslap.cfg" -T "$load_threads" -c 16 -w 1k -v 1.0 -t "$seconds" \
+    run timeout 30 memcaslap -s "127.0.0.1:$port" -F "$work/memcaslap.cfg" -T "$load_threads" -c 16 -w 1k -v 1.0 -t "$seconds" \
         >"$work/memcaslap.log" 2>&1 || die "$serving: memcaslap failed: $(tail -n 3 "$work/memcaslap.log")"
     awk -v RS='[ \n]' '
         last == "verify_failed:" || last == "verify_misses:" || last == "get_misses:" { wrong += $1; seen++ }

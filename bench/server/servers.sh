@@ -65,7 +65,7 @@ start_server() {
 ask() {
     exec 8<>"/dev/tcp/127.0.0.1/$port"
     printf '%s\r\nquit\r\n' "$*" >&8
-    tr -d '\r' <&8
+    timeout 20 tr -d "\r" <&8 || die "$serving: the server does not answer $*"
     exec 8>&-
 }
 
@@ -120,7 +120,7 @@ stop_server() {
 # have no cycle counter.
 check_perf() {
     perf=
-    perf record -q -e cpu-clock -F 999 -o "$work/perf.data" -- true >/dev/null 2>"$work/perf.log" ||
+    perf record -q -e cpu-clock -F 3999 -o "$work/perf.data" -- true >/dev/null 2>"$work/perf.log" ||
         perf="perf does not work here: $(tail -n 1 "$work/perf.log")"
     [ -z "$perf" ] || echo "The allocators' share of the CPU time is left out: $perf"
 }
@@ -130,7 +130,7 @@ start_profile() {
     profile=
     [ -z "$perf" ] && [ "${kind[$serving]}" != memcached ] || return 0
     cat "/proc/$server/maps" >"$work/maps"
-    perf record -q -e cpu-clock -F 999 -p "$server" -o "$work/perf.data" -- sleep "$1" \
+    perf record -q -e cpu-clock -F 3999 -p "$server" -o "$work/perf.data" -- sleep "$1" \
         >/dev/null 2>"$work/perf.log" 9>&- &
     profile=$!
 }
