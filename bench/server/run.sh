@@ -166,15 +166,15 @@ measure_usr() {
 }
 
 # Three times as much as the memory allows: how much of what is asked for is there, before and after
-# the sizes have changed; what is not there is stored, as a cache's clients do.
+# the sizes have changed.
 measure_limit() {
-    local megabytes=$((keys / 5000 + 8)) phase sizes
-    start_server "$megabytes" 1024
+    local items=$((2 * keys + 100000)) phase sizes
+    start_server $((items / 8000)) 1024
     for phase in limit limit-mixed; do
         sizes=etc
         [ $phase = limit ] || sizes=$other_sizes
-        fill $phase $((keys * 2)) --values "$sizes"
-        steady $phase "$steady_s" $((keys * 2)) --values "$sizes"
+        fill $phase "$items" --values "$sizes"
+        steady $phase "$steady_s" "$items" --values "$sizes"
         record $phase hit_percent percent "$(figure hit_percent)"
         record_memory $phase 0
     done
@@ -184,7 +184,7 @@ measure_limit() {
 measure_crowd() {
     start_server 1024 $((connections + 100))
     fill crowd "$keys" --expect-misses no
-    steady crowd "$steady_s" "$keys" --churn 100 --expect-misses no
+    steady crowd $((steady_s + 3)) "$keys" --churn 100 --expect-misses no
     record_memory crowd "$keys"
     stop_server
 }
