@@ -28,9 +28,10 @@ prepare_output() {
     flock -n 9 || die "another run writes to $PWD/$out: wait for it"
 }
 
+# build_release [TARGET...]: all of it unless told
 build_release() {
     echo "Building the release (log: $PWD/$out/build.log)"
-    if ! { run cmake --preset release -B "$build" -DMEMORYBUCKET_TESTS=OFF && run cmake --build "$build"; } >"$out/build.log" 2>&1; then
+    if ! { run cmake --preset release -B "$build" -DMEMORYBUCKET_TESTS=OFF && run cmake --build "$build" ${1:+--target "$@"}; } >"$out/build.log" 2>&1; then
         tail -n 30 "$out/build.log"
         die "the build failed; all of it is in $PWD/$out/build.log"
     fi

@@ -106,12 +106,19 @@ void table_end(void)
     struct cds_lfht_iter position;
     cds_lfht_first(table, &position);
     struct cds_lfht_node *node;
+    struct item *removed = NULL;
     while ((node = cds_lfht_iter_get_node(&position)) != NULL) {
         cds_lfht_next(table, &position);
         cds_lfht_del(table, node);
-        allocator_item_free(item_of(node), item_bytes(item_of(node)));
+        item_of(node)->ring_next = removed;
+        removed = item_of(node);
     }
     reclaim_asleep(); /* the table's own thread may wait for a grace period */
-    cds_lfht_destroy(table, NULL);
+    cds_lfht_destroy(table, NULL); /* and may, until here, be at any node: it resizes */
+    while (removed != NULL) {
+        struct item *item = removed;
+        removed = item->ring_next;
+        allocator_item_free(item, item_bytes(item));
+    }
     urcu_qsbr_unregister_thread();
 }

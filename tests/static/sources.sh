@@ -68,7 +68,7 @@ in_tests=(-Itests/support -Itests/random -Ibench/lib -DKEYS_TAKEN=40 $criterion 
 mapfile -t files < <(find tests -name '*.c' -not -path 'tests/static/golden/*') # golden's instructions are those of gcc
 compiles 'tests' clang -std=c11 "${in_tests[@]}" "${files[@]}"
 for way in MALLOC CALLED INLINED; do
-    compiles 'benchmarks' clang -std=c11 -Ibench/lib -DBENCH_$way bench/*/*.c
+    compiles 'benchmarks' clang -std=c11 -Ibench/lib -DBENCH_$way bench/*/*.c bench/server/load/*.c
 done
 mapfile -t files < <(find tests -name '*.cpp')
 compiles 'tests' clang++ -std=c++17 -fsized-deallocation -Itests/support "${files[@]}"

@@ -1,0 +1,158 @@
+# shellcheck shell=bash disable=SC2034,SC2154 # variables are shared with the scripts that source and are sourced
+# Sourced by run.sh: the servers that it measures. How each is started, that the right allocator is in it, what it
+# takes of memory and CPU time, how it ends. One runs at a time: `server` is its process, `port` where it serves,
+# `serving` its name, `empty` the bytes that it had in memory before the first item.
+server_threads=4 server='' port='' serving='' empty=''
+
+# add_server NAME KIND [PRELOAD EXPECT]
+declare -A kind
+add_server() {
+    add_allocator "$1" malloc "${3:-}" "${4:-}"
+    kind[$1]=$2
+}
+
+# add_servers LIST: those known to run.sh, and the extra ones
+add_servers() {
+    local one
+    for one in ${1//,/ }; do
+        case $one in
+        memorybucket | memcached) add_server "$one" "$one" ;;
+        *) add_known_allocators "$one" && kind[$one]=malloc ;;
+        esac
+    done
+    add_extra_allocators
+    for one in "${extra_names[@]}"; do kind[$one]=malloc; done
+}
+
+# command_of NAME MEGABYTES CONNECTIONS: in `command`
+command_of() {
+    local common=(-l 127.0.0.1 -U 0 -t "$server_threads" -m "$2" -c "$3")
+    case ${kind[$1]} in
+    memorybucket) command=("$build/bin/mbcached" -p 0 "${common[@]}" --allocator=mb) ;;
+    malloc) command=("$build/bin/mbcached" -p 0 "${common[@]}" --allocator=malloc) ;;
+    memcached)
+        command=(memcached -p -1 "${common[@]}")
+        [ "$(id -u)" -ne 0 ] || command+=(-u "$(id -un)")
+        ;;
+    esac
+}
+
+server_last_words() { [ ! -s "$work/server.log" ] || echo "; the server said: $(tail -n 3 "$work/server.log")"; }
+
+# start_server MEGABYTES CONNECTIONS
+start_server() {
+    local command tries
+    command_of "$serving" "$1" "$2"
+    rm -f "$work/port"
+    # Each variable of a setting is a word. memcached writes its port to the file, mbcached to its log.
+    env LD_PRELOAD="${preload[$serving]}" MEMCACHED_PORT_FILENAME="$work/port" ${variable[$serving]} "${command[@]}" \
+        >"$work/server.log" 2>&1 9>&- </dev/null &
+    server=$!
+    port=
+    for tries in $(seq 200); do
+        port=$(sed -n 's/^TCP INET: //p' "$work/port" 2>/dev/null || true)
+        port=${port:-$(sed -n 's/^mbcached: listening on .*:\([0-9]*\)$/\1/p' "$work/server.log")}
+        [ -z "$port" ] || break
+        kill -0 "$server" 2>/dev/null || break
+        sleep 0.05
+    done
+    [ -n "$port" ] || die "$serving: the server does not start: $(cat "$work/server.log")"
+    check_allocator
+    empty=$(resident_bytes)
+}
+
+# ask COMMAND...: the lines of its answer
+ask() {
+    exec 8<>"/dev/tcp/127.0.0.1/$port"
+    printf '%s\r\nquit\r\n' "$*" >&8
+    timeout 20 tr -d "\r" <&8 || die "$serving: the server does not answer $*"
+    exec 8>&-
+}
+
+# The allocator under test is the one that is there: by what is mapped, and by what mbcached says.
+check_allocator() {
+    local other preloaded
+    cat "/proc/$server/maps" >"$work/maps" || die "$serving: the server has ended$(server_last_words)"
+    preloaded=$(grep -oE '/[^ ]*(malloc|libmemorybucket|libhoard|snmalloc)[^ /]*$' "$work/maps" | sort -u || true)
+    if [ -n "${preload[$serving]}" ]; then
+        grep -qF "${expect[$serving]}" "$work/maps" || die "$serving: ${expect[$serving]} is not in the server"
+        other=$(grep -vF "${expect[$serving]}" <<<"$preloaded" || true)
+    else
+        other=$preloaded
+    fi
+    [ -z "$other" ] || die "$serving: ${other//$'\n'/, } is in the server"
+    [ "${kind[$serving]}" = memcached ] ||
+        ask stats settings | grep -qxE "STAT allocator $([ "${kind[$serving]}" = malloc ] && echo malloc || echo mb)" ||
+        die "$serving: the server says that it has another allocator"
+}
+
+# From the kernel's sum over the mappings, or its estimate where that cannot be read.
+resident_bytes() {
+    awk '/^Rss:/ { print $2 * 1024; found = 1 } END { exit !found }' "/proc/$server/smaps_rollup" 2>/dev/null ||
+        awk -v page="$(getconf PAGESIZE)" '{ print $2 * page }' "/proc/$server/statm"
+}
+
+# User and system time so far; the name, which may hold spaces, is cut off.
+cpu_ticks() { sed 's/.*) //' "/proc/$server/stat" | awk '{ print $12 + $13 }'; }
+
+# flush: and until the items are gone, or 3 seconds, as memcached lets them lie; then what is free goes back
+flush() {
+    local tries
+    ask flush_all | grep -qx OK || die "$serving: flush_all failed"
+    for tries in $(seq 30); do
+        [ "$(ask stats | awk '$2 == "curr_items" { print $3 }')" != 0 ] || break
+        [ "${kind[$serving]}" != memcached ] || [ "$tries" -lt 10 ] || break
+        sleep 0.1
+    done
+    [ "${kind[$serving]}" = memcached ] || ask mb_trim | grep -qx OK || die "$serving: mb_trim failed"
+    sleep 0.2
+}
+
+stop_server() {
+    local status=0
+    kill -TERM "$server" 2>/dev/null || true
+    wait "$server" || status=$?
+    server=
+    [ "$status" -eq 0 ] || die "$serving: the server ended with status $status$(server_last_words)"
+}
+
+# check_perf: in `perf` why there are no samples, empty where there are. They are counted by time, as virtual machines
+# have no cycle counter.
+check_perf() {
+    perf=
+    perf record -q -e cpu-clock -F 3999 -o "$work/perf.data" -- true >/dev/null 2>"$work/perf.log" ||
+        perf="perf does not work here: $(tail -n 1 "$work/perf.log")"
+    [ -z "$perf" ] || echo "The allocators' share of the CPU time is left out: $perf"
+}
+
+# start_profile SECONDS, end_profile WORKLOAD: what share of the server's CPU time is the allocator's
+start_profile() {
+    profile=
+    [ -z "$perf" ] && [ "${kind[$serving]}" != memcached ] || return 0
+    cat "/proc/$server/maps" >"$work/maps"
+    perf record -q -e cpu-clock -F 3999 -p "$server" -o "$work/perf.data" -- sleep "$1" \
+        >/dev/null 2>"$work/perf.log" 9>&- &
+    profile=$!
+}
+
+end_profile() {
+    local library=${expect[$serving]} share
+    [ -n "$profile" ] || return 0
+    wait "$profile" || true
+    [ "${kind[$serving]}" != memorybucket ] || library=inlined
+    [ "$serving" != glibc ] || library=libc
+    if share=$(run bench/server/cpu_share.py "$work/perf.data" "$work/maps" "$library" 2>"$work/perf.log"); then
+        record "$1" alloc_percent percent "$share"
+    else
+        echo "server: $serving: no share of CPU time: $(tail -n 1 "$work/perf.log")" >&2
+    fi
+}
+
+# check_files: a server and its load take a file for each connection
+check_files() {
+    local most
+    most=$(awk '{ if ($2 > most) most = $2 } END { print most + 200 }' <<<"$chosen")
+    [ "$(ulimit -Hn)" = unlimited ] || [ "$(ulimit -Hn)" -ge "$most" ] ||
+        die "a process may open $(ulimit -Hn) files, and $most are needed: raise ulimit -Hn, or leave a workload out"
+    ulimit -Sn "$([ "$(ulimit -Sn)" = unlimited ] || [ "$(ulimit -Sn)" -ge "$most" ] && ulimit -Sn || echo "$most")"
+}
