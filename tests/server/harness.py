@@ -1,0 +1,78 @@
+"""What the test programs beside this file share: arguments, and running one check after the other.
+
+A check is a function that takes a Setting and raises Failure; its first line of documentation is its name in the output.
+"""
+import argparse
+import os
+import random
+import sys
+import time
+import traceback
+
+from client import Client
+from server import Failure, Server
+
+
+class Setting:
+    """What a check may use: the server's path, how slow this build is, and a generator of its own."""
+
+    def __init__(self, options, name):
+        self.command = os.path.realpath(options.server)
+        self.sanitized = options.sanitized
+        self.deep = options.deep
+        self.seconds = options.seconds
+        self.seed = options.seed
+        self.random = random.Random(f"{options.seed} {name}")
+
+    def start(self, *options, **more):
+        return Server(self.command, *options, **more)
+
+    def scaled(self, seconds):
+        """A time limit: sanitized builds and busy machines take longer."""
+        return seconds * (5 if self.sanitized else 1)
+
+
+def expect(got, wanted, what):
+    if got != wanted:
+        raise Failure(f"{what}: {wanted!r} is expected, {got!r} came")
+
+
+def expect_served(port, seconds=10):
+    """A client that comes now is served."""
+    with Client(port, seconds=seconds) as client:
+        expect(client.set(b"served", b"yes"), b"STORED", "a new client's set")
+        expect(client.get(b"served"), b"yes", "a new client's get")
+
+
+def run(documentation, checks, arguments=None):
+    """Runs all checks, or those named by --only; the exit status is 1 when one failed."""
+    parser = argparse.ArgumentParser(description=documentation, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("server", help="the path of mbcached")
+    parser.add_argument("--sanitized", action="store_true", help="memory is not judged, and time limits are longer")
+    parser.add_argument("--deep", action="store_true", help="larger numbers, for tests/deep.sh")
+    parser.add_argument("--seconds", type=float, default=0, help="for checks that go on as long as they are let")
+    parser.add_argument("--seed", type=int, default=int(time.time()), help="the same seed makes the same bytes")
+    parser.add_argument("--only", default="", help="CHECK,...")
+    for name, settings in (arguments or {}).items():
+        parser.add_argument(name, **settings)
+    options = parser.parse_args()
+    known = {check.__name__: check for check in checks}
+    names = list(filter(None, options.only.split(","))) or list(known)
+    if unknown := [name for name in names if name not in known]:
+        parser.error(f"--only {','.join(unknown)}: no such check; there are {', '.join(known)}")
+    print(f"seed {options.seed}")
+    failed = 0
+    for name in names:
+        began = time.monotonic()
+        setting = Setting(options, name)
+        setting.options = options
+        try:
+            known[name](setting)
+            result = "passed"
+        except Failure as failure:
+            result = f"FAILED: {failure}"
+        except (OSError, ValueError, IndexError, AssertionError):
+            result = f"FAILED: {traceback.format_exc()}"
+        failed += result != "passed"
+        print(f"{name}, {time.monotonic() - began:.1f} s: {known[name].__doc__.splitlines()[0]} {result}", flush=True)
+    sys.exit(1 if failed else 0)

@@ -1,0 +1,98 @@
+"""Makes answers of two servers comparable: as lists of lines in which what may differ is named, not shown.
+
+A unique number (cas) becomes <cas N>, numbered in the order of their first appearance: so the answers agree where the
+same numbers are equal, and the numbers themselves may differ. Seconds that depend on when the clock ticked stay numbers,
+and may differ by one. Figures of `stats` become <number>.
+"""
+import re
+
+VALUE = re.compile(rb"VALUE \S+ [0-9]+ ([0-9]+)( [0-9]+)?\r\n")
+META_VALUE = re.compile(rb"VA ([0-9]+)( .*)?\r\n")
+META = re.compile(rb"(VA|HD|EN|NF|NS|EX|ME) .*\r\n")
+# Flags of a meta reply: seconds to live, seconds since the last access; and the same of `me`.
+SECONDS = re.compile(r"(?:t|l|exp=|la=)(?P<seconds>[0-9]+)")
+
+
+def split(answer):
+    """The answer as a list: lines with their ends, and data blocks with theirs."""
+    parts, at = [], 0
+    while at < len(answer):
+        end = answer.find(b"\n", at) + 1 or len(answer)
+        line = answer[at:end]
+        parts.append(line)
+        at = end
+        found = VALUE.fullmatch(line) or META_VALUE.fullmatch(line)
+        if found:
+            end = at + int(found.group(1)) + 2
+            parts.append(answer[at:end])
+            at = end
+    return parts
+
+
+class _Cas:
+    def __init__(self):
+        self.names = {}
+
+    def name(self, number):
+        return self.names.setdefault(number, f"<cas {len(self.names) + 1}>")
+
+
+def _text(part):
+    return part.decode("latin-1").encode("unicode_escape").decode()
+
+
+def _shorten(text):
+    return text if len(text) <= 300 else f"{text[:200]}...{text[-60:]} ({len(text)} characters)"
+
+
+def normalise(answer):
+    """A list of texts, one for each line or data block."""
+    numbers, texts, is_data = _Cas(), [], False
+    for part in split(answer):
+        if is_data:
+            texts.append(_text(part))
+            is_data = False
+            continue
+        value, meta = VALUE.fullmatch(part), META.fullmatch(part)
+        is_data = bool(value or META_VALUE.fullmatch(part))
+        text = _text(part)
+        if value and value.group(2):
+            start, number = text[:-4].rsplit(" ", 1)
+            text = f"{start} {numbers.name(number)}\\r\\n"
+        elif meta:
+            words = text[:-4].split(" ")
+            first = 2 if words[0] in ("VA", "ME") else 1 # what is behind the size or the key
+            words[first:] = [re.sub(r"^(c|cas=)([1-9][0-9]*)$", lambda found: found.group(1) + numbers.name(found.group(2)), word)
+                             for word in words[first:]]
+            text = " ".join(words) + "\\r\\n"
+        elif text.startswith("STAT "):
+            text = re.sub(r"(?<= )-?[0-9]+(\.[0-9]+)?\\r\\n$", r"<number>\\r\\n", text)
+        texts.append(text)
+    return texts
+
+
+def same(one, other):
+    """Whether two normalised lines agree: equal, or with seconds of META replies that are one apart."""
+    if one == other:
+        return True
+    words, others = one.split(" "), other.split(" ")
+    if len(words) != len(others) or words[0] not in ("VA", "HD", "EN", "ME"):
+        return False
+    for word, another in zip(words, others):
+        if word == another:
+            continue
+        found, found_other = (SECONDS.fullmatch(each.removesuffix("\\r\\n")) for each in (word, another))
+        if not found or not found_other or abs(int(found["seconds"]) - int(found_other["seconds"])) > 1:
+            return False
+    return True
+
+
+def difference(expected, got):
+    """None, or a text with the first place where two lists of normalised lines differ."""
+    for at in range(max(len(expected), len(got))):
+        one = expected[at] if at < len(expected) else "(nothing)"
+        other = got[at] if at < len(got) else "(nothing)"
+        if not same(one, other):
+            before = "".join(f"      {_shorten(line)}\n" for line in expected[max(0, at - 3):at])
+            return f"{before}    - {_shorten(one)}\n    + {_shorten(other)}"
+    return None
