@@ -133,7 +133,7 @@ def main():
         print("memcached is not installed")
         return 77
     wanted = set(filter(None, options.only.split(",")))
-    sessions = [Session(path) for path in sorted(glob.glob(f"{HERE}/sessions/*.txt"))]
+    sessions = [Session.of_file(path) for path in sorted(glob.glob(f"{HERE}/sessions/*.txt"))]
     if unknown := wanted - {session.name for session in sessions}:
         parser.error(f"--only {','.join(sorted(unknown))}: no such session")
     if wanted:

@@ -33,7 +33,11 @@ class Setting:
 
 
 def expect(got, wanted, what):
+    """Says no more of long bytes than where they begin to differ."""
     if got != wanted:
+        if isinstance(got, bytes) and isinstance(wanted, bytes):
+            same = len(os.path.commonprefix([got, wanted]))
+            got, wanted = (each[max(0, same - 40):same + 80] for each in (got, wanted))
         raise Failure(f"{what}: {wanted!r} is expected, {got!r} came")
 
 

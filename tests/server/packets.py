@@ -9,7 +9,7 @@ from harness import expect, run
 
 # One of each kind. Nothing in the answers depends on the time, or on how often it is played.
 CONVERSATION = b"".join((
-    b"delete n\r\ndelete m\r\nset a 5 0 10\r\n01234\r\n789\r\nget a none a\r\nadd a 0 0 1\r\nx\r\n",
+    b"delete n noreply\r\ndelete m noreply\r\nset a 5 0 10\r\n01234\r\n789\r\nget a none a\r\nadd a 0 0 1\r\nx\r\n",
     b"append a 0 0 2 noreply\r\n\r\n\r\nget a\r\nset n 0 0 1\r\n7\r\nincr n 12\r\ndecr n 100 noreply\r\nincr n x\r\n",
     b"ms m 3 T0 k Oabc F9\r\nm\rm\r\nmg m v f k s t Oxyz\r\nmg none v q\r\nmn\r\nma n D5 v\r\nms m 1 MA q\r\n+\r\nmg m v\r\n",
     b"set bad 0 0 3\r\nlonger\r\nget bad\r\nunknown command\r\n \r\nset b -1 0 1\r\n1\r\n",

@@ -40,20 +40,25 @@ def _unescape(found):
 
 
 class Session:
-    def __init__(self, path):
-        self.name = os.path.splitext(os.path.basename(path))[0]
+    def __init__(self, name, text):
+        self.name = name
+        self.text = text
         self.options = []
         self.memcached_options = []
         self.deliveries = DELIVERIES
         self.stays = False
         self.waits = 0
         self.steps = []  # bytes to send, or seconds to wait
+        for number, line in enumerate(text.split(b"\n"), 1):
+            try:
+                self._read(line)
+            except (KeyError, ValueError, IndexError) as error:
+                raise Failure(f"{name}, line {number}: {error!r}") from None
+
+    @staticmethod
+    def of_file(path):
         with open(path, "rb") as file:
-            for number, line in enumerate(file.read().split(b"\n"), 1):
-                try:
-                    self._read(line)
-                except (KeyError, ValueError, IndexError) as error:
-                    raise Failure(f"{path}:{number}: {error!r}") from None
+            return Session(os.path.splitext(os.path.basename(path))[0], file.read())
 
     def _read(self, line):
         if not line or line.startswith(b"#"):
