@@ -50,7 +50,7 @@ class Grammar:
             text = self._one(("0", "7", "99", "1000"), ("18446744073709551615", "18446744073709551616", "x", "", "1x", "-5"))
             return str(len(text)), text
         text, size = self.random.choice((("", 0), ("v", 1), ("word", 4), ("w\\r\\nx", 4), ("w\\x00\\xff", 3), ("z{0123456789*30}", 301),
-                                         ("y{y*5000}", 5001)))
+                                         ("y{y*1500}", 1501)))
         chance = self.random.random()
         if chance < 0.03:
             return self.random.choice(SIZES_WRONG), text
