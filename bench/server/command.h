@@ -1,0 +1,25 @@
+/* command: the classic commands, and which command a line is. Called by the connection. */
+#ifndef MBCACHED_COMMAND_H
+#define MBCACHED_COMMAND_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct connection;
+struct word;
+
+/*
+ * Carries out the command at the line's begin; it may write into the line. is_complete: the line
+ * ends with '\n'; otherwise it is a get (get.h). Returns the bytes that it has used up, all of the
+ * line but for a get that goes on.
+ */
+size_t command_line(struct connection *connection, char *line, size_t length, bool is_complete);
+
+/* The value has come that connection->store asked for. is_whole: with the line end behind it. */
+void command_value(struct connection *connection, bool is_whole);
+
+/* Allocates the item of connection->store. False: the error is answered, and the value swallowed. */
+bool command_store_begin(struct connection *connection, const struct word *key,
+                         size_t value_bytes);
+
+#endif

@@ -1,0 +1,99 @@
+/*
+ * connection: a client's socket and its two buffers, owned by the worker that accepted it.
+ *
+ * Bounds: of input there is one read, READ_BYTES_MAX, and what a command needs to be complete: a line
+ * of LINE_BYTES_MAX, or a piece of a list of keys. A value goes straight into its item. Output stops
+ * growing at OUTPUT_HIGH and the next value: no command is begun, and nothing read, until the client
+ * has taken some of it.
+ *
+ * Commands (command.h) are called with a line and say through `state` what comes next.
+ */
+#ifndef MBCACHED_CONNECTION_H
+#define MBCACHED_CONNECTION_H
+
+#include "store.h"
+
+#include <event2/buffer.h>
+#include <event2/event.h>
+#include <event2/event_struct.h>
+
+enum {
+    READ_BYTES_MIN = 2048,
+    READ_BYTES_MAX = 16384,
+    LINE_BYTES_MAX = 2048, /* as far as a command's line is looked for */
+    OUTPUT_HIGH = 256 * 1024,
+    META_REPLY_MAX = 64,
+};
+
+enum connection_state {
+    CONNECTION_LINE,    /* a command line comes next */
+    CONNECTION_KEYS,    /* the rest of a get's keys */
+    CONNECTION_VALUE,   /* the rest of the value of `store` */
+    CONNECTION_SWALLOW, /* bytes of a value that was refused */
+};
+
+/* A get that is under way (get.c). */
+struct get {
+    bool with_cas;
+    bool touches;
+    bool failed;  /* a key was too long: the rest is skipped */
+    bool skips;   /* within such a key, or behind a zero byte */
+    uint32_t expires_s;
+};
+
+struct connection {
+    struct connection *next; /* the worker's list */
+    struct connection *previous;
+    struct worker *worker;
+    int file;
+    struct event readable;
+    struct event writable;
+    struct evbuffer *input;
+    struct evbuffer *output;
+    size_t read_bytes; /* how much the next read asks for */
+    struct evbuffer_iovec room; /* of the output, between reserve and commit */
+    enum connection_state state;
+    bool mutes;     /* noreply: the next reply is left out */
+    bool is_paused; /* commands may wait in the input until output has gone */
+    bool finishes;  /* nothing more is read; ends once the output has gone */
+    bool lingers;   /* the same while draining: then waits for the client's end */
+    bool is_broken;
+    size_t swallow_bytes;
+    struct get get;
+    struct store_request store; /* its item is the connection's until it is committed */
+    size_t filled_bytes;        /* of the item's value */
+    bool store_mutes;
+    bool store_is_meta;
+    char store_reply[META_REPLY_MAX]; /* meta flags that go back (meta.c) */
+};
+
+/* Takes over the socket. */
+void connection_begin(struct worker *worker, int file);
+
+/* Answers what was received, and closes each connection once its replies have been sent. */
+void connections_drain(struct worker *worker);
+
+/* Closes all of a worker's connections at once. */
+void connections_end(struct worker *worker);
+
+/*
+ * Room for output, which connection_commit adds as far as it was used. NULL: no memory, and the
+ * connection ends.
+ */
+char *connection_reserve(struct connection *connection, size_t bytes);
+void connection_commit(struct connection *connection, size_t bytes);
+
+/* Sends a line, unless it is to be left out. */
+void connection_reply(struct connection *connection, const char *line);
+
+/* Lets a value follow. `swallow`: one that nobody wants. */
+void connection_take_value(struct connection *connection);
+void connection_swallow(struct connection *connection, size_t bytes);
+
+/* Ends once all replies have been sent. */
+void connection_finish(struct connection *connection);
+
+/* Connections open now, over all workers. */
+unsigned connections_open(void);
+
+#endif

@@ -1,0 +1,135 @@
+/*
+ * item: one value under its key.
+ *
+ * Owners, one after the other:
+ *   the connection or command that allocated it, and fills it in;
+ *   the table, once table.c has published it: key, value, flags and cas never change again;
+ *   the worker that took it out of the table, which retires it (reclaim.h) and so frees it.
+ * A change of a value publishes a new item in place of the old one.
+ *
+ *     | node 16 | ring links 16 | cas 8 | times 8 | sizes, flags, marks 16 | key | value |
+ *
+ * Allocation: item_alloc may evict, and wait until other threads' readers have gone on. So no
+ * pointer that was found in the table may be used across it.
+ */
+#ifndef MBCACHED_ITEM_H
+#define MBCACHED_ITEM_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <urcu/urcu-qsbr.h>
+
+#include <urcu/rculfhash.h>
+
+struct worker;
+
+enum { KEY_BYTES_MAX = 250 };
+
+enum item_mark {
+    ITEM_TOUCHED = 1, /* read since the CLOCK's hand last passed */
+    ITEM_FETCHED = 2, /* read ever */
+    ITEM_STALE = 4, /* marked by md's or ms's I flag */
+    ITEM_WON = 8, /* a client was told to refresh it */
+    ITEM_KEY_BINARY = 16, /* the key came in base64, and goes out so */
+};
+
+/* Where an item stands between its publication and its ring; under the ring's lock (clock.h). */
+enum item_link { ITEM_NEW, ITEM_LINKED, ITEM_UNLINKED };
+
+struct item {
+    struct cds_lfht_node node;
+    struct item *ring_next; /* under the ring's lock; once retired, the next in the retired list */
+    struct item *ring_previous;
+    uint64_t cas;
+    _Atomic uint32_t expires_s; /* [TIMES] any command may move them; 0: never */
+    _Atomic uint32_t used_s;
+    uint32_t flags;
+    uint32_t value_bytes;
+    uint32_t generation;
+    uint8_t key_bytes;
+    uint8_t ring;
+    _Atomic uint8_t marks; /* [MARKS] */
+    uint8_t link;
+    char data[]; /* the key, then the value */
+};
+
+_Static_assert(offsetof(struct item, data) == 64, "an item's header is one line");
+
+struct key {
+    const char *bytes;
+    uint8_t length;
+    unsigned long hash;
+};
+
+/* Seeds the hash, so that no client can choose keys that collide. */
+void item_start(void);
+
+/* At most KEY_BYTES_MAX bytes; they are not copied. */
+struct key key_of(const char *bytes, size_t length);
+struct key item_key(const struct item *item);
+
+static inline char *item_value(struct item *item)
+{
+    return item->data + item->key_bytes;
+}
+
+static inline size_t item_bytes(const struct item *item)
+{
+    return offsetof(struct item, data) + item->key_bytes + item->value_bytes;
+}
+
+/* Whether a value of so many bytes is within -I. */
+bool item_size_is_allowed(const struct key *key, size_t value_bytes);
+
+/* An item with its key, the value still to be written; or NULL when there is no memory. */
+struct item *item_alloc(struct worker *worker, const struct key *key, size_t value_bytes);
+
+/* Frees an item that was never published. */
+void item_free(struct worker *worker, struct item *item);
+
+bool item_is_dead(const struct item *item, uint32_t now_s);
+
+/*
+ * Says that a command has read it. The marks are only written when they change: popular items are
+ * read by all threads at once, and their line shall stay in every processor's cache.
+ */
+void item_touch(struct item *item, uint32_t now_s);
+
+/*
+ * [TIMES], [MARKS] relaxed: hints of their own, which order nothing. The item they belong to was
+ * published by a full barrier (table.h).
+ */
+static inline uint32_t item_expires(const struct item *item)
+{
+    return atomic_load_explicit(&item->expires_s, memory_order_relaxed); /* [TIMES] */
+}
+
+static inline void item_expires_set(struct item *item, uint32_t expires_s)
+{
+    atomic_store_explicit(&item->expires_s, expires_s, memory_order_relaxed); /* [TIMES] */
+}
+
+static inline uint32_t item_used(const struct item *item)
+{
+    return atomic_load_explicit(&item->used_s, memory_order_relaxed); /* [TIMES] */
+}
+
+static inline unsigned item_marks(const struct item *item)
+{
+    return atomic_load_explicit(&item->marks, memory_order_relaxed); /* [MARKS] */
+}
+
+/* Sets marks and returns those from before: one of several threads finds its mark not yet set. */
+static inline unsigned item_mark(struct item *item, unsigned marks)
+{
+    return atomic_fetch_or_explicit(&item->marks, (uint8_t)marks, memory_order_relaxed);
+}
+
+static inline unsigned item_unmark(struct item *item, unsigned marks)
+{
+    return atomic_fetch_and_explicit(&item->marks, (uint8_t)~marks, memory_order_relaxed);
+}
+
+#endif

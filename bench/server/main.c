@@ -1,0 +1,76 @@
+/*
+ * mbcached: an in-memory cache that speaks memcached's text protocol.
+ *
+ * The ladder, each step calling those below it:
+ *   main        options, signals, start and end
+ *   worker      threads, loops, ticks
+ *   connection  bytes in and out, bounded; which command is next
+ *   command, get, meta, stats, metrics    the protocol's words
+ *   store       the cache's operations on one key
+ *   table, clock    where items are found, and which go first
+ *   item, budget, reclaim    an item's memory: from when, how much, until when
+ *   allocator   MemoryBucket or malloc
+ * Beside them, without state of others: expiry (time), text (words), options.
+ */
+#include "allocator.h"
+#include "budget.h"
+#include "clock.h"
+#include "expiry.h"
+#include "item.h"
+#include "options.h"
+#include "reclaim.h"
+#include "table.h"
+#include "worker.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <sys/resource.h>
+
+/* As many descriptors as -c needs, or what is to be had. */
+static void files_allow(void)
+{
+    enum { FILES_BESIDE = 64 };
+    struct rlimit limit;
+    rlim_t wanted = options.connections_max + FILES_BESIDE + 4 * (rlim_t)options.threads;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted) {
+        return;
+    }
+    struct rlimit raised = { wanted, limit.rlim_max < wanted ? wanted : limit.rlim_max };
+    if (setrlimit(RLIMIT_NOFILE, &raised) != 0) {
+        limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
+        setrlimit(RLIMIT_NOFILE, &limit);
+        fprintf(stderr, "mbcached: -c %u needs %llu open files, and %llu are allowed\n",
+                options.connections_max, (unsigned long long)wanted,
+                (unsigned long long)limit.rlim_cur);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    options_read(argc, argv);
+    allocator_start();
+
+    /* Blocked in all threads, so that only the wait below takes them. */
+    sigset_t ends;
+    sigemptyset(&ends);
+    sigaddset(&ends, SIGTERM);
+    sigaddset(&ends, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &ends, NULL);
+    signal(SIGPIPE, SIG_IGN);
+
+    files_allow();
+    expiry_start();
+    item_start();
+    budget_start();
+    clock_start();
+    table_start();
+    reclaim_start();
+    workers_start();
+
+    int signal_number;
+    sigwait(&ends, &signal_number);
+    workers_drain();
+    reclaim_stop();
+    table_end();
+    return 0;
+}

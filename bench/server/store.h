@@ -1,0 +1,64 @@
+/*
+ * store: the cache's operations on one key, each of them atomic. The commands, classic and meta,
+ * differ in words only.
+ *
+ * Each is a loop: find the live item, decide, publish in its place; and again when another thread
+ * was first. All calls are made in a worker's turn.
+ */
+#ifndef MBCACHED_STORE_H
+#define MBCACHED_STORE_H
+
+#include "item.h"
+
+enum store_mode { STORE_SET, STORE_ADD, STORE_REPLACE, STORE_APPEND, STORE_PREPEND, STORE_CAS };
+
+enum store_result {
+    STORE_DONE,
+    STORE_NOT_STORED,
+    STORE_EXISTS,
+    STORE_NOT_FOUND,
+    STORE_NOT_A_NUMBER,
+    STORE_NO_MEMORY,
+};
+
+struct store_request {
+    struct item *item; /* its owner's, until store_commit */
+    enum store_mode mode;
+    uint64_t cas;          /* the item must have this one, or, 0, any */
+    bool older_makes_stale; /* ms with I: an older cas stores a stale item */
+};
+
+/* The live item, or NULL. A dead one is removed on the way. */
+struct item *store_find(struct worker *worker, const struct key *key,
+                        struct cds_lfht_iter *position);
+
+/* Publishes or frees the request's item. Sets *cas, if not NULL, to the new item's, or 0. */
+enum store_result store_commit(struct worker *worker, struct store_request *request,
+                               uint64_t *cas);
+
+/* `cas` as in the request, here and below. */
+enum store_result store_delete(struct worker *worker, const struct key *key, uint64_t cas);
+
+/* md with I: the item gets a new cas and is stale; expires_s NULL: that stays. */
+enum store_result store_invalidate(struct worker *worker, const struct key *key, uint64_t cas,
+                                   const uint32_t *expires_s);
+
+struct arithmetic {
+    uint64_t delta;
+    uint64_t cas;
+    bool decrements;
+    bool sets_expires; /* on success */
+    uint32_t expires_s;
+    bool creates; /* on a miss, with: */
+    uint64_t initial;
+    uint32_t initial_expires_s;
+    /* What came of it: */
+    uint64_t value;
+    uint64_t new_cas;
+    uint32_t new_expires_s;
+};
+
+enum store_result store_arithmetic(struct worker *worker, const struct key *key,
+                                   struct arithmetic *arithmetic);
+
+#endif

@@ -1,0 +1,34 @@
+/* text: words and numbers of the protocol, read as memcached reads them. No state. */
+#ifndef MBCACHED_TEXT_H
+#define MBCACHED_TEXT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { TEXT_U64_MAX = 24, TEXT_WORDS_MAX = 24 };
+
+struct word {
+    char *text; /* ends with a zero byte */
+    size_t length;
+};
+
+/*
+ * Splits a line, which ends with a zero byte, at spaces, in place. What is beyond the last word that
+ * there is room for stays with it, unsplit.
+ */
+size_t text_split(char *line, struct word words[TEXT_WORDS_MAX]);
+
+/* The whole text as a number, within its type's range. 32-bit flags are cut to size. */
+bool text_to_i32(const char *text, int32_t *number);
+bool text_to_u64(const char *text, uint64_t *number);
+bool text_to_flags(const char *text, uint32_t *flags);
+
+/* Writes decimal digits, with no zero byte. Returns their number. */
+size_t text_of_u64(char *out, uint64_t number);
+
+/* Base64. Decoding is in place, and 0 is an error. Encoding writes at most 4/3 and 4 bytes more. */
+size_t text_base64_decode(char *text, size_t length);
+size_t text_base64_encode(char *out, const char *bytes, size_t length);
+
+#endif

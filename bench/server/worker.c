@@ -1,0 +1,206 @@
+/* worker: sockets, loops, ticks, and the end. */
+#include "worker.h"
+#include "allocator.h"
+#include "clock.h"
+#include "connection.h"
+#include "expiry.h"
+#include "metrics.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { TICKS_PER_SECOND = 10, DRAIN_TICKS = 3 * TICKS_PER_SECOND, BACKLOG = 1024 };
+
+struct worker workers[WORKERS_MAX];
+
+static _Noreturn void fail(const char *what)
+{
+    fprintf(stderr, "mbcached: %s: %s\n", what, strerror(errno));
+    exit(1);
+}
+
+void worker_awake(struct worker *worker)
+{
+    if (!worker->is_awake) {
+        worker->is_awake = true;
+        reclaim_awake();
+        worker->now_s = expiry_now();
+    }
+}
+
+static void turn_end(struct worker *worker)
+{
+    if (worker->is_awake) {
+        reclaim_turn_end(&worker->retired);
+        worker->is_awake = false;
+        reclaim_asleep();
+    }
+}
+
+/* A worker without commands for a second keeps nothing cached: others have better use for it. */
+static void rest(struct worker *worker)
+{
+    uint64_t commands = counters_commands(&worker->counters);
+    worker->quiet_ticks = commands == worker->commands_at_tick ? worker->quiet_ticks + 1 : 0;
+    worker->commands_at_tick = commands;
+    if (worker->quiet_ticks % TICKS_PER_SECOND == 1) {
+        allocator_thread_idle();
+    }
+}
+
+static void on_tick(evutil_socket_t unused_file, short unused_what, void *argument)
+{
+    (void)unused_file;
+    (void)unused_what;
+    struct worker *worker = argument;
+    worker_awake(worker);
+    if (worker->number == 0) {
+        expiry_tick(worker->now_s);
+    }
+    clock_sweep(worker);
+    rest(worker);
+    if (worker->listener != NULL) {
+        evconnlistener_enable(worker->listener); /* changes nothing, but for on_accept_error */
+    }
+    if (worker->drains && worker->drain_ticks_left > 0 && --worker->drain_ticks_left == 0) {
+        connections_end(worker);
+    }
+}
+
+static void on_accept(struct evconnlistener *unused, evutil_socket_t file,
+                      struct sockaddr *unused_address, int unused_length, void *argument)
+{
+    (void)unused;
+    (void)unused_address;
+    (void)unused_length;
+    struct worker *worker = argument;
+    worker_awake(worker);
+    connection_begin(worker, file);
+}
+
+/* Out of file descriptors, say: without a pause the loop would spin on the waiting connection. */
+static void on_accept_error(struct evconnlistener *listener, void *argument)
+{
+    struct worker *worker = argument;
+    counter_add(&worker->counters.accept_errors, 1);
+    fprintf(stderr, "mbcached: accept: %s\n", strerror(errno));
+    evconnlistener_disable(listener); /* until the next tick */
+}
+
+static void on_drain(evutil_socket_t file, short unused_what, void *argument)
+{
+    (void)unused_what;
+    struct worker *worker = argument;
+    uint64_t count;
+    if (read(file, &count, sizeof count) != (ssize_t)sizeof count || worker->drains) {
+        return;
+    }
+    worker_awake(worker);
+    worker->drains = true;
+    worker->drain_ticks_left = DRAIN_TICKS;
+    evconnlistener_free(worker->listener);
+    worker->listener = NULL;
+    connections_drain(worker);
+}
+
+static void *worker_run(void *argument)
+{
+    struct worker *worker = argument;
+    reclaim_thread_begin();
+    while (!worker->drains || worker->connections != NULL) {
+        event_base_loop(worker->base, EVLOOP_ONCE);
+        turn_end(worker);
+    }
+    reclaim_thread_end(&worker->retired);
+    return NULL;
+}
+
+/* One of several sockets on the same port, among which the kernel spreads new connections. */
+static int listen_on(const struct sockaddr_in *address)
+{
+    int file = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    const int on = 1;
+    if (file < 0 || setsockopt(file, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0
+        || setsockopt(file, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) != 0
+        || bind(file, (const struct sockaddr *)address, sizeof *address) != 0
+        || listen(file, BACKLOG) != 0) {
+        char what[80];
+        snprintf(what, sizeof what, "cannot listen on %s:%u", options.address,
+                 ntohs(address->sin_port));
+        fail(what);
+    }
+    return file;
+}
+
+static void worker_prepare(struct worker *worker, int listening)
+{
+    struct event_config *config = event_config_new();
+    event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
+    worker->base = event_base_new_with_config(config);
+    event_config_free(config);
+    worker->wake_file = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (worker->base == NULL || worker->wake_file < 0) {
+        fail("cannot make an event loop");
+    }
+    worker->listener = evconnlistener_new(worker->base, on_accept, worker,
+                                          LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0,
+                                          listening);
+    evconnlistener_set_error_cb(worker->listener, on_accept_error);
+    worker->wake = event_new(worker->base, worker->wake_file, EV_READ | EV_PERSIST, on_drain,
+                             worker);
+    event_add(worker->wake, NULL);
+    const struct timeval period = { 0, 1000000 / TICKS_PER_SECOND };
+    worker->tick = event_new(worker->base, -1, EV_PERSIST, on_tick, worker);
+    event_add(worker->tick, &period);
+}
+
+void workers_start(void)
+{
+    struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons(options.port) };
+    if (inet_pton(AF_INET, options.address, &address.sin_addr) != 1) {
+        fprintf(stderr, "mbcached: -l: \"%s\" is not accepted; it takes an IPv4 address\n",
+                options.address);
+        exit(2);
+    }
+    for (unsigned i = 0; i < options.threads; i++) {
+        int listening = listen_on(&address);
+        socklen_t length = sizeof address; /* port 0 becomes the first socket's */
+        getsockname(listening, (struct sockaddr *)&address, &length);
+        workers[i].number = i;
+        worker_prepare(&workers[i], listening);
+    }
+    metrics_start(workers[0].base);
+    fprintf(stderr, "mbcached: listening on %s:%u\n", options.address, ntohs(address.sin_port));
+    for (unsigned i = 0; i < options.threads; i++) {
+        errno = pthread_create(&workers[i].thread, NULL, worker_run, &workers[i]);
+        if (errno != 0) {
+            fail("cannot start a thread");
+        }
+    }
+}
+
+void workers_drain(void)
+{
+    for (unsigned i = 0; i < options.threads; i++) {
+        const uint64_t one = 1;
+        if (write(workers[i].wake_file, &one, sizeof one) != (ssize_t)sizeof one) {
+            fail("cannot wake a thread");
+        }
+    }
+    for (unsigned i = 0; i < options.threads; i++) {
+        pthread_join(workers[i].thread, NULL);
+    }
+    metrics_stop();
+    for (unsigned i = 0; i < options.threads; i++) {
+        event_free(workers[i].tick);
+        event_free(workers[i].wake);
+        close(workers[i].wake_file);
+        event_base_free(workers[i].base);
+    }
+}
