@@ -1,4 +1,4 @@
-"""A memcached client for the tests: it sends bytes as they are given, and reads replies with a time limit."""
+"""A memcached client for the tests: sends bytes as they are given, reads replies with a time limit."""
 import socket
 import time
 
@@ -8,7 +8,7 @@ REPLY_SECONDS = 20
 
 
 class Client:
-    """One connection. What comes is kept in `buffer` until one of the read functions has taken it."""
+    """One connection. What comes is kept in `buffer` until a read function has taken it."""
 
     def __init__(self, port, receive_buffer=0, seconds=REPLY_SECONDS):
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
@@ -34,7 +34,7 @@ class Client:
         try:
             data = self.socket.recv(262144)
         except TimeoutError:
-            raise Failure(f"no {what} within {self.seconds} seconds; until then came {self.buffer[-200:]!r}") from None
+            raise Failure(f"no {what} within {self.seconds} seconds; {self._came()}") from None
         except ConnectionError:
             data = b""
         if not data:
@@ -42,20 +42,23 @@ class Client:
         self.buffer += data
         return bool(data)
 
+    def _came(self):
+        return f"until then came {self.buffer[-200:]!r}"
+
     def read_until(self, end):
         """All up to and with `end`."""
         start = 0
         while (at := self.buffer.find(end, start)) < 0:
             start = max(0, len(self.buffer) - len(end))
             if not self._receive(f"{end!r}"):
-                raise Failure(f"the connection ended before {end!r}; until then came {self.buffer[-200:]!r}")
+                raise Failure(f"the connection ended before {end!r}; {self._came()}")
         taken, self.buffer = self.buffer[:at + len(end)], self.buffer[at + len(end):]
         return taken
 
     def read_exactly(self, count):
         while len(self.buffer) < count:
             if not self._receive(f"{count} bytes"):
-                raise Failure(f"the connection ended before {count} bytes; until then came {self.buffer[-200:]!r}")
+                raise Failure(f"the connection ended before {count} bytes; {self._came()}")
         taken, self.buffer = self.buffer[:count], self.buffer[count:]
         return taken
 

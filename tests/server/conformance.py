@@ -1,9 +1,9 @@
 #!/usr/bin/env -S python3 -B
-"""Real clients cannot tell mbcached from memcached: sessions of bytes are played to both, and both answer the same.
+"""Real clients cannot tell mbcached from memcached: sessions get the same answers from both.
 
-Each file in sessions/ is played in three deliveries: all at once, line by line, and byte by byte. What Debian's memcached
-answers is what is expected, at the time of the test. The file `differences` lists where mbcached may answer otherwise,
-and why; a difference that does not occur any more is a failure too.
+Each file in sessions/ is played in three deliveries: all at once, line by line, and byte by byte. What
+Debian's memcached answers is what is expected, at the time of the test. The file `differences` lists
+where mbcached may answer otherwise, and why; one that does not occur any more is a failure too.
 
 Usage: conformance.py SERVER [--only SESSION,...] [--show] [--itself]
     --show    prints what memcached answers to each session
@@ -27,10 +27,11 @@ TRIES = 3  # the clocks of two servers tick at different times
 
 
 class Difference:
-    """One line of the file: SESSION, what memcached says, what mbcached says, the reason; both regular expressions."""
+    """One line of the file: session, what memcached and what mbcached says, and the reason."""
 
     def __init__(self, line):
-        self.session, self.theirs, self.ours, self.reason = (word.strip() for word in line.split("\t"))
+        words = [word.strip() for word in re.split("\t+", line)]
+        self.session, self.theirs, self.ours, self.reason = words
         self.used = False
 
     def concerns(self, session):
@@ -46,7 +47,7 @@ class Difference:
 
 def read_differences():
     with open(f"{HERE}/differences", encoding="utf-8") as file:
-        return [Difference(re.sub("\t+", "\t", line)) for line in file if line.strip() and not line.startswith("#")]
+        return [Difference(line) for line in file if line.strip() and not line.startswith("#")]
 
 
 def allow(texts, differences, is_memcached):
@@ -82,7 +83,8 @@ def compare(pair, session, differences, show):
     for delivery in session.deliveries:
         for attempt in range(TRIES):
             with concurrent.futures.ThreadPoolExecutor(max_workers=2) as at_both:
-                expected, got = at_both.map(lambda server: answer_of(server, session, delivery, concerned), pair)
+                expected, got = at_both.map(
+                    lambda server: answer_of(server, session, delivery, concerned), pair)
             found = replies.difference(expected, got)
             if not found:
                 break
@@ -98,8 +100,9 @@ def run_group(commands, sessions, differences, show):
     complaints = []
     try:
         first = sessions[0]
-        options = [first.options + (first.memcached_options if command == commands[0] else []) for command in commands]
-        with Server(commands[0], *options[0]) as one, Server(commands[1], *options[1]) as other:
+        theirs = first.options + first.memcached_options
+        ours = theirs if commands[0] == commands[1] else first.options
+        with Server(commands[0], *theirs) as one, Server(commands[1], *ours) as other:
             for session in sessions:
                 try:
                     complaints += compare((one, other), session, differences, show)
@@ -122,7 +125,8 @@ def groups_of(sessions):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("server")
     parser.add_argument("--only", default="")
     parser.add_argument("--show", action="store_true")
@@ -141,7 +145,8 @@ def main():
     differences = [] if options.itself else read_differences()
     commands = (memcached, memcached if options.itself else options.server)
     with concurrent.futures.ThreadPoolExecutor(max_workers=8) as pool:
-        runs = [pool.submit(run_group, commands, group, differences, options.show) for group in groups_of(sessions)]
+        runs = [pool.submit(run_group, commands, group, differences, options.show)
+                for group in groups_of(sessions)]
         complaints = [complaint for run in runs for complaint in run.result()]
     for complaint in complaints:
         print(complaint)
@@ -149,7 +154,7 @@ def main():
         for each in differences:
             if not each.used:
                 complaints.append(each)
-                print(f"differences: {each.session}: {each.theirs} / {each.ours} does not occur any more")
+                print(f"differences: {each.session}: {each.theirs} / {each.ours} occurs no more")
     print(f"{len(sessions)} sessions, {len(complaints)} complaints")
     return 1 if complaints else 0
 

@@ -1,10 +1,12 @@
 #!/usr/bin/env -S python3 -B
-"""Random bytes: commands that are nearly right are answered as memcached answers them, and junk harms no other client.
+"""Random bytes: what is nearly right is answered as memcached answers it, and junk harms no other client.
 
-Each round has its own generator, made of the seed and its number: --seed S --round R repeats one. A session that is
-answered otherwise is made as small as it will go, and printed in the form of the files in sessions/.
+Each round has its own generator, made of the seed and its number: --seed S --round R repeats one. A
+session that is answered otherwise is made as small as it will go, and printed in the form of the files
+in sessions/.
 
-Usage: fuzz.py SERVER [--sanitized] [--seconds S] [--seed S] [--rounds N] [--round R] [--only CHECK] [--itself]"""
+Usage: fuzz.py SERVER [--sanitized] [--seconds S] [--seed S] [--rounds N] [--round R] [--only CHECK]
+               [--itself]"""
 import concurrent.futures
 import random
 import shutil
@@ -13,7 +15,7 @@ import time
 import replies
 from client import Client
 from conformance import answer_of, read_differences
-from grammar import Grammar
+from grammar import Grammar, junk_bytes
 from harness import expect, expect_served, run
 from server import Failure, Server
 from session import Session
@@ -42,11 +44,12 @@ class _Pair:
         self.differences = read_differences()
 
     def difference(self, session):
-        """Where the servers differ in every one of some tries: clocks tick in between, and memcached has its moods."""
+        """Where the servers differ in each of some tries: clocks tick, and memcached has its moods."""
         concerned = [each for each in self.differences if each.concerns(session)]
         for _ in range(TRIES):
-            expected, got = self.at_both.map(lambda server: answer_of(server, session, session.deliveries[0], concerned),
-                                             self.servers)
+            expected, got = self.at_both.map(
+                lambda server: answer_of(server, session, session.deliveries[0], concerned),
+                self.servers)
             found = replies.difference(expected, got)
             if not found:
                 return None
@@ -79,7 +82,8 @@ def differential(setting):
     if not memcached:
         raise Failure("memcached is not installed")
     other = memcached if setting.options.itself else setting.command
-    with Server(memcached) as one, Server(other) as server, concurrent.futures.ThreadPoolExecutor(max_workers=2) as at_both:
+    with (Server(memcached) as one, Server(other) as server,
+          concurrent.futures.ThreadPoolExecutor(max_workers=2) as at_both):
         pair = _Pair((one, server), at_both)
         for number in rounds_of(setting, 300):
             generator = Grammar(random.Random(f"{setting.seed} session {number}"))
@@ -93,29 +97,12 @@ def differential(setting):
                               f"{session.text.decode()}") from None
             smallest = pair.reduce(session)
             found = pair.difference(smallest) or f"{first}\nwhich did not come again at the end"
-            raise Failure(f"--seed {setting.seed} --round {number} (- memcached, + the server):\n{found}\n"
-                          f"of the session\n{smallest.text.decode()}")
-
-
-def _junk(generator):
-    """Bytes that are no protocol, with some of it in between."""
-    pieces = []
-    for _ in range(generator.randrange(1, 40)):
-        pieces.append(generator.choice((
-            lambda: generator.randbytes(generator.randrange(1, 300)),
-            lambda: generator.randbytes(generator.randrange(1, 3000)),
-            lambda: bytes([generator.randrange(256)]) * generator.randrange(1, 5000),
-            lambda: b"set j 0 0 %d\r\n" % generator.choice((0, 1, 100, 1000000, 2147483645, 2**31, 2**63, -1)),
-            lambda: b"ms j %d T0\r\n" % generator.choice((0, 1, 100, 1000000, 2147483645, 2**31, 2**63, -1)),
-            lambda: b"get " + b"j " * generator.randrange(2000),
-            lambda: b"mg " + generator.randbytes(30) + b" v k b\r\n",
-            lambda: b"\x80" + generator.randbytes(23),
-            lambda: generator.choice((b"\r\n", b"\n", b"\r", b"\0", b" ", b"get j\r\n", b"mn\r\n", b"stats\r\n", b"quit\r\n")))))
-    return b"".join(piece() for piece in pieces)
+            raise Failure(f"--seed {setting.seed} --round {number} (- memcached, + the server):\n"
+                          f"{found}\nof the session\n{smallest.text.decode()}")
 
 
 def junk(setting):
-    """Random bytes from many connections: other clients find what they stored, and nothing is left over."""
+    """Random bytes from many connections: others find what they stored, and nothing is left over."""
     with setting.start("-m", "64") as server:
         with Client(server.port) as steady:
             before = server.descriptors()
@@ -126,7 +113,7 @@ def junk(setting):
                 clients = [Client(server.port) for _ in range(generator.randrange(1, 6))]
                 for client in clients:
                     try:
-                        data = _junk(generator)
+                        data = junk_bytes(generator)
                         for at in range(0, len(data), 1000):
                             client.socket.sendall(data[at:at + 1000])
                             if generator.random() < 0.2:
@@ -154,4 +141,4 @@ if __name__ == "__main__":
     run(__doc__, [differential, junk], {
         "--rounds": {"type": int, "default": 0, "help": "how many, instead of the usual number"},
         "--round": {"type": int, "default": None, "help": "only this one"},
-        "--itself": {"action": "store_true", "help": "compare memcached with itself: does it depend on chance?"}})
+        "--itself": {"action": "store_true", "help": "memcached with itself: is there chance in it?"}})

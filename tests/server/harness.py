@@ -1,6 +1,7 @@
 """What the test programs beside this file share: arguments, and running one check after the other.
 
-A check is a function that takes a Setting and raises Failure; its first line of documentation is its name in the output.
+A check is a function that takes a Setting and raises Failure; the output has the first line of its
+documentation.
 """
 import argparse
 import os
@@ -14,7 +15,7 @@ from server import Failure, Server
 
 
 class Setting:
-    """What a check may use: the server's path, how slow this build is, and a generator of its own."""
+    """What a check may use: the server, how slow this build is, and a generator of its own."""
 
     def __init__(self, options, name):
         self.command = os.path.realpath(options.server)
@@ -50,12 +51,16 @@ def expect_served(port, seconds=10):
 
 def run(documentation, checks, arguments=None):
     """Runs all checks, or those named by --only; the exit status is 1 when one failed."""
-    parser = argparse.ArgumentParser(description=documentation, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=documentation,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("server", help="the path of mbcached")
-    parser.add_argument("--sanitized", action="store_true", help="memory is not judged, and time limits are longer")
+    parser.add_argument("--sanitized", action="store_true",
+                        help="memory is not judged, and time limits are longer")
     parser.add_argument("--deep", action="store_true", help="larger numbers, for tests/deep.sh")
-    parser.add_argument("--seconds", type=float, default=0, help="for checks that go on as long as they are let")
-    parser.add_argument("--seed", type=int, default=int(time.time()), help="the same seed makes the same bytes")
+    parser.add_argument("--seconds", type=float, default=0,
+                        help="for checks that go on as long as they are let")
+    parser.add_argument("--seed", type=int, default=int(time.time()),
+                        help="the same seed makes the same bytes")
     parser.add_argument("--only", default="", help="CHECK,...")
     for name, settings in (arguments or {}).items():
         parser.add_argument(name, **settings)
@@ -78,5 +83,6 @@ def run(documentation, checks, arguments=None):
         except (OSError, ValueError, IndexError, AssertionError):
             result = f"FAILED: {traceback.format_exc()}"
         failed += result != "passed"
-        print(f"{name}, {time.monotonic() - began:.1f} s: {known[name].__doc__.splitlines()[0]} {result}", flush=True)
+        what = known[name].__doc__.splitlines()[0]
+        print(f"{name}, {time.monotonic() - began:.1f} s: {what} {result}", flush=True)
     sys.exit(1 if failed else 0)

@@ -1,14 +1,15 @@
-"""Makes answers of two servers comparable: as lists of lines in which what may differ is named, not shown.
+"""Makes answers of two servers comparable: lists of lines in which what may differ is named, not shown.
 
-A unique number (cas) becomes <cas N>, numbered in the order of their first appearance: so the answers agree where the
-same numbers are equal, and the numbers themselves may differ. Seconds that depend on when the clock ticked stay numbers,
-and may differ by one. Figures of `stats` become <number>.
+A unique number (cas) becomes <cas N>, numbered in the order of their first appearance: so the answers
+agree where the same numbers are equal, and the numbers themselves may differ. Seconds that depend on
+when the clock ticked stay numbers, and may differ by one. Figures of `stats` become <number>.
 """
 import re
 
 VALUE = re.compile(rb"VALUE \S+ [0-9]+ ([0-9]+)( [0-9]+)?\r\n")
 META_VALUE = re.compile(rb"VA ([0-9]+)( .*)?\r\n")
 META = re.compile(rb"(VA|HD|EN|NF|NS|EX|ME) .*\r\n")
+META_CAS = re.compile(r"^(c|cas=)([1-9][0-9]*)$")
 # Flags of a meta reply: seconds to live, seconds since the last access; and the same of `me`.
 SECONDS = re.compile(r"(?:t|l|exp=|la=)(?P<seconds>[0-9]+)")
 
@@ -62,7 +63,7 @@ def normalise(answer):
         elif meta:
             words = text[:-4].split(" ")
             first = 2 if words[0] in ("VA", "ME") else 1 # what is behind the size or the key
-            words[first:] = [re.sub(r"^(c|cas=)([1-9][0-9]*)$", lambda found: found.group(1) + numbers.name(found.group(2)), word)
+            words[first:] = [META_CAS.sub(lambda found: found.group(1) + numbers.name(found.group(2)), word)
                              for word in words[first:]]
             text = " ".join(words) + "\\r\\n"
         elif text.startswith("STAT "):
@@ -72,7 +73,7 @@ def normalise(answer):
 
 
 def same(one, other):
-    """Whether two normalised lines agree: equal, or with seconds of META replies that are one apart."""
+    """Whether two normalised lines agree: equal, or with seconds of meta replies one apart."""
     if one == other:
         return True
     words, others = one.split(" "), other.split(" ")
@@ -81,8 +82,8 @@ def same(one, other):
     for word, another in zip(words, others):
         if word == another:
             continue
-        found, found_other = (SECONDS.fullmatch(each.removesuffix("\\r\\n")) for each in (word, another))
-        if not found or not found_other or abs(int(found["seconds"]) - int(found_other["seconds"])) > 1:
+        found = [SECONDS.fullmatch(each.removesuffix("\\r\\n")) for each in (word, another)]
+        if not all(found) or abs(int(found[0]["seconds"]) - int(found[1]["seconds"])) > 1:
             return False
     return True
 

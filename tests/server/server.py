@@ -1,7 +1,7 @@
-"""Starts and ends a server for the tests beside this file: mbcached, or Debian's memcached, on a free port of loopback.
+"""Starts and ends a server for the tests: mbcached, or Debian's memcached, on a free port of loopback.
 
-Whoever calls start() must call stop(), best by `with`: it ends the server with SIGTERM, and complains about an exit
-status other than 0 and about anything that a sanitizer reported.
+What starts one must stop it, best by `with`: that ends the server with SIGTERM, unless it has ended, and
+complains about an exit status other than 0 and about anything that a sanitizer reported.
 """
 import os
 import re
@@ -23,7 +23,7 @@ class Failure(Exception):
 
 
 def raise_file_limit(wanted):
-    """As many descriptors as the hard limit allows, up to `wanted`; returns how many there are then."""
+    """As many descriptors as the hard limit allows, up to `wanted`; returns how many that is."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard == resource.RLIM_INFINITY or hard > wanted:
         limit = max(soft, wanted)
@@ -34,7 +34,7 @@ def raise_file_limit(wanted):
 
 
 class Server:
-    """One process. `command` is the path of a server; `options` is what it is started with besides the port."""
+    """One process. `command` is the path of a server; `options` are its options, besides the port."""
 
     def __init__(self, command, *options, preexec=None):
         self.command = command
@@ -45,6 +45,7 @@ class Server:
         self.metrics_port = None
         self.process = None
         self.stderr = b""
+        self.is_over = False
         self._reader = None
         self._folder = None
 
@@ -52,10 +53,10 @@ class Server:
         return self.start()
 
     def __exit__(self, kind, value, traceback):
-        if kind is None:
-            self.stop()
-        else:
+        if kind is not None:
             self.kill()
+        elif not self.is_over:
+            self.stop()
 
     def start(self):
         """Returns once connections are accepted."""
@@ -69,15 +70,17 @@ class Server:
                 argv += ["-u", "root"]
         else:
             argv += ["-p", "0"]
-        self.process = subprocess.Popen(argv + self.options, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                                        stderr=subprocess.PIPE, env=environment, preexec_fn=self.preexec)
+        argv += self.options
+        self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                        stderr=subprocess.PIPE, env=environment,
+                                        preexec_fn=self.preexec)
         self._reader = threading.Thread(target=self._read_stderr, daemon=True)
         self._reader.start()
         deadline = time.monotonic() + START_SECONDS
         while self.port is None:
             if self.process.poll() is not None or time.monotonic() > deadline:
                 self.kill()
-                raise Failure(f"{' '.join(argv + self.options)} does not start:\n{self.stderr.decode(errors='replace')}")
+                raise Failure(f"{' '.join(argv)} does not start{self._said()}")
             time.sleep(0.005)
             self.port = self._find_port()
         return self
@@ -113,7 +116,8 @@ class Server:
         """SIGTERM must end it in that time, with status 0. Returns how long that took."""
         if not self.runs():
             self._finish()
-            raise Failure(f"{self.command} ended by itself, status {self.process.returncode}{self._said()}")
+            status = self.process.returncode
+            raise Failure(f"{self.command} ended by itself, status {status}{self._said()}")
         began = time.monotonic()
         self.process.send_signal(signal.SIGTERM)
         return self.wait(began, seconds)
@@ -124,7 +128,7 @@ class Server:
             status = self.process.wait(seconds)
         except subprocess.TimeoutExpired:
             self.kill()
-            raise Failure(f"{self.command} still runs {seconds} seconds after SIGTERM{self._said()}") from None
+            raise Failure(f"{self.command} still runs {seconds} s after SIGTERM{self._said()}") from None
         took = time.monotonic() - began
         self._finish()
         if status != 0 or SANITIZER.search(self.stderr):
@@ -138,6 +142,9 @@ class Server:
         self._finish()
 
     def _finish(self):
+        if self.is_over:
+            return
+        self.is_over = True
         self._reader.join()
         self.process.stderr.close()
         if self._folder:

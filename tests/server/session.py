@@ -119,7 +119,8 @@ class _Play:
                 self._flush()
             except ConnectionError:
                 pass  # closed by the server: the end says so
-            self.answer += self.client.read_for(QUIET_SECONDS) if session.stays else self.client.read_to_end()
+            read = self.client.read_for if session.stays else self.client.read_to_end
+            self.answer += read(QUIET_SECONDS) if session.stays else read()
             return self.answer, self.client.ended
 
     def _flush(self):
@@ -136,7 +137,7 @@ class _Play:
         self.unsent = []
 
     def _sync(self):
-        """Until all that was sent is answered: a miss that gives back what it is called stands behind it."""
+        """Until all that was sent is answered: a miss that gives its opaque back stands behind it."""
         self.syncs += 1
         self.unsent.append(b"md no-such-key O%d\r\n" % self.syncs)
         self._flush()
@@ -149,5 +150,6 @@ class _Play:
             answer = other.ask(b"mg " + found.group(1) + b" c u")
         number = META_CAS.match(answer)
         if not number:
-            raise Failure(f"{{cas {found.group(1).decode()}}}: the server says {answer!r}, behind {self.answer[-100:]!r}")
+            raise Failure(f"{{cas {found.group(1).decode()}}}: the server says {answer!r}, "
+                          f"behind {self.answer[-100:]!r}")
         return b"%d" % (int(number.group(1)) + int(found.group(2) or 0))
