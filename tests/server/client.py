@@ -18,7 +18,7 @@ class Client:
         self.seconds = seconds
         self.socket.settimeout(seconds)
         self.socket.connect(("127.0.0.1", port))
-        self.buffer = b""
+        self.buffer = bytearray()
         self.ended = False
 
     def __enter__(self):
@@ -43,7 +43,12 @@ class Client:
         return bool(data)
 
     def _came(self):
-        return f"until then came {self.buffer[-200:]!r}"
+        return f"until then came {bytes(self.buffer[-200:])!r}"
+
+    def _take(self, count):
+        taken = bytes(self.buffer[:count])
+        del self.buffer[:count]
+        return taken
 
     def read_until(self, end):
         """All up to and with `end`."""
@@ -52,22 +57,19 @@ class Client:
             start = max(0, len(self.buffer) - len(end))
             if not self._receive(f"{end!r}"):
                 raise Failure(f"the connection ended before {end!r}; {self._came()}")
-        taken, self.buffer = self.buffer[:at + len(end)], self.buffer[at + len(end):]
-        return taken
+        return self._take(at + len(end))
 
     def read_exactly(self, count):
         while len(self.buffer) < count:
             if not self._receive(f"{count} bytes"):
                 raise Failure(f"the connection ended before {count} bytes; {self._came()}")
-        taken, self.buffer = self.buffer[:count], self.buffer[count:]
-        return taken
+        return self._take(count)
 
     def read_to_end(self):
         """All until the server closes the connection."""
         while self._receive("end of the connection"):
             pass
-        taken, self.buffer = self.buffer, b""
-        return taken
+        return self._take(len(self.buffer))
 
     def read_for(self, seconds):
         """What comes until nothing has come for so long, or the connection has ended."""
@@ -78,8 +80,7 @@ class Client:
         except Failure:
             pass
         self.socket.settimeout(self.seconds)
-        taken, self.buffer = self.buffer, b""
-        return taken
+        return self._take(len(self.buffer))
 
     def ask(self, line):
         """Sends a line and returns the line that comes, both without their ends."""

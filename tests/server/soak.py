@@ -54,7 +54,7 @@ class Owner(Actor):
         super().begin()
         self.values = {}
         self.moves = [self._set, self._set, self._get, self._get, self._get, self._append, self._cas,
-                      self._delete, self._replace, self._meta, self._count]
+                      self._remove, self._replace, self._meta, self._count]
 
     def act(self):
         key = b"own%d.%d" % (self.number, self.random.randrange(KEYS))
@@ -113,7 +113,7 @@ class Owner(Actor):
             expect(answer, b"NOT_FOUND\r\n", "cas")
             self.values.pop(key, None)
 
-    def _delete(self, key):
+    def _remove(self, key):
         answer = self.client.ask(b"delete " + key)
         if answer == b"DELETED" and key not in self.values:
             raise Failure(f"{key.decode()} is deleted, which is not there")
