@@ -126,56 +126,37 @@ void allocator_trim(void)
     malloc_trim(0); /* items beyond the pools; a preloaded malloc may have none of its own */
 }
 
-static void figures_of_malloc(allocator_figure *each, void *argument)
+void allocator_figures(stats_figure *each, void *argument)
 {
     struct mallinfo2 info = mallinfo2(); /* the C library's, also under a preloaded malloc */
-    each("malloc_arena_bytes", info.arena, argument);
-    each("malloc_mmapped_bytes", info.hblkhd, argument);
-    each("malloc_used_bytes", info.uordblks, argument);
+    each("malloc_used_bytes", info.uordblks + info.hblkhd, argument);
     each("malloc_free_bytes", info.fordblks, argument);
-}
-
-void allocator_figures(allocator_figure *each, void *argument)
-{
-    figures_of_malloc(each, argument);
-    if (allocator_is_malloc) {
-        return;
-    }
     struct mb_stats stats;
-    if (mb_stats_get(&stats, sizeof stats) != 0) {
+    if (allocator_is_malloc || mb_stats_get(&stats, sizeof stats) != 0) {
         return;
     }
-#define FIGURE(name) each("mb_" #name, stats.name, argument)
-    FIGURE(reserved_bytes);
-    FIGURE(committed_bytes);
-    FIGURE(resident_bytes);
-    FIGURE(released_bytes);
-    FIGURE(memory_limit);
-    FIGURE(cache_bytes);
-    FIGURE(cache_bytes_max);
-    FIGURE(threads);
-    FIGURE(threads_idle);
-    FIGURE(large_allocs);
-    FIGURE(large_frees);
-    FIGURE(decay_steps);
-    FIGURE(decay_step_ns_max);
-    FIGURE(pool_max);
-#undef FIGURE
-    uint64_t live_bytes = 0;
-    uint64_t cached_bytes = 0;
-    uint64_t refills = 0;
-    uint64_t flushes = 0;
-    uint64_t retries = 0;
+    struct mb_pool_stats sum = { 0 };
     for (size_t i = 0; i < MB_POOL_COUNT; i++) {
-        live_bytes += stats.pool[i].live * stats.pool[i].slot_bytes;
-        cached_bytes += stats.pool[i].magazines * stats.pool[i].slot_bytes;
-        refills += stats.pool[i].refills;
-        flushes += stats.pool[i].flushes;
-        retries += stats.pool[i].cas_retries;
+        const struct mb_pool_stats *pool = &stats.pool[i];
+        sum.live += pool->live * pool->slot_bytes;
+        sum.magazines += pool->magazines * pool->slot_bytes;
+        sum.refills += pool->refills;
+        sum.flushes += pool->flushes;
+        sum.cas_retries += pool->cas_retries;
     }
-    each("mb_live_bytes", live_bytes, argument);
-    each("mb_magazine_bytes", cached_bytes, argument);
-    each("mb_refills", refills, argument);
-    each("mb_flushes", flushes, argument);
-    each("mb_cas_retries", retries, argument);
+    each("mb_committed_bytes", stats.committed_bytes, argument);
+    each("mb_resident_bytes", stats.resident_bytes, argument);
+    each("mb_released_bytes", stats.released_bytes, argument);
+    each("mb_memory_limit", stats.memory_limit, argument);
+    each("mb_live_bytes", sum.live, argument);
+    each("mb_magazine_bytes", sum.magazines, argument);
+    each("mb_threads", stats.threads, argument);
+    each("mb_threads_idle", stats.threads_idle, argument);
+    each("mb_large_allocs", stats.large_allocs, argument);
+    each("mb_large_frees", stats.large_frees, argument);
+    each("mb_decay_steps", stats.decay_steps, argument);
+    each("mb_pool_max", stats.pool_max, argument);
+    each("mb_refills", sum.refills, argument);
+    each("mb_flushes", sum.flushes, argument);
+    each("mb_cas_retries", sum.cas_retries, argument);
 }

@@ -9,6 +9,8 @@
 #ifndef MBCACHED_ALLOCATOR_H
 #define MBCACHED_ALLOCATOR_H
 
+#include "stats.h"
+
 #include <memorybucket/inline.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -53,8 +55,7 @@ void allocator_buffer_free(void *buffer);
 size_t allocator_committed(void);
 
 /* What `stats allocator` and /metrics show of the allocator: calls `each` for every figure. */
-typedef void allocator_figure(const char *name, uint64_t value, void *argument);
-void allocator_figures(allocator_figure *each, void *argument);
+void allocator_figures(stats_figure *each, void *argument);
 
 /* A thread that found nothing to do for a while gives up what it has cached. */
 void allocator_thread_idle(void);

@@ -132,7 +132,7 @@ int budget_out_of_memory(size_t size, void *unused)
     if (worker == NULL) {
         return 0; /* a buffer, whose caller may hold items; malloc serves it (allocator.c) */
     }
-    counter_add(&worker->counters.memory_waits, 1);
+    counter_add(&worker->counters, COUNT_memory_waits, 1);
     if (reclaim_wait(&worker->retired)) {
         return 1;
     }

@@ -120,7 +120,7 @@ size_t clock_evict(struct worker *worker, size_t bytes)
         for (size_t i = 0; i < taken; i++) {
             evicted += allocator_item_cost(victims[i], item_bytes(victims[i]));
             if (table_remove(worker, victims[i])) {
-                counter_add(&worker->counters.evictions, 1);
+                counter_add(&worker->counters, COUNT_evictions, 1);
             }
         }
     }
@@ -179,7 +179,7 @@ void clock_sweep(struct worker *worker)
             size_t taken = take_dead(&rings[i], &left, worker->now_s, victims);
             for (size_t k = 0; k < taken; k++) {
                 if (table_remove(worker, victims[k])) {
-                    counter_add(&worker->counters.reclaimed, 1);
+                    counter_add(&worker->counters, COUNT_reclaimed, 1);
                 }
             }
             steps -= now - left;

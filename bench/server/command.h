@@ -2,11 +2,9 @@
 #ifndef MBCACHED_COMMAND_H
 #define MBCACHED_COMMAND_H
 
-#include <stdbool.h>
-#include <stddef.h>
+#include "store.h"
 
 struct connection;
-struct word;
 
 /*
  * Carries out the command at the line's begin; it may write into the line. is_complete: the line
@@ -18,8 +16,17 @@ size_t command_line(struct connection *connection, char *line, size_t length, bo
 /* The value has come that connection->store asked for. is_whole: with the line end behind it. */
 void command_value(struct connection *connection, bool is_whole);
 
-/* Allocates the item of connection->store. False: the error is answered, and the value swallowed. */
-bool command_store_begin(struct connection *connection, const struct word *key,
-                         size_t value_bytes);
+/* What a command that stores says of its value. */
+struct store_begin {
+    struct store_request request; /* without an item */
+    size_t value_bytes;
+    uint32_t flags;
+    uint32_t expires_s;
+    unsigned marks;
+};
+
+/* Allocates the item and takes its value in; or answers the error, and lets the value be swallowed. */
+void command_store_begin(struct connection *connection, const struct key *key,
+                         const struct store_begin *begin);
 
 #endif

@@ -36,8 +36,6 @@ enum connection_state {
 struct get {
     bool with_cas;
     bool touches;
-    bool failed;  /* a key was too long: the rest is skipped */
-    bool skips;   /* within such a key, or behind a zero byte */
     uint32_t expires_s;
 };
 
@@ -62,8 +60,7 @@ struct connection {
     struct get get;
     struct store_request store; /* its item is the connection's until it is committed */
     size_t filled_bytes;        /* of the item's value */
-    bool store_mutes;
-    bool store_is_meta;
+    bool store_mutes; /* of its reply, when the value has come */
     char store_reply[META_REPLY_MAX]; /* meta flags that go back (meta.c) */
 };
 

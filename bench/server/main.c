@@ -39,7 +39,7 @@ static void files_allow(void)
     if (setrlimit(RLIMIT_NOFILE, &raised) != 0) {
         limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
         setrlimit(RLIMIT_NOFILE, &limit);
-        fprintf(stderr, "mbcached: -c %u needs %llu open files, and %llu are allowed\n",
+        fprintf(stderr, "mbcached: -c %zu needs %llu open files, and %llu are allowed\n",
                 options.connections_max, (unsigned long long)wanted,
                 (unsigned long long)limit.rlim_cur);
     }

@@ -1,12 +1,454 @@
+/*
+ * meta: mg, ms, md, ma, mn and me. They share flags, single letters with an argument right behind
+ * them, and the form of the reply: a code, and flags in the order in which they were asked for.
+ */
 #include "meta.h"
+#include "command.h"
 #include "connection.h"
-void meta_command(struct connection *connection, struct word *words, size_t count)
+#include "expiry.h"
+#include "text.h"
+#include "worker.h"
+
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { LETTERS = 128, OPAQUE_MAX = 33 /* with its O */, REPLY_MAX = 1024 };
+
+static const char bad_format[] = "CLIENT_ERROR bad command line format";
+static const char bad_token[] = "CLIENT_ERROR bad token in command line format";
+
+/* A command under way: the request's flags, and what the reply's are taken from. */
+struct meta {
+    struct connection *connection;
+    struct worker *worker;
+    struct word *words; /* the flags alone */
+    size_t count;
+    struct key key;
+    bool has[LETTERS];
+    uint32_t expires_s;         /* T */
+    uint32_t vivify_expires_s;  /* N */
+    uint32_t recache_expires_s; /* R */
+    uint32_t client_flags;      /* F */
+    uint64_t cas;               /* C */
+    uint64_t delta;             /* D */
+    uint64_t initial;           /* J */
+    char mode;                  /* M; 0: none */
+    struct {
+        const char *key;
+        size_t key_bytes;
+        bool key_is_binary;
+        unsigned marks;
+        uint32_t flags;
+        uint32_t expires_s;
+        uint32_t used_s;
+        uint64_t cas;
+        uint32_t value_bytes;
+    } shown;
+};
+
+/* --- flags in --- */
+
+static const char *time_read(const char *argument, uint32_t now_s, uint32_t *time_s)
 {
-    (void)words;
-    (void)count;
-    connection_reply(connection, "ERROR");
+    int32_t time;
+    if (!text_to_i32(argument, &time)) {
+        return bad_token;
+    }
+    *time_s = expiry_from_protocol(time, now_s);
+    return NULL;
 }
+
+/* One flag. Returns NULL, or the error. */
+static const char *flag_read(struct meta *meta, const struct word *word)
+{
+    const char *argument = word->text + 1;
+    switch (word->text[0]) {
+    case 'T':
+        return time_read(argument, meta->worker->now_s, &meta->expires_s);
+    case 'N':
+        return time_read(argument, meta->worker->now_s, &meta->vivify_expires_s);
+    case 'R':
+        return time_read(argument, meta->worker->now_s, &meta->recache_expires_s);
+    case 'C':
+        return text_to_u64(argument, &meta->cas) ? NULL : bad_token;
+    case 'D':
+        return text_to_u64(argument, &meta->delta) ? NULL : bad_token;
+    case 'J':
+        return text_to_u64(argument, &meta->initial) ? NULL : bad_token;
+    case 'F':
+        return text_to_flags(argument, &meta->client_flags) ? NULL : bad_format;
+    case 'M':
+        meta->mode = *argument;
+        return word->length == 2 ? NULL : "CLIENT_ERROR incorrect length for M token";
+    case 'O':
+        return word->length <= OPAQUE_MAX ? NULL : "CLIENT_ERROR opaque token too long";
+    default:
+        return strchr("bcfhIklLPqstuv", word->text[0]) ? NULL : "CLIENT_ERROR invalid flag";
+    }
+}
+
+/*
+ * Reads all flags from words[first] on, and the key in words[1]. Returns NULL, or an error, as
+ * memcached the last one, unless a flag is there twice.
+ */
+static const char *meta_read(struct meta *meta, struct connection *connection, struct word *words,
+                             size_t count, size_t first)
+{
+    *meta = (struct meta){ .connection = connection, .worker = connection->worker, .delta = 1,
+                           .words = words + first, .count = count - first };
+    const char *error = NULL;
+    for (size_t i = 0; i < meta->count; i++) {
+        unsigned char letter = (unsigned char)meta->words[i].text[0];
+        if (letter >= LETTERS || meta->has[letter]) {
+            return "CLIENT_ERROR duplicate flag";
+        }
+        meta->has[letter] = true;
+        const char *flag_error = flag_read(meta, &meta->words[i]);
+        error = flag_error != NULL ? flag_error : error;
+    }
+    if (meta->has['b']) {
+        words[1].length = text_base64_decode(words[1].text, words[1].length);
+        error = words[1].length > 0 ? error : "CLIENT_ERROR error decoding key";
+    }
+    meta->key = key_of(words[1].text, words[1].length);
+    meta->shown.key = meta->key.bytes;
+    meta->shown.key_bytes = meta->key.length;
+    meta->shown.key_is_binary = meta->has['b'];
+    return error;
+}
+
+static void show_item(struct meta *meta, struct item *item)
+{
+    meta->shown.key = item->data;
+    meta->shown.key_bytes = item->key_bytes;
+    meta->shown.marks = item_marks(item);
+    meta->shown.key_is_binary = (meta->shown.marks & ITEM_KEY_BINARY) != 0;
+    meta->shown.flags = item->flags;
+    meta->shown.expires_s = item_expires(item);
+    meta->shown.used_s = item_used(item);
+    meta->shown.cas = item->cas;
+    meta->shown.value_bytes = item->value_bytes;
+}
+
+/* --- flags out --- */
+
+static char *key_write(char *at, const struct meta *meta)
+{
+    if (meta->shown.key_is_binary) {
+        return at + text_base64_encode(at, meta->shown.key, meta->shown.key_bytes);
+    }
+    return mempcpy(at, meta->shown.key, meta->shown.key_bytes);
+}
+
+static int64_t time_left(const struct meta *meta)
+{
+    uint32_t expires_s = meta->shown.expires_s;
+    return expires_s != 0 ? (int64_t)expires_s - meta->worker->now_s : -1;
+}
+
+static char *flag_write(char *at, const struct meta *meta, const struct word *word)
+{
+    char letter = word->text[0];
+    int64_t number = 0;
+    *at++ = ' ';
+    switch (letter) {
+    case 'O':
+        return mempcpy(at, word->text, word->length);
+    case 'k':
+        *at++ = 'k';
+        at = key_write(at, meta);
+        return meta->shown.key_is_binary ? mempcpy(at, " b", 2) : at;
+    case 'c':
+        return at + sprintf(at, "c%" PRIu64, meta->shown.cas);
+    case 't':
+        number = time_left(meta);
+        break;
+    case 's':
+        number = meta->shown.value_bytes;
+        break;
+    case 'f':
+        number = meta->shown.flags;
+        break;
+    case 'l':
+        number = meta->worker->now_s - meta->shown.used_s;
+        break;
+    case 'h':
+        number = (meta->shown.marks & ITEM_FETCHED) != 0;
+        break;
+    }
+    return at + sprintf(at, "%c%" PRId64, letter, number);
+}
+
+/*
+ * Sends a reply: the code, or, with a value, VA and its size; those flags asked for that are
+ * allowed; more flags; the value.
+ */
+static void reply(struct meta *meta, const char *code, const char *allowed, const char *more,
+                  const char *value, size_t value_bytes)
+{
+    char *room = connection_reserve(meta->connection, REPLY_MAX + value_bytes);
+    if (room == NULL) {
+        return;
+    }
+    char *at = value != NULL ? room + sprintf(room, "VA %zu", value_bytes) : stpcpy(room, code);
+    for (size_t i = 0; i < meta->count; i++) {
+        if (strchr(allowed, meta->words[i].text[0]) != NULL) {
+            at = flag_write(at, meta, &meta->words[i]);
+        }
+    }
+    at = stpcpy(stpcpy(at, more), "\r\n");
+    if (value != NULL) {
+        at = stpcpy(mempcpy(at, value, value_bytes), "\r\n");
+    }
+    connection_commit(meta->connection, (size_t)(at - room));
+}
+
+static void reply_result(struct meta *meta, enum store_result result, const char *allowed)
+{
+    static const char *const codes[] = {
+        [STORE_DONE] = "HD",
+        [STORE_NOT_STORED] = "NS",
+        [STORE_EXISTS] = "EX",
+        [STORE_NOT_FOUND] = "NF",
+        [STORE_NOT_A_NUMBER] = "CLIENT_ERROR cannot increment or decrement non-numeric value",
+        [STORE_NO_MEMORY] = "SERVER_ERROR out of memory",
+    };
+    bool is_error = result == STORE_NOT_A_NUMBER || result == STORE_NO_MEMORY;
+    reply(meta, codes[result], is_error ? "" : allowed, "", NULL, 0);
+}
+
+/* --- mg --- */
+
+/* An empty item for whoever misses first. Returns whether that is this client. */
+static bool vivify(struct meta *meta)
+{
+    struct item *item = item_alloc(meta->worker, &meta->key, 0);
+    if (item == NULL) {
+        return false;
+    }
+    item_expires_set(item, meta->vivify_expires_s);
+    item_mark(item, meta->has['b'] ? ITEM_KEY_BINARY : 0);
+    struct store_request store = { .item = item, .mode = STORE_ADD };
+    return store_commit(meta->worker, &store, NULL) == STORE_DONE;
+}
+
+/* W, Z and X: whether this client shall refresh the item, another does, and the item is stale. */
+static const char *turns_take(struct meta *meta, struct item *item, bool created)
+{
+    uint32_t expires_s = item_expires(item);
+    unsigned before = item_marks(item);
+    bool is_stale = (before & ITEM_STALE) != 0;
+    bool is_due = meta->has['R'] && expires_s != 0 && expires_s < meta->recache_expires_s;
+    if ((before & ITEM_WON) == 0 && (created || is_stale || is_due)) {
+        before = item_mark(item, ITEM_WON); /* of several at once, one */
+        if ((before & ITEM_WON) == 0) {
+            return is_stale ? " X W" : " W";
+        }
+    }
+    return (before & ITEM_WON) == 0 ? "" : is_stale ? " Z X" : " Z";
+}
+
+static void command_get(struct meta *meta)
+{
+    struct item *item = store_get(meta->worker, &meta->key, COUNT_get_hits, COUNT_get_misses);
+    counter_add(&meta->worker->counters, COUNT_cmd_get, 1);
+    bool created = item == NULL && meta->has['N'] && vivify(meta);
+    if (meta->has['N'] && item == NULL) {
+        struct cds_lfht_iter position;
+        item = store_find(meta->worker, &meta->key, &position);
+    }
+    if (item == NULL) {
+        if (!meta->has['q']) {
+            reply(meta, "EN", "Ok", "", NULL, 0);
+        }
+        return;
+    }
+    if (meta->has['T']) {
+        item_expires_set(item, meta->expires_s);
+    }
+    show_item(meta, item);
+    reply(meta, "HD", "stcflhOk", turns_take(meta, item, created),
+          meta->has['v'] ? item_value(item) : NULL, meta->has['v'] ? item->value_bytes : 0);
+    if (!meta->has['u']) {
+        item_touch(item, meta->worker->now_s);
+    }
+}
+
+/* --- ms --- */
+
+static bool mode_read(char letter, enum store_mode *mode)
+{
+    static const char letters[] = "SERAP"; /* in the order of enum store_mode */
+    const char *found = strchr(letters, letter != 0 ? letter & ~0x20 : 'S');
+    *mode = found != NULL ? (enum store_mode)(found - letters) : STORE_SET;
+    return found != NULL && *found != '\0';
+}
+
+/* Keeps, for when the value has come, the flags that the reply will have. */
+static void reply_keep(struct connection *connection, const struct meta *meta)
+{
+    char *at = connection->store_reply;
+    for (size_t i = 0; i < meta->count; i++) {
+        if (strchr("Okc", meta->words[i].text[0]) != NULL) {
+            /* A k may have more behind it, which means nothing. */
+            bool whole = meta->words[i].text[0] == 'O';
+            at = mempcpy(at, meta->words[i].text, whole ? meta->words[i].length : 1);
+            *at++ = ' ';
+        }
+    }
+    *at = '\0';
+}
+
+static void command_set(struct connection *connection, struct word *words, size_t count)
+{
+    int32_t value_bytes;
+    if (count < 3 || !text_to_i32(words[2].text, &value_bytes) || value_bytes < 0
+        || value_bytes > INT_MAX - 2) {
+        connection_reply(connection, bad_format);
+        return;
+    }
+    struct meta meta;
+    struct store_begin begin = { .value_bytes = (size_t)value_bytes };
+    const char *error = meta_read(&meta, connection, words, count, 3);
+    if (!mode_read(meta.mode, &begin.request.mode) && error == NULL) {
+        error = "CLIENT_ERROR invalid mode for ms M token";
+    }
+    if (error != NULL) {
+        connection_reply(connection, error);
+        connection_swallow(connection, begin.value_bytes + 2);
+        return;
+    }
+    bool is_whole = begin.request.mode == STORE_SET || begin.request.mode == STORE_REPLACE;
+    begin.request.mode = meta.cas != 0 && is_whole ? STORE_CAS : begin.request.mode;
+    begin.request.cas = meta.cas;
+    begin.request.is_meta = true;
+    begin.request.older_makes_stale = meta.has['I'];
+    begin.flags = meta.client_flags;
+    begin.expires_s = meta.expires_s;
+    begin.marks = meta.has['b'] ? ITEM_KEY_BINARY : 0;
+    reply_keep(connection, &meta);
+    command_store_begin(connection, &meta.key, &begin);
+    connection->store_mutes = meta.has['q']; /* errors are told */
+}
+
 void meta_value(struct connection *connection)
 {
-    (void)connection;
+    struct word words[TEXT_WORDS_MAX];
+    struct meta meta = { .connection = connection,
+                         .worker = connection->worker,
+                         .words = words,
+                         .count = text_split(connection->store_reply, words) };
+    struct item *item = connection->store.item;
+    char key[KEY_BYTES_MAX]; /* the item may be gone when the reply is written */
+    memcpy(key, item->data, item->key_bytes);
+    show_item(&meta, item);
+    meta.shown.key = key;
+    bool is_quiet = connection->mutes;
+    connection->mutes = false;
+    enum store_result result = store_commit(meta.worker, &connection->store, &meta.shown.cas);
+    if (result != STORE_DONE || !is_quiet) {
+        reply_result(&meta, result, "Okc");
+    }
+}
+
+/* --- md, ma, me --- */
+
+static void command_delete(struct meta *meta)
+{
+    const uint32_t *expires_s = meta->has['T'] ? &meta->expires_s : NULL;
+    enum store_result result =
+        meta->has['I'] ? store_invalidate(meta->worker, &meta->key, meta->cas, expires_s)
+                       : store_delete(meta->worker, &meta->key, meta->cas);
+    bool deleted = result == STORE_DONE;
+    counter_add(&meta->worker->counters, deleted ? COUNT_delete_hits : COUNT_delete_misses, 1);
+    if (!deleted || !meta->has['q']) {
+        reply_result(meta, result, "Ok");
+    }
+}
+
+static void command_arithmetic(struct meta *meta)
+{
+    if (meta->mode != 0 && strchr("IiDd+-", meta->mode) == NULL) {
+        connection_reply(meta->connection, "CLIENT_ERROR invalid mode for ma M token");
+        return;
+    }
+    struct arithmetic arithmetic = {
+        .delta = meta->delta,
+        .cas = meta->cas,
+        .decrements = meta->mode != 0 && strchr("Dd-", meta->mode) != NULL,
+        .expires_s = meta->has['T'] ? &meta->expires_s : NULL,
+        .creates = meta->has['N'],
+        .initial = meta->initial,
+        .initial_expires_s = meta->vivify_expires_s,
+    };
+    enum store_result result = store_arithmetic(meta->worker, &meta->key, &arithmetic);
+    if (result != STORE_DONE) {
+        reply_result(meta, result, "Ok");
+        return;
+    }
+    meta->shown.expires_s = arithmetic.new_expires_s;
+    meta->shown.cas = arithmetic.new_cas;
+    char number[TEXT_U64_MAX];
+    size_t length = text_of_u64(number, arithmetic.value);
+    if (!meta->has['q']) {
+        reply(meta, "HD", "tcOk", "", meta->has['v'] ? number : NULL, meta->has['v'] ? length : 0);
+    }
+}
+
+static void command_debug(struct meta *meta)
+{
+    struct cds_lfht_iter position;
+    struct item *item = store_find(meta->worker, &meta->key, &position);
+    if (item == NULL) {
+        connection_reply(meta->connection, "EN");
+        return;
+    }
+    show_item(meta, item);
+    char line[REPLY_MAX] = "ME ";
+    sprintf(key_write(line + 3, meta),
+            " exp=%" PRId64 " la=%u cas=%" PRIu64 " fetch=%s cls=1 size=%zu", time_left(meta),
+            meta->worker->now_s - meta->shown.used_s, meta->shown.cas,
+            (meta->shown.marks & ITEM_FETCHED) != 0 ? "yes" : "no", item_bytes(item));
+    connection_reply(meta->connection, line);
+}
+
+/* What they have in common; `error` NULL: the flags' own. */
+static void command_run(struct connection *connection, struct word *words, size_t count,
+                        void (*run)(struct meta *meta), const char *error)
+{
+    struct meta meta;
+    const char *flag_error = meta_read(&meta, connection, words, count, 2);
+    if (flag_error != NULL) {
+        connection_reply(connection, error != NULL ? error : flag_error);
+        return;
+    }
+    run(&meta);
+}
+
+void meta_command(struct connection *connection, struct word *words, size_t count)
+{
+    static const char bad_flag[] = "CLIENT_ERROR invalid or duplicate flag";
+    char letter = words[0].text[1];
+    counter_add(&connection->worker->counters, COUNT_cmd_meta, 1);
+    if (letter == 'n') {
+        connection_reply(connection, "MN");
+    } else if (strchr("gsdae", letter) == NULL || (count < 2 && letter != 'e')) {
+        connection_reply(connection, "ERROR");
+    } else if (count < 2 || words[1].length > KEY_BYTES_MAX || (letter == 'e' && count > 3)) {
+        connection_reply(connection, bad_format);
+    } else if (count >= TEXT_WORDS_MAX - 1) {
+        connection_reply(connection, "CLIENT_ERROR options flags are too long");
+    } else if (letter == 's') {
+        command_set(connection, words, count);
+    } else if (letter == 'g') {
+        command_run(connection, words, count, command_get, NULL);
+    } else if (letter == 'd') {
+        command_run(connection, words, count, command_delete, bad_flag);
+    } else if (letter == 'a') {
+        command_run(connection, words, count, command_arithmetic, bad_flag);
+    } else {
+        command_run(connection, words, count, command_debug, bad_format);
+    }
 }

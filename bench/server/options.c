@@ -54,86 +54,81 @@ static const struct option long_options[] = {
     { NULL, 0, NULL, 0 },
 };
 
+static size_t udp_port;
+
+static const struct number {
+    int option;
+    const char *name;
+    size_t *number;
+    size_t low;
+    size_t high;
+    unsigned shift; /* of the unit that it is given in */
+} numbers[] = {
+    { 'p', "-p", &options.port, 0, 65535, 0 },
+    { 'm', "-m", &options.memory_bytes, 1, 1 << 24, 20 },
+    { 'c', "-c", &options.connections_max, 1, 1000000, 0 },
+    { 't', "-t", &options.threads, 1, WORKERS_MAX, 0 },
+    { 'I', "-I", &options.item_bytes_max, 1024, (size_t)512 << 20, 0 },
+    { 'U', "-U", &udp_port, 0, 0, 0 },
+    { OPTION_METRICS_PORT, "--metrics-port", &options.metrics_port, 0, 65535, 0 },
+};
+
 static _Noreturn void refuse(const char *what, const char *value, const char *accepted)
 {
     fprintf(stderr, "mbcached: %s: \"%s\" is not accepted; it takes %s\n", what, value, accepted);
     exit(2);
 }
 
-/* A number with an optional k, m or g where `units` says so; refused unless low..high. */
-static unsigned long long number_read(const char *what, const char *text, unsigned long long low,
-                                      unsigned long long high, bool units)
+/* A decimal number; -I may end with k or m. */
+static void number_take(const struct number *number, const char *text)
 {
     char *end;
     errno = 0;
-    unsigned long long number = strtoull(text, &end, 10);
+    unsigned long long value = strtoull(text, &end, 10);
     unsigned shift = 0;
-    if (units && *end != '\0') {
-        const char *found = strchr("kKmMgG", *end);
-        shift = found != NULL ? 10U * (1U + (unsigned)(found - "kKmMgG") / 2) : 0;
-        end += found != NULL;
+    if (number->option == 'I' && *end != '\0' && strchr("kKmM", *end) != NULL) {
+        shift = *end == 'k' || *end == 'K' ? 10 : 20;
+        end++;
     }
     if (errno != 0 || end == text || *end != '\0' || strchr(text, '-') != NULL
-        || number > (high >> shift) || (number << shift) < low) {
+        || value > number->high >> shift || value << shift < number->low) {
         char accepted[80];
-        snprintf(accepted, sizeof accepted, "a number from %llu to %llu", low, high);
-        refuse(what, text, accepted);
+        snprintf(accepted, sizeof accepted, "a number from %zu to %zu", number->low, number->high);
+        refuse(number->name, text, accepted);
     }
-    return number << shift;
-}
-
-static bool allocator_read(const char *text)
-{
-    if (strcmp(text, "mb") != 0 && strcmp(text, "malloc") != 0) {
-        refuse("--allocator", text, "mb or malloc");
-    }
-    return strcmp(text, "malloc") == 0;
+    *number->number = value << shift << number->shift;
 }
 
 static void option_take(int option, const char *value)
 {
     switch (option) {
-    case 'p':
-        options.port = (uint16_t)number_read("-p", value, 0, 65535, false);
-        break;
     case 'l':
         options.address = value;
-        break;
-    case 'm':
-        options.memory_bytes = (size_t)number_read("-m", value, 1, 1 << 24, false) << 20;
-        break;
-    case 'c':
-        options.connections_max = (unsigned)number_read("-c", value, 1, 1000000, false);
-        break;
-    case 't':
-        options.threads = (unsigned)number_read("-t", value, 1, WORKERS_MAX, false);
-        break;
-    case 'I':
-        options.item_bytes_max = number_read("-I", value, 1024, 512ULL << 20, true);
-        break;
-    case 'U':
-        number_read("-U", value, 0, 0, false);
-        break;
+        return;
     case OPTION_ALLOCATOR:
-        options.use_malloc = allocator_read(value);
-        break;
-    case OPTION_METRICS_PORT:
-        options.metrics_port = (uint16_t)number_read("--metrics-port", value, 0, 65535, false);
-        options.metrics = options.metrics_port != 0;
-        break;
+        options.use_malloc = strcmp(value, "malloc") == 0;
+        if (!options.use_malloc && strcmp(value, "mb") != 0) {
+            refuse("--allocator", value, "mb or malloc");
+        }
+        return;
     case 'v':
-        options.verbosity++;
-        break;
+        options.verbosity++; /* before any thread is started */
+        return;
     case 'h':
         fputs(help, stdout);
         exit(0);
     case 'V':
         puts("mbcached " MBCACHED_VERSION);
         exit(0);
-    default:
-        fputs("mbcached: --help has the options\n", stderr);
-        exit(2);
     }
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
+        if (numbers[i].option == option) {
+            number_take(&numbers[i], value);
+            return;
+        }
+    }
+    fputs("mbcached: --help has the options\n", stderr);
+    exit(2);
 }
 
 void options_read(int argc, char **argv)
@@ -144,5 +139,9 @@ void options_read(int argc, char **argv)
     }
     if (optind < argc) {
         refuse("argument", argv[optind], "options only (--help)");
+    }
+    if (options.item_bytes_max > options.memory_bytes / 2) {
+        fputs("mbcached: -I: an item may take half of -m at most\n", stderr);
+        exit(2);
     }
 }

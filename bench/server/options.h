@@ -14,18 +14,23 @@ enum { WORKERS_MAX = 128 };
 
 struct options {
     const char *address;
-    uint16_t port; /* 0: any that is free */
-    uint16_t metrics_port;
-    bool metrics; /* whether there is a second port */
-    bool use_malloc; /* --allocator=malloc */
+    size_t port;         /* 0: any that is free */
+    size_t metrics_port; /* 0: no metrics */
     size_t memory_bytes;
     size_t item_bytes_max;
-    unsigned connections_max;
-    unsigned threads;
-    atomic_uint verbosity; /* also set by the command of that name */
+    size_t connections_max;
+    size_t threads;
+    bool use_malloc; /* --allocator=malloc */
+    /* [VERBOSITY] relaxed: also set by the command of that name; any value is right for a while. */
+    atomic_uint verbosity;
 };
 
 extern struct options options;
+
+static inline unsigned options_verbosity(void)
+{
+    return atomic_load_explicit(&options.verbosity, memory_order_relaxed); /* [VERBOSITY] */
+}
 
 /* Reads the command line. Does not return after --help, --version or an error. */
 void options_read(int argc, char **argv);

@@ -4,7 +4,6 @@
 #include "budget.h"
 #include "connection.h"
 #include "expiry.h"
-#include "options.h"
 #include "worker.h"
 
 #include <inttypes.h>
@@ -15,27 +14,44 @@
 #include <time.h>
 #include <unistd.h>
 
-/* [RESET] relaxed: what `stats reset` takes off; a sum that is read beside it may be either. */
-static struct counters at_reset;
+static const char *const names[] = {
+#define STATS_NAME(name) #name,
+    STATS_COUNTERS(STATS_NAME)
+#undef STATS_NAME
+};
 
-uint64_t counters_commands(const struct counters *counters)
-{
-    return counter_read(&counters->cmd_get) + counter_read(&counters->cmd_set)
-           + counter_read(&counters->cmd_meta) + counter_read(&counters->cmd_other);
-}
+/* [RESET] relaxed: what `stats reset` takes off; a reply that is made beside it may have either. */
+static _Atomic uint64_t at_reset[COUNTERS];
 
-void stats_sum(struct stats *sum)
+static uint64_t sum_of(enum counter counter)
 {
-    *sum = (struct stats){ 0 };
+    uint64_t sum = 0;
     for (unsigned i = 0; i < options.threads; i++) {
-        const struct counters *counters = &workers[i].counters;
-#define STATS_ADD(name, help) sum->name += counter_read(&counters->name);
-        STATS_COUNTERS(STATS_ADD)
-#undef STATS_ADD
+        sum += counter_read(&workers[i].counters, counter);
     }
+    return sum;
 }
 
-/* Sends a line of a stats reply. */
+static uint64_t items_now(void)
+{
+    return sum_of(COUNT_total_items) - sum_of(COUNT_items_removed);
+}
+
+void stats_figures(stats_figure *each, void *argument)
+{
+    for (enum counter i = 0; i < COUNTERS; i++) {
+        each(names[i], sum_of(i), argument);
+    }
+    each("uptime", expiry_now() - 2, argument);
+    each("max_connections", options.connections_max, argument);
+    each("curr_connections", connections_open(), argument);
+    each("curr_items", items_now(), argument);
+    each("bytes", budget_cost(), argument);
+    each("bytes_allowed", budget_allowance(), argument);
+    each("limit_maxbytes", options.memory_bytes, argument);
+    each("threads", options.threads, argument);
+}
+
 static void __attribute__((format(printf, 2, 3)))
 stat_send(struct connection *connection, const char *format, ...)
 {
@@ -47,63 +63,58 @@ stat_send(struct connection *connection, const char *format, ...)
     connection_reply(connection, text);
 }
 
+static void figure_send(const char *name, uint64_t value, void *connection)
+{
+    for (enum counter i = 0; i < COUNTERS; i++) {
+        if (name == names[i]) {
+            value -= atomic_load_explicit(&at_reset[i], memory_order_relaxed); /* [RESET] */
+        }
+    }
+    stat_send(connection, "%s %" PRIu64, name, value);
+}
+
 static void send_plain(struct connection *connection)
 {
-    struct stats sum;
-    stats_sum(&sum);
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
     stat_send(connection, "pid %ld", (long)getpid());
-    stat_send(connection, "uptime %u", expiry_now() - 2);
-    stat_send(connection, "time %lld", (long long)time(NULL));
-    stat_send(connection, "version %s", MBCACHED_VERSION);
+    stat_send(connection, "time %ld", (long)time(NULL));
+    stat_send(connection, "version " MBCACHED_VERSION);
     stat_send(connection, "libevent %s", event_get_version());
     stat_send(connection, "pointer_size %zu", 8 * sizeof(void *));
-    stat_send(connection, "rusage_user %lld.%06ld", (long long)usage.ru_utime.tv_sec,
-              usage.ru_utime.tv_usec);
-    stat_send(connection, "rusage_system %lld.%06ld", (long long)usage.ru_stime.tv_sec,
+    stat_send(connection, "rusage_user %ld.%06ld", usage.ru_utime.tv_sec, usage.ru_utime.tv_usec);
+    stat_send(connection, "rusage_system %ld.%06ld", usage.ru_stime.tv_sec,
               usage.ru_stime.tv_usec);
-    stat_send(connection, "max_connections %u", options.connections_max);
-    stat_send(connection, "curr_connections %u", connections_open());
-    stat_send(connection, "curr_items %" PRIu64, sum.total_items - sum.items_removed);
-    stat_send(connection, "bytes %zu", budget_cost());
-    stat_send(connection, "limit_maxbytes %zu", options.memory_bytes);
-    stat_send(connection, "threads %u", options.threads);
-#define STATS_SEND(name, help)                                                                     \
-    stat_send(connection, #name " %" PRIu64, sum.name - counter_read(&at_reset.name));
-    STATS_COUNTERS(STATS_SEND)
-#undef STATS_SEND
+    stats_figures(figure_send, connection);
 }
 
 static void send_settings(struct connection *connection)
 {
     stat_send(connection, "maxbytes %zu", options.memory_bytes);
-    stat_send(connection, "maxconns %u", options.connections_max);
-    stat_send(connection, "tcpport %u", options.port);
+    stat_send(connection, "maxconns %zu", options.connections_max);
+    stat_send(connection, "tcpport %zu", options.port);
     stat_send(connection, "udpport 0");
     stat_send(connection, "inter %s", options.address);
-    stat_send(connection, "verbosity %u", options.verbosity);
+    stat_send(connection, "verbosity %u", options_verbosity());
     stat_send(connection, "evictions on");
-    stat_send(connection, "num_threads %u", options.threads);
+    stat_send(connection, "num_threads %zu", options.threads);
     stat_send(connection, "item_size_max %zu", options.item_bytes_max);
     stat_send(connection, "cas_enabled yes");
     stat_send(connection, "flush_enabled yes");
     stat_send(connection, "binding_protocol ascii");
     stat_send(connection, "allocator %s", allocator_is_malloc ? "malloc" : "mb");
-    stat_send(connection, "metrics_port %u", options.metrics_port);
+    stat_send(connection, "metrics_port %zu", options.metrics_port);
 }
 
-/* There are no slab classes; all items are class 1. */
+/* There are no slab classes; all items are of class 1. */
 static void send_items(struct connection *connection)
 {
-    struct stats sum;
-    stats_sum(&sum);
-    if (sum.total_items > sum.items_removed) {
-        stat_send(connection, "items:1:number %" PRIu64, sum.total_items - sum.items_removed);
+    if (items_now() > 0) {
+        stat_send(connection, "items:1:number %" PRIu64, items_now());
         stat_send(connection, "items:1:mem_requested %zu", budget_cost());
-        stat_send(connection, "items:1:evicted %" PRIu64, sum.evictions);
-        stat_send(connection, "items:1:outofmemory %" PRIu64, sum.store_no_memory);
-        stat_send(connection, "items:1:reclaimed %" PRIu64, sum.reclaimed);
+        stat_send(connection, "items:1:evicted %" PRIu64, sum_of(COUNT_evictions));
+        stat_send(connection, "items:1:outofmemory %" PRIu64, sum_of(COUNT_store_no_memory));
+        stat_send(connection, "items:1:reclaimed %" PRIu64, sum_of(COUNT_reclaimed));
     }
 }
 
@@ -113,27 +124,15 @@ static void send_slabs(struct connection *connection)
     stat_send(connection, "total_malloced %zu", budget_cost());
 }
 
-static void send_figure(const char *name, uint64_t value, void *connection)
+static void send_sizes(struct connection *connection)
 {
-    stat_send(connection, "%s %" PRIu64, name, value);
+    stat_send(connection, "sizes_status disabled");
 }
 
 static void send_allocator(struct connection *connection)
 {
     stat_send(connection, "allocator %s", allocator_is_malloc ? "malloc" : "mb");
-    stat_send(connection, "items_cost %zu", budget_cost());
-    stat_send(connection, "items_allowance %zu", budget_allowance());
-    allocator_figures(send_figure, connection);
-}
-
-static void reset(void)
-{
-    struct stats sum;
-    stats_sum(&sum);
-#define STATS_RESET(name, help)                                                                    \
-    atomic_store_explicit(&at_reset.name, sum.name, memory_order_relaxed); /* [RESET] */
-    STATS_COUNTERS(STATS_RESET)
-#undef STATS_RESET
+    allocator_figures(figure_send, connection);
 }
 
 void stats_command(struct connection *connection, const char *what)
@@ -142,8 +141,8 @@ void stats_command(struct connection *connection, const char *what)
         const char *name;
         void (*send)(struct connection *connection);
     } kinds[] = {
-        { "", send_plain },      { "settings", send_settings },   { "items", send_items },
-        { "slabs", send_slabs }, { "allocator", send_allocator },
+        { "", send_plain },      { "settings", send_settings }, { "items", send_items },
+        { "slabs", send_slabs }, { "sizes", send_sizes },       { "allocator", send_allocator },
     };
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
         if (strcmp(what, kinds[i].name) == 0) {
@@ -152,13 +151,12 @@ void stats_command(struct connection *connection, const char *what)
             return;
         }
     }
-    if (strcmp(what, "reset") == 0) {
-        reset();
-        connection_reply(connection, "RESET");
-    } else if (strcmp(what, "sizes") == 0) {
-        stat_send(connection, "sizes_status disabled");
-        connection_reply(connection, "END");
-    } else {
+    if (strcmp(what, "reset") != 0) {
         connection_reply(connection, "ERROR");
+        return;
     }
+    for (enum counter i = 0; i < COUNTERS; i++) {
+        atomic_store_explicit(&at_reset[i], sum_of(i), memory_order_relaxed); /* [RESET] */
+    }
+    connection_reply(connection, "RESET");
 }

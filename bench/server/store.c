@@ -1,6 +1,5 @@
 /* store: find, decide, publish. */
 #include "store.h"
-#include "stats.h"
 #include "table.h"
 #include "text.h"
 #include "worker.h"
@@ -11,12 +10,21 @@ struct item *store_find(struct worker *worker, const struct key *key,
                         struct cds_lfht_iter *position)
 {
     struct item *item = table_find(key, position);
-    if (item == NULL || !item_is_dead(item, worker->now_s)) {
-        return item;
+    if (item != NULL && item_is_dead(item, worker->now_s)) {
+        counter_add(&worker->counters, COUNT_get_expired, 1);
+        table_remove(worker, item);
+        item = NULL;
     }
-    counter_add(&worker->counters.get_expired, 1);
-    table_remove(worker, item);
-    return NULL;
+    return item;
+}
+
+struct item *store_get(struct worker *worker, const struct key *key, enum counter hits,
+                       enum counter misses)
+{
+    struct cds_lfht_iter position;
+    struct item *item = store_find(worker, key, &position);
+    counter_add(&worker->counters, item != NULL ? hits : misses, 1);
+    return item;
 }
 
 /*
@@ -32,7 +40,7 @@ static uint64_t cas_next(struct worker *worker, const struct item *old)
     return worker->cas_count << WORKER_BITS | worker->number;
 }
 
-/* In place of the item at the position, which was `old`, or as a new one. */
+/* In place of `old`, which is at the position; NULL: as a new item. False: it is too late. */
 static bool publish(struct worker *worker, const struct key *key, struct cds_lfht_iter *position,
                     struct item *old, struct item *item)
 {
@@ -41,73 +49,199 @@ static bool publish(struct worker *worker, const struct key *key, struct cds_lfh
                        : table_add(worker, key, item);
 }
 
-/* What a new item has from the old one, of whose marks it keeps these. */
-static void attributes_copy(struct item *item, const struct item *old, unsigned marks)
+/* The live item with that cas; 0: any. */
+static enum store_result find_with(struct worker *worker, const struct key *key, uint64_t cas,
+                                   struct cds_lfht_iter *position, struct item **found)
 {
-    item->flags = old->flags;
-    item_expires_set(item, item_expires(old));
-    item_mark(item, item_marks(old) & marks);
+    *found = store_find(worker, key, position);
+    if (*found == NULL) {
+        return STORE_NOT_FOUND;
+    }
+    return cas == 0 || cas == (*found)->cas ? STORE_DONE : STORE_EXISTS;
 }
 
-/* What append and prepend make of the item that is there; *joined is NULL but for STORE_DONE. */
-static enum store_result join(struct worker *worker, const struct key *key,
-                              const struct store_request *request, struct item **joined)
+/* --- items that are made from the one that is there --- */
+
+struct change {
+    const char *before; /* what comes before the old value, or in its place */
+    size_t before_bytes;
+    const char *after;
+    size_t after_bytes;
+    bool keeps_value;
+    bool makes_stale;
+    const uint32_t *expires_s; /* NULL: that stays */
+};
+
+static void change_fill(const struct change *change, struct item *old, struct item *item)
 {
+    char *at = mempcpy(item_value(item), change->before, change->before_bytes);
+    if (change->keeps_value) {
+        at = mempcpy(at, item_value(old), old->value_bytes);
+    }
+    memcpy(at, change->after, change->after_bytes);
+    unsigned lost = ITEM_TOUCHED | (change->makes_stale ? (unsigned)ITEM_WON : 0);
+    item_mark(item, (item_marks(old) & ~lost) | (change->makes_stale ? (unsigned)ITEM_STALE : 0));
+    item_expires_set(item, change->expires_s != NULL ? *change->expires_s : item_expires(old));
+    item->flags = old->flags;
+}
+
+/* Replaces `old` by one that is changed. STORE_AGAIN: another thread has done so. */
+static enum store_result supersede(struct worker *worker, const struct key *key, struct item *old,
+                                   const struct change *change, struct item **made)
+{
+    uint64_t cas = old->cas; /* unique, so it tells whether the item is still the same */
+    size_t kept_bytes = change->keeps_value ? old->value_bytes : 0;
+    size_t bytes = kept_bytes + change->before_bytes + change->after_bytes;
+    if (!item_size_is_allowed(key, bytes)) {
+        return STORE_NOT_STORED;
+    }
+    struct item *item = item_alloc(worker, key, bytes); /* `old` may be freed by now */
+    if (item == NULL) {
+        return STORE_NO_MEMORY;
+    }
     struct cds_lfht_iter position;
-    for (;;) {
-        *joined = NULL;
-        struct item *old = store_find(worker, key, &position);
-        if (old == NULL) {
-            return STORE_NOT_STORED;
-        }
-        if (request->cas != 0 && request->cas != old->cas) {
-            return STORE_EXISTS;
-        }
-        uint32_t added_bytes = request->item->value_bytes;
-        uint32_t old_bytes = old->value_bytes;
-        uint64_t old_cas = old->cas;
-        if (!item_size_is_allowed(key, (size_t)old_bytes + added_bytes)) {
-            return STORE_NOT_STORED;
-        }
-        struct item *item = item_alloc(worker, key, (size_t)old_bytes + added_bytes);
-        if (item == NULL) {
-            return STORE_NOT_STORED;
-        }
-        old = store_find(worker, key, &position); /* the one before may be freed by now */
-        if (old == NULL || old->cas != old_cas) {
-            item_free(worker, item);
-            continue;
-        }
-        attributes_copy(item, old, ITEM_FETCHED | ITEM_KEY_BINARY);
-        bool first = request->mode == STORE_PREPEND;
-        memcpy(item_value(item) + (first ? added_bytes : 0), item_value(old), old_bytes);
-        memcpy(item_value(item) + (first ? 0 : old_bytes), item_value(request->item), added_bytes);
+    if (find_with(worker, key, cas, &position, &old) == STORE_DONE) {
+        change_fill(change, old, item);
         if (publish(worker, key, &position, old, item)) {
-            *joined = item;
+            *made = item;
             return STORE_DONE;
         }
-        item_free(worker, item);
     }
+    item_free(worker, item);
+    return STORE_AGAIN;
 }
+
+static enum store_result store_join(struct worker *worker, const struct key *key,
+                                    const struct store_request *request, uint64_t *cas)
+{
+    struct change change = { .before = item_value(request->item), .after = "", .keeps_value = true };
+    change.before_bytes = request->item->value_bytes;
+    if (request->mode == STORE_APPEND) {
+        change.after = change.before;
+        change.after_bytes = change.before_bytes;
+        change.before_bytes = 0;
+    }
+    enum store_result result;
+    do {
+        struct cds_lfht_iter position;
+        struct item *item;
+        result = find_with(worker, key, request->cas, &position, &item);
+        if (result == STORE_DONE) {
+            result = supersede(worker, key, item, &change, &item);
+            *cas = result == STORE_DONE ? item->cas : 0;
+        }
+    } while (result == STORE_AGAIN);
+    return result == STORE_DONE || result == STORE_EXISTS ? result : STORE_NOT_STORED;
+}
+
+enum store_result store_invalidate(struct worker *worker, const struct key *key, uint64_t cas,
+                                   const uint32_t *expires_s)
+{
+    struct change change = { .before = "", .after = "", .keeps_value = true, .makes_stale = true,
+                             .expires_s = expires_s };
+    enum store_result result;
+    do {
+        struct cds_lfht_iter position;
+        struct item *item;
+        result = find_with(worker, key, cas, &position, &item);
+        if (result == STORE_DONE) {
+            result = supersede(worker, key, item, &change, &item);
+        }
+    } while (result == STORE_AGAIN);
+    return result;
+}
+
+/* --- numbers --- */
+
+static enum store_result create_number(struct worker *worker, const struct key *key,
+                                       struct arithmetic *arithmetic)
+{
+    char digits[TEXT_U64_MAX];
+    size_t length = text_of_u64(digits, arithmetic->initial);
+    struct item *item = item_alloc(worker, key, length);
+    if (item == NULL) {
+        return STORE_NO_MEMORY;
+    }
+    memcpy(item_value(item), digits, length);
+    item_expires_set(item, arithmetic->initial_expires_s);
+    arithmetic->value = arithmetic->initial;
+    arithmetic->new_expires_s = arithmetic->initial_expires_s;
+    struct store_request request = { .item = item, .mode = STORE_ADD };
+    return store_commit(worker, &request, &arithmetic->new_cas);
+}
+
+/*
+ * Does the sum on a value of so many digits. Returns the bytes of the new value: never fewer, as
+ * memcached fills a number up with spaces, and clients see them. 0: it is not a number.
+ */
+static size_t number_change(char digits[TEXT_U64_MAX], size_t bytes, struct arithmetic *arithmetic)
+{
+    uint64_t old;
+    digits[bytes] = '\0';
+    if (!text_to_u64(digits, &old)) {
+        return 0;
+    }
+    uint64_t delta = arithmetic->delta;
+    uint64_t less = old > delta ? old - delta : 0;
+    arithmetic->value = arithmetic->decrements ? less : old + delta; /* which wraps round */
+    size_t length = text_of_u64(digits, arithmetic->value);
+    size_t wanted = bytes > length ? bytes : length;
+    memset(digits + length, ' ', wanted - length);
+    return wanted;
+}
+
+enum store_result store_arithmetic(struct worker *worker, const struct key *key,
+                                   struct arithmetic *arithmetic)
+{
+    bool down = arithmetic->decrements;
+    enum store_result result;
+    do {
+        struct cds_lfht_iter position;
+        struct item *item;
+        result = find_with(worker, key, arithmetic->cas, &position, &item);
+        if (result == STORE_NOT_FOUND) {
+            counter_add(&worker->counters, down ? COUNT_decr_misses : COUNT_incr_misses, 1);
+            return arithmetic->creates ? create_number(worker, key, arithmetic) : result;
+        }
+        if (result != STORE_DONE) {
+            return result;
+        }
+        char digits[TEXT_U64_MAX] = "";
+        size_t old_bytes = item->value_bytes < sizeof digits ? item->value_bytes : 0;
+        memcpy(digits, item_value(item), old_bytes);
+        struct change change = { .before = digits, .after = "",
+                                 .expires_s = arithmetic->expires_s };
+        change.before_bytes = number_change(digits, old_bytes, arithmetic);
+        if (change.before_bytes == 0) {
+            return STORE_NOT_A_NUMBER;
+        }
+        result = supersede(worker, key, item, &change, &item);
+        if (result == STORE_DONE) {
+            counter_add(&worker->counters, down ? COUNT_decr_hits : COUNT_incr_hits, 1);
+            arithmetic->new_cas = item->cas;
+            arithmetic->new_expires_s = item_expires(item);
+        }
+    } while (result == STORE_AGAIN);
+    return result;
+}
+
+/* --- whole items --- */
 
 static enum store_result decide_cas(struct worker *worker, const struct store_request *request,
                                     struct item *old)
 {
     if (old == NULL) {
-        counter_add(&worker->counters.cas_misses, 1);
+        counter_add(&worker->counters, COUNT_cas_misses, 1);
         return STORE_NOT_FOUND;
     }
-    if (request->cas == old->cas) {
-        counter_add(&worker->counters.cas_hits, 1);
-        return STORE_DONE;
-    }
-    if (request->older_makes_stale && request->cas < old->cas) {
+    bool matches = request->cas == old->cas;
+    counter_add(&worker->counters, matches ? COUNT_cas_hits : COUNT_cas_badval, 1);
+    if (!matches && request->older_makes_stale && request->cas < old->cas) {
         item_expires_set(request->item, item_expires(old));
         item_mark(request->item, ITEM_STALE | (item_marks(old) & ITEM_WON));
         return STORE_DONE;
     }
-    counter_add(&worker->counters.cas_badval, 1);
-    return STORE_EXISTS;
+    return matches ? STORE_DONE : STORE_EXISTS;
 }
 
 static enum store_result decide(struct worker *worker, const struct store_request *request,
@@ -115,9 +249,6 @@ static enum store_result decide(struct worker *worker, const struct store_reques
 {
     switch (request->mode) {
     case STORE_ADD:
-        if (old != NULL) {
-            item_touch(old, worker->now_s);
-        }
         return old == NULL ? STORE_DONE : STORE_NOT_STORED;
     case STORE_REPLACE:
         return old != NULL ? STORE_DONE : STORE_NOT_STORED;
@@ -129,14 +260,13 @@ static enum store_result decide(struct worker *worker, const struct store_reques
 }
 
 static enum store_result store_whole(struct worker *worker, const struct key *key,
-                                     struct store_request *request, uint64_t *cas)
+                                     const struct store_request *request, uint64_t *cas)
 {
-    struct cds_lfht_iter position;
     for (;;) {
+        struct cds_lfht_iter position;
         struct item *old = store_find(worker, key, &position);
         enum store_result result = decide(worker, request, old);
         if (result != STORE_DONE) {
-            item_free(worker, request->item);
             return result;
         }
         if (publish(worker, key, &position, old, request->item)) {
@@ -151,14 +281,11 @@ enum store_result store_commit(struct worker *worker, struct store_request *requ
 {
     struct key key = item_key(request->item);
     uint64_t new_cas = 0;
-    enum store_result result;
-    if (request->mode == STORE_APPEND || request->mode == STORE_PREPEND) {
-        struct item *joined;
-        result = join(worker, &key, request, &joined);
-        new_cas = joined != NULL ? joined->cas : 0;
+    bool joins = request->mode == STORE_APPEND || request->mode == STORE_PREPEND;
+    enum store_result result = joins ? store_join(worker, &key, request, &new_cas)
+                                     : store_whole(worker, &key, request, &new_cas);
+    if (joins || result != STORE_DONE) {
         item_free(worker, request->item);
-    } else {
-        result = store_whole(worker, &key, request, &new_cas);
     }
     request->item = NULL;
     if (cas != NULL) {
@@ -169,151 +296,11 @@ enum store_result store_commit(struct worker *worker, struct store_request *requ
 
 enum store_result store_delete(struct worker *worker, const struct key *key, uint64_t cas)
 {
-    struct cds_lfht_iter position;
     for (;;) {
-        struct item *item = store_find(worker, key, &position);
-        if (item == NULL) {
-            return STORE_NOT_FOUND;
-        }
-        if (cas != 0 && cas != item->cas) {
-            return STORE_EXISTS;
-        }
-        if (table_remove(worker, item)) {
-            return STORE_DONE;
-        }
-    }
-}
-
-/* What is different in an item that takes another's place. */
-struct change {
-    const char *value; /* NULL: the old one */
-    uint32_t value_bytes;
-    bool makes_stale;
-    const uint32_t *expires_s; /* NULL: the old one */
-};
-
-/* Replaces the item that has old_cas. STORE_EXISTS: it has another by now, and nothing changes. */
-static enum store_result supersede(struct worker *worker, const struct key *key, uint64_t old_cas,
-                                   const struct change *change, struct item **made)
-{
-    struct item *item = item_alloc(worker, key, change->value_bytes);
-    if (item == NULL) {
-        return STORE_NO_MEMORY;
-    }
-    struct cds_lfht_iter position;
-    struct item *old = store_find(worker, key, &position);
-    if (old != NULL && old->cas == old_cas) {
-        unsigned lost = ITEM_TOUCHED | (change->makes_stale ? (unsigned)ITEM_WON : 0);
-        attributes_copy(item, old, ~lost);
-        memcpy(item_value(item), change->value != NULL ? change->value : item_value(old),
-               change->value_bytes);
-        if (change->makes_stale) {
-            item_mark(item, ITEM_STALE);
-        }
-        if (change->expires_s != NULL) {
-            item_expires_set(item, *change->expires_s);
-        }
-        if (publish(worker, key, &position, old, item)) {
-            *made = item;
-            return STORE_DONE;
-        }
-    }
-    item_free(worker, item);
-    return STORE_EXISTS;
-}
-
-enum store_result store_invalidate(struct worker *worker, const struct key *key, uint64_t cas,
-                                   const uint32_t *expires_s)
-{
-    struct cds_lfht_iter position;
-    for (;;) {
-        struct item *old = store_find(worker, key, &position);
-        if (old == NULL) {
-            return STORE_NOT_FOUND;
-        }
-        if (cas != 0 && cas != old->cas) {
-            return STORE_EXISTS;
-        }
-        struct change change = { NULL, old->value_bytes, true, expires_s };
-        struct item *made;
-        enum store_result result = supersede(worker, key, old->cas, &change, &made);
-        if (result != STORE_EXISTS) {
-            return result;
-        }
-    }
-}
-
-static enum store_result create_number(struct worker *worker, const struct key *key,
-                                       struct arithmetic *arithmetic)
-{
-    char digits[TEXT_U64_MAX];
-    size_t length = text_of_u64(digits, arithmetic->initial);
-    struct item *item = item_alloc(worker, key, length);
-    if (item == NULL) {
-        return STORE_NO_MEMORY;
-    }
-    memcpy(item_value(item), digits, length);
-    item_expires_set(item, arithmetic->initial_expires_s);
-    struct store_request request = { .item = item, .mode = STORE_ADD };
-    enum store_result result = store_commit(worker, &request, &arithmetic->new_cas);
-    arithmetic->value = arithmetic->initial;
-    arithmetic->new_expires_s = arithmetic->initial_expires_s;
-    return result;
-}
-
-static uint64_t arithmetic_apply(const struct arithmetic *arithmetic, uint64_t value)
-{
-    if (!arithmetic->decrements) {
-        return value + arithmetic->delta; /* wraps round, as the protocol says */
-    }
-    return value > arithmetic->delta ? value - arithmetic->delta : 0;
-}
-
-/* A number never becomes shorter: memcached fills it up with spaces, and clients see them. */
-static uint32_t number_write(char digits[TEXT_U64_MAX], uint64_t value, uint32_t old_bytes)
-{
-    size_t length = text_of_u64(digits, value);
-    size_t wanted = old_bytes > length ? old_bytes : length;
-    memset(digits + length, ' ', wanted - length);
-    return (uint32_t)wanted;
-}
-
-enum store_result store_arithmetic(struct worker *worker, const struct key *key,
-                                   struct arithmetic *arithmetic)
-{
-    struct cds_lfht_iter position;
-    for (;;) {
-        struct item *old = store_find(worker, key, &position);
-        if (old == NULL) {
-            return arithmetic->creates ? create_number(worker, key, arithmetic) : STORE_NOT_FOUND;
-        }
-        if (arithmetic->cas != 0 && arithmetic->cas != old->cas) {
-            return STORE_EXISTS;
-        }
-        uint64_t value;
-        char digits[TEXT_U64_MAX];
-        uint32_t old_bytes = old->value_bytes;
-        if (old_bytes == 0 || old_bytes >= sizeof digits) {
-            return STORE_NOT_A_NUMBER;
-        }
-        memcpy(digits, item_value(old), old_bytes);
-        digits[old_bytes] = '\0';
-        if (!text_to_u64(digits, &value)) {
-            return STORE_NOT_A_NUMBER;
-        }
-        arithmetic->value = arithmetic_apply(arithmetic, value);
-        struct change change = {
-            .value = digits,
-            .value_bytes = number_write(digits, arithmetic->value, old_bytes),
-            .expires_s = arithmetic->sets_expires ? &arithmetic->expires_s : NULL,
-        };
+        struct cds_lfht_iter position;
         struct item *item;
-        enum store_result result = supersede(worker, key, old->cas, &change, &item);
-        if (result == STORE_DONE) {
-            arithmetic->new_cas = item->cas;
-            arithmetic->new_expires_s = item_expires(item);
-        }
-        if (result != STORE_EXISTS) {
+        enum store_result result = find_with(worker, key, cas, &position, &item);
+        if (result != STORE_DONE || table_remove(worker, item)) {
             return result;
         }
     }

@@ -9,28 +9,35 @@
 #define MBCACHED_STORE_H
 
 #include "item.h"
+#include "stats.h"
 
 enum store_mode { STORE_SET, STORE_ADD, STORE_REPLACE, STORE_APPEND, STORE_PREPEND, STORE_CAS };
 
 enum store_result {
     STORE_DONE,
     STORE_NOT_STORED,
-    STORE_EXISTS,
+    STORE_EXISTS, /* with another cas */
     STORE_NOT_FOUND,
     STORE_NOT_A_NUMBER,
     STORE_NO_MEMORY,
+    STORE_AGAIN, /* never returned: another thread was first */
 };
 
 struct store_request {
     struct item *item; /* its owner's, until store_commit */
     enum store_mode mode;
-    uint64_t cas;          /* the item must have this one, or, 0, any */
+    uint64_t cas;           /* the item must have this one; 0: any */
     bool older_makes_stale; /* ms with I: an older cas stores a stale item */
+    bool is_meta;           /* answered by meta_value */
 };
 
 /* The live item, or NULL. A dead one is removed on the way. */
 struct item *store_find(struct worker *worker, const struct key *key,
                         struct cds_lfht_iter *position);
+
+/* The same, and counts. */
+struct item *store_get(struct worker *worker, const struct key *key, enum counter hits,
+                       enum counter misses);
 
 /* Publishes or frees the request's item. Sets *cas, if not NULL, to the new item's, or 0. */
 enum store_result store_commit(struct worker *worker, struct store_request *request,
@@ -47,9 +54,8 @@ struct arithmetic {
     uint64_t delta;
     uint64_t cas;
     bool decrements;
-    bool sets_expires; /* on success */
-    uint32_t expires_s;
-    bool creates; /* on a miss, with: */
+    const uint32_t *expires_s; /* on success; NULL: that stays */
+    bool creates;              /* on a miss, with: */
     uint64_t initial;
     uint32_t initial_expires_s;
     /* What came of it: */

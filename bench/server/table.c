@@ -57,7 +57,7 @@ struct item *table_find(const struct key *key, struct cds_lfht_iter *position)
 /* The caller has taken the item out of the table. */
 static void retire(struct worker *worker, struct item *item)
 {
-    counter_add(&worker->counters.items_removed, 1);
+    counter_add(&worker->counters, COUNT_items_removed, 1);
     budget_give_back(worker, item);
     reclaim_retire(&worker->retired, item);
 }
@@ -70,7 +70,7 @@ bool table_add(struct worker *worker, const struct key *key, struct item *item)
     if (node != &item->node) {
         return false;
     }
-    counter_add(&worker->counters.total_items, 1);
+    counter_add(&worker->counters, COUNT_total_items, 1);
     clock_link(item, NULL);
     return true;
 }
@@ -83,7 +83,7 @@ bool table_replace(struct worker *worker, struct cds_lfht_iter *position, const 
     if (cds_lfht_replace(table, position, key->hash, item_matches, key, &item->node) != 0) {
         return false;
     }
-    counter_add(&worker->counters.total_items, 1);
+    counter_add(&worker->counters, COUNT_total_items, 1);
     clock_link(item, old);
     retire(worker, old);
     return true;

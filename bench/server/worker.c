@@ -43,12 +43,12 @@ static void turn_end(struct worker *worker)
     }
 }
 
-/* A worker without commands for a second keeps nothing cached: others have better use for it. */
+/* A worker that has read nothing for a second keeps nothing cached: others have better use for it. */
 static void rest(struct worker *worker)
 {
-    uint64_t commands = counters_commands(&worker->counters);
-    worker->quiet_ticks = commands == worker->commands_at_tick ? worker->quiet_ticks + 1 : 0;
-    worker->commands_at_tick = commands;
+    uint64_t read_bytes = counter_read(&worker->counters, COUNT_bytes_read);
+    worker->quiet_ticks = read_bytes == worker->read_at_tick ? worker->quiet_ticks + 1 : 0;
+    worker->read_at_tick = read_bytes;
     if (worker->quiet_ticks % TICKS_PER_SECOND == 1) {
         allocator_thread_idle();
     }
@@ -88,7 +88,7 @@ static void on_accept(struct evconnlistener *unused, evutil_socket_t file,
 static void on_accept_error(struct evconnlistener *listener, void *argument)
 {
     struct worker *worker = argument;
-    counter_add(&worker->counters.accept_errors, 1);
+    counter_add(&worker->counters, COUNT_accept_errors, 1);
     fprintf(stderr, "mbcached: accept: %s\n", strerror(errno));
     evconnlistener_disable(listener); /* until the next tick */
 }
@@ -162,7 +162,7 @@ static void worker_prepare(struct worker *worker, int listening)
 
 void workers_start(void)
 {
-    struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons(options.port) };
+    struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons((uint16_t)options.port) };
     if (inet_pton(AF_INET, options.address, &address.sin_addr) != 1) {
         fprintf(stderr, "mbcached: -l: \"%s\" is not accepted; it takes an IPv4 address\n",
                 options.address);

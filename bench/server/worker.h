@@ -36,7 +36,7 @@ struct worker {
     bool drains;
     unsigned drain_ticks_left;
     uint32_t now_s; /* as of the turn's begin */
-    uint64_t commands_at_tick;
+    uint64_t read_at_tick;
     unsigned quiet_ticks;
     uint64_t cas_count; /* store.c */
     unsigned evict_ring; /* the ring that it evicts from next */
