@@ -162,6 +162,8 @@ def twice(setting):
             began = time.monotonic()
             server.process.send_signal(first)
             server.process.send_signal(second)
+            expect(client.read_to_end(), b"", "what an idle client gets")
+            client.close()
             server.wait(began, setting.scaled(SECONDS))
 
 

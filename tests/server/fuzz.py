@@ -105,6 +105,7 @@ def junk(setting):
     """Random bytes from many connections: others find what they stored, and nothing is left over."""
     with setting.start("-m", "64") as server:
         with Client(server.port) as steady:
+            expect(steady.ask(b"mn"), b"MN", "mn")
             before = server.descriptors()
             for number in rounds_of(setting, 150):
                 generator = random.Random(f"{setting.seed} junk {number}")

@@ -4,8 +4,10 @@ A unique number (cas) becomes <cas N>, numbered in the order of their first appe
 agree where the same numbers are equal, and the numbers themselves may differ. Seconds that depend on
 when the clock ticked stay numbers, and may differ by one. Figures of `stats` become <number>.
 """
+import difflib
 import re
 
+SHOWN_MAX = 60
 VALUE = re.compile(rb"VALUE \S+ [0-9]+ ([0-9]+)( [0-9]+)?\r\n")
 META_VALUE = re.compile(rb"VA ([0-9]+)( .*)?\r\n")
 META = re.compile(rb"(VA|HD|EN|NF|NS|EX|ME) .*\r\n")
@@ -89,11 +91,10 @@ def same(one, other):
 
 
 def difference(expected, got):
-    """None, or a text with the first place where two lists of normalised lines differ."""
-    for at in range(max(len(expected), len(got))):
-        one = expected[at] if at < len(expected) else "(nothing)"
-        other = got[at] if at < len(got) else "(nothing)"
-        if not same(one, other):
-            before = "".join(f"      {_shorten(line)}\n" for line in expected[max(0, at - 3):at])
-            return f"{before}    - {_shorten(one)}\n    + {_shorten(other)}"
-    return None
+    """None, or a text with the places where two lists of normalised lines differ."""
+    if len(expected) == len(got) and all(map(same, expected, got)):
+        return None
+    agreed = [one if same(one, other) else other for one, other in zip(expected, got)]
+    lines = list(difflib.unified_diff(expected, agreed + got[len(expected):], n=2, lineterm=""))[2:]
+    shown = [f"    {_shorten(line)}" for line in lines[:SHOWN_MAX]]
+    return "\n".join(shown + [f"    ... {len(lines)} lines in all"] * (len(lines) > SHOWN_MAX))
