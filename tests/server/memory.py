@@ -11,7 +11,7 @@ from server import Failure
 MEGABYTE = 1 << 20
 # What a full server may have beside the items and what it had when it was empty: connections, tables,
 # and a quarter of -m that is the allocator's.
-BESIDE = 12 * MEGABYTE
+BESIDE = 6 * MEGABYTE
 
 
 def value_of(number, size):

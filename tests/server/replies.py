@@ -2,9 +2,11 @@
 
 A unique number (cas) becomes <cas N>, numbered in the order of their first appearance: so the answers
 agree where the same numbers are equal, and the numbers themselves may differ. Seconds that depend on
-when the clock ticked stay numbers, and may differ by one. Figures of `stats` become <number>.
+when the clock ticked stay numbers, and may differ by one. Lines of `stats` are sorted, and what they say
+of memory and time becomes <number>.
 """
 import difflib
+import itertools
 import re
 
 SHOWN_MAX = 60
@@ -12,6 +14,8 @@ VALUE = re.compile(rb"VALUE \S+ [0-9]+ ([0-9]+)( [0-9]+)?\r\n")
 META_VALUE = re.compile(rb"VA ([0-9]+)( .*)?\r\n")
 META = re.compile(rb"(VA|HD|EN|NF|NS|EX|ME) .*\r\n")
 META_CAS = re.compile(r"^(c|cas=)([1-9][0-9]*)$")
+# What commands count is compared; `stats reset` begins anew.
+COUNTED = re.compile(r"STAT (cmd_(get|set|flush|touch)|[a-z]+_(hits|misses|badval)) ")
 # Flags of a meta reply: seconds to live, seconds since the last access; and the same of `me`.
 SECONDS = re.compile(r"(?:t|l|exp=|la=)(?P<seconds>[0-9]+)")
 
@@ -68,10 +72,18 @@ def normalise(answer):
             words[first:] = [META_CAS.sub(lambda found: found.group(1) + numbers.name(found.group(2)), word)
                              for word in words[first:]]
             text = " ".join(words) + "\\r\\n"
-        elif text.startswith("STAT "):
+        elif text.startswith("STAT ") and not COUNTED.match(text):
             text = re.sub(r"(?<= )-?[0-9]+(\.[0-9]+)?\\r\\n$", r"<number>\\r\\n", text)
         texts.append(text)
-    return texts
+    return _sort_stats(texts)
+
+
+def _sort_stats(texts):
+    """The order of figures says nothing."""
+    sorted_texts = []
+    for is_stat, group in itertools.groupby(texts, lambda text: text.startswith("STAT ")):
+        sorted_texts += sorted(group) if is_stat else group
+    return sorted_texts
 
 
 def same(one, other):
