@@ -1,16 +1,13 @@
 /* allocator: the two ways to allocate; and libevent's, which goes the same way. */
 #include "allocator.h"
 #include "budget.h"
-#include "options.h"
 
 #include <event2/event.h>
 #include <malloc.h>
 #include <stdio.h>
 #include <string.h>
 
-bool allocator_is_malloc;
-
-/* The largest request that the pools serve: MB_POOL_MAX, as the environment has it or as set here. */
+/* The largest request that the pools serve, as MB_POOL_MAX says or as set here; 0 with malloc. */
 static size_t pool_max;
 
 /*
@@ -19,29 +16,22 @@ static size_t pool_max;
  */
 void *allocator_buffer_alloc(size_t bytes)
 {
-    if (allocator_is_malloc) {
-        return malloc(bytes);
-    }
-    void *buffer = mb_alloc(bytes);
+    void *buffer = options.use_malloc ? NULL : mb_alloc(bytes);
     return buffer != NULL ? buffer : malloc(bytes);
 }
 
 void allocator_buffer_free(void *buffer)
 {
-    if (allocator_is_malloc) {
-        free(buffer);
-    } else {
-        mb_free(buffer);
-    }
+    allocator_item_free(buffer, 0); /* the size is a hint */
 }
 
 static void *buffer_realloc(void *buffer, size_t bytes)
 {
-    if (allocator_is_malloc) {
+    if (options.use_malloc) {
         return realloc(buffer, bytes);
     }
-    void *moved = mb_realloc(buffer, bytes);
-    if (moved == NULL && bytes > 0 && (moved = malloc(bytes)) != NULL && buffer != NULL) {
+    void *moved = allocator_buffer_alloc(bytes);
+    if (moved != NULL && buffer != NULL) {
         size_t old_bytes = mb_usable_size(buffer);
         memcpy(moved, buffer, old_bytes < bytes ? old_bytes : bytes);
         mb_free(buffer);
@@ -49,24 +39,13 @@ static void *buffer_realloc(void *buffer, size_t bytes)
     return moved;
 }
 
-static void option_set(const char *name, const char *value)
-{
-    int error = mb_option_set(name, value);
-    if (error != 0) {
-        fprintf(stderr, "mbcached: MemoryBucket does not take %s=%s: %s\n", name, value,
-                strerror(-error));
-        exit(1);
-    }
-}
-
 void allocator_start(void)
 {
-    allocator_is_malloc = options.use_malloc;
-    if (!allocator_is_malloc) {
-        option_set("MB_POOL_MAX", "32K"); /* what the environment says goes before */
+    if (!options.use_malloc) {
         struct mb_stats sums;
-        if (mb_init() != 0 || mb_stats_get_quick(&sums, offsetof(struct mb_stats, pool)) != 0) {
-            fputs("mbcached: MemoryBucket found no address space for its pools\n", stderr);
+        if (mb_option_set("MB_POOL_MAX", "32K") != 0 /* what the environment says goes before */
+            || mb_init() != 0 || mb_stats_get_quick(&sums, offsetof(struct mb_stats, pool)) != 0) {
+            fputs("mbcached: MemoryBucket does not start\n", stderr);
             exit(1);
         }
         pool_max = sums.pool_max;
@@ -78,7 +57,7 @@ void allocator_start(void)
 
 void allocator_item_free_batch(size_t count, void *const *items)
 {
-    if (!allocator_is_malloc) {
+    if (!options.use_malloc) {
         mb_free_batch(count, items);
         return;
     }
@@ -90,37 +69,34 @@ void allocator_item_free_batch(size_t count, void *const *items)
 size_t allocator_item_cost(const void *item, size_t bytes)
 {
     enum { MALLOC_HEADER_BYTES = 8 }; /* glibc's; peers have about as much */
-    if (allocator_is_malloc) {
-        return malloc_usable_size((void *)(uintptr_t)item) + MALLOC_HEADER_BYTES;
-    }
-    return mb_good_size(bytes);
+    return options.use_malloc ? malloc_usable_size((void *)(uintptr_t)item) + MALLOC_HEADER_BYTES
+                              : mb_good_size(bytes);
 }
 
-bool allocator_item_is_large(size_t bytes)
+bool allocator_is_beyond_pools(size_t bytes)
 {
     return bytes > pool_max;
 }
 
 size_t allocator_committed(void)
 {
-    struct mb_stats sums;
-    if (allocator_is_malloc
-        || mb_stats_get_quick(&sums, offsetof(struct mb_stats, pool)) != 0) {
-        return 0;
+    struct mb_stats sums = { 0 };
+    if (!options.use_malloc) {
+        mb_stats_get_quick(&sums, offsetof(struct mb_stats, pool));
     }
     return sums.committed_bytes;
 }
 
 void allocator_thread_idle(void)
 {
-    if (!allocator_is_malloc) {
+    if (!options.use_malloc) {
         mb_thread_idle();
     }
 }
 
 void allocator_trim(void)
 {
-    if (!allocator_is_malloc) {
+    if (!options.use_malloc) {
         mb_trim(0);
     }
     malloc_trim(0); /* items beyond the pools; a preloaded malloc may have none of its own */
@@ -132,12 +108,11 @@ void allocator_figures(stats_figure *each, void *argument)
     each("malloc_used_bytes", info.uordblks + info.hblkhd, argument);
     each("malloc_free_bytes", info.fordblks, argument);
     struct mb_stats stats;
-    if (allocator_is_malloc || mb_stats_get(&stats, sizeof stats) != 0) {
+    if (options.use_malloc || mb_stats_get(&stats, sizeof stats) != 0) {
         return;
     }
     struct mb_pool_stats sum = { 0 };
-    for (size_t i = 0; i < MB_POOL_COUNT; i++) {
-        const struct mb_pool_stats *pool = &stats.pool[i];
+    for (const struct mb_pool_stats *pool = stats.pool; pool < stats.pool + MB_POOL_COUNT; pool++) {
         sum.live += pool->live * pool->slot_bytes;
         sum.magazines += pool->magazines * pool->slot_bytes;
         sum.refills += pool->refills;
@@ -150,11 +125,8 @@ void allocator_figures(stats_figure *each, void *argument)
     each("mb_memory_limit", stats.memory_limit, argument);
     each("mb_live_bytes", sum.live, argument);
     each("mb_magazine_bytes", sum.magazines, argument);
-    each("mb_threads", stats.threads, argument);
-    each("mb_threads_idle", stats.threads_idle, argument);
     each("mb_large_allocs", stats.large_allocs, argument);
     each("mb_large_frees", stats.large_frees, argument);
-    each("mb_decay_steps", stats.decay_steps, argument);
     each("mb_pool_max", stats.pool_max, argument);
     each("mb_refills", sum.refills, argument);
     each("mb_flushes", sum.flushes, argument);

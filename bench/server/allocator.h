@@ -6,18 +6,13 @@
  * libevent allocates, are buffers: they may be larger than the pools' limit allows, as a reply that
  * is half written cannot be taken back.
  */
-#ifndef MBCACHED_ALLOCATOR_H
-#define MBCACHED_ALLOCATOR_H
+#pragma once
 
+#include "options.h"
 #include "stats.h"
 
 #include <memorybucket/inline.h>
-#include <stdbool.h>
-#include <stddef.h>
 #include <stdlib.h>
-
-/* Constant once threads run. */
-extern bool allocator_is_malloc;
 
 /*
  * Takes the allocator that the options name, sets its limit, and hands it to libevent. The first
@@ -28,12 +23,12 @@ void allocator_start(void);
 /* Memory of an item, or NULL. It may evict items first: item.h says what that means for callers. */
 static inline void *allocator_item_alloc(size_t bytes)
 {
-    return allocator_is_malloc ? malloc(bytes) : mb_alloc(bytes);
+    return options.use_malloc ? malloc(bytes) : mb_alloc(bytes);
 }
 
 static inline void allocator_item_free(void *item, size_t bytes)
 {
-    if (allocator_is_malloc) {
+    if (options.use_malloc) {
         free(item);
     } else {
         mb_free_sized(item, bytes);
@@ -45,8 +40,8 @@ void allocator_item_free_batch(size_t count, void *const *items);
 /* What an item of so many bytes really takes up. */
 size_t allocator_item_cost(const void *item, size_t bytes);
 
-/* Whether an item of so many bytes is beyond the pools, and so beyond the limit that they keep. */
-bool allocator_item_is_large(size_t bytes);
+/* Whether the pools do not serve so many bytes, so that their limit does not bound them. */
+bool allocator_is_beyond_pools(size_t bytes);
 
 void *allocator_buffer_alloc(size_t bytes);
 void allocator_buffer_free(void *buffer);
@@ -62,5 +57,3 @@ void allocator_thread_idle(void);
 
 /* Gives free memory back to the operating system. */
 void allocator_trim(void);
-
-#endif

@@ -3,16 +3,10 @@
 #include "allocator.h"
 #include "clock.h"
 #include "item.h"
-#include "options.h"
-#include "stats.h"
 #include "worker.h"
 
-#include <stdatomic.h>
-
-/* [COST] relaxed: a sum that workers add to in any order. */
-static _Atomic int64_t cost_sum;
-/* [LARGE] relaxed: the part of it that is beyond the pools, and so not in what they committed. */
-static _Atomic int64_t large_sum;
+static _Atomic int64_t cost_sum;  /* [COST] relaxed: a sum that workers add to in any order */
+static _Atomic int64_t large_sum; /* [COST] the part of it that is beyond the pools */
 /* [ALLOWANCE] relaxed: a hint. Workers that lower and raise it at once leave one of their values. */
 static _Atomic size_t allowance;
 
@@ -31,10 +25,15 @@ void budget_start(void)
     atomic_init(&allowance, options.memory_bytes);
 }
 
+static size_t sum_read(const _Atomic int64_t *sum)
+{
+    int64_t bytes = atomic_load_explicit(sum, memory_order_relaxed); /* [COST] */
+    return bytes > 0 ? (size_t)bytes : 0;
+}
+
 size_t budget_cost(void)
 {
-    int64_t cost = atomic_load_explicit(&cost_sum, memory_order_relaxed); /* [COST] */
-    return cost > 0 ? (size_t)cost : 0;
+    return sum_read(&cost_sum);
 }
 
 size_t budget_allowance(void)
@@ -47,19 +46,15 @@ static void allowance_set(size_t bytes)
     atomic_store_explicit(&allowance, bytes, memory_order_relaxed); /* [ALLOWANCE] */
 }
 
-static void share_add(struct budget_share *share, int64_t cost)
+static void account(struct budget_share *share, size_t bytes, int64_t cost)
 {
     share->cost += cost;
     if (share->cost > share_max || share->cost < -share_max) {
         atomic_fetch_add_explicit(&cost_sum, share->cost, memory_order_relaxed); /* [COST] */
         share->cost = 0;
     }
-}
-
-static void large_add(size_t bytes, int64_t cost)
-{
-    if (allocator_item_is_large(bytes)) {
-        atomic_fetch_add_explicit(&large_sum, cost, memory_order_relaxed); /* [LARGE] */
+    if (allocator_is_beyond_pools(bytes)) {
+        atomic_fetch_add_explicit(&large_sum, cost, memory_order_relaxed); /* [COST] */
     }
 }
 
@@ -70,11 +65,7 @@ static void large_add(size_t bytes, int64_t cost)
 static void look(struct budget_share *share)
 {
     share->since_look = 0;
-    if (allocator_is_malloc) {
-        return;
-    }
-    int64_t large = atomic_load_explicit(&large_sum, memory_order_relaxed); /* [LARGE] */
-    size_t taken = allocator_committed() + (large > 0 ? (size_t)large : 0);
+    size_t taken = allocator_committed() + sum_read(&large_sum);
     size_t cost = budget_cost();
     size_t allowed = budget_allowance();
     size_t margin = options.memory_bytes / 32;
@@ -86,7 +77,7 @@ static void look(struct budget_share *share)
     }
 }
 
-void budget_begin(struct worker *worker, size_t bytes)
+struct item *budget_alloc(struct worker *worker, size_t bytes)
 {
     size_t after = budget_cost() + bytes;
     size_t allowed = budget_allowance();
@@ -96,29 +87,22 @@ void budget_begin(struct worker *worker, size_t bytes)
         clock_evict(worker, excess < 4 * bytes ? excess : 4 * bytes);
     }
     allocates = worker;
-}
-
-void budget_end(struct worker *worker, struct item *item, size_t bytes)
-{
+    struct item *item = allocator_item_alloc(bytes);
     allocates = NULL;
-    if (item == NULL) {
-        return;
+    if (item != NULL) {
+        account(&worker->budget, bytes, (int64_t)allocator_item_cost(item, bytes));
+        worker->budget.since_look += bytes;
+        if (worker->budget.since_look > look_every && !options.use_malloc) {
+            look(&worker->budget);
+        }
     }
-    int64_t cost = (int64_t)allocator_item_cost(item, bytes);
-    share_add(&worker->budget, cost);
-    large_add(bytes, cost);
-    worker->budget.since_look += bytes;
-    if (worker->budget.since_look > look_every) {
-        look(&worker->budget);
-    }
+    return item;
 }
 
 void budget_give_back(struct worker *worker, const struct item *item)
 {
     size_t bytes = item_bytes(item);
-    int64_t cost = (int64_t)allocator_item_cost(item, bytes);
-    share_add(&worker->budget, -cost);
-    large_add(bytes, -cost);
+    account(&worker->budget, bytes, -(int64_t)allocator_item_cost(item, bytes));
 }
 
 /*
@@ -132,16 +116,12 @@ int budget_out_of_memory(size_t size, void *unused)
     if (worker == NULL) {
         return 0; /* a buffer, whose caller may hold items; malloc serves it (allocator.c) */
     }
-    counter_add(&worker->counters, COUNT_memory_waits, 1);
+    worker_count(worker, COUNT_memory_waits, 1);
     if (reclaim_wait(&worker->retired)) {
         return 1;
     }
     size_t piece = options.memory_bytes / 64 + 16 * size;
     size_t cost = budget_cost();
     allowance_set(cost > piece ? cost - piece : 0);
-    if (clock_evict(worker, piece) == 0) {
-        return 0;
-    }
-    reclaim_wait(&worker->retired);
-    return 1;
+    return clock_evict(worker, piece) > 0 && reclaim_wait(&worker->retired);
 }

@@ -7,8 +7,7 @@
  * much as it takes. Where memory is short the allowance is what items cost now; where there is room
  * again it grows. With malloc, which has no limit, the allowance is -m itself.
  */
-#ifndef MBCACHED_BUDGET_H
-#define MBCACHED_BUDGET_H
+#pragma once
 
 #include <stddef.h>
 #include <stdint.h>
@@ -18,15 +17,14 @@ struct worker;
 
 /* A worker's share of the account, which it adds to the sum now and then; the worker's own. */
 struct budget_share {
-    int64_t cost;         /* not yet in the sum */
-    size_t since_look;    /* bytes allocated since it last looked at what is committed */
+    int64_t cost;      /* not yet in the sum */
+    size_t since_look; /* bytes allocated since it last looked at what is committed */
 };
 
 void budget_start(void);
 
-/* Around the allocation of an item, which may be NULL: evicts before it, accounts after it. */
-void budget_begin(struct worker *worker, size_t bytes);
-void budget_end(struct worker *worker, struct item *item, size_t bytes);
+/* Memory for an item, or NULL: evicts before it is allocated, and accounts for it. */
+struct item *budget_alloc(struct worker *worker, size_t bytes);
 
 /* The item's cost is no longer an item's: it is about to be freed, or retired. */
 void budget_give_back(struct worker *worker, const struct item *item);
@@ -37,5 +35,3 @@ size_t budget_allowance(void);
 
 /* MemoryBucket's out-of-memory handler: evicts, when it is an item that is being allocated. */
 int budget_out_of_memory(size_t size, void *unused);
-
-#endif

@@ -2,28 +2,22 @@
 #include "clock.h"
 #include "allocator.h"
 #include "expiry.h"
-#include "item.h"
-#include "options.h"
-#include "stats.h"
 #include "table.h"
 #include "worker.h"
 
-#include <pthread.h>
 #include <stdalign.h>
 
-enum { RINGS = 64, VICTIMS = 16, SWEEP_STEPS = 256, SWEEPS_PER_ROUND = 300 };
+enum { RINGS = 64, VICTIMS = 16, SWEEP_STEPS = 256, SWEEPS_PER_ROUND = 300, SWEEPS_AT_ONCE = 64 };
 
 /* Under its lock. The hands are items of the ring, or NULL when it is empty. */
-struct ring {
+static struct ring {
     alignas(64) pthread_mutex_t lock;
     struct item *hand;  /* the next to be looked at; new items go behind it, to be looked at last */
     struct item *sweep; /* the next that a sweep looks at */
     size_t count;
     size_t unswept;      /* items that a sweep has yet to see since flush_all */
     uint32_t generation; /* the one that `unswept` is about */
-};
-
-static struct ring rings[RINGS];
+} rings[RINGS];
 
 void clock_start(void)
 {
@@ -34,17 +28,15 @@ void clock_start(void)
 
 static void insert_locked(struct ring *ring, struct item *item)
 {
-    if (ring->hand == NULL) {
-        item->ring_next = item;
-        item->ring_previous = item;
-        ring->hand = item;
-        ring->sweep = item;
-    } else {
-        item->ring_next = ring->hand;
-        item->ring_previous = ring->hand->ring_previous;
-        item->ring_previous->ring_next = item;
-        ring->hand->ring_previous = item;
+    struct item *next = ring->hand;
+    if (next == NULL) {
+        next = ring->hand = ring->sweep = item->ring_previous = item;
     }
+    struct item *previous = next == item ? item : next->ring_previous;
+    item->ring_next = next;
+    item->ring_previous = previous;
+    previous->ring_next = item;
+    next->ring_previous = item;
     item->link = ITEM_LINKED;
     ring->count++;
 }
@@ -55,35 +47,23 @@ static void unlink_locked(struct ring *ring, struct item *item)
         struct item *next = item->ring_next != item ? item->ring_next : NULL;
         item->ring_previous->ring_next = item->ring_next;
         item->ring_next->ring_previous = item->ring_previous;
-        if (ring->hand == item) {
-            ring->hand = next;
-        }
-        if (ring->sweep == item) {
-            ring->sweep = next;
-        }
+        ring->hand = ring->hand == item ? next : ring->hand;
+        ring->sweep = ring->sweep == item ? next : ring->sweep;
         ring->count--;
     }
     item->link = ITEM_UNLINKED;
 }
 
-void clock_link(struct item *item, struct item *replaced)
+void clock_exchange(struct item *item, struct item *replaced)
 {
-    struct ring *ring = &rings[item->ring];
+    struct ring *ring = &rings[(item != NULL ? item : replaced)->ring]; /* one key, one ring */
     pthread_mutex_lock(&ring->lock);
-    if (item->link == ITEM_NEW) {
+    if (item != NULL && item->link == ITEM_NEW) {
         insert_locked(ring, item);
     }
-    if (replaced != NULL) { /* the same key, so the same ring */
+    if (replaced != NULL) {
         unlink_locked(ring, replaced);
     }
-    pthread_mutex_unlock(&ring->lock);
-}
-
-void clock_unlink(struct item *item)
-{
-    struct ring *ring = &rings[item->ring];
-    pthread_mutex_lock(&ring->lock);
-    unlink_locked(ring, item);
     pthread_mutex_unlock(&ring->lock);
 }
 
@@ -93,7 +73,7 @@ static size_t take_unread(struct ring *ring, size_t bytes, struct item *victims[
     size_t taken = 0;
     size_t taken_bytes = 0;
     pthread_mutex_lock(&ring->lock);
-    size_t steps = 2 * ring->count; /* the first round clears all marks that the second could meet */
+    size_t steps = 2 * ring->count; /* one round clears all marks, the next one finds them clear */
     while (ring->hand != NULL && steps-- > 0 && taken < VICTIMS && taken_bytes < bytes) {
         struct item *item = ring->hand;
         if ((item_marks(item) & ITEM_TOUCHED) != 0) {
@@ -119,70 +99,45 @@ size_t clock_evict(struct worker *worker, size_t bytes)
         empty = taken > 0 ? 0 : empty + 1;
         for (size_t i = 0; i < taken; i++) {
             evicted += allocator_item_cost(victims[i], item_bytes(victims[i]));
-            if (table_remove(worker, victims[i])) {
-                counter_add(&worker->counters, COUNT_evictions, 1);
-            }
+            worker_count(worker, COUNT_evictions, table_remove(worker, victims[i]));
         }
     }
     return evicted;
 }
 
-/* Takes up to VICTIMS dead items out of a ring. Looks at *steps at most, and subtracts what it did. */
-static size_t take_dead(struct ring *ring, size_t *steps, uint32_t now_s,
-                        struct item *victims[VICTIMS])
+/* Takes up to VICTIMS dead items out of a ring. */
+static size_t take_dead(struct ring *ring, uint32_t now_s, struct item *victims[VICTIMS])
 {
     size_t taken = 0;
     pthread_mutex_lock(&ring->lock);
-    while (ring->sweep != NULL && *steps > 0 && taken < VICTIMS) {
+    if (ring->generation != expiry_generation()) {
+        ring->generation = expiry_generation();
+        ring->unswept = ring->count;
+    }
+    size_t steps = ring->unswept > 0 ? SWEEP_STEPS : ring->count / SWEEPS_PER_ROUND + 1;
+    for (; ring->sweep != NULL && steps > 0 && taken < VICTIMS; steps--) {
         struct item *item = ring->sweep;
         ring->sweep = item->ring_next;
-        (*steps)--;
-        if (ring->unswept > 0) {
-            ring->unswept--;
-        }
+        ring->unswept -= ring->unswept > 0;
         if (item_is_dead(item, now_s)) {
             unlink_locked(ring, item);
             victims[taken++] = item;
         }
     }
-    if (ring->sweep == NULL) {
-        *steps = 0; /* the ring is empty */
-    }
     pthread_mutex_unlock(&ring->lock);
     return taken;
-}
-
-/* How many items of a ring a sweep looks at now. */
-static size_t steps_due(struct ring *ring)
-{
-    uint32_t generation = expiry_generation();
-    pthread_mutex_lock(&ring->lock);
-    if (ring->generation != generation) {
-        ring->generation = generation;
-        ring->unswept = ring->count;
-    }
-    size_t steps = ring->count / SWEEPS_PER_ROUND + 1;
-    if (ring->unswept > steps) {
-        steps = ring->unswept < 16 * SWEEP_STEPS ? ring->unswept : 16 * SWEEP_STEPS;
-    }
-    pthread_mutex_unlock(&ring->lock);
-    return steps;
 }
 
 void clock_sweep(struct worker *worker)
 {
     for (size_t i = worker->number; i < RINGS; i += options.threads) {
         struct item *victims[VICTIMS];
-        for (size_t steps = steps_due(&rings[i]); steps > 0;) {
-            size_t now = steps < SWEEP_STEPS ? steps : SWEEP_STEPS; /* the lock is held for these */
-            size_t left = now;
-            size_t taken = take_dead(&rings[i], &left, worker->now_s, victims);
+        size_t taken = VICTIMS;
+        for (unsigned sweeps = 0; taken == VICTIMS && sweeps < SWEEPS_AT_ONCE; sweeps++) {
+            taken = take_dead(&rings[i], worker->now_s, victims);
             for (size_t k = 0; k < taken; k++) {
-                if (table_remove(worker, victims[k])) {
-                    counter_add(&worker->counters, COUNT_reclaimed, 1);
-                }
+                worker_count(worker, COUNT_reclaimed, table_remove(worker, victims[k]));
             }
-            steps -= now - left;
         }
     }
 }

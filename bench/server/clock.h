@@ -11,8 +11,7 @@
  * table may disagree for a moment: an item is published, then linked; and removed, then unlinked.
  * So each item has a state (enum item_link), and whoever comes late finds the other was there.
  */
-#ifndef MBCACHED_CLOCK_H
-#define MBCACHED_CLOCK_H
+#pragma once
 
 #include <stddef.h>
 #include <stdint.h>
@@ -27,9 +26,8 @@ static inline uint8_t clock_ring_of(unsigned long hash)
     return (uint8_t)(hash >> 58);
 }
 
-/* Links an item that was just published, and unlinks the one it took the place of (or NULL). */
-void clock_link(struct item *item, struct item *replaced);
-void clock_unlink(struct item *item);
+/* Links an item that was just published, and unlinks one whose place it took. Either may be NULL. */
+void clock_exchange(struct item *item, struct item *replaced);
 
 /*
  * Evicts items that cost so many bytes together, and retires them. Only in a worker's turn, and
@@ -43,5 +41,3 @@ size_t clock_evict(struct worker *worker, size_t bytes);
  * ten times a second: comes round once in half a minute, and at once after flush_all.
  */
 void clock_sweep(struct worker *worker);
-
-#endif

@@ -21,6 +21,7 @@ struct line {
     struct word words[TEXT_WORDS_MAX];
     size_t count;
     struct key key; /* of commands that have one */
+    int variant;    /* of commands that share a function */
 };
 
 /* --- set and its like --- */
@@ -40,7 +41,7 @@ void command_store_begin(struct connection *connection, const struct key *key,
         connection_take_value(connection);
         return;
     }
-    counter_add(&worker->counters, COUNT_store_no_memory, allowed);
+    worker_count(worker, COUNT_store_no_memory, allowed);
     connection_reply(connection, allowed ? "SERVER_ERROR out of memory storing object"
                                          : "SERVER_ERROR object too large for cache");
     if (begin->request.mode == STORE_SET) {
@@ -49,10 +50,11 @@ void command_store_begin(struct connection *connection, const struct key *key,
     connection_swallow(connection, begin->value_bytes + 2);
 }
 
-static void command_store(struct connection *connection, struct line *line, int mode)
+static void command_store(struct connection *connection, struct line *line)
 {
     const struct word *words = line->words;
-    struct store_begin begin = { .request.mode = (enum store_mode)mode };
+    enum store_mode mode = (enum store_mode)line->variant;
+    struct store_begin begin = { .request.mode = mode };
     int32_t exptime;
     int32_t value_bytes;
     if (!text_to_flags(words[2].text, &begin.flags) || !text_to_i32(words[3].text, &exptime)
@@ -74,23 +76,26 @@ void command_value(struct connection *connection, bool is_whole)
         [STORE_EXISTS] = "EXISTS",       [STORE_NOT_FOUND] = "NOT_FOUND",
     };
     struct worker *worker = connection->worker;
-    counter_add(&worker->counters, COUNT_cmd_set, 1);
+    worker_count(worker, COUNT_cmd_set, 1);
     if (!is_whole) {
         item_free(worker, connection->store.item);
         connection->store.item = NULL;
         connection_reply(connection, "CLIENT_ERROR bad data chunk");
-    } else if (connection->store.is_meta) {
-        meta_value(connection);
+        return;
+    }
+    struct store_request request = connection->store;
+    connection->store.item = NULL; /* from here on the request's */
+    if (request.is_meta) {
+        meta_value(connection, &request);
     } else {
-        connection_reply(connection, replies[store_commit(worker, &connection->store, NULL)]);
+        connection_reply(connection, replies[store_commit(worker, &request)]);
     }
 }
 
 /* --- commands without a value --- */
 
-static void command_delete(struct connection *connection, struct line *line, int unused)
+static void command_delete(struct connection *connection, struct line *line)
 {
-    (void)unused;
     bool is_zero = line->count > 2 && strcmp(line->words[2].text, "0") == 0;
     if (line->count > 2 && !is_zero && !(line->count == 3 && connection->mutes)) {
         connection_reply(connection, "CLIENT_ERROR bad command line format.  Usage: delete <key> "
@@ -98,14 +103,13 @@ static void command_delete(struct connection *connection, struct line *line, int
         return;
     }
     bool deleted = store_delete(connection->worker, &line->key, 0) == STORE_DONE;
-    counter_add(&connection->worker->counters,
-                deleted ? COUNT_delete_hits : COUNT_delete_misses, 1);
+    worker_count(connection->worker, deleted ? COUNT_delete_hits : COUNT_delete_misses, 1);
     connection_reply(connection, deleted ? "DELETED" : "NOT_FOUND");
 }
 
-static void command_arithmetic(struct connection *connection, struct line *line, int decrements)
+static void command_arithmetic(struct connection *connection, struct line *line)
 {
-    struct arithmetic arithmetic = { .decrements = decrements };
+    struct arithmetic arithmetic = { .decrements = line->variant };
     if (!text_to_u64(line->words[2].text, &arithmetic.delta)) {
         connection_reply(connection, "CLIENT_ERROR invalid numeric delta argument");
         return;
@@ -119,9 +123,8 @@ static void command_arithmetic(struct connection *connection, struct line *line,
                                                                 : "SERVER_ERROR out of memory");
 }
 
-static void command_touch(struct connection *connection, struct line *line, int unused)
+static void command_touch(struct connection *connection, struct line *line)
 {
-    (void)unused;
     int32_t exptime;
     if (!text_to_i32(line->words[2].text, &exptime)) {
         connection_reply(connection, bad_exptime);
@@ -129,7 +132,7 @@ static void command_touch(struct connection *connection, struct line *line, int 
     }
     struct worker *worker = connection->worker;
     struct item *item = store_get(worker, &line->key, COUNT_touch_hits, COUNT_touch_misses);
-    counter_add(&worker->counters, COUNT_cmd_touch, 1);
+    worker_count(worker, COUNT_cmd_touch, 1);
     if (item != NULL) {
         item_expires_set(item, expiry_from_protocol(exptime, worker->now_s));
         item_touch(item, worker->now_s);
@@ -137,23 +140,21 @@ static void command_touch(struct connection *connection, struct line *line, int 
     connection_reply(connection, item != NULL ? "TOUCHED" : "NOT_FOUND");
 }
 
-static void command_flush_all(struct connection *connection, struct line *line, int unused)
+static void command_flush_all(struct connection *connection, struct line *line)
 {
-    (void)unused;
     int32_t delay = 0;
     if (line->count - connection->mutes > 1 && !text_to_i32(line->words[1].text, &delay)) {
         connection_reply(connection, bad_exptime);
         return;
     }
     struct worker *worker = connection->worker;
-    counter_add(&worker->counters, COUNT_cmd_flush, 1);
+    worker_count(worker, COUNT_cmd_flush, 1);
     expiry_flush(delay > 0 ? expiry_from_protocol(delay, worker->now_s) : 0, worker->now_s);
     connection_reply(connection, "OK");
 }
 
-static void command_verbosity(struct connection *connection, struct line *line, int unused)
+static void command_verbosity(struct connection *connection, struct line *line)
 {
-    (void)unused;
     int32_t verbosity = 0;
     if (line->count - connection->mutes > 1 && !text_to_i32(line->words[1].text, &verbosity)) {
         connection_reply(connection, bad_format);
@@ -164,33 +165,25 @@ static void command_verbosity(struct connection *connection, struct line *line, 
     connection_reply(connection, "OK");
 }
 
-static void command_stats(struct connection *connection, struct line *line, int unused)
+static void command_stats(struct connection *connection, struct line *line)
 {
-    (void)unused;
     stats_command(connection, line->count > 1 ? line->words[1].text : "");
 }
 
-static void command_word(struct connection *connection, struct line *line, int unused)
-{
-    (void)unused;
-    bool is_version = line->words[0].text[0] == 'v';
-    connection_reply(connection, is_version ? "VERSION " MBCACHED_VERSION
-                                            : "ERROR: shutdown not enabled");
-}
+enum word_command { WORD_VERSION, WORD_SHUTDOWN, WORD_QUIT, WORD_TRIM };
 
-static void command_quit(struct connection *connection, struct line *unused, int unused_too)
+static void command_word(struct connection *connection, struct line *line)
 {
-    (void)unused;
-    (void)unused_too;
-    connection_finish(connection);
-}
-
-static void command_trim(struct connection *connection, struct line *unused, int unused_too)
-{
-    (void)unused;
-    (void)unused_too;
-    allocator_trim();
-    connection_reply(connection, "OK");
+    if (line->variant == WORD_QUIT) {
+        connection_finish(connection);
+        return;
+    }
+    if (line->variant == WORD_TRIM) {
+        allocator_trim();
+    }
+    connection_reply(connection, line->variant == WORD_VERSION    ? "VERSION " MBCACHED_VERSION
+                                 : line->variant == WORD_SHUTDOWN ? "ERROR: shutdown not enabled"
+                                                                  : "OK");
 }
 
 /* --- which command it is --- */
@@ -203,7 +196,7 @@ static const struct command {
     uint8_t words_max;
     bool has_key;
     bool may_mute; /* knows noreply */
-    void (*run)(struct connection *connection, struct line *line, int variant);
+    void (*run)(struct connection *connection, struct line *line);
     int variant;
 } commands[] = {
     { "set", 5, 6, true, true, command_store, STORE_SET },
@@ -218,11 +211,11 @@ static const struct command {
     { "touch", 3, 4, true, true, command_touch, 0 },
     { "flush_all", 1, 3, false, true, command_flush_all, 0 },
     { "verbosity", 2, 3, false, true, command_verbosity, 0 },
-    { "version", 1, ANY, false, false, command_word, 0 },
-    { "shutdown", 1, ANY, false, false, command_word, 0 },
+    { "version", 1, ANY, false, false, command_word, WORD_VERSION },
+    { "shutdown", 1, ANY, false, false, command_word, WORD_SHUTDOWN },
     { "stats", 1, ANY, false, false, command_stats, 0 },
-    { "quit", 1, ANY, false, false, command_quit, 0 },
-    { "mb_trim", 1, 1, false, false, command_trim, 0 },
+    { "quit", 1, ANY, false, false, command_word, WORD_QUIT },
+    { "mb_trim", 1, 1, false, false, command_word, WORD_TRIM },
 };
 
 static void command_run(struct connection *connection, const struct command *command,
@@ -241,7 +234,8 @@ static void command_run(struct connection *connection, const struct command *com
         }
         line->key = key_of(line->words[1].text, line->words[1].length);
     }
-    command->run(connection, line, command->variant);
+    line->variant = command->variant;
+    command->run(connection, line);
 }
 
 static void command_choose(struct connection *connection, struct line *line)
@@ -253,9 +247,9 @@ static void command_choose(struct connection *connection, struct line *line)
             return;
         }
     }
-    if (line->count > 0 && name->length == 2 && name->text[0] == 'm') {
+    if (name->length == 2 && name->text[0] == 'm') {
         meta_command(connection, line->words, line->count);
-    } else if (line->count > 0 && strncmp(line->words[line->count - 1].text, "HTTP/", 5) == 0) {
+    } else if (line->count > 1 && strncmp(line->words[line->count - 1].text, "HTTP/", 5) == 0) {
         connection_finish(connection); /* a browser, or one that was lured here */
     } else {
         connection_reply(connection, "ERROR");
@@ -264,7 +258,7 @@ static void command_choose(struct connection *connection, struct line *line)
 
 size_t command_line(struct connection *connection, char *line, size_t length, bool is_complete)
 {
-    if (options_verbosity() > 1) {
+    if (options.verbosity > 1) {
         size_t shown = strcspn(line, "\r\n");
         fprintf(stderr, "<%d %.*s\n", connection->file, (int)(shown < 200 ? shown : 200), line);
     }

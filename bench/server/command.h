@@ -1,6 +1,5 @@
 /* command: the classic commands, and which command a line is. Called by the connection. */
-#ifndef MBCACHED_COMMAND_H
-#define MBCACHED_COMMAND_H
+#pragma once
 
 #include "store.h"
 
@@ -28,5 +27,3 @@ struct store_begin {
 /* Allocates the item and takes its value in; or answers the error, and lets the value be swallowed. */
 void command_store_begin(struct connection *connection, const struct key *key,
                          const struct store_begin *begin);
-
-#endif

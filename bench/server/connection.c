@@ -42,7 +42,7 @@ static void connection_end(struct connection *connection)
         evbuffer_free(connection->output);
     }
     close(connection->file);
-    if (options_verbosity() > 0) {
+    if (options.verbosity > 0) {
         fprintf(stderr, "<%d connection closed.\n", connection->file);
     }
     allocator_buffer_free(connection);
@@ -96,7 +96,7 @@ static void flush(struct connection *connection)
             connection->is_broken |= errno != EAGAIN && errno != EINTR;
             return;
         }
-        counter_add(&connection->worker->counters, COUNT_bytes_written, (uint64_t)sent);
+        worker_count(connection->worker, COUNT_bytes_written, (uint64_t)sent);
     }
 }
 
@@ -261,7 +261,7 @@ static size_t fill(struct connection *connection)
         connection->finishes |= got == 0;
         return 0;
     }
-    counter_add(&connection->worker->counters, COUNT_bytes_read, (uint64_t)got);
+    worker_count(connection->worker, COUNT_bytes_read, (uint64_t)got);
     size_t in_item = count == 2 ? room[0].iov_len : 0;
     in_item = (size_t)got < in_item ? (size_t)got : in_item;
     connection->filled_bytes += in_item;
@@ -357,7 +357,7 @@ static bool is_refused(struct worker *worker, int file)
         return false;
     }
     atomic_fetch_sub_explicit(&open_count, 1, memory_order_relaxed); /* [OPEN] */
-    counter_add(&worker->counters, COUNT_rejected_connections, 1);
+    worker_count(worker, COUNT_rejected_connections, 1);
     ssize_t unused = write(file, refusal, sizeof refusal - 1);
     (void)unused;
     close(file);
@@ -387,7 +387,7 @@ void connection_begin(struct worker *worker, int file)
         worker->connections->previous = connection;
     }
     worker->connections = connection;
-    counter_add(&worker->counters, COUNT_total_connections, 1);
+    worker_count(worker, COUNT_total_connections, 1);
     event_assign(&connection->readable, worker->base, file, EV_READ | EV_PERSIST, on_readable,
                  connection);
     event_assign(&connection->writable, worker->base, file, EV_WRITE | EV_PERSIST, on_writable,
@@ -399,7 +399,7 @@ void connection_begin(struct worker *worker, int file)
         return;
     }
     event_add(&connection->readable, NULL);
-    if (options_verbosity() > 0) {
+    if (options.verbosity > 0) {
         fprintf(stderr, "<%d new connection\n", file);
     }
 }

@@ -8,8 +8,7 @@
  *
  * Commands (command.h) are called with a line and say through `state` what comes next.
  */
-#ifndef MBCACHED_CONNECTION_H
-#define MBCACHED_CONNECTION_H
+#pragma once
 
 #include "store.h"
 
@@ -92,5 +91,3 @@ void connection_finish(struct connection *connection);
 
 /* Connections open now, over all workers. */
 unsigned connections_open(void);
-
-#endif

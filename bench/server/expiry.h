@@ -2,8 +2,7 @@
  * expiry: seconds since the server started, and what makes an item dead: its time has come, or
  * flush_all did. A dead item stays in the table until a command or a sweep meets it.
  */
-#ifndef MBCACHED_EXPIRY_H
-#define MBCACHED_EXPIRY_H
+#pragma once
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -26,5 +25,3 @@ void expiry_flush(uint32_t at_s, uint32_t now_s);
 
 /* Carries out a flush_all whose time has come. Called about ten times a second, by one thread. */
 void expiry_tick(uint32_t now_s);
-
-#endif

@@ -83,13 +83,12 @@ static bool value_send(struct connection *connection, struct item *item)
 static void key_get(struct connection *connection, const char *bytes, size_t length)
 {
     struct worker *worker = connection->worker;
-    struct counters *counters = &worker->counters;
     struct key key = key_of(bytes, length);
     struct item *item = store_get(worker, &key, COUNT_get_hits, COUNT_get_misses);
-    counter_add(counters, COUNT_cmd_get, 1);
+    worker_count(worker, COUNT_cmd_get, 1);
     if (connection->get.touches) {
-        counter_add(counters, COUNT_cmd_touch, 1);
-        counter_add(counters, item != NULL ? COUNT_touch_hits : COUNT_touch_misses, 1);
+        worker_count(worker, COUNT_cmd_touch, 1);
+        worker_count(worker, item != NULL ? COUNT_touch_hits : COUNT_touch_misses, 1);
     }
     if (item != NULL && value_send(connection, item)) {
         item_touch(item, worker->now_s);

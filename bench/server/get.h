@@ -2,8 +2,7 @@
  * get: get, gets, gat and gats. A list of keys has no bound, so it is taken up piece by piece: as
  * the pieces arrive, and as there is room for values.
  */
-#ifndef MBCACHED_GET_H
-#define MBCACHED_GET_H
+#pragma once
 
 #include "item.h"
 
@@ -17,5 +16,3 @@ size_t get_begin(struct connection *connection, char *line, size_t length);
 
 /* Goes on with the keys in such a piece of input. Returns the bytes used up; 0: needs more. */
 size_t get_keys(struct connection *connection, const char *keys, size_t length);
-
-#endif

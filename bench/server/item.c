@@ -66,23 +66,16 @@ bool item_size_is_allowed(const struct key *key, size_t value_bytes)
 struct item *item_alloc(struct worker *worker, const struct key *key, size_t value_bytes)
 {
     size_t bytes = bytes_of(key, value_bytes);
-    budget_begin(worker, bytes);
-    struct item *item = allocator_item_alloc(bytes);
-    budget_end(worker, item, bytes);
-    if (item == NULL) {
-        return NULL;
+    struct item *item = budget_alloc(worker, bytes);
+    if (item != NULL) {
+        *item = (struct item){ .value_bytes = (uint32_t)value_bytes,
+                               .generation = expiry_generation(),
+                               .key_bytes = key->length,
+                               .ring = clock_ring_of(key->hash),
+                               .link = ITEM_NEW,
+                               .used_s = worker->now_s };
+        memcpy(item->data, key->bytes, key->length);
     }
-    item->cas = 0;
-    item->flags = 0;
-    item->value_bytes = (uint32_t)value_bytes;
-    item->generation = expiry_generation();
-    item->key_bytes = key->length;
-    item->ring = clock_ring_of(key->hash);
-    item->link = ITEM_NEW;
-    atomic_init(&item->marks, 0);
-    atomic_init(&item->expires_s, 0);
-    atomic_init(&item->used_s, worker->now_s);
-    memcpy(item->data, key->bytes, key->length);
     return item;
 }
 

@@ -12,8 +12,7 @@
  * Allocation: item_alloc may evict, and wait until other threads' readers have gone on. So no
  * pointer that was found in the table may be used across it.
  */
-#ifndef MBCACHED_ITEM_H
-#define MBCACHED_ITEM_H
+#pragma once
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -131,5 +130,3 @@ static inline unsigned item_unmark(struct item *item, unsigned marks)
 {
     return atomic_fetch_and_explicit(&item->marks, (uint8_t)~marks, memory_order_relaxed);
 }
-
-#endif

@@ -26,22 +26,23 @@
 #include <stdio.h>
 #include <sys/resource.h>
 
-/* As many descriptors as -c needs, or what is to be had. */
+/* As many descriptors as -c needs; or fewer connections, so that accept never lacks one. */
 static void files_allow(void)
 {
     enum { FILES_BESIDE = 64 };
+    rlim_t beside = FILES_BESIDE + 4 * options.threads;
     struct rlimit limit;
-    rlim_t wanted = options.connections_max + FILES_BESIDE + 4 * (rlim_t)options.threads;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted) {
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= options.connections_max + beside) {
         return;
     }
+    rlim_t wanted = options.connections_max + beside;
     struct rlimit raised = { wanted, limit.rlim_max < wanted ? wanted : limit.rlim_max };
     if (setrlimit(RLIMIT_NOFILE, &raised) != 0) {
-        limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
-        setrlimit(RLIMIT_NOFILE, &limit);
-        fprintf(stderr, "mbcached: -c %zu needs %llu open files, and %llu are allowed\n",
-                options.connections_max, (unsigned long long)wanted,
-                (unsigned long long)limit.rlim_cur);
+        raised = (struct rlimit){ limit.rlim_max, limit.rlim_max };
+        setrlimit(RLIMIT_NOFILE, &raised);
+        options.connections_max = limit.rlim_max > beside ? limit.rlim_max - beside : 1;
+        fprintf(stderr, "mbcached: -c is %zu, as no more files may be open\n",
+                options.connections_max);
     }
 }
 

@@ -19,7 +19,7 @@ enum { LETTERS = 128, OPAQUE_MAX = 33 /* with its O */, REPLY_MAX = 1024 };
 static const char bad_format[] = "CLIENT_ERROR bad command line format";
 static const char bad_token[] = "CLIENT_ERROR bad token in command line format";
 
-/* A command under way: the request's flags, and what the reply's are taken from. */
+/* A command under way. */
 struct meta {
     struct connection *connection;
     struct worker *worker;
@@ -27,60 +27,41 @@ struct meta {
     size_t count;
     struct key key;
     bool has[LETTERS];
-    uint32_t expires_s;         /* T */
-    uint32_t vivify_expires_s;  /* N */
-    uint32_t recache_expires_s; /* R */
-    uint32_t client_flags;      /* F */
-    uint64_t cas;               /* C */
-    uint64_t delta;             /* D */
-    uint64_t initial;           /* J */
-    char mode;                  /* M; 0: none */
-    struct {
-        const char *key;
-        size_t key_bytes;
-        bool key_is_binary;
-        unsigned marks;
-        uint32_t flags;
-        uint32_t expires_s;
-        uint32_t used_s;
-        uint64_t cas;
-        uint32_t value_bytes;
-    } shown;
+    uint64_t of[LETTERS];    /* a flag's number; times as seconds since the start */
+    const struct item *item; /* what the reply's flags are about; NULL: nothing is there */
+    bool key_is_binary;
 };
 
 /* --- flags in --- */
-
-static const char *time_read(const char *argument, uint32_t now_s, uint32_t *time_s)
-{
-    int32_t time;
-    if (!text_to_i32(argument, &time)) {
-        return bad_token;
-    }
-    *time_s = expiry_from_protocol(time, now_s);
-    return NULL;
-}
 
 /* One flag. Returns NULL, or the error. */
 static const char *flag_read(struct meta *meta, const struct word *word)
 {
     const char *argument = word->text + 1;
+    uint64_t *number = &meta->of[(unsigned char)word->text[0]];
+    int32_t time;
+    uint32_t flags;
     switch (word->text[0]) {
     case 'T':
-        return time_read(argument, meta->worker->now_s, &meta->expires_s);
     case 'N':
-        return time_read(argument, meta->worker->now_s, &meta->vivify_expires_s);
     case 'R':
-        return time_read(argument, meta->worker->now_s, &meta->recache_expires_s);
+        if (!text_to_i32(argument, &time)) {
+            return bad_token;
+        }
+        *number = expiry_from_protocol(time, meta->worker->now_s);
+        return NULL;
     case 'C':
-        return text_to_u64(argument, &meta->cas) ? NULL : bad_token;
     case 'D':
-        return text_to_u64(argument, &meta->delta) ? NULL : bad_token;
     case 'J':
-        return text_to_u64(argument, &meta->initial) ? NULL : bad_token;
+        return text_to_u64(argument, number) ? NULL : bad_token;
     case 'F':
-        return text_to_flags(argument, &meta->client_flags) ? NULL : bad_format;
+        if (!text_to_flags(argument, &flags)) {
+            return bad_format;
+        }
+        *number = flags;
+        return NULL;
     case 'M':
-        meta->mode = *argument;
+        *number = (unsigned char)*argument;
         return word->length == 2 ? NULL : "CLIENT_ERROR incorrect length for M token";
     case 'O':
         return word->length <= OPAQUE_MAX ? NULL : "CLIENT_ERROR opaque token too long";
@@ -96,8 +77,8 @@ static const char *flag_read(struct meta *meta, const struct word *word)
 static const char *meta_read(struct meta *meta, struct connection *connection, struct word *words,
                              size_t count, size_t first)
 {
-    *meta = (struct meta){ .connection = connection, .worker = connection->worker, .delta = 1,
-                           .words = words + first, .count = count - first };
+    *meta = (struct meta){ .connection = connection, .worker = connection->worker,
+                           .words = words + first, .count = count - first, .of['D'] = 1 };
     const char *error = NULL;
     for (size_t i = 0; i < meta->count; i++) {
         unsigned char letter = (unsigned char)meta->words[i].text[0];
@@ -113,71 +94,47 @@ static const char *meta_read(struct meta *meta, struct connection *connection, s
         error = words[1].length > 0 ? error : "CLIENT_ERROR error decoding key";
     }
     meta->key = key_of(words[1].text, words[1].length);
-    meta->shown.key = meta->key.bytes;
-    meta->shown.key_bytes = meta->key.length;
-    meta->shown.key_is_binary = meta->has['b'];
+    meta->key_is_binary = meta->has['b'];
     return error;
-}
-
-static void show_item(struct meta *meta, struct item *item)
-{
-    meta->shown.key = item->data;
-    meta->shown.key_bytes = item->key_bytes;
-    meta->shown.marks = item_marks(item);
-    meta->shown.key_is_binary = (meta->shown.marks & ITEM_KEY_BINARY) != 0;
-    meta->shown.flags = item->flags;
-    meta->shown.expires_s = item_expires(item);
-    meta->shown.used_s = item_used(item);
-    meta->shown.cas = item->cas;
-    meta->shown.value_bytes = item->value_bytes;
 }
 
 /* --- flags out --- */
 
 static char *key_write(char *at, const struct meta *meta)
 {
-    if (meta->shown.key_is_binary) {
-        return at + text_base64_encode(at, meta->shown.key, meta->shown.key_bytes);
+    if (meta->key_is_binary) {
+        return at + text_base64_encode(at, meta->key.bytes, meta->key.length);
     }
-    return mempcpy(at, meta->shown.key, meta->shown.key_bytes);
+    return mempcpy(at, meta->key.bytes, meta->key.length);
 }
 
 static int64_t time_left(const struct meta *meta)
 {
-    uint32_t expires_s = meta->shown.expires_s;
+    uint32_t expires_s = item_expires(meta->item);
     return expires_s != 0 ? (int64_t)expires_s - meta->worker->now_s : -1;
 }
 
 static char *flag_write(char *at, const struct meta *meta, const struct word *word)
 {
     char letter = word->text[0];
-    int64_t number = 0;
     *at++ = ' ';
-    switch (letter) {
-    case 'O':
+    if (letter == 'O') {
         return mempcpy(at, word->text, word->length);
-    case 'k':
+    }
+    if (letter == 'k') {
         *at++ = 'k';
         at = key_write(at, meta);
-        return meta->shown.key_is_binary ? mempcpy(at, " b", 2) : at;
-    case 'c':
-        return at + sprintf(at, "c%" PRIu64, meta->shown.cas);
-    case 't':
-        number = time_left(meta);
-        break;
-    case 's':
-        number = meta->shown.value_bytes;
-        break;
-    case 'f':
-        number = meta->shown.flags;
-        break;
-    case 'l':
-        number = meta->worker->now_s - meta->shown.used_s;
-        break;
-    case 'h':
-        number = (meta->shown.marks & ITEM_FETCHED) != 0;
-        break;
+        return meta->key_is_binary ? mempcpy(at, " b", 2) : at;
     }
+    const struct item *item = meta->item;
+    if (letter == 'c') {
+        return at + sprintf(at, "c%" PRIu64, item != NULL ? item->cas : 0);
+    }
+    int64_t number = letter == 't'   ? time_left(meta)
+                     : letter == 's' ? item->value_bytes
+                     : letter == 'f' ? item->flags
+                     : letter == 'l' ? meta->worker->now_s - item_used(item)
+                                     : (item_marks(item) & ITEM_FETCHED) != 0; /* h */
     return at + sprintf(at, "%c%" PRId64, letter, number);
 }
 
@@ -228,10 +185,10 @@ static bool vivify(struct meta *meta)
     if (item == NULL) {
         return false;
     }
-    item_expires_set(item, meta->vivify_expires_s);
+    item_expires_set(item, (uint32_t)meta->of['N']);
     item_mark(item, meta->has['b'] ? ITEM_KEY_BINARY : 0);
     struct store_request store = { .item = item, .mode = STORE_ADD };
-    return store_commit(meta->worker, &store, NULL) == STORE_DONE;
+    return store_commit(meta->worker, &store) == STORE_DONE;
 }
 
 /* W, Z and X: whether this client shall refresh the item, another does, and the item is stale. */
@@ -240,7 +197,7 @@ static const char *turns_take(struct meta *meta, struct item *item, bool created
     uint32_t expires_s = item_expires(item);
     unsigned before = item_marks(item);
     bool is_stale = (before & ITEM_STALE) != 0;
-    bool is_due = meta->has['R'] && expires_s != 0 && expires_s < meta->recache_expires_s;
+    bool is_due = meta->has['R'] && expires_s != 0 && expires_s < meta->of['R'];
     if ((before & ITEM_WON) == 0 && (created || is_stale || is_due)) {
         before = item_mark(item, ITEM_WON); /* of several at once, one */
         if ((before & ITEM_WON) == 0) {
@@ -253,7 +210,7 @@ static const char *turns_take(struct meta *meta, struct item *item, bool created
 static void command_get(struct meta *meta)
 {
     struct item *item = store_get(meta->worker, &meta->key, COUNT_get_hits, COUNT_get_misses);
-    counter_add(&meta->worker->counters, COUNT_cmd_get, 1);
+    worker_count(meta->worker, COUNT_cmd_get, 1);
     bool created = item == NULL && meta->has['N'] && vivify(meta);
     if (meta->has['N'] && item == NULL) {
         struct cds_lfht_iter position;
@@ -266,9 +223,10 @@ static void command_get(struct meta *meta)
         return;
     }
     if (meta->has['T']) {
-        item_expires_set(item, meta->expires_s);
+        item_expires_set(item, (uint32_t)meta->of['T']);
     }
-    show_item(meta, item);
+    meta->item = item;
+    meta->key_is_binary = (item_marks(item) & ITEM_KEY_BINARY) != 0;
     reply(meta, "HD", "stcflhOk", turns_take(meta, item, created),
           meta->has['v'] ? item_value(item) : NULL, meta->has['v'] ? item->value_bytes : 0);
     if (!meta->has['u']) {
@@ -312,7 +270,7 @@ static void command_set(struct connection *connection, struct word *words, size_
     struct meta meta;
     struct store_begin begin = { .value_bytes = (size_t)value_bytes };
     const char *error = meta_read(&meta, connection, words, count, 3);
-    if (!mode_read(meta.mode, &begin.request.mode) && error == NULL) {
+    if (!mode_read((char)meta.of['M'], &begin.request.mode) && error == NULL) {
         error = "CLIENT_ERROR invalid mode for ms M token";
     }
     if (error != NULL) {
@@ -321,33 +279,32 @@ static void command_set(struct connection *connection, struct word *words, size_
         return;
     }
     bool is_whole = begin.request.mode == STORE_SET || begin.request.mode == STORE_REPLACE;
-    begin.request.mode = meta.cas != 0 && is_whole ? STORE_CAS : begin.request.mode;
-    begin.request.cas = meta.cas;
+    begin.request.mode = meta.of['C'] != 0 && is_whole ? STORE_CAS : begin.request.mode;
+    begin.request.cas = meta.of['C'];
     begin.request.is_meta = true;
     begin.request.older_makes_stale = meta.has['I'];
-    begin.flags = meta.client_flags;
-    begin.expires_s = meta.expires_s;
+    begin.flags = (uint32_t)meta.of['F'];
+    begin.expires_s = (uint32_t)meta.of['T'];
     begin.marks = meta.has['b'] ? ITEM_KEY_BINARY : 0;
     reply_keep(connection, &meta);
     command_store_begin(connection, &meta.key, &begin);
     connection->store_mutes = meta.has['q']; /* errors are told */
 }
 
-void meta_value(struct connection *connection)
+void meta_value(struct connection *connection, struct store_request *request)
 {
     struct word words[TEXT_WORDS_MAX];
-    struct meta meta = { .connection = connection,
-                         .worker = connection->worker,
-                         .words = words,
-                         .count = text_split(connection->store_reply, words) };
-    struct item *item = connection->store.item;
+    struct meta meta = { .connection = connection, .worker = connection->worker, .words = words };
+    meta.count = text_split(connection->store_reply, words);
+    struct item *item = request->item;
+    meta.key_is_binary = (item_marks(item) & ITEM_KEY_BINARY) != 0;
     char key[KEY_BYTES_MAX]; /* the item may be gone when the reply is written */
     memcpy(key, item->data, item->key_bytes);
-    show_item(&meta, item);
-    meta.shown.key = key;
+    meta.key = (struct key){ key, item->key_bytes, 0 };
     bool is_quiet = connection->mutes;
     connection->mutes = false;
-    enum store_result result = store_commit(meta.worker, &connection->store, &meta.shown.cas);
+    enum store_result result = store_commit(meta.worker, request);
+    meta.item = request->item;
     if (result != STORE_DONE || !is_quiet) {
         reply_result(&meta, result, "Okc");
     }
@@ -357,12 +314,14 @@ void meta_value(struct connection *connection)
 
 static void command_delete(struct meta *meta)
 {
-    const uint32_t *expires_s = meta->has['T'] ? &meta->expires_s : NULL;
+    uint64_t cas = meta->of['C'];
+    uint32_t expires_s = (uint32_t)meta->of['T'];
     enum store_result result =
-        meta->has['I'] ? store_invalidate(meta->worker, &meta->key, meta->cas, expires_s)
-                       : store_delete(meta->worker, &meta->key, meta->cas);
+        !meta->has['I'] ? store_delete(meta->worker, &meta->key, cas)
+                        : store_invalidate(meta->worker, &meta->key, cas,
+                                           meta->has['T'] ? &expires_s : NULL);
     bool deleted = result == STORE_DONE;
-    counter_add(&meta->worker->counters, deleted ? COUNT_delete_hits : COUNT_delete_misses, 1);
+    worker_count(meta->worker, deleted ? COUNT_delete_hits : COUNT_delete_misses, 1);
     if (!deleted || !meta->has['q']) {
         reply_result(meta, result, "Ok");
     }
@@ -370,26 +329,25 @@ static void command_delete(struct meta *meta)
 
 static void command_arithmetic(struct meta *meta)
 {
-    if (meta->mode != 0 && strchr("IiDd+-", meta->mode) == NULL) {
+    char mode = meta->has['M'] ? (char)meta->of['M'] : 'I';
+    if (strchr("IiDd+-", mode) == NULL) {
         connection_reply(meta->connection, "CLIENT_ERROR invalid mode for ma M token");
         return;
     }
-    struct arithmetic arithmetic = {
-        .delta = meta->delta,
-        .cas = meta->cas,
-        .decrements = meta->mode != 0 && strchr("Dd-", meta->mode) != NULL,
-        .expires_s = meta->has['T'] ? &meta->expires_s : NULL,
-        .creates = meta->has['N'],
-        .initial = meta->initial,
-        .initial_expires_s = meta->vivify_expires_s,
-    };
+    uint32_t expires_s = (uint32_t)meta->of['T'];
+    struct arithmetic arithmetic = { .delta = meta->of['D'],
+                                     .cas = meta->of['C'],
+                                     .decrements = strchr("Dd-", mode) != NULL,
+                                     .expires_s = meta->has['T'] ? &expires_s : NULL,
+                                     .creates = meta->has['N'],
+                                     .initial = meta->of['J'],
+                                     .initial_expires_s = (uint32_t)meta->of['N'] };
     enum store_result result = store_arithmetic(meta->worker, &meta->key, &arithmetic);
     if (result != STORE_DONE) {
         reply_result(meta, result, "Ok");
         return;
     }
-    meta->shown.expires_s = arithmetic.new_expires_s;
-    meta->shown.cas = arithmetic.new_cas;
+    meta->item = arithmetic.item;
     char number[TEXT_U64_MAX];
     size_t length = text_of_u64(number, arithmetic.value);
     if (!meta->has['q']) {
@@ -405,12 +363,13 @@ static void command_debug(struct meta *meta)
         connection_reply(meta->connection, "EN");
         return;
     }
-    show_item(meta, item);
+    meta->item = item;
+    meta->key_is_binary = (item_marks(item) & ITEM_KEY_BINARY) != 0;
     char line[REPLY_MAX] = "ME ";
     sprintf(key_write(line + 3, meta),
             " exp=%" PRId64 " la=%u cas=%" PRIu64 " fetch=%s cls=1 size=%zu", time_left(meta),
-            meta->worker->now_s - meta->shown.used_s, meta->shown.cas,
-            (meta->shown.marks & ITEM_FETCHED) != 0 ? "yes" : "no", item_bytes(item));
+            meta->worker->now_s - item_used(item), item->cas,
+            (item_marks(item) & ITEM_FETCHED) != 0 ? "yes" : "no", item_bytes(item));
     connection_reply(meta->connection, line);
 }
 
@@ -431,7 +390,7 @@ void meta_command(struct connection *connection, struct word *words, size_t coun
 {
     static const char bad_flag[] = "CLIENT_ERROR invalid or duplicate flag";
     char letter = words[0].text[1];
-    counter_add(&connection->worker->counters, COUNT_cmd_meta, 1);
+    worker_count(connection->worker, COUNT_cmd_meta, 1);
     if (letter == 'n') {
         connection_reply(connection, "MN");
     } else if (strchr("gsdae", letter) == NULL || (count < 2 && letter != 'e')) {

@@ -2,8 +2,7 @@
  * metrics: GET /metrics on a port of its own, in Prometheus' text form, for --metrics-port. Served
  * by the first worker's loop.
  */
-#ifndef MBCACHED_METRICS_H
-#define MBCACHED_METRICS_H
+#pragma once
 
 struct event_base;
 
@@ -12,5 +11,3 @@ void metrics_start(struct event_base *base);
 
 /* When the loop has ended, and before it is freed. */
 void metrics_stop(void);
-
-#endif

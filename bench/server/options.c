@@ -8,30 +8,24 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct options options = {
-    .address = "127.0.0.1",
-    .port = 11211,
-    .memory_bytes = (size_t)64 << 20,
-    .item_bytes_max = (size_t)1 << 20,
-    .connections_max = 1024,
-    .threads = 4,
-};
+struct options options = { .address = "127.0.0.1", .port = 11211, .threads = 4,
+                           .memory_bytes = (size_t)64 << 20, .item_bytes_max = (size_t)1 << 20,
+                           .connections_max = 1024 };
 
 static const char help[] =
     "mbcached: an in-memory cache that speaks memcached's text protocol, written on mb_alloc.\n"
     "Usage: mbcached [OPTION...]\n"
-    "  -p, --port=PORT             TCP port (11211); 0: any that is free\n"
-    "  -l, --listen=ADDRESS        IPv4 address to listen on (127.0.0.1)\n"
-    "  -m, --memory-limit=MB       memory for items, in megabytes (64)\n"
-    "  -c, --conn-limit=N          connections at a time (1024)\n"
-    "  -t, --threads=N             threads, each with its own event loop (4)\n"
-    "  -I, --max-item-size=BYTES   largest item, 1k to 512m; k and m are understood (1m)\n"
-    "  -U, --udp-port=0            accepted for memcached's sake: there is no UDP\n"
-    "  -v, -vv                     say what happens on stderr: connections; commands, too\n"
-    "      --allocator=mb|malloc   MemoryBucket, or the malloc that is linked or preloaded (mb)\n"
-    "      --metrics-port=PORT     serve GET /metrics there (off); 0: off\n"
-    "  -h, --help                  print this\n"
-    "  -V, --version               print the version\n"
+    "  -p PORT                 TCP port (11211); 0: any that is free\n"
+    "  -l ADDRESS              IPv4 address to listen on (127.0.0.1)\n"
+    "  -m MEGABYTES            memory for items (64)\n"
+    "  -c N                    connections at a time (1024)\n"
+    "  -t N                    threads, each with its own event loop (4)\n"
+    "  -I BYTES                largest item, from 1k to half of -m; k and m are understood (1m)\n"
+    "  -U 0                    accepted for memcached's sake: there is no UDP\n"
+    "  -v, -vv                 say on stderr what happens: connections; commands, too\n"
+    "  --allocator=mb|malloc   MemoryBucket, or the malloc that is linked or preloaded (mb)\n"
+    "  --metrics-port=PORT     serve GET /metrics there; 0: off (0)\n"
+    "  --help, --version       print this, or the version\n"
     "It listens on this machine alone unless -l says otherwise. SIGTERM and SIGINT end it, once\n"
     "what was received is answered. Commands of its own: mb_trim gives free memory back to the\n"
     "operating system; stats allocator shows the allocator's figures.\n";
@@ -39,14 +33,6 @@ static const char help[] =
 enum { OPTION_ALLOCATOR = 256, OPTION_METRICS_PORT };
 
 static const struct option long_options[] = {
-    { "port", required_argument, NULL, 'p' },
-    { "listen", required_argument, NULL, 'l' },
-    { "memory-limit", required_argument, NULL, 'm' },
-    { "conn-limit", required_argument, NULL, 'c' },
-    { "threads", required_argument, NULL, 't' },
-    { "max-item-size", required_argument, NULL, 'I' },
-    { "udp-port", required_argument, NULL, 'U' },
-    { "verbose", no_argument, NULL, 'v' },
     { "allocator", required_argument, NULL, OPTION_ALLOCATOR },
     { "metrics-port", required_argument, NULL, OPTION_METRICS_PORT },
     { "help", no_argument, NULL, 'h' },
@@ -87,8 +73,7 @@ static void number_take(const struct number *number, const char *text)
     unsigned long long value = strtoull(text, &end, 10);
     unsigned shift = 0;
     if (number->option == 'I' && *end != '\0' && strchr("kKmM", *end) != NULL) {
-        shift = *end == 'k' || *end == 'K' ? 10 : 20;
-        end++;
+        shift = *end++ < 'm' && end[-1] != 'M' ? 10 : 20;
     }
     if (errno != 0 || end == text || *end != '\0' || strchr(text, '-') != NULL
         || value > number->high >> shift || value << shift < number->low) {
@@ -101,34 +86,28 @@ static void number_take(const struct number *number, const char *text)
 
 static void option_take(int option, const char *value)
 {
-    switch (option) {
-    case 'l':
-        options.address = value;
-        return;
-    case OPTION_ALLOCATOR:
-        options.use_malloc = strcmp(value, "malloc") == 0;
-        if (!options.use_malloc && strcmp(value, "mb") != 0) {
-            refuse("--allocator", value, "mb or malloc");
-        }
-        return;
-    case 'v':
-        options.verbosity++; /* before any thread is started */
-        return;
-    case 'h':
-        fputs(help, stdout);
-        exit(0);
-    case 'V':
-        puts("mbcached " MBCACHED_VERSION);
-        exit(0);
-    }
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
         if (numbers[i].option == option) {
             number_take(&numbers[i], value);
             return;
         }
     }
-    fputs("mbcached: --help has the options\n", stderr);
-    exit(2);
+    if (option == 'l') {
+        options.address = value;
+    } else if (option == 'v') {
+        options.verbosity++; /* before any thread is started */
+    } else if (option == OPTION_ALLOCATOR && strcmp(value, "mb") != 0) {
+        options.use_malloc = true;
+        if (strcmp(value, "malloc") != 0) {
+            refuse("--allocator", value, "mb or malloc");
+        }
+    } else if (option != OPTION_ALLOCATOR) {
+        bool is_asked = option == 'h' || option == 'V';
+        fputs(option == 'h'   ? help
+              : option == 'V' ? "mbcached " MBCACHED_VERSION "\n"
+                              : "mbcached: --help has the options\n", is_asked ? stdout : stderr);
+        exit(is_asked ? 0 : 2);
+    }
 }
 
 void options_read(int argc, char **argv)

@@ -2,8 +2,7 @@
  * options: what the command line asks for. main reads it once, before any thread starts; after that
  * it is constant, but for the verbosity.
  */
-#ifndef MBCACHED_OPTIONS_H
-#define MBCACHED_OPTIONS_H
+#pragma once
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -12,7 +11,7 @@
 
 enum { WORKERS_MAX = 128 };
 
-struct options {
+extern struct options {
     const char *address;
     size_t port;         /* 0: any that is free */
     size_t metrics_port; /* 0: no metrics */
@@ -23,16 +22,7 @@ struct options {
     bool use_malloc; /* --allocator=malloc */
     /* [VERBOSITY] relaxed: also set by the command of that name; any value is right for a while. */
     atomic_uint verbosity;
-};
-
-extern struct options options;
-
-static inline unsigned options_verbosity(void)
-{
-    return atomic_load_explicit(&options.verbosity, memory_order_relaxed); /* [VERBOSITY] */
-}
+} options;
 
 /* Reads the command line. Does not return after --help, --version or an error. */
 void options_read(int argc, char **argv);
-
-#endif

@@ -9,8 +9,7 @@
  * thread beside the workers waits for grace periods, so that no worker does; it serves all of them
  * with one period.
  */
-#ifndef MBCACHED_RECLAIM_H
-#define MBCACHED_RECLAIM_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -46,5 +45,3 @@ void reclaim_turn_end(struct retired *retired);
  * the caller found in the table is invalid afterwards. Returns whether there was anything.
  */
 bool reclaim_wait(struct retired *retired);
-
-#endif

@@ -27,7 +27,7 @@ static uint64_t sum_of(enum counter counter)
 {
     uint64_t sum = 0;
     for (unsigned i = 0; i < options.threads; i++) {
-        sum += counter_read(&workers[i].counters, counter);
+        sum += worker_counted(&workers[i], counter);
     }
     return sum;
 }
@@ -82,9 +82,10 @@ static void send_plain(struct connection *connection)
     stat_send(connection, "version " MBCACHED_VERSION);
     stat_send(connection, "libevent %s", event_get_version());
     stat_send(connection, "pointer_size %zu", 8 * sizeof(void *));
-    stat_send(connection, "rusage_user %ld.%06ld", usage.ru_utime.tv_sec, usage.ru_utime.tv_usec);
-    stat_send(connection, "rusage_system %ld.%06ld", usage.ru_stime.tv_sec,
-              usage.ru_stime.tv_usec);
+    const struct timeval *user = &usage.ru_utime;
+    const struct timeval *system = &usage.ru_stime;
+    stat_send(connection, "rusage_user %ld.%06ld", user->tv_sec, user->tv_usec);
+    stat_send(connection, "rusage_system %ld.%06ld", system->tv_sec, system->tv_usec);
     stats_figures(figure_send, connection);
 }
 
@@ -95,14 +96,14 @@ static void send_settings(struct connection *connection)
     stat_send(connection, "tcpport %zu", options.port);
     stat_send(connection, "udpport 0");
     stat_send(connection, "inter %s", options.address);
-    stat_send(connection, "verbosity %u", options_verbosity());
+    stat_send(connection, "verbosity %u", options.verbosity);
     stat_send(connection, "evictions on");
     stat_send(connection, "num_threads %zu", options.threads);
     stat_send(connection, "item_size_max %zu", options.item_bytes_max);
     stat_send(connection, "cas_enabled yes");
     stat_send(connection, "flush_enabled yes");
     stat_send(connection, "binding_protocol ascii");
-    stat_send(connection, "allocator %s", allocator_is_malloc ? "malloc" : "mb");
+    stat_send(connection, "allocator %s", options.use_malloc ? "malloc" : "mb");
     stat_send(connection, "metrics_port %zu", options.metrics_port);
 }
 
@@ -131,7 +132,7 @@ static void send_sizes(struct connection *connection)
 
 static void send_allocator(struct connection *connection)
 {
-    stat_send(connection, "allocator %s", allocator_is_malloc ? "malloc" : "mb");
+    stat_send(connection, "allocator %s", options.use_malloc ? "malloc" : "mb");
     allocator_figures(figure_send, connection);
 }
 
@@ -140,10 +141,9 @@ void stats_command(struct connection *connection, const char *what)
     static const struct {
         const char *name;
         void (*send)(struct connection *connection);
-    } kinds[] = {
-        { "", send_plain },      { "settings", send_settings }, { "items", send_items },
-        { "slabs", send_slabs }, { "sizes", send_sizes },       { "allocator", send_allocator },
-    };
+    } kinds[] = { { "", send_plain },      { "settings", send_settings }, { "items", send_items },
+                  { "slabs", send_slabs }, { "sizes", send_sizes },
+                  { "allocator", send_allocator } };
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
         if (strcmp(what, kinds[i].name) == 0) {
             kinds[i].send(connection);
@@ -151,12 +151,9 @@ void stats_command(struct connection *connection, const char *what)
             return;
         }
     }
-    if (strcmp(what, "reset") != 0) {
-        connection_reply(connection, "ERROR");
-        return;
-    }
-    for (enum counter i = 0; i < COUNTERS; i++) {
+    bool resets = strcmp(what, "reset") == 0;
+    for (enum counter i = 0; resets && i < COUNTERS; i++) {
         atomic_store_explicit(&at_reset[i], sum_of(i), memory_order_relaxed); /* [RESET] */
     }
-    connection_reply(connection, "RESET");
+    connection_reply(connection, resets ? "RESET" : "ERROR");
 }

@@ -11,7 +11,7 @@ struct item *store_find(struct worker *worker, const struct key *key,
 {
     struct item *item = table_find(key, position);
     if (item != NULL && item_is_dead(item, worker->now_s)) {
-        counter_add(&worker->counters, COUNT_get_expired, 1);
+        worker_count(worker, COUNT_get_expired, 1);
         table_remove(worker, item);
         item = NULL;
     }
@@ -23,7 +23,7 @@ struct item *store_get(struct worker *worker, const struct key *key, enum counte
 {
     struct cds_lfht_iter position;
     struct item *item = store_find(worker, key, &position);
-    counter_add(&worker->counters, item != NULL ? hits : misses, 1);
+    worker_count(worker, item != NULL ? hits : misses, 1);
     return item;
 }
 
@@ -111,44 +111,42 @@ static enum store_result supersede(struct worker *worker, const struct key *key,
     return STORE_AGAIN;
 }
 
-static enum store_result store_join(struct worker *worker, const struct key *key,
-                                    const struct store_request *request, uint64_t *cas)
+/* The same for the item that has that cas, if there is one. */
+static enum store_result change_with(struct worker *worker, const struct key *key, uint64_t cas,
+                                     const struct change *change, struct item **made)
 {
-    struct change change = { .before = item_value(request->item), .after = "", .keeps_value = true };
-    change.before_bytes = request->item->value_bytes;
-    if (request->mode == STORE_APPEND) {
-        change.after = change.before;
-        change.after_bytes = change.before_bytes;
-        change.before_bytes = 0;
-    }
     enum store_result result;
     do {
         struct cds_lfht_iter position;
-        struct item *item;
-        result = find_with(worker, key, request->cas, &position, &item);
+        struct item *old;
+        result = find_with(worker, key, cas, &position, &old);
         if (result == STORE_DONE) {
-            result = supersede(worker, key, item, &change, &item);
-            *cas = result == STORE_DONE ? item->cas : 0;
+            result = supersede(worker, key, old, change, made);
         }
     } while (result == STORE_AGAIN);
+    return result;
+}
+
+static enum store_result store_join(struct worker *worker, const struct key *key,
+                                    const struct store_request *request, struct item **made)
+{
+    const char *value = item_value(request->item);
+    size_t bytes = request->item->value_bytes;
+    bool first = request->mode == STORE_PREPEND;
+    struct change change = { .before = value, .before_bytes = first ? bytes : 0,
+                             .after = value, .after_bytes = first ? 0 : bytes,
+                             .keeps_value = true };
+    enum store_result result = change_with(worker, key, request->cas, &change, made);
     return result == STORE_DONE || result == STORE_EXISTS ? result : STORE_NOT_STORED;
 }
 
 enum store_result store_invalidate(struct worker *worker, const struct key *key, uint64_t cas,
                                    const uint32_t *expires_s)
 {
+    struct item *made;
     struct change change = { .before = "", .after = "", .keeps_value = true, .makes_stale = true,
                              .expires_s = expires_s };
-    enum store_result result;
-    do {
-        struct cds_lfht_iter position;
-        struct item *item;
-        result = find_with(worker, key, cas, &position, &item);
-        if (result == STORE_DONE) {
-            result = supersede(worker, key, item, &change, &item);
-        }
-    } while (result == STORE_AGAIN);
-    return result;
+    return change_with(worker, key, cas, &change, &made);
 }
 
 /* --- numbers --- */
@@ -165,9 +163,10 @@ static enum store_result create_number(struct worker *worker, const struct key *
     memcpy(item_value(item), digits, length);
     item_expires_set(item, arithmetic->initial_expires_s);
     arithmetic->value = arithmetic->initial;
-    arithmetic->new_expires_s = arithmetic->initial_expires_s;
     struct store_request request = { .item = item, .mode = STORE_ADD };
-    return store_commit(worker, &request, &arithmetic->new_cas);
+    enum store_result result = store_commit(worker, &request);
+    arithmetic->item = request.item;
+    return result;
 }
 
 /*
@@ -200,7 +199,7 @@ enum store_result store_arithmetic(struct worker *worker, const struct key *key,
         struct item *item;
         result = find_with(worker, key, arithmetic->cas, &position, &item);
         if (result == STORE_NOT_FOUND) {
-            counter_add(&worker->counters, down ? COUNT_decr_misses : COUNT_incr_misses, 1);
+            worker_count(worker, down ? COUNT_decr_misses : COUNT_incr_misses, 1);
             return arithmetic->creates ? create_number(worker, key, arithmetic) : result;
         }
         if (result != STORE_DONE) {
@@ -215,13 +214,9 @@ enum store_result store_arithmetic(struct worker *worker, const struct key *key,
         if (change.before_bytes == 0) {
             return STORE_NOT_A_NUMBER;
         }
-        result = supersede(worker, key, item, &change, &item);
-        if (result == STORE_DONE) {
-            counter_add(&worker->counters, down ? COUNT_decr_hits : COUNT_incr_hits, 1);
-            arithmetic->new_cas = item->cas;
-            arithmetic->new_expires_s = item_expires(item);
-        }
+        result = supersede(worker, key, item, &change, &arithmetic->item);
     } while (result == STORE_AGAIN);
+    worker_count(worker, down ? COUNT_decr_hits : COUNT_incr_hits, result == STORE_DONE);
     return result;
 }
 
@@ -231,11 +226,11 @@ static enum store_result decide_cas(struct worker *worker, const struct store_re
                                     struct item *old)
 {
     if (old == NULL) {
-        counter_add(&worker->counters, COUNT_cas_misses, 1);
+        worker_count(worker, COUNT_cas_misses, 1);
         return STORE_NOT_FOUND;
     }
     bool matches = request->cas == old->cas;
-    counter_add(&worker->counters, matches ? COUNT_cas_hits : COUNT_cas_badval, 1);
+    worker_count(worker, matches ? COUNT_cas_hits : COUNT_cas_badval, 1);
     if (!matches && request->older_makes_stale && request->cas < old->cas) {
         item_expires_set(request->item, item_expires(old));
         item_mark(request->item, ITEM_STALE | (item_marks(old) & ITEM_WON));
@@ -247,50 +242,38 @@ static enum store_result decide_cas(struct worker *worker, const struct store_re
 static enum store_result decide(struct worker *worker, const struct store_request *request,
                                 struct item *old)
 {
-    switch (request->mode) {
-    case STORE_ADD:
-        return old == NULL ? STORE_DONE : STORE_NOT_STORED;
-    case STORE_REPLACE:
-        return old != NULL ? STORE_DONE : STORE_NOT_STORED;
-    case STORE_CAS:
+    if (request->mode == STORE_CAS) {
         return decide_cas(worker, request, old);
-    default:
-        return STORE_DONE;
     }
+    bool wrong = (request->mode == STORE_ADD && old != NULL)
+                 || (request->mode == STORE_REPLACE && old == NULL);
+    return wrong ? STORE_NOT_STORED : STORE_DONE;
 }
 
 static enum store_result store_whole(struct worker *worker, const struct key *key,
-                                     const struct store_request *request, uint64_t *cas)
+                                     const struct store_request *request)
 {
     for (;;) {
         struct cds_lfht_iter position;
         struct item *old = store_find(worker, key, &position);
         enum store_result result = decide(worker, request, old);
-        if (result != STORE_DONE) {
+        if (result != STORE_DONE || publish(worker, key, &position, old, request->item)) {
             return result;
-        }
-        if (publish(worker, key, &position, old, request->item)) {
-            *cas = request->item->cas;
-            return STORE_DONE;
         }
     }
 }
 
-enum store_result store_commit(struct worker *worker, struct store_request *request,
-                               uint64_t *cas)
+enum store_result store_commit(struct worker *worker, struct store_request *request)
 {
     struct key key = item_key(request->item);
-    uint64_t new_cas = 0;
+    struct item *made = request->item;
     bool joins = request->mode == STORE_APPEND || request->mode == STORE_PREPEND;
-    enum store_result result = joins ? store_join(worker, &key, request, &new_cas)
-                                     : store_whole(worker, &key, request, &new_cas);
+    enum store_result result = joins ? store_join(worker, &key, request, &made)
+                                     : store_whole(worker, &key, request);
     if (joins || result != STORE_DONE) {
         item_free(worker, request->item);
     }
-    request->item = NULL;
-    if (cas != NULL) {
-        *cas = new_cas;
-    }
+    request->item = result == STORE_DONE ? made : NULL;
     return result;
 }
 

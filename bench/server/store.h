@@ -5,8 +5,7 @@
  * Each is a loop: find the live item, decide, publish in its place; and again when another thread
  * was first. All calls are made in a worker's turn.
  */
-#ifndef MBCACHED_STORE_H
-#define MBCACHED_STORE_H
+#pragma once
 
 #include "item.h"
 #include "stats.h"
@@ -24,7 +23,7 @@ enum store_result {
 };
 
 struct store_request {
-    struct item *item; /* its owner's, until store_commit */
+    struct item *item; /* its owner's, until store_commit; then the item that is stored, or NULL */
     enum store_mode mode;
     uint64_t cas;           /* the item must have this one; 0: any */
     bool older_makes_stale; /* ms with I: an older cas stores a stale item */
@@ -39,9 +38,8 @@ struct item *store_find(struct worker *worker, const struct key *key,
 struct item *store_get(struct worker *worker, const struct key *key, enum counter hits,
                        enum counter misses);
 
-/* Publishes or frees the request's item. Sets *cas, if not NULL, to the new item's, or 0. */
-enum store_result store_commit(struct worker *worker, struct store_request *request,
-                               uint64_t *cas);
+/* Publishes or frees the request's item. */
+enum store_result store_commit(struct worker *worker, struct store_request *request);
 
 /* `cas` as in the request, here and below. */
 enum store_result store_delete(struct worker *worker, const struct key *key, uint64_t cas);
@@ -60,11 +58,8 @@ struct arithmetic {
     uint32_t initial_expires_s;
     /* What came of it: */
     uint64_t value;
-    uint64_t new_cas;
-    uint32_t new_expires_s;
+    struct item *item;
 };
 
 enum store_result store_arithmetic(struct worker *worker, const struct key *key,
                                    struct arithmetic *arithmetic);
-
-#endif

@@ -54,12 +54,16 @@ struct item *table_find(const struct key *key, struct cds_lfht_iter *position)
     return node != NULL ? item_of(node) : NULL;
 }
 
-/* The caller has taken the item out of the table. */
-static void retire(struct worker *worker, struct item *item)
+/* What follows a change of the table; one of the two may be NULL. The old item is the caller's. */
+static void exchanged(struct worker *worker, struct item *item, struct item *old)
 {
-    counter_add(&worker->counters, COUNT_items_removed, 1);
-    budget_give_back(worker, item);
-    reclaim_retire(&worker->retired, item);
+    clock_exchange(item, old);
+    worker_count(worker, COUNT_total_items, item != NULL);
+    worker_count(worker, COUNT_items_removed, old != NULL);
+    if (old != NULL) {
+        budget_give_back(worker, old);
+        reclaim_retire(&worker->retired, old);
+    }
 }
 
 bool table_add(struct worker *worker, const struct key *key, struct item *item)
@@ -70,8 +74,7 @@ bool table_add(struct worker *worker, const struct key *key, struct item *item)
     if (node != &item->node) {
         return false;
     }
-    counter_add(&worker->counters, COUNT_total_items, 1);
-    clock_link(item, NULL);
+    exchanged(worker, item, NULL);
     return true;
 }
 
@@ -83,9 +86,7 @@ bool table_replace(struct worker *worker, struct cds_lfht_iter *position, const 
     if (cds_lfht_replace(table, position, key->hash, item_matches, key, &item->node) != 0) {
         return false;
     }
-    counter_add(&worker->counters, COUNT_total_items, 1);
-    clock_link(item, old);
-    retire(worker, old);
+    exchanged(worker, item, old);
     return true;
 }
 
@@ -94,8 +95,7 @@ bool table_remove(struct worker *worker, struct item *item)
     if (cds_lfht_del(table, &item->node) != 0) {
         return false;
     }
-    clock_unlink(item);
-    retire(worker, item);
+    exchanged(worker, NULL, item);
     return true;
 }
 

@@ -12,8 +12,7 @@
  *
  * All calls are made in a worker's turn (reclaim.h).
  */
-#ifndef MBCACHED_TABLE_H
-#define MBCACHED_TABLE_H
+#pragma once
 
 #include "item.h"
 
@@ -32,5 +31,3 @@ bool table_replace(struct worker *worker, struct cds_lfht_iter *position, const 
 
 /* Takes an item out and retires it; false: another thread was first. */
 bool table_remove(struct worker *worker, struct item *item);
-
-#endif

@@ -1,6 +1,5 @@
 /* text: words and numbers of the protocol, read as memcached reads them. No state. */
-#ifndef MBCACHED_TEXT_H
-#define MBCACHED_TEXT_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -30,5 +29,3 @@ size_t text_of_u64(char *out, uint64_t number);
 /* Base64. Decoding is in place, and 0 is an error. Encoding writes at most 4/3 and 4 bytes more. */
 size_t text_base64_decode(char *text, size_t length);
 size_t text_base64_encode(char *out, const char *bytes, size_t length);
-
-#endif

@@ -11,9 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 enum { TICKS_PER_SECOND = 10, DRAIN_TICKS = 3 * TICKS_PER_SECOND, BACKLOG = 1024 };
 
@@ -46,12 +44,23 @@ static void turn_end(struct worker *worker)
 /* A worker that has read nothing for a second keeps nothing cached: others have better use for it. */
 static void rest(struct worker *worker)
 {
-    uint64_t read_bytes = counter_read(&worker->counters, COUNT_bytes_read);
+    uint64_t read_bytes = worker_counted(worker, COUNT_bytes_read);
     worker->quiet_ticks = read_bytes == worker->read_at_tick ? worker->quiet_ticks + 1 : 0;
     worker->read_at_tick = read_bytes;
     if (worker->quiet_ticks % TICKS_PER_SECOND == 1) {
         allocator_thread_idle();
     }
+}
+
+/* [DRAINS] relaxed: a flag that carries nothing else. A worker sees it at one of its ticks. */
+static atomic_bool all_drain;
+
+static void drain_begin(struct worker *worker)
+{
+    worker->drains = true;
+    worker->drain_ticks_left = DRAIN_TICKS;
+    evconnlistener_free(worker->listener);
+    connections_drain(worker);
 }
 
 static void on_tick(evutil_socket_t unused_file, short unused_what, void *argument)
@@ -65,10 +74,9 @@ static void on_tick(evutil_socket_t unused_file, short unused_what, void *argume
     }
     clock_sweep(worker);
     rest(worker);
-    if (worker->listener != NULL) {
-        evconnlistener_enable(worker->listener); /* changes nothing, but for on_accept_error */
-    }
-    if (worker->drains && worker->drain_ticks_left > 0 && --worker->drain_ticks_left == 0) {
+    if (!worker->drains && atomic_load_explicit(&all_drain, memory_order_relaxed)) { /* [DRAINS] */
+        drain_begin(worker);
+    } else if (worker->drains && --worker->drain_ticks_left == 0) {
         connections_end(worker);
     }
 }
@@ -79,34 +87,8 @@ static void on_accept(struct evconnlistener *unused, evutil_socket_t file,
     (void)unused;
     (void)unused_address;
     (void)unused_length;
-    struct worker *worker = argument;
-    worker_awake(worker);
-    connection_begin(worker, file);
-}
-
-/* Out of file descriptors, say: without a pause the loop would spin on the waiting connection. */
-static void on_accept_error(struct evconnlistener *listener, void *argument)
-{
-    struct worker *worker = argument;
-    counter_add(&worker->counters, COUNT_accept_errors, 1);
-    fprintf(stderr, "mbcached: accept: %s\n", strerror(errno));
-    evconnlistener_disable(listener); /* until the next tick */
-}
-
-static void on_drain(evutil_socket_t file, short unused_what, void *argument)
-{
-    (void)unused_what;
-    struct worker *worker = argument;
-    uint64_t count;
-    if (read(file, &count, sizeof count) != (ssize_t)sizeof count || worker->drains) {
-        return;
-    }
-    worker_awake(worker);
-    worker->drains = true;
-    worker->drain_ticks_left = DRAIN_TICKS;
-    evconnlistener_free(worker->listener);
-    worker->listener = NULL;
-    connections_drain(worker);
+    worker_awake(argument);
+    connection_begin(argument, file);
 }
 
 static void *worker_run(void *argument)
@@ -144,17 +126,12 @@ static void worker_prepare(struct worker *worker, int listening)
     event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
     worker->base = event_base_new_with_config(config);
     event_config_free(config);
-    worker->wake_file = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    if (worker->base == NULL || worker->wake_file < 0) {
+    if (worker->base == NULL) {
         fail("cannot make an event loop");
     }
     worker->listener = evconnlistener_new(worker->base, on_accept, worker,
                                           LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0,
                                           listening);
-    evconnlistener_set_error_cb(worker->listener, on_accept_error);
-    worker->wake = event_new(worker->base, worker->wake_file, EV_READ | EV_PERSIST, on_drain,
-                             worker);
-    event_add(worker->wake, NULL);
     const struct timeval period = { 0, 1000000 / TICKS_PER_SECOND };
     worker->tick = event_new(worker->base, -1, EV_PERSIST, on_tick, worker);
     event_add(worker->tick, &period);
@@ -187,20 +164,13 @@ void workers_start(void)
 
 void workers_drain(void)
 {
-    for (unsigned i = 0; i < options.threads; i++) {
-        const uint64_t one = 1;
-        if (write(workers[i].wake_file, &one, sizeof one) != (ssize_t)sizeof one) {
-            fail("cannot wake a thread");
-        }
-    }
+    atomic_store_explicit(&all_drain, true, memory_order_relaxed); /* [DRAINS] */
     for (unsigned i = 0; i < options.threads; i++) {
         pthread_join(workers[i].thread, NULL);
     }
     metrics_stop();
     for (unsigned i = 0; i < options.threads; i++) {
         event_free(workers[i].tick);
-        event_free(workers[i].wake);
-        close(workers[i].wake_file);
         event_base_free(workers[i].base);
     }
 }

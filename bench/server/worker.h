@@ -6,8 +6,7 @@
  * from there to the turn's end the thread is a reader of the table. Between turns, while it sleeps
  * in epoll, nobody waits for it.
  */
-#ifndef MBCACHED_WORKER_H
-#define MBCACHED_WORKER_H
+#pragma once
 
 #include "budget.h"
 #include "options.h"
@@ -29,20 +28,18 @@ struct worker {
     struct event_base *base;
     struct evconnlistener *listener; /* NULL once it drains */
     struct event *tick;              /* ten times a second */
-    struct event *wake;              /* the main thread writes to it when it is time to drain */
-    int wake_file;
     struct connection *connections; /* a list, owned */
     bool is_awake;
     bool drains;
     unsigned drain_ticks_left;
     uint32_t now_s; /* as of the turn's begin */
-    uint64_t read_at_tick;
+    uint64_t read_at_tick; /* bytes read by the tick before */
     unsigned quiet_ticks;
     uint64_t cas_count; /* store.c */
     unsigned evict_ring; /* the ring that it evicts from next */
     struct budget_share budget;
     struct retired retired;
-    struct counters counters;
+    _Atomic uint64_t counters[COUNTERS];
 };
 
 extern struct worker workers[WORKERS_MAX]; /* the first options.threads of them */
@@ -53,7 +50,17 @@ void workers_start(void);
 /* Tells the workers to finish, and waits until they have. */
 void workers_drain(void);
 
+/* [COUNTER] relaxed: one writer, its worker; a sum is of about now, and orders nothing. */
+static inline uint64_t worker_counted(const struct worker *worker, enum counter counter)
+{
+    return atomic_load_explicit(&worker->counters[counter], memory_order_relaxed); /* [COUNTER] */
+}
+
+static inline void worker_count(struct worker *worker, enum counter counter, uint64_t number)
+{
+    number += worker_counted(worker, counter);
+    atomic_store_explicit(&worker->counters[counter], number, memory_order_relaxed); /* [COUNTER] */
+}
+
 /* The first thing in each callback that touches items. */
 void worker_awake(struct worker *worker);
-
-#endif
