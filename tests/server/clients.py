@@ -41,8 +41,10 @@ def latency_of_others(port, seconds, limit):
 
 
 def expect_prompt(setting, port, seconds):
-    if latency_of_others(port, seconds, setting.scaled(5)) > setting.scaled(1):
-        raise Failure("a client has waited for more than a second")
+    """Long limits: the machine may be busy, and a server that stalls does so for as long as its client."""
+    worst = latency_of_others(port, seconds, setting.scaled(20))
+    if worst > setting.scaled(5):
+        raise Failure(f"a client has waited for {worst:.1f} seconds")
 
 
 def item(key, value):
@@ -84,7 +86,7 @@ def half_closed(setting):
 
 def slow_readers(setting):
     """Clients that read nothing: memory is bounded, others are served, and all comes in the end."""
-    readers = 60 if setting.deep else 20
+    readers = setting.some(20, 60)
     # Whole answers of each: far more than may wait in the server, some as one command of many keys.
     with setting.start("-m", "64", "-t", "2") as server:
         values = fill(server.port, 10)
@@ -94,14 +96,14 @@ def slow_readers(setting):
         clients = [Client(server.port, receive_buffer=65536) for _ in range(readers)]
         for number, client in enumerate(clients):
             client.send(asked if number % 2 else singles)
-        worst = latency_of_others(server.port, 1.0, setting.scaled(10))
+        worst = latency_of_others(server.port, 1.0, setting.scaled(20))
         grown = server.resident_bytes() - before
         # What a socket takes is the kernel's; in the server may wait one large item, and some more.
         if not setting.sanitized and grown > readers * 4 * MEGABYTE:
             raise Failure(f"{readers} clients that read nothing cost {grown >> 20} MiB, of 4 allowed each")
-        if worst > setting.scaled(2):
+        if worst > setting.scaled(5):
             raise Failure(f"{readers} clients read nothing, and another one waited {worst:.1f} seconds")
-        for number, client in enumerate(clients[:4]):
+        for number, client in enumerate(clients[:2]):
             items = [item(key, value) for key, value in values.items()] * 3
             wanted = b"".join(items if number % 2 else [each + b"END\r\n" for each in items])
             wanted += b"END\r\n" if number % 2 else b""
@@ -141,7 +143,7 @@ def killed(setting):
     with setting.start("-m", "64") as server:
         fill(server.port, 4)
         before = server.descriptors()
-        for number in range(100 if setting.deep else 20):
+        for number in range(setting.some(20, 100)):
             with_value = Client(server.port)
             with_value.send(b"set half 0 0 500000\r\n" + b"x" * setting.random.randrange(500000))
             reading = Client(server.port, receive_buffer=4096)
@@ -152,7 +154,7 @@ def killed(setting):
                 else:
                     client.close()
         whole = b"y" * 300000
-        for _ in range(50 if setting.deep else 8):
+        for _ in range(setting.some(8, 50)):
             child = os.fork()
             if child == 0:
                 try:
@@ -187,7 +189,7 @@ def slow_writers(setting):
 
 def idle(setting):
     """Many connections that say nothing: each is served when it speaks, and none is left."""
-    wanted = 10_000 if setting.deep else 300
+    wanted = setting.some(300, 10_000)
     limit = raise_file_limit(wanted + 200)
     if limit < wanted + 200:
         raise Failure(f"{wanted + 200} open files are needed (ulimit -n), and {limit} are allowed")
@@ -256,7 +258,7 @@ def churn(setting):
     with setting.start() as server:
         expect_served(server.port)
         before = server.descriptors()
-        for number in range(20_000 if setting.deep else 1000):
+        for number in range(setting.some(1000, 20_000)):
             with Client(server.port) as client:
                 if number % 3:
                     expect(client.ask(b"mn"), b"MN", f"connection {number}")

@@ -85,7 +85,7 @@ def differential(setting):
     with (Server(memcached) as one, Server(other) as server,
           concurrent.futures.ThreadPoolExecutor(max_workers=2) as at_both):
         pair = _Pair((one, server), at_both)
-        for number in rounds_of(setting, 300):
+        for number in rounds_of(setting, setting.some(300)):
             generator = Grammar(random.Random(f"{setting.seed} session {number}"))
             session = Session("random", generator.session(COMMANDS))
             try:
@@ -107,7 +107,7 @@ def junk(setting):
         with Client(server.port) as steady:
             expect(steady.ask(b"mn"), b"MN", "mn")
             before = server.descriptors()
-            for number in rounds_of(setting, 150):
+            for number in rounds_of(setting, setting.some(100)):
                 generator = random.Random(f"{setting.seed} junk {number}")
                 value = generator.randbytes(generator.randrange(2000))
                 expect(steady.set(b"steady", value), b"STORED", f"round {number}: set")

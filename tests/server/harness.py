@@ -32,6 +32,12 @@ class Setting:
         """A time limit: sanitized builds and busy machines take longer."""
         return seconds * (5 if self.sanitized else 1)
 
+    def some(self, number, deep=None):
+        """How often: fewer in sanitized builds, more for tests/deep.sh."""
+        if self.deep:
+            return deep or number
+        return max(1, number // 3) if self.sanitized else number
+
 
 def expect(got, wanted, what):
     """Says no more of long bytes than where they begin to differ."""

@@ -124,7 +124,7 @@ def many_at_once(setting):
     def fill(number, failures):
         try:
             with Client(server.port) as client:
-                for part in range(12):
+                for part in range(setting.some(12)):
                     sizes = [setting.random.choice((50, 500, 5000, 50000)) for _ in range(300)]
                     store(client, b"p%d." % (part % 3), sizes)
                     client.send(b"append p0.1 0 0 1\r\nx\r\nincr p0.2 1\r\n"
@@ -151,8 +151,8 @@ def flushed(setting):
     """After flush_all the room is there for others, and what was stored is not."""
     with setting.start("-m", "32", "-t", "2") as server, Client(server.port) as client:
         empty = server.resident_bytes()
-        for _ in range(3):
-            count = store(client, b"f", [1000] * 20_000)
+        for _ in range(setting.some(3)):
+            count = store(client, b"f", [1000] * setting.some(20_000))
             expect(client.ask(b"flush_all"), b"OK", "flush_all")
             for number in range(0, count, 97):
                 expect(client.get(b"f%d" % number), None, "an item behind flush_all")

@@ -134,10 +134,12 @@ def files_limit(setting):
         clients = [Client(server.port) for _ in range(70)]
         for client in clients:
             client.send(b"mn\r\n")
-        time.sleep(setting.scaled(0.5))
-        served = sum(client.read_for(0.005) == b"MN\r\n" for client in clients)
-        if served < 20:
-            raise Failure(f"with 60 open files {served} clients are served")
+        served = set()
+
+        def are_served():
+            served.update(client for client in clients if client.read_for(0.001) == b"MN\r\n")
+            return len(served) >= 20
+        wait_until(are_served, "20 clients are served with 60 open files")
         for client in clients:
             client.close()
         wait_until(lambda: is_served(server.port), "clients are served once others have gone")

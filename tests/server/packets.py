@@ -49,7 +49,7 @@ def random_positions(setting):
     """Cut into many at random."""
     with setting.start("-t", "2") as server:
         whole = play(server.port, [CONVERSATION], 0)
-        for _ in range(1000 if setting.deep else 60):
+        for _ in range(setting.some(60, 1000)):
             count = setting.random.randrange(2, 12)
             cuts = sorted(setting.random.sample(range(1, len(CONVERSATION)), count))
             pieces = [CONVERSATION[one:other]

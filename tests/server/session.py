@@ -23,7 +23,7 @@ from server import Failure
 DELIVERIES = ("at-once", "by-line", "by-byte")
 # How many pieces `by-byte` makes at most: a session of many bytes comes in larger pieces.
 PIECES_MAX = 3000
-QUIET_SECONDS = 0.4
+QUIET_SECONDS = 1
 
 ESCAPE = re.compile(rb"\\(x[0-9a-fA-F]{2}|.)")
 REPEAT = re.compile(rb"\{([^{}]+)\*([0-9]+)\}")
