@@ -39,6 +39,15 @@ static void *buffer_realloc(void *buffer, size_t bytes)
     return moved;
 }
 
+void allocator_pools_limit(size_t bytes)
+{
+    /* [POOLS-LIMIT] relaxed: the limit in force; of threads that set it at once any may be last. */
+    static _Atomic size_t limit;
+    if (atomic_exchange_explicit(&limit, bytes, memory_order_relaxed) != bytes) {
+        mb_memory_limit_set(bytes); /* which gives memory back, so not each time */
+    }
+}
+
 void allocator_start(void)
 {
     if (!options.use_malloc) {
@@ -49,7 +58,8 @@ void allocator_start(void)
             exit(1);
         }
         pool_max = sums.pool_max;
-        mb_memory_limit_set(options.memory_bytes);
+        allocator_pools_limit(options.memory_bytes);
+        mallopt(M_MMAP_THRESHOLD, 64 << 10); /* what is beyond the pools goes back when freed */
         mb_out_of_memory_handler_set(budget_out_of_memory, NULL);
     }
     event_set_mem_functions(allocator_buffer_alloc, buffer_realloc, allocator_buffer_free);

@@ -46,6 +46,9 @@ bool allocator_is_beyond_pools(size_t bytes);
 void *allocator_buffer_alloc(size_t bytes);
 void allocator_buffer_free(void *buffer);
 
+/* What the pools may commit: -m, less what items beyond the pools take. */
+void allocator_pools_limit(size_t bytes);
+
 /* Bytes that the pools have committed; 0 with malloc. */
 size_t allocator_committed(void);
 

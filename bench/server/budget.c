@@ -64,15 +64,17 @@ static void account(struct budget_share *share, size_t bytes, int64_t cost)
  */
 static void look(struct budget_share *share)
 {
-    share->since_look = 0;
-    size_t taken = allocator_committed() + sum_read(&large_sum);
     size_t cost = budget_cost();
     size_t allowed = budget_allowance();
     size_t margin = options.memory_bytes / 32;
+    size_t large = sum_read(&large_sum) / margin * margin;
+    size_t most = 28 * margin; /* the pools keep some */
+    allocator_pools_limit(options.memory_bytes - (large < most ? large : most));
+    size_t taken = allocator_committed() + large;
     if (taken > options.memory_bytes - margin) {
         allowance_set(cost < allowed ? cost : allowed);
     } else if (taken < options.memory_bytes - 2 * margin) {
-        size_t grown = (cost > allowed ? cost : allowed) + 2 * look_every;
+        size_t grown = (cost > allowed ? cost : allowed) + 2 * share->since_look;
         allowance_set(grown < options.memory_bytes ? grown : options.memory_bytes);
     }
 }
@@ -94,6 +96,7 @@ struct item *budget_alloc(struct worker *worker, size_t bytes)
         worker->budget.since_look += bytes;
         if (worker->budget.since_look > look_every && !options.use_malloc) {
             look(&worker->budget);
+            worker->budget.since_look = 0;
         }
     }
     return item;
@@ -111,7 +114,6 @@ void budget_give_back(struct worker *worker, const struct item *item)
  */
 int budget_out_of_memory(size_t size, void *unused)
 {
-    (void)unused;
     struct worker *worker = allocates;
     if (worker == NULL) {
         return 0; /* a buffer, whose caller may hold items; malloc serves it (allocator.c) */

@@ -80,6 +80,7 @@ void command_value(struct connection *connection, bool is_whole)
     if (!is_whole) {
         item_free(worker, connection->store.item);
         connection->store.item = NULL;
+        connection->mutes &= !connection->store.is_meta;
         connection_reply(connection, "CLIENT_ERROR bad data chunk");
         return;
     }
@@ -97,7 +98,7 @@ void command_value(struct connection *connection, bool is_whole)
 static void command_delete(struct connection *connection, struct line *line)
 {
     bool is_zero = line->count > 2 && strcmp(line->words[2].text, "0") == 0;
-    if (line->count > 2 && !is_zero && !(line->count == 3 && connection->mutes)) {
+    if (line->count != 2U + is_zero + connection->mutes) {
         connection_reply(connection, "CLIENT_ERROR bad command line format.  Usage: delete <key> "
                                      "[noreply]");
         return;
@@ -155,12 +156,11 @@ static void command_flush_all(struct connection *connection, struct line *line)
 
 static void command_verbosity(struct connection *connection, struct line *line)
 {
-    int32_t verbosity = 0;
-    if (line->count - connection->mutes > 1 && !text_to_i32(line->words[1].text, &verbosity)) {
+    uint32_t level = 0;
+    if (line->count - connection->mutes > 1 && !text_to_flags(line->words[1].text, &level)) {
         connection_reply(connection, bad_format);
         return;
     }
-    unsigned level = verbosity > 0 ? (unsigned)verbosity : 0;
     atomic_store_explicit(&options.verbosity, level, memory_order_relaxed); /* [VERBOSITY] */
     connection_reply(connection, "OK");
 }

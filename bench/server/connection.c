@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 /* [OPEN] relaxed read-modify-writes: a count that orders nothing. */
@@ -35,16 +34,9 @@ static void connection_end(struct connection *connection)
         connection->next;
     event_del(&connection->readable);
     event_del(&connection->writable);
-    if (connection->input != NULL) {
-        evbuffer_free(connection->input);
-    }
-    if (connection->output != NULL) {
-        evbuffer_free(connection->output);
-    }
+    evbuffer_free(connection->input);
+    evbuffer_free(connection->output);
     close(connection->file);
-    if (options.verbosity > 0) {
-        fprintf(stderr, "<%d connection closed.\n", connection->file);
-    }
     allocator_buffer_free(connection);
     atomic_fetch_sub_explicit(&open_count, 1, memory_order_relaxed); /* [OPEN] */
 }
@@ -121,13 +113,6 @@ void connection_finish(struct connection *connection)
     connection->finishes = true;
 }
 
-/* What lies in one piece at the input's begin, of all of it. */
-static char *input_piece(struct connection *connection, size_t *length)
-{
-    *length = evbuffer_get_contiguous_space(connection->input);
-    return (char *)evbuffer_pullup(connection->input, (ev_ssize_t)*length);
-}
-
 /*
  * Serves the command line that comes next. False: it is not complete. A list of keys may be longer
  * than any line, so a get begins before its end has come.
@@ -135,11 +120,11 @@ static char *input_piece(struct connection *connection, size_t *length)
 static bool serve_line(struct connection *connection)
 {
     size_t all = evbuffer_get_length(connection->input);
-    size_t length;
-    char *line = input_piece(connection, &length);
+    size_t length = evbuffer_get_contiguous_space(connection->input);
+    char *line = (char *)evbuffer_pullup(connection->input, (ev_ssize_t)length);
     char *end = all > 0 ? memchr(line, '\n', length) : NULL;
     if (end == NULL && length < all) {
-        length = all < READ_BYTES_MAX ? all : READ_BYTES_MAX;
+        length = all < READ_BYTES ? all : READ_BYTES;
         line = (char *)evbuffer_pullup(connection->input, (ev_ssize_t)length);
         end = memchr(line, '\n', length);
     }
@@ -229,64 +214,32 @@ static void serve(struct connection *connection)
 
 /* --- reading --- */
 
-/* Where a read goes: the rest of a value into its item, and what is behind it into the input. */
-static int room_for_read(struct connection *connection, struct iovec room[2])
-{
-    int count = 0;
-    if (connection->state == CONNECTION_VALUE && evbuffer_get_length(connection->input) == 0) {
-        struct item *item = connection->store.item;
-        room[0].iov_base = item_value(item) + connection->filled_bytes;
-        room[0].iov_len = item->value_bytes - connection->filled_bytes;
-        count = room[0].iov_len > 0;
-    }
-    struct evbuffer_iovec input;
-    if (evbuffer_reserve_space(connection->input, (ev_ssize_t)connection->read_bytes, &input, 1)
-        != 1) {
-        return 0;
-    }
-    room[count].iov_base = input.iov_base;
-    room[count].iov_len = input.iov_len < READ_BYTES_MAX ? input.iov_len : READ_BYTES_MAX;
-    return count + 1;
-}
-
 /* One read. Returns its bytes; 0 when there are none now, or never again. */
 static size_t fill(struct connection *connection)
 {
-    struct iovec room[2];
-    int count = room_for_read(connection, room);
-    ssize_t got = count > 0 ? readv(connection->file, room, count) : -1;
-    if (got <= 0) {
-        bool again = count > 0 && got < 0 && (errno == EAGAIN || errno == EINTR);
-        connection->is_broken |= got < 0 && !again;
-        connection->finishes |= got == 0;
+    struct evbuffer_iovec room;
+    if (evbuffer_reserve_space(connection->input, READ_BYTES, &room, 1) != 1) {
+        connection->is_broken = true;
         return 0;
     }
-    worker_count(connection->worker, COUNT_bytes_read, (uint64_t)got);
-    size_t in_item = count == 2 ? room[0].iov_len : 0;
-    in_item = (size_t)got < in_item ? (size_t)got : in_item;
-    connection->filled_bytes += in_item;
-    size_t in_input = (size_t)got - in_item;
-    struct evbuffer_iovec used = { room[count - 1].iov_base, in_input };
-    evbuffer_commit_space(connection->input, &used, 1);
-    /* Idle clients and short requests need little, pipelines more. */
-    if (in_input == room[count - 1].iov_len && connection->read_bytes < READ_BYTES_MAX) {
-        connection->read_bytes *= 2;
-    } else if (in_input < connection->read_bytes / 4 && connection->read_bytes > READ_BYTES_MIN) {
-        connection->read_bytes /= 2;
-    }
-    return (size_t)got;
+    ssize_t got = read(connection->file, room.iov_base, room.iov_len);
+    connection->is_broken |= got < 0 && errno != EAGAIN && errno != EINTR;
+    connection->finishes |= got == 0;
+    room.iov_len = got > 0 ? (size_t)got : 0;
+    evbuffer_commit_space(connection->input, &room, 1);
+    worker_count(connection->worker, COUNT_bytes_read, room.iov_len);
+    return room.iov_len;
 }
 
 /* --- events --- */
 
-static void event_want(struct event *event, short what, bool wanted)
+static void event_want(struct event *event, bool wanted)
 {
-    if (wanted != (event_pending(event, what, NULL) != 0)) {
-        if (wanted) {
-            event_add(event, NULL);
-        } else {
-            event_del(event);
-        }
+    bool is_there = event_pending(event, EV_READ | EV_WRITE, NULL) != 0;
+    if (wanted && !is_there) {
+        event_add(event, NULL);
+    } else if (!wanted && is_there) {
+        event_del(event);
     }
 }
 
@@ -304,9 +257,9 @@ static void settle(struct connection *connection)
         shutdown(connection->file, SHUT_WR);
     }
     /* A paused connection goes on when it can write, in a turn to come, and others are served. */
-    event_want(&connection->writable, EV_WRITE,
+    event_want(&connection->writable,
                !is_sent || (connection->is_paused && !connection->finishes));
-    event_want(&connection->readable, EV_READ,
+    event_want(&connection->readable,
                connection->lingers || !(connection->is_paused || connection->finishes));
 }
 
@@ -315,15 +268,11 @@ static void discard(struct connection *connection)
 {
     char unwanted[4096];
     ssize_t got = read(connection->file, unwanted, sizeof unwanted);
-    if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR)) {
-        connection->is_broken = true;
-    }
+    connection->is_broken |= got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR);
 }
 
 static void on_readable(evutil_socket_t unused_file, short unused_what, void *argument)
 {
-    (void)unused_file;
-    (void)unused_what;
     struct connection *connection = argument;
     worker_awake(connection->worker);
     if (connection->lingers) {
@@ -336,8 +285,6 @@ static void on_readable(evutil_socket_t unused_file, short unused_what, void *ar
 
 static void on_writable(evutil_socket_t unused_file, short unused_what, void *argument)
 {
-    (void)unused_file;
-    (void)unused_what;
     struct connection *connection = argument;
     worker_awake(connection->worker);
     flush(connection);
@@ -358,8 +305,7 @@ static bool is_refused(struct worker *worker, int file)
     }
     atomic_fetch_sub_explicit(&open_count, 1, memory_order_relaxed); /* [OPEN] */
     worker_count(worker, COUNT_rejected_connections, 1);
-    ssize_t unused = write(file, refusal, sizeof refusal - 1);
-    (void)unused;
+    send(file, refusal, sizeof refusal - 1, MSG_DONTWAIT);
     close(file);
     return true;
 }
@@ -370,18 +316,18 @@ void connection_begin(struct worker *worker, int file)
         return;
     }
     struct connection *connection = allocator_buffer_alloc(sizeof *connection);
-    if (connection == NULL) {
-        atomic_fetch_sub_explicit(&open_count, 1, memory_order_relaxed); /* [OPEN] */
-        close(file);
-        return;
+    struct evbuffer *input = evbuffer_new();
+    struct evbuffer *output = evbuffer_new();
+    if (connection == NULL || input == NULL || output == NULL) {
+        fputs("mbcached: no memory for a connection\n", stderr);
+        abort(); /* only if malloc has none either */
     }
     *connection = (struct connection){
         .next = worker->connections,
         .worker = worker,
         .file = file,
-        .input = evbuffer_new(),
-        .output = evbuffer_new(),
-        .read_bytes = READ_BYTES_MIN,
+        .input = input,
+        .output = output,
     };
     if (worker->connections != NULL) {
         worker->connections->previous = connection;
@@ -394,10 +340,6 @@ void connection_begin(struct worker *worker, int file)
                  connection);
     const int on = 1;
     setsockopt(file, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    if (connection->input == NULL || connection->output == NULL) {
-        connection_end(connection);
-        return;
-    }
     event_add(&connection->readable, NULL);
     if (options.verbosity > 0) {
         fprintf(stderr, "<%d new connection\n", file);

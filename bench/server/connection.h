@@ -1,8 +1,8 @@
 /*
  * connection: a client's socket and its two buffers, owned by the worker that accepted it.
  *
- * Bounds: of input there is one read, READ_BYTES_MAX, and what a command needs to be complete: a line
- * of LINE_BYTES_MAX, or a piece of a list of keys. A value goes straight into its item. Output stops
+ * Bounds: of input there is one read, READ_BYTES, and what a command needs to be complete: a line
+ * of LINE_BYTES_MAX, or a piece of a list of keys. A value goes on into its item. Output stops
  * growing at OUTPUT_HIGH and the next value: no command is begun, and nothing read, until the client
  * has taken some of it.
  *
@@ -17,8 +17,7 @@
 #include <event2/event_struct.h>
 
 enum {
-    READ_BYTES_MIN = 2048,
-    READ_BYTES_MAX = 16384,
+    READ_BYTES = 16384 - 64, /* with libevent's header a power of two */
     LINE_BYTES_MAX = 2048, /* as far as a command's line is looked for */
     OUTPUT_HIGH = 256 * 1024,
     META_REPLY_MAX = 64,
@@ -47,7 +46,6 @@ struct connection {
     struct event writable;
     struct evbuffer *input;
     struct evbuffer *output;
-    size_t read_bytes; /* how much the next read asks for */
     struct evbuffer_iovec room; /* of the output, between reserve and commit */
     enum connection_state state;
     bool mutes;     /* noreply: the next reply is left out */

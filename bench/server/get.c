@@ -84,15 +84,13 @@ static void key_get(struct connection *connection, const char *bytes, size_t len
 {
     struct worker *worker = connection->worker;
     struct key key = key_of(bytes, length);
-    struct item *item = store_get(worker, &key, COUNT_get_hits, COUNT_get_misses);
-    worker_count(worker, COUNT_cmd_get, 1);
-    if (connection->get.touches) {
-        worker_count(worker, COUNT_cmd_touch, 1);
-        worker_count(worker, item != NULL ? COUNT_touch_hits : COUNT_touch_misses, 1);
-    }
+    bool touches = connection->get.touches;
+    worker_count(worker, touches ? COUNT_cmd_touch : COUNT_cmd_get, 1);
+    struct item *item = store_get(worker, &key, touches ? COUNT_touch_hits : COUNT_get_hits,
+                                  touches ? COUNT_touch_misses : COUNT_get_misses);
     if (item != NULL && value_send(connection, item)) {
         item_touch(item, worker->now_s);
-        if (connection->get.touches) {
+        if (touches) {
             item_expires_set(item, connection->get.expires_s);
         }
     }

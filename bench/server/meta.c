@@ -14,9 +14,11 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { LETTERS = 128, OPAQUE_MAX = 33 /* with its O */, REPLY_MAX = 1024 };
+enum { LETTERS = 128, OPAQUE_MAX = 32 /* with its O */, REPLY_MAX = 1024 };
 
 static const char bad_format[] = "CLIENT_ERROR bad command line format";
+static const char bad_flag[] = "CLIENT_ERROR invalid or duplicate flag";
+static const char opaque_is_long[] = "CLIENT_ERROR opaque token too long";
 static const char bad_token[] = "CLIENT_ERROR bad token in command line format";
 
 /* A command under way. */
@@ -28,7 +30,8 @@ struct meta {
     struct key key;
     bool has[LETTERS];
     uint64_t of[LETTERS];    /* a flag's number; times as seconds since the start */
-    const struct item *item; /* what the reply's flags are about; NULL: nothing is there */
+    struct item *item; /* what the reply's flags are about; NULL: nothing is there */
+    bool created;      /* by this command */
     bool key_is_binary;
 };
 
@@ -64,15 +67,15 @@ static const char *flag_read(struct meta *meta, const struct word *word)
         *number = (unsigned char)*argument;
         return word->length == 2 ? NULL : "CLIENT_ERROR incorrect length for M token";
     case 'O':
-        return word->length <= OPAQUE_MAX ? NULL : "CLIENT_ERROR opaque token too long";
+        return word->length <= OPAQUE_MAX ? NULL : opaque_is_long;
     default:
         return strchr("bcfhIklLPqstuv", word->text[0]) ? NULL : "CLIENT_ERROR invalid flag";
     }
 }
 
 /*
- * Reads all flags from words[first] on, and the key in words[1]. Returns NULL, or an error, as
- * memcached the last one, unless a flag is there twice.
+ * Reads all flags from words[first] on, and the key in words[1]. Returns NULL, or the first error,
+ * unless a flag is there twice.
  */
 static const char *meta_read(struct meta *meta, struct connection *connection, struct word *words,
                              size_t count, size_t first)
@@ -87,7 +90,7 @@ static const char *meta_read(struct meta *meta, struct connection *connection, s
         }
         meta->has[letter] = true;
         const char *flag_error = flag_read(meta, &meta->words[i]);
-        error = flag_error != NULL ? flag_error : error;
+        error = error == NULL ? flag_error : error;
     }
     if (meta->has['b']) {
         words[1].length = text_base64_decode(words[1].text, words[1].length);
@@ -126,7 +129,7 @@ static char *flag_write(char *at, const struct meta *meta, const struct word *wo
         at = key_write(at, meta);
         return meta->key_is_binary ? mempcpy(at, " b", 2) : at;
     }
-    const struct item *item = meta->item;
+    struct item *item = meta->item;
     if (letter == 'c') {
         return at + sprintf(at, "c%" PRIu64, item != NULL ? item->cas : 0);
     }
@@ -151,7 +154,10 @@ static void reply(struct meta *meta, const char *code, const char *allowed, cons
     }
     char *at = value != NULL ? room + sprintf(room, "VA %zu", value_bytes) : stpcpy(room, code);
     for (size_t i = 0; i < meta->count; i++) {
-        if (strchr(allowed, meta->words[i].text[0]) != NULL) {
+        char letter = meta->words[i].text[0];
+        if (meta->item != NULL && (letter == 'T' || (letter == 'N' && meta->created))) {
+            item_expires_set(meta->item, (uint32_t)meta->of[(unsigned char)letter]);
+        } else if (strchr(allowed, letter) != NULL) {
             at = flag_write(at, meta, &meta->words[i]);
         }
     }
@@ -185,20 +191,20 @@ static bool vivify(struct meta *meta)
     if (item == NULL) {
         return false;
     }
-    item_expires_set(item, (uint32_t)meta->of['N']);
     item_mark(item, meta->has['b'] ? ITEM_KEY_BINARY : 0);
     struct store_request store = { .item = item, .mode = STORE_ADD };
     return store_commit(meta->worker, &store) == STORE_DONE;
 }
 
 /* W, Z and X: whether this client shall refresh the item, another does, and the item is stale. */
-static const char *turns_take(struct meta *meta, struct item *item, bool created)
+static const char *turns_take(struct meta *meta)
 {
+    struct item *item = meta->item;
     uint32_t expires_s = item_expires(item);
     unsigned before = item_marks(item);
     bool is_stale = (before & ITEM_STALE) != 0;
     bool is_due = meta->has['R'] && expires_s != 0 && expires_s < meta->of['R'];
-    if ((before & ITEM_WON) == 0 && (created || is_stale || is_due)) {
+    if ((before & ITEM_WON) == 0 && (meta->created || is_stale || is_due)) {
         before = item_mark(item, ITEM_WON); /* of several at once, one */
         if ((before & ITEM_WON) == 0) {
             return is_stale ? " X W" : " W";
@@ -211,7 +217,7 @@ static void command_get(struct meta *meta)
 {
     struct item *item = store_get(meta->worker, &meta->key, COUNT_get_hits, COUNT_get_misses);
     worker_count(meta->worker, COUNT_cmd_get, 1);
-    bool created = item == NULL && meta->has['N'] && vivify(meta);
+    meta->created = item == NULL && meta->has['N'] && vivify(meta);
     if (meta->has['N'] && item == NULL) {
         struct cds_lfht_iter position;
         item = store_find(meta->worker, &meta->key, &position);
@@ -222,12 +228,9 @@ static void command_get(struct meta *meta)
         }
         return;
     }
-    if (meta->has['T']) {
-        item_expires_set(item, (uint32_t)meta->of['T']);
-    }
     meta->item = item;
     meta->key_is_binary = (item_marks(item) & ITEM_KEY_BINARY) != 0;
-    reply(meta, "HD", "stcflhOk", turns_take(meta, item, created),
+    reply(meta, "HD", "stcflhOk", turns_take(meta),
           meta->has['v'] ? item_value(item) : NULL, meta->has['v'] ? item->value_bytes : 0);
     if (!meta->has['u']) {
         item_touch(item, meta->worker->now_s);
@@ -239,7 +242,7 @@ static void command_get(struct meta *meta)
 static bool mode_read(char letter, enum store_mode *mode)
 {
     static const char letters[] = "SERAP"; /* in the order of enum store_mode */
-    const char *found = strchr(letters, letter != 0 ? letter & ~0x20 : 'S');
+    const char *found = strchr(letters, letter != 0 ? letter : 'S');
     *mode = found != NULL ? (enum store_mode)(found - letters) : STORE_SET;
     return found != NULL && *found != '\0';
 }
@@ -279,7 +282,7 @@ static void command_set(struct connection *connection, struct word *words, size_
         return;
     }
     bool is_whole = begin.request.mode == STORE_SET || begin.request.mode == STORE_REPLACE;
-    begin.request.mode = meta.of['C'] != 0 && is_whole ? STORE_CAS : begin.request.mode;
+    begin.request.mode = meta.has['C'] && is_whole ? STORE_CAS : begin.request.mode;
     begin.request.cas = meta.of['C'];
     begin.request.is_meta = true;
     begin.request.older_makes_stale = meta.has['I'];
@@ -330,14 +333,14 @@ static void command_delete(struct meta *meta)
 static void command_arithmetic(struct meta *meta)
 {
     char mode = meta->has['M'] ? (char)meta->of['M'] : 'I';
-    if (strchr("IiDd+-", mode) == NULL) {
+    if (strchr("ID+-", mode) == NULL) {
         connection_reply(meta->connection, "CLIENT_ERROR invalid mode for ma M token");
         return;
     }
     uint32_t expires_s = (uint32_t)meta->of['T'];
     struct arithmetic arithmetic = { .delta = meta->of['D'],
                                      .cas = meta->of['C'],
-                                     .decrements = strchr("Dd-", mode) != NULL,
+                                     .decrements = strchr("D-", mode) != NULL,
                                      .expires_s = meta->has['T'] ? &expires_s : NULL,
                                      .creates = meta->has['N'],
                                      .initial = meta->of['J'],
@@ -348,9 +351,10 @@ static void command_arithmetic(struct meta *meta)
         return;
     }
     meta->item = arithmetic.item;
+    meta->created = arithmetic.created;
     char number[TEXT_U64_MAX];
     size_t length = text_of_u64(number, arithmetic.value);
-    if (!meta->has['q']) {
+    if (!meta->has['q'] || meta->created) {
         reply(meta, "HD", "tcOk", "", meta->has['v'] ? number : NULL, meta->has['v'] ? length : 0);
     }
 }
@@ -380,7 +384,8 @@ static void command_run(struct connection *connection, struct word *words, size_
     struct meta meta;
     const char *flag_error = meta_read(&meta, connection, words, count, 2);
     if (flag_error != NULL) {
-        connection_reply(connection, error != NULL ? error : flag_error);
+        bool is_own = error == NULL || flag_error == opaque_is_long;
+        connection_reply(connection, is_own ? flag_error : error);
         return;
     }
     run(&meta);
@@ -388,17 +393,17 @@ static void command_run(struct connection *connection, struct word *words, size_
 
 void meta_command(struct connection *connection, struct word *words, size_t count)
 {
-    static const char bad_flag[] = "CLIENT_ERROR invalid or duplicate flag";
     char letter = words[0].text[1];
     worker_count(connection->worker, COUNT_cmd_meta, 1);
     if (letter == 'n') {
         connection_reply(connection, "MN");
     } else if (strchr("gsdae", letter) == NULL || (count < 2 && letter != 'e')) {
         connection_reply(connection, "ERROR");
-    } else if (count < 2 || words[1].length > KEY_BYTES_MAX || (letter == 'e' && count > 3)) {
+    } else if (count < 2 || words[1].length > KEY_BYTES_MAX) {
         connection_reply(connection, bad_format);
     } else if (count >= TEXT_WORDS_MAX - 1) {
-        connection_reply(connection, "CLIENT_ERROR options flags are too long");
+        connection_reply(connection, letter == 'g' ? "CLIENT_ERROR options flags are too long"
+                                                   : "CLIENT_ERROR options flags too long");
     } else if (letter == 's') {
         command_set(connection, words, count);
     } else if (letter == 'g') {
@@ -408,6 +413,7 @@ void meta_command(struct connection *connection, struct word *words, size_t coun
     } else if (letter == 'a') {
         command_run(connection, words, count, command_arithmetic, bad_flag);
     } else {
-        command_run(connection, words, count, command_debug, bad_format);
+        bool is_binary = count > 2 && strcmp(words[2].text, "b") == 0;
+        command_run(connection, words, is_binary ? 3 : 2, command_debug, bad_format);
     }
 }

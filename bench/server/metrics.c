@@ -6,9 +6,11 @@
 
 #include <event2/buffer.h>
 #include <event2/http.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static struct evhttp *server; /* NULL without --metrics-port */
 
@@ -19,7 +21,6 @@ static void figure_add(const char *name, uint64_t value, void *page)
 
 static void on_metrics(struct evhttp_request *request, void *unused)
 {
-    (void)unused;
     struct evbuffer *page = evbuffer_new();
     if (page == NULL) {
         evhttp_send_error(request, HTTP_INTERNAL, NULL);
@@ -42,7 +43,8 @@ void metrics_start(struct event_base *base)
     server = evhttp_new(base);
     uint16_t port = (uint16_t)options.metrics_port;
     if (server == NULL || evhttp_bind_socket(server, options.address, port) != 0) {
-        fprintf(stderr, "mbcached: cannot serve metrics on %s:%u\n", options.address, port);
+        fprintf(stderr, "mbcached: cannot serve metrics on %s:%u: %s\n", options.address, port,
+                strerror(errno));
         exit(1);
     }
     evhttp_set_allowed_methods(server, EVHTTP_REQ_GET);

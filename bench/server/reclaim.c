@@ -43,7 +43,6 @@ static _Atomic uint64_t ended;
 
 static void *grace_run(void *unused)
 {
-    (void)unused;
     pthread_mutex_lock(&mutex);
     for (;;) {
         while (!is_asked && !is_stopped) {

@@ -166,6 +166,7 @@ static enum store_result create_number(struct worker *worker, const struct key *
     struct store_request request = { .item = item, .mode = STORE_ADD };
     enum store_result result = store_commit(worker, &request);
     arithmetic->item = request.item;
+    arithmetic->created = true;
     return result;
 }
 

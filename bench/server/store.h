@@ -59,6 +59,7 @@ struct arithmetic {
     /* What came of it: */
     uint64_t value;
     struct item *item;
+    bool created;
 };
 
 enum store_result store_arithmetic(struct worker *worker, const struct key *key,

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 enum { TICKS_PER_SECOND = 10, DRAIN_TICKS = 3 * TICKS_PER_SECOND, BACKLOG = 1024 };
 
@@ -65,8 +66,6 @@ static void drain_begin(struct worker *worker)
 
 static void on_tick(evutil_socket_t unused_file, short unused_what, void *argument)
 {
-    (void)unused_file;
-    (void)unused_what;
     struct worker *worker = argument;
     worker_awake(worker);
     if (worker->number == 0) {
@@ -84,9 +83,6 @@ static void on_tick(evutil_socket_t unused_file, short unused_what, void *argume
 static void on_accept(struct evconnlistener *unused, evutil_socket_t file,
                       struct sockaddr *unused_address, int unused_length, void *argument)
 {
-    (void)unused;
-    (void)unused_address;
-    (void)unused_length;
     worker_awake(argument);
     connection_begin(argument, file);
 }
@@ -104,12 +100,12 @@ static void *worker_run(void *argument)
 }
 
 /* One of several sockets on the same port, among which the kernel spreads new connections. */
-static int listen_on(const struct sockaddr_in *address)
+static int listen_on(const struct sockaddr_in *address, int shared)
 {
     int file = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     const int on = 1;
     if (file < 0 || setsockopt(file, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0
-        || setsockopt(file, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) != 0
+        || setsockopt(file, SOL_SOCKET, SO_REUSEPORT, &shared, sizeof shared) != 0
         || bind(file, (const struct sockaddr *)address, sizeof *address) != 0
         || listen(file, BACKLOG) != 0) {
         char what[80];
@@ -145,8 +141,9 @@ void workers_start(void)
                 options.address);
         exit(2);
     }
+    close(listen_on(&address, false)); /* tells whether another process has the port */
     for (unsigned i = 0; i < options.threads; i++) {
-        int listening = listen_on(&address);
+        int listening = listen_on(&address, true);
         socklen_t length = sizeof address; /* port 0 becomes the first socket's */
         getsockname(listening, (struct sockaddr *)&address, &length);
         workers[i].number = i;
