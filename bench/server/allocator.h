@@ -1,6 +1,6 @@
 /*
- * allocator: where all memory of the server comes from, MemoryBucket or malloc, as --allocator says.
- * Only this file and allocator.c call either of them.
+ * allocator: where all memory of the server comes from, MemoryBucket or malloc, as --allocator
+ * says. Only this file and allocator.c call either of them.
  *
  * Items are allocated inline and freed with their size, or in batches. Connections, and all that
  * libevent allocates, are buffers: they may be larger than the pools' limit allows, as a reply that

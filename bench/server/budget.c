@@ -7,7 +7,7 @@
 
 static _Atomic int64_t cost_sum;  /* [COST] relaxed: a sum that workers add to in any order */
 static _Atomic int64_t large_sum; /* [COST] the part of it that is beyond the pools */
-/* [ALLOWANCE] relaxed: a hint. Workers that lower and raise it at once leave one of their values. */
+/* [ALLOWANCE] relaxed: a hint; of workers that change it at once, any may be the last. */
 static _Atomic size_t allowance;
 
 /* Constant after the start. */
@@ -114,6 +114,7 @@ void budget_give_back(struct worker *worker, const struct item *item)
  */
 int budget_out_of_memory(size_t size, void *unused)
 {
+    (void)unused;
     struct worker *worker = allocates;
     if (worker == NULL) {
         return 0; /* a buffer, whose caller may hold items; malloc serves it (allocator.c) */

@@ -26,7 +26,7 @@ static inline uint8_t clock_ring_of(unsigned long hash)
     return (uint8_t)(hash >> 58);
 }
 
-/* Links an item that was just published, and unlinks one whose place it took. Either may be NULL. */
+/* Links an item that was just published; unlinks one that was taken out. Either may be NULL. */
 void clock_exchange(struct item *item, struct item *replaced);
 
 /*

@@ -24,6 +24,6 @@ struct store_begin {
     unsigned marks;
 };
 
-/* Allocates the item and takes its value in; or answers the error, and lets the value be swallowed. */
+/* Allocates the item and takes its value in; or answers the error and swallows the value. */
 void command_store_begin(struct connection *connection, const struct key *key,
                          const struct store_begin *begin);

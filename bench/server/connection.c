@@ -273,6 +273,8 @@ static void discard(struct connection *connection)
 
 static void on_readable(evutil_socket_t unused_file, short unused_what, void *argument)
 {
+    (void)unused_file;
+    (void)unused_what;
     struct connection *connection = argument;
     worker_awake(connection->worker);
     if (connection->lingers) {
@@ -285,6 +287,8 @@ static void on_readable(evutil_socket_t unused_file, short unused_what, void *ar
 
 static void on_writable(evutil_socket_t unused_file, short unused_what, void *argument)
 {
+    (void)unused_file;
+    (void)unused_what;
     struct connection *connection = argument;
     worker_awake(connection->worker);
     flush(connection);

@@ -3,8 +3,8 @@
  *
  * Bounds: of input there is one read, READ_BYTES, and what a command needs to be complete: a line
  * of LINE_BYTES_MAX, or a piece of a list of keys. A value goes on into its item. Output stops
- * growing at OUTPUT_HIGH and the next value: no command is begun, and nothing read, until the client
- * has taken some of it.
+ * growing at OUTPUT_HIGH and the next value: no command is begun, and nothing read, until the
+ * client has taken some of it.
  *
  * Commands (command.h) are called with a line and say through `state` what comes next.
  */

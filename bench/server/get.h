@@ -11,7 +11,7 @@ struct connection;
 /* Whether a line without an end may be a get whose keys are so many. */
 bool get_is_begin(const char *line, size_t length);
 
-/* Begins the get of that line, if it is one. Returns the bytes used up; 0: it is another command. */
+/* Begins the get of that line. Returns the bytes used up; 0: it is another command. */
 size_t get_begin(struct connection *connection, char *line, size_t length);
 
 /* Goes on with the keys in such a piece of input. Returns the bytes used up; 0: needs more. */

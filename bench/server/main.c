@@ -32,10 +32,10 @@ static void files_allow(void)
     enum { FILES_BESIDE = 64 };
     rlim_t beside = FILES_BESIDE + 4 * options.threads;
     struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= options.connections_max + beside) {
+    rlim_t wanted = options.connections_max + beside;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted) {
         return;
     }
-    rlim_t wanted = options.connections_max + beside;
     struct rlimit raised = { wanted, limit.rlim_max < wanted ? wanted : limit.rlim_max };
     if (setrlimit(RLIMIT_NOFILE, &raised) != 0) {
         raised = (struct rlimit){ limit.rlim_max, limit.rlim_max };

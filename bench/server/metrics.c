@@ -21,6 +21,7 @@ static void figure_add(const char *name, uint64_t value, void *page)
 
 static void on_metrics(struct evhttp_request *request, void *unused)
 {
+    (void)unused;
     struct evbuffer *page = evbuffer_new();
     if (page == NULL) {
         evhttp_send_error(request, HTTP_INTERNAL, NULL);

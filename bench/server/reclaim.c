@@ -16,7 +16,7 @@ static char readers_went_on;
 #define READER_GOES_ON() __tsan_release(&readers_went_on)
 #define READERS_WENT_ON() __tsan_acquire(&readers_went_on)
 
-/* The table's own thread frees what other threads queued, inside liburcu, in an order unseen too. */
+/* Within liburcu the table's own thread frees what others queued, in an order unseen, too. */
 const char *__tsan_default_suppressions(void);
 const char *__tsan_default_suppressions(void)
 {
@@ -43,6 +43,7 @@ static _Atomic uint64_t ended;
 
 static void *grace_run(void *unused)
 {
+    (void)unused;
     pthread_mutex_lock(&mutex);
     for (;;) {
         while (!is_asked && !is_stopped) {

@@ -31,6 +31,6 @@ struct connection;
 /* Answers `stats [WHAT]`; `what` is "" for the plain one. */
 void stats_command(struct connection *connection, const char *what);
 
-/* Calls `each` for all figures of the server: the counters' sums since the start, and what is now. */
+/* Calls `each` for all figures of the server: sums since the start, and what is now. */
 typedef void stats_figure(const char *name, uint64_t value, void *argument);
 void stats_figures(stats_figure *each, void *argument);

@@ -24,7 +24,7 @@ void table_end(void);
 /* The item with that key, dead or alive, or NULL. The position is for table_replace. */
 struct item *table_find(const struct key *key, struct cds_lfht_iter *position);
 
-/* Publish an item; false: another one is, or is no longer, in its place, and nothing has changed. */
+/* Publish an item; false: another thread was first, and nothing has changed. */
 bool table_add(struct worker *worker, const struct key *key, struct item *item);
 bool table_replace(struct worker *worker, struct cds_lfht_iter *position, const struct key *key,
                    struct item *item);

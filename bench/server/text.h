@@ -13,8 +13,8 @@ struct word {
 };
 
 /*
- * Splits a line, which ends with a zero byte, at spaces, in place. What is beyond the last word that
- * there is room for stays with it, unsplit.
+ * Splits a line, which ends with a zero byte, at spaces, in place. What is beyond the last word
+ * that there is room for stays with it, unsplit.
  */
 size_t text_split(char *line, struct word words[TEXT_WORDS_MAX]);
 

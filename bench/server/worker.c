@@ -42,7 +42,7 @@ static void turn_end(struct worker *worker)
     }
 }
 
-/* A worker that has read nothing for a second keeps nothing cached: others have better use for it. */
+/* A worker that has read nothing for a second keeps nothing cached: others can use it. */
 static void rest(struct worker *worker)
 {
     uint64_t read_bytes = worker_counted(worker, COUNT_bytes_read);
@@ -66,6 +66,8 @@ static void drain_begin(struct worker *worker)
 
 static void on_tick(evutil_socket_t unused_file, short unused_what, void *argument)
 {
+    (void)unused_file;
+    (void)unused_what;
     struct worker *worker = argument;
     worker_awake(worker);
     if (worker->number == 0) {
@@ -83,6 +85,9 @@ static void on_tick(evutil_socket_t unused_file, short unused_what, void *argume
 static void on_accept(struct evconnlistener *unused, evutil_socket_t file,
                       struct sockaddr *unused_address, int unused_length, void *argument)
 {
+    (void)unused;
+    (void)unused_address;
+    (void)unused_length;
     worker_awake(argument);
     connection_begin(argument, file);
 }
@@ -135,7 +140,8 @@ static void worker_prepare(struct worker *worker, int listening)
 
 void workers_start(void)
 {
-    struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons((uint16_t)options.port) };
+    struct sockaddr_in address = { .sin_family = AF_INET };
+    address.sin_port = htons((uint16_t)options.port);
     if (inet_pton(AF_INET, options.address, &address.sin_addr) != 1) {
         fprintf(stderr, "mbcached: -l: \"%s\" is not accepted; it takes an IPv4 address\n",
                 options.address);
