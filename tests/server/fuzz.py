@@ -22,7 +22,7 @@ from session import Session
 
 COMMANDS = 30
 TRIES = 5
-TRIES_TO_REDUCE = 300
+SECONDS_TO_REDUCE = 15
 
 
 def rounds_of(setting, usual):
@@ -57,13 +57,12 @@ class _Pair:
 
     def reduce(self, session):
         """Leaves out what can be left out, in ever smaller pieces."""
-        lines, tries = session.text.split(b"\n"), 0
+        lines, deadline = session.text.split(b"\n"), time.monotonic() + SECONDS_TO_REDUCE
         size = len(lines) // 2
-        while size and tries < TRIES_TO_REDUCE:
+        while size and time.monotonic() < deadline:
             at = 1  # behind the delivery
-            while at < len(lines) and tries < TRIES_TO_REDUCE:
+            while at < len(lines) and time.monotonic() < deadline:
                 shorter = Session(session.name, b"\n".join(lines[:at] + lines[at + size:]))
-                tries += 1
                 try:
                     differs = self.difference(shorter)
                 except Failure:

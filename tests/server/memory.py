@@ -107,8 +107,10 @@ def sizes_change(setting):
     """The sizes change, small to large and back: each mix gets the room that the last one had."""
     with setting.start("-m", "16", "-t", "2") as server, Client(server.port) as client:
         empty = server.resident_bytes()
-        for name, size, total in ((b"small", 60, 12), (b"large", 100_000, 40), (b"middle", 3000, 40),
-                                  (b"tiny", 20, 4), (b"huge", 900_000, 40), (b"again", 200, 24)):
+        for name, size, total in ((b"small", 60, setting.some(12)), (b"large", 100_000, 40),
+                                  (b"middle", 3000, 40),
+                                  (b"tiny", 20, setting.some(4)), (b"huge", 900_000, 40),
+                                  (b"again", 200, setting.some(24))):
             count = store(client, name, [size] * (total * MEGABYTE // size))
             expect_bounded(setting, server, empty, 16, name.decode())
             kept = kept_of(client, name, count, [size] * count) if count < 15_000 else None
