@@ -14,7 +14,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { TICKS_PER_SECOND = 10, DRAIN_TICKS = 3 * TICKS_PER_SECOND, BACKLOG = 1024 };
+enum { TICKS_PER_SECOND = 10, DRAIN_TICKS = 2 * TICKS_PER_SECOND, BACKLOG = 1024 };
 
 struct worker workers[WORKERS_MAX];
 
