@@ -14,7 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { LETTERS = 128, OPAQUE_MAX = 32 /* with its O */, REPLY_MAX = 1024 };
+enum { LETTERS = 128, OPAQUE_MAX = 32 /* with its O */, WORDS_MAX = 19, REPLY_MAX = 1024 };
 
 static const char bad_format[] = "CLIENT_ERROR bad command line format";
 static const char bad_flag[] = "CLIENT_ERROR invalid or duplicate flag";
@@ -401,7 +401,7 @@ void meta_command(struct connection *connection, struct word *words, size_t coun
         connection_reply(connection, "ERROR");
     } else if (count < 2 || words[1].length > KEY_BYTES_MAX) {
         connection_reply(connection, bad_format);
-    } else if (count >= TEXT_WORDS_MAX - 1) {
+    } else if (count > WORDS_MAX) {
         connection_reply(connection, letter == 'g' ? "CLIENT_ERROR options flags are too long"
                                                    : "CLIENT_ERROR options flags too long");
     } else if (letter == 's') {

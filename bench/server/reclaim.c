@@ -121,6 +121,7 @@ void reclaim_retire(struct retired *retired, struct item *item)
 {
     item->ring_next = retired->fresh;
     retired->fresh = item;
+    retired->fresh_bytes += item_bytes(item);
 }
 
 /* Frees a list, in batches. */
@@ -139,16 +140,19 @@ static void list_free(struct item *item)
     }
 }
 
-void reclaim_turn_end(struct retired *retired)
+void reclaim_turn_end(struct retired *retired, bool hurries)
 {
+    enum { ENOUGH_BYTES = 1 << 16 };
+    hurries |= retired->fresh_bytes > ENOUGH_BYTES;
     if (retired->waiting != NULL
         && atomic_load_explicit(&ended, memory_order_acquire) >= retired->ticket) { /* [ENDED] */
         list_free(retired->waiting);
         retired->waiting = NULL;
     }
-    if (retired->waiting == NULL && retired->fresh != NULL) {
+    if (hurries && retired->waiting == NULL && retired->fresh != NULL) {
         retired->waiting = retired->fresh;
         retired->fresh = NULL;
+        retired->fresh_bytes = 0;
         retired->ticket = grace_ask();
     }
 }
@@ -163,7 +167,6 @@ bool reclaim_wait(struct retired *retired)
     READERS_WENT_ON();
     list_free(retired->waiting);
     list_free(retired->fresh);
-    retired->waiting = NULL;
-    retired->fresh = NULL;
+    *retired = (struct retired){ .ticket = retired->ticket };
     return true;
 }

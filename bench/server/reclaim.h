@@ -5,7 +5,7 @@
  * (worker.h). In between it may look at anything that it finds in the table. When each of them has
  * come to the end of a turn, or sleeps, a grace period has passed (liburcu's qsbr flavour).
  *
- * A worker's retired items: `fresh` of this turn, and `waiting` for the grace period `ticket`. One
+ * A worker's retired items: `fresh` of these turns, and `waiting` for the grace period `ticket`. One
  * thread beside the workers waits for grace periods, so that no worker does; it serves all of them
  * with one period.
  */
@@ -19,6 +19,7 @@ struct item;
 
 struct retired {
     struct item *fresh;
+    size_t fresh_bytes;
     struct item *waiting;
     uint64_t ticket;
 };
@@ -37,8 +38,11 @@ void reclaim_asleep(void);
 /* The item is out of the table and of its ring, and the caller's alone to free. */
 void reclaim_retire(struct retired *retired, struct item *item);
 
-/* At a turn's end: frees what has waited long enough, and lets the next ones wait. */
-void reclaim_turn_end(struct retired *retired);
+/*
+ * At a turn's end: frees what has waited long enough, and lets the next ones wait: when they are so
+ * many that a grace period, which wakes two threads, is worth it, or when `hurries`.
+ */
+void reclaim_turn_end(struct retired *retired, bool hurries);
 
 /*
  * Waits for a grace period and frees everything, for a thread that has no memory otherwise. What

@@ -36,7 +36,8 @@ void worker_awake(struct worker *worker)
 static void turn_end(struct worker *worker)
 {
     if (worker->is_awake) {
-        reclaim_turn_end(&worker->retired);
+        reclaim_turn_end(&worker->retired, worker->ticks);
+        worker->ticks = false;
         worker->is_awake = false;
         reclaim_asleep();
     }
@@ -70,6 +71,7 @@ static void on_tick(evutil_socket_t unused_file, short unused_what, void *argume
     (void)unused_what;
     struct worker *worker = argument;
     worker_awake(worker);
+    worker->ticks = true;
     if (worker->number == 0) {
         expiry_tick(worker->now_s);
     }

@@ -30,6 +30,7 @@ struct worker {
     struct event *tick;              /* ten times a second */
     struct connection *connections; /* a list, owned */
     bool is_awake;
+    bool ticks; /* this turn has a tick */
     bool drains;
     unsigned drain_ticks_left;
     uint32_t now_s; /* as of the turn's begin */
