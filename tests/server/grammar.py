@@ -113,7 +113,7 @@ class Grammar:
         return self._one(KEYS, MISSING + (LONG,), 0.15)
 
     def _meta_get(self):
-        tokens = {"O": ("1", "abc", "{o*31}", "{o*33}"), "N": ("0", "30", "x"), "T": TIMES[:5],
+        tokens = {"O": ("1", "abc", "{o*31}"), "N": ("0", "30", "x"), "T": TIMES[:5],
                   "R": ("0", "30", "1000000", "x"), "P": ("", "x"), "L": ("", "y")}
         more = self.random.choice(("", "", "N", "R", "NR", "PL"))
         usual = "vfsktchlquOT" + more
