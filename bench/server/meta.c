@@ -18,6 +18,7 @@ enum { LETTERS = 128, OPAQUE_MAX = 32 /* with its O */, WORDS_MAX = 19, REPLY_MA
 
 static const char bad_format[] = "CLIENT_ERROR bad command line format";
 static const char bad_flag[] = "CLIENT_ERROR invalid or duplicate flag";
+static const char unknown_flag[] = "CLIENT_ERROR invalid flag";
 static const char opaque_is_long[] = "CLIENT_ERROR opaque token too long";
 static const char bad_token[] = "CLIENT_ERROR bad token in command line format";
 
@@ -66,16 +67,15 @@ static const char *flag_read(struct meta *meta, const struct word *word)
     case 'M':
         *number = (unsigned char)*argument;
         return word->length == 2 ? NULL : "CLIENT_ERROR incorrect length for M token";
-    case 'O':
-        return word->length <= OPAQUE_MAX ? NULL : opaque_is_long;
     default:
-        return strchr("bcfhIklLPqstuv", word->text[0]) ? NULL : "CLIENT_ERROR invalid flag";
+        return strchr("bcfhIklLOPqstuv", word->text[0]) != NULL ? NULL : unknown_flag;
     }
 }
 
 /*
- * Reads all flags from words[first] on, and the key in words[1]. Returns NULL, or the first error,
- * unless a flag is there twice.
+ * Reads all flags from words[first] on, and the key in words[1]. Returns NULL, or that error of
+ * several which memcached tells: of an unknown flag or one that is there twice, of the last wrong
+ * number but for F's, of F's, of the opaque.
  */
 static const char *meta_read(struct meta *meta, struct connection *connection, struct word *words,
                              size_t count, size_t first)
@@ -90,7 +90,14 @@ static const char *meta_read(struct meta *meta, struct connection *connection, s
         }
         meta->has[letter] = true;
         const char *flag_error = flag_read(meta, &meta->words[i]);
-        error = error == NULL ? flag_error : error;
+        if (flag_error == unknown_flag) {
+            return flag_error;
+        }
+        error = flag_error == NULL || (letter == 'F' && error != NULL) ? error : flag_error;
+    }
+    for (size_t i = 0; error == NULL && i < meta->count; i++) {
+        bool is_long = meta->words[i].text[0] == 'O' && meta->words[i].length > OPAQUE_MAX;
+        error = is_long ? opaque_is_long : NULL;
     }
     if (meta->has['b']) {
         words[1].length = text_base64_decode(words[1].text, words[1].length);
@@ -191,7 +198,6 @@ static bool vivify(struct meta *meta)
     if (item == NULL) {
         return false;
     }
-    item_mark(item, meta->has['b'] ? ITEM_KEY_BINARY : 0);
     struct store_request store = { .item = item, .mode = STORE_ADD };
     return store_commit(meta->worker, &store) == STORE_DONE;
 }
@@ -337,14 +343,11 @@ static void command_arithmetic(struct meta *meta)
         connection_reply(meta->connection, "CLIENT_ERROR invalid mode for ma M token");
         return;
     }
-    uint32_t expires_s = (uint32_t)meta->of['T'];
     struct arithmetic arithmetic = { .delta = meta->of['D'],
                                      .cas = meta->of['C'],
                                      .decrements = strchr("D-", mode) != NULL,
-                                     .expires_s = meta->has['T'] ? &expires_s : NULL,
                                      .creates = meta->has['N'],
-                                     .initial = meta->of['J'],
-                                     .initial_expires_s = (uint32_t)meta->of['N'] };
+                                     .initial = meta->of['J'] };
     enum store_result result = store_arithmetic(meta->worker, &meta->key, &arithmetic);
     if (result != STORE_DONE) {
         reply_result(meta, result, "Ok");
@@ -356,6 +359,8 @@ static void command_arithmetic(struct meta *meta)
     size_t length = text_of_u64(number, arithmetic.value);
     if (!meta->has['q'] || meta->created) {
         reply(meta, "HD", "tcOk", "", meta->has['v'] ? number : NULL, meta->has['v'] ? length : 0);
+    } else if (meta->has['T']) {
+        item_expires_set(meta->item, (uint32_t)meta->of['T']);
     }
 }
 

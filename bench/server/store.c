@@ -161,7 +161,6 @@ static enum store_result create_number(struct worker *worker, const struct key *
         return STORE_NO_MEMORY;
     }
     memcpy(item_value(item), digits, length);
-    item_expires_set(item, arithmetic->initial_expires_s);
     arithmetic->value = arithmetic->initial;
     struct store_request request = { .item = item, .mode = STORE_ADD };
     enum store_result result = store_commit(worker, &request);
@@ -209,8 +208,7 @@ enum store_result store_arithmetic(struct worker *worker, const struct key *key,
         char digits[TEXT_U64_MAX] = "";
         size_t old_bytes = item->value_bytes < sizeof digits ? item->value_bytes : 0;
         memcpy(digits, item_value(item), old_bytes);
-        struct change change = { .before = digits, .after = "",
-                                 .expires_s = arithmetic->expires_s };
+        struct change change = { .before = digits, .after = "" };
         change.before_bytes = number_change(digits, old_bytes, arithmetic);
         if (change.before_bytes == 0) {
             return STORE_NOT_A_NUMBER;

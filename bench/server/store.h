@@ -52,10 +52,8 @@ struct arithmetic {
     uint64_t delta;
     uint64_t cas;
     bool decrements;
-    const uint32_t *expires_s; /* on success; NULL: that stays */
-    bool creates;              /* on a miss, with: */
+    bool creates; /* on a miss, with: */
     uint64_t initial;
-    uint32_t initial_expires_s;
     /* What came of it: */
     uint64_t value;
     struct item *item;
