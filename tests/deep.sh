@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # What takes longer than tests/run.sh may: larger models, every fault at every call, every mutation, long random runs,
-# fuzzing, coverage, static analysis of the tests, all real programs beside other allocators (2 GB of packages), and
-# an hour's storm of forks. First, in seconds: the lists that quote lines of the sources still fit them, so that a line
-# can be rewritten without a look at them. Three hours on two processors; says how long each took.
+# fuzzing, coverage, static analysis of the tests, all real programs beside other allocators (2 GB of packages), an
+# hour's storm of forks, and an hour of mbcached and 10,000 clients. First, in seconds: the lists that quote lines of
+# the sources still fit them, so that a line can be rewritten without a look at them. Four hours on two processors;
+# says how long each took.
 # Usage: tests/deep.sh [PART...]    PART is lists, analysis, models, random, coverage, repeat, faults, fuzz, mutations,
-#                               programs, soak or storm; default: all
+#                               programs, soak, storm or server; default: all
 set -euo pipefail
 cd "$(dirname "$0")/.."
-all=(lists analysis models random coverage repeat faults fuzz mutations programs soak storm)
+all=(lists analysis models random coverage repeat faults fuzz mutations programs soak storm server)
 parts=("$@")
 [ ${#parts[@]} -gt 0 ] || parts=("${all[@]}")
 for part in "${parts[@]}"; do
@@ -15,7 +16,7 @@ for part in "${parts[@]}"; do
     *" $part "*) ;;
     *)
         [ "$part" = -h ] || [ "$part" = --help ] || echo "tests/deep.sh: $part: no such part" >&2
-        sed -n '2,7s/^# //p' "$0"
+        sed -n '2,8s/^# //p' "$0"
         [ "$part" = -h ] || [ "$part" = --help ] || exit 2
         exit 0
         ;;
@@ -71,6 +72,14 @@ run_part() {
         build/release/bin/storm --seconds 1800 --seed "$seed" --plugin build/release/lib/libstorm_plugin.so &&
             build/release/bin/mbrun build/release/bin/storm_on_malloc --seconds 1800 --seed "$seed" \
                 --plugin build/release/lib/libstorm_plugin.so
+        ;;
+    server)
+        seed=$(date +%s)
+        for script in clients memory drain; do
+            tests/server/$script.py build/release/bin/mbcached --deep --seed "$seed" || return
+        done
+        tests/server/fuzz.py build/release/bin/mbcached --seconds 300 --seed "$seed" &&
+            tests/server/soak.py build/release/bin/mbcached --seconds 3600 --seed "$seed"
         ;;
     esac
 }
