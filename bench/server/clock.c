@@ -128,9 +128,9 @@ static size_t take_dead(struct ring *ring, uint32_t now_s, struct item *victims[
     return taken;
 }
 
-void clock_sweep(struct worker *worker)
+void clock_sweep(struct worker *worker, size_t first, size_t step)
 {
-    for (size_t i = worker->number; i < RINGS; i += options.threads) {
+    for (size_t i = first; i < RINGS; i += step) {
         struct item *victims[VICTIMS];
         size_t taken = VICTIMS;
         for (unsigned sweeps = 0; taken == VICTIMS && sweeps < SWEEPS_AT_ONCE; sweeps++) {

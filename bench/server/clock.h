@@ -37,7 +37,7 @@ void clock_exchange(struct item *item, struct item *replaced);
 size_t clock_evict(struct worker *worker, size_t bytes);
 
 /*
- * Looks at some of the items in the worker's share of the rings, and removes the dead ones. Called
- * ten times a second: comes round once in half a minute, and at once after flush_all.
+ * Looks at some of the items of each step-th ring from the first on, and removes the dead ones.
+ * Called ten times a second: comes round once in half a minute, and at once after flush_all.
  */
-void clock_sweep(struct worker *worker);
+void clock_sweep(struct worker *worker, size_t first, size_t step);

@@ -5,7 +5,7 @@
  * (worker.h). In between it may look at anything that it finds in the table. When each of them has
  * come to the end of a turn, or sleeps, a grace period has passed (liburcu's qsbr flavour).
  *
- * A worker's retired items: `fresh` of these turns, and `waiting` for the grace period `ticket`. One
+ * A worker's retired items: `fresh` of late, and `waiting` for the grace period `ticket`. One
  * thread beside the workers waits for grace periods, so that no worker does; it serves all of them
  * with one period.
  */

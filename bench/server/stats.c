@@ -2,6 +2,7 @@
 #include "stats.h"
 #include "allocator.h"
 #include "budget.h"
+#include "clock.h"
 #include "connection.h"
 #include "expiry.h"
 #include "worker.h"
@@ -110,6 +111,7 @@ static void send_settings(struct connection *connection)
 /* There are no slab classes; all items are of class 1. */
 static void send_items(struct connection *connection)
 {
+    clock_sweep(connection->worker, 0, 1); /* as memcached, without those that flush_all ended */
     if (items_now() > 0) {
         stat_send(connection, "items:1:number %" PRIu64, items_now());
         stat_send(connection, "items:1:mem_requested %zu", budget_cost());

@@ -75,7 +75,7 @@ static void on_tick(evutil_socket_t unused_file, short unused_what, void *argume
     if (worker->number == 0) {
         expiry_tick(worker->now_s);
     }
-    clock_sweep(worker);
+    clock_sweep(worker, worker->number, options.threads); /* its share of the rings */
     rest(worker);
     if (!worker->drains && atomic_load_explicit(&all_drain, memory_order_relaxed)) { /* [DRAINS] */
         drain_begin(worker);
