@@ -206,7 +206,8 @@ static bool vivify(struct meta *meta)
 static const char *turns_take(struct meta *meta)
 {
     struct item *item = meta->item;
-    uint32_t expires_s = item_expires(item);
+    /* T sets the time before R looks at it, wherever the two stand. */
+    uint32_t expires_s = meta->has['T'] ? (uint32_t)meta->of['T'] : item_expires(item);
     unsigned before = item_marks(item);
     bool is_stale = (before & ITEM_STALE) != 0;
     bool is_due = meta->has['R'] && expires_s != 0 && expires_s < meta->of['R'];

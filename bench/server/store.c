@@ -79,8 +79,10 @@ static void change_fill(const struct change *change, struct item *old, struct it
         at = mempcpy(at, item_value(old), old->value_bytes);
     }
     memcpy(at, change->after, change->after_bytes);
+    bool is_joined = change->keeps_value && !change->makes_stale; /* and so without a past */
     unsigned lost = ITEM_TOUCHED | (change->makes_stale ? (unsigned)ITEM_WON : 0);
-    item_mark(item, (item_marks(old) & ~lost) | (change->makes_stale ? (unsigned)ITEM_STALE : 0));
+    item_mark(item, (is_joined ? 0 : item_marks(old) & ~lost)
+                        | (change->makes_stale ? (unsigned)ITEM_STALE : 0));
     item_expires_set(item, change->expires_s != NULL ? *change->expires_s : item_expires(old));
     item->flags = old->flags;
 }
