@@ -116,8 +116,10 @@ class Grammar:
         tokens = {"O": ("1", "abc", "{o*31}"), "N": ("0", "30", "x"), "T": TIMES[:5],
                   "R": ("0", "30", "1000000", "x"), "P": ("", "x"), "L": ("", "y")}
         more = self.random.choice(("", "", "N", "R", "NR", "PL"))
-        usual = "vfsktchlquOT" + more
-        return [f"mg {self._meta_key()}{self._flags(sorted(set(usual)), tokens)}"]
+        # R looks at the time that T sets, or that was before: not both. What N makes, no other command changes.
+        usual = "vfsktchlquO" + ("" if "R" in more else "T") + more
+        key = "made" if "N" in more else self._meta_key()
+        return [f"mg {key}{self._flags(sorted(set(usual)), tokens)}"]
 
     def _meta_set(self):
         tokens = {"O": ("1", "abc"), "T": TIMES[:5], "F": FLAGS, "C": ("1", LARGEST, "x"),
