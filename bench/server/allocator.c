@@ -54,7 +54,7 @@ void allocator_start(void)
         struct mb_stats sums;
         /*
          * What the environment says goes before. When a cache's sizes change, all that it has
-         * becomes free once, in sizes that are not asked for again: so decay is quicker than by default.
+         * becomes free once, in sizes that are not asked for again: so decay is quicker.
          */
         if (mb_option_set("MB_POOL_MAX", "32K") != 0 || mb_option_set("MB_DECAY_MS", "100") != 0
             || mb_init() != 0 || mb_stats_get_quick(&sums, offsetof(struct mb_stats, pool)) != 0) {
