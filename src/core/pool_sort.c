@@ -49,11 +49,21 @@ void mbi_pool_take_sorted_locked(struct pool *pool, size_t rounds_wanted,
     }
 }
 
+/* Whether they are several, side by side. */
+static bool sorted_are_a_run(const struct sorted_slots *taken)
+{
+    size_t i = 1;
+    while (i < taken->count && taken->numbers[i] == taken->numbers[i - 1] + 1) {
+        i++;
+    }
+    return i > 1 && i == taken->count;
+}
+
 uint64_t mbi_pool_link_sorted(const struct sorted_slots *taken)
 {
     uint64_t chain = 0;
     const uint32_t *numbers = taken->numbers;
-    if (taken->pages > 1 && numbers[taken->count - 1] - numbers[0] == taken->count - 1) {
+    if (taken->count != 0 && taken->pages > 1 && sorted_are_a_run(taken)) {
         mbi_pool_populate(free_map_slot(taken->from, numbers[0]), taken->from->slot_bytes,
                           taken->count);
     }
