@@ -7,8 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The largest request that the pools serve, as MB_POOL_MAX says or as set here; 0 with malloc. */
-static size_t pool_max;
+/* The largest request that the pools serve, as MB_POOL_MAX says or as set here; all with malloc. */
+static size_t pool_max = SIZE_MAX;
 
 /*
  * The pools first, then malloc: the limit is for items, and a buffer that is needed to answer must

@@ -226,7 +226,8 @@ static void command_run(struct connection *connection, const struct command *com
         return;
     }
     const struct word *last = &line->words[line->count - 1];
-    connection->mutes = command->may_mute && strcmp(last->text, "noreply") == 0;
+    bool has_more = line->count > (command->has_key ? 2 : 1); /* else "noreply" is the key */
+    connection->mutes = command->may_mute && has_more && strcmp(last->text, "noreply") == 0;
     if (command->has_key) {
         if (line->words[1].length > KEY_BYTES_MAX) {
             connection_reply(connection, bad_format);
@@ -259,7 +260,9 @@ static void command_choose(struct connection *connection, struct line *line)
 size_t command_line(struct connection *connection, char *line, size_t length, bool is_complete)
 {
     if (options.verbosity > 1) {
-        size_t shown = strcspn(line, "\r\n");
+        const char *line_end = memchr(line, '\n', length);
+        size_t shown = line_end != NULL ? (size_t)(line_end - line) : length;
+        shown -= shown > 0 && line[shown - 1] == '\r';
         fprintf(stderr, "<%d %.*s\n", connection->file, (int)(shown < 200 ? shown : 200), line);
     }
     char *zero = memchr(line, '\0', length - 1);

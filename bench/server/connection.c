@@ -268,7 +268,8 @@ static void discard(struct connection *connection)
 {
     char unwanted[4096];
     ssize_t got = read(connection->file, unwanted, sizeof unwanted);
-    connection->is_broken |= got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR);
+    connection->lingers &= got != 0; /* it asks no more, and may still read what is on its way */
+    connection->is_broken |= got < 0 && errno != EAGAIN && errno != EINTR;
 }
 
 static void on_readable(evutil_socket_t unused_file, short unused_what, void *argument)

@@ -171,6 +171,9 @@ size_t get_begin(struct connection *connection, char *line, size_t length)
     }
     if (error != NULL) {
         connection_reply(connection, error);
+        if (line[length - 1] != '\n') {
+            connection_finish(connection); /* where the next command begins is not known */
+        }
         return length;
     }
     connection->state = CONNECTION_KEYS;

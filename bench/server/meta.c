@@ -198,6 +198,7 @@ static bool vivify(struct meta *meta)
     if (item == NULL) {
         return false;
     }
+    item_mark(item, ITEM_WON); /* before another client can find it */
     struct store_request store = { .item = item, .mode = STORE_ADD };
     return store_commit(meta->worker, &store) == STORE_DONE;
 }
@@ -206,12 +207,15 @@ static bool vivify(struct meta *meta)
 static const char *turns_take(struct meta *meta)
 {
     struct item *item = meta->item;
+    if (meta->created) {
+        return " W";
+    }
     /* T sets a time before R looks at it, wherever the two stand; "never" it sets behind. */
     uint32_t expires_s = meta->of['T'] != 0 ? (uint32_t)meta->of['T'] : item_expires(item);
     unsigned before = item_marks(item);
     bool is_stale = (before & ITEM_STALE) != 0;
     bool is_due = meta->has['R'] && expires_s > meta->worker->now_s && expires_s < meta->of['R'];
-    if ((before & ITEM_WON) == 0 && (meta->created || is_stale || is_due)) {
+    if ((before & ITEM_WON) == 0 && (is_stale || is_due)) {
         before = item_mark(item, ITEM_WON); /* of several at once, one */
         if ((before & ITEM_WON) == 0) {
             return is_stale ? " X W" : " W";

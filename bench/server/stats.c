@@ -35,7 +35,9 @@ static uint64_t sum_of(enum counter counter)
 
 static uint64_t items_now(void)
 {
-    return sum_of(COUNT_total_items) - sum_of(COUNT_items_removed);
+    uint64_t removed = sum_of(COUNT_items_removed); /* first: workers go on counting */
+    uint64_t stored = sum_of(COUNT_total_items);
+    return stored > removed ? stored - removed : 0;
 }
 
 void stats_figures(stats_figure *each, void *argument)

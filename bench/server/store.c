@@ -202,7 +202,12 @@ enum store_result store_arithmetic(struct worker *worker, const struct key *key,
         result = find_with(worker, key, arithmetic->cas, &position, &item);
         if (result == STORE_NOT_FOUND) {
             worker_count(worker, down ? COUNT_decr_misses : COUNT_incr_misses, 1);
-            return arithmetic->creates ? create_number(worker, key, arithmetic) : result;
+            result = arithmetic->creates ? create_number(worker, key, arithmetic) : result;
+            if (result != STORE_NOT_STORED) {
+                return result;
+            }
+            result = STORE_AGAIN; /* another thread has made one just now */
+            continue;
         }
         if (result != STORE_DONE) {
             return result;
