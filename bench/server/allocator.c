@@ -52,11 +52,7 @@ void allocator_start(void)
 {
     if (!options.use_malloc) {
         struct mb_stats sums;
-        /*
-         * What the environment says goes before. When a cache's sizes change, all that it has
-         * becomes free once, in sizes that are not asked for again: so decay is quicker.
-         */
-        if (mb_option_set("MB_POOL_MAX", "32K") != 0 || mb_option_set("MB_DECAY_MS", "100") != 0
+        if (mb_option_set("MB_POOL_MAX", "32K") != 0 /* what the environment says goes before */
             || mb_init() != 0 || mb_stats_get_quick(&sums, offsetof(struct mb_stats, pool)) != 0) {
             fputs("mbcached: MemoryBucket does not start\n", stderr);
             exit(1);
