@@ -1,5 +1,6 @@
 /* allocator: the two ways to allocate; and libevent's, which goes the same way. */
 #include "allocator.h"
+
 #include "budget.h"
 
 #include <event2/event.h>

@@ -1,5 +1,6 @@
 /* budget: the account of what items cost, and the allowance that follows from it. */
 #include "budget.h"
+
 #include "allocator.h"
 #include "clock.h"
 #include "item.h"

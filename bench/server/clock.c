@@ -1,5 +1,6 @@
 /* clock: rings of items with a hand each for eviction and for sweeping. */
 #include "clock.h"
+
 #include "allocator.h"
 #include "expiry.h"
 #include "table.h"

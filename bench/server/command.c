@@ -1,5 +1,6 @@
 /* command: one function for each classic command, with memcached's replies. */
 #include "command.h"
+
 #include "allocator.h"
 #include "connection.h"
 #include "expiry.h"

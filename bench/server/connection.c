@@ -1,5 +1,6 @@
 /* connection: bytes in and out. The ends of connections, too, are all here. */
 #include "connection.h"
+
 #include "allocator.h"
 #include "command.h"
 #include "get.h"

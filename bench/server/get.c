@@ -1,5 +1,6 @@
 /* get: keys in, values out. */
 #include "get.h"
+
 #include "connection.h"
 #include "expiry.h"
 #include "text.h"

@@ -1,5 +1,6 @@
 /* item: the life of an item outside the table, and the hash of its key. */
 #include "item.h"
+
 #include "allocator.h"
 #include "budget.h"
 #include "clock.h"

@@ -3,6 +3,7 @@
  * them, and the form of the reply: a code, and flags in the order in which they were asked for.
  */
 #include "meta.h"
+
 #include "command.h"
 #include "connection.h"
 #include "expiry.h"

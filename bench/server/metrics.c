@@ -1,12 +1,13 @@
 /* metrics: one page over HTTP. */
 #include "metrics.h"
+
 #include "allocator.h"
 #include "options.h"
 #include "stats.h"
 
+#include <errno.h>
 #include <event2/buffer.h>
 #include <event2/http.h>
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>

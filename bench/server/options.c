@@ -1,5 +1,6 @@
 /* options: the command line, with memcached's letters where it has the same option. */
 #include "options.h"
+
 #include "stats.h"
 
 #include <errno.h>

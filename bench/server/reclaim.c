@@ -1,5 +1,6 @@
 /* reclaim: retired items, the thread of grace periods, and what ThreadSanitizer must be told. */
 #include "reclaim.h"
+
 #include "allocator.h"
 #include "item.h"
 

@@ -1,5 +1,6 @@
 /* stats: the sums, and `stats` in its kinds. */
 #include "stats.h"
+
 #include "allocator.h"
 #include "budget.h"
 #include "clock.h"

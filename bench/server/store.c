@@ -1,5 +1,6 @@
 /* store: find, decide, publish. */
 #include "store.h"
+
 #include "table.h"
 #include "text.h"
 #include "worker.h"

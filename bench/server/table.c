@@ -1,5 +1,6 @@
 /* table: the hash table, publication and removal of items. */
 #include "table.h"
+
 #include "allocator.h"
 #include "budget.h"
 #include "clock.h"

@@ -1,5 +1,6 @@
 /* worker: sockets, loops, ticks, and the end. */
 #include "worker.h"
+
 #include "allocator.h"
 #include "clock.h"
 #include "connection.h"
