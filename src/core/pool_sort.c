@@ -42,6 +42,7 @@ void mbi_pool_take_sorted_locked(struct pool *pool, size_t rounds_wanted,
                                  struct sorted_slots *taken)
 {
     taken->count = 0;
+    taken->pages = 0;
     for (size_t i = 0; i < SPAN_COUNT && taken->count == 0; i++) {
         if (pool->spans[i].map.slots != 0) {
             pool_take_sorted_of_locked(pool, &pool->spans[i], rounds_wanted, taken);
@@ -63,7 +64,7 @@ uint64_t mbi_pool_link_sorted(const struct sorted_slots *taken)
 {
     uint64_t chain = 0;
     const uint32_t *numbers = taken->numbers;
-    if (taken->count != 0 && taken->pages > 1 && sorted_are_a_run(taken)) {
+    if (taken->pages > 1 && sorted_are_a_run(taken)) {
         mbi_pool_populate(free_map_slot(taken->from, numbers[0]), taken->from->slot_bytes,
                           taken->count);
     }
