@@ -260,7 +260,7 @@ static void command_choose(struct connection *connection, struct line *line)
 
 size_t command_line(struct connection *connection, char *line, size_t length, bool is_complete)
 {
-    if (options.verbosity > 1) {
+    if (options_verbosity() > 1) {
         const char *line_end = memchr(line, '\n', length);
         size_t shown = line_end != NULL ? (size_t)(line_end - line) : length;
         shown -= shown > 0 && line[shown - 1] == '\r';

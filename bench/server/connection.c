@@ -347,7 +347,7 @@ void connection_begin(struct worker *worker, int file)
     const int on = 1;
     setsockopt(file, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     event_add(&connection->readable, NULL);
-    if (options.verbosity > 0) {
+    if (options_verbosity() > 0) {
         fprintf(stderr, "<%d new connection\n", file);
     }
 }

@@ -74,7 +74,8 @@ static void number_take(const struct number *number, const char *text)
     unsigned long long value = strtoull(text, &end, 10);
     unsigned shift = 0;
     if (number->option == 'I' && *end != '\0' && strchr("kKmM", *end) != NULL) {
-        shift = *end++ < 'm' && end[-1] != 'M' ? 10 : 20;
+        shift = *end == 'k' || *end == 'K' ? 10 : 20;
+        end++;
     }
     if (errno != 0 || end == text || *end != '\0' || strchr(text, '-') != NULL
         || value > number->high >> shift || value << shift < number->low) {
@@ -96,7 +97,7 @@ static void option_take(int option, const char *value)
     if (option == 'l') {
         options.address = value;
     } else if (option == 'v') {
-        options.verbosity++; /* before any thread is started */
+        atomic_fetch_add_explicit(&options.verbosity, 1, memory_order_relaxed); /* [VERBOSITY] */
     } else if (option == OPTION_ALLOCATOR && strcmp(value, "mb") != 0) {
         options.use_malloc = true;
         if (strcmp(value, "malloc") != 0) {

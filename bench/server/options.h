@@ -24,5 +24,10 @@ extern struct options {
     atomic_uint verbosity;
 } options;
 
+static inline unsigned options_verbosity(void)
+{
+    return atomic_load_explicit(&options.verbosity, memory_order_relaxed); /* [VERBOSITY] */
+}
+
 /* Reads the command line. Does not return after --help, --version or an error. */
 void options_read(int argc, char **argv);

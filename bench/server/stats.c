@@ -100,7 +100,7 @@ static void send_settings(struct connection *connection)
     stat_send(connection, "tcpport %zu", options.port);
     stat_send(connection, "udpport 0");
     stat_send(connection, "inter %s", options.address);
-    stat_send(connection, "verbosity %u", options.verbosity);
+    stat_send(connection, "verbosity %u", options_verbosity());
     stat_send(connection, "evictions on");
     stat_send(connection, "num_threads %zu", options.threads);
     stat_send(connection, "item_size_max %zu", options.item_bytes_max);

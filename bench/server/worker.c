@@ -63,6 +63,7 @@ static void drain_begin(struct worker *worker)
     worker->drains = true;
     worker->drain_ticks_left = DRAIN_TICKS;
     evconnlistener_free(worker->listener);
+    worker->listener = NULL;
     connections_drain(worker);
 }
 
