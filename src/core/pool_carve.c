@@ -235,13 +235,27 @@ static struct fresh_run pool_take_from_lane_locked(struct pool *pool, struct fre
     return run;
 }
 
-/* Of the lane of the calling thread's processor, which gets a block when it is empty. */
+/*
+ * What a lane gets: a block of whole batches. For shorter runs an eighth of what the pool has, or
+ * just the run: a few slots do not take a page for each processor.
+ */
+static size_t pool_lane_rounds(const struct pool *pool, size_t rounds_wanted)
+{
+    enum { SHARE = 8 };
+    size_t block_rounds = pool_block_bytes() / pool->slot_bytes;
+    if (rounds_wanted >= pool->rounds) {
+        return size_max(block_rounds / pool->rounds, 1) * pool->rounds;
+    }
+    size_t rounds = size_min(counter_read(&pool->carved) / SHARE, block_rounds);
+    return round_up(size_max(rounds, rounds_wanted), size_class_line_rounds(pool->class));
+}
+
+/* Of the lane of the calling thread's processor, which gets fresh slots when it is empty. */
 static struct fresh_run pool_take_from_own_lane_locked(struct pool *pool, size_t rounds_wanted)
 {
     struct fresh_run *lane = &pool_lanes(pool)[central_here() & central_mask()];
     if (lane->rounds == 0) {
-        size_t batches = size_max(pool_block_bytes() / pool_batch_bytes(pool), 1);
-        *lane = pool_reserve_for_use_locked(pool, batches * pool->rounds);
+        *lane = pool_reserve_for_use_locked(pool, pool_lane_rounds(pool, rounds_wanted));
         counter_add(&pool->in_lanes, lane->rounds);
     }
     return pool_take_from_lane_locked(pool, lane, rounds_wanted);
@@ -256,7 +270,7 @@ static struct fresh_run pool_take_from_any_lane_locked(struct pool *pool, size_t
     return run;
 }
 
-/* Where a block is refused, other processors' lanes may hold slots, or less than one is left. */
+/* Where no more is committed, other processors' lanes may hold slots, or less than a lane's is left. */
 static struct fresh_run pool_take_from_lanes_locked(struct pool *pool, size_t rounds_wanted)
 {
     struct fresh_run run = pool_take_from_own_lane_locked(pool, rounds_wanted);
@@ -273,12 +287,8 @@ struct fresh_run mbi_pool_carve_from_lanes_locked(struct pool *pool, size_t roun
 
 struct fresh_run mbi_pool_carve_for_use_locked(struct pool *pool, size_t rounds_wanted)
 {
-    bool lanes = rounds_wanted >= pool->rounds && central_mask() != 0;
-    struct fresh_run run = lanes ? pool_take_from_lanes_locked(pool, rounds_wanted)
-                                 : pool_reserve_for_use_locked(pool, rounds_wanted);
-    if (MBI_UNLIKELY(run.rounds == 0)) { /* a few slots, and no page is left but in lanes */
-        run = pool_take_from_any_lane_locked(pool, rounds_wanted);
-    }
+    struct fresh_run run = central_mask() != 0 ? pool_take_from_lanes_locked(pool, rounds_wanted)
+                                               : pool_reserve_for_use_locked(pool, rounds_wanted);
     return pool_count_carved_locked(pool, run);
 }
 

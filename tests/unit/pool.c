@@ -281,6 +281,28 @@ Test(pool, each_processor_has_a_lane_of_its_own)
     cr_assert_eq(counter_read(&pool->carved), count * batches * pool->rounds);
 }
 
+/* So do shorter runs, but a lane never has more than an eighth of the pool for them. */
+Test(pool, short_runs_come_from_lanes_too)
+{
+    enum { RUN = 16, RUNS = 64 };
+    struct pool *pool = pool_of(64);
+    size_t processors[CENTRAL_STACKS];
+    size_t count = spread_over(processors);
+    char *next[CENTRAL_STACKS] = { NULL };
+    size_t side_by_side = 0;
+    for (size_t i = 0; i < RUNS; i++) {
+        uint64_t chain;
+        size_t here = i % count;
+        cr_assert(run_on(processors[here]));
+        struct fresh_run run = mbi_pool_obtain(pool, RUN, &chain);
+        cr_assert(run.rounds == RUN || (run.rounds > 0 && run.first == next[here]));
+        side_by_side += run.first == next[here];
+        next[here] = run.first + run.rounds * pool->slot_bytes;
+        cr_assert_leq(counter_read(&pool->in_lanes), count * counter_read(&pool->carved) / 8);
+    }
+    cr_assert_geq(side_by_side, RUNS / 2);
+}
+
 /* Where no more can be committed, a thread gets what lies in the lanes of other processors. */
 Test(pool, lanes_are_used_up_before_memory_is_refused)
 {
