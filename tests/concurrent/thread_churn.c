@@ -1,5 +1,5 @@
 /*
- * thread_churn: 20,000 short threads leave nothing behind (under a sanitizer 5,000).
+ * thread_churn: 20,000 short threads leave nothing behind (under a sanitizer 3,000).
  *
  * Each allocates objects of all sizes, frees half of them and leaves the rest to the thread that
  * comes after it. Carved slots, caches and resident memory must not grow with the number of
@@ -9,7 +9,7 @@
 
 #include "tcache/registry.h"
 
-enum { THREADS = 20000, FEWER = TEST_IS_SANITIZED ? 5000 : THREADS, WARM_UP = 2000 };
+enum { THREADS = 20000, FEWER = TEST_IS_SANITIZED ? 3000 : THREADS, WARM_UP = 2000 };
 enum { AT_ONCE = 16, OBJECTS = 64 };
 
 struct heritage {

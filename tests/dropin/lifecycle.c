@@ -127,7 +127,7 @@ static void fork_while_others_allocate(void)
     for (uintptr_t i = 0; i < 3; i++) {
         CHECK(pthread_create(&threads[i], NULL, allocate_under_lock, (void *)i) == 0);
     }
-    for (int i = 0; i < 200; i++) {
+    for (int i = 0; i < 60; i++) {
         pid_t pid = fork();
         CHECK(pid >= 0);
         if (pid == 0) {

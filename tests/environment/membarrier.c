@@ -11,7 +11,7 @@
 
 #include "tcache/registry.h"
 
-enum { WALKERS = 2, AT_ONCE = 8, THREADS = 20 * RETIRE_BATCH };
+enum { WALKERS = 2, AT_ONCE = 8, THREADS = (TEST_IS_SANITIZED ? 6 : 20) * RETIRE_BATCH };
 
 static _Atomic bool refused;
 static _Atomic bool stop;

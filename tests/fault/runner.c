@@ -1,9 +1,10 @@
 /*
  * runner: goes over every call of every function that can fail.
  *
- * The program runs once as it is, and its calls are counted; then once for each call and for each
- * way to fail. It has passed when it ends with 0: what must hold is checked in the program. A run
- * that does not come to the call, as threads made another order, is counted as missed.
+ * The program runs once as it is, and its calls are counted; then once for each call that is
+ * chosen and each way to fail, or the ways in turn. It has passed when it ends with 0: what must
+ * hold is checked in the program. A run that does not come to the call, as threads made another
+ * order, is counted as missed.
  */
 #include "plan.h"
 
@@ -22,10 +23,13 @@ enum { JOBS_MAX = 64, FAILURES_SHOWN = 10, FIRST_CALLS = 50 };
 
 static const char usage[] =
     "usage: fault_runner [--every N] [--first N] [--jobs N] [--seconds N]\n"
-    "                    [--only FUNCTION once|from N] PROGRAM [ARGUMENT...]\n"
+    "                    [--ways both|turns] [--only FUNCTION once|from N] PROGRAM [ARGUMENT...]\n"
     "  --every N     of the calls beyond the first ones, only each Nth and the last; default 1\n"
-    "                FAULT_ALL in the environment: each call, whatever is said here\n"
     "  --first N     how many are the first ones; default 50\n"
+    "  --ways ...    each of these calls fails once, and from then on (both, the default), or one\n"
+    "                call from then on, the next once, and so on (turns)\n"
+    "                In the environment, whatever is said here: FAULT_ALL, each call in both ways;\n"
+    "                FAULT_MORE=N, N times as many first ones and Nth ones, in both ways\n"
     "  --jobs N      so many runs at the same time; default 2\n"
     "  --seconds N   a run that takes longer hangs; default 60\n"
     "  --only ...    this one run, with its output; ANY counts the calls of all functions\n";
@@ -57,6 +61,7 @@ static struct {
     uint64_t first;
     uint64_t jobs;
     uint64_t seconds;
+    bool in_turns;
     bool only;
     struct plan plan;
 } options = { .every = 1, .first = FIRST_CALLS, .jobs = 2, .seconds = 60 };
@@ -250,15 +255,31 @@ static bool count_calls(uint64_t calls[FAULT_COUNT])
 
 static void run_all(enum fault_function function, uint64_t calls)
 {
+    bool once = false;
     for (uint64_t nth = 1; nth <= calls; nth++) {
         if (nth > options.first && nth % options.every != 0 && nth != calls) {
             continue;
         }
-        if (function != FAULT_ANY) { /* once, by its own function, is enough */
+        if (function == FAULT_ANY) { /* once, by its own function, is enough */
+            job_start(free_job(), (struct plan){ function, FAULT_FROM, nth });
+            continue;
+        }
+        if (!options.in_turns || once) {
             job_start(free_job(), (struct plan){ function, FAULT_ONCE, nth });
         }
-        job_start(free_job(), (struct plan){ function, FAULT_FROM, nth });
+        if (!options.in_turns || !once) {
+            job_start(free_job(), (struct plan){ function, FAULT_FROM, nth });
+        }
+        once = !once;
     }
+}
+
+static void print_choice(void)
+{
+    printf("of each function fail the first %llu calls, each %llu%s and the last, %s\n",
+           (unsigned long long)options.first, (unsigned long long)options.every,
+           options.every == 1 ? "st" : "th",
+           options.in_turns ? "once and from then on in turn" : "once, and from then on");
 }
 
 static int report(const uint64_t calls[FAULT_COUNT])
@@ -323,6 +344,11 @@ static void parse(char **word)
             options.jobs = number(word[1]);
         } else if (strcmp(*word, "--seconds") == 0) {
             options.seconds = number(word[1]);
+        } else if (strcmp(*word, "--ways") == 0) {
+            options.in_turns = word[1] != NULL && strcmp(word[1], "turns") == 0;
+            if (!options.in_turns && (word[1] == NULL || strcmp(word[1], "both") != 0)) {
+                die_of_usage();
+            }
         } else if (strcmp(*word, "--only") == 0) {
             options.only = true;
             options.plan = parse_plan(word + 1);
@@ -337,13 +363,27 @@ static void parse(char **word)
     }
 }
 
+/* What the environment wants beyond the arguments. */
+static void take_environment(void)
+{
+    const char *times = getenv("FAULT_MORE");
+    if (times != NULL) {
+        uint64_t more = number(times);
+        options.first *= more;
+        options.every = (options.every + more - 1) / more;
+        options.in_turns = false;
+    }
+    if (getenv("FAULT_ALL") != NULL) {
+        options.every = 1;
+        options.in_turns = false;
+    }
+}
+
 int main(int argc, char **argv)
 {
     (void)argc;
     parse(argv + 1);
-    if (getenv("FAULT_ALL") != NULL) {
-        options.every = 1;
-    }
+    take_environment();
     sigset_t child_ended;
     sigemptyset(&child_ended);
     sigaddset(&child_ended, SIGCHLD);
@@ -356,6 +396,7 @@ int main(int argc, char **argv)
         finish_jobs();
         return totals.failures != 0;
     }
+    print_choice();
     uint64_t calls[FAULT_COUNT];
     if (!count_calls(calls)) {
         return 1;

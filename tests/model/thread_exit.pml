@@ -58,8 +58,8 @@
  * variant without_rcu      holds                           -DWITHOUT_RCU
  * variant refused          holds                           -DLIVES=1 -DREFUSED
  * variant no_memory        holds                           -DLIVES=1 -DNO_MEMORY
- * variant batches_of_two   holds                           -DRETIRE_BATCH=2
- * variant two_walks        holds                           -DWALKERS=2 -DLIVES=1 -DREFUSED
+ * variant batches_of_two   holds                           -DRETIRE_BATCH=2 -DNO_FORKER
+ * variant two_walks        holds                           -DWALKERS=2 -DLIVES=1 -DREFUSED -DNO_FORKER
  * variant no_grace         fails not_under_a_walkers_eyes  -DNO_GRACE -DIGNORE_REUSABLE
  * variant refused_is_over  fails not_under_a_walkers_eyes  -DREFUSED_IS_OVER -DREFUSED -DIGNORE_REUSABLE
  * variant not_counted      fails not_under_a_walkers_eyes  -DNOT_COUNTED -DIGNORE_REUSABLE
@@ -68,8 +68,8 @@
  * variant left_early       fails not_under_a_walkers_eyes  -DLEFT_EARLY -DIGNORE_REUSABLE
  * variant look_early       fails not_under_a_walkers_eyes  -DLOOK_EARLY -DIGNORE_REUSABLE
  * variant two_reclaim      fails not_under_a_walkers_eyes  -DTWO_RECLAIM -DIGNORE_REUSABLE
- * variant said_late        fails not_under_a_walkers_eyes  -DSAID_LATE -DNO_MEMORY -DIGNORE_REUSABLE
- * variant not_heard        fails not_under_a_walkers_eyes  -DNOT_HEARD -DNO_MEMORY -DIGNORE_REUSABLE
+ * variant said_late        fails not_under_a_walkers_eyes  -DSAID_LATE -DNO_MEMORY -DIGNORE_REUSABLE -DLIVES=1
+ * variant not_heard        fails not_under_a_walkers_eyes  -DNOT_HEARD -DNO_MEMORY -DIGNORE_REUSABLE -DLIVES=1
  * variant visited_twice    fails visited_once              -DNOT_COUNTED -DIGNORE_TAKEN -DIGNORE_REUSABLE
  * variant reusable_found   fails no_reusable_found         -DNO_GRACE -DIGNORE_TAKEN -DIGNORE_TWICE
  * variant unlink_cuts      fails all_visited               -DUNLINK_CUTS
@@ -77,6 +77,8 @@
  * variant grace_under_lock fails invalid.end.state         -DGRACE_UNDER_LOCK
  * variant waiting_stays    fails invalid.end.state         -DWAITING_STAYS -DREFUSED
  * deep    refused_lives    holds                           -DREFUSED
+ * deep    batches_and_fork holds                           -DRETIRE_BATCH=2
+ * deep    walks_and_fork   holds                           -DWALKERS=2 -DLIVES=1 -DREFUSED
  * deep    three_threads    holds                           -DTHREADS=3 -DLIVES=1 -DRETIRE_MAX=1 -DNO_FORKER
  * deep    three_in_child   holds                           -DTHREADS=3 -DLIVES=1 -DWITHOUT_RCU
  * deep    two_walkers      holds                           -DWALKERS=2 -DWALKS=2 -DTHREADS=1 -DREFUSED

@@ -10,34 +10,48 @@ eval "$(sed -n '/^rung() {/,/^}/p' tests/static/sources.sh)"
 facts=$(mktemp)
 trap 'rm -f "$facts"' EXIT
 
-# The library's names in a header, without its comments.
+# names_in WORD HEADER...: WORD HEADER SYMBOL for each of the library's names in it, without its comments
 names_in() {
-    awk '{ text = text $0 "\n" } END { gsub(/\/\*([^*]|\*+[^*\/])*\*+\//, " ", text); print text }' "src/$1" |
-        { grep -oE '\bmbi_[a-z_0-9]+' || true; } | LC_ALL=C sort -u
+    (cd src && awk -v word="$1" '
+        function tell(count, i, names) {
+            gsub(/\/\*([^*]|\*+[^*\/])*\*+\//, " ", text)
+            count = split(text, names, /[^A-Za-z_0-9]+/)
+            for (i = 1; i <= count; i++)
+                if (names[i] ~ /^mbi_[a-z_0-9]+$/ && !told[file, names[i]]++) print word, file, names[i]
+            text = ""
+        }
+        FNR == 1 { tell(); file = FILENAME }
+        { text = text $0 "\n" }
+        END { tell() }' "${@:2}")
 }
 
-# height FILE RUNG, uses BUILD FILE SYMBOL, defines BUILD FILE SYMBOL, upcall SYMBOL
-while IFS= read -r file; do
-    echo "height $file $(rung "$file")"
-    [[ $file != *.h ]] || names_in "$file" | sed "s|^|names $file |"
-done < <(cd src && find . -name '*.[ch]' | sed 's|^\./||') >"$facts"
-names_in core/upcalls.h | sed 's/^/upcall /' >>"$facts"
+# height FILE RUNG, names FILE SYMBOL, uses BUILD FILE SYMBOL, defines BUILD FILE SYMBOL, upcall FILE SYMBOL
+mapfile -t files < <(cd src && find . -name '*.[ch]' | sed 's|^\./||')
+headers=()
+for file in "${files[@]}"; do
+    rung "$file"
+    echo "height $file $rung"
+    [[ $file != *.h ]] || headers+=("$file")
+done >"$facts"
+names_in names "${headers[@]}" >>"$facts"
+names_in upcall core/upcalls.h >>"$facts"
 for build in memorybucket_parts memorybucket_dropin_parts; do
     objects=$build_dir/CMakeFiles/$build.dir/src
     [ -d "$objects" ] || continue
-    while IFS= read -r object; do
-        file=${object#"$objects/"}
-        file=${file%.o}
-        [ -e "src/$file" ] || continue # left behind by a file that was renamed
-        nm -g -P "$object" | awk -v build="$build" -v file="$file" \
-            '{ print ($2 ~ /^[Uvw]$/ ? "uses" : "defines"), build, file, $1 }'
-    done < <(find "$objects" -name '*.o')
+    mapfile -t files < <(cd "$objects" && find . -name '*.c.o' | sed 's|^\./||; s|\.o$||')
+    present=()
+    for file in "${files[@]}"; do
+        [ ! -e "src/$file" ] || present+=("$file.o") # others are left behind by a file that was renamed
+    done
+    # FILE.c.o: SYMBOL TYPE ...
+    (cd "$objects" && nm -A -g -P "${present[@]}") |
+        awk -v build="$build" '{ sub(/\.o:$/, "", $1); print ($3 ~ /^[Uvw]$/ ? "uses" : "defines"), build, $1, $2 }'
 done >>"$facts"
 grep -q '^defines' "$facts" || { echo "no object files in $build_dir" >&2; exit 1; }
 
 awk '
     $1 == "height" { height[$2] = $3; next }
-    $1 == "upcall" { upcall[$2] = 1; next }
+    $1 == "upcall" { upcall[$3] = 1; next }
     $1 == "defines" { definer[$2, $4] = $3; builds[$2] = 1; next }
     $1 == "uses" { user[++users] = $3; used[users] = $4; in_build[users] = $2; next }
     { header[++headers] = $2; named[headers] = $3 }

@@ -8,7 +8,8 @@
 #   --peers              also mimalloc, jemalloc and tcmalloc of Debian, preloaded
 #   --preload NAME=FILE  also this one; may be given several times
 #   --build DIR          where the drop-in and the tools lie [build/release]
-#   --check              one round, and the pools must have served; 77 where a program is not installed
+#   --check              one round, of some programs a smaller one, and the pools must have served; 77 where a program
+#                        is not installed
 #   --list               names the programs and ends
 #
 # A program is a function NAME_ in one of the files beside this one. It works in the folder $work, runs what is
@@ -60,7 +61,7 @@ while [ $# -gt 0 ]; do
         shift
         ;;
     -h | --help)
-        sed -n '2,16s/^# \?//p' "$0"
+        sed -n '2,17s/^# \?//p' "$0"
         exit 0
         ;;
     *) bad "$1: no such option; there are --only, --rounds, --peers, --preload, --build, --check and --list" ;;
@@ -96,6 +97,11 @@ needs() { # needs COMMAND...: what is not installed is left out
             exit 77
         fi
     done
+}
+
+# of_all ALL SOME: how much of it a program does: SOME with --check
+of_all() {
+    if [ -n "$check" ]; then echo "$2"; else echo "$1"; fi
 }
 
 # measured COMMAND...: on the allocator under test

@@ -2,21 +2,21 @@
 
 bash_() {
     needs bash
-    measured bash -c 'for ((i = 0; i < 2000; i++)); do (exit 0); done
+    measured bash -c 'for ((i = 0; i < $1; i++)); do (exit 0); done
         declare -A words; for ((i = 0; i < 20000; i++)); do words[k$i]=$((i * i)); done
-        echo ${#words[@]} ${words[k19999]} $(seq 1000 | sort -R | sort -n | sha256sum)'
+        echo ${#words[@]} ${words[k19999]} $(seq 1000 | sort -R | sort -n | sha256sum)' bash "$(of_all 2000 300)"
 }
 
 xargs_() {
     needs find xargs
-    measured sh -c 'find /usr/include -name "*.h" -print0 | xargs -0 -n 8 cat | wc -c'
+    measured sh -c 'find "$1" -name "*.h" -print0 | xargs -0 -n 8 cat | wc -c' sh "/usr/include$(of_all '' /linux)"
 }
 
 make_() {
     needs make gcc
     mkdir -p "$work/make"
     local i
-    for i in $(seq 60); do
+    for i in $(seq "$(of_all 60 12)"); do
         printf '#include <stdio.h>\n#include <stdlib.h>\nint f%d(int x) { return printf("%%d", x * %d); }\n' "$i" "$i" \
             >"$work/make/f$i.c"
     done
@@ -40,7 +40,7 @@ git_() {
     cp -r "$source/src" "$source/tests" "$work/repo/"
     git -C "$work/repo" add . && git -C "$work/repo" commit -q -m first
     local i
-    for i in $(seq 60); do
+    for i in $(seq "$(of_all 60 10)"); do
         find "$work/repo/src" -name '*.c' -exec sed -i "$((i * 3))s/\$/ \/\/ $i/" {} +
         git -C "$work/repo" commit -qam "change $i"
     done

@@ -12,17 +12,18 @@ fail() {
     exit 1
 }
 
-# value ROWS METRIC
-value() { awk -F '\t' -v metric="$2" '$3 == metric { print $5 }' <<<"$1"; }
-
-# between ROWS METRIC LOW HIGH
+# between METRIC LOW HIGH: of the last rows; all are compared by one awk at the end, as a process for each takes longer
+# than the programs.
 between() {
-    awk -v value="$(value "$1" "$2")" -v low="$3" -v high="$4" \
-        'BEGIN { exit !(value != "" && value + 0 >= low && value + 0 <= high) }' ||
-        fail "$2 is '$(value "$1" "$2")', not $3 to $4, in: $1"
+    local said=${rows//$'\n'/; }
+    printf '%s\t%s\t%s\t%s\t%s\n' "$1" "${found[$1]-}" "$2" "$3" "${said//$'\t'/ }" >>"$work/limits"
 }
 
-resident() { echo "$1_bytes $1_anonymous_bytes $1_lazyfree_bytes"; }
+# What is resident at a moment, in three rows.
+declare -A resident=() found=()
+for moment in start peak freed purged after_phase after_exit; do
+    resident[$moment]="${moment}_bytes ${moment}_anonymous_bytes ${moment}_lazyfree_bytes"
+done
 mib=$((1 << 20))
 for allocator in glibc dropin; do
     case $allocator in
@@ -35,60 +36,68 @@ for allocator in glibc dropin; do
         shift 3
         rows=$(LD_PRELOAD=$preload "$bin/$program" --name smoke --threads "$threads" --expect "$expected" "$@") ||
             fail "$program $*, $allocator: failed"
-        bad=$(awk -F '\t' -v threads="$threads" '
-            NF != 5 || $1 != "smoke" || $2 != threads || $5 !~ /^-?[0-9.]+(e[+-][0-9]+)?$/' <<<"$rows")
-        [ -z "$bad" ] || fail "$program $*, $allocator: '$bad' is no row"
+        found=()
+        while IFS=$'\t' read -r name count metric unit value extra; do
+            [[ $name == smoke && $count == "$threads" && -n $unit && -z $extra &&
+                $value =~ ^-?[0-9.]+(e[+-][0-9]+)?$ ]] ||
+                fail "$program $*, $allocator: '$name $count $metric $unit $value $extra' is no row"
+            found[$metric]=$value
+        done <<<"$rows"
         for metric in $metrics; do
-            [ -n "$(value "$rows" "$metric")" ] || fail "$program $*, $allocator: no $metric in: $rows"
+            [ -n "${found[$metric]-}" ] || fail "$program $*, $allocator: no $metric in: $rows"
         done
     }
 
     for size in 8 200 mixed 4096 mixed-32k; do
         for order in fifo random ninety; do
-            rows "objects asked_bytes record_bytes $(resident start) $(resident peak) $(resident freed) \
-                $(resident purged) beyond_start_bytes purge_ns" 1 memory_peak $size $order 8
-            between "$rows" peak_bytes $((8 * mib)) $((64 * mib))
+            rows "objects asked_bytes record_bytes ${resident[start]} ${resident[peak]} ${resident[freed]} \
+                ${resident[purged]} beyond_start_bytes purge_ns" 1 memory_peak $size $order 8
+            between peak_bytes $((8 * mib)) $((64 * mib))
             tenths=$([ $size = mixed-32k ] && echo 2 || echo 1) # 2,048 objects have no more exact mean
-            between "$rows" asked_bytes $(((80 - tenths) * mib / 10)) $(((80 + tenths) * mib / 10))
-            [ $order = ninety ] || between "$rows" beyond_start_bytes -$mib $((4 * mib))
+            between asked_bytes $(((80 - tenths) * mib / 10)) $(((80 + tenths) * mib / 10))
+            [ $order = ninety ] || between beyond_start_bytes -$mib $((4 * mib))
         done
     done
     for traffic in pairs bursts; do
         rm -f "$work/series"
-        rows "$(resident start) $(resident peak) freed_bytes watched_s below_tenth_s end_bytes" \
+        rows "${resident[start]} ${resident[peak]} freed_bytes watched_s below_tenth_s end_bytes" \
             1 memory_decay $traffic 8 200 "$work/series"
-        between "$rows" below_tenth_s 0 0.2
+        between below_tenth_s 0 0.2
         [ "$(wc -l <"$work/series")" -eq 5 ] || fail "memory_decay: $(cat "$work/series")"
     done
     for order in fifo random; do
         for threads in 1 4; do
-            rows "objects kept_bytes $(resident start) $(resident after_phase) end_bytes objects_per_s" \
+            rows "objects kept_bytes ${resident[start]} ${resident[after_phase]} end_bytes objects_per_s" \
                 $threads memory_burst $order 3 20000
-            between "$rows" objects 60000 60000
-            between "$rows" kept_bytes 4000 6000
-            between "$rows" after_phase_bytes "$(value "$rows" kept_bytes)" $((32 * mib))
+            between objects 60000 60000
+            between kept_bytes 4000 6000
+            between after_phase_bytes "${found[kept_bytes]-}" $((32 * mib))
         done
     done
     for producers in 1 2; do
         rm -f "$work/series"
-        rows "$(resident start) end_bytes objects_per_s" 4 memory_transfer $producers 300 "$work/series"
-        between "$rows" objects_per_s 1000 1e12
+        rows "${resident[start]} end_bytes objects_per_s" 4 memory_transfer $producers 300 "$work/series"
+        between objects_per_s 1000 1e12
         grep -qE '^[0-9]+\.[0-9]+ [0-9.]+$' "$work/series" || fail "memory_transfer: no series"
     done
     rows "slope_kib_per_s slope_error_kib_per_s after_1s_bytes" 2 memory_transfer 1 2100 -
     rows "asleep_bytes_per_thread" 20 memory_sleepers none
-    between "$rows" asleep_bytes_per_thread 0 $mib
+    between asleep_bytes_per_thread 0 $mib
     asleep=$([ $allocator = glibc ] || echo asleep_bytes_per_thread) # glibc has no idle call
-    rows "$(resident start) $asleep" 20 memory_sleepers idle
+    rows "${resident[start]} $asleep" 20 memory_sleepers idle
     rm -f "$work/series"
-    rows "exit_cpu_ns exit_all_ns $(resident after_exit)" 20 memory_exit 16 "$work/series"
-    if [ -n "$(value "$rows" exit_p50_ns)" ]; then # the kernel lets us look
-        between "$rows" exit_p50_ns 1 1e10
-        between "$rows" exit_p99_ns "$(value "$rows" exit_p50_ns)" 1e10
-        between "$rows" exit_max_ns "$(value "$rows" exit_p99_ns)" 1e10
+    rows "exit_cpu_ns exit_all_ns ${resident[after_exit]}" 20 memory_exit 16 "$work/series"
+    if [ -n "${found[exit_p50_ns]-}" ]; then # the kernel lets us look
+        between exit_p50_ns 1 1e10
+        between exit_p99_ns "${found[exit_p50_ns]-}" 1e10
+        between exit_max_ns "${found[exit_p99_ns]-}" 1e10
         [ "$(wc -l <"$work/series")" -eq 20 ] || fail "memory_exit: $(cat "$work/series")"
     fi
 done
+
+awk -F '\t' '$2 == "" || $2 + 0 < $3 + 0 || $2 + 0 > $4 + 0 {
+    print $1 " is \047" $2 "\047, not " $3 " to " $4 ", in: " $5; bad = 1
+} END { exit bad }' "$work/limits" >&2 || fail "not plausible"
 
 on_libc="--name x --expect libc.so.6"
 refuses 2 'bench/memory.sh runs this' "$bin/memory_peak" $on_libc 8 fifo
