@@ -99,14 +99,20 @@ fill() {
         'BEGIN { printf "%.3f", bytes / (items + 1e-9) }')
 }
 
-# record_memory WORKLOAD ITEMS: what the server takes beyond what it took empty
+# record_beyond_payload WORKLOAD METRIC NOW EMPTY ITEMS: the bytes beyond those of the empty server, an item
+record_beyond_payload() {
+    record "$1" "$2" bytes "$(awk -v now="$3" -v empty="$4" -v items="$5" -v payload="$payload" \
+        'BEGIN { printf "%.3f", (now - empty) / items - payload }')"
+}
+
+# record_memory WORKLOAD ITEMS: what the server takes; beyond what it took empty, where there are items
 record_memory() {
     local resident
     resident=$(resident_bytes)
     record "$1" resident_bytes bytes "$resident"
-    [ "$2" -eq 0 ] || record "$1" overhead_bytes bytes \
-        "$(awk -v now="$resident" -v empty="$empty" -v items="$2" -v payload="$payload" \
-            'BEGIN { printf "%.3f", (now - empty) / items - payload }')"
+    [ "$2" -gt 0 ] || return 0
+    record_beyond_payload "$1" overhead_bytes "$resident" "$empty" "$2"
+    [ -z "$empty_used" ] || record_beyond_payload "$1" used_bytes "$(used_bytes)" "$empty_used" "$2"
 }
 
 # steady WORKLOAD SECONDS KEYS OPTION...: the load that is measured

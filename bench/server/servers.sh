@@ -1,9 +1,10 @@
 # shellcheck shell=bash disable=SC2034,SC2154 # variables are shared with the scripts that source and are sourced
 # Sourced by run.sh: the servers that it measures. How each is started, that the right allocator is in it, what it
 # takes of memory and CPU time, how it ends. One is measured at a time: `server` is its process, `port` where it
-# serves, `serving` its name, `empty` the bytes that it had in memory before the first item. While it starts and is
-# filled, which nobody times, the one before (`ended`) still ends, and its samples are looked at.
-server_threads=4 server='' port='' serving='' empty='' ending='' ended='' profile='' share='' sampled='' sampled_connections=''
+# serves, `serving` its name, `empty` the bytes that it had in memory before the first item, `empty_used` those of them
+# that its allocator had handed out. While it starts and is filled, which nobody times, the one before (`ended`) still
+# ends, and its samples are looked at.
+server_threads=4 server='' port='' serving='' empty='' empty_used='' ending='' ended='' profile='' share='' sampled='' sampled_connections=''
 
 # add_server NAME KIND [PRELOAD EXPECT]
 declare -A kind
@@ -64,6 +65,7 @@ start_server() {
     [ -n "$port" ] || die "$serving: the server does not start: $(cat "$log")"
     check_allocator
     empty=$(resident_bytes)
+    empty_used=$(used_bytes)
 }
 
 # ask COMMAND...: the lines of its answer
@@ -95,6 +97,13 @@ check_allocator() {
 resident_bytes() {
     awk '/^Rss:/ { print $2 * 1024; found = 1 } END { exit !found }' "/proc/$server/smaps_rollup" 2>/dev/null ||
         awk -v page="$(getconf PAGESIZE)" '{ print $2 * page }' "/proc/$server/statm"
+}
+
+# What the allocator has handed out, in slots or chunks. Only MemoryBucket and glibc are asked: the others do not say it
+# by mallinfo2.
+used_bytes() {
+    [ "${kind[$serving]}" = memorybucket ] || [ "$serving" = glibc ] || return 0
+    ask stats allocator | awk '$2 ~ /^(mb_live|malloc_used)_bytes$/ { sum += $3 } END { print sum }'
 }
 
 # User and system time so far; the name, which may hold spaces, is cut off.
