@@ -159,7 +159,7 @@ check_perf() {
 start_profile() {
     local tries
     [ -z "$perf" ] && [ "${kind[$serving]}" != memcached ] || return 0
-    cat "/proc/$server/maps" >"$work/maps"
+    cat "/proc/$server/maps" >"$work/perf.maps"
     rm -f "$work/sampling"
     perf record -q -e cpu-clock -F 3999 -p "$server" -o "$work/perf.data" -- \
         sh -c ': >"$1"; exec sleep 60' sh "$work/sampling" >/dev/null 2>"$work/perf.log" 9>&- &
@@ -182,7 +182,7 @@ begin_share() {
     local library=${expect[$ended]}
     [ "${kind[$ended]}" != memorybucket ] || library=inlined
     [ "$ended" != glibc ] || library=libc
-    bench/server/cpu_share.py "$work/perf.data" "$work/maps" "$library" >"$work/share" 2>"$work/share.log" 9>&- &
+    bench/server/cpu_share.py "$work/perf.data" "$work/perf.maps" "$library" >"$work/share" 2>"$work/share.log" 9>&- &
     share=$!
 }
 
