@@ -67,10 +67,12 @@ if [ -n "$list_only" ]; then
     exit
 fi
 
+# One query: one for each package takes seconds. It complains of those that it does not know.
+# shellcheck disable=SC2086 # each is a word
+present=$(dpkg-query -W -f '${Status} ${Package}\n' $wanted 2>/dev/null | sed -n 's/.*ok installed //p' || true)
 missing=()
 for package in $wanted; do
-    status=$(dpkg-query -W -f '${Status}' "$package" 2>/dev/null || true)
-    [[ $status == *'ok installed'* ]] || missing+=("$package")
+    [[ $'\n'$present$'\n' == *$'\n'"$package"$'\n'* ]] || missing+=("$package")
 done
 [ ${#missing[@]} -gt 0 ] || exit 0
 

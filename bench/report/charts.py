@@ -165,6 +165,10 @@ class _Picture:
                               stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False)
         if done.returncode != 0 or done.stderr:
             fail(f"gnuplot could not draw {path}.*: {' '.join(done.stderr.split())}", 1)
+        for kind, end in ("svg", b"</svg>"), ("png", b"IEND\xae\x42\x60\x82"):
+            with open(f"{path}.{kind}", "rb") as picture:  # gnuplot is silent about a full disk
+                if not picture.read().rstrip().endswith(end):
+                    fail(f"{path}.{kind} is cut short: is the disk full?", 1)
 
 
 def bars(path, heading, machine, names, groups=(), panels=(), high=None, low=0, log=False,

@@ -228,10 +228,14 @@ def write_json(path, rows):
         "system": platform.freedesktop_os_release().get("PRETTY_NAME", ""),
         "compiler": compiler.stdout.partition("\n")[0],
         "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")}
-    with open(f"{path}.new", "w", encoding="utf-8") as out:
-        out.write(f'{{"machine": {json.dumps(machine, ensure_ascii=False)},\n"results": [\n'
-                  + ",\n".join(rows) + "\n]}\n")
-    os.replace(f"{path}.new", path)
+    try:
+        with open(f"{path}.new", "w", encoding="utf-8") as out:
+            out.write(f'{{"machine": {json.dumps(machine, ensure_ascii=False)},\n"results": [\n'
+                      + ",\n".join(rows) + "\n]}\n")
+        os.replace(f"{path}.new", path)
+    except OSError as error:
+        error.filename = path  # a full disk is found without its name
+        raise
 
 
 def parse_arguments(description, inputs, flags=()):

@@ -35,6 +35,7 @@ METRICS = (
     Metric("alloc_percent", "percent", "alloc %"),
     Metric("hit_percent", "percent", "hits %", ranked=False),
     Metric(OVERHEAD, "bytes", "bytes/item", signed=True),
+    Metric("used_bytes", "bytes", "handed out", signed=True),
     Metric(RESIDENT, "bytes", "MiB", MIB))
 PHASES = {
     "filled": "all items stored, sizes as in Facebook's ETC pool",

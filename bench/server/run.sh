@@ -3,10 +3,10 @@
 # allocators that are preloaded, and beside them Debian's memcached with its own slabs.
 # Installs what is missing, builds the release, and starts each server on a port of loopback; fills it, loads it,
 # changes the sizes of all items, flushes it; checks every value byte for byte; and leaves figures, a table and
-# charts in build/bench/. In turn, round by round. Two minutes on two cores.
+# charts in build/bench/. In turn, round by round. Within two minutes on two cores; the first build comes on top.
 # Usage: bench/server/run.sh [OPTION...]
 #   --quick             few items, one round: half a minute, for a look
-#   --full              more and longer rounds, all workloads: ten minutes
+#   --full              twice the items, longer loads, all workloads: within ten minutes
 #   --tune              MemoryBucket alone, with MB_MAGAZINE_SIZE and MB_THREAD_CACHE_MAX turned
 #   --only W,...        only workloads whose names begin so, or NAME@CONNECTIONS; etc unless told; --list
 #                       names them
@@ -53,10 +53,9 @@ choose_workloads "$workloads"
 allocators=${allocators:-memorybucket,glibc,mimalloc,jemalloc,tcmalloc,memcached}
 check_allocators "$allocators" "$known" "$(IFS=, && echo "${extra_names[*]}")"
 
-# keys; seconds of a measured load, and of the one with other sizes
-keys=100000 steady_s=1 mixed_s=1 load_threads=2
+keys=100000 load_s=1 load_threads=2
 [ -z "$quick" ] || { keys=10000 && rounds=${rounds:-1}; }
-[ -z "$full" ] || { keys=200000 steady_s=4 mixed_s=4 && rounds=${rounds:-5}; }
+[ -z "$full" ] || keys=200000 load_s=2
 rounds=${rounds:-3}
 # The second sizes have nearly the mean of the first, 360 bytes with the key, in a narrower range.
 other_sizes=uniform:200-460
@@ -100,19 +99,26 @@ fill() {
         'BEGIN { printf "%.3f", bytes / (items + 1e-9) }')
 }
 
-# record_memory WORKLOAD ITEMS: what the server takes beyond what it took empty
+# record_beyond_payload WORKLOAD METRIC NOW EMPTY ITEMS: the bytes beyond those of the empty server, an item
+record_beyond_payload() {
+    record "$1" "$2" bytes "$(awk -v now="$3" -v empty="$4" -v items="$5" -v payload="$payload" \
+        'BEGIN { printf "%.3f", (now - empty) / items - payload }')"
+}
+
+# record_memory WORKLOAD ITEMS: what the server takes; beyond what it took empty, where there are items
 record_memory() {
     local resident
     resident=$(resident_bytes)
     record "$1" resident_bytes bytes "$resident"
-    [ "$2" -eq 0 ] || record "$1" overhead_bytes bytes \
-        "$(awk -v now="$resident" -v empty="$empty" -v items="$2" -v payload="$payload" \
-            'BEGIN { printf "%.3f", (now - empty) / items - payload }')"
+    [ "$2" -gt 0 ] || return 0
+    record_beyond_payload "$1" overhead_bytes "$resident" "$empty" "$2"
+    [ -z "$empty_used" ] || record_beyond_payload "$1" used_bytes "$(used_bytes)" "$empty_used" "$2"
 }
 
 # steady WORKLOAD SECONDS KEYS OPTION...: the load that is measured
 steady() {
     local before
+    wait_for_the_last
     before=$(cpu_ticks)
     load "$1" "$connections" "$3" --seconds "$2" --get-share 0.9 --zipf 0.99 "${@:4}"
     record "$1" requests_per_second 1/s "$(figure requests_per_second)"
@@ -120,16 +126,18 @@ steady() {
     record "$1" p99_us us "$(figure p99_us)"
     record "$1" p999_us us "$(figure p999_us)"
     record "$1" cpu_us us "$(awk -v ticks=$(($(cpu_ticks) - before)) -v hz="$(getconf CLK_TCK)" \
-        -v gets="$(figure gets)" -v sets="$(figure sets)" 'BEGIN { printf "%.3f", 1e6 * ticks / hz / (gets + sets + 1e-9) }')"
+        -v gets="$(figure gets)" -v sets="$(figure sets)" \
+        'BEGIN { printf "%.3f", 1e6 * ticks / hz / (gets + sets + 1e-9) }')"
 }
 
-# memcaslap: libmemcached's client, with keys of 16 to 64 bytes and values to 20,000, all of them checked
+# load_memcaslap: libmemcached's client, with keys of 16 to 64 bytes and values to 20,000, all of them checked. It
+# needs some seconds before it begins, so it runs in the first round alone.
 load_memcaslap() {
-    local seconds=1s
+    [ "$round" -eq 1 ] || return 0
     printf '%s\n' key '16 32 0.5' '33 64 0.5' value '10 200 0.7' '201 2000 0.25' '2001 20000 0.05' \
         cmd '0 0.1' '1 0.9' >"$work/memcaslap.cfg"
-    run timeout 30 memcaslap -s "127.0.0.1:$port" -F "$work/memcaslap.cfg" -T "$load_threads" -c 16 -w 1k -v 1.0 -t "$seconds" \
-        >"$work/memcaslap.log" 2>&1 || die "$serving: memcaslap failed: $(tail -n 3 "$work/memcaslap.log")"
+    run timeout 30 memcaslap -s "127.0.0.1:$port" -F "$work/memcaslap.cfg" -T "$load_threads" -c 16 -w 1k -v 1.0 \
+        -t "${load_s}s" >"$work/memcaslap.log" 2>&1 || die "$serving: memcaslap failed: $(tail -n 3 "$work/memcaslap.log")"
     awk -v RS='[ \n]' '
         last == "verify_failed:" || last == "verify_misses:" || last == "get_misses:" { wrong += $1; seen++ }
         last == "TPS:" { tps = $1 }
@@ -144,10 +152,10 @@ measure_etc() {
     start_server 1024 1024
     fill filled "$keys" --expect-misses no
     record_memory filled "$keys"
-    steady steady "$steady_s" "$keys" --expect-misses no
+    steady steady "$load_s" "$keys" --expect-misses no
     fill mixed "$keys" --expect-misses no --values "$other_sizes" --seed 1
-    start_profile "$mixed_s"
-    steady mixed "$mixed_s" "$keys" --expect-misses no --values "$other_sizes" --seed 1
+    start_profile
+    steady mixed "$load_s" "$keys" --expect-misses no --values "$other_sizes" --seed 1
     end_profile mixed
     record_memory mixed "$keys"
     flush
@@ -161,7 +169,7 @@ measure_usr() {
     start_server 1024 1024
     fill usr-filled $((2 * keys)) --values usr --key-sizes usr --expect-misses no
     record_memory usr-filled $((2 * keys))
-    steady usr-steady "$steady_s" $((2 * keys)) --values usr --key-sizes usr --expect-misses no
+    steady usr-steady "$load_s" $((2 * keys)) --values usr --key-sizes usr --expect-misses no
     stop_server
 }
 
@@ -174,7 +182,7 @@ measure_limit() {
         sizes=etc
         [ $phase = limit ] || sizes=$other_sizes
         fill $phase "$items" --values "$sizes"
-        steady $phase "$steady_s" "$items" --values "$sizes"
+        steady $phase "$load_s" "$items" --values "$sizes"
         record $phase hit_percent percent "$(figure hit_percent)"
         record_memory $phase 0
     done
@@ -184,7 +192,7 @@ measure_limit() {
 measure_crowd() {
     start_server 1024 $((connections + 100))
     fill crowd "$keys" --expect-misses no
-    steady crowd $((steady_s + 3)) "$keys" --churn 100 --expect-misses no
+    steady crowd $((load_s + 1)) "$keys" --churn 100 --expect-misses no
     record_memory crowd "$keys"
     stop_server
 }
@@ -199,6 +207,7 @@ measure_round() {
     done <<<"$chosen"
 }
 
+SECONDS=0
 tests/packages.sh build bench program-memcached
 prepare_output
 raw=$out/$name.tsv
@@ -206,6 +215,7 @@ work=$(mktemp -d)
 clean_up_at_exit "$raw.part" "$out/$name.json.new" "$work"
 : >"$raw.part"
 build_release memorybucket_dropin mbcached mbload
+build_s=$SECONDS
 [ -n "$tune" ] || add_servers "$allocators"
 [ -z "$tune" ] || add_settings
 unset_allocator_settings
@@ -220,8 +230,10 @@ for ((round = 1; round <= rounds; round++)); do
     measure_round $round
     names=("${names[@]:1}" "${names[0]}") # each goes first now and then
 done
+wait_for_the_last
 rm -f "$out/$name.json" "$out/$name".svg "$out/$name".png
 mv "$raw.part" "$raw"
 bench/server/report.py "$raw" ${tune:+--tune} --results "$out/$name.json" --charts "$out"
 echo
 echo "Figures: $PWD/$out/$name.json   Charts: $PWD/$out/$name.svg and .png"
+echo "It took $SECONDS s, $build_s s of them for packages and the build."

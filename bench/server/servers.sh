@@ -1,8 +1,10 @@
 # shellcheck shell=bash disable=SC2034,SC2154 # variables are shared with the scripts that source and are sourced
 # Sourced by run.sh: the servers that it measures. How each is started, that the right allocator is in it, what it
-# takes of memory and CPU time, how it ends. One runs at a time: `server` is its process, `port` where it serves,
-# `serving` its name, `empty` the bytes that it had in memory before the first item.
-server_threads=4 server='' port='' serving='' empty=''
+# takes of memory and CPU time, how it ends. One is measured at a time: `server` is its process, `port` where it
+# serves, `serving` its name, `empty` the bytes that it had in memory before the first item, `empty_used` those of them
+# that its allocator had handed out. While it starts and is filled, which nobody times, the one before (`ended`) still
+# ends, and its samples are looked at.
+server_threads=4 server='' port='' serving='' empty='' empty_used='' ending='' ended='' profile='' share='' sampled='' sampled_connections=''
 
 # add_server NAME KIND [PRELOAD EXPECT]
 declare -A kind
@@ -37,28 +39,33 @@ command_of() {
     esac
 }
 
-server_last_words() { [ ! -s "$work/server.log" ] || echo "; the server said: $(tail -n 3 "$work/server.log")"; }
+# server_last_words [NAME]
+server_last_words() {
+    local log=$work/${1:-$serving}.log
+    [ ! -s "$log" ] || echo "; the server said: $(tail -n 3 "$log")"
+}
 
 # start_server MEGABYTES CONNECTIONS
 start_server() {
-    local command tries
+    local command tries log=$work/$serving.log
     command_of "$serving" "$1" "$2"
     rm -f "$work/port"
     # Each variable of a setting is a word. memcached writes its port to the file, mbcached to its log.
     env LD_PRELOAD="${preload[$serving]}" MEMCACHED_PORT_FILENAME="$work/port" ${variable[$serving]} "${command[@]}" \
-        >"$work/server.log" 2>&1 9>&- </dev/null &
+        >"$log" 2>&1 9>&- </dev/null &
     server=$!
     port=
     for tries in $(seq 200); do
         port=$(sed -n 's/^TCP INET: //p' "$work/port" 2>/dev/null || true)
-        port=${port:-$(sed -n 's/^mbcached: listening on .*:\([0-9]*\)$/\1/p' "$work/server.log")}
+        port=${port:-$(sed -n 's/^mbcached: listening on .*:\([0-9]*\)$/\1/p' "$log")}
         [ -z "$port" ] || break
         kill -0 "$server" 2>/dev/null || break
         sleep 0.05
     done
-    [ -n "$port" ] || die "$serving: the server does not start: $(cat "$work/server.log")"
+    [ -n "$port" ] || die "$serving: the server does not start: $(cat "$log")"
     check_allocator
     empty=$(resident_bytes)
+    empty_used=$(used_bytes)
 }
 
 # ask COMMAND...: the lines of its answer
@@ -92,28 +99,50 @@ resident_bytes() {
         awk -v page="$(getconf PAGESIZE)" '{ print $2 * page }' "/proc/$server/statm"
 }
 
+# What the allocator has handed out, in slots or chunks. Only MemoryBucket and glibc are asked: the others do not say it
+# by mallinfo2.
+used_bytes() {
+    [ "${kind[$serving]}" = memorybucket ] || [ "$serving" = glibc ] || return 0
+    ask stats allocator | awk '$2 ~ /^(mb_live|malloc_used)_bytes$/ { sum += $3 } END { print sum }'
+}
+
 # User and system time so far; the name, which may hold spaces, is cut off.
 cpu_ticks() { sed 's/.*) //' "/proc/$server/stat" | awk '{ print $12 + $13 }'; }
 
-# flush: and until the items are gone, or 3 seconds, as memcached lets them lie; then what is free goes back
+# flush: until the items are gone, or 3 seconds; then what is free goes back, until two calls in a row bring less than
+# a hundredth, as items are freed some turns after they are gone. memcached lets them lie, and gives nothing back.
 flush() {
-    local tries
+    local tries resident before=0 level=0
     ask flush_all | grep -qx OK || die "$serving: flush_all failed"
+    [ "${kind[$serving]}" != memcached ] || return 0
     for tries in $(seq 30); do
         [ "$(ask stats | awk '$2 == "curr_items" { print $3 }')" != 0 ] || break
-        [ "${kind[$serving]}" != memcached ] || [ "$tries" -lt 10 ] || break
         sleep 0.1
     done
-    [ "${kind[$serving]}" = memcached ] || ask mb_trim | grep -qx OK || die "$serving: mb_trim failed"
-    sleep 0.2
+    for tries in $(seq 20); do
+        ask mb_trim | grep -qx OK || die "$serving: mb_trim failed"
+        sleep 0.05
+        resident=$(resident_bytes)
+        level=$((100 * resident > 99 * before && before > 0 ? level + 1 : 0)) before=$resident
+        [ $level -lt 2 ] || break
+    done
 }
 
+# stop_server: it ends while the next one begins; wait_for_the_last says how
 stop_server() {
-    local status=0
     kill -TERM "$server" 2>/dev/null || true
-    wait "$server" || status=$?
-    server=
-    [ "$status" -eq 0 ] || die "$serving: the server ended with status $status$(server_last_words)"
+    ending=$server ended=$serving server=
+    [ -z "$sampled" ] || begin_share
+}
+
+# wait_for_the_last: until nothing of the server before runs any more, as what follows is timed
+wait_for_the_last() {
+    local status=0
+    end_share
+    [ -n "$ending" ] || return 0
+    wait "$ending" || status=$?
+    ending=
+    [ "$status" -eq 0 ] || die "$ended: the server ended with status $status$(server_last_words "$ended")"
 }
 
 # check_perf: in `perf` why there are no samples, empty where there are. They are counted by time, as virtual machines
@@ -125,27 +154,46 @@ check_perf() {
     [ -z "$perf" ] || echo "The allocators' share of the CPU time is left out: $perf"
 }
 
-# start_profile SECONDS, end_profile WORKLOAD: what share of the server's CPU time is the allocator's
+# start_profile, end_profile WORKLOAD: takes samples, which begin_share and end_share look at. The command that perf is
+# given starts once samples are taken.
 start_profile() {
-    profile=
+    local tries
     [ -z "$perf" ] && [ "${kind[$serving]}" != memcached ] || return 0
-    cat "/proc/$server/maps" >"$work/maps"
-    perf record -q -e cpu-clock -F 3999 -p "$server" -o "$work/perf.data" -- sleep "$1" \
-        >/dev/null 2>"$work/perf.log" 9>&- &
+    cat "/proc/$server/maps" >"$work/perf.maps"
+    rm -f "$work/sampling"
+    perf record -q -e cpu-clock -F 3999 -p "$server" -o "$work/perf.data" -- \
+        sh -c ': >"$1"; exec sleep 60' sh "$work/sampling" >/dev/null 2>"$work/perf.log" 9>&- &
     profile=$!
+    for tries in $(seq 100); do
+        [ ! -e "$work/sampling" ] && kill -0 "$profile" 2>/dev/null || break
+        sleep 0.02
+    done
 }
 
 end_profile() {
-    local library=${expect[$serving]} share
     [ -n "$profile" ] || return 0
+    kill -TERM "$profile" 2>/dev/null || true
     wait "$profile" || true
-    [ "${kind[$serving]}" != memorybucket ] || library=inlined
-    [ "$serving" != glibc ] || library=libc
-    if share=$(run bench/server/cpu_share.py "$work/perf.data" "$work/maps" "$library" 2>"$work/perf.log"); then
-        record "$1" alloc_percent percent "$share"
+    profile='' sampled=$1 sampled_connections=$connections
+}
+
+# begin_share, end_share: what share of the CPU time of the server that ends is the allocator's
+begin_share() {
+    local library=${expect[$ended]}
+    [ "${kind[$ended]}" != memorybucket ] || library=inlined
+    [ "$ended" != glibc ] || library=libc
+    bench/server/cpu_share.py "$work/perf.data" "$work/perf.maps" "$library" >"$work/share" 2>"$work/share.log" 9>&- &
+    share=$!
+}
+
+end_share() {
+    [ -n "$share" ] || return 0
+    if wait "$share"; then
+        serving=$ended connections=$sampled_connections record "$sampled" alloc_percent percent "$(cat "$work/share")"
     else
-        echo "server: $serving: no share of CPU time: $(tail -n 1 "$work/perf.log")" >&2
+        echo "server: $ended: no share of CPU time: $(tail -n 1 "$work/share.log")" >&2
     fi
+    share='' sampled=
 }
 
 # check_files: a server and its load take a file for each connection

@@ -28,16 +28,17 @@ for one in memcached:4 glibc:1 memorybucket:2 jemalloc:1.6; do
     record $one mixed overhead_bytes bytes "$(awk "BEGIN { print 80 * $factor }")"
 done >"$work/server.tsv"
 record memorybucket mixed alloc_percent percent 2.345 >>"$work/server.tsv"
+record memorybucket filled used_bytes bytes 80.5 82.5 81 >>"$work/server.tsv"
 
 "$report" "$work/server.tsv" --results "$work/json" "${charts[@]}" >"$work/out"
 while IFS= read -r line; do
     expect "$work/out" "$line"
 done <<'LINES'
 filled, 50 connections: all items stored, sizes as in Facebook's ETC pool; median of 3 rounds
-allocator bytes/item MiB
-memorybucket 100 2.00
-glibc 200 2.00
-memcached 50.0 2.00
+allocator bytes/item handed out MiB
+memorybucket 100 81.0 2.00
+glibc 200 - 2.00
+memcached 50.0 - 2.00
 allocator requests/s p50 us p99 us p99.9 us CPU us alloc % bytes/item
 memorybucket 2000 100 500 900 7.00 2.35 160
 glibc 1000 100 500 900 7.00 - 80.0
@@ -51,7 +52,7 @@ LINES
 python3 - "$work/json" <<'PYTHON' || fail "the JSON file is not as it should be"
 import json, sys
 rows = json.load(open(sys.argv[1]))["results"]
-assert len(rows) == 4 * (2 + 5 + 6) + 1, len(rows)
+assert len(rows) == 4 * (2 + 5 + 6) + 2, len(rows)
 row = next(row for row in rows if (row["allocator"], row["workload"], row["metric"]) == ("glibc", "steady", "p99_us"))
 assert row == {"bench": "server", "workload": "steady", "allocator": "glibc", "threads": 50, "metric": "p99_us",
                "unit": "us", "runs": 3, "min": 400, "median": 500, "max": 600}, row
