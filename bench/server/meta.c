@@ -1,5 +1,5 @@
 /*
- * meta: mg, ms, md, ma, mn and me. They share flags, single letters with an argument right behind
+ * meta: mg, ms, md and mn. They share flags, single letters with an argument right behind
  * them, and the form of the reply: a code, and flags in the order in which they were asked for.
  */
 #include "meta.h"
@@ -56,7 +56,7 @@ static const char *flag_read(struct meta *meta, const struct word *word)
         *number = expiry_from_protocol(time, meta->worker->now_s);
         return NULL;
     case 'C':
-    case 'D':
+    case 'D': /* ma's, which is not there: accepted elsewhere, as memcached does */
     case 'J':
         return text_to_u64(argument, number) ? NULL : bad_token;
     case 'F':
@@ -82,7 +82,7 @@ static const char *meta_read(struct meta *meta, struct connection *connection, s
                              size_t count, size_t first)
 {
     *meta = (struct meta){ .connection = connection, .worker = connection->worker,
-                           .words = words + first, .count = count - first, .of['D'] = 1 };
+                           .words = words + first, .count = count - first };
     const char *error = NULL;
     for (size_t i = 0; i < meta->count; i++) {
         unsigned char letter = (unsigned char)meta->words[i].text[0];
@@ -183,11 +183,9 @@ static void reply_result(struct meta *meta, enum store_result result, const char
         [STORE_NOT_STORED] = "NS",
         [STORE_EXISTS] = "EX",
         [STORE_NOT_FOUND] = "NF",
-        [STORE_NOT_A_NUMBER] = "CLIENT_ERROR cannot increment or decrement non-numeric value",
         [STORE_NO_MEMORY] = "SERVER_ERROR out of memory",
     };
-    bool is_error = result == STORE_NOT_A_NUMBER || result == STORE_NO_MEMORY;
-    reply(meta, codes[result], is_error ? "" : allowed, "", NULL, 0);
+    reply(meta, codes[result], result == STORE_NO_MEMORY ? "" : allowed, "", NULL, 0);
 }
 
 /* --- mg --- */
@@ -325,7 +323,7 @@ void meta_value(struct connection *connection, struct store_request *request)
     }
 }
 
-/* --- md, ma, me --- */
+/* --- md --- */
 
 static void command_delete(struct meta *meta)
 {
@@ -342,53 +340,7 @@ static void command_delete(struct meta *meta)
     }
 }
 
-static void command_arithmetic(struct meta *meta)
-{
-    char mode = meta->has['M'] ? (char)meta->of['M'] : 'I';
-    if (strchr("ID+-", mode) == NULL) {
-        connection_reply(meta->connection, "CLIENT_ERROR invalid mode for ma M token");
-        return;
-    }
-    struct arithmetic arithmetic = { .delta = meta->of['D'],
-                                     .cas = meta->of['C'],
-                                     .decrements = strchr("D-", mode) != NULL,
-                                     .creates = meta->has['N'],
-                                     .initial = meta->of['J'] };
-    enum store_result result = store_arithmetic(meta->worker, &meta->key, &arithmetic);
-    if (result != STORE_DONE) {
-        reply_result(meta, result, "Ok");
-        return;
-    }
-    meta->item = arithmetic.item;
-    meta->created = arithmetic.created;
-    char number[TEXT_U64_MAX];
-    size_t length = text_of_u64(number, arithmetic.value);
-    if (!meta->has['q'] || meta->created) {
-        reply(meta, "HD", "tcOk", "", meta->has['v'] ? number : NULL, meta->has['v'] ? length : 0);
-    } else if (meta->has['T']) {
-        item_expires_set(meta->item, (uint32_t)meta->of['T']);
-    }
-}
-
-static void command_debug(struct meta *meta)
-{
-    struct cds_lfht_iter position;
-    struct item *item = store_find(meta->worker, &meta->key, &position);
-    if (item == NULL) {
-        connection_reply(meta->connection, "EN");
-        return;
-    }
-    meta->item = item;
-    meta->key_is_binary = (item_marks(item) & ITEM_KEY_BINARY) != 0;
-    char line[REPLY_MAX] = "ME ";
-    sprintf(key_write(line + 3, meta),
-            " exp=%" PRId64 " la=%u cas=%" PRIu64 " fetch=%s cls=1 size=%zu", time_left(meta),
-            meta->worker->now_s - item_used(item), item->cas,
-            (item_marks(item) & ITEM_FETCHED) != 0 ? "yes" : "no", item_bytes(item));
-    connection_reply(meta->connection, line);
-}
-
-/* What they have in common; `error` NULL: the flags' own. */
+/* What mg and md have in common; `error` NULL: the flags' own. */
 static void command_run(struct connection *connection, struct word *words, size_t count,
                         void (*run)(struct meta *meta), const char *error)
 {
@@ -408,9 +360,9 @@ void meta_command(struct connection *connection, struct word *words, size_t coun
     worker_count(connection->worker, COUNT_cmd_meta, 1);
     if (letter == 'n') {
         connection_reply(connection, "MN");
-    } else if (strchr("gsdae", letter) == NULL || (count < 2 && letter != 'e')) {
+    } else if (strchr("gsd", letter) == NULL || count < 2) {
         connection_reply(connection, "ERROR");
-    } else if (count < 2 || words[1].length > KEY_BYTES_MAX) {
+    } else if (words[1].length > KEY_BYTES_MAX) {
         connection_reply(connection, bad_format);
     } else if (count > WORDS_MAX) {
         connection_reply(connection, letter == 'g' ? "CLIENT_ERROR options flags are too long"
@@ -419,12 +371,7 @@ void meta_command(struct connection *connection, struct word *words, size_t coun
         command_set(connection, words, count);
     } else if (letter == 'g') {
         command_run(connection, words, count, command_get, NULL);
-    } else if (letter == 'd') {
-        command_run(connection, words, count, command_delete, bad_flag);
-    } else if (letter == 'a') {
-        command_run(connection, words, count, command_arithmetic, bad_flag);
     } else {
-        bool is_binary = count > 2 && strcmp(words[2].text, "b") == 0;
-        command_run(connection, words, is_binary ? 3 : 2, command_debug, bad_format);
+        command_run(connection, words, count, command_delete, bad_flag);
     }
 }

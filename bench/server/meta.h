@@ -1,4 +1,4 @@
-/* meta: the commands of two letters: mg, ms, md, ma, mn, me. */
+/* meta: the commands of two letters: mg, ms, md and mn. */
 #pragma once
 
 #include <stddef.h>

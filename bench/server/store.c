@@ -154,24 +154,6 @@ enum store_result store_invalidate(struct worker *worker, const struct key *key,
 
 /* --- numbers --- */
 
-static enum store_result create_number(struct worker *worker, const struct key *key,
-                                       struct arithmetic *arithmetic)
-{
-    char digits[TEXT_U64_MAX];
-    size_t length = text_of_u64(digits, arithmetic->initial);
-    struct item *item = item_alloc(worker, key, length);
-    if (item == NULL) {
-        return STORE_NO_MEMORY;
-    }
-    memcpy(item_value(item), digits, length);
-    arithmetic->value = arithmetic->initial;
-    struct store_request request = { .item = item, .mode = STORE_ADD };
-    enum store_result result = store_commit(worker, &request);
-    arithmetic->item = request.item;
-    arithmetic->created = true;
-    return result;
-}
-
 /*
  * Does the sum on a value of so many digits. Returns the bytes of the new value: never fewer, as
  * memcached fills a number up with spaces, and clients see them. 0: it is not a number.
@@ -200,17 +182,9 @@ enum store_result store_arithmetic(struct worker *worker, const struct key *key,
     do {
         struct cds_lfht_iter position;
         struct item *item;
-        result = find_with(worker, key, arithmetic->cas, &position, &item);
-        if (result == STORE_NOT_FOUND) {
-            worker_count(worker, down ? COUNT_decr_misses : COUNT_incr_misses, 1);
-            result = arithmetic->creates ? create_number(worker, key, arithmetic) : result;
-            if (result != STORE_NOT_STORED) {
-                return result;
-            }
-            result = STORE_AGAIN; /* another thread has made one just now */
-            continue;
-        }
+        result = find_with(worker, key, 0, &position, &item);
         if (result != STORE_DONE) {
+            worker_count(worker, down ? COUNT_decr_misses : COUNT_incr_misses, 1);
             return result;
         }
         char digits[TEXT_U64_MAX] = "";
@@ -221,7 +195,8 @@ enum store_result store_arithmetic(struct worker *worker, const struct key *key,
         if (change.before_bytes == 0) {
             return STORE_NOT_A_NUMBER;
         }
-        result = supersede(worker, key, item, &change, &arithmetic->item);
+        struct item *made;
+        result = supersede(worker, key, item, &change, &made);
     } while (result == STORE_AGAIN);
     worker_count(worker, down ? COUNT_decr_hits : COUNT_incr_hits, result == STORE_DONE);
     return result;

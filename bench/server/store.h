@@ -50,14 +50,8 @@ enum store_result store_invalidate(struct worker *worker, const struct key *key,
 
 struct arithmetic {
     uint64_t delta;
-    uint64_t cas;
     bool decrements;
-    bool creates; /* on a miss, with: */
-    uint64_t initial;
-    /* What came of it: */
-    uint64_t value;
-    struct item *item;
-    bool created;
+    uint64_t value; /* what came of it */
 };
 
 enum store_result store_arithmetic(struct worker *worker, const struct key *key,
