@@ -4,11 +4,9 @@
 #include "allocator.h"
 #include "connection.h"
 #include "expiry.h"
-#include "get.h"
-#include "meta.h"
-#include "text.h"
 #include "worker.h"
 
+#include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,14 +14,6 @@
 static const char bad_format[] = "CLIENT_ERROR bad command line format";
 static const char bad_exptime[] = "CLIENT_ERROR invalid exptime argument";
 static const char bad_number[] = "CLIENT_ERROR cannot increment or decrement non-numeric value";
-
-/* A command's words. */
-struct line {
-    struct word words[TEXT_WORDS_MAX];
-    size_t count;
-    struct key key; /* of commands that have one */
-    int variant;    /* of commands that share a function */
-};
 
 /* --- set and its like --- */
 
@@ -118,7 +108,7 @@ static void command_arithmetic(struct connection *connection, struct line *line)
     }
     enum store_result result = store_arithmetic(connection->worker, &line->key, &arithmetic);
     char number[TEXT_U64_MAX];
-    number[text_of_u64(number, arithmetic.value)] = '\0';
+    sprintf(number, "%" PRIu64, arithmetic.value);
     connection_reply(connection, result == STORE_DONE           ? number
                                  : result == STORE_NOT_FOUND    ? "NOT_FOUND"
                                  : result == STORE_NOT_A_NUMBER ? bad_number
@@ -200,6 +190,11 @@ static const struct command {
     void (*run)(struct connection *connection, struct line *line);
     int variant;
 } commands[] = {
+    { "get", 2, ANY, false, false, get_begin, GET },
+    { "gets", 2, ANY, false, false, get_begin, GETS },
+    { "gat", 2, ANY, false, false, get_begin, GAT },
+    { "gats", 2, ANY, false, false, get_begin, GATS },
+    { "bget", 2, ANY, false, false, get_begin, GET },
     { "set", 5, 6, true, true, command_store, STORE_SET },
     { "add", 5, 6, true, true, command_store, STORE_ADD },
     { "replace", 5, 6, true, true, command_store, STORE_REPLACE },
@@ -250,7 +245,7 @@ static void command_choose(struct connection *connection, struct line *line)
         }
     }
     if (name->length == 2 && name->text[0] == 'm') {
-        meta_command(connection, line->words, line->count);
+        meta_command(connection, line);
     } else if (line->count > 1 && strncmp(line->words[line->count - 1].text, "HTTP/", 5) == 0) {
         connection_finish(connection); /* a browser, or one that was lured here */
     } else {
@@ -258,32 +253,21 @@ static void command_choose(struct connection *connection, struct line *line)
     }
 }
 
-size_t command_line(struct connection *connection, char *line, size_t length, bool is_complete)
+void command_line(struct connection *connection, char *line, size_t length)
 {
-    if (options_verbosity() > 1) {
-        const char *line_end = memchr(line, '\n', length);
-        size_t shown = line_end != NULL ? (size_t)(line_end - line) : length;
-        shown -= shown > 0 && line[shown - 1] == '\r';
-        fprintf(stderr, "<%d %.*s\n", connection->file, (int)(shown < 200 ? shown : 200), line);
-    }
-    char *zero = memchr(line, '\0', length - 1);
-    if (zero != NULL && is_complete) { /* ends the command for memcached, which has C strings */
-        memset(zero, ' ', length - 1 - (size_t)(zero - line));
-    }
-    connection->mutes = false;
-    size_t used = get_begin(connection, line, length);
-    if (used > 0 || !is_complete) {
-        return used;
-    }
-    size_t end = length - 1;
-    end -= end > 1 && line[end - 1] == '\r';
-    line[end] = '\0';
     struct line split;
+    size_t end = length - 1;
+    end -= end > 0 && line[end - 1] == '\r';
+    if (options_verbosity() > 1) {
+        fprintf(stderr, "<%d %.*s\n", connection->file, (int)(end < 200 ? end : 200), line);
+    }
+    line[end] = '\0'; /* or before it: memcached has C strings, too */
+    split.end = line + strlen(line);
     split.count = text_split(line, split.words);
     if (split.count == 0) {
         split.words[0] = (struct word){ line + end, 0 };
     }
+    connection->mutes = false;
     command_choose(connection, &split);
     connection->mutes = false;
-    return length;
 }

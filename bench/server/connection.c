@@ -3,7 +3,6 @@
 
 #include "allocator.h"
 #include "command.h"
-#include "get.h"
 #include "worker.h"
 
 #include <errno.h>
@@ -51,34 +50,27 @@ void connections_end(struct worker *worker)
 
 /* --- output --- */
 
-char *connection_reserve(struct connection *connection, size_t bytes)
+void connection_send(struct connection *connection, const char *line, const char *value,
+                     size_t value_bytes)
 {
-    if (evbuffer_reserve_space(connection->output, (ev_ssize_t)bytes, &connection->room, 1) != 1) {
-        connection->is_broken = true; /* half a reply would be worse than none */
-        return NULL;
+    struct evbuffer *output = connection->output;
+    size_t line_bytes = strlen(line);
+    bool failed = evbuffer_expand(output, line_bytes + value_bytes + 4) != 0
+                  || evbuffer_add(output, line, line_bytes) != 0
+                  || evbuffer_add(output, "\r\n", 2) != 0;
+    if (value != NULL) {
+        failed = failed || evbuffer_add(output, value, value_bytes) != 0
+                 || evbuffer_add(output, "\r\n", 2) != 0;
     }
-    return connection->room.iov_base;
-}
-
-void connection_commit(struct connection *connection, size_t bytes)
-{
-    connection->room.iov_len = bytes;
-    evbuffer_commit_space(connection->output, &connection->room, 1);
+    connection->is_broken |= failed;
 }
 
 void connection_reply(struct connection *connection, const char *line)
 {
-    if (connection->mutes) {
-        connection->mutes = false;
-        return;
+    if (!connection->mutes) {
+        connection_send(connection, line, NULL, 0);
     }
-    size_t length = strlen(line);
-    char *room = connection_reserve(connection, length + 2);
-    if (room != NULL) {
-        memcpy(room, line, length);
-        memcpy(room + length, "\r\n", 2);
-        connection_commit(connection, length + 2);
-    }
+    connection->mutes = false;
 }
 
 static void flush(struct connection *connection)
@@ -114,44 +106,33 @@ void connection_finish(struct connection *connection)
     connection->finishes = true;
 }
 
-/*
- * Serves the command line that comes next. False: it is not complete. A list of keys may be longer
- * than any line, so a get begins before its end has come.
- */
+/* Serves the command line that comes next. False: it is not complete. */
 static bool serve_line(struct connection *connection)
 {
     size_t all = evbuffer_get_length(connection->input);
-    size_t length = evbuffer_get_contiguous_space(connection->input);
-    char *line = (char *)evbuffer_pullup(connection->input, (ev_ssize_t)length);
-    char *end = all > 0 ? memchr(line, '\n', length) : NULL;
-    if (end == NULL && length < all) {
-        length = all < READ_BYTES ? all : READ_BYTES;
-        line = (char *)evbuffer_pullup(connection->input, (ev_ssize_t)length);
-        end = memchr(line, '\n', length);
-    }
-    if (end == NULL && length <= LINE_BYTES_MAX) {
+    struct evbuffer_ptr end = evbuffer_search(connection->input, "\n", 1, NULL);
+    if (end.pos < 0) {
+        if (all > LINE_BYTES_MAX) { /* as memcached, without a word */
+            const char *begin = (char *)evbuffer_pullup(connection->input, LINE_BYTES_MAX);
+            connection->is_broken = all > GET_BYTES_MAX || !get_is_begin(begin);
+        }
         return false;
     }
-    if (end == NULL && !get_is_begin(line, length)) {
-        connection->is_broken = true; /* as memcached, without a word */
-        return false;
+    connection->line_bytes = (size_t)end.pos + 1;
+    char *line = (char *)evbuffer_pullup(connection->input, (ev_ssize_t)connection->line_bytes);
+    command_line(connection, line, connection->line_bytes);
+    if (connection->state != CONNECTION_KEYS) {
+        evbuffer_drain(connection->input, connection->line_bytes);
     }
-    if (end != NULL) {
-        length = (size_t)(end - line) + 1;
-    }
-    size_t used = command_line(connection, line, length, end != NULL);
-    evbuffer_drain(connection->input, used);
     return true;
 }
 
-static bool serve_keys(struct connection *connection)
+static void serve_keys(struct connection *connection)
 {
-    size_t all = evbuffer_get_length(connection->input);
-    size_t length = all < LINE_BYTES_MAX ? all : LINE_BYTES_MAX;
-    char *keys = (char *)evbuffer_pullup(connection->input, (ev_ssize_t)length);
-    size_t used = length > 0 ? get_keys(connection, keys, length) : 0;
-    evbuffer_drain(connection->input, used);
-    return used > 0;
+    if (!get_goes_on(connection)) {
+        evbuffer_drain(connection->input, connection->line_bytes);
+        connection->state = CONNECTION_LINE;
+    }
 }
 
 static bool serve_value(struct connection *connection)
@@ -201,7 +182,7 @@ static void serve(struct connection *connection)
             goes_on = serve_line(connection);
             break;
         case CONNECTION_KEYS:
-            goes_on = serve_keys(connection);
+            serve_keys(connection);
             break;
         case CONNECTION_VALUE:
             goes_on = serve_value(connection);

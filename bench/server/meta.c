@@ -2,12 +2,10 @@
  * meta: mg, ms, md and mn. They share flags, single letters with an argument right behind
  * them, and the form of the reply: a code, and flags in the order in which they were asked for.
  */
-#include "meta.h"
-
 #include "command.h"
+
 #include "connection.h"
 #include "expiry.h"
-#include "text.h"
 #include "worker.h"
 
 #include <inttypes.h>
@@ -78,11 +76,12 @@ static const char *flag_read(struct meta *meta, const struct word *word)
  * several which memcached tells: of an unknown flag or one that is there twice, of the last wrong
  * number but for F's, of F's, of the opaque.
  */
-static const char *meta_read(struct meta *meta, struct connection *connection, struct word *words,
-                             size_t count, size_t first)
+static const char *meta_read(struct meta *meta, struct connection *connection, struct line *line,
+                             size_t first)
 {
+    struct word *words = line->words;
     *meta = (struct meta){ .connection = connection, .worker = connection->worker,
-                           .words = words + first, .count = count - first };
+                           .words = words + first, .count = line->count - first };
     const char *error = NULL;
     for (size_t i = 0; i < meta->count; i++) {
         unsigned char letter = (unsigned char)meta->words[i].text[0];
@@ -156,11 +155,8 @@ static char *flag_write(char *at, const struct meta *meta, const struct word *wo
 static void reply(struct meta *meta, const char *code, const char *allowed, const char *more,
                   const char *value, size_t value_bytes)
 {
-    char *room = connection_reserve(meta->connection, REPLY_MAX + value_bytes);
-    if (room == NULL) {
-        return;
-    }
-    char *at = value != NULL ? room + sprintf(room, "VA %zu", value_bytes) : stpcpy(room, code);
+    char line[REPLY_MAX];
+    char *at = value != NULL ? line + sprintf(line, "VA %zu", value_bytes) : stpcpy(line, code);
     for (size_t i = 0; i < meta->count; i++) {
         char letter = meta->words[i].text[0];
         if (meta->item != NULL && (letter == 'T' || (letter == 'N' && meta->created))) {
@@ -169,11 +165,8 @@ static void reply(struct meta *meta, const char *code, const char *allowed, cons
             at = flag_write(at, meta, &meta->words[i]);
         }
     }
-    at = stpcpy(stpcpy(at, more), "\r\n");
-    if (value != NULL) {
-        at = stpcpy(mempcpy(at, value, value_bytes), "\r\n");
-    }
-    connection_commit(meta->connection, (size_t)(at - room));
+    strcpy(at, more);
+    connection_send(meta->connection, line, value, value_bytes);
 }
 
 static void reply_result(struct meta *meta, enum store_result result, const char *allowed)
@@ -272,17 +265,18 @@ static void reply_keep(struct connection *connection, const struct meta *meta)
     *at = '\0';
 }
 
-static void command_set(struct connection *connection, struct word *words, size_t count)
+static void command_set(struct connection *connection, struct line *line)
 {
+    struct word *words = line->words;
     int32_t value_bytes;
-    if (count < 3 || !text_to_i32(words[2].text, &value_bytes) || value_bytes < 0
+    if (line->count < 3 || !text_to_i32(words[2].text, &value_bytes) || value_bytes < 0
         || value_bytes > INT_MAX - 2) {
         connection_reply(connection, bad_format);
         return;
     }
     struct meta meta;
     struct store_begin begin = { .value_bytes = (size_t)value_bytes };
-    const char *error = meta_read(&meta, connection, words, count, 3);
+    const char *error = meta_read(&meta, connection, line, 3);
     if (!mode_read((char)meta.of['M'], &begin.request.mode) && error == NULL) {
         error = "CLIENT_ERROR invalid mode for ms M token";
     }
@@ -340,38 +334,31 @@ static void command_delete(struct meta *meta)
     }
 }
 
-/* What mg and md have in common; `error` NULL: the flags' own. */
-static void command_run(struct connection *connection, struct word *words, size_t count,
-                        void (*run)(struct meta *meta), const char *error)
+void meta_command(struct connection *connection, struct line *line)
 {
     struct meta meta;
-    const char *flag_error = meta_read(&meta, connection, words, count, 2);
-    if (flag_error != NULL) {
-        bool is_own = error == NULL || flag_error == opaque_is_long;
-        connection_reply(connection, is_own ? flag_error : error);
-        return;
-    }
-    run(&meta);
-}
-
-void meta_command(struct connection *connection, struct word *words, size_t count)
-{
-    char letter = words[0].text[1];
+    char letter = line->words[0].text[1];
     worker_count(connection->worker, COUNT_cmd_meta, 1);
     if (letter == 'n') {
         connection_reply(connection, "MN");
-    } else if (strchr("gsd", letter) == NULL || count < 2) {
+    } else if (strchr("gsd", letter) == NULL || line->count < 2) {
         connection_reply(connection, "ERROR");
-    } else if (words[1].length > KEY_BYTES_MAX) {
+    } else if (line->words[1].length > KEY_BYTES_MAX) {
         connection_reply(connection, bad_format);
-    } else if (count > WORDS_MAX) {
+    } else if (line->count > WORDS_MAX) {
         connection_reply(connection, letter == 'g' ? "CLIENT_ERROR options flags are too long"
                                                    : "CLIENT_ERROR options flags too long");
     } else if (letter == 's') {
-        command_set(connection, words, count);
-    } else if (letter == 'g') {
-        command_run(connection, words, count, command_get, NULL);
+        command_set(connection, line);
     } else {
-        command_run(connection, words, count, command_delete, bad_flag);
+        const char *error = meta_read(&meta, connection, line, 2);
+        if (error != NULL) {
+            bool is_own = letter == 'g' || error == opaque_is_long;
+            connection_reply(connection, is_own ? error : bad_flag);
+        } else if (letter == 'g') {
+            command_get(&meta);
+        } else {
+            command_delete(&meta);
+        }
     }
 }

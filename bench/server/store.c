@@ -5,6 +5,8 @@
 #include "text.h"
 #include "worker.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 struct item *store_find(struct worker *worker, const struct key *key,
@@ -168,7 +170,7 @@ static size_t number_change(char digits[TEXT_U64_MAX], size_t bytes, struct arit
     uint64_t delta = arithmetic->delta;
     uint64_t less = old > delta ? old - delta : 0;
     arithmetic->value = arithmetic->decrements ? less : old + delta; /* which wraps round */
-    size_t length = text_of_u64(digits, arithmetic->value);
+    size_t length = (size_t)sprintf(digits, "%" PRIu64, arithmetic->value);
     size_t wanted = bytes > length ? bytes : length;
     memset(digits + length, ' ', wanted - length);
     return wanted;

@@ -58,18 +58,6 @@ bool text_to_flags(const char *text, uint32_t *flags)
     return is_number;
 }
 
-size_t text_of_u64(char *out, uint64_t number)
-{
-    char digits[TEXT_U64_MAX];
-    size_t at = sizeof digits;
-    do {
-        digits[--at] = (char)('0' + number % 10);
-        number /= 10;
-    } while (number > 0);
-    memcpy(out, digits + at, sizeof digits - at);
-    return sizeof digits - at;
-}
-
 static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 size_t text_base64_decode(char *text, size_t length)
