@@ -8,7 +8,10 @@
 
 #include <stdalign.h>
 
-enum { RINGS = 64, VICTIMS = 16, SWEEP_STEPS = 256, SWEEPS_PER_ROUND = 300, SWEEPS_AT_ONCE = 64 };
+/* Of what is done while a lock is held: items evicted, items spared, items that a sweep sees. */
+enum { RINGS = 64, VICTIMS_MAX = 16, SPARED_MAX = 256, SWEEP_STEPS = 64 };
+
+enum { SWEEPS_PER_ROUND = 300, SWEEPS_AT_ONCE = 16 };
 
 /* Under its lock. The hands are items of the ring, or NULL when it is empty. */
 static struct ring {
@@ -27,118 +30,135 @@ void clock_start(void)
     }
 }
 
-static void insert_locked(struct ring *ring, struct item *item)
+/* The table takes its buckets from the hash's low bits. */
+static struct ring *ring_of(const struct key *key)
+{
+    return &rings[key->hash >> 58];
+}
+
+void clock_lock(const struct key *key)
+{
+    pthread_mutex_lock(&ring_of(key)->lock);
+}
+
+void clock_unlock(const struct key *key)
+{
+    pthread_mutex_unlock(&ring_of(key)->lock);
+}
+
+static void link_locked(struct ring *ring, struct item *item)
 {
     struct item *next = ring->hand;
     if (next == NULL) {
         next = ring->hand = ring->sweep = item->ring_previous = item;
     }
-    struct item *previous = next == item ? item : next->ring_previous;
+    struct item *previous = next->ring_previous;
     item->ring_next = next;
     item->ring_previous = previous;
     previous->ring_next = item;
     next->ring_previous = item;
-    item->link = ITEM_LINKED;
     ring->count++;
 }
 
-static void unlink_locked(struct ring *ring, struct item *item)
+/* What follows once an item is out of the table. */
+static void retire_locked(struct worker *worker, struct ring *ring, struct item *item)
 {
-    if (item->link == ITEM_LINKED) {
-        struct item *next = item->ring_next != item ? item->ring_next : NULL;
-        item->ring_previous->ring_next = item->ring_next;
-        item->ring_next->ring_previous = item->ring_previous;
-        ring->hand = ring->hand == item ? next : ring->hand;
-        ring->sweep = ring->sweep == item ? next : ring->sweep;
-        ring->count--;
-    }
-    item->link = ITEM_UNLINKED;
+    struct item *next = item->ring_next != item ? item->ring_next : NULL;
+    item->ring_previous->ring_next = item->ring_next;
+    item->ring_next->ring_previous = item->ring_previous;
+    ring->hand = ring->hand == item ? next : ring->hand;
+    ring->sweep = ring->sweep == item ? next : ring->sweep;
+    ring->count--;
+    worker_count(worker, COUNT_items_removed, 1);
+    budget_give_back(worker, item);
+    reclaim_retire(&worker->retired, item);
 }
 
-void clock_exchange(struct item *item, struct item *replaced)
+void clock_put(struct worker *worker, const struct key *key, struct item *item)
 {
-    struct ring *ring = &rings[(item != NULL ? item : replaced)->ring]; /* one key, one ring */
-    pthread_mutex_lock(&ring->lock);
-    if (item != NULL && item->link == ITEM_NEW) {
-        insert_locked(ring, item);
-    }
+    struct item *replaced = table_put(key, item);
+    link_locked(ring_of(key), item);
+    worker_count(worker, COUNT_total_items, 1);
     if (replaced != NULL) {
-        unlink_locked(ring, replaced);
+        retire_locked(worker, ring_of(key), replaced);
     }
-    pthread_mutex_unlock(&ring->lock);
 }
 
-/* Takes up to VICTIMS items that were not read lately out of a ring, for so many bytes. */
-static size_t take_unread(struct ring *ring, size_t bytes, struct item *victims[VICTIMS])
+void clock_remove(struct worker *worker, const struct key *key, struct item *item)
 {
-    size_t taken = 0;
-    size_t taken_bytes = 0;
-    pthread_mutex_lock(&ring->lock);
-    size_t steps = 2 * ring->count; /* one round clears all marks, the next one finds them clear */
-    while (ring->hand != NULL && steps-- > 0 && taken < VICTIMS && taken_bytes < bytes) {
+    table_take(item);
+    retire_locked(worker, ring_of(key), item);
+}
+
+/*
+ * Evicts some items of a ring. Where all were read lately the hand spares some, and takes the next
+ * one nevertheless: a round over the whole ring would hold up whoever waits for its lock.
+ */
+static size_t evict_locked(struct worker *worker, struct ring *ring, size_t bytes)
+{
+    size_t evicted = 0;
+    size_t spared = 0;
+    for (size_t victims = 0; ring->hand != NULL && victims < VICTIMS_MAX && evicted < bytes;) {
         struct item *item = ring->hand;
-        if ((item_marks(item) & ITEM_TOUCHED) != 0) {
+        if ((item_marks(item) & ITEM_TOUCHED) != 0 && spared < SPARED_MAX) {
             item_unmark(item, ITEM_TOUCHED);
             ring->hand = item->ring_next;
+            spared++;
         } else {
-            unlink_locked(ring, item);
-            victims[taken++] = item;
-            taken_bytes += allocator_item_cost(item, item_bytes(item));
+            evicted += allocator_item_cost(item, item_bytes(item));
+            worker_count(worker, COUNT_evictions, 1);
+            table_take(item);
+            retire_locked(worker, ring, item);
+            victims++;
         }
     }
-    pthread_mutex_unlock(&ring->lock);
-    return taken;
+    return evicted;
 }
 
 size_t clock_evict(struct worker *worker, size_t bytes)
 {
     size_t evicted = 0;
     for (unsigned empty = 0; evicted < bytes && empty < RINGS;) {
-        struct item *victims[VICTIMS];
-        size_t taken = take_unread(&rings[worker->evict_ring], bytes - evicted, victims);
+        struct ring *ring = &rings[worker->evict_ring];
         worker->evict_ring = (worker->evict_ring + 1) % RINGS;
-        empty = taken > 0 ? 0 : empty + 1;
-        for (size_t i = 0; i < taken; i++) {
-            evicted += allocator_item_cost(victims[i], item_bytes(victims[i]));
-            worker_count(worker, COUNT_evictions, table_remove(worker, victims[i]));
-        }
+        pthread_mutex_lock(&ring->lock);
+        size_t here = evict_locked(worker, ring, bytes - evicted);
+        pthread_mutex_unlock(&ring->lock);
+        evicted += here;
+        empty = here > 0 ? 0 : empty + 1;
     }
     return evicted;
 }
 
-/* Takes up to VICTIMS dead items out of a ring. */
-static size_t take_dead(struct ring *ring, uint32_t now_s, struct item *victims[VICTIMS])
+/* Returns whether items are left that flush_all may have ended. */
+static bool sweep_locked(struct worker *worker, struct ring *ring)
 {
-    size_t taken = 0;
-    pthread_mutex_lock(&ring->lock);
     if (ring->generation != expiry_generation()) {
         ring->generation = expiry_generation();
         ring->unswept = ring->count;
     }
     size_t steps = ring->unswept > 0 ? SWEEP_STEPS : ring->count / SWEEPS_PER_ROUND + 1;
-    for (; ring->sweep != NULL && steps > 0 && taken < VICTIMS; steps--) {
+    for (; ring->sweep != NULL && steps > 0; steps--) {
         struct item *item = ring->sweep;
         ring->sweep = item->ring_next;
         ring->unswept -= ring->unswept > 0;
-        if (item_is_dead(item, now_s)) {
-            unlink_locked(ring, item);
-            victims[taken++] = item;
+        if (item_is_dead(item, worker->now_s)) {
+            worker_count(worker, COUNT_reclaimed, 1);
+            table_take(item);
+            retire_locked(worker, ring, item);
         }
     }
-    pthread_mutex_unlock(&ring->lock);
-    return taken;
+    return ring->unswept > 0;
 }
 
 void clock_sweep(struct worker *worker, size_t first, size_t step)
 {
     for (size_t i = first; i < RINGS; i += step) {
-        struct item *victims[VICTIMS];
-        size_t taken = VICTIMS;
-        for (unsigned sweeps = 0; taken == VICTIMS && sweeps < SWEEPS_AT_ONCE; sweeps++) {
-            taken = take_dead(&rings[i], worker->now_s, victims);
-            for (size_t k = 0; k < taken; k++) {
-                worker_count(worker, COUNT_reclaimed, table_remove(worker, victims[k]));
-            }
+        bool goes_on = true;
+        for (unsigned sweeps = 0; goes_on && sweeps < SWEEPS_AT_ONCE; sweeps++) {
+            pthread_mutex_lock(&rings[i].lock);
+            goes_on = sweep_locked(worker, &rings[i]);
+            pthread_mutex_unlock(&rings[i].lock);
         }
     }
 }

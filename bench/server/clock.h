@@ -1,15 +1,17 @@
 /*
- * clock: which items go when memory is short, and who notices that items are dead.
+ * clock: which items go when memory is short, who notices that items are dead, and the order in
+ * which a key's changes come.
  *
  * Every published item is in one of 64 rings, chosen by its key's hash: each is a sample of all
  * items, so it does not matter from which of them a worker evicts, or which worker stored what. A
  * ring is a CLOCK: the hand passes over items that were read since it last came by, clears their
  * mark, and takes the first without.
  *
- * A ring has a lock, because any worker links, unlinks and evicts there. It is held for some
- * pointers' writes, by one worker in 64 at a time; reads of the cache never take it. Under it the
- * table may disagree for a moment: an item is published, then linked; and removed, then unlinked.
- * So each item has a state (enum item_link), and whoever comes late finds the other was there.
+ * A ring's lock is held by whoever changes an item under one of its keys: from the look at what is
+ * there to the publication of what comes in its place. So an operation is atomic, and the table and
+ * the ring agree. Under it nothing is allocated, evicted, or waited for: a grace period would not
+ * end while another worker waits for the lock. One worker in 64 holds a given lock, for less than a
+ * microsecond; reads of the cache never do.
  */
 #pragma once
 
@@ -17,22 +19,25 @@
 #include <stdint.h>
 
 struct item;
+struct key;
 struct worker;
 
 void clock_start(void);
 
-static inline uint8_t clock_ring_of(unsigned long hash)
-{
-    return (uint8_t)(hash >> 58);
-}
+/* Around each change of what is under a key. */
+void clock_lock(const struct key *key);
+void clock_unlock(const struct key *key);
 
-/* Links an item that was just published; unlinks one that was taken out. Either may be NULL. */
-void clock_exchange(struct item *item, struct item *replaced);
+/* Publishes an item, and retires the one whose place it takes. Under the key's lock. */
+void clock_put(struct worker *worker, const struct key *key, struct item *item);
+
+/* Takes out the item that is there, and retires it. Under the key's lock. */
+void clock_remove(struct worker *worker, const struct key *key, struct item *item);
 
 /*
- * Evicts items that cost so many bytes together, and retires them. Only in a worker's turn, and
- * the caller uses nothing that it found in the table before. Returns the bytes: less than asked for
- * when there are no more items.
+ * Evicts items that cost so many bytes together, and retires them. Only in a worker's turn, with no
+ * lock held, and the caller uses nothing that it found in the table before. Returns the bytes: less
+ * than asked for when there are no more items.
  */
 size_t clock_evict(struct worker *worker, size_t bytes);
 

@@ -115,6 +115,14 @@ static void command_arithmetic(struct connection *connection, struct line *line)
                                                                 : "SERVER_ERROR out of memory");
 }
 
+struct item *command_touch_item(struct worker *worker, const struct key *key, uint32_t expires_s)
+{
+    struct item *item = store_touch(worker, key, expires_s);
+    worker_count(worker, COUNT_cmd_touch, 1);
+    worker_count(worker, item != NULL ? COUNT_touch_hits : COUNT_touch_misses, 1);
+    return item;
+}
+
 static void command_touch(struct connection *connection, struct line *line)
 {
     int32_t exptime;
@@ -123,10 +131,9 @@ static void command_touch(struct connection *connection, struct line *line)
         return;
     }
     struct worker *worker = connection->worker;
-    struct item *item = store_get(worker, &line->key, COUNT_touch_hits, COUNT_touch_misses);
-    worker_count(worker, COUNT_cmd_touch, 1);
+    struct item *item = command_touch_item(worker, &line->key,
+                                           expiry_from_protocol(exptime, worker->now_s));
     if (item != NULL) {
-        item_expires_set(item, expiry_from_protocol(exptime, worker->now_s));
         item_touch(item, worker->now_s);
     }
     connection_reply(connection, item != NULL ? "TOUCHED" : "NOT_FOUND");

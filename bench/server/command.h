@@ -37,6 +37,9 @@ struct store_begin {
 void command_store_begin(struct connection *connection, const struct key *key,
                          const struct store_begin *begin);
 
+/* Gives the item a new time, and counts that. Returns it, or NULL. */
+struct item *command_touch_item(struct worker *worker, const struct key *key, uint32_t expires_s);
+
 enum get_variant { GET, GETS, GAT, GATS };
 
 /* Takes up a get; its keys are answered by get_goes_on, called until there are none left. */

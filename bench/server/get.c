@@ -74,9 +74,14 @@ static void key_get(struct connection *connection, const struct word *word)
     struct worker *worker = connection->worker;
     struct get *get = &connection->get;
     struct key key = key_of(word->text, word->length);
-    worker_count(worker, get->touches ? COUNT_cmd_touch : COUNT_cmd_get, 1);
-    struct item *item = store_get(worker, &key, get->touches ? COUNT_touch_hits : COUNT_get_hits,
-                                  get->touches ? COUNT_touch_misses : COUNT_get_misses);
+    struct item *item;
+    if (get->touches) {
+        item = command_touch_item(worker, &key, get->expires_s);
+    } else {
+        item = store_find(worker, &key);
+        worker_count(worker, COUNT_cmd_get, 1);
+        worker_count(worker, item != NULL ? COUNT_get_hits : COUNT_get_misses, 1);
+    }
     if (item == NULL) {
         return;
     }
@@ -88,9 +93,6 @@ static void key_get(struct connection *connection, const struct word *word)
     }
     connection_send(connection, head, item_value(item), item->value_bytes);
     item_touch(item, worker->now_s);
-    if (get->touches) {
-        item_expires_set(item, get->expires_s);
-    }
 }
 
 bool get_goes_on(struct connection *connection)

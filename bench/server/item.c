@@ -3,7 +3,6 @@
 
 #include "allocator.h"
 #include "budget.h"
-#include "clock.h"
 #include "expiry.h"
 #include "options.h"
 #include "worker.h"
@@ -72,8 +71,6 @@ struct item *item_alloc(struct worker *worker, const struct key *key, size_t val
         *item = (struct item){ .value_bytes = (uint32_t)value_bytes,
                                .generation = expiry_generation(),
                                .key_bytes = key->length,
-                               .ring = clock_ring_of(key->hash),
-                               .link = ITEM_NEW,
                                .used_s = worker->now_s };
         memcpy(item->data, key->bytes, key->length);
     }

@@ -3,8 +3,8 @@
  *
  * Owners, one after the other:
  *   the connection or command that allocated it, and fills it in;
- *   the table, once table.c has published it: key, value, flags and cas never change again;
- *   the worker that took it out of the table, which retires it (reclaim.h) and so frees it.
+ *   the table, once it is published: key, value, flags and cas never change again;
+ *   the worker that took it out of the table (clock.c), which retires it (reclaim.h) and so frees it.
  * A change of a value publishes a new item in place of the old one.
  *
  *     | node 16 | ring links 16 | cas 8 | times 8 | sizes, flags, marks 16 | key | value |
@@ -34,9 +34,6 @@ enum item_mark {
     ITEM_KEY_BINARY = 16, /* the key came in base64, and goes out so */
 };
 
-/* Where an item stands between its publication and its ring; under the ring's lock (clock.h). */
-enum item_link { ITEM_NEW, ITEM_LINKED, ITEM_UNLINKED };
-
 struct item {
     struct cds_lfht_node node;
     struct item *ring_next; /* under the ring's lock; once retired, the next in the retired list */
@@ -47,10 +44,8 @@ struct item {
     uint32_t flags;
     uint32_t value_bytes;
     uint32_t generation;
-    uint8_t key_bytes;
-    uint8_t ring;
-    _Atomic uint8_t marks; /* [MARKS] */
-    uint8_t link;
+    uint16_t key_bytes;
+    _Atomic uint16_t marks; /* [MARKS] */
     char data[]; /* the key, then the value */
 };
 
@@ -123,10 +118,10 @@ static inline unsigned item_marks(const struct item *item)
 /* Sets marks and returns those from before: one of several threads finds its mark not yet set. */
 static inline unsigned item_mark(struct item *item, unsigned marks)
 {
-    return atomic_fetch_or_explicit(&item->marks, (uint8_t)marks, memory_order_relaxed);
+    return atomic_fetch_or_explicit(&item->marks, (uint16_t)marks, memory_order_relaxed);
 }
 
 static inline unsigned item_unmark(struct item *item, unsigned marks)
 {
-    return atomic_fetch_and_explicit(&item->marks, (uint8_t)~marks, memory_order_relaxed);
+    return atomic_fetch_and_explicit(&item->marks, (uint16_t)~marks, memory_order_relaxed);
 }

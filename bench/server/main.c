@@ -7,7 +7,8 @@
  *   connection  bytes in and out, bounded; which command is next
  *   command, get, meta, stats, metrics    the protocol's words
  *   store       the cache's operations on one key
- *   table, clock    where items are found, and which go first
+ *   clock       the order of a key's changes, and which items go first
+ *   table       where items are found
  *   item, budget, reclaim    an item's memory: from when, how much, until when
  *   allocator   MemoryBucket or malloc
  * Beside them, without state of others: expiry (time), text (words), options.
@@ -72,6 +73,5 @@ int main(int argc, char **argv)
     sigwait(&ends, &signal_number);
     workers_drain();
     reclaim_stop();
-    table_end();
     return 0;
 }

@@ -160,7 +160,9 @@ static void reply(struct meta *meta, const char *code, const char *allowed, cons
     for (size_t i = 0; i < meta->count; i++) {
         char letter = meta->words[i].text[0];
         if (meta->item != NULL && (letter == 'T' || (letter == 'N' && meta->created))) {
-            item_expires_set(meta->item, (uint32_t)meta->of[(unsigned char)letter]);
+            uint32_t expires_s = (uint32_t)meta->of[(unsigned char)letter];
+            item_expires_set(meta->item, expires_s); /* as a t behind it shall say */
+            store_touch(meta->worker, &meta->key, expires_s); /* if another one has its place */
         } else if (strchr(allowed, letter) != NULL) {
             at = flag_write(at, meta, &meta->words[i]);
         }
@@ -208,7 +210,7 @@ static const char *turns_take(struct meta *meta)
     bool is_stale = (before & ITEM_STALE) != 0;
     bool is_due = meta->has['R'] && expires_s > meta->worker->now_s && expires_s < meta->of['R'];
     if ((before & ITEM_WON) == 0 && (is_stale || is_due)) {
-        before = item_mark(item, ITEM_WON); /* of several at once, one */
+        before = store_mark(meta->worker, &meta->key, ITEM_WON); /* of several at once, one */
         if ((before & ITEM_WON) == 0) {
             return is_stale ? " X W" : " W";
         }
@@ -218,12 +220,12 @@ static const char *turns_take(struct meta *meta)
 
 static void command_get(struct meta *meta)
 {
-    struct item *item = store_get(meta->worker, &meta->key, COUNT_get_hits, COUNT_get_misses);
+    struct item *item = store_find(meta->worker, &meta->key);
     worker_count(meta->worker, COUNT_cmd_get, 1);
+    worker_count(meta->worker, item != NULL ? COUNT_get_hits : COUNT_get_misses, 1);
     meta->created = item == NULL && meta->has['N'] && vivify(meta);
     if (meta->has['N'] && item == NULL) {
-        struct cds_lfht_iter position;
-        item = store_find(meta->worker, &meta->key, &position);
+        item = store_find(meta->worker, &meta->key);
     }
     if (item == NULL) {
         if (!meta->has['q']) {
@@ -307,7 +309,7 @@ void meta_value(struct connection *connection, struct store_request *request)
     meta.key_is_binary = (item_marks(item) & ITEM_KEY_BINARY) != 0;
     char key[KEY_BYTES_MAX]; /* the item may be gone when the reply is written */
     memcpy(key, item->data, item->key_bytes);
-    meta.key = (struct key){ key, item->key_bytes, 0 };
+    meta.key = key_of(key, item->key_bytes);
     bool is_quiet = connection->mutes;
     connection->mutes = false;
     enum store_result result = store_commit(meta.worker, request);

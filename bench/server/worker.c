@@ -175,6 +175,10 @@ void workers_drain(void)
     for (unsigned i = 0; i < options.threads; i++) {
         pthread_join(workers[i].thread, NULL);
     }
+    reclaim_thread_begin();
+    reclaim_awake();
+    clock_evict(&workers[0], SIZE_MAX);
+    reclaim_thread_end(&workers[0].retired);
     metrics_stop();
     for (unsigned i = 0; i < options.threads; i++) {
         event_free(workers[i].tick);
