@@ -19,7 +19,6 @@
 #include "expiry.h"
 #include "item.h"
 #include "options.h"
-#include "reclaim.h"
 #include "table.h"
 #include "worker.h"
 
@@ -66,12 +65,10 @@ int main(int argc, char **argv)
     budget_start();
     clock_start();
     table_start();
-    reclaim_start();
     workers_start();
 
     int signal_number;
     sigwait(&ends, &signal_number);
     workers_drain();
-    reclaim_stop();
     return 0;
 }
