@@ -120,7 +120,11 @@ static bool serve_line(struct connection *connection)
     }
     connection->line_bytes = (size_t)end.pos + 1;
     char *line = (char *)evbuffer_pullup(connection->input, (ev_ssize_t)connection->line_bytes);
-    command_line(connection, line, connection->line_bytes);
+    if (connection->speaks_http) {
+        metrics_line(connection, line);
+    } else {
+        command_line(connection, line, connection->line_bytes);
+    }
     if (connection->state != CONNECTION_KEYS) {
         evbuffer_drain(connection->input, connection->line_bytes);
     }
@@ -297,7 +301,7 @@ static bool is_refused(struct worker *worker, int file)
     return true;
 }
 
-void connection_begin(struct worker *worker, int file)
+void connection_begin(struct worker *worker, int file, bool speaks_http)
 {
     if (is_refused(worker, file)) {
         return;
@@ -313,6 +317,7 @@ void connection_begin(struct worker *worker, int file)
         .next = worker->connections,
         .worker = worker,
         .file = file,
+        .speaks_http = speaks_http,
         .input = input,
         .output = output,
     };

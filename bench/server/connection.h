@@ -50,6 +50,7 @@ struct connection {
     struct evbuffer *input;
     struct evbuffer *output;
     enum connection_state state;
+    bool speaks_http; /* on the port of /metrics */
     bool mutes;     /* noreply: the next reply is left out */
     bool is_paused; /* commands may wait in the input until output has gone */
     bool finishes;  /* nothing more is read; ends once the output has gone */
@@ -57,6 +58,7 @@ struct connection {
     bool is_broken;
     size_t swallow_bytes;
     size_t line_bytes; /* of the line that is served */
+    unsigned http_status; /* of the request whose head comes in; 0: none has begun (metrics.c) */
     struct get get;
     struct store_request store; /* its item is the connection's until it is committed */
     size_t filled_bytes;        /* of the item's value */
@@ -65,7 +67,7 @@ struct connection {
 };
 
 /* Takes over the socket. */
-void connection_begin(struct worker *worker, int file);
+void connection_begin(struct worker *worker, int file, bool speaks_http);
 
 /* Answers what was received, and closes each connection once its replies have been sent. */
 void connections_drain(struct worker *worker);

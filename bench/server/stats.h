@@ -1,6 +1,7 @@
 /*
- * stats: what the server counts. Each worker has its own counters, which it alone writes; whoever
- * asks adds them up. STATS_COUNTERS is the one list of them, with the names of memcached's `stats`.
+ * stats: what the server counts, shown by `stats` and by GET /metrics (metrics.c). Each worker has
+ * its own counters, which it alone writes; whoever asks adds them up. STATS_COUNTERS is the one list
+ * of them, with the names of memcached's `stats`.
  */
 #pragma once
 
@@ -30,6 +31,9 @@ struct connection;
 
 /* Answers `stats [WHAT]`; `what` is "" for the plain one. */
 void stats_command(struct connection *connection, const char *what);
+
+/* Takes in a line of an HTTP request, which ends with '\n'; answers it once its head has ended. */
+void metrics_line(struct connection *connection, const char *line);
 
 /* Calls `each` for all figures of the server: sums since the start, and what is now. */
 typedef void stats_figure(const char *name, uint64_t value, void *argument);

@@ -1,5 +1,5 @@
 /*
- * worker: a thread with an event loop, a listening socket, and the connections that it accepted,
+ * worker: a thread with an event loop, listening sockets, and the connections that it accepted,
  * which stay with it.
  *
  * A turn is one round of the loop. It begins with the first callback, which calls worker_awake:
@@ -21,12 +21,14 @@
 
 struct connection;
 
+enum { LISTENS, LISTENS_HTTP /* the first worker, for /metrics */, LISTENERS };
+
 /* Written by its own thread only. Of other threads' fields the counters alone are read. */
 struct worker {
     unsigned number;
     pthread_t thread;
     struct event_base *base;
-    struct evconnlistener *listener; /* NULL once it drains */
+    struct evconnlistener *listeners[LISTENERS]; /* or NULL */
     struct event *tick;              /* ten times a second */
     struct connection *connections; /* a list, owned */
     bool is_awake;
