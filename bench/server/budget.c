@@ -2,7 +2,7 @@
 #include "budget.h"
 
 #include "allocator.h"
-#include "clock.h"
+#include "table.h"
 #include "item.h"
 #include "worker.h"
 
@@ -87,7 +87,7 @@ struct item *budget_alloc(struct worker *worker, size_t bytes)
     if (after > allowed) {
         /* Not all of it at once when the allowance has just been lowered: replies wait for this. */
         size_t excess = after - allowed;
-        clock_evict(worker, excess < 4 * bytes ? excess : 4 * bytes);
+        table_evict(worker, excess < 4 * bytes ? excess : 4 * bytes);
     }
     allocates = worker;
     struct item *item = allocator_item_alloc(bytes);
@@ -127,5 +127,5 @@ int budget_out_of_memory(size_t size, void *unused)
     size_t piece = options.memory_bytes / 64 + 16 * size;
     size_t cost = budget_cost();
     allowance_set(cost > piece ? cost - piece : 0);
-    return clock_evict(worker, piece) > 0 && reclaim_wait(&worker->retired);
+    return table_evict(worker, piece) > 0 && reclaim_wait(&worker->retired);
 }

@@ -3,7 +3,6 @@
 
 #include "allocator.h"
 #include "connection.h"
-#include "expiry.h"
 #include "worker.h"
 
 #include <inttypes.h>
@@ -56,7 +55,7 @@ static void command_store(struct connection *connection, struct line *line)
         return;
     }
     begin.value_bytes = (size_t)value_bytes;
-    begin.expires_s = expiry_from_protocol(exptime, connection->worker->now_s);
+    begin.expires_s = item_time(exptime, connection->worker->now_s);
     command_store_begin(connection, &line->key, &begin);
 }
 
@@ -132,7 +131,7 @@ static void command_touch(struct connection *connection, struct line *line)
     }
     struct worker *worker = connection->worker;
     struct item *item = command_touch_item(worker, &line->key,
-                                           expiry_from_protocol(exptime, worker->now_s));
+                                           item_time(exptime, worker->now_s));
     if (item != NULL) {
         item_touch(item, worker->now_s);
     }
@@ -148,7 +147,7 @@ static void command_flush_all(struct connection *connection, struct line *line)
     }
     struct worker *worker = connection->worker;
     worker_count(worker, COUNT_cmd_flush, 1);
-    expiry_flush(delay > 0 ? expiry_from_protocol(delay, worker->now_s) : 0, worker->now_s);
+    item_flush(delay > 0 ? item_time(delay, worker->now_s) : 0, worker->now_s);
     connection_reply(connection, "OK");
 }
 

@@ -121,7 +121,7 @@ static bool serve_line(struct connection *connection)
     connection->line_bytes = (size_t)end.pos + 1;
     char *line = (char *)evbuffer_pullup(connection->input, (ev_ssize_t)connection->line_bytes);
     if (connection->speaks_http) {
-        metrics_line(connection, line);
+        stats_http_line(connection, line);
     } else {
         command_line(connection, line, connection->line_bytes);
     }

@@ -58,7 +58,7 @@ struct connection {
     bool is_broken;
     size_t swallow_bytes;
     size_t line_bytes; /* of the line that is served */
-    unsigned http_status; /* of the request whose head comes in; 0: none has begun (metrics.c) */
+    unsigned http_status; /* of the request whose head comes in; 0: none has begun (stats.c) */
     struct get get;
     struct store_request store; /* its item is the connection's until it is committed */
     size_t filled_bytes;        /* of the item's value */

@@ -5,7 +5,6 @@
 #include "command.h"
 
 #include "connection.h"
-#include "expiry.h"
 #include "worker.h"
 
 #include <inttypes.h>
@@ -58,7 +57,7 @@ void get_begin(struct connection *connection, struct line *line)
             connection_reply(connection, "CLIENT_ERROR invalid exptime argument");
             return;
         }
-        get.expires_s = expiry_from_protocol(exptime, connection->worker->now_s);
+        get.expires_s = item_time(exptime, connection->worker->now_s);
         get.at += line->words[1].length;
     }
     if (a_key_is_long(get.at, get.end)) {

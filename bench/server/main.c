@@ -5,18 +5,15 @@
  *   main        options, signals, start and end
  *   worker      threads, loops, ticks
  *   connection  bytes in and out, bounded; which command is next
- *   command, get, meta, stats, metrics    the protocol's words
+ *   command, get, meta, stats    the protocol's words
  *   store       the cache's operations on one key
- *   clock       the order of a key's changes, and which items go first
- *   table       where items are found
- *   item, budget, reclaim    an item's memory: from when, how much, until when
+ *   table       where items are found, the order of a key's changes, and which items go first
+ *   item, budget, reclaim    an item's life and memory: from when, how much, until when
  *   allocator   MemoryBucket or malloc
- * Beside them, without state of others: expiry (time), text (words), options.
+ * Beside them, without state of others: text (words), options.
  */
 #include "allocator.h"
 #include "budget.h"
-#include "clock.h"
-#include "expiry.h"
 #include "item.h"
 #include "options.h"
 #include "table.h"
@@ -26,23 +23,17 @@
 #include <stdio.h>
 #include <sys/resource.h>
 
-/* As many descriptors as -c needs; or fewer connections, so that accept never lacks one. */
+/* As many descriptors as are allowed; where -c needs more, connections wait (worker.c). */
 static void files_allow(void)
 {
-    enum { FILES_BESIDE = 64 };
-    rlim_t beside = FILES_BESIDE + 4 * options.threads;
     struct rlimit limit;
-    rlim_t wanted = options.connections_max + beside;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted) {
-        return;
-    }
-    struct rlimit raised = { wanted, limit.rlim_max < wanted ? wanted : limit.rlim_max };
-    if (setrlimit(RLIMIT_NOFILE, &raised) != 0) {
-        raised = (struct rlimit){ limit.rlim_max, limit.rlim_max };
-        setrlimit(RLIMIT_NOFILE, &raised);
-        options.connections_max = limit.rlim_max > beside ? limit.rlim_max - beside : 1;
-        fprintf(stderr, "mbcached: -c is %zu, as no more files may be open\n",
-                options.connections_max);
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+        if (limit.rlim_max < options.connections_max) {
+            fprintf(stderr, "mbcached: -c: no more than %zu files may be open\n",
+                    (size_t)limit.rlim_max);
+        }
     }
 }
 
@@ -60,10 +51,8 @@ int main(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN);
 
     files_allow();
-    expiry_start();
     item_start();
     budget_start();
-    clock_start();
     table_start();
     workers_start();
 

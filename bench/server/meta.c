@@ -5,7 +5,6 @@
 #include "command.h"
 
 #include "connection.h"
-#include "expiry.h"
 #include "worker.h"
 
 #include <inttypes.h>
@@ -16,11 +15,8 @@
 enum { LETTERS = 128, OPAQUE_MAX = 32 /* with its O */, WORDS_MAX = 19, REPLY_MAX = 1024 };
 
 static const char bad_format[] = "CLIENT_ERROR bad command line format";
-static const char bad_flag[] = "CLIENT_ERROR invalid or duplicate flag";
-static const char unknown_flag[] = "CLIENT_ERROR invalid flag";
-static const char opaque_is_long[] = "CLIENT_ERROR opaque token too long";
 static const char bad_token[] = "CLIENT_ERROR bad token in command line format";
-
+static const char opaque_is_long[] = "CLIENT_ERROR opaque token too long";
 /* A command under way. */
 struct meta {
     struct connection *connection;
@@ -32,7 +28,6 @@ struct meta {
     uint64_t of[LETTERS];    /* a flag's number; times as seconds since the start */
     struct item *item; /* what the reply's flags are about; NULL: nothing is there */
     bool created;      /* by this command */
-    bool key_is_binary;
 };
 
 /* --- flags in --- */
@@ -43,7 +38,6 @@ static const char *flag_read(struct meta *meta, const struct word *word)
     const char *argument = word->text + 1;
     uint64_t *number = &meta->of[(unsigned char)word->text[0]];
     int32_t time;
-    uint32_t flags;
     switch (word->text[0]) {
     case 'T':
     case 'N':
@@ -51,72 +45,44 @@ static const char *flag_read(struct meta *meta, const struct word *word)
         if (!text_to_i32(argument, &time)) {
             return bad_token;
         }
-        *number = expiry_from_protocol(time, meta->worker->now_s);
+        *number = item_time(time, meta->worker->now_s);
         return NULL;
     case 'C':
     case 'D': /* ma's, which is not there: accepted elsewhere, as memcached does */
     case 'J':
         return text_to_u64(argument, number) ? NULL : bad_token;
     case 'F':
-        if (!text_to_flags(argument, &flags)) {
-            return bad_format;
-        }
-        *number = flags;
-        return NULL;
+        return text_to_u64(argument, number) ? NULL : bad_format;
     case 'M':
         *number = (unsigned char)*argument;
         return word->length == 2 ? NULL : "CLIENT_ERROR incorrect length for M token";
+    case 'O':
+        return word->length <= OPAQUE_MAX ? NULL : opaque_is_long;
     default:
-        return strchr("bcfhIklLOPqstuv", word->text[0]) != NULL ? NULL : unknown_flag;
+        return strchr("cfhIklLPqstuv", word->text[0]) != NULL ? NULL : "CLIENT_ERROR invalid flag";
     }
 }
 
-/*
- * Reads all flags from words[first] on, and the key in words[1]. Returns NULL, or that error of
- * several which memcached tells: of an unknown flag or one that is there twice, of the last wrong
- * number but for F's, of F's, of the opaque.
- */
+/* Reads the flags from words[first] on, and the key before. Returns NULL, or the first error. */
 static const char *meta_read(struct meta *meta, struct connection *connection, struct line *line,
                              size_t first)
 {
-    struct word *words = line->words;
     *meta = (struct meta){ .connection = connection, .worker = connection->worker,
-                           .words = words + first, .count = line->count - first };
+                           .words = line->words + first, .count = line->count - first };
+    meta->key = key_of(line->words[1].text, line->words[1].length);
     const char *error = NULL;
-    for (size_t i = 0; i < meta->count; i++) {
+    for (size_t i = 0; i < meta->count && error == NULL; i++) {
         unsigned char letter = (unsigned char)meta->words[i].text[0];
         if (letter >= LETTERS || meta->has[letter]) {
             return "CLIENT_ERROR duplicate flag";
         }
         meta->has[letter] = true;
-        const char *flag_error = flag_read(meta, &meta->words[i]);
-        if (flag_error == unknown_flag) {
-            return flag_error;
-        }
-        error = flag_error == NULL || (letter == 'F' && error != NULL) ? error : flag_error;
+        error = flag_read(meta, &meta->words[i]);
     }
-    for (size_t i = 0; error == NULL && i < meta->count; i++) {
-        bool is_long = meta->words[i].text[0] == 'O' && meta->words[i].length > OPAQUE_MAX;
-        error = is_long ? opaque_is_long : NULL;
-    }
-    if (meta->has['b']) {
-        words[1].length = text_base64_decode(words[1].text, words[1].length);
-        error = words[1].length > 0 ? error : "CLIENT_ERROR error decoding key";
-    }
-    meta->key = key_of(words[1].text, words[1].length);
-    meta->key_is_binary = meta->has['b'];
     return error;
 }
 
 /* --- flags out --- */
-
-static char *key_write(char *at, const struct meta *meta)
-{
-    if (meta->key_is_binary) {
-        return at + text_base64_encode(at, meta->key.bytes, meta->key.length);
-    }
-    return mempcpy(at, meta->key.bytes, meta->key.length);
-}
 
 static int64_t time_left(const struct meta *meta)
 {
@@ -133,8 +99,7 @@ static char *flag_write(char *at, const struct meta *meta, const struct word *wo
     }
     if (letter == 'k') {
         *at++ = 'k';
-        at = key_write(at, meta);
-        return meta->key_is_binary ? mempcpy(at, " b", 2) : at;
+        return mempcpy(at, meta->key.bytes, meta->key.length);
     }
     struct item *item = meta->item;
     if (letter == 'c') {
@@ -234,7 +199,6 @@ static void command_get(struct meta *meta)
         return;
     }
     meta->item = item;
-    meta->key_is_binary = (item_marks(item) & ITEM_KEY_BINARY) != 0;
     reply(meta, "HD", "stcflhOk", turns_take(meta),
           meta->has['v'] ? item_value(item) : NULL, meta->has['v'] ? item->value_bytes : 0);
     if (!meta->has['u']) {
@@ -294,7 +258,6 @@ static void command_set(struct connection *connection, struct line *line)
     begin.request.older_makes_stale = meta.has['I'];
     begin.flags = (uint32_t)meta.of['F'];
     begin.expires_s = (uint32_t)meta.of['T'];
-    begin.marks = meta.has['b'] ? ITEM_KEY_BINARY : 0;
     reply_keep(connection, &meta);
     command_store_begin(connection, &meta.key, &begin);
     connection->store_mutes = meta.has['q']; /* errors are told */
@@ -306,7 +269,6 @@ void meta_value(struct connection *connection, struct store_request *request)
     struct meta meta = { .connection = connection, .worker = connection->worker, .words = words };
     meta.count = text_split(connection->store_reply, words);
     struct item *item = request->item;
-    meta.key_is_binary = (item_marks(item) & ITEM_KEY_BINARY) != 0;
     char key[KEY_BYTES_MAX]; /* the item may be gone when the reply is written */
     memcpy(key, item->data, item->key_bytes);
     meta.key = key_of(key, item->key_bytes);
@@ -355,8 +317,9 @@ void meta_command(struct connection *connection, struct line *line)
     } else {
         const char *error = meta_read(&meta, connection, line, 2);
         if (error != NULL) {
-            bool is_own = letter == 'g' || error == opaque_is_long;
-            connection_reply(connection, is_own ? error : bad_flag);
+            bool is_told = letter == 'g' || error == opaque_is_long;
+            connection_reply(connection,
+                             is_told ? error : "CLIENT_ERROR invalid or duplicate flag");
         } else if (letter == 'g') {
             command_get(&meta);
         } else {

@@ -25,10 +25,18 @@ const char *__tsan_default_suppressions(void)
 #define READERS_WENT_ON() ((void)0)
 #endif
 
-void reclaim_thread_begin(void)
+static void go_to_sleep(void)
 {
+    READER_GOES_ON();
+    urcu_qsbr_thread_offline();
+}
+
+void reclaim_thread_begin(struct retired *retired)
+{
+    CDS_INIT_LIST_HEAD(&retired->fresh);
+    CDS_INIT_LIST_HEAD(&retired->waiting);
     urcu_qsbr_register_thread();
-    reclaim_asleep();
+    go_to_sleep();
 }
 
 void reclaim_thread_end(struct retired *retired)
@@ -42,33 +50,29 @@ void reclaim_awake(void)
     urcu_qsbr_thread_online();
 }
 
-void reclaim_asleep(void)
-{
-    READER_GOES_ON();
-    urcu_qsbr_thread_offline();
-}
-
 void reclaim_retire(struct retired *retired, struct item *item)
 {
-    item->ring_next = retired->fresh;
-    retired->fresh = item;
+    cds_list_add(&item->ring, &retired->fresh);
     retired->fresh_bytes += item_bytes(item);
 }
 
 /* Frees a list, in batches. */
-static void list_free(struct item *item)
+static void list_free(struct cds_list_head *list)
 {
     enum { BATCH = 64 };
     void *batch[BATCH];
     size_t count = 0;
-    while (item != NULL) {
+    struct item *item;
+    struct item *next;
+    cds_list_for_each_entry_safe(item, next, list, ring) {
         batch[count++] = item;
-        item = item->ring_next;
-        if (count == BATCH || item == NULL) {
+        if (count == BATCH) {
             allocator_item_free_batch(count, batch);
             count = 0;
         }
     }
+    allocator_item_free_batch(count, batch);
+    CDS_INIT_LIST_HEAD(list);
 }
 
 static void period_end(struct rcu_head *period)
@@ -82,11 +86,10 @@ void reclaim_turn_end(struct retired *retired, bool hurries)
 {
     enum { ENOUGH_BYTES = 1 << 16, TOO_MANY_BYTES = 1 << 18 };
     if (!atomic_load_explicit(&retired->has_period, memory_order_acquire)) { /* [PERIOD] */
-        list_free(retired->waiting);
-        retired->waiting = NULL;
-        if (retired->fresh != NULL && (hurries || retired->fresh_bytes > ENOUGH_BYTES)) {
-            retired->waiting = retired->fresh;
-            retired->fresh = NULL;
+        list_free(&retired->waiting);
+        if (retired->fresh_bytes > (hurries ? 0 : ENOUGH_BYTES)) {
+            cds_list_splice(&retired->fresh, &retired->waiting);
+            CDS_INIT_LIST_HEAD(&retired->fresh);
             retired->fresh_bytes = 0;
             atomic_store_explicit(&retired->has_period, true, memory_order_relaxed); /* [PERIOD] */
             urcu_qsbr_call_rcu(&retired->period, period_end);
@@ -94,20 +97,19 @@ void reclaim_turn_end(struct retired *retired, bool hurries)
     } else if (retired->fresh_bytes > TOO_MANY_BYTES) {
         reclaim_wait(retired); /* liburcu's thread takes its time, some 10 ms */
     }
+    go_to_sleep();
 }
 
 bool reclaim_wait(struct retired *retired)
 {
-    if (retired->waiting == NULL && retired->fresh == NULL) {
+    if (cds_list_empty(&retired->waiting) && cds_list_empty(&retired->fresh)) {
         return false;
     }
     READER_GOES_ON(); /* the call below takes the calling thread for asleep */
     urcu_qsbr_synchronize_rcu();
     READERS_WENT_ON();
-    list_free(retired->waiting);
-    list_free(retired->fresh);
-    retired->waiting = NULL;
-    retired->fresh = NULL;
+    list_free(&retired->waiting);
+    list_free(&retired->fresh);
     retired->fresh_bytes = 0;
     return true;
 }

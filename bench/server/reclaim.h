@@ -15,14 +15,15 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <urcu/list.h>
 #include <urcu/urcu-qsbr.h>
 
 struct item;
 
 struct retired {
-    struct item *fresh;
+    struct cds_list_head fresh;
     size_t fresh_bytes;
-    struct item *waiting;
+    struct cds_list_head waiting;
     struct rcu_head period; /* liburcu's while there is one */
     /*
      * [PERIOD] whether one is under way. Cleared by liburcu's thread, release, and read by the
@@ -32,18 +33,19 @@ struct retired {
     atomic_bool has_period;
 };
 
-/* Around a worker's life, and around each of its turns. */
-void reclaim_thread_begin(void);
+/* Around a worker's life. It sleeps at first. */
+void reclaim_thread_begin(struct retired *retired);
 void reclaim_thread_end(struct retired *retired);
+
+/* A turn begins. */
 void reclaim_awake(void);
-void reclaim_asleep(void);
 
 /* The item is out of the table and of its ring, and the caller's alone to free. */
 void reclaim_retire(struct retired *retired, struct item *item);
 
 /*
- * At a turn's end: frees what has waited long enough, and lets the next ones wait: when they are so
- * many that it is worth to wake a thread, or when `hurries`.
+ * A turn ends, and the worker sleeps. Frees what has waited long enough, and lets the next ones
+ * wait: when they are so many that it is worth to wake a thread, or when `hurries`.
  */
 void reclaim_turn_end(struct retired *retired, bool hurries);
 

@@ -1,7 +1,6 @@
 /* store: find, decide, publish. */
 #include "store.h"
 
-#include "clock.h"
 #include "table.h"
 #include "text.h"
 #include "worker.h"
@@ -22,21 +21,21 @@ struct item *store_find(struct worker *worker, const struct key *key)
 
 struct item *store_touch(struct worker *worker, const struct key *key, uint32_t expires_s)
 {
-    clock_lock(key);
+    table_lock(key);
     struct item *item = store_find(worker, key);
     if (item != NULL) {
         item_expires_set(item, expires_s);
     }
-    clock_unlock(key);
+    table_unlock(key);
     return item;
 }
 
 unsigned store_mark(struct worker *worker, const struct key *key, unsigned marks)
 {
-    clock_lock(key);
+    table_lock(key);
     struct item *item = store_find(worker, key);
     unsigned before = item != NULL ? item_mark(item, marks) : 0;
-    clock_unlock(key);
+    table_unlock(key);
     return before;
 }
 
@@ -52,7 +51,7 @@ static void publish_locked(struct worker *worker, const struct key *key, const s
     uint64_t old_count = old != NULL ? old->cas >> WORKER_BITS : 0;
     worker->cas_count = (old_count > worker->cas_count ? old_count : worker->cas_count) + 1;
     item->cas = worker->cas_count << WORKER_BITS | worker->number;
-    clock_put(worker, key, item);
+    table_put_locked(worker, key, item);
 }
 
 /* Whether a live item, or NULL, is there, and has that cas; 0: any. */
@@ -124,7 +123,7 @@ static enum store_result change_item(struct worker *worker, const struct key *ke
 {
     struct item *item = NULL;
     for (;;) {
-        clock_lock(key);
+        table_lock(key);
         struct item *old = store_find(worker, key);
         enum store_result result = check(old, change->cas);
         if (result == STORE_DONE && change->arithmetic != NULL && !number_change(change, old)) {
@@ -139,7 +138,7 @@ static enum store_result change_item(struct worker *worker, const struct key *ke
             publish_locked(worker, key, old, item);
             *made = item;
         }
-        clock_unlock(key);
+        table_unlock(key);
         if (fits) {
             return STORE_DONE;
         }
@@ -227,13 +226,13 @@ static enum store_result decide(struct worker *worker, const struct store_reques
 static enum store_result store_whole(struct worker *worker, const struct key *key,
                                      const struct store_request *request)
 {
-    clock_lock(key);
+    table_lock(key);
     struct item *old = store_find(worker, key);
     enum store_result result = decide(worker, request, old);
     if (result == STORE_DONE) {
         publish_locked(worker, key, old, request->item);
     }
-    clock_unlock(key);
+    table_unlock(key);
     return result;
 }
 
@@ -253,12 +252,12 @@ enum store_result store_commit(struct worker *worker, struct store_request *requ
 
 enum store_result store_delete(struct worker *worker, const struct key *key, uint64_t cas)
 {
-    clock_lock(key);
+    table_lock(key);
     struct item *item = store_find(worker, key);
     enum store_result result = check(item, cas);
     if (result == STORE_DONE) {
-        clock_remove(worker, key, item);
+        table_remove_locked(worker, key, item);
     }
-    clock_unlock(key);
+    table_unlock(key);
     return result;
 }

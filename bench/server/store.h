@@ -3,7 +3,7 @@
  * differ in words only.
  *
  * Those that change something find the live item, decide, and publish in its place, all under the
- * lock of the key's ring (clock.h). All calls are made in a worker's turn.
+ * lock of the key's ring (table.h). All calls are made in a worker's turn.
  */
 #pragma once
 

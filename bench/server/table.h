@@ -1,10 +1,18 @@
 /*
- * table: the items by their keys: liburcu's cds_lfht, which is lock-free and grows and shrinks by
- * itself.
+ * table: the items: by their keys, in liburcu's cds_lfht, which is lock-free and grows and shrinks
+ * by itself; and in rings, which say what goes when memory is short, and who notices what is dead.
+ *
+ * Every published item is in one of 64 rings, chosen by its key's hash: each is a sample of all
+ * items, so it does not matter from which of them a worker evicts, or which worker stored what. A
+ * ring is a CLOCK, whose hand is the list's begin: an item that was read since it last stood there
+ * loses that mark, and goes to the end; the first without is evicted.
  *
  * Who against whom, for one key: a reader takes no lock, finds one item or none, whole, and may use
- * it to its turn's end. Changes of a key come one after the other, under the lock of its ring
- * (clock.h), which is also who calls table_put and table_take.
+ * it to its turn's end. Changes of a key come one after the other, under the lock of its ring: from
+ * the look at what is there to the publication of what comes in its place. So an operation is
+ * atomic, and table and rings agree. Under a lock nothing is allocated, evicted, or waited for: a
+ * grace period would not end while another worker waits for the lock. It is held for a microsecond,
+ * by one worker in 64.
  *
  * All calls are made in a worker's turn (reclaim.h).
  */
@@ -17,8 +25,25 @@ void table_start(void);
 /* The item with that key, dead or alive, or NULL. */
 struct item *table_find(const struct key *key);
 
-/* Publishes an item. Returns the one whose place it takes, or NULL; that is the caller's. */
-struct item *table_put(const struct key *key, struct item *item);
+/* Around each change of what is under a key. */
+void table_lock(const struct key *key);
+void table_unlock(const struct key *key);
 
-/* Takes out an item that is there; it is the caller's. */
-void table_take(struct item *item);
+/* Publishes an item, and retires the one whose place it takes. Under the key's lock. */
+void table_put_locked(struct worker *worker, const struct key *key, struct item *item);
+
+/* Takes out the item that is there, and retires it. Under the key's lock. */
+void table_remove_locked(struct worker *worker, const struct key *key, struct item *item);
+
+/*
+ * Evicts items that cost so many bytes together, and retires them. With no lock held, and the
+ * caller uses nothing that it found in the table before. Returns the bytes: less than asked for
+ * when there are no more items.
+ */
+size_t table_evict(struct worker *worker, size_t bytes);
+
+/*
+ * Looks at some of the items of each step-th ring from the first on, and removes the dead ones.
+ * Called ten times a second; goes on in a ring where many are dead, as behind flush_all.
+ */
+void table_sweep(struct worker *worker, size_t first, size_t step);

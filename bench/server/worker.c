@@ -2,9 +2,8 @@
 #include "worker.h"
 
 #include "allocator.h"
-#include "clock.h"
+#include "table.h"
 #include "connection.h"
-#include "expiry.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -28,7 +27,7 @@ void worker_awake(struct worker *worker)
     if (!worker->is_awake) {
         worker->is_awake = true;
         reclaim_awake();
-        worker->now_s = expiry_now();
+        worker->now_s = item_now();
     }
 }
 
@@ -38,7 +37,6 @@ static void turn_end(struct worker *worker)
         reclaim_turn_end(&worker->retired, worker->ticks);
         worker->ticks = false;
         worker->is_awake = false;
-        reclaim_asleep();
     }
 }
 
@@ -76,9 +74,9 @@ static void on_tick(evutil_socket_t unused_file, short unused_what, void *argume
     worker_awake(worker);
     worker->ticks = true;
     if (worker->number == 0) {
-        expiry_tick(worker->now_s);
+        item_flush_tick(worker->now_s);
     }
-    clock_sweep(worker, worker->number, options.threads); /* its share of the rings */
+    table_sweep(worker, worker->number, options.threads); /* its share of the rings */
     rest(worker);
     for (unsigned i = 0; i < LISTENERS && !worker->drains; i++) {
         if (worker->listeners[i] != NULL) {
@@ -118,7 +116,7 @@ static void on_accept_error(struct evconnlistener *listener, void *unused)
 static void *worker_run(void *argument)
 {
     struct worker *worker = argument;
-    reclaim_thread_begin();
+    reclaim_thread_begin(&worker->retired);
     while (!worker->drains || worker->connections != NULL) {
         event_base_loop(worker->base, EVLOOP_ONCE);
         turn_end(worker);
@@ -202,9 +200,9 @@ void workers_drain(void)
     for (unsigned i = 0; i < options.threads; i++) {
         pthread_join(workers[i].thread, NULL);
     }
-    reclaim_thread_begin();
+    reclaim_thread_begin(&workers[0].retired);
     reclaim_awake();
-    clock_evict(&workers[0], SIZE_MAX);
+    table_evict(&workers[0], SIZE_MAX);
     reclaim_thread_end(&workers[0].retired);
     for (unsigned i = 0; i < options.threads; i++) {
         event_free(workers[i].tick);

@@ -104,7 +104,7 @@ class Grammar:
             if flag in tokens:
                 flags[at] = flag + self.random.choice(tokens[flag])
         if self.random.random() < 0.06:
-            flags.append(self.random.choice(("z", "v", "k", "T", "Tx", "O", "C", "b", "M", "", "E", "1",
+            flags.append(self.random.choice(("z", "v", "k", "T", "Tx", "O", "C", "M", "", "E", "1",
                                              "-", "vv", "S", "I", "q", "N")))
         return "".join(" " + flag for flag in flags)
 

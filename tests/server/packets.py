@@ -16,7 +16,7 @@ CONVERSATION = b"".join((
     b"set bad 0 0 3\r\nlonger\r\nget bad\r\nunknown command\r\n \r\nset b -1 0 1\r\n1\r\n",
     b"set " + b"k" * 251 + b" 0 0 1\r\n1\r\n",
     b"touch a 0\r\ngat 0 a\r\nmd m\r\nmd m q\r\nverbosity 0\r\nversion\r\n",
-    b"mg bm9uZQ== b k v\r\nset empty 0 0 0\r\n\r\nget empty\r\nquit\r\n"))
+    b"mg none k v\r\nset empty 0 0 0\r\n\r\nget empty\r\nquit\r\n"))
 
 
 def play(port, pieces, pause):

@@ -14,7 +14,7 @@ VALUE = re.compile(rb"VALUE \S+ [0-9]+ ([0-9]+)( [0-9]+)?\r\n")
 META_VALUE = re.compile(rb"VA ([0-9]+)( .*)?\r\n")
 META = re.compile(rb"(VA|HD|EN|NF|NS|EX) .*\r\n")
 META_CAS = re.compile(r"^(c)([1-9][0-9]*)$")
-# What commands count is compared; `stats reset` begins anew.
+# What commands count is compared: a session about it has servers of its own.
 COUNTED = re.compile(r"STAT (cmd_(get|set|flush|touch)|[a-z]+_(hits|misses|badval)) ")
 # Flags of a meta reply: seconds to live, seconds since the last access.
 SECONDS = re.compile(r"(?:t|l)(?P<seconds>[0-9]+)")
