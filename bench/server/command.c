@@ -1,8 +1,8 @@
 /* command: one function for each classic command, with memcached's replies. */
 #include "command.h"
 
-#include "allocator.h"
 #include "connection.h"
+#include "memory.h"
 #include "worker.h"
 
 #include <inttypes.h>
@@ -16,47 +16,55 @@ static const char bad_number[] = "CLIENT_ERROR cannot increment or decrement non
 
 /* --- set and its like --- */
 
-void command_store_begin(struct connection *connection, const struct key *key,
-                         const struct store_begin *begin)
+struct item *command_store_begin(struct connection *connection, const struct key *key,
+                                 size_t value_bytes, const struct store_request *request)
 {
-    struct worker *worker = connection->worker;
-    bool allowed = item_size_is_allowed(key, begin->value_bytes);
-    struct item *item = allowed ? item_alloc(worker, key, begin->value_bytes) : NULL;
-    connection->store = begin->request;
-    connection->store.item = item;
+    size_t here = evbuffer_get_length(connection->input) - connection->line_bytes;
+    size_t upload_bytes = here < value_bytes ? value_bytes : 0;
+    bool allowed = item_size_is_allowed(key, value_bytes);
+    bool fits = allowed && memory_upload_begin(upload_bytes);
+    struct item *item = fits ? item_alloc(connection->worker, key, value_bytes) : NULL;
     if (item != NULL) {
-        item->flags = begin->flags;
-        item_expires_set(item, begin->expires_s);
-        item_mark(item, begin->marks);
-        connection_take_value(connection);
-        return;
+        connection->store = *request;
+        connection->store.item = item;
+        connection->value_left = value_bytes;
+        connection->upload_bytes = upload_bytes;
+        connection->store_mutes = connection->mutes;
+        connection->mutes = false;
+        connection->state = CONNECTION_VALUE;
+        return item;
     }
-    worker_count(worker, COUNT_store_no_memory, allowed);
+    memory_upload_end(fits ? upload_bytes : 0);
+    worker_count(connection->worker, COUNT_store_no_memory, allowed);
     connection_reply(connection, allowed ? "SERVER_ERROR out of memory storing object"
                                          : "SERVER_ERROR object too large for cache");
-    if (begin->request.mode == STORE_SET) {
-        store_delete(worker, key, 0); /* as memcached: no older value shall stay behind */
+    if (request->mode == STORE_SET) {
+        store_delete(connection->worker, key, 0); /* as memcached: no older value stays behind */
     }
-    connection_swallow(connection, begin->value_bytes + 2);
+    connection_swallow(connection, value_bytes);
+    return NULL;
 }
 
 static void command_store(struct connection *connection, struct line *line)
 {
     const struct word *words = line->words;
-    enum store_mode mode = (enum store_mode)line->variant;
-    struct store_begin begin = { .request.mode = mode };
+    struct store_request request = { .mode = (enum store_mode)line->variant };
+    uint32_t flags;
     int32_t exptime;
     int32_t value_bytes;
-    if (!text_to_flags(words[2].text, &begin.flags) || !text_to_i32(words[3].text, &exptime)
+    if (!text_to_flags(words[2].text, &flags) || !text_to_i32(words[3].text, &exptime)
         || !text_to_i32(words[4].text, &value_bytes) || value_bytes < 0
         || value_bytes > INT_MAX - 2
-        || (mode == STORE_CAS && !text_to_u64(words[5].text, &begin.request.cas))) {
+        || (request.mode == STORE_CAS && !text_to_u64(words[5].text, &request.cas))) {
         connection_reply(connection, bad_format);
         return;
     }
-    begin.value_bytes = (size_t)value_bytes;
-    begin.expires_s = item_time(exptime, connection->worker->now_s);
-    command_store_begin(connection, &line->key, &begin);
+    struct item *item =
+        command_store_begin(connection, &line->key, (size_t)value_bytes, &request);
+    if (item != NULL) {
+        item->flags = flags;
+        item_expires_set(item, item_time(exptime, connection->worker->now_s));
+    }
 }
 
 void command_value(struct connection *connection, bool is_whole)
@@ -68,7 +76,7 @@ void command_value(struct connection *connection, bool is_whole)
     struct worker *worker = connection->worker;
     worker_count(worker, COUNT_cmd_set, 1);
     if (!is_whole) {
-        item_free(worker, connection->store.item);
+        item_free(connection->store.item);
         connection->store.item = NULL;
         connection->mutes &= !connection->store.is_meta;
         connection_reply(connection, "CLIENT_ERROR bad data chunk");
@@ -172,11 +180,11 @@ enum word_command { WORD_VERSION, WORD_SHUTDOWN, WORD_QUIT, WORD_TRIM };
 static void command_word(struct connection *connection, struct line *line)
 {
     if (line->variant == WORD_QUIT) {
-        connection_finish(connection);
+        connection->finishes = true;
         return;
     }
     if (line->variant == WORD_TRIM) {
-        allocator_trim();
+        memory_trim();
     }
     connection_reply(connection, line->variant == WORD_VERSION    ? "VERSION " MBCACHED_VERSION
                                  : line->variant == WORD_SHUTDOWN ? "ERROR: shutdown not enabled"
@@ -253,7 +261,7 @@ static void command_choose(struct connection *connection, struct line *line)
     if (name->length == 2 && name->text[0] == 'm') {
         meta_command(connection, line);
     } else if (line->count > 1 && strncmp(line->words[line->count - 1].text, "HTTP/", 5) == 0) {
-        connection_finish(connection); /* a browser, or one that was lured here */
+        connection->finishes = true; /* a browser, or one that was lured here */
     } else {
         connection_reply(connection, "ERROR");
     }

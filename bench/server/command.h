@@ -24,18 +24,12 @@ void command_line(struct connection *connection, char *line, size_t length);
 /* The value has come that connection->store asked for. is_whole: with the line end behind it. */
 void command_value(struct connection *connection, bool is_whole);
 
-/* What a command that stores says of its value. */
-struct store_begin {
-    struct store_request request; /* without an item */
-    size_t value_bytes;
-    uint32_t flags;
-    uint32_t expires_s;
-    unsigned marks;
-};
-
-/* Allocates the item and takes its value in; or answers the error and swallows the value. */
-void command_store_begin(struct connection *connection, const struct key *key,
-                         const struct store_begin *begin);
+/*
+ * Allocates the item of a request that has none yet, and takes its value in. The caller sets the
+ * rest of it. NULL: the error is answered, and the value will be swallowed.
+ */
+struct item *command_store_begin(struct connection *connection, const struct key *key,
+                                 size_t value_bytes, const struct store_request *request);
 
 /* Gives the item a new time, and counts that. Returns it, or NULL. */
 struct item *command_touch_item(struct worker *worker, const struct key *key, uint32_t expires_s);
@@ -45,9 +39,6 @@ enum get_variant { GET, GETS, GAT, GATS };
 /* Takes up a get; its keys are answered by get_goes_on, called until there are none left. */
 void get_begin(struct connection *connection, struct line *line);
 bool get_goes_on(struct connection *connection);
-
-/* Whether a line whose end has not come, of some hundred bytes at least, is a get. */
-bool get_is_begin(const char *line);
 
 void meta_command(struct connection *connection, struct line *line);
 

@@ -2,9 +2,9 @@
  * connection: a client's socket and its two buffers, owned by the worker that accepted it.
  *
  * Bounds: of input there is one read, READ_BYTES, and what a command needs to be complete: a line
- * of LINE_BYTES_MAX, or of GET_BYTES_MAX if it is a get. A value goes on into its item. Output
- * stops growing at OUTPUT_HIGH and the next value: no command is begun, no key looked for, and
- * nothing read, until the client has taken some of it.
+ * of LINE_BYTES_MAX, which a get of many keys may be. A value goes on into its item. Output stops
+ * growing at OUTPUT_HIGH and the next value: no command is begun, no key looked for, and nothing
+ * read, until the client has taken some of it.
  *
  * Commands (command.h) are called with a line and say through `state` what comes next.
  */
@@ -18,17 +18,15 @@
 
 enum {
     READ_BYTES = 16384 - 64, /* with libevent's header a power of two */
-    LINE_BYTES_MAX = 2048, /* as far as the end of a command's line is waited for */
-    GET_BYTES_MAX = 65536,
+    LINE_BYTES_MAX = 65536, /* as far as the end of a line is waited for */
     OUTPUT_HIGH = 256 * 1024,
     META_REPLY_MAX = 64,
 };
 
 enum connection_state {
-    CONNECTION_LINE,    /* a command line comes next */
-    CONNECTION_KEYS,    /* the rest of a get's keys: of the line that the input begins with */
-    CONNECTION_VALUE,   /* the rest of the value of `store` */
-    CONNECTION_SWALLOW, /* bytes of a value that was refused */
+    CONNECTION_LINE,  /* a command line comes next */
+    CONNECTION_KEYS,  /* the rest of a get's keys: of the line that the input begins with */
+    CONNECTION_VALUE, /* the rest of the value of `store` */
 };
 
 /* A get that is under way (get.c). */
@@ -41,8 +39,7 @@ struct get {
 };
 
 struct connection {
-    struct connection *next; /* the worker's list */
-    struct connection *previous;
+    struct cds_list_head of_worker; /* in the worker's list */
     struct worker *worker;
     int file;
     struct event readable;
@@ -56,12 +53,12 @@ struct connection {
     bool finishes;  /* nothing more is read; ends once the output has gone */
     bool lingers;   /* the same while draining: then waits for the client's end */
     bool is_broken;
-    size_t swallow_bytes;
     size_t line_bytes; /* of the line that is served */
     unsigned http_status; /* of the request whose head comes in; 0: none has begun (stats.c) */
     struct get get;
-    struct store_request store; /* its item is the connection's until it is committed */
-    size_t filled_bytes;        /* of the item's value */
+    struct store_request store; /* its item is the connection's until it is committed; or NULL: */
+    size_t value_left;          /* bytes to come for the item, or that nobody wants */
+    size_t upload_bytes;        /* of the item's value, counted as an upload (memory.h) */
     bool store_mutes; /* of its reply, when the value has come */
     char store_reply[META_REPLY_MAX]; /* meta flags that go back (meta.c) */
 };
@@ -85,12 +82,8 @@ void connection_send(struct connection *connection, const char *line, const char
 /* Sends a line, unless it is to be left out. */
 void connection_reply(struct connection *connection, const char *line);
 
-/* Lets a value follow. `swallow`: one that nobody wants. */
-void connection_take_value(struct connection *connection);
-void connection_swallow(struct connection *connection, size_t bytes);
-
-/* Ends once all replies have been sent. */
-void connection_finish(struct connection *connection);
+/* Lets a value and its line end follow that nobody wants. */
+void connection_swallow(struct connection *connection, size_t value_bytes);
 
 /* Connections open now, over all workers. */
 unsigned connections_open(void);

@@ -35,15 +35,6 @@ static bool a_key_is_long(char *at, const char *end)
     return key.length > 0;
 }
 
-bool get_is_begin(const char *line)
-{
-    enum { SPACES_MAX = 100 };
-    for (unsigned i = 0; i < SPACES_MAX && *line == ' '; i++) {
-        line++;
-    }
-    return strncmp(line, "get ", 4) == 0 || strncmp(line, "gets ", 5) == 0;
-}
-
 void get_begin(struct connection *connection, struct line *line)
 {
     enum get_variant variant = (enum get_variant)line->variant;

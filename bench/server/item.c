@@ -1,8 +1,7 @@
 /* item: the hash of a key, an item's memory while it is not published, time, and flush_all. */
 #include "item.h"
 
-#include "allocator.h"
-#include "budget.h"
+#include "memory.h"
 #include "worker.h"
 
 #include <string.h>
@@ -67,7 +66,7 @@ bool item_size_is_allowed(const struct key *key, size_t value_bytes)
 
 struct item *item_alloc(struct worker *worker, const struct key *key, size_t value_bytes)
 {
-    struct item *item = budget_alloc(worker, bytes_of(key, value_bytes));
+    struct item *item = memory_item_alloc(worker, bytes_of(key, value_bytes));
     if (item != NULL) {
         *item = (struct item){ .value_bytes = (uint32_t)value_bytes,
                                .generation = item_generation(),
@@ -78,11 +77,11 @@ struct item *item_alloc(struct worker *worker, const struct key *key, size_t val
     return item;
 }
 
-void item_free(struct worker *worker, struct item *item)
+void item_free(struct item *item)
 {
-    size_t bytes = item_bytes(item);
-    budget_give_back(worker, item);
-    allocator_item_free(item, bytes);
+    void *memory = item;
+    memory_item_discount(item, item_bytes(item));
+    memory_items_free(1, &memory);
 }
 
 /* --- life and death --- */

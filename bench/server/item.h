@@ -81,7 +81,7 @@ bool item_size_is_allowed(const struct key *key, size_t value_bytes);
 struct item *item_alloc(struct worker *worker, const struct key *key, size_t value_bytes);
 
 /* Frees an item that was never published. */
-void item_free(struct worker *worker, struct item *item);
+void item_free(struct item *item);
 
 /* --- life and death --- */
 

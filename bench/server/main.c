@@ -8,13 +8,12 @@
  *   command, get, meta, stats    the protocol's words
  *   store       the cache's operations on one key
  *   table       where items are found, the order of a key's changes, and which items go first
- *   item, budget, reclaim    an item's life and memory: from when, how much, until when
- *   allocator   MemoryBucket or malloc
+ *   item, reclaim    an item's life: from when, until when
+ *   memory      MemoryBucket or malloc, and how much of it
  * Beside them, without state of others: text (words), options.
  */
-#include "allocator.h"
-#include "budget.h"
 #include "item.h"
+#include "memory.h"
 #include "options.h"
 #include "table.h"
 #include "worker.h"
@@ -40,7 +39,7 @@ static void files_allow(void)
 int main(int argc, char **argv)
 {
     options_read(argc, argv);
-    allocator_start();
+    memory_start();
 
     /* Blocked in all threads, so that only the wait below takes them. */
     sigset_t ends;
@@ -52,7 +51,6 @@ int main(int argc, char **argv)
 
     files_allow();
     item_start();
-    budget_start();
     table_start();
     workers_start();
 

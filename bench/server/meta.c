@@ -241,25 +241,26 @@ static void command_set(struct connection *connection, struct line *line)
         return;
     }
     struct meta meta;
-    struct store_begin begin = { .value_bytes = (size_t)value_bytes };
+    struct store_request request = { .is_meta = true };
     const char *error = meta_read(&meta, connection, line, 3);
-    if (!mode_read((char)meta.of['M'], &begin.request.mode) && error == NULL) {
+    if (!mode_read((char)meta.of['M'], &request.mode) && error == NULL) {
         error = "CLIENT_ERROR invalid mode for ms M token";
     }
     if (error != NULL) {
         connection_reply(connection, error);
-        connection_swallow(connection, begin.value_bytes + 2);
+        connection_swallow(connection, (size_t)value_bytes);
         return;
     }
-    bool is_whole = begin.request.mode == STORE_SET || begin.request.mode == STORE_REPLACE;
-    begin.request.mode = meta.has['C'] && is_whole ? STORE_CAS : begin.request.mode;
-    begin.request.cas = meta.of['C'];
-    begin.request.is_meta = true;
-    begin.request.older_makes_stale = meta.has['I'];
-    begin.flags = (uint32_t)meta.of['F'];
-    begin.expires_s = (uint32_t)meta.of['T'];
+    bool is_whole = request.mode == STORE_SET || request.mode == STORE_REPLACE;
+    request.mode = meta.has['C'] && is_whole ? STORE_CAS : request.mode;
+    request.cas = meta.of['C'];
+    request.older_makes_stale = meta.has['I'];
     reply_keep(connection, &meta);
-    command_store_begin(connection, &meta.key, &begin);
+    struct item *item = command_store_begin(connection, &meta.key, (size_t)value_bytes, &request);
+    if (item != NULL) {
+        item->flags = (uint32_t)meta.of['F'];
+        item_expires_set(item, (uint32_t)meta.of['T']);
+    }
     connection->store_mutes = meta.has['q']; /* errors are told */
 }
 

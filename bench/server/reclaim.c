@@ -1,8 +1,8 @@
 /* reclaim: retired items, and what ThreadSanitizer must be told. */
 #include "reclaim.h"
 
-#include "allocator.h"
 #include "item.h"
+#include "memory.h"
 
 /*
  * liburcu is compiled without ThreadSanitizer, which so does not see that a grace period orders the
@@ -67,11 +67,11 @@ static void list_free(struct cds_list_head *list)
     cds_list_for_each_entry_safe(item, next, list, ring) {
         batch[count++] = item;
         if (count == BATCH) {
-            allocator_item_free_batch(count, batch);
+            memory_items_free(count, batch);
             count = 0;
         }
     }
-    allocator_item_free_batch(count, batch);
+    memory_items_free(count, batch);
     CDS_INIT_LIST_HEAD(list);
 }
 

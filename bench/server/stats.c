@@ -1,9 +1,8 @@
 /* stats: the sums, and `stats` in its kinds. */
 #include "stats.h"
 
-#include "allocator.h"
-#include "budget.h"
 #include "connection.h"
+#include "memory.h"
 #include "table.h"
 #include "worker.h"
 
@@ -46,8 +45,8 @@ static void stats_figures(stats_figure *each, void *argument)
     each("max_connections", options.connections_max, argument);
     each("curr_connections", connections_open(), argument);
     each("curr_items", items_now(), argument);
-    each("bytes", budget_cost(), argument);
-    each("bytes_allowed", budget_allowance(), argument);
+    each("bytes", memory_cost(), argument);
+    each("bytes_allowed", memory_allowance(), argument);
     each("limit_maxbytes", options.memory_bytes, argument);
     each("threads", options.threads, argument);
 }
@@ -108,7 +107,7 @@ static void send_items(struct connection *connection)
     table_sweep(connection->worker, 0, 1); /* as memcached, without those that flush_all ended */
     if (items_now() > 0) {
         stat_send(connection, "items:1:number %" PRIu64, items_now());
-        stat_send(connection, "items:1:mem_requested %zu", budget_cost());
+        stat_send(connection, "items:1:mem_requested %zu", memory_cost());
         stat_send(connection, "items:1:evicted %" PRIu64, sum_of(COUNT_evictions));
         stat_send(connection, "items:1:outofmemory %" PRIu64, sum_of(COUNT_store_no_memory));
         stat_send(connection, "items:1:reclaimed %" PRIu64, sum_of(COUNT_reclaimed));
@@ -123,7 +122,7 @@ static void send_sizes(struct connection *connection)
 static void send_allocator(struct connection *connection)
 {
     stat_send(connection, "allocator %s", options.use_malloc ? "malloc" : "mb");
-    allocator_figures(figure_send, connection);
+    memory_figures(figure_send, connection);
 }
 
 void stats_command(struct connection *connection, const char *what)
@@ -163,7 +162,7 @@ void stats_http_line(struct connection *connection, const char *line)
                             connection->http_status);
         if (connection->http_status == 200) {
             stats_figures(figure_add, page);
-            allocator_figures(figure_add, page);
+            memory_figures(figure_add, page);
         }
         connection->finishes = true;
     }

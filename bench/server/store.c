@@ -143,7 +143,7 @@ static enum store_result change_item(struct worker *worker, const struct key *ke
             return STORE_DONE;
         }
         if (item != NULL) {
-            item_free(worker, item);
+            item_free(item);
         }
         if (!is_possible || !item_size_is_allowed(key, bytes)) {
             return is_possible ? STORE_NOT_STORED : result;
@@ -244,7 +244,7 @@ enum store_result store_commit(struct worker *worker, struct store_request *requ
     enum store_result result = joins ? store_join(worker, &key, request, &made)
                                      : store_whole(worker, &key, request);
     if (joins || result != STORE_DONE) {
-        item_free(worker, request->item);
+        item_free(request->item);
     }
     request->item = result == STORE_DONE ? made : NULL;
     return result;

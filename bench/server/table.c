@@ -1,7 +1,7 @@
 /* table: the hash table, and rings of items for eviction and for sweeping. */
 #include "table.h"
 
-#include "allocator.h"
+#include "memory.h"
 #include "worker.h"
 
 #include <stdalign.h>
@@ -105,7 +105,7 @@ static void retire_locked(struct worker *worker, struct ring *ring, struct item 
     unlink_locked(ring, item);
     ring->count--;
     worker_count(worker, COUNT_items_removed, 1);
-    budget_give_back(worker, item);
+    memory_item_discount(item, item_bytes(item));
     reclaim_retire(&worker->retired, item);
 }
 
@@ -154,7 +154,7 @@ static size_t evict_locked(struct worker *worker, struct ring *ring, size_t byte
             cds_list_add_tail(&item->ring, &ring->items);
         } else {
             victims++;
-            evicted += allocator_item_cost(item, item_bytes(item));
+            evicted += memory_item_cost(item, item_bytes(item));
             worker_count(worker, COUNT_evictions, 1);
             remove_locked(worker, ring, item);
         }

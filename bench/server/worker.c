@@ -1,9 +1,9 @@
 /* worker: sockets, loops, ticks, and the end. */
 #include "worker.h"
 
-#include "allocator.h"
 #include "table.h"
 #include "connection.h"
+#include "memory.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -40,17 +40,6 @@ static void turn_end(struct worker *worker)
     }
 }
 
-/* A worker that has read nothing for a second keeps nothing cached: others can use it. */
-static void rest(struct worker *worker)
-{
-    uint64_t read_bytes = worker_counted(worker, COUNT_bytes_read);
-    worker->quiet_ticks = read_bytes == worker->read_at_tick ? worker->quiet_ticks + 1 : 0;
-    worker->read_at_tick = read_bytes;
-    if (worker->quiet_ticks % TICKS_PER_SECOND == 1) {
-        allocator_thread_idle();
-    }
-}
-
 /* [DRAINS] relaxed: a flag that carries nothing else. A worker sees it at one of its ticks. */
 static atomic_bool all_drain;
 
@@ -77,7 +66,9 @@ static void on_tick(evutil_socket_t unused_file, short unused_what, void *argume
         item_flush_tick(worker->now_s);
     }
     table_sweep(worker, worker->number, options.threads); /* its share of the rings */
-    rest(worker);
+    if (++worker->quiet_ticks % TICKS_PER_SECOND == 0) {
+        memory_thread_idle(); /* others can use what it has cached */
+    }
     for (unsigned i = 0; i < LISTENERS && !worker->drains; i++) {
         if (worker->listeners[i] != NULL) {
             evconnlistener_enable(worker->listeners[i]); /* on_accept_error may have stopped it */
@@ -117,7 +108,7 @@ static void *worker_run(void *argument)
 {
     struct worker *worker = argument;
     reclaim_thread_begin(&worker->retired);
-    while (!worker->drains || worker->connections != NULL) {
+    while (!worker->drains || !cds_list_empty(&worker->connections)) {
         event_base_loop(worker->base, EVLOOP_ONCE);
         turn_end(worker);
     }
@@ -146,6 +137,7 @@ static struct evconnlistener *listen_on(struct worker *worker, struct sockaddr_i
 
 static void worker_prepare(struct worker *worker)
 {
+    CDS_INIT_LIST_HEAD(&worker->connections);
     worker->base = event_base_new();
     if (worker->base == NULL) {
         fail("cannot make an event loop");
