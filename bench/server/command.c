@@ -1,14 +1,11 @@
 /* command: one function for each classic command, with memcached's replies. */
 #include "command.h"
 
-#include "allocator.h"
 #include "connection.h"
-#include "expiry.h"
-#include "get.h"
-#include "meta.h"
-#include "text.h"
+#include "memory.h"
 #include "worker.h"
 
+#include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -17,57 +14,57 @@ static const char bad_format[] = "CLIENT_ERROR bad command line format";
 static const char bad_exptime[] = "CLIENT_ERROR invalid exptime argument";
 static const char bad_number[] = "CLIENT_ERROR cannot increment or decrement non-numeric value";
 
-/* A command's words. */
-struct line {
-    struct word words[TEXT_WORDS_MAX];
-    size_t count;
-    struct key key; /* of commands that have one */
-    int variant;    /* of commands that share a function */
-};
-
 /* --- set and its like --- */
 
-void command_store_begin(struct connection *connection, const struct key *key,
-                         const struct store_begin *begin)
+struct item *command_store_begin(struct connection *connection, const struct key *key,
+                                 size_t value_bytes, const struct store_request *request)
 {
-    struct worker *worker = connection->worker;
-    bool allowed = item_size_is_allowed(key, begin->value_bytes);
-    struct item *item = allowed ? item_alloc(worker, key, begin->value_bytes) : NULL;
-    connection->store = begin->request;
-    connection->store.item = item;
+    size_t here = evbuffer_get_length(connection->input) - connection->line_bytes;
+    size_t upload_bytes = here < value_bytes ? value_bytes : 0;
+    bool allowed = item_size_is_allowed(key, value_bytes);
+    bool fits = allowed && memory_upload_begin(upload_bytes);
+    struct item *item = fits ? item_alloc(connection->worker, key, value_bytes) : NULL;
     if (item != NULL) {
-        item->flags = begin->flags;
-        item_expires_set(item, begin->expires_s);
-        item_mark(item, begin->marks);
-        connection_take_value(connection);
-        return;
+        connection->store = *request;
+        connection->store.item = item;
+        connection->value_left = value_bytes;
+        connection->upload_bytes = upload_bytes;
+        connection->store_mutes = connection->mutes;
+        connection->mutes = false;
+        connection->state = CONNECTION_VALUE;
+        return item;
     }
-    worker_count(worker, COUNT_store_no_memory, allowed);
+    memory_upload_end(fits ? upload_bytes : 0);
+    worker_count(connection->worker, COUNT_store_no_memory, allowed);
     connection_reply(connection, allowed ? "SERVER_ERROR out of memory storing object"
                                          : "SERVER_ERROR object too large for cache");
-    if (begin->request.mode == STORE_SET) {
-        store_delete(worker, key, 0); /* as memcached: no older value shall stay behind */
+    if (request->mode == STORE_SET) {
+        store_delete(connection->worker, key, 0); /* as memcached: no older value stays behind */
     }
-    connection_swallow(connection, begin->value_bytes + 2);
+    connection_swallow(connection, value_bytes);
+    return NULL;
 }
 
 static void command_store(struct connection *connection, struct line *line)
 {
     const struct word *words = line->words;
-    enum store_mode mode = (enum store_mode)line->variant;
-    struct store_begin begin = { .request.mode = mode };
+    struct store_request request = { .mode = (enum store_mode)line->variant };
+    uint32_t flags;
     int32_t exptime;
     int32_t value_bytes;
-    if (!text_to_flags(words[2].text, &begin.flags) || !text_to_i32(words[3].text, &exptime)
+    if (!text_to_flags(words[2].text, &flags) || !text_to_i32(words[3].text, &exptime)
         || !text_to_i32(words[4].text, &value_bytes) || value_bytes < 0
         || value_bytes > INT_MAX - 2
-        || (mode == STORE_CAS && !text_to_u64(words[5].text, &begin.request.cas))) {
+        || (request.mode == STORE_CAS && !text_to_u64(words[5].text, &request.cas))) {
         connection_reply(connection, bad_format);
         return;
     }
-    begin.value_bytes = (size_t)value_bytes;
-    begin.expires_s = expiry_from_protocol(exptime, connection->worker->now_s);
-    command_store_begin(connection, &line->key, &begin);
+    struct item *item =
+        command_store_begin(connection, &line->key, (size_t)value_bytes, &request);
+    if (item != NULL) {
+        item->flags = flags;
+        item_expires_set(item, item_time(exptime, connection->worker->now_s));
+    }
 }
 
 void command_value(struct connection *connection, bool is_whole)
@@ -79,7 +76,7 @@ void command_value(struct connection *connection, bool is_whole)
     struct worker *worker = connection->worker;
     worker_count(worker, COUNT_cmd_set, 1);
     if (!is_whole) {
-        item_free(worker, connection->store.item);
+        item_free(connection->store.item);
         connection->store.item = NULL;
         connection->mutes &= !connection->store.is_meta;
         connection_reply(connection, "CLIENT_ERROR bad data chunk");
@@ -118,11 +115,19 @@ static void command_arithmetic(struct connection *connection, struct line *line)
     }
     enum store_result result = store_arithmetic(connection->worker, &line->key, &arithmetic);
     char number[TEXT_U64_MAX];
-    number[text_of_u64(number, arithmetic.value)] = '\0';
+    sprintf(number, "%" PRIu64, arithmetic.value);
     connection_reply(connection, result == STORE_DONE           ? number
                                  : result == STORE_NOT_FOUND    ? "NOT_FOUND"
                                  : result == STORE_NOT_A_NUMBER ? bad_number
                                                                 : "SERVER_ERROR out of memory");
+}
+
+struct item *command_touch_item(struct worker *worker, const struct key *key, uint32_t expires_s)
+{
+    struct item *item = store_touch(worker, key, expires_s);
+    worker_count(worker, COUNT_cmd_touch, 1);
+    worker_count(worker, item != NULL ? COUNT_touch_hits : COUNT_touch_misses, 1);
+    return item;
 }
 
 static void command_touch(struct connection *connection, struct line *line)
@@ -133,10 +138,9 @@ static void command_touch(struct connection *connection, struct line *line)
         return;
     }
     struct worker *worker = connection->worker;
-    struct item *item = store_get(worker, &line->key, COUNT_touch_hits, COUNT_touch_misses);
-    worker_count(worker, COUNT_cmd_touch, 1);
+    struct item *item = command_touch_item(worker, &line->key,
+                                           item_time(exptime, worker->now_s));
     if (item != NULL) {
-        item_expires_set(item, expiry_from_protocol(exptime, worker->now_s));
         item_touch(item, worker->now_s);
     }
     connection_reply(connection, item != NULL ? "TOUCHED" : "NOT_FOUND");
@@ -151,7 +155,7 @@ static void command_flush_all(struct connection *connection, struct line *line)
     }
     struct worker *worker = connection->worker;
     worker_count(worker, COUNT_cmd_flush, 1);
-    expiry_flush(delay > 0 ? expiry_from_protocol(delay, worker->now_s) : 0, worker->now_s);
+    item_flush(delay > 0 ? item_time(delay, worker->now_s) : 0, worker->now_s);
     connection_reply(connection, "OK");
 }
 
@@ -176,11 +180,11 @@ enum word_command { WORD_VERSION, WORD_SHUTDOWN, WORD_QUIT, WORD_TRIM };
 static void command_word(struct connection *connection, struct line *line)
 {
     if (line->variant == WORD_QUIT) {
-        connection_finish(connection);
+        connection->finishes = true;
         return;
     }
     if (line->variant == WORD_TRIM) {
-        allocator_trim();
+        memory_trim();
     }
     connection_reply(connection, line->variant == WORD_VERSION    ? "VERSION " MBCACHED_VERSION
                                  : line->variant == WORD_SHUTDOWN ? "ERROR: shutdown not enabled"
@@ -200,6 +204,11 @@ static const struct command {
     void (*run)(struct connection *connection, struct line *line);
     int variant;
 } commands[] = {
+    { "get", 2, ANY, false, false, get_begin, GET },
+    { "gets", 2, ANY, false, false, get_begin, GETS },
+    { "gat", 2, ANY, false, false, get_begin, GAT },
+    { "gats", 2, ANY, false, false, get_begin, GATS },
+    { "bget", 2, ANY, false, false, get_begin, GET },
     { "set", 5, 6, true, true, command_store, STORE_SET },
     { "add", 5, 6, true, true, command_store, STORE_ADD },
     { "replace", 5, 6, true, true, command_store, STORE_REPLACE },
@@ -250,40 +259,29 @@ static void command_choose(struct connection *connection, struct line *line)
         }
     }
     if (name->length == 2 && name->text[0] == 'm') {
-        meta_command(connection, line->words, line->count);
+        meta_command(connection, line);
     } else if (line->count > 1 && strncmp(line->words[line->count - 1].text, "HTTP/", 5) == 0) {
-        connection_finish(connection); /* a browser, or one that was lured here */
+        connection->finishes = true; /* a browser, or one that was lured here */
     } else {
         connection_reply(connection, "ERROR");
     }
 }
 
-size_t command_line(struct connection *connection, char *line, size_t length, bool is_complete)
+void command_line(struct connection *connection, char *line, size_t length)
 {
-    if (options_verbosity() > 1) {
-        const char *line_end = memchr(line, '\n', length);
-        size_t shown = line_end != NULL ? (size_t)(line_end - line) : length;
-        shown -= shown > 0 && line[shown - 1] == '\r';
-        fprintf(stderr, "<%d %.*s\n", connection->file, (int)(shown < 200 ? shown : 200), line);
-    }
-    char *zero = memchr(line, '\0', length - 1);
-    if (zero != NULL && is_complete) { /* ends the command for memcached, which has C strings */
-        memset(zero, ' ', length - 1 - (size_t)(zero - line));
-    }
-    connection->mutes = false;
-    size_t used = get_begin(connection, line, length);
-    if (used > 0 || !is_complete) {
-        return used;
-    }
-    size_t end = length - 1;
-    end -= end > 1 && line[end - 1] == '\r';
-    line[end] = '\0';
     struct line split;
+    size_t end = length - 1;
+    end -= end > 0 && line[end - 1] == '\r';
+    if (options_verbosity() > 1) {
+        fprintf(stderr, "<%d %.*s\n", connection->file, (int)(end < 200 ? end : 200), line);
+    }
+    line[end] = '\0'; /* or before it: memcached has C strings, too */
+    split.end = line + strlen(line);
     split.count = text_split(line, split.words);
     if (split.count == 0) {
         split.words[0] = (struct word){ line + end, 0 };
     }
+    connection->mutes = false;
     command_choose(connection, &split);
     connection->mutes = false;
-    return length;
 }

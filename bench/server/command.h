@@ -1,29 +1,46 @@
-/* command: the classic commands, and which command a line is. Called by the connection. */
+/*
+ * command: the protocol's commands: which one a line is, and the classic ones (command.c); those
+ * that read values (get.c); and those of two letters (meta.c). Called by the connection.
+ */
 #pragma once
 
 #include "store.h"
+#include "text.h"
 
 struct connection;
 
-/*
- * Carries out the command at the line's begin; it may write into the line. is_complete: the line
- * ends with '\n'; otherwise it is a get (get.h). Returns the bytes that it has used up, all of the
- * line but for a get that goes on.
- */
-size_t command_line(struct connection *connection, char *line, size_t length, bool is_complete);
+/* A line that was split into its words. */
+struct line {
+    struct word words[TEXT_WORDS_MAX];
+    size_t count;
+    const char *end;
+    struct key key; /* of classic commands that have one */
+    int variant;    /* of commands that share a function */
+};
+
+/* Carries out the command that the line is; writes into it. It ends with '\n'. */
+void command_line(struct connection *connection, char *line, size_t length);
 
 /* The value has come that connection->store asked for. is_whole: with the line end behind it. */
 void command_value(struct connection *connection, bool is_whole);
 
-/* What a command that stores says of its value. */
-struct store_begin {
-    struct store_request request; /* without an item */
-    size_t value_bytes;
-    uint32_t flags;
-    uint32_t expires_s;
-    unsigned marks;
-};
+/*
+ * Allocates the item of a request that has none yet, and takes its value in. The caller sets the
+ * rest of it. NULL: the error is answered, and the value will be swallowed.
+ */
+struct item *command_store_begin(struct connection *connection, const struct key *key,
+                                 size_t value_bytes, const struct store_request *request);
 
-/* Allocates the item and takes its value in; or answers the error and swallows the value. */
-void command_store_begin(struct connection *connection, const struct key *key,
-                         const struct store_begin *begin);
+/* Gives the item a new time, and counts that. Returns it, or NULL. */
+struct item *command_touch_item(struct worker *worker, const struct key *key, uint32_t expires_s);
+
+enum get_variant { GET, GETS, GAT, GATS };
+
+/* Takes up a get; its keys are answered by get_goes_on, called until there are none left. */
+void get_begin(struct connection *connection, struct line *line);
+bool get_goes_on(struct connection *connection);
+
+void meta_command(struct connection *connection, struct line *line);
+
+/* The value of an ms has come. */
+void meta_value(struct connection *connection, struct store_request *request);

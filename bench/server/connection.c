@@ -1,9 +1,8 @@
 /* connection: bytes in and out. The ends of connections, too, are all here. */
 #include "connection.h"
 
-#include "allocator.h"
 #include "command.h"
-#include "get.h"
+#include "memory.h"
 #include "worker.h"
 
 #include <errno.h>
@@ -24,61 +23,52 @@ unsigned connections_open(void)
 
 static void connection_end(struct connection *connection)
 {
-    struct worker *worker = connection->worker;
     if (connection->store.item != NULL) {
-        item_free(worker, connection->store.item);
+        memory_upload_end(connection->upload_bytes);
+        item_free(connection->store.item);
     }
-    if (connection->next != NULL) {
-        connection->next->previous = connection->previous;
-    }
-    *(connection->previous != NULL ? &connection->previous->next : &worker->connections) =
-        connection->next;
+    cds_list_del(&connection->of_worker);
     event_del(&connection->readable);
     event_del(&connection->writable);
     evbuffer_free(connection->input);
     evbuffer_free(connection->output);
     close(connection->file);
-    allocator_buffer_free(connection);
+    memory_buffer_free(connection);
     atomic_fetch_sub_explicit(&open_count, 1, memory_order_relaxed); /* [OPEN] */
 }
 
 void connections_end(struct worker *worker)
 {
-    while (worker->connections != NULL) {
-        connection_end(worker->connections);
+    struct connection *connection;
+    struct connection *next;
+    cds_list_for_each_entry_safe(connection, next, &worker->connections, of_worker) {
+        connection_end(connection);
     }
 }
 
 /* --- output --- */
 
-char *connection_reserve(struct connection *connection, size_t bytes)
+void connection_send(struct connection *connection, const char *line, const char *value,
+                     size_t value_bytes)
 {
-    if (evbuffer_reserve_space(connection->output, (ev_ssize_t)bytes, &connection->room, 1) != 1) {
-        connection->is_broken = true; /* half a reply would be worse than none */
-        return NULL;
+    struct evbuffer *output = connection->output;
+    size_t line_bytes = strlen(line);
+    bool failed = evbuffer_expand(output, line_bytes + value_bytes + 4) != 0
+                  || evbuffer_add(output, line, line_bytes) != 0
+                  || evbuffer_add(output, "\r\n", 2) != 0;
+    if (value != NULL) {
+        failed = failed || evbuffer_add(output, value, value_bytes) != 0
+                 || evbuffer_add(output, "\r\n", 2) != 0;
     }
-    return connection->room.iov_base;
-}
-
-void connection_commit(struct connection *connection, size_t bytes)
-{
-    connection->room.iov_len = bytes;
-    evbuffer_commit_space(connection->output, &connection->room, 1);
+    connection->is_broken |= failed;
 }
 
 void connection_reply(struct connection *connection, const char *line)
 {
-    if (connection->mutes) {
-        connection->mutes = false;
-        return;
+    if (!connection->mutes) {
+        connection_send(connection, line, NULL, 0);
     }
-    size_t length = strlen(line);
-    char *room = connection_reserve(connection, length + 2);
-    if (room != NULL) {
-        memcpy(room, line, length);
-        memcpy(room + length, "\r\n", 2);
-        connection_commit(connection, length + 2);
-    }
+    connection->mutes = false;
 }
 
 static void flush(struct connection *connection)
@@ -95,96 +85,70 @@ static void flush(struct connection *connection)
 
 /* --- what comes next in the input --- */
 
-void connection_take_value(struct connection *connection)
+void connection_swallow(struct connection *connection, size_t value_bytes)
 {
-    connection->filled_bytes = 0;
-    connection->store_mutes = connection->mutes;
-    connection->mutes = false;
+    connection->store.item = NULL;
+    connection->value_left = value_bytes + 2;
     connection->state = CONNECTION_VALUE;
 }
 
-void connection_swallow(struct connection *connection, size_t bytes)
-{
-    connection->swallow_bytes = bytes;
-    connection->state = CONNECTION_SWALLOW;
-}
-
-void connection_finish(struct connection *connection)
-{
-    connection->finishes = true;
-}
-
-/*
- * Serves the command line that comes next. False: it is not complete. A list of keys may be longer
- * than any line, so a get begins before its end has come.
- */
+/* Serves the command line that comes next. False: it is not complete. */
 static bool serve_line(struct connection *connection)
 {
     size_t all = evbuffer_get_length(connection->input);
-    size_t length = evbuffer_get_contiguous_space(connection->input);
-    char *line = (char *)evbuffer_pullup(connection->input, (ev_ssize_t)length);
-    char *end = all > 0 ? memchr(line, '\n', length) : NULL;
-    if (end == NULL && length < all) {
-        length = all < READ_BYTES ? all : READ_BYTES;
-        line = (char *)evbuffer_pullup(connection->input, (ev_ssize_t)length);
-        end = memchr(line, '\n', length);
-    }
-    if (end == NULL && length <= LINE_BYTES_MAX) {
+    struct evbuffer_ptr end = evbuffer_search(connection->input, "\n", 1, NULL);
+    if (end.pos < 0) {
+        connection->is_broken = all > LINE_BYTES_MAX; /* as memcached, without a word */
         return false;
     }
-    if (end == NULL && !get_is_begin(line, length)) {
-        connection->is_broken = true; /* as memcached, without a word */
-        return false;
+    connection->line_bytes = (size_t)end.pos + 1;
+    char *line = (char *)evbuffer_pullup(connection->input, (ev_ssize_t)connection->line_bytes);
+    if (connection->speaks_http) {
+        stats_http_line(connection, line);
+    } else {
+        command_line(connection, line, connection->line_bytes);
     }
-    if (end != NULL) {
-        length = (size_t)(end - line) + 1;
+    if (connection->state != CONNECTION_KEYS) {
+        evbuffer_drain(connection->input, connection->line_bytes);
     }
-    size_t used = command_line(connection, line, length, end != NULL);
-    evbuffer_drain(connection->input, used);
     return true;
 }
 
+/* Goes on with a get, as far as there is room for values. */
 static bool serve_keys(struct connection *connection)
 {
-    size_t all = evbuffer_get_length(connection->input);
-    size_t length = all < LINE_BYTES_MAX ? all : LINE_BYTES_MAX;
-    char *keys = (char *)evbuffer_pullup(connection->input, (ev_ssize_t)length);
-    size_t used = length > 0 ? get_keys(connection, keys, length) : 0;
-    evbuffer_drain(connection->input, used);
-    return used > 0;
+    if (!get_goes_on(connection)) {
+        evbuffer_drain(connection->input, connection->line_bytes);
+        connection->state = CONNECTION_LINE;
+    }
+    return true;
 }
 
+/* Takes in what has come of a value. False: there is more to come. */
 static bool serve_value(struct connection *connection)
 {
     struct item *item = connection->store.item;
-    size_t rest = item->value_bytes - connection->filled_bytes;
-    if (rest > 0) {
-        int moved = evbuffer_remove(connection->input,
-                                    item_value(item) + connection->filled_bytes, rest);
-        connection->filled_bytes += moved > 0 ? (size_t)moved : 0;
-    }
+    size_t left = connection->value_left;
+    size_t here = evbuffer_get_length(connection->input);
+    size_t now = here < left ? here : left;
     char end[2];
-    if (connection->filled_bytes < item->value_bytes
-        || evbuffer_get_length(connection->input) < sizeof end) {
+    if (item != NULL) {
+        evbuffer_remove(connection->input, item_value(item) + item->value_bytes - left, now);
+    } else {
+        evbuffer_drain(connection->input, now);
+    }
+    connection->value_left -= now;
+    if (connection->value_left > 0 || (item != NULL && here - now < sizeof end)) {
         return false;
     }
-    evbuffer_remove(connection->input, end, sizeof end);
     connection->state = CONNECTION_LINE;
-    connection->mutes = connection->store_mutes;
-    command_value(connection, memcmp(end, "\r\n", sizeof end) == 0);
-    return true;
-}
-
-static bool serve_swallowed(struct connection *connection)
-{
-    size_t all = evbuffer_get_length(connection->input);
-    size_t now = all < connection->swallow_bytes ? all : connection->swallow_bytes;
-    evbuffer_drain(connection->input, now);
-    connection->swallow_bytes -= now;
-    if (connection->swallow_bytes == 0) {
-        connection->state = CONNECTION_LINE;
+    if (item != NULL) {
+        evbuffer_remove(connection->input, end, sizeof end);
+        memory_upload_end(connection->upload_bytes);
+        connection->mutes = connection->store_mutes;
+        command_value(connection, memcmp(end, "\r\n", sizeof end) == 0);
     }
-    return now > 0;
+    return true;
 }
 
 /* Serves what the input has, as far as there is room for replies. */
@@ -193,23 +157,10 @@ static void serve(struct connection *connection)
     bool goes_on = true;
     while (goes_on && !connection->finishes && !connection->is_broken) {
         connection->is_paused = evbuffer_get_length(connection->output) >= OUTPUT_HIGH;
-        if (connection->is_paused) {
-            return;
-        }
-        switch (connection->state) {
-        case CONNECTION_LINE:
-            goes_on = serve_line(connection);
-            break;
-        case CONNECTION_KEYS:
-            goes_on = serve_keys(connection);
-            break;
-        case CONNECTION_VALUE:
-            goes_on = serve_value(connection);
-            break;
-        case CONNECTION_SWALLOW:
-            goes_on = serve_swallowed(connection);
-            break;
-        }
+        goes_on = !connection->is_paused
+                  && (connection->state == CONNECTION_LINE   ? serve_line(connection)
+                      : connection->state == CONNECTION_KEYS ? serve_keys(connection)
+                                                             : serve_value(connection));
     }
 }
 
@@ -273,28 +224,20 @@ static void discard(struct connection *connection)
     connection->is_broken |= got < 0 && errno != EAGAIN && errno != EINTR;
 }
 
-static void on_readable(evutil_socket_t unused_file, short unused_what, void *argument)
+static void on_event(evutil_socket_t unused_file, short what, void *argument)
 {
     (void)unused_file;
-    (void)unused_what;
     struct connection *connection = argument;
     worker_awake(connection->worker);
-    if (connection->lingers) {
+    connection->worker->quiet_ticks = 0;
+    if ((what & EV_WRITE) != 0) {
+        flush(connection);
+        if (connection->is_paused) {
+            serve(connection);
+        }
+    } else if (connection->lingers) {
         discard(connection);
     } else if (fill(connection) > 0) {
-        serve(connection);
-    }
-    settle(connection);
-}
-
-static void on_writable(evutil_socket_t unused_file, short unused_what, void *argument)
-{
-    (void)unused_file;
-    (void)unused_what;
-    struct connection *connection = argument;
-    worker_awake(connection->worker);
-    flush(connection);
-    if (connection->is_paused) {
         serve(connection);
     }
     settle(connection);
@@ -316,12 +259,12 @@ static bool is_refused(struct worker *worker, int file)
     return true;
 }
 
-void connection_begin(struct worker *worker, int file)
+void connection_begin(struct worker *worker, int file, bool speaks_http)
 {
     if (is_refused(worker, file)) {
         return;
     }
-    struct connection *connection = allocator_buffer_alloc(sizeof *connection);
+    struct connection *connection = memory_buffer_alloc(sizeof *connection);
     struct evbuffer *input = evbuffer_new();
     struct evbuffer *output = evbuffer_new();
     if (connection == NULL || input == NULL || output == NULL) {
@@ -329,20 +272,17 @@ void connection_begin(struct worker *worker, int file)
         abort(); /* only if malloc has none either */
     }
     *connection = (struct connection){
-        .next = worker->connections,
         .worker = worker,
         .file = file,
+        .speaks_http = speaks_http,
         .input = input,
         .output = output,
     };
-    if (worker->connections != NULL) {
-        worker->connections->previous = connection;
-    }
-    worker->connections = connection;
+    cds_list_add(&connection->of_worker, &worker->connections);
     worker_count(worker, COUNT_total_connections, 1);
-    event_assign(&connection->readable, worker->base, file, EV_READ | EV_PERSIST, on_readable,
+    event_assign(&connection->readable, worker->base, file, EV_READ | EV_PERSIST, on_event,
                  connection);
-    event_assign(&connection->writable, worker->base, file, EV_WRITE | EV_PERSIST, on_writable,
+    event_assign(&connection->writable, worker->base, file, EV_WRITE | EV_PERSIST, on_event,
                  connection);
     const int on = 1;
     setsockopt(file, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
@@ -359,10 +299,9 @@ void connection_begin(struct worker *worker, int file)
 void connections_drain(struct worker *worker)
 {
     enum { READS_MAX = 256 };
+    struct connection *connection;
     struct connection *next;
-    for (struct connection *connection = worker->connections; connection != NULL;
-         connection = next) {
-        next = connection->next;
+    cds_list_for_each_entry_safe(connection, next, &worker->connections, of_worker) {
         unsigned reads = 0;
         do {
             serve(connection);

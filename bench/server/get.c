@@ -1,182 +1,100 @@
-/* get: keys in, values out. */
-#include "get.h"
+/*
+ * get: get, gets, gat and gats. Their line stays in the input until the last key is answered, as
+ * values are only written as fast as the client takes them.
+ */
+#include "command.h"
 
 #include "connection.h"
-#include "expiry.h"
-#include "text.h"
 #include "worker.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
-static const struct name {
-    const char *text;
-    bool with_cas;
-    bool touches;
-} names[] = { { "get ", false, false }, { "gets ", true, false }, { "gat ", false, true },
-              { "gats ", true, true },  { "bget ", false, false } };
-
-static size_t spaces(const char *text, size_t length)
+/* The next word between spaces, or zero bytes, which stand where the line was split already. */
+static struct word key_next(char **at, const char *end)
 {
-    size_t count = 0;
-    while (count < length && text[count] == ' ') {
-        count++;
+    while (*at < end && (**at == ' ' || **at == '\0')) {
+        ++*at;
     }
-    return count;
+    struct word key = { *at, 0 };
+    while (*at < end && **at != ' ' && **at != '\0') {
+        ++*at;
+        key.length++;
+    }
+    return key;
 }
 
-/* The get that a line begins with, or NULL; *used: the bytes of its name, and spaces around. */
-static const struct name *name_of(const char *line, size_t length, size_t *used)
+/* memcached sends no value at all when a key is too long; so does this. */
+static bool a_key_is_long(char *at, const char *end)
 {
-    size_t skipped = spaces(line, length);
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        size_t bytes = strlen(names[i].text);
-        if (length - skipped > bytes && memcmp(line + skipped, names[i].text, bytes) == 0) {
-            *used = skipped + bytes;
-            *used += spaces(line + *used, length - *used);
-            return &names[i];
+    struct word key;
+    do {
+        key = key_next(&at, end);
+    } while (key.length > 0 && key.length <= KEY_BYTES_MAX);
+    return key.length > 0;
+}
+
+void get_begin(struct connection *connection, struct line *line)
+{
+    enum get_variant variant = (enum get_variant)line->variant;
+    struct get get = { .with_cas = variant == GETS || variant == GATS,
+                       .touches = variant == GAT || variant == GATS,
+                       .at = line->words[1].text,
+                       .end = line->end };
+    if (get.touches) {
+        int32_t exptime;
+        if (!text_to_i32(get.at, &exptime)) {
+            connection_reply(connection, "CLIENT_ERROR invalid exptime argument");
+            return;
         }
+        get.expires_s = item_time(exptime, connection->worker->now_s);
+        get.at += line->words[1].length;
     }
-    return NULL;
+    if (a_key_is_long(get.at, get.end)) {
+        connection_reply(connection, "CLIENT_ERROR bad command line format");
+        return;
+    }
+    connection->get = get;
+    connection->state = CONNECTION_KEYS;
 }
 
-bool get_is_begin(const char *line, size_t length)
-{
-    size_t used;
-    return name_of(line, length, &used) != NULL;
-}
-
-/* The bytes of the key at the begin of a piece: up to a space, or the end of the line. */
-static size_t key_length(const char *keys, size_t length)
-{
-    size_t count = 0;
-    while (count < length && keys[count] != ' ' && keys[count] != '\n') {
-        count++;
-    }
-    bool at_end = count > 0 && count < length && keys[count] == '\n';
-    return at_end && keys[count - 1] == '\r' ? count - 1 : count;
-}
-
-/* VALUE key flags bytes [cas], the value, and their line ends. */
-static bool value_send(struct connection *connection, struct item *item)
-{
-    enum { HEADER_MAX = 6 + KEY_BYTES_MAX + 3 * TEXT_U64_MAX + 8 };
-    char *room = connection_reserve(connection, HEADER_MAX + item->value_bytes);
-    if (room == NULL) {
-        return false;
-    }
-    char *at = mempcpy(room, "VALUE ", 6);
-    at = mempcpy(at, item->data, item->key_bytes);
-    *at++ = ' ';
-    at += text_of_u64(at, item->flags);
-    *at++ = ' ';
-    at += text_of_u64(at, item->value_bytes);
-    if (connection->get.with_cas) {
-        *at++ = ' ';
-        at += text_of_u64(at, item->cas);
-    }
-    at = mempcpy(at, "\r\n", 2);
-    at = mempcpy(at, item_value(item), item->value_bytes);
-    at = mempcpy(at, "\r\n", 2);
-    connection_commit(connection, (size_t)(at - room));
-    return true;
-}
-
-static void key_get(struct connection *connection, const char *bytes, size_t length)
+static void key_get(struct connection *connection, const struct word *word)
 {
     struct worker *worker = connection->worker;
-    struct key key = key_of(bytes, length);
-    bool touches = connection->get.touches;
-    worker_count(worker, touches ? COUNT_cmd_touch : COUNT_cmd_get, 1);
-    struct item *item = store_get(worker, &key, touches ? COUNT_touch_hits : COUNT_get_hits,
-                                  touches ? COUNT_touch_misses : COUNT_get_misses);
-    if (item != NULL && value_send(connection, item)) {
-        item_touch(item, worker->now_s);
-        if (touches) {
-            item_expires_set(item, connection->get.expires_s);
-        }
+    struct get *get = &connection->get;
+    struct key key = key_of(word->text, word->length);
+    struct item *item;
+    if (get->touches) {
+        item = command_touch_item(worker, &key, get->expires_s);
+    } else {
+        item = store_find(worker, &key);
+        worker_count(worker, COUNT_cmd_get, 1);
+        worker_count(worker, item != NULL ? COUNT_get_hits : COUNT_get_misses, 1);
     }
+    if (item == NULL) {
+        return;
+    }
+    char head[KEY_BYTES_MAX + 3 * TEXT_U64_MAX + 16];
+    int length = sprintf(head, "VALUE %.*s %" PRIu32 " %" PRIu32, (int)key.length, key.bytes,
+                         item->flags, item->value_bytes);
+    if (get->with_cas) {
+        sprintf(head + length, " %" PRIu64, item->cas);
+    }
+    connection_send(connection, head, item_value(item), item->value_bytes);
+    item_touch(item, worker->now_s);
 }
 
-size_t get_keys(struct connection *connection, const char *keys, size_t length)
+bool get_goes_on(struct connection *connection)
 {
-    size_t used = 0;
-    while (!connection->is_broken) {
-        used += spaces(keys + used, length - used);
-        const char *key = keys + used;
-        size_t left = length - used;
-        size_t bytes = key_length(key, left);
-        if (bytes > KEY_BYTES_MAX + 1) { /* only in a line that was begun before its end had come */
-            connection_reply(connection, "CLIENT_ERROR bad command line format");
-            connection_finish(connection);
-            return length;
-        }
-        if (bytes == left || (key[bytes] == '\r' && bytes + 1 == left)
-            || evbuffer_get_length(connection->output) >= OUTPUT_HIGH) {
-            break;
-        }
-        if (bytes == 0) {
-            connection->state = CONNECTION_LINE;
+    struct get *get = &connection->get;
+    while (evbuffer_get_length(connection->output) < OUTPUT_HIGH && !connection->is_broken) {
+        struct word key = key_next(&get->at, get->end);
+        if (key.length == 0) {
             connection_reply(connection, "END");
-            return used + (key[0] == '\r' ? 2 : 1);
-        }
-        key_get(connection, key, bytes);
-        used += bytes;
-    }
-    return used;
-}
-
-/* memcached sends no value at all when a key is too long; so does this, where it sees the end. */
-static bool a_key_is_long(const char *keys, size_t length)
-{
-    size_t bytes = 0;
-    for (size_t at = 0; at < length && bytes <= KEY_BYTES_MAX; at += bytes) {
-        at += spaces(keys + at, length - at);
-        bytes = key_length(keys + at, length - at);
-        if (bytes == 0) {
             return false;
         }
+        key_get(connection, &key);
     }
-    return bytes > KEY_BYTES_MAX;
-}
-
-/* The expiration time of gat, which stands before its keys. Returns the bytes used up; 0: bad. */
-static size_t expiry_take(struct connection *connection, const char *text, size_t length)
-{
-    char number[TEXT_U64_MAX] = "";
-    size_t bytes = key_length(text, length);
-    int32_t exptime = 0;
-    memcpy(number, text, bytes < sizeof number ? bytes : 0);
-    if (!text_to_i32(number, &exptime)) {
-        return 0;
-    }
-    connection->get.expires_s = expiry_from_protocol(exptime, connection->worker->now_s);
-    return bytes;
-}
-
-size_t get_begin(struct connection *connection, char *line, size_t length)
-{
-    size_t used;
-    const struct name *name = name_of(line, length, &used);
-    if (name == NULL) {
-        return 0;
-    }
-    const char *error = key_length(line + used, length - used) == 0 ? "ERROR" : NULL; /* no key */
-    connection->get = (struct get){ .with_cas = name->with_cas, .touches = name->touches };
-    if (error == NULL && name->touches) {
-        size_t taken = expiry_take(connection, line + used, length - used);
-        error = taken == 0 ? "CLIENT_ERROR invalid exptime argument" : NULL;
-        used += taken;
-    }
-    if (error == NULL && line[length - 1] == '\n' && a_key_is_long(line + used, length - used)) {
-        error = "CLIENT_ERROR bad command line format";
-    }
-    if (error != NULL) {
-        connection_reply(connection, error);
-        if (line[length - 1] != '\n') {
-            connection_finish(connection); /* where the next command begins is not known */
-        }
-        return length;
-    }
-    connection->state = CONNECTION_KEYS;
-    return used + get_keys(connection, line + used, length - used);
+    return true;
 }

@@ -1,52 +1,52 @@
-/* item: the life of an item outside the table, and the hash of its key. */
+/* item: the hash of a key, an item's memory while it is not published, time, and flush_all. */
 #include "item.h"
 
-#include "allocator.h"
-#include "budget.h"
-#include "clock.h"
-#include "expiry.h"
-#include "options.h"
+#include "memory.h"
 #include "worker.h"
 
 #include <string.h>
 #include <sys/random.h>
+#include <time.h>
+#include <xxhash.h>
 
-static uint64_t seed[2]; /* constant after item_start */
+enum { RELATIVE_MAX_S = 60 * 60 * 24 * 30 }; /* the protocol: what is larger is Unix time */
+
+/* Constant after item_start. */
+static uint64_t seed;
+static int64_t unix_offset_s;
+static uint32_t start_s;
+
+/*
+ * [GENERATION] relaxed: an item keeps the number that its command began with. A command that runs
+ * beside flush_all may see either number; one that begins after its reply sees the new one, as the
+ * sockets between the two order that.
+ */
+static _Atomic uint32_t generation;
+
+/* [FLUSH-AT] relaxed: when a delayed flush_all is due, 0: never; the last one to set it counts. */
+static _Atomic uint32_t flush_at_s;
+
+static int64_t monotonic_s(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    return now.tv_sec;
+}
 
 void item_start(void)
 {
-    if (getrandom(seed, sizeof seed, GRND_NONBLOCK) != (ssize_t)sizeof seed) {
-        seed[0] = (uint64_t)(uintptr_t)&seed; /* too early after boot: where the loader put us */
+    unix_offset_s = time(NULL) - monotonic_s();
+    start_s = item_now();
+    if (getrandom(&seed, sizeof seed, GRND_NONBLOCK) != (ssize_t)sizeof seed) {
+        seed = (uintptr_t)&seed; /* too early after boot: where the loader put us */
     }
-    seed[1] |= 1;
 }
 
-/* The two halves of a 128-bit product, folded: each input bit moves half of the output's. */
-static uint64_t mix(uint64_t a, uint64_t b)
-{
-    __extension__ typedef unsigned __int128 wide;
-    wide product = (wide)a * b;
-    return (uint64_t)product ^ (uint64_t)(product >> 64);
-}
-
-/* The table takes its buckets from the low bits, the rings are chosen by the high ones. */
-static uint64_t hash_bytes(const char *bytes, size_t length)
-{
-    uint64_t hash = seed[0] ^ length;
-    uint64_t word;
-    for (; length >= sizeof word; length -= sizeof word, bytes += sizeof word) {
-        memcpy(&word, bytes, sizeof word);
-        hash = mix(hash ^ word, seed[1] ^ 0x9E3779B97F4A7C15U);
-    }
-    word = 0;
-    memcpy(&word, bytes, length);
-    hash = mix(hash ^ word, seed[1] ^ 0xD6E8FEB86659FD93U);
-    return mix(hash ^ seed[0], 0xA0761D6478BD642FU);
-}
+/* --- an item's memory --- */
 
 struct key key_of(const char *bytes, size_t length)
 {
-    return (struct key){ bytes, (uint8_t)length, hash_bytes(bytes, length) };
+    return (struct key){ bytes, (uint8_t)length, XXH3_64bits_withSeed(bytes, length, seed) };
 }
 
 struct key item_key(const struct item *item)
@@ -66,31 +66,48 @@ bool item_size_is_allowed(const struct key *key, size_t value_bytes)
 
 struct item *item_alloc(struct worker *worker, const struct key *key, size_t value_bytes)
 {
-    size_t bytes = bytes_of(key, value_bytes);
-    struct item *item = budget_alloc(worker, bytes);
+    struct item *item = memory_item_alloc(worker, bytes_of(key, value_bytes));
     if (item != NULL) {
         *item = (struct item){ .value_bytes = (uint32_t)value_bytes,
-                               .generation = expiry_generation(),
+                               .generation = item_generation(),
                                .key_bytes = key->length,
-                               .ring = clock_ring_of(key->hash),
-                               .link = ITEM_NEW,
                                .used_s = worker->now_s };
         memcpy(item->data, key->bytes, key->length);
     }
     return item;
 }
 
-void item_free(struct worker *worker, struct item *item)
+void item_free(struct item *item)
 {
-    size_t bytes = item_bytes(item);
-    budget_give_back(worker, item);
-    allocator_item_free(item, bytes);
+    void *memory = item;
+    memory_item_discount(item, item_bytes(item));
+    memory_items_free(1, &memory);
+}
+
+/* --- life and death --- */
+
+uint32_t item_now(void)
+{
+    return (uint32_t)(monotonic_s() + unix_offset_s);
+}
+
+uint32_t item_uptime(void)
+{
+    return item_now() - start_s;
+}
+
+uint32_t item_time(int32_t time, uint32_t now_s)
+{
+    if (time < 0) {
+        return 1; /* long ago */
+    }
+    return time == 0 || time > RELATIVE_MAX_S ? (uint32_t)time : (uint32_t)time + now_s;
 }
 
 bool item_is_dead(const struct item *item, uint32_t now_s)
 {
     uint32_t expires_s = item_expires(item);
-    return (expires_s != 0 && expires_s <= now_s) || item->generation != expiry_generation();
+    return (expires_s != 0 && expires_s <= now_s) || item->generation != item_generation();
 }
 
 void item_touch(struct item *item, uint32_t now_s)
@@ -101,5 +118,28 @@ void item_touch(struct item *item, uint32_t now_s)
     }
     if (item_used(item) != now_s) {
         atomic_store_explicit(&item->used_s, now_s, memory_order_relaxed); /* [TIMES] */
+    }
+}
+
+uint32_t item_generation(void)
+{
+    return atomic_load_explicit(&generation, memory_order_relaxed); /* [GENERATION] */
+}
+
+void item_flush(uint32_t at_s, uint32_t now_s)
+{
+    bool is_now = at_s <= now_s;
+    atomic_store_explicit(&flush_at_s, is_now ? 0 : at_s, memory_order_relaxed); /* [FLUSH-AT] */
+    atomic_fetch_add_explicit(&generation, is_now, memory_order_relaxed); /* [GENERATION] */
+}
+
+void item_flush_tick(uint32_t now_s)
+{
+    uint32_t at_s = atomic_load_explicit(&flush_at_s, memory_order_relaxed); /* [FLUSH-AT] */
+    /* Unless another one was set meanwhile: that stays. */
+    if (at_s != 0 && at_s <= now_s
+        && atomic_compare_exchange_strong_explicit(&flush_at_s, &at_s, 0, memory_order_relaxed,
+                                                   memory_order_relaxed)) { /* [FLUSH-AT] */
+        atomic_fetch_add_explicit(&generation, 1, memory_order_relaxed); /* [GENERATION] */
     }
 }

@@ -1,11 +1,12 @@
 /*
- * item: one value under its key.
+ * item: one value under its key, and when it is dead: its time has come, or flush_all did.
  *
  * Owners, one after the other:
  *   the connection or command that allocated it, and fills it in;
- *   the table, once table.c has published it: key, value, flags and cas never change again;
+ *   the table, once it is published: key, value, flags and cas never change again;
  *   the worker that took it out of the table, which retires it (reclaim.h) and so frees it.
- * A change of a value publishes a new item in place of the old one.
+ * A change of a value publishes a new item in place of the old one. A dead item stays in the table
+ * until another one takes its place, or the sweep meets it.
  *
  *     | node 16 | ring links 16 | cas 8 | times 8 | sizes, flags, marks 16 | key | value |
  *
@@ -18,6 +19,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <urcu/list.h>
 #include <urcu/urcu-qsbr.h>
 
 #include <urcu/rculfhash.h>
@@ -31,26 +33,19 @@ enum item_mark {
     ITEM_FETCHED = 2, /* read ever */
     ITEM_STALE = 4, /* marked by md's or ms's I flag */
     ITEM_WON = 8, /* a client was told to refresh it */
-    ITEM_KEY_BINARY = 16, /* the key came in base64, and goes out so */
 };
-
-/* Where an item stands between its publication and its ring; under the ring's lock (clock.h). */
-enum item_link { ITEM_NEW, ITEM_LINKED, ITEM_UNLINKED };
 
 struct item {
     struct cds_lfht_node node;
-    struct item *ring_next; /* under the ring's lock; once retired, the next in the retired list */
-    struct item *ring_previous;
+    struct cds_list_head ring; /* under the ring's lock; once retired, in a list of its worker's */
     uint64_t cas;
-    _Atomic uint32_t expires_s; /* [TIMES] any command may move them; 0: never */
+    _Atomic uint32_t expires_s; /* [TIMES] in item_now's seconds; 0: never */
     _Atomic uint32_t used_s;
     uint32_t flags;
     uint32_t value_bytes;
     uint32_t generation;
-    uint8_t key_bytes;
-    uint8_t ring;
-    _Atomic uint8_t marks; /* [MARKS] */
-    uint8_t link;
+    uint16_t key_bytes;
+    _Atomic uint16_t marks; /* [MARKS] */
     char data[]; /* the key, then the value */
 };
 
@@ -62,7 +57,7 @@ struct key {
     unsigned long hash;
 };
 
-/* Seeds the hash, so that no client can choose keys that collide. */
+/* Starts the time, and seeds the hash, so that no client can choose keys that collide. */
 void item_start(void);
 
 /* At most KEY_BYTES_MAX bytes; they are not copied. */
@@ -86,9 +81,30 @@ bool item_size_is_allowed(const struct key *key, size_t value_bytes);
 struct item *item_alloc(struct worker *worker, const struct key *key, size_t value_bytes);
 
 /* Frees an item that was never published. */
-void item_free(struct worker *worker, struct item *item);
+void item_free(struct item *item);
+
+/* --- life and death --- */
+
+/* Unix time as of the start, and then by a clock that nobody sets. */
+uint32_t item_now(void);
+
+uint32_t item_uptime(void);
+
+/* The protocol's expiration time in such seconds; 0: never. */
+uint32_t item_time(int32_t time, uint32_t now_s);
 
 bool item_is_dead(const struct item *item, uint32_t now_s);
+
+/* The generation that new items belong to. Items of others are dead. */
+uint32_t item_generation(void);
+
+/* flush_all: all items become dead at that second, or at once if it is not in the future. */
+void item_flush(uint32_t at_s, uint32_t now_s);
+
+/* Carries out a flush_all whose time has come. Called about ten times a second, by one thread. */
+void item_flush_tick(uint32_t now_s);
+
+/* --- what commands leave on items --- */
 
 /*
  * Says that a command has read it. The marks are only written when they change: popular items are
@@ -97,8 +113,9 @@ bool item_is_dead(const struct item *item, uint32_t now_s);
 void item_touch(struct item *item, uint32_t now_s);
 
 /*
- * [TIMES], [MARKS] relaxed: hints of their own, which order nothing. The item they belong to was
- * published by a full barrier (table.h).
+ * [TIMES], [MARKS] relaxed: they order nothing. The item they belong to was published by a full
+ * barrier (table.h). That a command has read an item is a hint; all else is set under the key's
+ * lock, or before the item is published.
  */
 static inline uint32_t item_expires(const struct item *item)
 {
@@ -120,13 +137,13 @@ static inline unsigned item_marks(const struct item *item)
     return atomic_load_explicit(&item->marks, memory_order_relaxed); /* [MARKS] */
 }
 
-/* Sets marks and returns those from before: one of several threads finds its mark not yet set. */
+/* Sets marks and returns those from before. */
 static inline unsigned item_mark(struct item *item, unsigned marks)
 {
-    return atomic_fetch_or_explicit(&item->marks, (uint8_t)marks, memory_order_relaxed);
+    return atomic_fetch_or_explicit(&item->marks, (uint16_t)marks, memory_order_relaxed);
 }
 
-static inline unsigned item_unmark(struct item *item, unsigned marks)
+static inline void item_unmark(struct item *item, unsigned marks)
 {
-    return atomic_fetch_and_explicit(&item->marks, (uint8_t)~marks, memory_order_relaxed);
+    atomic_fetch_and_explicit(&item->marks, (uint16_t)~marks, memory_order_relaxed); /* [MARKS] */
 }

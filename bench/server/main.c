@@ -5,20 +5,16 @@
  *   main        options, signals, start and end
  *   worker      threads, loops, ticks
  *   connection  bytes in and out, bounded; which command is next
- *   command, get, meta, stats, metrics    the protocol's words
+ *   command, get, meta, stats    the protocol's words
  *   store       the cache's operations on one key
- *   table, clock    where items are found, and which go first
- *   item, budget, reclaim    an item's memory: from when, how much, until when
- *   allocator   MemoryBucket or malloc
- * Beside them, without state of others: expiry (time), text (words), options.
+ *   table       where items are found, the order of a key's changes, and which items go first
+ *   item, reclaim    an item's life: from when, until when
+ *   memory      MemoryBucket or malloc, and how much of it
+ * Beside them, without state of others: text (words), options.
  */
-#include "allocator.h"
-#include "budget.h"
-#include "clock.h"
-#include "expiry.h"
 #include "item.h"
+#include "memory.h"
 #include "options.h"
-#include "reclaim.h"
 #include "table.h"
 #include "worker.h"
 
@@ -26,30 +22,24 @@
 #include <stdio.h>
 #include <sys/resource.h>
 
-/* As many descriptors as -c needs; or fewer connections, so that accept never lacks one. */
+/* As many descriptors as are allowed; where -c needs more, connections wait (worker.c). */
 static void files_allow(void)
 {
-    enum { FILES_BESIDE = 64 };
-    rlim_t beside = FILES_BESIDE + 4 * options.threads;
     struct rlimit limit;
-    rlim_t wanted = options.connections_max + beside;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted) {
-        return;
-    }
-    struct rlimit raised = { wanted, limit.rlim_max < wanted ? wanted : limit.rlim_max };
-    if (setrlimit(RLIMIT_NOFILE, &raised) != 0) {
-        raised = (struct rlimit){ limit.rlim_max, limit.rlim_max };
-        setrlimit(RLIMIT_NOFILE, &raised);
-        options.connections_max = limit.rlim_max > beside ? limit.rlim_max - beside : 1;
-        fprintf(stderr, "mbcached: -c is %zu, as no more files may be open\n",
-                options.connections_max);
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+        if (limit.rlim_max < options.connections_max) {
+            fprintf(stderr, "mbcached: -c: no more than %zu files may be open\n",
+                    (size_t)limit.rlim_max);
+        }
     }
 }
 
 int main(int argc, char **argv)
 {
     options_read(argc, argv);
-    allocator_start();
+    memory_start();
 
     /* Blocked in all threads, so that only the wait below takes them. */
     sigset_t ends;
@@ -60,18 +50,12 @@ int main(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN);
 
     files_allow();
-    expiry_start();
     item_start();
-    budget_start();
-    clock_start();
     table_start();
-    reclaim_start();
     workers_start();
 
     int signal_number;
     sigwait(&ends, &signal_number);
     workers_drain();
-    reclaim_stop();
-    table_end();
     return 0;
 }

@@ -1,13 +1,10 @@
 /*
- * meta: mg, ms, md, ma, mn and me. They share flags, single letters with an argument right behind
+ * meta: mg, ms, md and mn. They share flags, single letters with an argument right behind
  * them, and the form of the reply: a code, and flags in the order in which they were asked for.
  */
-#include "meta.h"
-
 #include "command.h"
+
 #include "connection.h"
-#include "expiry.h"
-#include "text.h"
 #include "worker.h"
 
 #include <inttypes.h>
@@ -18,11 +15,8 @@
 enum { LETTERS = 128, OPAQUE_MAX = 32 /* with its O */, WORDS_MAX = 19, REPLY_MAX = 1024 };
 
 static const char bad_format[] = "CLIENT_ERROR bad command line format";
-static const char bad_flag[] = "CLIENT_ERROR invalid or duplicate flag";
-static const char unknown_flag[] = "CLIENT_ERROR invalid flag";
-static const char opaque_is_long[] = "CLIENT_ERROR opaque token too long";
 static const char bad_token[] = "CLIENT_ERROR bad token in command line format";
-
+static const char opaque_is_long[] = "CLIENT_ERROR opaque token too long";
 /* A command under way. */
 struct meta {
     struct connection *connection;
@@ -34,7 +28,6 @@ struct meta {
     uint64_t of[LETTERS];    /* a flag's number; times as seconds since the start */
     struct item *item; /* what the reply's flags are about; NULL: nothing is there */
     bool created;      /* by this command */
-    bool key_is_binary;
 };
 
 /* --- flags in --- */
@@ -45,7 +38,6 @@ static const char *flag_read(struct meta *meta, const struct word *word)
     const char *argument = word->text + 1;
     uint64_t *number = &meta->of[(unsigned char)word->text[0]];
     int32_t time;
-    uint32_t flags;
     switch (word->text[0]) {
     case 'T':
     case 'N':
@@ -53,71 +45,44 @@ static const char *flag_read(struct meta *meta, const struct word *word)
         if (!text_to_i32(argument, &time)) {
             return bad_token;
         }
-        *number = expiry_from_protocol(time, meta->worker->now_s);
+        *number = item_time(time, meta->worker->now_s);
         return NULL;
     case 'C':
-    case 'D':
+    case 'D': /* ma's, which is not there: accepted elsewhere, as memcached does */
     case 'J':
         return text_to_u64(argument, number) ? NULL : bad_token;
     case 'F':
-        if (!text_to_flags(argument, &flags)) {
-            return bad_format;
-        }
-        *number = flags;
-        return NULL;
+        return text_to_u64(argument, number) ? NULL : bad_format;
     case 'M':
         *number = (unsigned char)*argument;
         return word->length == 2 ? NULL : "CLIENT_ERROR incorrect length for M token";
+    case 'O':
+        return word->length <= OPAQUE_MAX ? NULL : opaque_is_long;
     default:
-        return strchr("bcfhIklLOPqstuv", word->text[0]) != NULL ? NULL : unknown_flag;
+        return strchr("cfhIklLPqstuv", word->text[0]) != NULL ? NULL : "CLIENT_ERROR invalid flag";
     }
 }
 
-/*
- * Reads all flags from words[first] on, and the key in words[1]. Returns NULL, or that error of
- * several which memcached tells: of an unknown flag or one that is there twice, of the last wrong
- * number but for F's, of F's, of the opaque.
- */
-static const char *meta_read(struct meta *meta, struct connection *connection, struct word *words,
-                             size_t count, size_t first)
+/* Reads the flags from words[first] on, and the key before. Returns NULL, or the first error. */
+static const char *meta_read(struct meta *meta, struct connection *connection, struct line *line,
+                             size_t first)
 {
     *meta = (struct meta){ .connection = connection, .worker = connection->worker,
-                           .words = words + first, .count = count - first, .of['D'] = 1 };
+                           .words = line->words + first, .count = line->count - first };
+    meta->key = key_of(line->words[1].text, line->words[1].length);
     const char *error = NULL;
-    for (size_t i = 0; i < meta->count; i++) {
+    for (size_t i = 0; i < meta->count && error == NULL; i++) {
         unsigned char letter = (unsigned char)meta->words[i].text[0];
         if (letter >= LETTERS || meta->has[letter]) {
             return "CLIENT_ERROR duplicate flag";
         }
         meta->has[letter] = true;
-        const char *flag_error = flag_read(meta, &meta->words[i]);
-        if (flag_error == unknown_flag) {
-            return flag_error;
-        }
-        error = flag_error == NULL || (letter == 'F' && error != NULL) ? error : flag_error;
+        error = flag_read(meta, &meta->words[i]);
     }
-    for (size_t i = 0; error == NULL && i < meta->count; i++) {
-        bool is_long = meta->words[i].text[0] == 'O' && meta->words[i].length > OPAQUE_MAX;
-        error = is_long ? opaque_is_long : NULL;
-    }
-    if (meta->has['b']) {
-        words[1].length = text_base64_decode(words[1].text, words[1].length);
-        error = words[1].length > 0 ? error : "CLIENT_ERROR error decoding key";
-    }
-    meta->key = key_of(words[1].text, words[1].length);
-    meta->key_is_binary = meta->has['b'];
     return error;
 }
 
 /* --- flags out --- */
-
-static char *key_write(char *at, const struct meta *meta)
-{
-    if (meta->key_is_binary) {
-        return at + text_base64_encode(at, meta->key.bytes, meta->key.length);
-    }
-    return mempcpy(at, meta->key.bytes, meta->key.length);
-}
 
 static int64_t time_left(const struct meta *meta)
 {
@@ -134,8 +99,7 @@ static char *flag_write(char *at, const struct meta *meta, const struct word *wo
     }
     if (letter == 'k') {
         *at++ = 'k';
-        at = key_write(at, meta);
-        return meta->key_is_binary ? mempcpy(at, " b", 2) : at;
+        return mempcpy(at, meta->key.bytes, meta->key.length);
     }
     struct item *item = meta->item;
     if (letter == 'c') {
@@ -156,24 +120,20 @@ static char *flag_write(char *at, const struct meta *meta, const struct word *wo
 static void reply(struct meta *meta, const char *code, const char *allowed, const char *more,
                   const char *value, size_t value_bytes)
 {
-    char *room = connection_reserve(meta->connection, REPLY_MAX + value_bytes);
-    if (room == NULL) {
-        return;
-    }
-    char *at = value != NULL ? room + sprintf(room, "VA %zu", value_bytes) : stpcpy(room, code);
+    char line[REPLY_MAX];
+    char *at = value != NULL ? line + sprintf(line, "VA %zu", value_bytes) : stpcpy(line, code);
     for (size_t i = 0; i < meta->count; i++) {
         char letter = meta->words[i].text[0];
         if (meta->item != NULL && (letter == 'T' || (letter == 'N' && meta->created))) {
-            item_expires_set(meta->item, (uint32_t)meta->of[(unsigned char)letter]);
+            uint32_t expires_s = (uint32_t)meta->of[(unsigned char)letter];
+            item_expires_set(meta->item, expires_s); /* as a t behind it shall say */
+            store_touch(meta->worker, &meta->key, expires_s); /* if another one has its place */
         } else if (strchr(allowed, letter) != NULL) {
             at = flag_write(at, meta, &meta->words[i]);
         }
     }
-    at = stpcpy(stpcpy(at, more), "\r\n");
-    if (value != NULL) {
-        at = stpcpy(mempcpy(at, value, value_bytes), "\r\n");
-    }
-    connection_commit(meta->connection, (size_t)(at - room));
+    strcpy(at, more);
+    connection_send(meta->connection, line, value, value_bytes);
 }
 
 static void reply_result(struct meta *meta, enum store_result result, const char *allowed)
@@ -183,11 +143,9 @@ static void reply_result(struct meta *meta, enum store_result result, const char
         [STORE_NOT_STORED] = "NS",
         [STORE_EXISTS] = "EX",
         [STORE_NOT_FOUND] = "NF",
-        [STORE_NOT_A_NUMBER] = "CLIENT_ERROR cannot increment or decrement non-numeric value",
         [STORE_NO_MEMORY] = "SERVER_ERROR out of memory",
     };
-    bool is_error = result == STORE_NOT_A_NUMBER || result == STORE_NO_MEMORY;
-    reply(meta, codes[result], is_error ? "" : allowed, "", NULL, 0);
+    reply(meta, codes[result], result == STORE_NO_MEMORY ? "" : allowed, "", NULL, 0);
 }
 
 /* --- mg --- */
@@ -217,7 +175,7 @@ static const char *turns_take(struct meta *meta)
     bool is_stale = (before & ITEM_STALE) != 0;
     bool is_due = meta->has['R'] && expires_s > meta->worker->now_s && expires_s < meta->of['R'];
     if ((before & ITEM_WON) == 0 && (is_stale || is_due)) {
-        before = item_mark(item, ITEM_WON); /* of several at once, one */
+        before = store_mark(meta->worker, &meta->key, ITEM_WON); /* of several at once, one */
         if ((before & ITEM_WON) == 0) {
             return is_stale ? " X W" : " W";
         }
@@ -227,12 +185,12 @@ static const char *turns_take(struct meta *meta)
 
 static void command_get(struct meta *meta)
 {
-    struct item *item = store_get(meta->worker, &meta->key, COUNT_get_hits, COUNT_get_misses);
+    struct item *item = store_find(meta->worker, &meta->key);
     worker_count(meta->worker, COUNT_cmd_get, 1);
+    worker_count(meta->worker, item != NULL ? COUNT_get_hits : COUNT_get_misses, 1);
     meta->created = item == NULL && meta->has['N'] && vivify(meta);
     if (meta->has['N'] && item == NULL) {
-        struct cds_lfht_iter position;
-        item = store_find(meta->worker, &meta->key, &position);
+        item = store_find(meta->worker, &meta->key);
     }
     if (item == NULL) {
         if (!meta->has['q']) {
@@ -241,7 +199,6 @@ static void command_get(struct meta *meta)
         return;
     }
     meta->item = item;
-    meta->key_is_binary = (item_marks(item) & ITEM_KEY_BINARY) != 0;
     reply(meta, "HD", "stcflhOk", turns_take(meta),
           meta->has['v'] ? item_value(item) : NULL, meta->has['v'] ? item->value_bytes : 0);
     if (!meta->has['u']) {
@@ -274,35 +231,36 @@ static void reply_keep(struct connection *connection, const struct meta *meta)
     *at = '\0';
 }
 
-static void command_set(struct connection *connection, struct word *words, size_t count)
+static void command_set(struct connection *connection, struct line *line)
 {
+    struct word *words = line->words;
     int32_t value_bytes;
-    if (count < 3 || !text_to_i32(words[2].text, &value_bytes) || value_bytes < 0
+    if (line->count < 3 || !text_to_i32(words[2].text, &value_bytes) || value_bytes < 0
         || value_bytes > INT_MAX - 2) {
         connection_reply(connection, bad_format);
         return;
     }
     struct meta meta;
-    struct store_begin begin = { .value_bytes = (size_t)value_bytes };
-    const char *error = meta_read(&meta, connection, words, count, 3);
-    if (!mode_read((char)meta.of['M'], &begin.request.mode) && error == NULL) {
+    struct store_request request = { .is_meta = true };
+    const char *error = meta_read(&meta, connection, line, 3);
+    if (!mode_read((char)meta.of['M'], &request.mode) && error == NULL) {
         error = "CLIENT_ERROR invalid mode for ms M token";
     }
     if (error != NULL) {
         connection_reply(connection, error);
-        connection_swallow(connection, begin.value_bytes + 2);
+        connection_swallow(connection, (size_t)value_bytes);
         return;
     }
-    bool is_whole = begin.request.mode == STORE_SET || begin.request.mode == STORE_REPLACE;
-    begin.request.mode = meta.has['C'] && is_whole ? STORE_CAS : begin.request.mode;
-    begin.request.cas = meta.of['C'];
-    begin.request.is_meta = true;
-    begin.request.older_makes_stale = meta.has['I'];
-    begin.flags = (uint32_t)meta.of['F'];
-    begin.expires_s = (uint32_t)meta.of['T'];
-    begin.marks = meta.has['b'] ? ITEM_KEY_BINARY : 0;
+    bool is_whole = request.mode == STORE_SET || request.mode == STORE_REPLACE;
+    request.mode = meta.has['C'] && is_whole ? STORE_CAS : request.mode;
+    request.cas = meta.of['C'];
+    request.older_makes_stale = meta.has['I'];
     reply_keep(connection, &meta);
-    command_store_begin(connection, &meta.key, &begin);
+    struct item *item = command_store_begin(connection, &meta.key, (size_t)value_bytes, &request);
+    if (item != NULL) {
+        item->flags = (uint32_t)meta.of['F'];
+        item_expires_set(item, (uint32_t)meta.of['T']);
+    }
     connection->store_mutes = meta.has['q']; /* errors are told */
 }
 
@@ -312,10 +270,9 @@ void meta_value(struct connection *connection, struct store_request *request)
     struct meta meta = { .connection = connection, .worker = connection->worker, .words = words };
     meta.count = text_split(connection->store_reply, words);
     struct item *item = request->item;
-    meta.key_is_binary = (item_marks(item) & ITEM_KEY_BINARY) != 0;
     char key[KEY_BYTES_MAX]; /* the item may be gone when the reply is written */
     memcpy(key, item->data, item->key_bytes);
-    meta.key = (struct key){ key, item->key_bytes, 0 };
+    meta.key = key_of(key, item->key_bytes);
     bool is_quiet = connection->mutes;
     connection->mutes = false;
     enum store_result result = store_commit(meta.worker, request);
@@ -325,7 +282,7 @@ void meta_value(struct connection *connection, struct store_request *request)
     }
 }
 
-/* --- md, ma, me --- */
+/* --- md --- */
 
 static void command_delete(struct meta *meta)
 {
@@ -342,89 +299,32 @@ static void command_delete(struct meta *meta)
     }
 }
 
-static void command_arithmetic(struct meta *meta)
-{
-    char mode = meta->has['M'] ? (char)meta->of['M'] : 'I';
-    if (strchr("ID+-", mode) == NULL) {
-        connection_reply(meta->connection, "CLIENT_ERROR invalid mode for ma M token");
-        return;
-    }
-    struct arithmetic arithmetic = { .delta = meta->of['D'],
-                                     .cas = meta->of['C'],
-                                     .decrements = strchr("D-", mode) != NULL,
-                                     .creates = meta->has['N'],
-                                     .initial = meta->of['J'] };
-    enum store_result result = store_arithmetic(meta->worker, &meta->key, &arithmetic);
-    if (result != STORE_DONE) {
-        reply_result(meta, result, "Ok");
-        return;
-    }
-    meta->item = arithmetic.item;
-    meta->created = arithmetic.created;
-    char number[TEXT_U64_MAX];
-    size_t length = text_of_u64(number, arithmetic.value);
-    if (!meta->has['q'] || meta->created) {
-        reply(meta, "HD", "tcOk", "", meta->has['v'] ? number : NULL, meta->has['v'] ? length : 0);
-    } else if (meta->has['T']) {
-        item_expires_set(meta->item, (uint32_t)meta->of['T']);
-    }
-}
-
-static void command_debug(struct meta *meta)
-{
-    struct cds_lfht_iter position;
-    struct item *item = store_find(meta->worker, &meta->key, &position);
-    if (item == NULL) {
-        connection_reply(meta->connection, "EN");
-        return;
-    }
-    meta->item = item;
-    meta->key_is_binary = (item_marks(item) & ITEM_KEY_BINARY) != 0;
-    char line[REPLY_MAX] = "ME ";
-    sprintf(key_write(line + 3, meta),
-            " exp=%" PRId64 " la=%u cas=%" PRIu64 " fetch=%s cls=1 size=%zu", time_left(meta),
-            meta->worker->now_s - item_used(item), item->cas,
-            (item_marks(item) & ITEM_FETCHED) != 0 ? "yes" : "no", item_bytes(item));
-    connection_reply(meta->connection, line);
-}
-
-/* What they have in common; `error` NULL: the flags' own. */
-static void command_run(struct connection *connection, struct word *words, size_t count,
-                        void (*run)(struct meta *meta), const char *error)
+void meta_command(struct connection *connection, struct line *line)
 {
     struct meta meta;
-    const char *flag_error = meta_read(&meta, connection, words, count, 2);
-    if (flag_error != NULL) {
-        bool is_own = error == NULL || flag_error == opaque_is_long;
-        connection_reply(connection, is_own ? flag_error : error);
-        return;
-    }
-    run(&meta);
-}
-
-void meta_command(struct connection *connection, struct word *words, size_t count)
-{
-    char letter = words[0].text[1];
+    char letter = line->words[0].text[1];
     worker_count(connection->worker, COUNT_cmd_meta, 1);
     if (letter == 'n') {
         connection_reply(connection, "MN");
-    } else if (strchr("gsdae", letter) == NULL || (count < 2 && letter != 'e')) {
+    } else if (strchr("gsd", letter) == NULL || line->count < 2) {
         connection_reply(connection, "ERROR");
-    } else if (count < 2 || words[1].length > KEY_BYTES_MAX) {
+    } else if (line->words[1].length > KEY_BYTES_MAX) {
         connection_reply(connection, bad_format);
-    } else if (count > WORDS_MAX) {
+    } else if (line->count > WORDS_MAX) {
         connection_reply(connection, letter == 'g' ? "CLIENT_ERROR options flags are too long"
                                                    : "CLIENT_ERROR options flags too long");
     } else if (letter == 's') {
-        command_set(connection, words, count);
-    } else if (letter == 'g') {
-        command_run(connection, words, count, command_get, NULL);
-    } else if (letter == 'd') {
-        command_run(connection, words, count, command_delete, bad_flag);
-    } else if (letter == 'a') {
-        command_run(connection, words, count, command_arithmetic, bad_flag);
+        command_set(connection, line);
     } else {
-        bool is_binary = count > 2 && strcmp(words[2].text, "b") == 0;
-        command_run(connection, words, is_binary ? 3 : 2, command_debug, bad_format);
+        const char *error = meta_read(&meta, connection, line, 2);
+        if (error != NULL) {
+            bool is_told = letter == 'g' || error == opaque_is_long;
+            connection_reply(connection,
+                             is_told ? error : "CLIENT_ERROR invalid or duplicate flag");
+        } else if (letter == 'g') {
+            command_get(&meta);
+        } else {
+            command_delete(&meta);
+        }
     }
 }

@@ -1,11 +1,9 @@
 /* stats: the sums, and `stats` in its kinds. */
 #include "stats.h"
 
-#include "allocator.h"
-#include "budget.h"
-#include "clock.h"
 #include "connection.h"
-#include "expiry.h"
+#include "memory.h"
+#include "table.h"
 #include "worker.h"
 
 #include <inttypes.h>
@@ -21,9 +19,6 @@ static const char *const names[] = {
     STATS_COUNTERS(STATS_NAME)
 #undef STATS_NAME
 };
-
-/* [RESET] relaxed: what `stats reset` takes off; a reply that is made beside it may have either. */
-static _Atomic uint64_t at_reset[COUNTERS];
 
 static uint64_t sum_of(enum counter counter)
 {
@@ -41,17 +36,17 @@ static uint64_t items_now(void)
     return stored > removed ? stored - removed : 0;
 }
 
-void stats_figures(stats_figure *each, void *argument)
+static void stats_figures(stats_figure *each, void *argument)
 {
     for (enum counter i = 0; i < COUNTERS; i++) {
         each(names[i], sum_of(i), argument);
     }
-    each("uptime", expiry_now() - 2, argument);
+    each("uptime", item_uptime(), argument);
     each("max_connections", options.connections_max, argument);
     each("curr_connections", connections_open(), argument);
     each("curr_items", items_now(), argument);
-    each("bytes", budget_cost(), argument);
-    each("bytes_allowed", budget_allowance(), argument);
+    each("bytes", memory_cost(), argument);
+    each("bytes_allowed", memory_allowance(), argument);
     each("limit_maxbytes", options.memory_bytes, argument);
     each("threads", options.threads, argument);
 }
@@ -69,11 +64,6 @@ stat_send(struct connection *connection, const char *format, ...)
 
 static void figure_send(const char *name, uint64_t value, void *connection)
 {
-    for (enum counter i = 0; i < COUNTERS; i++) {
-        if (name == names[i]) {
-            value -= atomic_load_explicit(&at_reset[i], memory_order_relaxed); /* [RESET] */
-        }
-    }
     stat_send(connection, "%s %" PRIu64, name, value);
 }
 
@@ -114,20 +104,14 @@ static void send_settings(struct connection *connection)
 /* There are no slab classes; all items are of class 1. */
 static void send_items(struct connection *connection)
 {
-    clock_sweep(connection->worker, 0, 1); /* as memcached, without those that flush_all ended */
+    table_sweep(connection->worker, 0, 1); /* as memcached, without those that flush_all ended */
     if (items_now() > 0) {
         stat_send(connection, "items:1:number %" PRIu64, items_now());
-        stat_send(connection, "items:1:mem_requested %zu", budget_cost());
+        stat_send(connection, "items:1:mem_requested %zu", memory_cost());
         stat_send(connection, "items:1:evicted %" PRIu64, sum_of(COUNT_evictions));
         stat_send(connection, "items:1:outofmemory %" PRIu64, sum_of(COUNT_store_no_memory));
         stat_send(connection, "items:1:reclaimed %" PRIu64, sum_of(COUNT_reclaimed));
     }
-}
-
-static void send_slabs(struct connection *connection)
-{
-    stat_send(connection, "active_slabs 0");
-    stat_send(connection, "total_malloced %zu", budget_cost());
 }
 
 static void send_sizes(struct connection *connection)
@@ -138,7 +122,7 @@ static void send_sizes(struct connection *connection)
 static void send_allocator(struct connection *connection)
 {
     stat_send(connection, "allocator %s", options.use_malloc ? "malloc" : "mb");
-    allocator_figures(figure_send, connection);
+    memory_figures(figure_send, connection);
 }
 
 void stats_command(struct connection *connection, const char *what)
@@ -147,8 +131,7 @@ void stats_command(struct connection *connection, const char *what)
         const char *name;
         void (*send)(struct connection *connection);
     } kinds[] = { { "", send_plain },      { "settings", send_settings }, { "items", send_items },
-                  { "slabs", send_slabs }, { "sizes", send_sizes },
-                  { "allocator", send_allocator } };
+                  { "sizes", send_sizes }, { "allocator", send_allocator } };
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
         if (strcmp(what, kinds[i].name) == 0) {
             kinds[i].send(connection);
@@ -156,9 +139,31 @@ void stats_command(struct connection *connection, const char *what)
             return;
         }
     }
-    bool resets = strcmp(what, "reset") == 0;
-    for (enum counter i = 0; resets && i < COUNTERS; i++) {
-        atomic_store_explicit(&at_reset[i], sum_of(i), memory_order_relaxed); /* [RESET] */
+    connection_reply(connection, "ERROR");
+}
+
+/* --- GET /metrics: Prometheus' text form --- */
+
+static void figure_add(const char *name, uint64_t value, void *page)
+{
+    evbuffer_add_printf(page, "mbcached_%s %" PRIu64 "\n", name, value);
+}
+
+void stats_http_line(struct connection *connection, const char *line)
+{
+    struct evbuffer *page = connection->output;
+    if (connection->http_status == 0) {
+        bool is_get = strncmp(line, "GET ", 4) == 0;
+        connection->http_status = !is_get ? 405 : strncmp(line, "GET /metrics ", 13) == 0 ? 200 : 404;
+    } else if (line[0] == '\n' || strncmp(line, "\r\n", 2) == 0) {
+        evbuffer_add_printf(page,
+                            "HTTP/1.1 %u\r\nConnection: close\r\n"
+                            "Content-Type: text/plain; version=0.0.4\r\n\r\n",
+                            connection->http_status);
+        if (connection->http_status == 200) {
+            stats_figures(figure_add, page);
+            memory_figures(figure_add, page);
+        }
+        connection->finishes = true;
     }
-    connection_reply(connection, resets ? "RESET" : "ERROR");
 }

@@ -1,6 +1,7 @@
 /*
- * stats: what the server counts. Each worker has its own counters, which it alone writes; whoever
- * asks adds them up. STATS_COUNTERS is the one list of them, with the names of memcached's `stats`.
+ * stats: what the server counts, shown by `stats` and by GET /metrics. Each worker has
+ * its own counters, which it alone writes; whoever asks adds them up. STATS_COUNTERS is the one list
+ * of them, with the names of memcached's `stats`.
  */
 #pragma once
 
@@ -31,6 +32,11 @@ struct connection;
 /* Answers `stats [WHAT]`; `what` is "" for the plain one. */
 void stats_command(struct connection *connection, const char *what);
 
-/* Calls `each` for all figures of the server: sums since the start, and what is now. */
+/*
+ * Takes in a line of an HTTP request, which ends with '\n'. Once its head has ended, answers GET
+ * /metrics with all figures, and anything else with an error; a connection has one answer.
+ */
+void stats_http_line(struct connection *connection, const char *line);
+
+/* What is called for each of several figures. */
 typedef void stats_figure(const char *name, uint64_t value, void *argument);
-void stats_figures(stats_figure *each, void *argument);

@@ -5,73 +5,99 @@
 #include "text.h"
 #include "worker.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
-struct item *store_find(struct worker *worker, const struct key *key,
-                        struct cds_lfht_iter *position)
+struct item *store_find(struct worker *worker, const struct key *key)
 {
-    struct item *item = table_find(key, position);
+    struct item *item = table_find(key);
     if (item != NULL && item_is_dead(item, worker->now_s)) {
         worker_count(worker, COUNT_get_expired, 1);
-        table_remove(worker, item);
-        item = NULL;
+        return NULL;
     }
     return item;
 }
 
-struct item *store_get(struct worker *worker, const struct key *key, enum counter hits,
-                       enum counter misses)
+struct item *store_touch(struct worker *worker, const struct key *key, uint32_t expires_s)
 {
-    struct cds_lfht_iter position;
-    struct item *item = store_find(worker, key, &position);
-    worker_count(worker, item != NULL ? hits : misses, 1);
+    table_lock(key);
+    struct item *item = store_find(worker, key);
+    if (item != NULL) {
+        item_expires_set(item, expires_s);
+    }
+    table_unlock(key);
     return item;
 }
 
+unsigned store_mark(struct worker *worker, const struct key *key, unsigned marks)
+{
+    table_lock(key);
+    struct item *item = store_find(worker, key);
+    unsigned before = item != NULL ? item_mark(item, marks) : 0;
+    table_unlock(key);
+    return before;
+}
+
 /*
- * An item's cas is unique, and larger than that of the item it replaces: a worker counts on from
- * the larger of its own last and the old item's, and its number makes up the low bits. So no
- * counter is shared.
+ * Publishes an item in place of `old`, if that is not NULL, with a cas that is unique and larger
+ * than the old one's: a worker counts on from the larger of its own last and the old item's, and
+ * its number makes up the low bits. So no counter is shared.
  */
-static uint64_t cas_next(struct worker *worker, const struct item *old)
+static void publish_locked(struct worker *worker, const struct key *key, const struct item *old,
+                           struct item *item)
 {
     enum { WORKER_BITS = 8 };
     uint64_t old_count = old != NULL ? old->cas >> WORKER_BITS : 0;
     worker->cas_count = (old_count > worker->cas_count ? old_count : worker->cas_count) + 1;
-    return worker->cas_count << WORKER_BITS | worker->number;
+    item->cas = worker->cas_count << WORKER_BITS | worker->number;
+    table_put_locked(worker, key, item);
 }
 
-/* In place of `old`, which is at the position; NULL: as a new item. False: it is too late. */
-static bool publish(struct worker *worker, const struct key *key, struct cds_lfht_iter *position,
-                    struct item *old, struct item *item)
+/* Whether a live item, or NULL, is there, and has that cas; 0: any. */
+static enum store_result check(const struct item *item, uint64_t cas)
 {
-    item->cas = cas_next(worker, old);
-    return old != NULL ? table_replace(worker, position, key, item)
-                       : table_add(worker, key, item);
-}
-
-/* The live item with that cas; 0: any. */
-static enum store_result find_with(struct worker *worker, const struct key *key, uint64_t cas,
-                                   struct cds_lfht_iter *position, struct item **found)
-{
-    *found = store_find(worker, key, position);
-    if (*found == NULL) {
+    if (item == NULL) {
         return STORE_NOT_FOUND;
     }
-    return cas == 0 || cas == (*found)->cas ? STORE_DONE : STORE_EXISTS;
+    return cas == 0 || cas == item->cas ? STORE_DONE : STORE_EXISTS;
 }
 
 /* --- items that are made from the one that is there --- */
 
 struct change {
+    uint64_t cas;       /* as in a request */
     const char *before; /* what comes before the old value, or in its place */
     size_t before_bytes;
     const char *after;
     size_t after_bytes;
     bool keeps_value;
     bool makes_stale;
-    const uint32_t *expires_s; /* NULL: that stays */
+    const uint32_t *expires_s;     /* NULL: that stays */
+    struct arithmetic *arithmetic; /* NULL, or what makes `before`: */
+    char digits[TEXT_U64_MAX];
 };
+
+/*
+ * Does the sum on the old value. The new one has never fewer bytes, as memcached fills a number up
+ * with spaces, and clients see them. False: it is not a number.
+ */
+static bool number_change(struct change *change, struct item *old)
+{
+    struct arithmetic *arithmetic = change->arithmetic;
+    size_t bytes = old->value_bytes < sizeof change->digits ? old->value_bytes : 0;
+    *(char *)mempcpy(change->digits, item_value(old), bytes) = '\0';
+    uint64_t number;
+    if (!text_to_u64(change->digits, &number)) {
+        return false;
+    }
+    uint64_t less = number > arithmetic->delta ? number - arithmetic->delta : 0;
+    arithmetic->value = arithmetic->decrements ? less : number + arithmetic->delta; /* wraps */
+    size_t length = (size_t)sprintf(change->digits, "%-*" PRIu64, (int)bytes, arithmetic->value);
+    change->before = change->digits;
+    change->before_bytes = length;
+    return true;
+}
 
 static void change_fill(const struct change *change, struct item *old, struct item *item)
 {
@@ -88,46 +114,45 @@ static void change_fill(const struct change *change, struct item *old, struct it
     item->flags = old->flags;
 }
 
-/* Replaces `old` by one that is changed. STORE_AGAIN: another thread has done so. */
-static enum store_result supersede(struct worker *worker, const struct key *key, struct item *old,
-                                   const struct change *change, struct item **made)
+/*
+ * Publishes a changed item in place of the one that is there: looks how large it will be, allocates
+ * it without the lock, and looks again. STORE_DONE: *made is that item.
+ */
+static enum store_result change_item(struct worker *worker, const struct key *key,
+                                     struct change *change, struct item **made)
 {
-    uint64_t cas = old->cas; /* unique, so it tells whether the item is still the same */
-    size_t kept_bytes = change->keeps_value ? old->value_bytes : 0;
-    size_t bytes = kept_bytes + change->before_bytes + change->after_bytes;
-    if (!item_size_is_allowed(key, bytes)) {
-        return STORE_NOT_STORED;
-    }
-    struct item *item = item_alloc(worker, key, bytes); /* `old` may be freed by now */
-    if (item == NULL) {
-        return STORE_NO_MEMORY;
-    }
-    struct cds_lfht_iter position;
-    if (find_with(worker, key, cas, &position, &old) == STORE_DONE) {
-        change_fill(change, old, item);
-        if (publish(worker, key, &position, old, item)) {
+    struct item *item = NULL;
+    for (;;) {
+        table_lock(key);
+        struct item *old = store_find(worker, key);
+        enum store_result result = check(old, change->cas);
+        if (result == STORE_DONE && change->arithmetic != NULL && !number_change(change, old)) {
+            result = STORE_NOT_A_NUMBER;
+        }
+        bool is_possible = result == STORE_DONE;
+        size_t kept_bytes = is_possible && change->keeps_value ? old->value_bytes : 0;
+        size_t bytes = kept_bytes + change->before_bytes + change->after_bytes;
+        bool fits = is_possible && item != NULL && item->value_bytes == bytes;
+        if (fits) {
+            change_fill(change, old, item);
+            publish_locked(worker, key, old, item);
             *made = item;
+        }
+        table_unlock(key);
+        if (fits) {
             return STORE_DONE;
         }
-    }
-    item_free(worker, item);
-    return STORE_AGAIN;
-}
-
-/* The same for the item that has that cas, if there is one. */
-static enum store_result change_with(struct worker *worker, const struct key *key, uint64_t cas,
-                                     const struct change *change, struct item **made)
-{
-    enum store_result result;
-    do {
-        struct cds_lfht_iter position;
-        struct item *old;
-        result = find_with(worker, key, cas, &position, &old);
-        if (result == STORE_DONE) {
-            result = supersede(worker, key, old, change, made);
+        if (item != NULL) {
+            item_free(item);
         }
-    } while (result == STORE_AGAIN);
-    return result;
+        if (!is_possible || !item_size_is_allowed(key, bytes)) {
+            return is_possible ? STORE_NOT_STORED : result;
+        }
+        item = item_alloc(worker, key, bytes);
+        if (item == NULL) {
+            return STORE_NO_MEMORY;
+        }
+    }
 }
 
 static enum store_result store_join(struct worker *worker, const struct key *key,
@@ -136,10 +161,11 @@ static enum store_result store_join(struct worker *worker, const struct key *key
     const char *value = item_value(request->item);
     size_t bytes = request->item->value_bytes;
     bool first = request->mode == STORE_PREPEND;
-    struct change change = { .before = value, .before_bytes = first ? bytes : 0,
+    struct change change = { .cas = request->cas,
+                             .before = value, .before_bytes = first ? bytes : 0,
                              .after = value, .after_bytes = first ? 0 : bytes,
                              .keeps_value = true };
-    enum store_result result = change_with(worker, key, request->cas, &change, made);
+    enum store_result result = change_item(worker, key, &change, made);
     return result == STORE_DONE || result == STORE_EXISTS ? result : STORE_NOT_STORED;
 }
 
@@ -147,83 +173,23 @@ enum store_result store_invalidate(struct worker *worker, const struct key *key,
                                    const uint32_t *expires_s)
 {
     struct item *made;
-    struct change change = { .before = "", .after = "", .keeps_value = true, .makes_stale = true,
-                             .expires_s = expires_s };
-    return change_with(worker, key, cas, &change, &made);
-}
-
-/* --- numbers --- */
-
-static enum store_result create_number(struct worker *worker, const struct key *key,
-                                       struct arithmetic *arithmetic)
-{
-    char digits[TEXT_U64_MAX];
-    size_t length = text_of_u64(digits, arithmetic->initial);
-    struct item *item = item_alloc(worker, key, length);
-    if (item == NULL) {
-        return STORE_NO_MEMORY;
-    }
-    memcpy(item_value(item), digits, length);
-    arithmetic->value = arithmetic->initial;
-    struct store_request request = { .item = item, .mode = STORE_ADD };
-    enum store_result result = store_commit(worker, &request);
-    arithmetic->item = request.item;
-    arithmetic->created = true;
-    return result;
-}
-
-/*
- * Does the sum on a value of so many digits. Returns the bytes of the new value: never fewer, as
- * memcached fills a number up with spaces, and clients see them. 0: it is not a number.
- */
-static size_t number_change(char digits[TEXT_U64_MAX], size_t bytes, struct arithmetic *arithmetic)
-{
-    uint64_t old;
-    digits[bytes] = '\0';
-    if (!text_to_u64(digits, &old)) {
-        return 0;
-    }
-    uint64_t delta = arithmetic->delta;
-    uint64_t less = old > delta ? old - delta : 0;
-    arithmetic->value = arithmetic->decrements ? less : old + delta; /* which wraps round */
-    size_t length = text_of_u64(digits, arithmetic->value);
-    size_t wanted = bytes > length ? bytes : length;
-    memset(digits + length, ' ', wanted - length);
-    return wanted;
+    struct change change = { .cas = cas, .before = "", .after = "", .keeps_value = true,
+                             .makes_stale = true, .expires_s = expires_s };
+    return change_item(worker, key, &change, &made);
 }
 
 enum store_result store_arithmetic(struct worker *worker, const struct key *key,
                                    struct arithmetic *arithmetic)
 {
+    struct item *made;
+    struct change change = { .after = "", .arithmetic = arithmetic };
+    enum store_result result = change_item(worker, key, &change, &made);
     bool down = arithmetic->decrements;
-    enum store_result result;
-    do {
-        struct cds_lfht_iter position;
-        struct item *item;
-        result = find_with(worker, key, arithmetic->cas, &position, &item);
-        if (result == STORE_NOT_FOUND) {
-            worker_count(worker, down ? COUNT_decr_misses : COUNT_incr_misses, 1);
-            result = arithmetic->creates ? create_number(worker, key, arithmetic) : result;
-            if (result != STORE_NOT_STORED) {
-                return result;
-            }
-            result = STORE_AGAIN; /* another thread has made one just now */
-            continue;
-        }
-        if (result != STORE_DONE) {
-            return result;
-        }
-        char digits[TEXT_U64_MAX] = "";
-        size_t old_bytes = item->value_bytes < sizeof digits ? item->value_bytes : 0;
-        memcpy(digits, item_value(item), old_bytes);
-        struct change change = { .before = digits, .after = "" };
-        change.before_bytes = number_change(digits, old_bytes, arithmetic);
-        if (change.before_bytes == 0) {
-            return STORE_NOT_A_NUMBER;
-        }
-        result = supersede(worker, key, item, &change, &arithmetic->item);
-    } while (result == STORE_AGAIN);
-    worker_count(worker, down ? COUNT_decr_hits : COUNT_incr_hits, result == STORE_DONE);
+    if (result == STORE_DONE) {
+        worker_count(worker, down ? COUNT_decr_hits : COUNT_incr_hits, 1);
+    } else if (result == STORE_NOT_FOUND) {
+        worker_count(worker, down ? COUNT_decr_misses : COUNT_incr_misses, 1);
+    }
     return result;
 }
 
@@ -260,14 +226,14 @@ static enum store_result decide(struct worker *worker, const struct store_reques
 static enum store_result store_whole(struct worker *worker, const struct key *key,
                                      const struct store_request *request)
 {
-    for (;;) {
-        struct cds_lfht_iter position;
-        struct item *old = store_find(worker, key, &position);
-        enum store_result result = decide(worker, request, old);
-        if (result != STORE_DONE || publish(worker, key, &position, old, request->item)) {
-            return result;
-        }
+    table_lock(key);
+    struct item *old = store_find(worker, key);
+    enum store_result result = decide(worker, request, old);
+    if (result == STORE_DONE) {
+        publish_locked(worker, key, old, request->item);
     }
+    table_unlock(key);
+    return result;
 }
 
 enum store_result store_commit(struct worker *worker, struct store_request *request)
@@ -278,7 +244,7 @@ enum store_result store_commit(struct worker *worker, struct store_request *requ
     enum store_result result = joins ? store_join(worker, &key, request, &made)
                                      : store_whole(worker, &key, request);
     if (joins || result != STORE_DONE) {
-        item_free(worker, request->item);
+        item_free(request->item);
     }
     request->item = result == STORE_DONE ? made : NULL;
     return result;
@@ -286,12 +252,12 @@ enum store_result store_commit(struct worker *worker, struct store_request *requ
 
 enum store_result store_delete(struct worker *worker, const struct key *key, uint64_t cas)
 {
-    for (;;) {
-        struct cds_lfht_iter position;
-        struct item *item;
-        enum store_result result = find_with(worker, key, cas, &position, &item);
-        if (result != STORE_DONE || table_remove(worker, item)) {
-            return result;
-        }
+    table_lock(key);
+    struct item *item = store_find(worker, key);
+    enum store_result result = check(item, cas);
+    if (result == STORE_DONE) {
+        table_remove_locked(worker, key, item);
     }
+    table_unlock(key);
+    return result;
 }

@@ -2,13 +2,12 @@
  * store: the cache's operations on one key, each of them atomic. The commands, classic and meta,
  * differ in words only.
  *
- * Each is a loop: find the live item, decide, publish in its place; and again when another thread
- * was first. All calls are made in a worker's turn.
+ * Those that change something find the live item, decide, and publish in its place, all under the
+ * lock of the key's ring (table.h). All calls are made in a worker's turn.
  */
 #pragma once
 
 #include "item.h"
-#include "stats.h"
 
 enum store_mode { STORE_SET, STORE_ADD, STORE_REPLACE, STORE_APPEND, STORE_PREPEND, STORE_CAS };
 
@@ -19,7 +18,6 @@ enum store_result {
     STORE_NOT_FOUND,
     STORE_NOT_A_NUMBER,
     STORE_NO_MEMORY,
-    STORE_AGAIN, /* never returned: another thread was first */
 };
 
 struct store_request {
@@ -30,13 +28,15 @@ struct store_request {
     bool is_meta;           /* answered by meta_value */
 };
 
-/* The live item, or NULL. A dead one is removed on the way. */
-struct item *store_find(struct worker *worker, const struct key *key,
-                        struct cds_lfht_iter *position);
+/* The live item, or NULL. Takes no lock. */
+struct item *store_find(struct worker *worker, const struct key *key);
 
-/* The same, and counts. */
-struct item *store_get(struct worker *worker, const struct key *key, enum counter hits,
-                       enum counter misses);
+/*
+ * Sets the time of the item that is there by now, whatever the caller has found before, and returns
+ * it, or NULL; the same with marks, and returns those from before.
+ */
+struct item *store_touch(struct worker *worker, const struct key *key, uint32_t expires_s);
+unsigned store_mark(struct worker *worker, const struct key *key, unsigned marks);
 
 /* Publishes or frees the request's item. */
 enum store_result store_commit(struct worker *worker, struct store_request *request);
@@ -50,14 +50,8 @@ enum store_result store_invalidate(struct worker *worker, const struct key *key,
 
 struct arithmetic {
     uint64_t delta;
-    uint64_t cas;
     bool decrements;
-    bool creates; /* on a miss, with: */
-    uint64_t initial;
-    /* What came of it: */
-    uint64_t value;
-    struct item *item;
-    bool created;
+    uint64_t value; /* what came of it */
 };
 
 enum store_result store_arithmetic(struct worker *worker, const struct key *key,

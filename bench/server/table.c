@@ -1,12 +1,10 @@
-/* table: the hash table, publication and removal of items. */
+/* table: the hash table, and rings of items for eviction and for sweeping. */
 #include "table.h"
 
-#include "allocator.h"
-#include "budget.h"
-#include "clock.h"
-#include "stats.h"
+#include "memory.h"
 #include "worker.h"
 
+#include <stdalign.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -20,10 +18,42 @@
 #define SEES_PUBLISHED(item) ((void)0)
 #endif
 
+/* Of what is done while a lock is held: items evicted, items spared, items that a sweep sees. */
+enum { RINGS = 64, VICTIMS_MAX = 16, SPARED_MAX = 256, SWEEP_MIN = 16, SWEEP_MAX = 64 };
+
+enum { SWEEPS_PER_ROUND = 300 /* half a minute */, SWEEPS_AT_ONCE = 16 };
+
 static struct cds_lfht *table; /* constant after the start */
+
+static struct ring {
+    alignas(64) pthread_mutex_t lock;
+    struct cds_list_head items;  /* under the lock, as are: */
+    struct cds_list_head *sweep; /* the next that a sweep looks at; or the list's head */
+    size_t count;
+} rings[RINGS];
+
+void table_start(void)
+{
+    enum { BUCKETS_AT_FIRST = 1 << 14, BUCKETS_MIN = 1 << 10 };
+    table = cds_lfht_new_flavor(BUCKETS_AT_FIRST, BUCKETS_MIN, 0,
+                                CDS_LFHT_AUTO_RESIZE | CDS_LFHT_ACCOUNTING, &urcu_qsbr_flavor,
+                                NULL);
+    if (table == NULL) {
+        fputs("mbcached: no memory for the hash table\n", stderr);
+        exit(1);
+    }
+    for (struct ring *ring = rings; ring < rings + RINGS; ring++) {
+        pthread_mutex_init(&ring->lock, NULL);
+        CDS_INIT_LIST_HEAD(&ring->items);
+        ring->sweep = &ring->items;
+    }
+}
 
 static struct item *item_of(struct cds_lfht_node *node)
 {
+    if (node == NULL) {
+        return NULL;
+    }
     struct item *item = caa_container_of(node, struct item, node);
     SEES_PUBLISHED(item);
     return item;
@@ -36,90 +66,145 @@ static int item_matches(struct cds_lfht_node *node, const void *wanted)
     return item->key_bytes == key->length && memcmp(item->data, key->bytes, key->length) == 0;
 }
 
-void table_start(void)
+struct item *table_find(const struct key *key)
 {
-    enum { BUCKETS_AT_FIRST = 1 << 14, BUCKETS_MIN = 1 << 10 };
-    table = cds_lfht_new_flavor(BUCKETS_AT_FIRST, BUCKETS_MIN, 0,
-                                CDS_LFHT_AUTO_RESIZE | CDS_LFHT_ACCOUNTING, &urcu_qsbr_flavor,
-                                NULL);
-    if (table == NULL) {
-        fputs("mbcached: no memory for the hash table\n", stderr);
-        exit(1);
-    }
-}
-
-struct item *table_find(const struct key *key, struct cds_lfht_iter *position)
-{
-    cds_lfht_lookup(table, key->hash, item_matches, key, position);
-    struct cds_lfht_node *node = cds_lfht_iter_get_node(position);
-    return node != NULL ? item_of(node) : NULL;
-}
-
-/* What follows a change of the table; one of the two may be NULL. The old item is the caller's. */
-static void exchanged(struct worker *worker, struct item *item, struct item *old)
-{
-    clock_exchange(item, old);
-    worker_count(worker, COUNT_total_items, item != NULL);
-    worker_count(worker, COUNT_items_removed, old != NULL);
-    if (old != NULL) {
-        budget_give_back(worker, old);
-        reclaim_retire(&worker->retired, old);
-    }
-}
-
-bool table_add(struct worker *worker, const struct key *key, struct item *item)
-{
-    PUBLISHES(item);
-    struct cds_lfht_node *node =
-        cds_lfht_add_unique(table, key->hash, item_matches, key, &item->node);
-    if (node != &item->node) {
-        return false;
-    }
-    exchanged(worker, item, NULL);
-    return true;
-}
-
-bool table_replace(struct worker *worker, struct cds_lfht_iter *position, const struct key *key,
-                   struct item *item)
-{
-    struct item *old = item_of(cds_lfht_iter_get_node(position));
-    PUBLISHES(item);
-    if (cds_lfht_replace(table, position, key->hash, item_matches, key, &item->node) != 0) {
-        return false;
-    }
-    exchanged(worker, item, old);
-    return true;
-}
-
-bool table_remove(struct worker *worker, struct item *item)
-{
-    if (cds_lfht_del(table, &item->node) != 0) {
-        return false;
-    }
-    exchanged(worker, NULL, item);
-    return true;
-}
-
-void table_end(void)
-{
-    reclaim_thread_begin();
-    reclaim_awake();
     struct cds_lfht_iter position;
-    cds_lfht_first(table, &position);
-    struct cds_lfht_node *node;
-    struct item *removed = NULL;
-    while ((node = cds_lfht_iter_get_node(&position)) != NULL) {
-        cds_lfht_next(table, &position);
-        cds_lfht_del(table, node);
-        item_of(node)->ring_next = removed;
-        removed = item_of(node);
+    cds_lfht_lookup(table, key->hash, item_matches, key, &position);
+    return item_of(cds_lfht_iter_get_node(&position));
+}
+
+/* --- changes of a key --- */
+
+/* The table takes its buckets from the hash's low bits. */
+static struct ring *ring_of(const struct key *key)
+{
+    return &rings[key->hash >> 58];
+}
+
+void table_lock(const struct key *key)
+{
+    pthread_mutex_lock(&ring_of(key)->lock);
+}
+
+void table_unlock(const struct key *key)
+{
+    pthread_mutex_unlock(&ring_of(key)->lock);
+}
+
+static void unlink_locked(struct ring *ring, struct item *item)
+{
+    if (ring->sweep == &item->ring) {
+        ring->sweep = item->ring.next;
     }
-    reclaim_asleep(); /* the table's own thread may wait for a grace period */
-    cds_lfht_destroy(table, NULL); /* and may, until here, be at any node: it resizes */
-    while (removed != NULL) {
-        struct item *item = removed;
-        removed = item->ring_next;
-        allocator_item_free(item, item_bytes(item));
+    cds_list_del(&item->ring);
+}
+
+/* What follows once an item is out of the hash table. */
+static void retire_locked(struct worker *worker, struct ring *ring, struct item *item)
+{
+    unlink_locked(ring, item);
+    ring->count--;
+    worker_count(worker, COUNT_items_removed, 1);
+    memory_item_discount(item, item_bytes(item));
+    reclaim_retire(&worker->retired, item);
+}
+
+void table_put_locked(struct worker *worker, const struct key *key, struct item *item)
+{
+    struct ring *ring = ring_of(key);
+    PUBLISHES(item);
+    struct item *replaced =
+        item_of(cds_lfht_add_replace(table, key->hash, item_matches, key, &item->node));
+    cds_list_add_tail(&item->ring, &ring->items);
+    ring->count++;
+    worker_count(worker, COUNT_total_items, 1);
+    if (replaced != NULL) {
+        retire_locked(worker, ring, replaced);
     }
-    urcu_qsbr_unregister_thread();
+}
+
+static void remove_locked(struct worker *worker, struct ring *ring, struct item *item)
+{
+    cds_lfht_del(table, &item->node);
+    retire_locked(worker, ring, item);
+}
+
+void table_remove_locked(struct worker *worker, const struct key *key, struct item *item)
+{
+    remove_locked(worker, ring_of(key), item);
+}
+
+/* --- eviction --- */
+
+/*
+ * Evicts some items of a ring. Where all were read lately the hand spares some, and takes the next
+ * one nevertheless: a round over the whole ring would hold up whoever waits for its lock.
+ */
+static size_t evict_locked(struct worker *worker, struct ring *ring, size_t bytes)
+{
+    size_t evicted = 0;
+    size_t spared = 0;
+    size_t victims = 0;
+    while (!cds_list_empty(&ring->items) && victims < VICTIMS_MAX && evicted < bytes) {
+        struct item *item = cds_list_first_entry(&ring->items, struct item, ring);
+        if ((item_marks(item) & ITEM_TOUCHED) != 0 && spared < SPARED_MAX) {
+            spared++;
+            item_unmark(item, ITEM_TOUCHED);
+            unlink_locked(ring, item);
+            cds_list_add_tail(&item->ring, &ring->items);
+        } else {
+            victims++;
+            evicted += memory_item_cost(item, item_bytes(item));
+            worker_count(worker, COUNT_evictions, 1);
+            remove_locked(worker, ring, item);
+        }
+    }
+    return evicted;
+}
+
+size_t table_evict(struct worker *worker, size_t bytes)
+{
+    size_t evicted = 0;
+    for (unsigned empty = 0; evicted < bytes && empty < RINGS;) {
+        struct ring *ring = &rings[worker->evict_ring];
+        worker->evict_ring = (worker->evict_ring + 1) % RINGS;
+        pthread_mutex_lock(&ring->lock);
+        size_t here = evict_locked(worker, ring, bytes - evicted);
+        pthread_mutex_unlock(&ring->lock);
+        evicted += here;
+        empty = here > 0 ? 0 : empty + 1;
+    }
+    return evicted;
+}
+
+/* --- the sweep --- */
+
+/* Returns whether so many were dead that more of them are likely. */
+static bool sweep_locked(struct worker *worker, struct ring *ring)
+{
+    size_t steps = ring->count / SWEEPS_PER_ROUND + SWEEP_MIN;
+    steps = steps < SWEEP_MAX ? steps : SWEEP_MAX;
+    size_t dead = 0;
+    for (size_t i = 0; i < steps; i++) {
+        struct item *item = cds_list_entry(ring->sweep, struct item, ring);
+        ring->sweep = ring->sweep->next;
+        if (&item->ring != &ring->items && item_is_dead(item, worker->now_s)) {
+            dead++;
+            worker_count(worker, COUNT_reclaimed, 1);
+            remove_locked(worker, ring, item);
+        }
+    }
+    return 4 * dead > steps;
+}
+
+void table_sweep(struct worker *worker, size_t first, size_t step)
+{
+    for (size_t i = first; i < RINGS; i += step) {
+        bool goes_on = true;
+        for (unsigned sweeps = 0; goes_on && sweeps < SWEEPS_AT_ONCE; sweeps++) {
+            pthread_mutex_lock(&rings[i].lock);
+            goes_on = sweep_locked(worker, &rings[i]);
+            pthread_mutex_unlock(&rings[i].lock);
+        }
+    }
 }

@@ -22,10 +22,3 @@ size_t text_split(char *line, struct word words[TEXT_WORDS_MAX]);
 bool text_to_i32(const char *text, int32_t *number);
 bool text_to_u64(const char *text, uint64_t *number);
 bool text_to_flags(const char *text, uint32_t *flags);
-
-/* Writes decimal digits, with no zero byte. Returns their number. */
-size_t text_of_u64(char *out, uint64_t number);
-
-/* Base64. Decoding is in place, and 0 is an error. Encoding writes at most 4/3 and 4 bytes more. */
-size_t text_base64_decode(char *text, size_t length);
-size_t text_base64_encode(char *out, const char *bytes, size_t length);

@@ -1,11 +1,9 @@
 /* worker: sockets, loops, ticks, and the end. */
 #include "worker.h"
 
-#include "allocator.h"
-#include "clock.h"
+#include "table.h"
 #include "connection.h"
-#include "expiry.h"
-#include "metrics.h"
+#include "memory.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -13,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 enum { TICKS_PER_SECOND = 10, DRAIN_TICKS = 2 * TICKS_PER_SECOND, BACKLOG = 1024 };
 
@@ -30,7 +27,7 @@ void worker_awake(struct worker *worker)
     if (!worker->is_awake) {
         worker->is_awake = true;
         reclaim_awake();
-        worker->now_s = expiry_now();
+        worker->now_s = item_now();
     }
 }
 
@@ -40,18 +37,6 @@ static void turn_end(struct worker *worker)
         reclaim_turn_end(&worker->retired, worker->ticks);
         worker->ticks = false;
         worker->is_awake = false;
-        reclaim_asleep();
-    }
-}
-
-/* A worker that has read nothing for a second keeps nothing cached: others can use it. */
-static void rest(struct worker *worker)
-{
-    uint64_t read_bytes = worker_counted(worker, COUNT_bytes_read);
-    worker->quiet_ticks = read_bytes == worker->read_at_tick ? worker->quiet_ticks + 1 : 0;
-    worker->read_at_tick = read_bytes;
-    if (worker->quiet_ticks % TICKS_PER_SECOND == 1) {
-        allocator_thread_idle();
     }
 }
 
@@ -62,8 +47,11 @@ static void drain_begin(struct worker *worker)
 {
     worker->drains = true;
     worker->drain_ticks_left = DRAIN_TICKS;
-    evconnlistener_free(worker->listener);
-    worker->listener = NULL;
+    for (unsigned i = 0; i < LISTENERS; i++) {
+        if (worker->listeners[i] != NULL) {
+            evconnlistener_free(worker->listeners[i]);
+        }
+    }
     connections_drain(worker);
 }
 
@@ -75,10 +63,17 @@ static void on_tick(evutil_socket_t unused_file, short unused_what, void *argume
     worker_awake(worker);
     worker->ticks = true;
     if (worker->number == 0) {
-        expiry_tick(worker->now_s);
+        item_flush_tick(worker->now_s);
     }
-    clock_sweep(worker, worker->number, options.threads); /* its share of the rings */
-    rest(worker);
+    table_sweep(worker, worker->number, options.threads); /* its share of the rings */
+    if (++worker->quiet_ticks % TICKS_PER_SECOND == 0) {
+        memory_thread_idle(); /* others can use what it has cached */
+    }
+    for (unsigned i = 0; i < LISTENERS && !worker->drains; i++) {
+        if (worker->listeners[i] != NULL) {
+            evconnlistener_enable(worker->listeners[i]); /* on_accept_error may have stopped it */
+        }
+    }
     if (!worker->drains && atomic_load_explicit(&all_drain, memory_order_relaxed)) { /* [DRAINS] */
         drain_begin(worker);
     } else if (worker->drains && --worker->drain_ticks_left == 0) {
@@ -86,21 +81,34 @@ static void on_tick(evutil_socket_t unused_file, short unused_what, void *argume
     }
 }
 
-static void on_accept(struct evconnlistener *unused, evutil_socket_t file,
+static void on_accept(struct evconnlistener *listener, evutil_socket_t file,
                       struct sockaddr *unused_address, int unused_length, void *argument)
 {
-    (void)unused;
     (void)unused_address;
     (void)unused_length;
-    worker_awake(argument);
-    connection_begin(argument, file);
+    struct worker *worker = argument;
+    worker_awake(worker);
+    connection_begin(worker, file, listener == worker->listeners[LISTENS_HTTP]);
+}
+
+/* Most likely there are too many open files. Until the next tick it would only fail again. */
+static void on_accept_error(struct evconnlistener *listener, void *unused)
+{
+    static atomic_flag is_said = ATOMIC_FLAG_INIT; /* [SAID] relaxed: one worker finds it clear */
+    (void)unused;
+    int error = errno;
+    evconnlistener_disable(listener);
+    if (options_verbosity() > 0
+        && !atomic_flag_test_and_set_explicit(&is_said, memory_order_relaxed)) { /* [SAID] */
+        fprintf(stderr, "mbcached: connections have to wait: %s\n", strerror(error));
+    }
 }
 
 static void *worker_run(void *argument)
 {
     struct worker *worker = argument;
-    reclaim_thread_begin();
-    while (!worker->drains || worker->connections != NULL) {
+    reclaim_thread_begin(&worker->retired);
+    while (!worker->drains || !cds_list_empty(&worker->connections)) {
         event_base_loop(worker->base, EVLOOP_ONCE);
         turn_end(worker);
     }
@@ -108,59 +116,68 @@ static void *worker_run(void *argument)
     return NULL;
 }
 
-/* One of several sockets on the same port, among which the kernel spreads new connections. */
-static int listen_on(const struct sockaddr_in *address, int shared)
+static struct evconnlistener *listen_on(struct worker *worker, struct sockaddr_in *address,
+                                        unsigned flags)
 {
-    int file = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    const int on = 1;
-    if (file < 0 || setsockopt(file, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0
-        || setsockopt(file, SOL_SOCKET, SO_REUSEPORT, &shared, sizeof shared) != 0
-        || bind(file, (const struct sockaddr *)address, sizeof *address) != 0
-        || listen(file, BACKLOG) != 0) {
+    enum { FLAGS = LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC | LEV_OPT_REUSEABLE };
+    struct evconnlistener *listener =
+        evconnlistener_new_bind(worker->base, on_accept, worker, FLAGS | flags, BACKLOG,
+                                (struct sockaddr *)address, sizeof *address);
+    if (listener == NULL) {
         char what[80];
         snprintf(what, sizeof what, "cannot listen on %s:%u", options.address,
                  ntohs(address->sin_port));
         fail(what);
     }
-    return file;
+    evconnlistener_set_error_cb(listener, on_accept_error);
+    socklen_t length = sizeof *address; /* port 0 becomes one that is free */
+    getsockname(evconnlistener_get_fd(listener), (struct sockaddr *)address, &length);
+    return listener;
 }
 
-static void worker_prepare(struct worker *worker, int listening)
+static void worker_prepare(struct worker *worker)
 {
-    struct event_config *config = event_config_new();
-    event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
-    worker->base = event_base_new_with_config(config);
-    event_config_free(config);
+    CDS_INIT_LIST_HEAD(&worker->connections);
+    worker->base = event_base_new();
     if (worker->base == NULL) {
         fail("cannot make an event loop");
     }
-    worker->listener = evconnlistener_new(worker->base, on_accept, worker,
-                                          LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0,
-                                          listening);
     const struct timeval period = { 0, 1000000 / TICKS_PER_SECOND };
     worker->tick = event_new(worker->base, -1, EV_PERSIST, on_tick, worker);
     event_add(worker->tick, &period);
 }
 
-void workers_start(void)
+/* Each worker has a socket on the same port; the kernel spreads new connections among them. */
+static void sockets_open(void)
 {
     struct sockaddr_in address = { .sin_family = AF_INET };
-    address.sin_port = htons((uint16_t)options.port);
     if (inet_pton(AF_INET, options.address, &address.sin_addr) != 1) {
         fprintf(stderr, "mbcached: -l: \"%s\" is not accepted; it takes an IPv4 address\n",
                 options.address);
         exit(2);
     }
-    close(listen_on(&address, false)); /* tells whether another process has the port */
+    struct sockaddr_in metrics = address;
+    address.sin_port = htons((uint16_t)options.port);
+    struct sockaddr_in probe = address; /* tells whether another process has the port */
+    evconnlistener_free(listen_on(&workers[0], &probe, 0));
     for (unsigned i = 0; i < options.threads; i++) {
-        int listening = listen_on(&address, true);
-        socklen_t length = sizeof address; /* port 0 becomes the first socket's */
-        getsockname(listening, (struct sockaddr *)&address, &length);
-        workers[i].number = i;
-        worker_prepare(&workers[i], listening);
+        workers[i].listeners[LISTENS] = listen_on(&workers[i], &address, LEV_OPT_REUSEABLE_PORT);
     }
-    metrics_start(workers[0].base);
+    if (options.metrics_port != 0) {
+        metrics.sin_port = htons((uint16_t)options.metrics_port);
+        workers[0].listeners[LISTENS_HTTP] = listen_on(&workers[0], &metrics, 0);
+        fprintf(stderr, "mbcached: metrics on %s:%zu\n", options.address, options.metrics_port);
+    }
     fprintf(stderr, "mbcached: listening on %s:%u\n", options.address, ntohs(address.sin_port));
+}
+
+void workers_start(void)
+{
+    for (unsigned i = 0; i < options.threads; i++) {
+        workers[i].number = i;
+        worker_prepare(&workers[i]);
+    }
+    sockets_open();
     for (unsigned i = 0; i < options.threads; i++) {
         errno = pthread_create(&workers[i].thread, NULL, worker_run, &workers[i]);
         if (errno != 0) {
@@ -175,7 +192,10 @@ void workers_drain(void)
     for (unsigned i = 0; i < options.threads; i++) {
         pthread_join(workers[i].thread, NULL);
     }
-    metrics_stop();
+    reclaim_thread_begin(&workers[0].retired);
+    reclaim_awake();
+    table_evict(&workers[0], SIZE_MAX);
+    reclaim_thread_end(&workers[0].retired);
     for (unsigned i = 0; i < options.threads; i++) {
         event_free(workers[i].tick);
         event_base_free(workers[i].base);

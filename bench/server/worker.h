@@ -1,5 +1,5 @@
 /*
- * worker: a thread with an event loop, a listening socket, and the connections that it accepted,
+ * worker: a thread with an event loop, listening sockets, and the connections that it accepted,
  * which stay with it.
  *
  * A turn is one round of the loop. It begins with the first callback, which calls worker_awake:
@@ -8,7 +8,6 @@
  */
 #pragma once
 
-#include "budget.h"
 #include "options.h"
 #include "reclaim.h"
 #include "stats.h"
@@ -19,26 +18,25 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-struct connection;
+enum { LISTENS, LISTENS_HTTP /* the first worker, for /metrics */, LISTENERS };
 
 /* Written by its own thread only. Of other threads' fields the counters alone are read. */
 struct worker {
     unsigned number;
     pthread_t thread;
     struct event_base *base;
-    struct evconnlistener *listener; /* NULL once it drains */
+    struct evconnlistener *listeners[LISTENERS]; /* or NULL */
     struct event *tick;              /* ten times a second */
-    struct connection *connections; /* a list, owned */
+    struct cds_list_head connections; /* owned */
     bool is_awake;
     bool ticks; /* this turn has a tick */
     bool drains;
     unsigned drain_ticks_left;
     uint32_t now_s; /* as of the turn's begin */
-    uint64_t read_at_tick; /* bytes read by the tick before */
-    unsigned quiet_ticks;
+    unsigned quiet_ticks; /* since a client was served */
     uint64_t cas_count; /* store.c */
     unsigned evict_ring; /* the ring that it evicts from next */
-    struct budget_share budget;
+    size_t since_look_bytes; /* allocated for items since it last looked at what is taken */
     struct retired retired;
     _Atomic uint64_t counters[COUNTERS];
 };

@@ -172,6 +172,64 @@ def killed(setting):
         wait_until(lambda: server.descriptors() <= before, "the connections are closed")
 
 
+def unfinished(setting):
+    """Values that are begun and never end take half of -m at most: the rest is there for others."""
+    with setting.start("-m", "64", "-t", "2") as server:
+        clients, refused = [], 0
+        for number in range(60):
+            client = Client(server.port)
+            client.send(b"%s half%d %s\r\nabc" % ((b"ms", number, b"1000000") if number % 2 else
+                                                 (b"set", number, b"0 0 1000000")))
+            clients.append(client)
+        for client in clients:
+            client.send(b"d" * 5)
+            refused += client.read_for(0.02) == b"SERVER_ERROR out of memory storing object\r\n"
+        if not 25 <= refused <= 30:
+            raise Failure(f"of 60 unfinished values of 1 MB {refused} are refused with -m 64")
+        with Client(server.port) as client:
+            for number in range(500):
+                expect(client.set(b"small%d" % number, b"s" * 10_000), b"STORED", "another's set")
+            kept = sum(client.get(b"small%d" % number) is not None for number in range(500))
+            expect(kept, 500, "items of another client that are there")
+        rest = b"e" * (1_000_000 - 8) + b"\r\nmn\r\n"
+        answers = []
+        for client in clients:
+            client.send(rest)
+            answers.append(client.read_until(b"MN\r\n"))
+            client.close()
+        for answer in answers:
+            if answer not in (b"HD\r\nMN\r\n", b"STORED\r\nMN\r\n", b"MN\r\n"):
+                raise Failure(f"the end of an unfinished value is answered with {answer!r}")
+        expect(sum(answer == b"MN\r\n" for answer in answers), refused, "values swallowed")
+        with Client(server.port) as client:
+            client.send(b"set again 0 0 1000000\r\nabc")
+            expect(client.read_for(0.1), b"", "a value that begins when others have ended")
+
+
+def touched(setting):
+    """A new time holds, also when the item is replaced at the same moment."""
+    with setting.start("-t", "2") as server:
+        others = [Client(server.port) for _ in range(8)]
+        with Client(server.port) as client:
+            for number in range(setting.some(200, 5000)):
+                expect(client.set(b"n", b"1"), b"STORED", "set")
+                expect(client.set(b"a", b"1"), b"STORED", "set")
+                for other in others:
+                    other.send(b"append a 0 0 1\r\nx\r\nincr n 1\r\n" * 10)
+                seconds = 1000 * (1 + number % 5)
+                client.send(b"touch a %d\r\nmg n T%d\r\n" % (seconds, seconds))
+                expect(client.read_exactly(13), b"TOUCHED\r\nHD\r\n", "touch, and mg with T")
+                for other in others:
+                    other.send(b"mn\r\n")
+                    other.read_until(b"MN\r\n")
+                for key in (b"a", b"n"):
+                    answer = client.ask(b"mg %s t" % key)
+                    if not seconds - 60 < int(answer[4:]) <= seconds:
+                        raise Failure(f"{key.decode()}, touched with {seconds}, says {answer!r}")
+        for other in others:
+            other.close()
+
+
 def slow_writers(setting):
     """Clients that send a byte now and then hold up no other."""
     with setting.start("-t", "1") as server:
@@ -268,5 +326,5 @@ def churn(setting):
 
 
 if __name__ == "__main__":
-    run(__doc__, [half_closed, slow_readers, endless_writer, killed, slow_writers, idle, too_many,
-                  churn])
+    run(__doc__, [half_closed, slow_readers, endless_writer, killed, unfinished, touched, slow_writers,
+                  idle, too_many, churn])

@@ -17,8 +17,7 @@ FLAGS = ("0", "0", "5", "4294967295", "4294967296", "-1", "x", "+3", "1x")
 DELTAS = ("0", "1", "9", "10", LARGEST, TOO_LARGE, "-1", "x", "1x", "007", "")
 SIZES_WRONG = ("-1", "x", "1x", "", "2147483646", "99999999999999999999")
 WORDS = ("noreply", "noreply ", "x", "0", "1", "NOREPLY")
-JUNK = ("", " ", "x", "\\x00", "\\xff\\xfe", "get", "gets", "gat", "gat 0", "set", "mg", "md", "ms", "ma",
-        "me", "END", "STORED", "incr", "decr a", "touch", "touch a", "delete", "cas", "verbosity", "ms a",
+JUNK = ("", " ", "x", "\\x00", "\\xff\\xfe", "get", "gets", "gat", "gat 0", "set", "mg", "md", "ms", "END", "STORED", "incr", "decr a", "touch", "touch a", "delete", "cas", "verbosity", "ms a",
         "set a 0 0", "{x *40}", "{y*1500}", "versionx", "version 1", "mn", "mn x", "verbosity 0",
         "verbosity 0 noreply", "VERSION", "gets\\ta", "quitx", "flush_all", "flush_all 0",
         "flush_all noreply", "flush_all x", "stats nothing")
@@ -35,8 +34,7 @@ class Grammar:
         for _ in range(commands):
             make = self.random.choice((
                 self._storage, self._storage, self._retrieval, self._arithmetic, self._small,
-                self._meta_get, self._meta_get, self._meta_set, self._meta_set, self._meta_delete,
-                self._meta_arithmetic))
+                self._meta_get, self._meta_get, self._meta_set, self._meta_set, self._meta_delete))
             lines += make()
         lines += ["mn"] * 3  # which a data block that is too short takes away
         return "\n".join(lines).encode()
@@ -81,9 +79,10 @@ class Grammar:
 
     def _retrieval(self):
         verb = self.random.choice(("get", "gets", "gat", "gats"))
-        # Other lines than get's end the connection when they have more than 2,048 bytes.
-        usual = KEYS if verb.startswith("get") else KEYS[:-1]
         count = self.random.choice((1, 1, 2, 3, 30))
+        # Other lines than get's end the connection when they have more than 2,048 bytes and come in
+        # pieces; and a get is such a line when a data block before it takes its first letter.
+        usual = KEYS if count < 30 else KEYS[:-1]
         keys = " ".join(self._one(usual, MISSING) for _ in range(count))
         return [f"{verb} {self._time() + ' ' if verb.startswith('gat') else ''}{keys}"]
 
@@ -105,7 +104,7 @@ class Grammar:
             if flag in tokens:
                 flags[at] = flag + self.random.choice(tokens[flag])
         if self.random.random() < 0.06:
-            flags.append(self.random.choice(("z", "v", "k", "T", "Tx", "O", "C", "b", "M", "", "E", "1",
+            flags.append(self.random.choice(("z", "v", "k", "T", "Tx", "O", "C", "M", "", "E", "1",
                                              "-", "vv", "S", "I", "q", "N")))
         return "".join(" " + flag for flag in flags)
 
@@ -130,13 +129,6 @@ class Grammar:
     def _meta_delete(self):
         tokens = {"O": ("1",), "T": ("0", "30", "x"), "C": ("1", "x"), "P": ("x",), "L": ("y",)}
         return [f"md {self._meta_key()}{self._flags('qkIIOTCPL', tokens)}"]
-
-    def _meta_arithmetic(self):
-        tokens = {"O": ("1",), "T": ("0", "30", "x"), "C": ("1", "x"), "N": ("0", "30", "x"),
-                  "J": ("0", "5", LARGEST, "x"), "D": DELTAS[:8],
-                  "M": ("I", "D", "+", "-", "i", "d", "x", "incr", "decr")}
-        key = self._one(NUMBERS, MISSING + (LONG,), 0.15)
-        return [f"ma {key}{self._flags('qkOtvcNJDMTC', tokens)}"]
 
 
 def junk_bytes(generator):

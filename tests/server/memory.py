@@ -103,6 +103,23 @@ def hot(setting):
             raise Failure(f"of 200 items that were read all the time {kept} are there")
 
 
+def all_read(setting):
+    """Where every item was read lately, room is made nevertheless, and soon."""
+    with setting.start("-m", "16", "-t", "2") as server, Client(server.port) as client:
+        empty = server.resident_bytes()
+        for part in range(6):
+            count = store(client, b"r%d." % part, [1000] * 5000)
+            for start in range(0, count, 100):
+                keys = b" ".join(b"r%d.%d" % (part, start + number) for number in range(100))
+                client.send(b"get " + keys + b"\r\n")
+                client.read_until(b"END\r\n")
+            kept = sum(client.get(b"r%d.%d" % (part, number)) is not None
+                       for number in range(count - 200, count))
+            if kept < 150:
+                raise Failure(f"of the newest 200 items {kept} are there")
+        expect_bounded(setting, server, empty, 16, "all read")
+
+
 def sizes_change(setting):
     """The sizes change, small to large and back: each mix gets the room that the last one had."""
     with setting.start("-m", "16", "-t", "2") as server, Client(server.port) as client:
@@ -163,4 +180,4 @@ def flushed(setting):
 
 
 if __name__ == "__main__":
-    run(__doc__, [full, hot, sizes_change, many_at_once, flushed])
+    run(__doc__, [full, hot, all_read, sizes_change, many_at_once, flushed])

@@ -129,7 +129,7 @@ def port_in_use(setting):
 def files_limit(setting):
     """Few open files: it goes on serving those that it can, and the others once files are free."""
     with setting.start("-c", "1000", "-t", "2", preexec=lambda: limit_files(120)) as server:
-        clients = [Client(server.port) for _ in range(70)]
+        clients = [Client(server.port) for _ in range(150)]
         for client in clients:
             client.send(b"mn\r\n")
         served = set()
@@ -138,9 +138,20 @@ def files_limit(setting):
             served.update(client for client in clients if client.read_for(0.001) == b"MN\r\n")
             return len(served) >= 20
         wait_until(are_served, "20 clients are served with 120 open files")
+        before = cpu_seconds(server)
+        time.sleep(1)
+        took = cpu_seconds(server) - before
+        if took > 0.5:
+            raise Failure(f"the server takes {took:.1f} s of CPU in a second in which no file may be opened")
         for client in clients:
             client.close()
         wait_until(lambda: is_served(server.port), "clients are served once others have gone")
+
+
+def cpu_seconds(server):
+    with open(f"/proc/{server.process.pid}/stat", encoding="ascii") as file:
+        fields = file.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def limit_files(count):
@@ -167,7 +178,7 @@ def no_terminal(setting):
     shell = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh"]
     process = subprocess.Popen([*shell, setting.command, "-p", str(port), "-vv"], start_new_session=True)
     try:
-        wait_until(lambda: process.poll() is not None or is_open(port), "it listens")
+        wait_until(lambda: process.poll() is not None or is_served(port), "it listens")
         expect(process.poll(), None, "status of a server without a terminal")
         # What it says must not go to a client whose descriptor has stderr's number.
         with Client(port) as client:
@@ -183,18 +194,13 @@ def no_terminal(setting):
         process.wait()
 
 
-def is_open(port):
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
 def stderr_gone(setting):
     """The reader of its stderr goes away: it goes on serving."""
     port = free_port()
     process = subprocess.Popen([setting.command, "-p", str(port), "-vv"], stdin=subprocess.DEVNULL,
                                stderr=subprocess.PIPE)
     try:
-        wait_until(lambda: is_open(port), "it listens")
+        wait_until(lambda: is_served(port), "it serves")
         process.stderr.close()
         for _ in range(5):
             expect_served(port)
@@ -266,6 +272,20 @@ def metrics(setting):
     kept.close()
 
 
+def metrics_bounded(setting):
+    """Connections to the port of /metrics count among those that -c allows."""
+    port = free_port()
+    with setting.start("-c", "5", f"--metrics-port={port}") as server:
+        kept = [socket.create_connection(("127.0.0.1", port)) for _ in range(5)]
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as probe:
+            expect(probe.recv(100), b"ERROR Too many open connections\r\n", "one too many")
+        with Client(server.port) as client:
+            expect(client.read_to_end(), b"ERROR Too many open connections\r\n", "a client too many")
+        for each in kept:
+            each.close()
+        wait_until(lambda: is_served(server.port), "clients are served once others have gone")
+
+
 def own_commands(setting):
     """stats allocator has the allocator's figures, and mb_trim gives memory back."""
     with setting.start("-m", "64") as server, Client(server.port) as client:
@@ -283,4 +303,4 @@ def own_commands(setting):
 
 if __name__ == "__main__":
     run(__doc__, [bad_values, unknown, helps, settings, port_in_use, files_limit, no_terminal, stderr_gone,
-                  ordinary_user, metrics, own_commands])
+                  ordinary_user, metrics, metrics_bounded, own_commands])

@@ -12,11 +12,11 @@ CONVERSATION = b"".join((
     b"delete n noreply\r\ndelete m noreply\r\nset a 5 0 10\r\n01234\r\n789\r\nget a none a\r\n",
     b"add a 0 0 1\r\nx\r\nappend a 0 0 2 noreply\r\n\r\n\r\nget a\r\nset n 0 0 1\r\n7\r\nincr n 12\r\n",
     b"decr n 100 noreply\r\nincr n x\r\nms m 3 T0 k Oabc F9\r\nm\rm\r\nmg m v f k s t Oxyz\r\n",
-    b"mg none v q\r\nmn\r\nma n D5 v\r\nms m 1 MA q\r\n+\r\nmg m v\r\n",
+    b"mg none v q\r\nmn\r\nms m 1 MA q\r\n+\r\nmg m v\r\n",
     b"set bad 0 0 3\r\nlonger\r\nget bad\r\nunknown command\r\n \r\nset b -1 0 1\r\n1\r\n",
     b"set " + b"k" * 251 + b" 0 0 1\r\n1\r\n",
     b"touch a 0\r\ngat 0 a\r\nmd m\r\nmd m q\r\nverbosity 0\r\nversion\r\n",
-    b"mg bm9uZQ== b k v\r\nset empty 0 0 0\r\n\r\nget empty\r\nquit\r\n"))
+    b"mg none k v\r\nset empty 0 0 0\r\n\r\nget empty\r\nquit\r\n"))
 
 
 def play(port, pieces, pause):

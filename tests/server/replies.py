@@ -12,12 +12,12 @@ import re
 SHOWN_MAX = 60
 VALUE = re.compile(rb"VALUE \S+ [0-9]+ ([0-9]+)( [0-9]+)?\r\n")
 META_VALUE = re.compile(rb"VA ([0-9]+)( .*)?\r\n")
-META = re.compile(rb"(VA|HD|EN|NF|NS|EX|ME) .*\r\n")
-META_CAS = re.compile(r"^(c|cas=)([1-9][0-9]*)$")
-# What commands count is compared; `stats reset` begins anew.
+META = re.compile(rb"(VA|HD|EN|NF|NS|EX) .*\r\n")
+META_CAS = re.compile(r"^(c)([1-9][0-9]*)$")
+# What commands count is compared: a session about it has servers of its own.
 COUNTED = re.compile(r"STAT (cmd_(get|set|flush|touch)|[a-z]+_(hits|misses|badval)) ")
-# Flags of a meta reply: seconds to live, seconds since the last access; and the same of `me`.
-SECONDS = re.compile(r"(?:t|l|exp=|la=)(?P<seconds>[0-9]+)")
+# Flags of a meta reply: seconds to live, seconds since the last access.
+SECONDS = re.compile(r"(?:t|l)(?P<seconds>[0-9]+)")
 
 
 def split(answer):
@@ -68,7 +68,7 @@ def normalise(answer):
             text = f"{start} {numbers.name(number)}\\r\\n"
         elif meta:
             words = text[:-4].split(" ")
-            first = 2 if words[0] in ("VA", "ME") else 1 # what is behind the size or the key
+            first = 2 if words[0] == "VA" else 1 # what is behind the size
             words[first:] = [META_CAS.sub(lambda found: found.group(1) + numbers.name(found.group(2)), word)
                              for word in words[first:]]
             text = " ".join(words) + "\\r\\n"
@@ -91,7 +91,7 @@ def same(one, other):
     if one == other:
         return True
     words, others = one.split(" "), other.split(" ")
-    if len(words) != len(others) or words[0] not in ("VA", "HD", "EN", "ME"):
+    if len(words) != len(others) or words[0] not in ("VA", "HD", "EN"):
         return False
     for word, another in zip(words, others):
         if word == another:
