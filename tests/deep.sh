@@ -62,7 +62,7 @@ run_part() {
                 TEST_LONG=1 ctest --preset $preset -L 'concurrent|environment' --repeat until-fail:3 -j "$(nproc)" || return
         done
         ;;
-    faults) tests/fault/run.sh --all && tests/fault/run.sh tsan ;;
+    faults) tests/fault/run.sh --all && tests/fault/run.sh --more 3 asan && tests/fault/run.sh --more 2 tsan ;;
     fuzz) tests/random/fuzz/run.sh --seconds 600 && tests/random/fuzz/run.sh --seconds 600 --upper api ;;
     mutations) tests/meta/mutation/run.sh ;;
     programs) tests/packages.sh programs bench && tests/dropin/programs/run.sh --rounds 5 --peers ;;

@@ -8,28 +8,27 @@ labels=$(mktemp)
 trap 'rm -f "$labels"' EXIT
 
 # A label is [WORD] or [WORD-WORD] on the line of the memory_order, the next one, or up to five above it.
-while IFS= read -r file; do
-    awk -v file="$file" -v labels="$labels" '
-        { text[NR] = $0 }
-        /memory_order_|__ATOMIC_/ { pending[NR] = 1 }
-        END {
-            for (site in pending) {
-                found = 0
-                for (line = site + 1; line >= site - 5 && line > 0; line--) {
-                    if (match(text[line], /\[[A-Z]+(-[A-Z]+)*\]/)) {
-                        print substr(text[line], RSTART, RLENGTH) >> labels
-                        found = 1
-                        break
-                    }
-                }
-                if (!found) {
-                    print file ":" site ": an atomic site without a label" > "/dev/stderr"
-                    bad = 1
+grep -rlE 'memory_order_|__ATOMIC_' src include | xargs awk -v labels="$labels" '
+    function end_file(site, line, found) {
+        for (site = 1; site <= count; site++) {
+            if (text[site] !~ /memory_order_|__ATOMIC_/) continue
+            found = 0
+            for (line = site < count ? site + 1 : site; line >= site - 5 && line > 0; line--) {
+                if (match(text[line], /\[[A-Z]+(-[A-Z]+)*\]/)) {
+                    print substr(text[line], RSTART, RLENGTH) >> labels
+                    found = 1
+                    break
                 }
             }
-            exit bad
-        }' "$file" || status=1
-done < <(grep -rlE 'memory_order_|__ATOMIC_' src include)
+            if (!found) {
+                print file ":" site ": an atomic site without a label" > "/dev/stderr"
+                bad = 1
+            }
+        }
+    }
+    FNR == 1 { end_file(); file = FILENAME }
+    { text[FNR] = $0; count = FNR }
+    END { end_file(); exit bad }' || status=1
 
 # No atomic operation without an explicit order.
 if grep -rnE 'atomic_(load|store|exchange|fetch_[a-z]+|compare_exchange_[a-z]+)\(' src; then

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Writes what programs depend on: the library's binary interface, the drop-in's symbols, and what inline.h puts into
 # programs. The same sources give the same files, wherever they are.
-# Usage: describe.sh SOURCE_DIR OUTPUT_DIR
+# Usage: describe.sh SOURCE_DIR OUTPUT_DIR [DROPIN]    DROPIN: one that is built from these sources; default: builds it
 set -euo pipefail
-source=$(realpath "$1") output=$(realpath "$2")
+source=$(realpath "$1") output=$(realpath "$2") dropin=${3:+$(realpath "$3")}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
@@ -13,7 +13,9 @@ export CMAKE_C_COMPILER_LAUNCHER='' CMAKE_CXX_COMPILER_LAUNCHER='' # ccache rewr
 {
     cmake -S "$source" -B "$work/build" -G Ninja -DCMAKE_BUILD_TYPE=Release \
         -DCMAKE_C_FLAGS_RELEASE="-g -O1 -ffile-prefix-map=$source/=" -DMEMORYBUCKET_TESTS=OFF -DMEMORYBUCKET_BENCH=OFF
-    cmake --build "$work/build" -j 2 --target memorybucket memorybucket_dropin
+    targets=(memorybucket)
+    [ -n "$dropin" ] || targets+=(memorybucket_dropin)
+    cmake --build "$work/build" -j 2 --target "${targets[@]}"
 } >"$work/log" 2>&1 || {
     tail -n 40 "$work/log" >&2
     exit 1
@@ -42,5 +44,6 @@ describe "$work/inline.so" "$output/inline.abi"
 gcc -std=c11 -E -dM -I"$source/include" -include memorybucket/inline.h -x c /dev/null |
     grep -E '^#define MB_' | grep -vE '^#define MB_VERSION_' | LC_ALL=C sort >"$output/macros.txt"
 
-readelf --wide --dyn-syms "$work/build/lib/libmemorybucket-malloc.so" |
+# Its symbols, unlike types, are the same in each build.
+readelf --wide --dyn-syms "${dropin:-$work/build/lib/libmemorybucket-malloc.so}" |
     awk '$1 ~ /^[0-9]+:$/ && $7 != "UND" { print $8, $4, $5 }' | LC_ALL=C sort >"$output/libmemorybucket-malloc.symbols"

@@ -229,11 +229,10 @@ usage)
 without-perf)
     # All there is but perf.
     mkdir bin
-    for directory in /usr/bin /bin; do
-        for tool in "$directory"/*; do
-            [ -e "bin/${tool##*/}" ] || [ "${tool##*/}" = perf ] || ln -s "$tool" bin/
-        done
+    for directory in /bin /usr/bin; do
+        ln -sf -t bin "$directory"/*
     done
+    rm -f bin/perf
     for script in record stat versus contention; do
         both=()
         [ $script != versus ] || both=(--a glibc --b glibc)
