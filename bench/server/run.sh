@@ -58,7 +58,7 @@ keys=100000 load_s=1 load_threads=2
 [ -z "$full" ] || keys=200000 load_s=2
 rounds=${rounds:-3}
 # The second sizes have nearly the mean of the first, 360 bytes with the key, in a narrower range.
-other_sizes=uniform:200-460
+other_sizes=200-460
 name=server${tune:+-tune}
 
 # add_settings: instead of allocators, MemoryBucket with each setting of the two variables
@@ -150,12 +150,12 @@ load_memcaslap() {
 # Fill, steady, other sizes, flush; then another client.
 measure_etc() {
     start_server 1024 1024
-    fill filled "$keys" --expect-misses no
+    fill filled "$keys" --no-misses
     record_memory filled "$keys"
-    steady steady "$load_s" "$keys" --expect-misses no
-    fill mixed "$keys" --expect-misses no --values "$other_sizes" --seed 1
+    steady steady "$load_s" "$keys" --no-misses
+    fill mixed "$keys" --no-misses --values "$other_sizes" --seed 1
     start_profile
-    steady mixed "$load_s" "$keys" --expect-misses no --values "$other_sizes" --seed 1
+    steady mixed "$load_s" "$keys" --no-misses --values "$other_sizes" --seed 1
     end_profile mixed
     record_memory mixed "$keys"
     flush
@@ -167,9 +167,9 @@ measure_etc() {
 # The smallest items: what each takes beyond its bytes.
 measure_usr() {
     start_server 1024 1024
-    fill usr-filled $((2 * keys)) --values usr --key-sizes usr --expect-misses no
+    fill usr-filled $((2 * keys)) --values usr --key-sizes usr --no-misses
     record_memory usr-filled $((2 * keys))
-    steady usr-steady "$load_s" $((2 * keys)) --values usr --key-sizes usr --expect-misses no
+    steady usr-steady "$load_s" $((2 * keys)) --values usr --key-sizes usr --no-misses
     stop_server
 }
 
@@ -191,8 +191,8 @@ measure_limit() {
 
 measure_crowd() {
     start_server 1024 $((connections + 100))
-    fill crowd "$keys" --expect-misses no
-    steady crowd $((load_s + 1)) "$keys" --churn 100 --expect-misses no
+    fill crowd "$keys" --no-misses
+    steady crowd $((load_s + 1)) "$keys" --churn 100 --no-misses
     record_memory crowd "$keys"
     stop_server
 }

@@ -48,15 +48,6 @@ static char *buffer_room(struct buffer *buffer, size_t bytes)
     return buffer->bytes + buffer->end;
 }
 
-static void watch(struct connection *connection, const struct worker *worker, int operation)
-{
-    uint32_t send = connection->connecting || connection->waits_to_send ? EPOLLOUT : 0;
-    struct epoll_event event = { .events = EPOLLIN | send, .data.ptr = connection };
-    if (epoll_ctl(worker->epoll, operation, connection->socket, &event) != 0) {
-        report_die("epoll_ctl: %s", strerror(errno));
-    }
-}
-
 static void open_socket(struct connection *connection, struct worker *worker)
 {
     int on = 1;
@@ -71,11 +62,13 @@ static void open_socket(struct connection *connection, struct worker *worker)
         report_die("connect: %s; if local ports are short, a larger --churn helps",
                    strerror(errno));
     }
-    connection->connecting = true;
-    connection->waits_to_send = false;
     connection->since_open = 0;
     connection->in.start = connection->in.end = connection->out.start = connection->out.end = 0;
-    watch(connection, worker, EPOLL_CTL_ADD);
+    /* Told once each time that it is connected, has more to read, or room to send again. */
+    struct epoll_event event = { .events = EPOLLIN | EPOLLOUT | EPOLLET, .data.ptr = connection };
+    if (epoll_ctl(worker->epoll, EPOLL_CTL_ADD, connection->socket, &event) != 0) {
+        report_die("epoll_ctl: %s", strerror(errno));
+    }
 }
 
 static void close_socket(struct connection *connection, struct worker *worker)
@@ -169,10 +162,6 @@ static bool send_out(struct connection *connection, struct worker *worker)
         return false;
     }
     out->start += sent > 0 ? (size_t)sent : 0;
-    if (connection->waits_to_send != (out->start < out->end)) {
-        connection->waits_to_send = !connection->waits_to_send;
-        watch(connection, worker, EPOLL_CTL_MOD);
-    }
     return true;
 }
 
@@ -276,22 +265,29 @@ static bool take_replies(struct connection *connection, struct worker *worker)
     return true;
 }
 
-/* False when the connection was lost. */
+/* Until there is no more, as nobody tells again; false when the connection was lost. */
 static bool receive(struct connection *connection, struct worker *worker)
 {
-    char *room = buffer_room(&connection->in, RECEIVE_BYTES);
-    size_t bytes = connection->in.capacity - connection->in.end - 1;
-    ssize_t got = recv(connection->socket, room, bytes, 0);
-    if (got < 0 && errno == EAGAIN) {
-        return true;
-    }
-    if (got <= 0) {
-        lose(connection, worker, got == 0 ? "the server closed it" : strerror(errno));
-        return false;
-    }
-    connection->in.end += (size_t)got;
-    connection->in.bytes[connection->in.end] = '\0'; /* where the parser stops at the latest */
-    return take_replies(connection, worker);
+    size_t bytes;
+    ssize_t got;
+    do {
+        char *room = buffer_room(&connection->in, RECEIVE_BYTES);
+        bytes = connection->in.capacity - connection->in.end - 1;
+        got = recv(connection->socket, room, bytes, 0);
+        if (got < 0 && errno == EAGAIN) {
+            return true;
+        }
+        if (got <= 0) {
+            lose(connection, worker, got == 0 ? "the server closed it" : strerror(errno));
+            return false;
+        }
+        connection->in.end += (size_t)got;
+        connection->in.bytes[connection->in.end] = '\0'; /* where the parser stops at the latest */
+        if (!take_replies(connection, worker)) {
+            return false;
+        }
+    } while ((size_t)got == bytes);
+    return true;
 }
 
 void connection_ready(struct connection *connection, struct worker *worker)
@@ -300,20 +296,9 @@ void connection_ready(struct connection *connection, struct worker *worker)
         return; /* closed in this turn */
     }
     worker->now_ns = (uint64_t)report_clock_ns(CLOCK_MONOTONIC);
-    if (connection->connecting) {
-        int error = 0;
-        socklen_t bytes = sizeof error;
-        getsockopt(connection->socket, SOL_SOCKET, SO_ERROR, &error, &bytes);
-        if (error != 0) {
-            lose(connection, worker, strerror(error));
-            return;
-        }
-        connection->connecting = false;
-        watch(connection, worker, EPOLL_CTL_MOD);
-    } else if (!receive(connection, worker)) {
-        return;
+    if (receive(connection, worker)) {
+        go_on(connection, worker);
     }
-    go_on(connection, worker);
 }
 
 void connection_end(struct connection *connection, struct worker *worker)

@@ -44,7 +44,6 @@ struct worker {
 struct connection {
     int socket; /* -1: none */
     unsigned number;
-    bool connecting, waits_to_send;
     uint32_t version;    /* of the last set */
     unsigned since_open; /* requests */
     uint32_t filled;     /* keys */

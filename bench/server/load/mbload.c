@@ -99,7 +99,7 @@ static double latency_us(double share)
 static uint64_t faults(void)
 {
     const uint64_t *count = tally.count;
-    uint64_t unexpected = options.refuse_misses ? count[GETS] - count[HITS] + count[REFUSED] : 0;
+    uint64_t unexpected = options.no_misses ? count[GETS] - count[HITS] + count[REFUSED] : 0;
     uint64_t unfilled = options.fill ? options.keys - count[SETS] : 0;
     if (unexpected + unfilled > 0) {
         fprintf(stderr, "mbload: %" PRIu64 " misses or refusals, %" PRIu64 " keys not stored\n",

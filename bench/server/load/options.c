@@ -13,7 +13,7 @@ struct options options = { .connections = 50, .threads = 1, .seconds = 2, .pipel
 
 static const struct known {
     const char *name, *help;
-    enum { ADDRESS, COUNT, SHARE, SIZES, FLAG, NO, PATH, HELP } kind;
+    enum { ADDRESS, COUNT, SHARE, SIZES, FLAG, PATH, HELP } kind;
     unsigned least, most;
     void *into;
 } known[] = {
@@ -27,14 +27,13 @@ static const struct known {
     { "keys", "100000 unless told", COUNT, 1, 1000000000, &options.keys },
     { "zipf", "0.99 unless told; 0: all keys alike", SHARE, 0, 10, &options.zipf },
     { "get-share", "0.9 unless told; the others are sets", SHARE, 0, 1, &options.get_share },
-    { "values", "etc unless told, or usr, fixed:BYTES, uniform:A-B; bytes", SIZES, 0,
+    { "values", "etc unless told, or usr, or LEAST-MOST: bytes", SIZES, 0,
       VALUE_BYTES_MAX, &options.value_sizes },
-    { "key-sizes", "the same; bytes", SIZES, KEY_BYTES_MIN, KEY_BYTES_MAX, &options.key_sizes },
+    { "key-sizes", "the same", SIZES, KEY_BYTES_MIN, KEY_BYTES_MAX, &options.key_sizes },
     { "seed", "another has other sizes in another order", COUNT, 0, 1000000000, &options.seed },
     { "fill", "stores every key once, and ends", FLAG, 0, 0, &options.fill },
     { "verify", "checks each value that comes, byte for byte", FLAG, 0, 0, &options.verify },
-    { "expect-misses", "yes, the default, or no: a miss or a refusal is an error", NO, 0, 0,
-      &options.refuse_misses },
+    { "no-misses", "a miss or a refusal is an error", FLAG, 0, 0, &options.no_misses },
     { "json", "a file for the figures, one a line", PATH, 0, 0, &options.json },
     { "help", "this", HELP, 0, 0, NULL },
 };
@@ -87,17 +86,12 @@ static void read_sizes(const char *text, const struct known *one)
         sizes->kind = text[0] == 'e' ? SIZES_ETC : SIZES_USR;
         return;
     }
-    /* Nine digits cannot overflow: NOLINTBEGIN(cert-err34-c) */
-    if (sscanf(text, "fixed:%9zu%n", &sizes->low, &end) == 1) {
-        sizes->high = sizes->low;
-    } else if (sscanf(text, "uniform:%9zu-%9zu%n", &sizes->low, &sizes->high, &end) != 2) {
-        end = 0;
-    }
-    /* NOLINTEND(cert-err34-c) */
-    if (end == 0 || text[end] != '\0' || strpbrk(text, " +") != NULL || sizes->low < one->least ||
-        sizes->high > one->most || sizes->low > sizes->high) {
-        report_refuse("--%s %s: accepted are etc, usr, fixed:BYTES and uniform:A-B, the bytes from "
-                      "%u to %u", one->name, text, one->least, one->most);
+    /* Nine digits cannot overflow: NOLINTNEXTLINE(cert-err34-c) */
+    if (sscanf(text, "%9zu-%9zu%n", &sizes->low, &sizes->high, &end) != 2 || text[end] != '\0' ||
+        strpbrk(text, " +") != NULL || sizes->low < one->least || sizes->high > one->most ||
+        sizes->low > sizes->high) {
+        report_refuse("--%s %s: accepted are etc, usr and LEAST-MOST, bytes from %u to %u",
+                      one->name, text, one->least, one->most);
     }
 }
 
@@ -115,12 +109,6 @@ static void take(const struct known *one, char *text)
     case PATH: *(const char **)one->into = text; break;
     case HELP: show_help(); break;
     case SIZES: read_sizes(text, one); break;
-    case NO:
-        if (strcmp(text, "yes") != 0 && strcmp(text, "no") != 0) {
-            report_refuse("%s %s: accepted are yes and no", name, text);
-        }
-        *(bool *)one->into = text[0] == 'n';
-        break;
     }
 }
 

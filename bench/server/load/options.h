@@ -20,7 +20,7 @@ extern struct options {
         enum { SIZES_UNIFORM, SIZES_ETC, SIZES_USR } kind;
         size_t low, high; /* of SIZES_UNIFORM */
     } key_sizes, value_sizes;
-    bool fill, verify, refuse_misses;
+    bool fill, verify, no_misses;
     const char *json; /* a path, or NULL */
 } options;
 

@@ -43,25 +43,25 @@ for fault in $faults; do
     load $fault $fault --connections 4 --keys 20 --get-share 0.5 --seconds 1 --verify &
     loads+=($!)
 done
-load right fill --fill --keys 1001 --connections 7 --pipeline 5 --threads 2 --seed 3 --expect-misses no
+load right fill --fill --keys 1001 --connections 7 --pipeline 5 --threads 2 --seed 3 --no-misses
 status_is fill 0
 figure_is fill stored 1001
-load right right --keys 1001 --connections 7 --threads 3 --pipeline 3 --churn 10 --seconds 1 --verify --expect-misses no --seed 3
+load right right --keys 1001 --connections 7 --threads 3 --pipeline 3 --churn 10 --seconds 1 --verify --no-misses --seed 3
 status_is right 0
 figure_is right hit_percent 100.000
 [ "$(figure right reconnects)" -gt 0 ] || fail "right: nothing is opened anew"
 [ "$(figure right sets)" -gt 0 ] && [ "$(figure right gets)" -gt "$(figure right sets)" ] || fail "right: not nine gets to a set"
 # Keys that nothing has stored, and others' values.
-load right misses --keys 5000 --zipf 0 --seconds 1 --expect-misses no
+load right misses --keys 5000 --zipf 0 --seconds 1 --no-misses
 status_is misses 1
 grep -q 'misses or refusals' "$work/misses.err" || fail "misses: $(cat "$work/misses.err")"
 load right usr --fill --keys 50 --values usr --key-sizes usr
 figure_is usr refused 0
 [ "$(figure usr stored_bytes)" -ge $((50 * 18)) ] && [ "$(figure usr stored_bytes)" -le $((50 * 23)) ] ||
     fail "usr: $(figure usr stored_bytes) bytes in 50 items"
-load right large --fill --keys 8 --connections 2 --values uniform:999990-1000000 --key-sizes fixed:250
+load right large --fill --keys 8 --connections 2 --values 999990-1000000 --key-sizes 250-250
 [ "$(figure large stored_bytes)" -ge $((8 * 1000240)) ] || fail "large: $(figure large stored_bytes) bytes"
-load right large_read --keys 8 --connections 2 --key-sizes fixed:250 --get-share 1 --seconds 1 --verify --expect-misses no
+load right large_read --keys 8 --connections 2 --key-sizes 250-250 --get-share 1 --seconds 1 --verify --no-misses
 status_is large_read 0
 
 wait "${loads[@]}"
@@ -91,11 +91,10 @@ refuses 2 '--threads 0: accepted is a number from 1 to 256' "$mbload" "${connect
 refuses 2 'as many keys as connections' "$mbload" "${connect[@]}" --keys 10
 refuses 2 '--get-share 1.5: accepted is a number from 0 to 1' "$mbload" "${connect[@]}" --get-share 1.5
 refuses 2 '--zipf nan: accepted' "$mbload" "${connect[@]}" --zipf nan
-for sizes in fixed: fixed:-1 'fixed: 1' fixed:1000001 uniform:5 uniform:9-5 uniform:1-2x etcetera; do
+for sizes in 5 5- -1-1 '1- 1' 1-1000001 9-5 1-2x 1.0-2 etcetera; do
     refuses 2 "--values $sizes: accepted are etc" "$mbload" "${connect[@]}" --values "$sizes"
 done
-refuses 2 '--key-sizes fixed:15: accepted are etc' "$mbload" "${connect[@]}" --key-sizes fixed:15
-refuses 2 '--expect-misses maybe: accepted are yes and no' "$mbload" "${connect[@]}" --expect-misses maybe
+refuses 2 '--key-sizes 15-15: accepted are etc' "$mbload" "${connect[@]}" --key-sizes 15-15
 refuses 1 'Connection refused' "$mbload" "${connect[@]}"
 "$mbload" --help | grep -q -- '--pipeline' || fail "--help"
 echo "mbload: ok"
