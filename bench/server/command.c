@@ -1,4 +1,4 @@
-/* command: one function for each classic command, with memcached's replies. */
+/* command: which command a line is, and the classic ones, with memcached's replies. */
 #include "command.h"
 
 #include "connection.h"
@@ -12,7 +12,6 @@
 
 static const char bad_format[] = "CLIENT_ERROR bad command line format";
 static const char bad_exptime[] = "CLIENT_ERROR invalid exptime argument";
-static const char bad_number[] = "CLIENT_ERROR cannot increment or decrement non-numeric value";
 
 /* --- set and its like --- */
 
@@ -49,10 +48,10 @@ static void command_store(struct connection *connection, struct line *line)
 {
     const struct word *words = line->words;
     struct store_request request = { .mode = (enum store_mode)line->variant };
-    uint32_t flags;
+    uint64_t flags;
     int32_t exptime;
     int32_t value_bytes;
-    if (!text_to_flags(words[2].text, &flags) || !text_to_i32(words[3].text, &exptime)
+    if (!text_to_u64(words[2].text, &flags) || !text_to_i32(words[3].text, &exptime)
         || !text_to_i32(words[4].text, &value_bytes) || value_bytes < 0
         || value_bytes > INT_MAX - 2
         || (request.mode == STORE_CAS && !text_to_u64(words[5].text, &request.cas))) {
@@ -62,7 +61,7 @@ static void command_store(struct connection *connection, struct line *line)
     struct item *item =
         command_store_begin(connection, &line->key, (size_t)value_bytes, &request);
     if (item != NULL) {
-        item->flags = flags;
+        item->flags = (uint32_t)flags; /* cut to size, as memcached does */
         item_expires_set(item, item_time(exptime, connection->worker->now_s));
     }
 }
@@ -91,6 +90,108 @@ void command_value(struct connection *connection, bool is_whole)
     }
 }
 
+/* --- get and its like: their line stays in the input until the last key is answered --- */
+
+enum { GET, GETS, GAT, GATS };
+
+/* Gives the item a new time, and counts that. Returns it, or NULL. */
+static struct item *touch_item(struct worker *worker, const struct key *key, uint32_t expires_s)
+{
+    struct item *item = store_touch(worker, key, expires_s);
+    worker_count(worker, COUNT_cmd_touch, 1);
+    worker_count(worker, item != NULL ? COUNT_touch_hits : COUNT_touch_misses, 1);
+    return item;
+}
+
+/* The next word between spaces, or zero bytes, which stand where the line was split already. */
+static struct word key_next(char **at, const char *end)
+{
+    while (*at < end && (**at == ' ' || **at == '\0')) {
+        ++*at;
+    }
+    struct word key = { *at, 0 };
+    while (*at < end && **at != ' ' && **at != '\0') {
+        ++*at;
+        key.length++;
+    }
+    return key;
+}
+
+/* memcached sends no value at all when a key is too long; so does this. */
+static bool a_key_is_long(char *at, const char *end)
+{
+    struct word key;
+    do {
+        key = key_next(&at, end);
+    } while (key.length > 0 && key.length <= KEY_BYTES_MAX);
+    return key.length > 0;
+}
+
+static void command_get(struct connection *connection, struct line *line)
+{
+    struct get get = { .with_cas = line->variant == GETS || line->variant == GATS,
+                       .touches = line->variant == GAT || line->variant == GATS,
+                       .at = line->words[1].text,
+                       .end = line->end };
+    if (get.touches) {
+        int32_t exptime;
+        if (!text_to_i32(get.at, &exptime)) {
+            connection_reply(connection, "CLIENT_ERROR invalid exptime argument");
+            return;
+        }
+        get.expires_s = item_time(exptime, connection->worker->now_s);
+        get.at += line->words[1].length;
+    }
+    if (a_key_is_long(get.at, get.end)) {
+        connection_reply(connection, "CLIENT_ERROR bad command line format");
+        return;
+    }
+    connection->get = get;
+    connection->state = CONNECTION_KEYS;
+}
+
+static void key_get(struct connection *connection, const struct word *word)
+{
+    struct worker *worker = connection->worker;
+    struct get *get = &connection->get;
+    struct key key = key_of(word->text, word->length);
+    struct item *item;
+    if (get->touches) {
+        item = touch_item(worker, &key, get->expires_s);
+    } else {
+        item = store_find(worker, &key);
+        worker_count(worker, COUNT_cmd_get, 1);
+        worker_count(worker, item != NULL ? COUNT_get_hits : COUNT_get_misses, 1);
+    }
+    if (item == NULL) {
+        return;
+    }
+    char head[KEY_BYTES_MAX + 3 * TEXT_U64_MAX + 16];
+    int length = sprintf(head, "VALUE %.*s %" PRIu32 " %" PRIu32, (int)key.length, key.bytes,
+                         item->flags, item->value_bytes);
+    if (get->with_cas) {
+        sprintf(head + length, " %" PRIu64, item->cas);
+    }
+    connection_send(connection, head, item_value(item), item->value_bytes);
+    item_touch(item, worker->now_s);
+}
+
+bool command_get_on(struct connection *connection)
+{
+    struct get *get = &connection->get;
+    while (evbuffer_get_length(connection->output) < OUTPUT_HIGH && !connection->is_broken) {
+        struct word key = key_next(&get->at, get->end);
+        if (key.length == 0) {
+            connection_reply(connection, "END");
+            evbuffer_drain(connection->input, connection->line_bytes);
+            connection->state = CONNECTION_LINE;
+            break;
+        }
+        key_get(connection, &key);
+    }
+    return true;
+}
+
 /* --- commands without a value --- */
 
 static void command_delete(struct connection *connection, struct line *line)
@@ -116,18 +217,10 @@ static void command_arithmetic(struct connection *connection, struct line *line)
     enum store_result result = store_arithmetic(connection->worker, &line->key, &arithmetic);
     char number[TEXT_U64_MAX];
     sprintf(number, "%" PRIu64, arithmetic.value);
-    connection_reply(connection, result == STORE_DONE           ? number
-                                 : result == STORE_NOT_FOUND    ? "NOT_FOUND"
-                                 : result == STORE_NOT_A_NUMBER ? bad_number
-                                                                : "SERVER_ERROR out of memory");
-}
-
-struct item *command_touch_item(struct worker *worker, const struct key *key, uint32_t expires_s)
-{
-    struct item *item = store_touch(worker, key, expires_s);
-    worker_count(worker, COUNT_cmd_touch, 1);
-    worker_count(worker, item != NULL ? COUNT_touch_hits : COUNT_touch_misses, 1);
-    return item;
+    connection_reply(connection, result == STORE_DONE        ? number
+                                 : result == STORE_NOT_FOUND ? "NOT_FOUND"
+                                 : result == STORE_NO_MEMORY ? "SERVER_ERROR out of memory"
+                                 : "CLIENT_ERROR cannot increment or decrement non-numeric value");
 }
 
 static void command_touch(struct connection *connection, struct line *line)
@@ -138,8 +231,7 @@ static void command_touch(struct connection *connection, struct line *line)
         return;
     }
     struct worker *worker = connection->worker;
-    struct item *item = command_touch_item(worker, &line->key,
-                                           item_time(exptime, worker->now_s));
+    struct item *item = touch_item(worker, &line->key, item_time(exptime, worker->now_s));
     if (item != NULL) {
         item_touch(item, worker->now_s);
     }
@@ -161,12 +253,13 @@ static void command_flush_all(struct connection *connection, struct line *line)
 
 static void command_verbosity(struct connection *connection, struct line *line)
 {
-    uint32_t level = 0;
-    if (line->count - connection->mutes > 1 && !text_to_flags(line->words[1].text, &level)) {
+    uint64_t level = 0;
+    if (line->count - connection->mutes > 1 && !text_to_u64(line->words[1].text, &level)) {
         connection_reply(connection, bad_format);
         return;
     }
-    atomic_store_explicit(&options.verbosity, level, memory_order_relaxed); /* [VERBOSITY] */
+    atomic_store_explicit(&options.verbosity, (unsigned)level,
+                          memory_order_relaxed); /* [VERBOSITY] */
     connection_reply(connection, "OK");
 }
 
@@ -204,11 +297,10 @@ static const struct command {
     void (*run)(struct connection *connection, struct line *line);
     int variant;
 } commands[] = {
-    { "get", 2, ANY, false, false, get_begin, GET },
-    { "gets", 2, ANY, false, false, get_begin, GETS },
-    { "gat", 2, ANY, false, false, get_begin, GAT },
-    { "gats", 2, ANY, false, false, get_begin, GATS },
-    { "bget", 2, ANY, false, false, get_begin, GET },
+    { "get", 2, ANY, false, false, command_get, GET },
+    { "gets", 2, ANY, false, false, command_get, GETS },
+    { "gat", 2, ANY, false, false, command_get, GAT },
+    { "gats", 2, ANY, false, false, command_get, GATS },
     { "set", 5, 6, true, true, command_store, STORE_SET },
     { "add", 5, 6, true, true, command_store, STORE_ADD },
     { "replace", 5, 6, true, true, command_store, STORE_REPLACE },
@@ -277,11 +369,8 @@ void command_line(struct connection *connection, char *line, size_t length)
     }
     line[end] = '\0'; /* or before it: memcached has C strings, too */
     split.end = line + strlen(line);
+    split.words[0] = (struct word){ line + end, 0 }; /* if there is none */
     split.count = text_split(line, split.words);
-    if (split.count == 0) {
-        split.words[0] = (struct word){ line + end, 0 };
-    }
     connection->mutes = false;
     command_choose(connection, &split);
-    connection->mutes = false;
 }

@@ -1,6 +1,6 @@
 /*
- * command: the protocol's commands: which one a line is, and the classic ones (command.c); those
- * that read values (get.c); and those of two letters (meta.c). Called by the connection.
+ * command: the protocol's commands: which one a line is, and the classic ones (command.c), and
+ * those of two letters (meta.c). Called by the connection.
  */
 #pragma once
 
@@ -31,14 +31,11 @@ void command_value(struct connection *connection, bool is_whole);
 struct item *command_store_begin(struct connection *connection, const struct key *key,
                                  size_t value_bytes, const struct store_request *request);
 
-/* Gives the item a new time, and counts that. Returns it, or NULL. */
-struct item *command_touch_item(struct worker *worker, const struct key *key, uint32_t expires_s);
-
-enum get_variant { GET, GETS, GAT, GATS };
-
-/* Takes up a get; its keys are answered by get_goes_on, called until there are none left. */
-void get_begin(struct connection *connection, struct line *line);
-bool get_goes_on(struct connection *connection);
+/*
+ * Goes on with a get whose keys are in the connection's input, until they end, or there is no more
+ * room for values. Returns true, for the connection to look what is next.
+ */
+bool command_get_on(struct connection *connection);
 
 void meta_command(struct connection *connection, struct line *line);
 

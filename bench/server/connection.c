@@ -53,14 +53,16 @@ void connection_send(struct connection *connection, const char *line, const char
 {
     struct evbuffer *output = connection->output;
     size_t line_bytes = strlen(line);
-    bool failed = evbuffer_expand(output, line_bytes + value_bytes + 4) != 0
-                  || evbuffer_add(output, line, line_bytes) != 0
-                  || evbuffer_add(output, "\r\n", 2) != 0;
-    if (value != NULL) {
-        failed = failed || evbuffer_add(output, value, value_bytes) != 0
-                 || evbuffer_add(output, "\r\n", 2) != 0;
+    if (evbuffer_expand(output, line_bytes + value_bytes + 4) != 0) {
+        connection->is_broken = true;
+        return;
     }
-    connection->is_broken |= failed;
+    evbuffer_add(output, line, line_bytes);
+    evbuffer_add(output, "\r\n", 2);
+    if (value != NULL) {
+        evbuffer_add(output, value, value_bytes);
+        evbuffer_add(output, "\r\n", 2);
+    }
 }
 
 void connection_reply(struct connection *connection, const char *line)
@@ -114,16 +116,6 @@ static bool serve_line(struct connection *connection)
     return true;
 }
 
-/* Goes on with a get, as far as there is room for values. */
-static bool serve_keys(struct connection *connection)
-{
-    if (!get_goes_on(connection)) {
-        evbuffer_drain(connection->input, connection->line_bytes);
-        connection->state = CONNECTION_LINE;
-    }
-    return true;
-}
-
 /* Takes in what has come of a value. False: there is more to come. */
 static bool serve_value(struct connection *connection)
 {
@@ -159,7 +151,7 @@ static void serve(struct connection *connection)
         connection->is_paused = evbuffer_get_length(connection->output) >= OUTPUT_HIGH;
         goes_on = !connection->is_paused
                   && (connection->state == CONNECTION_LINE   ? serve_line(connection)
-                      : connection->state == CONNECTION_KEYS ? serve_keys(connection)
+                      : connection->state == CONNECTION_KEYS ? command_get_on(connection)
                                                              : serve_value(connection));
     }
 }
@@ -177,6 +169,7 @@ static size_t fill(struct connection *connection)
     ssize_t got = read(connection->file, room.iov_base, room.iov_len);
     connection->is_broken |= got < 0 && errno != EAGAIN && errno != EINTR;
     connection->finishes |= got == 0;
+    connection->lingers &= got != 0;
     room.iov_len = got > 0 ? (size_t)got : 0;
     evbuffer_commit_space(connection->input, &room, 1);
     worker_count(connection->worker, COUNT_bytes_read, room.iov_len);
@@ -187,10 +180,9 @@ static size_t fill(struct connection *connection)
 
 static void event_want(struct event *event, bool wanted)
 {
-    bool is_there = event_pending(event, EV_READ | EV_WRITE, NULL) != 0;
-    if (wanted && !is_there) {
+    if (wanted) {
         event_add(event, NULL);
-    } else if (!wanted && is_there) {
+    } else {
         event_del(event);
     }
 }
@@ -207,21 +199,14 @@ static void settle(struct connection *connection)
     }
     if (connection->finishes && is_sent) {
         shutdown(connection->file, SHUT_WR);
+        evbuffer_drain(connection->input, SIZE_MAX); /* what comes now is asked too late */
     }
     /* A paused connection goes on when it can write, in a turn to come, and others are served. */
     event_want(&connection->writable,
                !is_sent || (connection->is_paused && !connection->finishes));
+    /* It lingers until the client ends, which may still read: closing now could lose replies. */
     event_want(&connection->readable,
-               connection->lingers || !(connection->is_paused || connection->finishes));
-}
-
-/* The client of a connection that lingers: it reads our replies, so closing now could lose them. */
-static void discard(struct connection *connection)
-{
-    char unwanted[4096];
-    ssize_t got = read(connection->file, unwanted, sizeof unwanted);
-    connection->lingers &= got != 0; /* it asks no more, and may still read what is on its way */
-    connection->is_broken |= got < 0 && errno != EAGAIN && errno != EINTR;
+               connection->finishes ? connection->lingers : !connection->is_paused);
 }
 
 static void on_event(evutil_socket_t unused_file, short what, void *argument)
@@ -235,8 +220,6 @@ static void on_event(evutil_socket_t unused_file, short what, void *argument)
         if (connection->is_paused) {
             serve(connection);
         }
-    } else if (connection->lingers) {
-        discard(connection);
     } else if (fill(connection) > 0) {
         serve(connection);
     }
@@ -259,7 +242,7 @@ static bool is_refused(struct worker *worker, int file)
     return true;
 }
 
-void connection_begin(struct worker *worker, int file, bool speaks_http)
+void connection_begin(struct worker *worker, int file)
 {
     if (is_refused(worker, file)) {
         return;
@@ -274,7 +257,7 @@ void connection_begin(struct worker *worker, int file, bool speaks_http)
     *connection = (struct connection){
         .worker = worker,
         .file = file,
-        .speaks_http = speaks_http,
+        .speaks_http = worker->number == options.threads,
         .input = input,
         .output = output,
     };

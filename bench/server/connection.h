@@ -29,7 +29,7 @@ enum connection_state {
     CONNECTION_VALUE, /* the rest of the value of `store` */
 };
 
-/* A get that is under way (get.c). */
+/* A get that is under way (command.c). */
 struct get {
     bool with_cas;
     bool touches;
@@ -64,7 +64,7 @@ struct connection {
 };
 
 /* Takes over the socket. */
-void connection_begin(struct worker *worker, int file, bool speaks_http);
+void connection_begin(struct worker *worker, int file);
 
 /* Answers what was received, and closes each connection once its replies have been sent. */
 void connections_drain(struct worker *worker);

@@ -14,7 +14,7 @@ enum { RELATIVE_MAX_S = 60 * 60 * 24 * 30 }; /* the protocol: what is larger is 
 /* Constant after item_start. */
 static uint64_t seed;
 static int64_t unix_offset_s;
-static uint32_t start_s;
+uint32_t item_start_s;
 
 /*
  * [GENERATION] relaxed: an item keeps the number that its command began with. A command that runs
@@ -36,7 +36,7 @@ static int64_t monotonic_s(void)
 void item_start(void)
 {
     unix_offset_s = time(NULL) - monotonic_s();
-    start_s = item_now();
+    item_start_s = item_now();
     if (getrandom(&seed, sizeof seed, GRND_NONBLOCK) != (ssize_t)sizeof seed) {
         seed = (uintptr_t)&seed; /* too early after boot: where the loader put us */
     }
@@ -54,19 +54,15 @@ struct key item_key(const struct item *item)
     return key_of(item->data, item->key_bytes);
 }
 
-static size_t bytes_of(const struct key *key, size_t value_bytes)
-{
-    return offsetof(struct item, data) + key->length + value_bytes;
-}
-
 bool item_size_is_allowed(const struct key *key, size_t value_bytes)
 {
-    return bytes_of(key, value_bytes) <= options.item_bytes_max;
+    return offsetof(struct item, data) + key->length + value_bytes <= options.item_bytes_max;
 }
 
 struct item *item_alloc(struct worker *worker, const struct key *key, size_t value_bytes)
 {
-    struct item *item = memory_item_alloc(worker, bytes_of(key, value_bytes));
+    size_t bytes = offsetof(struct item, data) + key->length + value_bytes;
+    struct item *item = memory_item_alloc(worker, bytes);
     if (item != NULL) {
         *item = (struct item){ .value_bytes = (uint32_t)value_bytes,
                                .generation = item_generation(),
@@ -89,11 +85,6 @@ void item_free(struct item *item)
 uint32_t item_now(void)
 {
     return (uint32_t)(monotonic_s() + unix_offset_s);
-}
-
-uint32_t item_uptime(void)
-{
-    return item_now() - start_s;
 }
 
 uint32_t item_time(int32_t time, uint32_t now_s)

@@ -87,8 +87,7 @@ void item_free(struct item *item);
 
 /* Unix time as of the start, and then by a clock that nobody sets. */
 uint32_t item_now(void);
-
-uint32_t item_uptime(void);
+extern uint32_t item_start_s;
 
 /* The protocol's expiration time in such seconds; 0: never. */
 uint32_t item_time(int32_t time, uint32_t now_s);

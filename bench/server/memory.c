@@ -237,9 +237,6 @@ void memory_figures(stats_figure *each, void *argument)
     for (const struct mb_pool_stats *pool = stats.pool; pool < stats.pool + MB_POOL_COUNT; pool++) {
         sum.live += pool->live * pool->slot_bytes;
         sum.magazines += pool->magazines * pool->slot_bytes;
-        sum.refills += pool->refills;
-        sum.flushes += pool->flushes;
-        sum.cas_retries += pool->cas_retries;
     }
     each("mb_committed_bytes", stats.committed_bytes, argument);
     each("mb_resident_bytes", stats.resident_bytes, argument);
@@ -250,7 +247,4 @@ void memory_figures(stats_figure *each, void *argument)
     each("mb_large_allocs", stats.large_allocs, argument);
     each("mb_large_frees", stats.large_frees, argument);
     each("mb_pool_max", stats.pool_max, argument);
-    each("mb_refills", sum.refills, argument);
-    each("mb_flushes", sum.flushes, argument);
-    each("mb_cas_retries", sum.cas_retries, argument);
 }

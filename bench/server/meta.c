@@ -175,7 +175,7 @@ static const char *turns_take(struct meta *meta)
     bool is_stale = (before & ITEM_STALE) != 0;
     bool is_due = meta->has['R'] && expires_s > meta->worker->now_s && expires_s < meta->of['R'];
     if ((before & ITEM_WON) == 0 && (is_stale || is_due)) {
-        before = store_mark(meta->worker, &meta->key, ITEM_WON); /* of several at once, one */
+        before = item_mark(item, ITEM_WON); /* of several at once, one */
         if ((before & ITEM_WON) == 0) {
             return is_stale ? " X W" : " W";
         }

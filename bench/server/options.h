@@ -7,7 +7,6 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
 
 enum { WORKERS_MAX = 128 };
 
@@ -28,6 +27,3 @@ static inline unsigned options_verbosity(void)
 {
     return atomic_load_explicit(&options.verbosity, memory_order_relaxed); /* [VERBOSITY] */
 }
-
-/* Reads the command line. Does not return after --help, --version or an error. */
-void options_read(int argc, char **argv);

@@ -23,7 +23,7 @@ static const char *const names[] = {
 static uint64_t sum_of(enum counter counter)
 {
     uint64_t sum = 0;
-    for (unsigned i = 0; i < options.threads; i++) {
+    for (unsigned i = 0; i <= options.threads; i++) { /* the one for /metrics, too */
         sum += worker_counted(&workers[i], counter);
     }
     return sum;
@@ -41,7 +41,7 @@ static void stats_figures(stats_figure *each, void *argument)
     for (enum counter i = 0; i < COUNTERS; i++) {
         each(names[i], sum_of(i), argument);
     }
-    each("uptime", item_uptime(), argument);
+    each("uptime", item_now() - item_start_s, argument);
     each("max_connections", options.connections_max, argument);
     each("curr_connections", connections_open(), argument);
     each("curr_items", items_now(), argument);
@@ -98,7 +98,6 @@ static void send_settings(struct connection *connection)
     stat_send(connection, "flush_enabled yes");
     stat_send(connection, "binding_protocol ascii");
     stat_send(connection, "allocator %s", options.use_malloc ? "malloc" : "mb");
-    stat_send(connection, "metrics_port %zu", options.metrics_port);
 }
 
 /* There are no slab classes; all items are of class 1. */

@@ -10,11 +10,11 @@
 
 #define MBCACHED_VERSION "1.6.18-mbcached" /* of the protocol that it speaks */
 
-/* get_expired: dead items that a command met; reclaimed: that a sweep met. */
+/* reclaimed: dead items that a sweep met. */
 #define STATS_COUNTERS(X)                                                                          \
     X(total_connections) X(rejected_connections)                                                   \
     X(cmd_get) X(cmd_set) X(cmd_flush) X(cmd_touch) X(cmd_meta)                                    \
-    X(get_hits) X(get_misses) X(get_expired) X(delete_misses) X(delete_hits)                       \
+    X(get_hits) X(get_misses) X(delete_misses) X(delete_hits)                       \
     X(incr_misses) X(incr_hits) X(decr_misses) X(decr_hits)                                        \
     X(cas_misses) X(cas_hits) X(cas_badval) X(touch_hits) X(touch_misses)                          \
     X(bytes_read) X(bytes_written) X(total_items) X(items_removed)                                 \

@@ -12,11 +12,7 @@
 struct item *store_find(struct worker *worker, const struct key *key)
 {
     struct item *item = table_find(key);
-    if (item != NULL && item_is_dead(item, worker->now_s)) {
-        worker_count(worker, COUNT_get_expired, 1);
-        return NULL;
-    }
-    return item;
+    return item != NULL && !item_is_dead(item, worker->now_s) ? item : NULL;
 }
 
 struct item *store_touch(struct worker *worker, const struct key *key, uint32_t expires_s)
@@ -28,15 +24,6 @@ struct item *store_touch(struct worker *worker, const struct key *key, uint32_t 
     }
     table_unlock(key);
     return item;
-}
-
-unsigned store_mark(struct worker *worker, const struct key *key, unsigned marks)
-{
-    table_lock(key);
-    struct item *item = store_find(worker, key);
-    unsigned before = item != NULL ? item_mark(item, marks) : 0;
-    table_unlock(key);
-    return before;
 }
 
 /*

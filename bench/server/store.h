@@ -31,12 +31,8 @@ struct store_request {
 /* The live item, or NULL. Takes no lock. */
 struct item *store_find(struct worker *worker, const struct key *key);
 
-/*
- * Sets the time of the item that is there by now, whatever the caller has found before, and returns
- * it, or NULL; the same with marks, and returns those from before.
- */
+/* Sets the time of the item that is there by now, and returns it, or NULL. */
 struct item *store_touch(struct worker *worker, const struct key *key, uint32_t expires_s);
-unsigned store_mark(struct worker *worker, const struct key *key, unsigned marks);
 
 /* Publishes or frees the request's item. */
 enum store_result store_commit(struct worker *worker, struct store_request *request);

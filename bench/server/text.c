@@ -3,7 +3,6 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -48,12 +47,4 @@ bool text_to_u64(const char *text, uint64_t *number)
     errno = 0;
     *number = strtoull(text, &end, 10);
     return number_ends(text, end) && ((int64_t)*number >= 0 || strchr(text, '-') == NULL);
-}
-
-bool text_to_flags(const char *text, uint32_t *flags)
-{
-    uint64_t number;
-    bool is_number = text_to_u64(text, &number);
-    *flags = (uint32_t)number;
-    return is_number;
 }

@@ -18,7 +18,6 @@ struct word {
  */
 size_t text_split(char *line, struct word words[TEXT_WORDS_MAX]);
 
-/* The whole text as a number, within its type's range. 32-bit flags are cut to size. */
+/* The whole text as a number, within its type's range. */
 bool text_to_i32(const char *text, int32_t *number);
 bool text_to_u64(const char *text, uint64_t *number);
-bool text_to_flags(const char *text, uint32_t *flags);

@@ -1,9 +1,9 @@
 /* worker: sockets, loops, ticks, and the end. */
 #include "worker.h"
 
-#include "table.h"
 #include "connection.h"
 #include "memory.h"
+#include "table.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -14,7 +14,8 @@
 
 enum { TICKS_PER_SECOND = 10, DRAIN_TICKS = 2 * TICKS_PER_SECOND, BACKLOG = 1024 };
 
-struct worker workers[WORKERS_MAX];
+struct worker workers[WORKERS_MAX + 1];
+static unsigned workers_count; /* constant after the start */
 
 static _Noreturn void fail(const char *what)
 {
@@ -45,13 +46,8 @@ static atomic_bool all_drain;
 
 static void drain_begin(struct worker *worker)
 {
-    worker->drains = true;
-    worker->drain_ticks_left = DRAIN_TICKS;
-    for (unsigned i = 0; i < LISTENERS; i++) {
-        if (worker->listeners[i] != NULL) {
-            evconnlistener_free(worker->listeners[i]);
-        }
-    }
+    worker->drain_ticks = 1;
+    evconnlistener_free(worker->listener);
     connections_drain(worker);
 }
 
@@ -69,26 +65,25 @@ static void on_tick(evutil_socket_t unused_file, short unused_what, void *argume
     if (++worker->quiet_ticks % TICKS_PER_SECOND == 0) {
         memory_thread_idle(); /* others can use what it has cached */
     }
-    for (unsigned i = 0; i < LISTENERS && !worker->drains; i++) {
-        if (worker->listeners[i] != NULL) {
-            evconnlistener_enable(worker->listeners[i]); /* on_accept_error may have stopped it */
-        }
-    }
-    if (!worker->drains && atomic_load_explicit(&all_drain, memory_order_relaxed)) { /* [DRAINS] */
-        drain_begin(worker);
-    } else if (worker->drains && --worker->drain_ticks_left == 0) {
+    if (worker->drain_ticks > DRAIN_TICKS) {
         connections_end(worker);
+    } else if (worker->drain_ticks > 0) {
+        worker->drain_ticks++;
+    } else if (atomic_load_explicit(&all_drain, memory_order_relaxed)) { /* [DRAINS] */
+        drain_begin(worker);
+    } else {
+        evconnlistener_enable(worker->listener); /* on_accept_error may have stopped it */
     }
 }
 
-static void on_accept(struct evconnlistener *listener, evutil_socket_t file,
+static void on_accept(struct evconnlistener *unused, evutil_socket_t file,
                       struct sockaddr *unused_address, int unused_length, void *argument)
 {
+    (void)unused;
     (void)unused_address;
     (void)unused_length;
-    struct worker *worker = argument;
-    worker_awake(worker);
-    connection_begin(worker, file, listener == worker->listeners[LISTENS_HTTP]);
+    worker_awake(argument);
+    connection_begin(argument, file);
 }
 
 /* Most likely there are too many open files. Until the next tick it would only fail again. */
@@ -108,7 +103,7 @@ static void *worker_run(void *argument)
 {
     struct worker *worker = argument;
     reclaim_thread_begin(&worker->retired);
-    while (!worker->drains || !cds_list_empty(&worker->connections)) {
+    while (worker->drain_ticks == 0 || !cds_list_empty(&worker->connections)) {
         event_base_loop(worker->base, EVLOOP_ONCE);
         turn_end(worker);
     }
@@ -124,10 +119,9 @@ static struct evconnlistener *listen_on(struct worker *worker, struct sockaddr_i
         evconnlistener_new_bind(worker->base, on_accept, worker, FLAGS | flags, BACKLOG,
                                 (struct sockaddr *)address, sizeof *address);
     if (listener == NULL) {
-        char what[80];
-        snprintf(what, sizeof what, "cannot listen on %s:%u", options.address,
-                 ntohs(address->sin_port));
-        fail(what);
+        fprintf(stderr, "mbcached: cannot listen on %s:%u: %s\n", options.address,
+                ntohs(address->sin_port), strerror(errno));
+        exit(1);
     }
     evconnlistener_set_error_cb(listener, on_accept_error);
     socklen_t length = sizeof *address; /* port 0 becomes one that is free */
@@ -156,16 +150,17 @@ static void sockets_open(void)
                 options.address);
         exit(2);
     }
-    struct sockaddr_in metrics = address;
+    struct sockaddr_in http = address;
     address.sin_port = htons((uint16_t)options.port);
     struct sockaddr_in probe = address; /* tells whether another process has the port */
     evconnlistener_free(listen_on(&workers[0], &probe, 0));
     for (unsigned i = 0; i < options.threads; i++) {
-        workers[i].listeners[LISTENS] = listen_on(&workers[i], &address, LEV_OPT_REUSEABLE_PORT);
+        workers[i].listener = listen_on(&workers[i], &address, LEV_OPT_REUSEABLE_PORT);
     }
     if (options.metrics_port != 0) {
-        metrics.sin_port = htons((uint16_t)options.metrics_port);
-        workers[0].listeners[LISTENS_HTTP] = listen_on(&workers[0], &metrics, 0);
+        struct worker *worker = &workers[options.threads];
+        http.sin_port = htons((uint16_t)options.metrics_port);
+        worker->listener = listen_on(worker, &http, 0);
         fprintf(stderr, "mbcached: metrics on %s:%zu\n", options.address, options.metrics_port);
     }
     fprintf(stderr, "mbcached: listening on %s:%u\n", options.address, ntohs(address.sin_port));
@@ -173,12 +168,13 @@ static void sockets_open(void)
 
 void workers_start(void)
 {
-    for (unsigned i = 0; i < options.threads; i++) {
+    workers_count = (unsigned)options.threads + (options.metrics_port != 0);
+    for (unsigned i = 0; i < workers_count; i++) {
         workers[i].number = i;
         worker_prepare(&workers[i]);
     }
     sockets_open();
-    for (unsigned i = 0; i < options.threads; i++) {
+    for (unsigned i = 0; i < workers_count; i++) {
         errno = pthread_create(&workers[i].thread, NULL, worker_run, &workers[i]);
         if (errno != 0) {
             fail("cannot start a thread");
@@ -189,14 +185,14 @@ void workers_start(void)
 void workers_drain(void)
 {
     atomic_store_explicit(&all_drain, true, memory_order_relaxed); /* [DRAINS] */
-    for (unsigned i = 0; i < options.threads; i++) {
+    for (unsigned i = 0; i < workers_count; i++) {
         pthread_join(workers[i].thread, NULL);
     }
     reclaim_thread_begin(&workers[0].retired);
     reclaim_awake();
     table_evict(&workers[0], SIZE_MAX);
     reclaim_thread_end(&workers[0].retired);
-    for (unsigned i = 0; i < options.threads; i++) {
+    for (unsigned i = 0; i < workers_count; i++) {
         event_free(workers[i].tick);
         event_base_free(workers[i].base);
     }

@@ -1,5 +1,5 @@
 /*
- * worker: a thread with an event loop, listening sockets, and the connections that it accepted,
+ * worker: a thread with an event loop, a listening socket, and the connections that it accepted,
  * which stay with it.
  *
  * A turn is one round of the loop. It begins with the first callback, which calls worker_awake:
@@ -18,20 +18,17 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { LISTENS, LISTENS_HTTP /* the first worker, for /metrics */, LISTENERS };
-
 /* Written by its own thread only. Of other threads' fields the counters alone are read. */
 struct worker {
     unsigned number;
     pthread_t thread;
     struct event_base *base;
-    struct evconnlistener *listeners[LISTENERS]; /* or NULL */
-    struct event *tick;              /* ten times a second */
+    struct evconnlistener *listener;
+    struct event *tick;               /* ten times a second */
     struct cds_list_head connections; /* owned */
     bool is_awake;
     bool ticks; /* this turn has a tick */
-    bool drains;
-    unsigned drain_ticks_left;
+    unsigned drain_ticks; /* since it began to drain; 0: it does not */
     uint32_t now_s; /* as of the turn's begin */
     unsigned quiet_ticks; /* since a client was served */
     uint64_t cas_count; /* store.c */
@@ -41,7 +38,8 @@ struct worker {
     _Atomic uint64_t counters[COUNTERS];
 };
 
-extern struct worker workers[WORKERS_MAX]; /* the first options.threads of them */
+/* The first options.threads of them; and one more, which serves --metrics-port. */
+extern struct worker workers[WORKERS_MAX + 1];
 
 /* Opens all sockets, starts all threads. Ends the process with a message when it cannot. */
 void workers_start(void);
