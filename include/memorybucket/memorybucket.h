@@ -343,7 +343,7 @@ MB_API void mb_thread_idle(void);
 MB_API void mb_thread_busy(void);
 
 /*
- * Begins a heap profile: samples of what is allocated, with the stacks that did it.
+ * Begins a heap profile: samples of what is allocated, with their stacks.
  *
  * A sample is taken once in `mean_bytes` on the average, by chance, so that every estimate in a
  * dump is right on the average. With 512K a program hardly becomes slower; with 1 every object is a
@@ -384,9 +384,10 @@ MB_API int mb_profile_start(size_t mean_bytes);
 MB_API void mb_profile_stop(void);
 
 /*
- * Writes what a heap profile has found: objects and bytes, live and allocated, by stack.
+ * Writes what a heap profile has found: objects and bytes, by stack.
  *
- * The text is in the form of gperftools' heap profiler. pprof reads it, and mbprof(1) makes of it
+ * What lives and what was ever allocated stand side by side. The text is in the form of gperftools'
+ * heap profiler. pprof reads it, and mbprof(1) makes of it
  * pprof's own format, stacks for flame graphs, a list, or the difference of two dumps. Figures are
  * estimates of all objects, not counts of samples. Other threads go on meanwhile, so what they do
  * at that moment may be in it in part. Without a profile the dump is empty.

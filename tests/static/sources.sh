@@ -53,6 +53,8 @@ for compiler in gcc clang; do
     compiles 'without probes' $compiler -std=c11 -DMEMORYBUCKET_NO_PROBES src/core/pool.c
 done
 mapfile -t files < <(find src -name '*.c' -not -path 'src/dropin/*')
+protoc-c --c_out="$work" -I src/cli src/cli/profile.proto
+warnings+=(-isystem "$work")
 for compiler in "gcc -std=c17" "clang -std=c11" "clang -std=c17"; do
     compiles 'sources' $compiler -DMBRUN_LIBRARY_FROM_BIN='"../lib"' "${files[@]}"
     compiles 'sources' $compiler -DMEMORYBUCKET_DROPIN '-DMEMORYBUCKET_LIBURCU="liburcu-bp.so"' src/dropin/*.c
@@ -113,7 +115,7 @@ long=$(LC_ALL=C.UTF-8 grep -rnE '^.{101}' src include) && complain "more than 10
 rung() {
     case $1 in
     memorybucket/*) echo 0 ;;
-    core/base.* | core/upcalls.h) echo 1 ;;
+    core/base.* | core/chance.h | core/upcalls.h) echo 1 ;;
     core/bounded.h | core/chain.* | core/counters.h | core/left_behind.h | core/limit.* | core/lock.* | core/os.* | core/size_class.* | core/tile_index.h | core/large.h | core/probes.h) echo 2 ;;
     core/cgroup.* | core/options.* | core/processors.*) echo 3 ;;
     core/region.h) echo 4 ;;
@@ -123,7 +125,7 @@ rung() {
     core/trim.*) echo 8 ;;
     core/decay.* | core/excess.* | core/uncharge.*) echo 9 ;;
     tcache/background.* | tcache/magazine.* | tcache/kept.* | tcache/epochs.c) echo 10 ;;
-    tcache/budget.h | tcache/checked.h | tcache/thread_cache.* | tcache/transfer.* | tcache/chores.c | tcache/slow_path.c) echo 11 ;;
+    tcache/budget.h | tcache/checked.h | tcache/sampling.* | tcache/thread_cache.* | tcache/transfer.* | tcache/chores.c | tcache/slow_path.c) echo 11 ;;
     tcache/vacant.* | tcache/parked.* | tcache/registry.* | tcache/first_cache.c) echo 12 ;;
     tcache/out_of_memory.* | tcache/thread_exit.h) echo 13 ;;
     tcache/startup.* | tcache/thread_exit.c | tcache/fork.c) echo 14 ;;
@@ -132,6 +134,7 @@ rung() {
     check/guarded.* | check/segv.c) echo 18 ;;
     check/faults.*) echo 19 ;;
     check/heap.c | check/home.* | check/check.*) echo 20 ;;
+    insight/profile.* | insight/profile_* | insight/samples.*) echo 20 ;;
     api/stats.* | api/stats_exit.c) echo 21 ;;
     api/*) echo 23 ;;
     dropin/*) echo 24 ;;
