@@ -21,6 +21,7 @@ packages_of() {
         echo man-db mandoc # the manual pages
         echo heaptrack # stands in front of the drop-in
         echo libevent-dev libxxhash-dev # mbcached
+        echo google-perftools protobuf-compiler # read what mbprof writes
         echo mawk gawk busybox # each awk that a machine may have
         # those of tests/dropin/programs that are small
         echo apache2-utils gdb jq libmemcached-tools lua5.4 make memcached nginx-light openssh-client openssh-server
@@ -29,6 +30,7 @@ packages_of() {
     bench)
         echo redis-server redis-tools python3 gnuplot-nox fonts-dejavu-core linux-perf binutils
         echo libevent-dev libxxhash-dev # mbcached
+        echo google-perftools protobuf-compiler # read what mbprof writes
         # the allocators to compare with
         echo libmimalloc2.0 libjemalloc2 libtcmalloc-minimal4 libtbbmalloc2
         ;;

@@ -9,7 +9,10 @@
 #include "api/stats.h"
 #include "check/report.h"
 #include "core/config.h"
+#include "insight/profile.h"
+#include "insight/profile_write.h"
 #include "tcache/background.h"
+#include "tcache/sampling.h"
 #include "tcache/thread_exit.h"
 
 #include <pthread.h>
@@ -67,6 +70,7 @@ __attribute__((constructor(101))) static void api_come_up(int argc, char **argv,
         if (checked_is_on()) {
             (void)pthread_once(&checks_once, mbi_report_warm_up);
         }
+        mbi_profile_prepare();
     }
 }
 
@@ -87,6 +91,7 @@ __attribute__((destructor(101))) static void api_report(void)
     }
     (void)mbi_startup_patiently();
     mbi_stats_exit_report();
+    mbi_profile_dump_at_exit();
     if (checked_is_on()) {
         api_flush_stdout();
         mbi_heap_check_at_exit();
@@ -99,6 +104,7 @@ int mb_init(void)
     if (mbi_config.background) {
         (void)mbi_background_start(); /* refuses without decay, of which config has complained */
     }
+    mbi_profile_prepare();
     return error;
 }
 
@@ -156,7 +162,9 @@ MBI_COLD void *mbi_api_alloc_slow(size_t size, enum class_rule rule)
         return thread_cache_alloc(api_class_of(size, rule), size);
     }
     mbi_thread_cache_begin_large_alloc();
-    return mbi_large_alloc(size);
+    void *pointer = mbi_large_alloc(size);
+    mbi_profile_note_large(pointer, size, __builtin_return_address(0));
+    return pointer;
 }
 
 /* From here on a slot that is known to be all zeros is worth its lock. */
@@ -185,11 +193,16 @@ void *mbi_api_calloc_large(size_t count, size_t size, enum class_rule rule)
         return calloc_in_pool(count * size, rule);
     }
     mbi_thread_cache_begin_large_alloc();
-    return mbi_large_calloc(count, size);
+    void *pointer = mbi_large_calloc(count, size);
+    mbi_profile_note_large(pointer, count * size, __builtin_return_address(0));
+    return pointer;
 }
 
 MBI_COLD void mbi_api_free_slow(void *pointer, size_t size)
 {
+    if (mbi_profile_free(pointer)) {
+        return;
+    }
     size_t class = region_class_of(pointer);
     const struct copy_calls *owner = owner_of(pointer);
     if (MBI_UNLIKELY(owner != NULL)) {
@@ -219,14 +232,27 @@ static void *move_from_system(void *old, size_t size, enum class_rule rule)
         return api_stay(old, old_bytes, size, saved_errno);
     }
     memcpy(pointer, old, size_min(size, old_bytes));
-    mbi_thread_cache_count_large_free();
-    mbi_large_free(old);
+    if (!mbi_profile_free(old)) {
+        mbi_thread_cache_count_large_free();
+        mbi_large_free(old);
+    }
     return pointer;
+}
+
+/* Both are large, or the old one may be a sample. */
+static void *realloc_in_system(void *old, size_t size, enum class_rule rule, const void *caller)
+{
+    bool is_small_sample = mbi_profile_holds_slot(old);
+    if (size <= mbi_config.pool_bytes_max || is_small_sample) {
+        return move_from_system(old, size, rule);
+    }
+    return profile_is_begun() ? mbi_profile_realloc_large(old, size, caller)
+                              : mbi_large_realloc(old, size);
 }
 
 MBI_COLD void *mbi_api_realloc_slow(void *old, size_t size, enum class_rule rule)
 {
-    const struct copy_calls *owner = owner_of(old);
+    const struct copy_calls *owner = mbi_profile_holds(old) ? NULL : owner_of(old);
     if (MBI_UNLIKELY(owner != NULL)) {
         return owner->realloc(old, size);
     }
@@ -245,10 +271,7 @@ MBI_COLD void *mbi_api_realloc_slow(void *old, size_t size, enum class_rule rule
     if (old == NULL) {
         return api_alloc(size, rule);
     }
-    if (size > mbi_config.pool_bytes_max) {
-        return mbi_large_realloc(old, size);
-    }
-    return move_from_system(old, size, rule);
+    return realloc_in_system(old, size, rule, __builtin_return_address(0));
 }
 
 MBI_COLD size_t mbi_api_usable_bytes_slow(const void *pointer)
@@ -338,12 +361,16 @@ void *mbi_api_aligned_alloc(size_t alignment, size_t size)
     size_t class = size_class_of_aligned(alignment, size, mbi_config.pool_bytes_max);
     if (class == SIZE_CLASS_COUNT) {
         mbi_thread_cache_begin_large_alloc();
-        return mbi_large_aligned_alloc(alignment, size);
+        void *large = mbi_large_aligned_alloc(alignment, size);
+        mbi_profile_note_large(large, size, __builtin_return_address(0));
+        return large;
     }
     int saved_errno = errno;
     void *pointer = mbi_thread_cache_take(class);
     if (pointer == NULL) {
         pointer = mbi_thread_cache_spill(class, alignment);
+    } else if (sampling_is_due()) {
+        pointer = mbi_profile_sample(pointer, size, alignment, __builtin_return_address(0));
     }
     if (pointer != NULL) {
         errno = saved_errno;

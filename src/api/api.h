@@ -58,7 +58,7 @@ MBI_HOT_INLINE void *api_alloc_large(struct thread_cache *cache, size_t size, en
     if (size - 1 < cache->pool_bytes) {
         return thread_cache_alloc(size_class_of_doubling(size), size);
     }
-    if (MBI_UNLIKELY(size == 0 || thread_cache_is_decay_turn(cache))) { /* or there is no cache */
+    if (MBI_UNLIKELY(size == 0 || thread_cache_is_large_turn(cache))) { /* or there is no cache */
         return mbi_api_alloc_slow(size, rule);
     }
     counter_add(&cache->counts.large_allocs, 1);
@@ -67,7 +67,8 @@ MBI_HOT_INLINE void *api_alloc_large(struct thread_cache *cache, size_t size, en
 
 MBI_HOT_INLINE void api_free_foreign(struct thread_cache *cache, void *pointer, size_t size)
 {
-    if (MBI_UNLIKELY(pointer == NULL || !cache->active) || region_is_in_places(pointer)) {
+    if (MBI_UNLIKELY(pointer == NULL || !flag_is_set(&cache->passes_on))
+        || region_is_in_places(pointer)) {
         mbi_api_free_slow(pointer, size);
         return;
     }

@@ -8,6 +8,8 @@
 #include "check/check.h"
 #include "core/large.h"
 #include "core/limit.h"
+#include "insight/profile.h"
+#include "insight/profile_write.h"
 #include "tcache/background.h"
 #include "tcache/out_of_memory.h"
 #include "tcache/startup.h"
@@ -80,4 +82,23 @@ void mb_thread_busy(void)
     if (mbi_thread_cache->active) {
         flag_set(&mbi_thread_cache->idle, false);
     }
+}
+
+int mb_profile_start(size_t mean_bytes)
+{
+    if (mean_bytes == 0 || mean_bytes > PROFILE_MEAN_MAX) {
+        return -EINVAL;
+    }
+    int error = mbi_startup_patiently();
+    return error == 0 ? mbi_profile_start(mean_bytes) : error;
+}
+
+void mb_profile_stop(void)
+{
+    mbi_profile_stop();
+}
+
+int mb_profile_dump(int fd)
+{
+    return mbi_profile_dump(fd);
 }

@@ -71,19 +71,24 @@ static bool is_unwinder(const void *caller)
     return (uintptr_t)caller - unwinder_start < unwinder_bytes;
 }
 
-void mbi_stacks_take(const void *caller, struct stack *stack)
+uint32_t mbi_stacks_take_frames(const void *caller, void **frames, uint32_t frames_max)
 {
-    stack->count = 0;
     /* acquire [WARM-LOAD]: pairs with [WARM-STORE]. */
     bool is_warm = atomic_load_explicit(&warm, memory_order_acquire);
-    if (is_warm && !taking && !is_unwinder(caller)) {
-        int saved_errno = errno;
-        taking = true;
-        int count = backtrace(stack->frames, STACK_FRAMES_MAX);
-        taking = false;
-        stack->count = count > 0 ? (uint32_t)count : 0;
-        errno = saved_errno;
+    if (!is_warm || taking || is_unwinder(caller)) {
+        return 0;
     }
+    int saved_errno = errno;
+    taking = true;
+    int count = backtrace(frames, (int)frames_max);
+    taking = false;
+    errno = saved_errno;
+    return count > 0 ? (uint32_t)count : 0;
+}
+
+void mbi_stacks_take(const void *caller, struct stack *stack)
+{
+    stack->count = mbi_stacks_take_frames(caller, stack->frames, STACK_FRAMES_MAX);
 }
 
 static struct stored *stored_at(uint32_t id)

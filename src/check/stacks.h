@@ -1,7 +1,8 @@
 /*
  * stacks: call stacks, each stored once and known by a number.
  *
- * Ladder: above core/os. Callers: the rest of check/.
+ * Ladder: above core/os. Callers: the rest of check/; the heap profile takes stacks, and stores them
+ * itself.
  *
  *   | buckets | header frames | header frames frames | ...      a number is an offset in words
  *
@@ -41,6 +42,9 @@ void mbi_stacks_warm_up(void);
  * with less than -O2 hangs when such a process deregisters a table.
  */
 void mbi_stacks_take(const void *caller, struct stack *stack);
+
+/* The same into an array; how many frames there are, 0 for none. */
+uint32_t mbi_stacks_take_frames(const void *caller, void **frames, uint32_t frames_max);
 
 /* Stores a stack and returns its number. Under the check lock. */
 uint32_t mbi_stacks_put(const struct stack *stack);

@@ -16,7 +16,7 @@ enum { DEFAULT_UPPER_ROUNDS_MIN = 4, DEFAULT_UPPER_ROUNDS_MAX = 32 };
 /* The default of MB_THREAD_CACHE_MAX is so many times as much where upper pools are used. */
 enum { THREAD_CACHE_UPPER_FACTOR = 2 };
 
-enum kind { SWITCH, BYTES, SLOT, MILLISECONDS, ROUNDS, REPORT, CHECKS };
+enum kind { SWITCH, BYTES, SLOT, MILLISECONDS, ROUNDS, REPORT, PATH, SIGNAL, CHECKS };
 
 struct config mbi_config;
 bool mbi_config_decay_is_given;
@@ -60,6 +60,22 @@ static bool parse_report(const char *text, bool *value)
 {
     bool is_path = text[0] == '/';
     return parse_switch(text, value) || (*value = is_path);
+}
+
+/* profile_write.c reads the path itself. */
+static bool parse_path(const char *text, bool *value)
+{
+    *value = text[0] == '/';
+    return *value;
+}
+
+static bool parse_signal(const char *text, const struct rule *rule, unsigned *signal_number)
+{
+    uint64_t number;
+    bool good = mbi_read_number(&text, &number) && *text == '\0' && number >= rule->low
+                && number <= rule->high;
+    *signal_number = good ? (unsigned)number : 0;
+    return good;
 }
 
 /* Digits and at most one of K, M, G (or k, m, g). */
@@ -210,6 +226,8 @@ static bool parse_value(enum option option, const char *text, struct config *con
     case MILLISECONDS: good = parse_milliseconds(text, rule, field); break;
     case ROUNDS: good = parse_magazine_rounds(text, field); break;
     case REPORT: good = parse_report(text, field); break;
+    case PATH: good = parse_path(text, field); break;
+    case SIGNAL: good = parse_signal(text, rule, field); break;
     case CHECKS: good = parse_checks(text, field); break;
     }
     if (good) {
@@ -392,7 +410,7 @@ bool mbi_config_wants_start(void)
 {
     const char *background = mbi_config_text(OPTION_MB_BACKGROUND);
     return (background != NULL && strcmp(background, "1") == 0)
-           || is_set(OPTION_MB_CHECK);
+           || is_set(OPTION_MB_CHECK) || is_set(OPTION_MB_PROFILE);
 }
 
 bool mbi_config_wants_report(void)

@@ -55,6 +55,9 @@ struct config {
     bool background;                            /* MB_BACKGROUND */
     bool huge_pages;                            /* MB_HUGEPAGE */
     bool stats_at_exit;                         /* MB_STATS */
+    size_t profile_bytes;                       /* MB_PROFILE; 0: none */
+    bool profile_to_file;                       /* MB_PROFILE_FILE has a value */
+    unsigned profile_signal;                    /* MB_PROFILE_SIGNAL; 0: none */
     bool verbose;                               /* MB_VERBOSE */
     unsigned check;                             /* MB_CHECK */
     bool check_continue;                        /* MB_CHECK_CONTINUE */
@@ -99,7 +102,7 @@ const char *mbi_config_given(enum option option);
 /* The value that holds: mbi_config_given's, else the program's; NULL: the default. */
 const char *mbi_config_text(enum option option);
 
-/* Whether MB_BACKGROUND or MB_CHECK want the library up from the start. */
+/* Whether MB_BACKGROUND, MB_CHECK or MB_PROFILE want the library up from the start. */
 bool mbi_config_wants_start(void);
 
 /* Whether MB_STATS may want a report at exit, also where no configuration was read so far. */

@@ -51,6 +51,16 @@
     X(MB_STATS, REPORT, stats_at_exit, 0, 1,                                                       \
       "0, 1, or a path from / on, in which %p is the process", "0",                                \
       "1: writes the statistics to stderr at exit; a path: appends them to that file")             \
+    X(MB_PROFILE, BYTES, profile_bytes, 1, 1024 * GIB,                                             \
+      "1 to 1024G bytes", "none",                                                                  \
+      "takes a heap profile: the mean number of bytes between two samples, such as 512K")          \
+    X(MB_PROFILE_FILE, PATH, profile_to_file, 0, 1,                                                \
+      "a path from / on, in which %p is the process and %n the dump's number",                     \
+      "memorybucket.%p.%n.heap",                                                                   \
+      "where the heap profile is written, at exit and at each signal")                             \
+    X(MB_PROFILE_SIGNAL, SIGNAL, profile_signal, 1, 64,                                            \
+      "1 to 64, a signal's number", "none",                                                        \
+      "a signal at which the heap profile is written")                                             \
     X(MB_VERBOSE, SWITCH, verbose, 0, 1,                                                           \
       "0 or 1", "0",                                                                               \
       "1: says at the start what was configured")                                                  \

@@ -72,6 +72,19 @@ bool mbi_check_init(void);
 void mbi_check_note_child(void);
 
 /*
+ * Defined in profile: it takes stacks and keeps a table of samples, and so stands above checked
+ * mode's stacks.
+ *
+ *   sample  the request for which this slot was just taken is a sample: the object to serve it
+ *           with, in which the profile knows it; the slot itself where there is no memory for that.
+ *           The caller, a return address, is in the code that called the allocator
+ *   free    frees an object that the profile knows; false, and nothing done, for any other pointer
+ */
+void *mbi_profile_sample(void *slot, size_t size_bytes, size_t alignment_bytes,
+                         const void *caller);
+bool mbi_profile_free(void *pointer);
+
+/*
  * Defined in the drop-in, for its own build: it passes large requests and signals on to the
  * functions that it stands in front of. Contracts: core/large.h, check/guarded.h.
  */

@@ -24,6 +24,16 @@ struct thread_counts mbi_departed_counts;
  */
 static _Atomic uint64_t changes;
 
+static bool watched; /* under LOCK_REGISTRY */
+
+/* relaxed [FLAG]: the owner reads both, and a profile begins after all are written. */
+static void set_large_ways(struct thread_cache *cache)
+{
+    uint8_t large_turn = watched ? 0 : LARGE_PER_TURN - 1;
+    flag_set(&cache->passes_on, !watched);
+    atomic_store_explicit(&cache->large_turn, large_turn, memory_order_relaxed); /* [FLAG] */
+}
+
 /* liburcu's publication orders what was written to the cache, and its mapping, before the link. */
 static void publish(struct thread_cache *cache)
 {
@@ -44,6 +54,7 @@ uint64_t mbi_registry_add(struct thread_cache *cache)
         return 0;
     }
     sigset_t before = mbi_lock_block_signals(); /* all, or nothing, for a handler's fork */
+    set_large_ways(cache);
     publish(cache);
     cache->listed = true;
     counter_add(&mbi_cache_counts.in_use, 1);
@@ -158,6 +169,32 @@ void mbi_registry_ask_all(void)
         } else if (cache != mbi_thread_cache) {
             mbi_thread_cache_ask(cache);
         }
+    }
+    mbi_lock_release(LOCK_REGISTRY);
+}
+
+bool mbi_registry_watch(void)
+{
+    if (!mbi_lock_acquire(LOCK_REGISTRY)) {
+        return false;
+    }
+    watched = true;
+    struct cds_list_head *node;
+    cds_list_for_each(node, &active) {
+        set_large_ways(cds_list_entry(node, struct thread_cache, node));
+    }
+    mbi_lock_release(LOCK_REGISTRY);
+    return true;
+}
+
+void mbi_registry_interrupt_all(void)
+{
+    if (!mbi_lock_acquire(LOCK_REGISTRY)) {
+        return;
+    }
+    struct cds_list_head *node;
+    cds_list_for_each(node, &active) {
+        mbi_thread_cache_interrupt(cds_list_entry(node, struct thread_cache, node));
     }
     mbi_lock_release(LOCK_REGISTRY);
 }

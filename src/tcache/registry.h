@@ -47,6 +47,16 @@ void mbi_registry_walk(void (*before)(void *argument),
 void mbi_registry_ask_all(void);
 
 /*
+ * From now on large requests and frees of what is no slot are off the fast path, in each thread
+ * (passes_on, large_turn). For ever, as samples may outlive the profile. False when the registry's
+ * lock is refused.
+ */
+bool mbi_registry_watch(void);
+
+/* Sends each thread that has a cache to the slow path at its next free of each class. */
+void mbi_registry_interrupt_all(void);
+
+/*
  * In the child of a fork, with the gate closed: the caches of all other threads count as empty
  * (their slots as orphaned) and are vacant; `survivor`, which may be NULL, and the parked ones
  * stay.

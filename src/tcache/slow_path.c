@@ -6,17 +6,38 @@
 #include "core/upcalls.h"
 #include "tcache/background.h"
 #include "tcache/checked.h"
+#include "tcache/sampling.h"
 #include "tcache/thread_cache.h"
 #include "tcache/transfer.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
+/* In a counted stretch of a profile: its next slot; NULL where the stretch has ended. */
+static MBI_COLD struct slot *thread_cache_take_counted(struct thread_cache *cache, size_t class)
+{
+    struct slot *slot = mbi_sampling_take(cache, class);
+    if (slot == NULL) {
+        mbi_sampling_end(cache, class);
+        slot = magazine_pop(&cache->loaded[class]);
+    }
+    return slot;
+}
+
+/* After a refill, while a profile is taken. */
+static MBI_COLD struct slot *thread_cache_take_sampled(struct thread_cache *cache, size_t class)
+{
+    mbi_sampling_next(cache, class);
+    return sampling_counts(cache, class) ? mbi_sampling_take(cache, class)
+                                         : magazine_pop(&cache->loaded[class]);
+}
+
 /* Of the loaded magazine, once it has some; the class may be one that no thread has used yet. */
 static struct slot *thread_cache_take_loaded(struct thread_cache *cache, size_t class)
 {
     struct magazine *loaded = &cache->loaded[class];
-    struct slot *slot = magazine_pop(loaded);
+    struct slot *slot = sampling_counts(cache, class) ? thread_cache_take_counted(cache, class)
+                                                      : magazine_pop(loaded);
     if (slot != NULL) {
         return slot;
     }
@@ -26,7 +47,11 @@ static struct slot *thread_cache_take_loaded(struct thread_cache *cache, size_t 
         mbi_slot_space_corrupted(&mbi_pools[class].space, magazine_chain(loaded));
     }
     struct pool *pool = pool_for_use(class);
-    return pool != NULL && mbi_transfer_refill(cache, pool) ? magazine_pop(loaded) : NULL;
+    if (pool == NULL || !mbi_transfer_refill(cache, pool)) {
+        return NULL;
+    }
+    return sampling_concerns(cache) ? thread_cache_take_sampled(cache, class)
+                                    : magazine_pop(loaded);
 }
 
 MBI_COLD struct slot *mbi_thread_cache_take(size_t class)
@@ -39,6 +64,7 @@ MBI_COLD struct slot *mbi_thread_cache_take(size_t class)
         struct pool *pool = is_up ? pool_for_use(class) : NULL;
         slot = pool != NULL ? chain_first(mbi_pool_take_up_to(pool, 1)) : NULL;
     } else {
+        sampling_clear_due(cache);
         slot = thread_cache_take_loaded(cache, class);
         thread_cache_end_slow(cache);
     }
@@ -50,7 +76,8 @@ MBI_COLD struct slot *mbi_thread_cache_take(size_t class)
 
 struct slot *mbi_thread_cache_take_zeroed(size_t class)
 {
-    if (!mbi_thread_cache->active || magazine_chain(&mbi_thread_cache->loaded[class]) != 0) {
+    if (!mbi_thread_cache->active || magazine_chain(&mbi_thread_cache->loaded[class]) != 0
+        || sampling_concerns(mbi_thread_cache)) { /* any request may be a sample */
         return NULL;
     }
     int saved_errno = errno;
@@ -92,7 +119,15 @@ size_t mbi_thread_cache_take_many(size_t class, size_t count, void **out)
         return 0;
     }
     struct magazine *loaded = &cache->loaded[class];
+    if (sampling_counts(cache, class)) { /* singly, as any may be a sample */
+        thread_cache_end_slow(cache);
+        return 0;
+    }
     size_t done = thread_cache_unload_into(loaded, count, out);
+    if (sampling_concerns(cache)) { /* a single request begins the next stretch */
+        thread_cache_end_slow(cache);
+        return done;
+    }
     while (count - done >= pool->rounds && mbi_transfer_refill_whole(cache, pool)) {
         done += thread_cache_unload_into(loaded, pool->rounds, out + done);
     }
@@ -209,6 +244,10 @@ MBI_COLD void *mbi_thread_cache_alloc_slow(size_t size_bytes, const struct magaz
     }
     if (MBI_UNLIKELY(pointer == NULL)) {
         pointer = mbi_thread_cache_spill(class, size_class_promised_alignment_bytes(class));
+    } else if (sampling_is_due()) {
+        pointer = mbi_profile_sample(pointer, size_bytes,
+                                     size_class_promised_alignment_bytes(class),
+                                     __builtin_return_address(0));
     }
     if (pointer != NULL) {
         errno = saved_errno;
@@ -257,8 +296,10 @@ static MBI_COLD void free_foreign(size_t class, void *pointer)
                     pointer, class, size_class_slot_bytes(class));
         abort();
     }
-    mbi_thread_cache_count_large_free();
-    mbi_large_free(pointer);
+    if (!mbi_profile_free(pointer)) {
+        mbi_thread_cache_count_large_free();
+        mbi_large_free(pointer);
+    }
     errno = saved_errno;
 }
 
@@ -287,11 +328,16 @@ MBI_COLD void mbi_thread_cache_free_slow(void *pointer, const struct magazine *f
     if (MBI_UNLIKELY(pointer == chain_first(magazine_chain(full)))) {
         free_again(&mbi_pools[class], pointer);
     }
+    if (sampling_counts(mbi_thread_cache, class)
+        && mbi_sampling_keep(mbi_thread_cache, class, pointer)) {
+        return;
+    }
     struct thread_cache *cache = thread_cache_begin_slow_free();
     if (MBI_UNLIKELY(cache == NULL)) {
         mbi_pool_free_direct(&mbi_pools[class], pointer);
     } else {
         struct magazine *loaded = &cache->loaded[class];
+        sampling_settle(cache, class);
         mbi_thread_cache_do_chores(cache);
         if (!magazine_push(loaded, pointer)) {
             if (MBI_LIKELY(mbi_transfer_make_room(cache, &mbi_pools[class]))) {
@@ -300,6 +346,9 @@ MBI_COLD void mbi_thread_cache_free_slow(void *pointer, const struct magazine *f
             } else {
                 mbi_pool_free_direct(&mbi_pools[class], pointer);
             }
+        }
+        if (sampling_concerns(cache)) {
+            mbi_sampling_next(cache, class);
         }
         thread_cache_end_slow(cache);
     }

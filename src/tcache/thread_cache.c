@@ -8,6 +8,7 @@
 #include "core/decay.h"
 #include "tcache/budget.h"
 #include "tcache/checked.h"
+#include "tcache/sampling.h"
 #include "tcache/transfer.h"
 
 _Atomic bool mbi_checked;
@@ -69,6 +70,7 @@ static void clear_class(struct thread_cache *cache, size_t class)
     kept_init(&cache->kept[class]);
     cache->obtained[class] = 0;
     cache->capacity[class] = 0;
+    mbi_sampling_forget(cache, class);
 }
 
 void mbi_thread_cache_init(struct thread_cache *cache)
@@ -118,12 +120,17 @@ struct thread_cache *mbi_thread_cache_begin_slow(void)
     return cache;
 }
 
-void mbi_thread_cache_ask(struct thread_cache *cache)
+void mbi_thread_cache_interrupt(struct thread_cache *cache)
 {
-    flag_set(&cache->asked, true);
     for (size_t class = pools_next(0); class < SIZE_CLASS_COUNT; class = pools_next(class + 1)) {
         magazine_set_rounds_max(&cache->loaded[class], 0);
     }
+}
+
+void mbi_thread_cache_ask(struct thread_cache *cache)
+{
+    flag_set(&cache->asked, true);
+    mbi_thread_cache_interrupt(cache);
 }
 
 bool mbi_thread_cache_flush(struct thread_cache *cache)
@@ -165,5 +172,6 @@ void mbi_thread_cache_tell(struct thread_cache *cache)
 size_t mbi_thread_cache_rounds(const struct thread_cache *cache, size_t class)
 {
     size_t kept_rounds = (size_t)kept_depth(&cache->kept[class]) * mbi_pools[class].rounds;
-    return kept_rounds + chain_rounds(magazine_chain(&cache->loaded[class]));
+    return kept_rounds + chain_rounds(magazine_chain(&cache->loaded[class]))
+           + chain_rounds(sampling_side_of(cache, class));
 }

@@ -52,6 +52,15 @@ struct thread_cache {
     struct thread_counts counts;
     uint64_t large_seen; /* large_allocs + large_frees, at the last mbi_large_note_use */
     /*
+     * For large requests, in place of constants, so that a heap profile sees them without an
+     * instruction more. Set when the cache is listed; mbi_registry_watch clears both for good.
+     * passes_on: what is no slot goes straight to the system allocator when it is freed.
+     * large_turn: LARGE_PER_TURN - 1, or 0: each large request is off the fast path.
+     */
+    _Atomic bool passes_on;
+    _Atomic uint8_t large_turn;
+    struct sampling *_Atomic sampling; /* tcache/sampling.h; NULL before the first profile */
+    /*
      * Another thread wants what is cached here. All magazines' rounds_max is then 0: so the owner's
      * next free takes the slow path, where the owner gives all up. Any thread sets this, under the
      * registry's lock; the owner clears it.
@@ -151,9 +160,19 @@ void mbi_thread_cache_give_up_due(struct thread_cache *cache);
 enum { LARGE_PER_TURN = 16 };
 
 /* Whether the thread's next large request has that turn: always in the constant caches. */
-MBI_HOT_INLINE bool thread_cache_is_decay_turn(const struct thread_cache *cache)
+static inline bool thread_cache_is_decay_turn(const struct thread_cache *cache)
 {
     return counter_read(&cache->counts.large_allocs) % LARGE_PER_TURN == LARGE_PER_TURN - 1;
+}
+
+/*
+ * Whether the thread's next large request is off the fast path: for its turn, or for a profile.
+ * relaxed [FLAG]: a thread that misses a profile's beginning has its next turn soon.
+ */
+MBI_HOT_INLINE bool thread_cache_is_large_turn(const struct thread_cache *cache)
+{
+    uint64_t count = counter_read(&cache->counts.large_allocs) % LARGE_PER_TURN;
+    return count >= atomic_load_explicit(&cache->large_turn, memory_order_relaxed); /* [FLAG] */
 }
 
 /*
@@ -202,6 +221,9 @@ void mbi_thread_cache_tell(struct thread_cache *cache);
 
 /* Asks another thread, whose cache is in the registry, to flush it at its next slow path. */
 void mbi_thread_cache_ask(struct thread_cache *cache);
+
+/* Sends the owner to the slow path at its next free of each class, and asks nothing of it. */
+void mbi_thread_cache_interrupt(struct thread_cache *cache);
 
 /* Slots of a class in this cache, exact when its owner is at rest. */
 size_t mbi_thread_cache_rounds(const struct thread_cache *cache, size_t class);

@@ -5,6 +5,7 @@
 #include "core/config.h"
 #include "core/upcalls.h"
 #include "tcache/budget.h"
+#include "tcache/sampling.h"
 
 /* The thread moved `bytes` to the centre; negative: from it. */
 static void cache_count_central(struct thread_cache *cache, int64_t bytes)
@@ -374,6 +375,7 @@ bool mbi_transfer_make_room(struct thread_cache *cache, struct pool *pool)
 bool mbi_transfer_flush_class(struct thread_cache *cache, size_t class)
 {
     struct pool *pool = &mbi_pools[class];
+    sampling_settle(cache, class);
     while (kept_depth(&cache->kept[class]) != 0) {
         cache_flush_one_kept(cache, pool);
     }

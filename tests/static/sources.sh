@@ -50,6 +50,8 @@ for compiler in gcc clang; do
     compiles 'without probes' $compiler -std=c11 -DMEMORYBUCKET_NO_PROBES src/core/pool.c
 done
 mapfile -t files < <(find src -name '*.c' -not -path 'src/dropin/*')
+protoc-c --c_out="$work" -I src/cli src/cli/profile.proto
+warnings+=(-isystem "$work")
 for compiler in "gcc -std=c17" "clang -std=c11"; do
     compiles 'sources' $compiler -DMBRUN_LIBRARY_FROM_BIN='"../lib"' "${files[@]}"
     compiles 'sources' $compiler -DMEMORYBUCKET_DROPIN '-DMEMORYBUCKET_LIBURCU="liburcu-bp.so"' src/dropin/*.c
@@ -116,7 +118,7 @@ long=$(LC_ALL=C.UTF-8 grep -rnE '^.{101}' src include) && complain "more than 10
 rung() {
     case $1 in
     memorybucket/*) rung=0 ;;
-    core/base.* | core/upcalls.h) rung=1 ;;
+    core/base.* | core/chance.h | core/upcalls.h) rung=1 ;;
     core/bounded.h | core/chain.* | core/counters.h | core/left_behind.h | core/limit.* | core/lock.* | core/os.* | core/size_class.* | core/tile_index.h | core/large.h | core/probes.h) rung=2 ;;
     core/cgroup.* | core/options.* | core/processors.*) rung=3 ;;
     core/region.h) rung=4 ;;
@@ -126,7 +128,7 @@ rung() {
     core/trim.*) rung=8 ;;
     core/decay.* | core/excess.* | core/uncharge.*) rung=9 ;;
     tcache/background.* | tcache/magazine.* | tcache/kept.* | tcache/epochs.c) rung=10 ;;
-    tcache/budget.h | tcache/checked.h | tcache/thread_cache.* | tcache/transfer.* | tcache/chores.c | tcache/slow_path.c) rung=11 ;;
+    tcache/budget.h | tcache/checked.h | tcache/sampling.* | tcache/thread_cache.* | tcache/transfer.* | tcache/chores.c | tcache/slow_path.c) rung=11 ;;
     tcache/vacant.* | tcache/parked.* | tcache/registry.* | tcache/first_cache.c) rung=12 ;;
     tcache/out_of_memory.* | tcache/thread_exit.h) rung=13 ;;
     tcache/startup.* | tcache/thread_exit.c | tcache/fork.c) rung=14 ;;
@@ -135,6 +137,7 @@ rung() {
     check/guarded.* | check/segv.c) rung=18 ;;
     check/faults.*) rung=19 ;;
     check/heap.c | check/home.* | check/check.*) rung=20 ;;
+    insight/profile.* | insight/profile_* | insight/samples.*) rung=20 ;;
     api/stats.* | api/stats_exit.c) rung=21 ;;
     api/*) rung=23 ;;
     dropin/*) rung=24 ;;

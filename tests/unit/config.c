@@ -227,6 +227,8 @@ static const char *const values[][2] = {
     { "MB_REGION_SIZE", "64M" },        { "MB_HUGEPAGE", "1" },
     { "MB_STATS", "/tmp/statistics" },  { "MB_VERBOSE", "1" },
     { "MB_CHECK", "leak,size" },        { "MB_CHECK_CONTINUE", "1" },
+    { "MB_PROFILE", "512K" },           { "MB_PROFILE_FILE", "/tmp/%p" },
+    { "MB_PROFILE_SIGNAL", "12" },
 };
 _Static_assert(sizeof values / sizeof values[0] == OPTION_COUNT, "every option");
 
@@ -293,6 +295,8 @@ Test(config, calls_with_bad_names_and_values_change_nothing, .init = forget_envi
         { "MB_DECAY_MS", "86400001" }, { "MB_CHECK", "leaks" }, { "MB_CACHE_MAX", "-1" },
         { "MB_MAGAZINE_SIZE", "8-64:256," }, { "MB_BLOCK_SIZE", NULL }, { NULL, NULL },
         { "MB_POOL_MAX", "511" }, { "MB_POOL_MAX", "33K" }, { "MB_POOL_MAX", "" },
+        { "MB_PROFILE", "0" }, { "MB_PROFILE_FILE", "heap" }, { "MB_PROFILE_SIGNAL", "0" },
+        { "MB_PROFILE_SIGNAL", "65" }, { "MB_PROFILE_SIGNAL", "USR1" },
     };
     struct config standard = read_now();
     memset(long_path, '/', OPTION_TEXT_BYTES);

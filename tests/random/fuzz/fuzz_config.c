@@ -15,12 +15,12 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { VARIABLES = 15, VALUE_BYTES_MAX = 4096, SAID_BYTES_MAX = 1 << 14 };
+enum { VARIABLES = 18, VALUE_BYTES_MAX = 4096, SAID_BYTES_MAX = 1 << 14 };
 
 enum variable {
     MAGAZINE_SIZE, THREAD_CACHE_MAX, CACHE_MAX, BLOCK_SIZE, DECAY_MS, BACKGROUND,
     MEMORY_LIMIT, REGION_SIZE, HUGEPAGE, STATS, VERBOSE, CHECK, CHECK_CONTINUE, SANITIZER_POOLS,
-    POOL_MAX,
+    POOL_MAX, PROFILE, PROFILE_FILE, PROFILE_SIGNAL,
 };
 
 /* In the order of the enumeration, sizes with their range. Two were removed, and are named so. */
@@ -44,6 +44,9 @@ static const struct {
     { "MB_CHECK_CONTINUE", 0, 1 },
     { "MB_SANITIZER_POOLS", 0, 0 },
     { "MB_POOL_MAX", 512, 32 << 10 },
+    { "MB_PROFILE", 1, (size_t)1024 << 30 },
+    { "MB_PROFILE_FILE", 0, 0 },
+    { "MB_PROFILE_SIGNAL", 1, 64 },
 };
 
 /* What the library wrote to stderr while it read. */
@@ -357,6 +360,19 @@ static void check_border(size_t border, size_t spare_bytes)
            mbi_config.extra_bytes_max, spare_bytes);
 }
 
+static void check_profile(void)
+{
+    size_t number = 0;
+    const char *path = getenv("MB_PROFILE_FILE");
+    bool has_path = path != NULL && path[0] == '/';
+    bool good = number_read(PROFILE_SIGNAL, false, &number);
+    EXPECT(mbi_config.profile_bytes == size_expected(PROFILE, 0), "MB_PROFILE");
+    EXPECT(mbi_config.profile_to_file == has_path, "MB_PROFILE_FILE");
+    expect_complaint(PROFILE_FILE, path != NULL && !has_path);
+    EXPECT(mbi_config.profile_signal == (good ? number : 0), "MB_PROFILE_SIGNAL");
+    expect_complaint(PROFILE_SIGNAL, is_set(PROFILE_SIGNAL) && !good);
+}
+
 static void check_config(const uint16_t standard_rounds[])
 {
     size_t pair_bytes = check_magazines(standard_rounds);
@@ -380,12 +396,14 @@ static void check_config(const uint16_t standard_rounds[])
     check_removed(SANITIZER_POOLS);
     check_decay();
     EXPECT(mbi_config.background == switch_expected(BACKGROUND), "MB_BACKGROUND");
-    EXPECT(mbi_config_wants_start() == (mbi_config.background || is_set(CHECK)), "read early");
+    EXPECT(mbi_config_wants_start()
+               == (mbi_config.background || is_set(CHECK) || is_set(PROFILE)), "read early");
     EXPECT(mbi_config.memory_limit_bytes == size_expected(MEMORY_LIMIT, SIZE_MAX), "limit");
     EXPECT(mbi_config.region_bytes == size_expected(REGION_SIZE, REGION_BYTES_MAX), "region");
     EXPECT(mbi_config.stats_at_exit == stats_expected(), "MB_STATS");
     EXPECT(mbi_config.verbose == switch_expected(VERBOSE), "MB_VERBOSE");
     check_checks();
+    check_profile();
 }
 
 /* Each message is one line: a value with line breaks in it must not make more. */

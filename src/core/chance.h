@@ -1,0 +1,78 @@
+/*
+ * chance: random numbers, and the two functions of sampling by bytes, without libm.
+ *
+ * Ladder: above base; pure. Callers: tcache/sampling, insight/profile.
+ */
+#ifndef MEMORYBUCKET_CORE_CHANCE_H
+#define MEMORYBUCKET_CORE_CHANCE_H
+
+#include "core/base.h"
+
+/* xorshift64*: Vigna, ACM TOMS 42 (2016). The state is not 0. */
+static inline uint64_t chance_next(uint64_t *state)
+{
+    *state ^= *state >> 12;
+    *state ^= *state << 25;
+    *state ^= *state >> 27;
+    return *state * UINT64_C(2685821657736338717);
+}
+
+/* True once in 2^log2 calls. */
+static inline bool chance_once_in(uint64_t *state, unsigned log2)
+{
+    return log2 == 0 || chance_next(state) >> (64 - log2) == 0;
+}
+
+/*
+ * -ln(number / 2^53) for 1 <= number <= 2^53, to a relative error below 1e-9: the exponent, and the
+ * series of the inverse hyperbolic tangent for a mantissa between 1/sqrt(2) and sqrt(2).
+ */
+static inline double chance_minus_log(uint64_t number)
+{
+    const double ln2 = 0.693147180559945309417;
+    const double sqrt2 = 1.41421356237309504880;
+    int exponent = 63 - __builtin_clzll(number);
+    double mantissa = (double)number / (double)(UINT64_C(1) << exponent);
+    if (mantissa > sqrt2) {
+        mantissa /= 2;
+        exponent++;
+    }
+    double t = (mantissa - 1) / (mantissa + 1);
+    double square = t * t;
+    double sum = 1.0 / 11;
+    for (int power = 9; power > 0; power -= 2) {
+        sum = sum * square + 1.0 / power;
+    }
+    return (53 - exponent) * ln2 - 2 * t * sum;
+}
+
+/* An exponentially distributed number with mean 1. */
+static inline double chance_exponential(uint64_t *state)
+{
+    return chance_minus_log((chance_next(state) >> 11) + 1);
+}
+
+/* 1 - exp(-x) for x >= 0: a series for a small part of x, and 1 - e^-2y = (1 - e^-y)(1 + e^-y). */
+static inline double chance_within(double x)
+{
+    const double small = 1.0 / 16;
+    const double certain = 64;
+    int doublings = 0;
+    if (x >= certain) {
+        return 1;
+    }
+    for (; x > small; x /= 2) {
+        doublings++;
+    }
+    double sum = 1 - x / 7;
+    for (int term = 6; term > 1; term--) {
+        sum = 1 - x / term * sum;
+    }
+    double chance = x * sum;
+    for (; doublings > 0; doublings--) {
+        chance *= 2 - chance;
+    }
+    return chance;
+}
+
+#endif

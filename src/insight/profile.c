@@ -1,0 +1,253 @@
+/* profile: from a request that is a sample to its object, and back. */
+#include "insight/profile.h"
+
+#include "check/stacks.h"
+#include "core/large.h"
+#include "core/lock.h"
+#include "insight/profile_stacks.h"
+#include "tcache/checked.h"
+#include "tcache/registry.h"
+#include "tcache/sampling.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <string.h>
+
+_Atomic bool mbi_profile_begun;
+
+/* Many writers. relaxed [COUNT-SHARED]: statistics order nothing. */
+static struct {
+    _Atomic uint64_t samples;
+    _Atomic uint64_t freed;
+    _Atomic uint64_t lost;
+} counts;
+
+static void add_shared(_Atomic uint64_t *sum, uint64_t amount)
+{
+    atomic_fetch_add_explicit(sum, amount, memory_order_relaxed); /* [COUNT-SHARED] */
+}
+
+/* Under LOCK_INIT. Settings are kept for ever, as threads may go by them; one mean has one. */
+static struct sampling_settings *last_settings;
+
+/* Prepares what only the first profile needs; false without memory. */
+static bool prepare_once(void)
+{
+    static bool prepared; /* under LOCK_INIT */
+    prepared = prepared || (mbi_samples_init() && mbi_profile_stacks_init());
+    return prepared;
+}
+
+static const struct sampling_settings *settings_for(size_t mean_bytes)
+{
+    if (last_settings == NULL || last_settings->mean_bytes != mean_bytes) {
+        struct sampling_settings *settings = mbi_os_map(sizeof *settings);
+        if (settings == NULL) {
+            return NULL;
+        }
+        mbi_sampling_prepare(settings, mean_bytes);
+        last_settings = settings;
+    }
+    return last_settings;
+}
+
+static int start_locked(size_t mean_bytes)
+{
+    if (sampling_settings() != NULL) {
+        return -EALREADY;
+    }
+    const struct sampling_settings *settings = prepare_once() ? settings_for(mean_bytes) : NULL;
+    if (settings == NULL) {
+        return -ENOMEM;
+    }
+    if (!mbi_registry_watch()) {
+        return -EAGAIN;
+    }
+    /* release [PROFILE-BEGUN]: pairs with [PROFILE-SEEN], which then sees the empty tables. */
+    atomic_store_explicit(&mbi_profile_begun, true, memory_order_release);
+    mbi_sampling_publish(settings);
+    mbi_registry_interrupt_all(); /* now a thread that moves in circles begins to count, too */
+    return 0;
+}
+
+static pthread_once_t warm_once = PTHREAD_ONCE_INIT;
+
+int mbi_profile_start(size_t mean_bytes)
+{
+    if (checked_is_on()) {
+        return -ENOTSUP;
+    }
+    struct cancelling cancelling = mbi_lock_forbid_cancel();
+    (void)pthread_once(&warm_once, mbi_stacks_warm_up); /* allocates: without a lock */
+    int error = -EAGAIN;
+    mbi_lock_set_patient(true);
+    if (mbi_lock_acquire(LOCK_INIT)) {
+        error = start_locked(mean_bytes);
+        mbi_lock_release(LOCK_INIT);
+    }
+    mbi_lock_set_patient(false);
+    mbi_lock_allow_cancel(cancelling);
+    return error;
+}
+
+void mbi_profile_stop(void)
+{
+    mbi_sampling_publish(NULL);
+}
+
+struct profile_counts mbi_profile_counts(void)
+{
+    const struct sampling_settings *settings = sampling_settings();
+    return (struct profile_counts){
+        .mean_bytes = settings != NULL ? settings->mean_bytes : 0,
+        .samples = counter_read(&counts.samples),
+        .freed = counter_read(&counts.freed),
+        .lost = counter_read(&counts.lost),
+    };
+}
+
+/*
+ * The stack of the calling thread from the program's call on. The library's own frames lie before
+ * it: paths that jump leave no frame, and paths that call do.
+ */
+static uint32_t take_stack(const void *caller)
+{
+    void *frames[PROFILE_FRAMES_MAX];
+    uint32_t count = mbi_stacks_take_frames(caller, frames, PROFILE_FRAMES_MAX);
+    uint32_t first = 0;
+    while (first < count && frames[first] != caller) {
+        first++;
+    }
+    if (first == count) { /* none taken, or one that does not show the call: all of it */
+        first = 0;
+    }
+    return mbi_profile_stacks_put(frames + first, count - first);
+}
+
+/* Enters an object that was just allocated; false, and the sample is lost, without memory. */
+static bool enter(void *object, struct sample *sample, double weight, size_t size_bytes,
+                  const void *caller)
+{
+    sample->parts = (size_t)(weight * PROFILE_PARTS + 0.5);
+    sample->bytes = (size_t)(weight * (double)size_bytes + 0.5);
+    sample->stack = take_stack(caller);
+    if (sample->stack == 0) {
+        return false;
+    }
+    /* relaxed [COUNT-SHARED]: before the object is known, so before it is counted as freed. */
+    struct profile_stack *stack = mbi_profile_stack(sample->stack);
+    add_shared(&stack->alloc_parts, sample->parts);
+    add_shared(&stack->alloc_bytes, sample->bytes);
+    if (!mbi_samples_put(object, sample)) {
+        add_shared(&stack->alloc_parts, (uint64_t)0 - sample->parts);
+        add_shared(&stack->alloc_bytes, (uint64_t)0 - sample->bytes);
+        return false;
+    }
+    add_shared(&counts.samples, 1);
+    return true;
+}
+
+/* Memory of the system allocator; a thread that is cancelled there would keep its locks. */
+static void *allocate(size_t size_bytes, size_t alignment_bytes)
+{
+    struct cancelling cancelling = mbi_lock_forbid_cancel();
+    void *object = alignment_bytes > ABI_ALIGNMENT_BYTES
+                       ? mbi_large_aligned_alloc(alignment_bytes, size_bytes)
+                       : mbi_large_alloc(size_max(size_bytes, 1));
+    mbi_lock_allow_cancel(cancelling);
+    return object;
+}
+
+MBI_COLD void *mbi_profile_sample(void *slot, size_t size_bytes, size_t alignment_bytes,
+                                  const void *caller)
+{
+    struct sampling *sampling = sampling_of(mbi_thread_cache);
+    size_t class = region_class_of(slot);
+    double weight = mbi_sampling_weight(sampling, class);
+    struct sample sample = { .slot = slot, .class = (uint32_t)class };
+    sampling->due = false;
+    void *object = allocate(size_bytes, alignment_bytes);
+    if (object != NULL && enter(object, &sample, weight, size_bytes, caller)) {
+        return object;
+    }
+    add_shared(&counts.lost, 1);
+    if (object != NULL) {
+        mbi_large_free(object);
+    }
+    return slot;
+}
+
+MBI_COLD void mbi_profile_note_large(void *pointer, size_t size_bytes, const void *caller)
+{
+    const struct sampling_settings *settings = sampling_settings();
+    if (settings == NULL || pointer == NULL || !mbi_sampling_count_large(size_bytes)) {
+        return;
+    }
+    int saved_errno = errno;
+    struct sample sample = { .slot = NULL };
+    double weight = mbi_sampling_large_weight(settings, size_bytes);
+    if (!enter(pointer, &sample, weight, size_bytes, caller)) {
+        add_shared(&counts.lost, 1);
+    }
+    errno = saved_errno;
+}
+
+/* Counts a sample that was taken out as freed. */
+static void count_freed(const struct sample *sample)
+{
+    struct profile_stack *stack = mbi_profile_stack(sample->stack);
+    /* release [FREED-ADD]: pairs with [FREED-READ], which then sees the sample as allocated, too. */
+    atomic_fetch_add_explicit(&stack->freed_parts, sample->parts,
+                              memory_order_release); /* [FREED-ADD] */
+    atomic_fetch_add_explicit(&stack->freed_bytes, sample->bytes,
+                              memory_order_release); /* [FREED-ADD] */
+    add_shared(&counts.freed, 1);
+}
+
+bool mbi_profile_holds(const void *pointer)
+{
+    struct sample sample;
+    return profile_is_begun() && mbi_samples_find(pointer, &sample);
+}
+
+bool mbi_profile_holds_slot(const void *pointer)
+{
+    struct sample sample;
+    return profile_is_begun() && mbi_samples_find(pointer, &sample) && !sample_is_large(&sample);
+}
+
+MBI_COLD bool mbi_profile_free(void *pointer)
+{
+    struct sample sample;
+    if (!profile_is_begun() || !mbi_samples_take(pointer, &sample)) {
+        return false;
+    }
+    int saved_errno = errno;
+    count_freed(&sample);
+    if (sample_is_large(&sample)) {
+        mbi_thread_cache_count_large_free();
+    }
+    mbi_large_free(pointer); /* only now may another thread be given this address */
+    if (!sample_is_large(&sample)) {
+        thread_cache_free(mbi_thread_cache, sample.slot, sample.class, CHECKED_SIZE_UNKNOWN);
+    }
+    errno = saved_errno;
+    return true;
+}
+
+void *mbi_profile_realloc_large(void *pointer, size_t size_bytes, const void *caller)
+{
+    struct sample sample;
+    bool sampled = mbi_samples_take(pointer, &sample);
+    assert(!sampled || sample_is_large(&sample));
+    void *moved = mbi_large_realloc(pointer, size_bytes);
+    if (moved == NULL && sampled && !mbi_samples_put(pointer, &sample)) {
+        add_shared(&counts.lost, 1); /* its place is another's now: it counts as freed */
+        count_freed(&sample);
+    }
+    if (moved != NULL && sampled) {
+        count_freed(&sample);
+    }
+    mbi_profile_note_large(moved, size_bytes, caller);
+    return moved;
+}

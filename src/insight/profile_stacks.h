@@ -1,0 +1,51 @@
+/*
+ * profile_stacks: the stacks of a heap profile's samples, each once, with what was allocated and
+ * freed there.
+ *
+ * Ladder: above core/os. Callers: profile, which adds, and profile_write, which reads. Any thread,
+ * without a lock; a signal handler or a fork at any moment finds each stack whole or not at all.
+ *
+ *   heads[hash] ─> stack ─> stack ─> ...     only ever pushed to; a stack stays for ever
+ *
+ *   push     [STACK-PUSH] CAS on the head, release: the stack and its link before it
+ *   find     [STACK-HEAD] acquire load of the head; links never change once they are pushed
+ *
+ * ABA cannot be: nothing is ever taken off. Two threads may store the same stack at once; the one
+ * whose CAS fails finds the other's. What it had begun to store is lost, some hundred bytes.
+ */
+#ifndef MEMORYBUCKET_INSIGHT_PROFILE_STACKS_H
+#define MEMORYBUCKET_INSIGHT_PROFILE_STACKS_H
+
+#include "core/base.h"
+
+enum { PROFILE_FRAMES_MAX = 64, PROFILE_HEADS = 1 << 14 };
+
+/*
+ * Sums of weights, in parts of an object (1/256) and in bytes. The freed ones are added behind the
+ * allocated ones of the same sample, and read before them: never more is freed than allocated.
+ */
+struct profile_stack {
+    uint64_t hash;
+    uint32_t next; /* 0: the last */
+    uint32_t count;
+    _Atomic uint64_t alloc_parts;
+    _Atomic uint64_t alloc_bytes;
+    _Atomic uint64_t freed_parts;
+    _Atomic uint64_t freed_bytes;
+    void *frames[]; /* return addresses, innermost first */
+};
+enum { PROFILE_PARTS = 256 };
+
+/* Reserves memory for them; false without. Once, before all other calls. */
+bool mbi_profile_stacks_init(void);
+
+/* A stack's number, which is stored if it is new; 0 without memory. */
+uint32_t mbi_profile_stacks_put(void *const *frames, uint32_t count);
+
+/* By its number, which is not 0. */
+struct profile_stack *mbi_profile_stack(uint32_t number);
+
+/* The first stack of a head, from 0 to PROFILE_HEADS - 1; 0: none. */
+uint32_t mbi_profile_stacks_head(unsigned head);
+
+#endif

@@ -1,0 +1,184 @@
+/*
+ * sampling: which allocations of a thread are samples of the heap profile, with no instruction more
+ * on the fast paths.
+ *
+ * Ladder: beside thread_cache. Callers: the slow paths, transfer, and the profile, which turns it
+ * on.
+ *
+ * The aim: each byte that is allocated is a point of a Poisson process, one in `mean` bytes, and an
+ * allocation with a point in it is a sample. Processes of different classes may be independent, as
+ * their sum is a Poisson process again. So each class of a thread counts allocations: how many
+ * come before the next sample is geometrically distributed.
+ *
+ * Counting without the fast paths. A pop moves the thread towards the next sample, and a push
+ * brings a slot that a later pop takes. From the chain alone only the difference is seen: a program
+ * that allocates and frees one object in turn has the same chain for ever. So a class can be
+ * counted only while its frees take the slow path:
+ *
+ *   counted    rounds_max is 0. The loaded chain is cut where the next sample is due, frees go to
+ *              `side`, and side is loaded when the loaded chain is used up. So what is popped was
+ *              never pushed by a fast path, and the slow path comes exactly at the sample.
+ *   uncounted  the class is as it is without a profile, and no allocation is a sample.
+ *
+ *      loaded ─> slot ─> slot ─> (no address, rounds)      cut ─> slot ─> ... ─> slot
+ *                                a sample is due here      side ─> slot ─> ...
+ *
+ *   rounds(loaded) + rounds(side) = what the magazine would hold without a profile. The word at the
+ *   cut keeps its rounds, so a walker reads the first in one load.
+ *
+ * To count always would make each free dear. So a class's life is divided into stretches, and a
+ * coin says at the beginning of each whether it is counted: with chance 2^-share. In counted
+ * stretches samples are 2^share times as likely. An allocation in a stretch is a sample with chance
+ *
+ *   2^-share * (1 - exp(-slot_bytes * 2^share / mean))
+ *
+ * and its weight is the inverse of that (Horvitz and Thompson, 1952), so that every sum of weights
+ * has the true sum as its mean. That needs one thing: what happens in a stretch, and where it
+ * ends, must not depend on the coin. A stretch ends where the class would take a slow path without
+ * a profile, which the sum above tells (empty, or full), or at its turn, which comes with the
+ * slow paths that other classes of the thread take: one class each time, round robin. A sampled
+ * object holds the slot that it would have been, and frees it when it is freed: so the magazines go
+ * on as they would.
+ *
+ * `share` may follow from what happened before: the coin is thrown after it. It begins with 0, all
+ * is counted, and grows with each stretch that ends by itself, up to the settings' share. A class
+ * that has had several turns and did not end a stretch itself moves in circles, in which the
+ * fast paths tell nothing: its share is 0 again. What remains: a thread that takes no slow path of
+ * any class any more stays in the stretch that it is in. The sum is right on the average then, too,
+ * but varies as that one coin does.
+ */
+#ifndef MEMORYBUCKET_TCACHE_SAMPLING_H
+#define MEMORYBUCKET_TCACHE_SAMPLING_H
+
+#include "core/chance.h"
+#include "tcache/thread_cache.h"
+
+enum { SAMPLING_SHARE_MAX = 5 };
+
+/* What a profile was started with. Constant once it is published; kept for ever. */
+struct sampling_settings {
+    size_t mean_bytes;
+    uint8_t share_max[SIZE_CLASS_COUNT];
+    /* Points of the process in a slot's bytes, on the average, where all is counted. */
+    double per_slot[SIZE_CLASS_COUNT];
+};
+
+struct sampling_class {
+    uint64_t cut;          /* what the loaded chain goes on with; 0: it is not cut */
+    _Atomic uint64_t side; /* a chain of what was freed; walkers read its rounds */
+    uint32_t left;         /* allocations before the next sample, without those up to the cut */
+    uint8_t share;         /* of the stretch; `left` was drawn for it */
+    uint8_t turns;         /* since a stretch ended by itself */
+    bool begun;            /* the class had a stretch under these settings */
+    bool counted;
+    bool drawn; /* whether `left` is */
+};
+
+/* The owner's, but for `side`. One for each cache that ever needed it, and kept with it. */
+struct sampling {
+    const struct sampling_settings *settings; /* what the classes go by; NULL: none is counted */
+    uint64_t random;
+    double large_left; /* bytes of large requests before the next sample */
+    size_t turn;       /* the class that had the last turn */
+    bool due;          /* the slot just taken is that of a sample */
+    struct sampling_class classes[SIZE_CLASS_COUNT];
+};
+
+/* NULL: no profile is being taken. */
+extern MBI_HIDDEN const struct sampling_settings *_Atomic mbi_sampling_settings;
+
+static inline const struct sampling_settings *sampling_settings(void)
+{
+    /* acquire [SAMPLING-LOAD]: pairs with [SAMPLING-STORE]. */
+    return atomic_load_explicit(&mbi_sampling_settings, memory_order_acquire);
+}
+
+/* acquire [SAMPLING-SEEN]: a walker, which is no owner, sees the fresh page behind the pointer. */
+static inline struct sampling *sampling_of(const struct thread_cache *cache)
+{
+    return atomic_load_explicit(&cache->sampling, memory_order_acquire); /* [SAMPLING-SEEN] */
+}
+
+/* relaxed [CHAIN]: as a magazine's chain; one writer. */
+static inline uint64_t sampling_side(const struct sampling_class *state)
+{
+    return atomic_load_explicit(&state->side, memory_order_relaxed); /* [CHAIN] */
+}
+
+/* Whether slow paths have to look here at all. */
+static inline bool sampling_concerns(const struct thread_cache *cache)
+{
+    return MBI_UNLIKELY(sampling_settings() != NULL || sampling_of(cache) != NULL);
+}
+
+static inline bool sampling_counts(const struct thread_cache *cache, size_t class)
+{
+    const struct sampling *sampling = sampling_of(cache);
+    return MBI_UNLIKELY(sampling != NULL) && sampling->classes[class].counted;
+}
+
+/* Of the class, what was freed and is not loaded. */
+static inline uint64_t sampling_side_of(const struct thread_cache *cache, size_t class)
+{
+    const struct sampling *sampling = sampling_of(cache);
+    return MBI_LIKELY(sampling == NULL) ? 0 : sampling_side(&sampling->classes[class]);
+}
+
+/* Whether the slot that mbi_thread_cache_take just gave the calling thread is that of a sample. */
+static inline bool sampling_is_due(void)
+{
+    const struct sampling *sampling = sampling_of(mbi_thread_cache);
+    return MBI_UNLIKELY(sampling != NULL) && sampling->due;
+}
+
+static inline void sampling_clear_due(struct thread_cache *cache)
+{
+    struct sampling *sampling = sampling_of(cache);
+    if (MBI_UNLIKELY(sampling != NULL)) {
+        sampling->due = false;
+    }
+}
+
+/* Turns sampling on, or off (NULL). Before: mbi_registry_watch. */
+void mbi_sampling_publish(const struct sampling_settings *settings);
+
+/* Fills settings in for a mean number of bytes between samples, at least 1. */
+void mbi_sampling_prepare(struct sampling_settings *settings, size_t mean_bytes);
+
+/* The inverse of the chance that an allocation of the class is a sample, now in this thread. */
+double mbi_sampling_weight(const struct sampling *sampling, size_t class);
+
+/* The same for a large request. */
+double mbi_sampling_large_weight(const struct sampling_settings *settings, size_t size_bytes);
+
+/* Counts a large request of the calling thread; whether it is a sample. */
+bool mbi_sampling_count_large(size_t size_bytes);
+
+/*
+ * For the owner's slow paths.
+ *   take   in a counted stretch: the next slot, and sets `due`. NULL: the stretch has to end
+ *   keep   in a counted stretch: takes a freed slot. False: the stretch has to end
+ *   end    of a counted stretch: leaves the class as it would be without a profile
+ *   next   after a slow path of the class: throws the coin for its next stretch, and gives another
+ *          class its turn
+ */
+struct slot *mbi_sampling_take(struct thread_cache *cache, size_t class);
+bool mbi_sampling_keep(struct thread_cache *cache, size_t class, struct slot *slot);
+void mbi_sampling_end(struct thread_cache *cache, size_t class);
+void mbi_sampling_next(struct thread_cache *cache, size_t class);
+
+/* Before the class leaves the thread: the same as end. */
+static inline void sampling_settle(struct thread_cache *cache, size_t class)
+{
+    if (sampling_counts(cache, class)) {
+        mbi_sampling_end(cache, class);
+    }
+}
+
+/* The class's slots are a gone thread's, and no longer the cache's. */
+void mbi_sampling_forget(struct thread_cache *cache, size_t class);
+
+/* What each thread's random numbers begin with, where tests want the same ones; 0: any. */
+extern MBI_HIDDEN uint64_t mbi_sampling_seed;
+
+#endif
