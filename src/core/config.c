@@ -16,7 +16,7 @@ enum { DEFAULT_UPPER_ROUNDS_MIN = 4, DEFAULT_UPPER_ROUNDS_MAX = 32 };
 /* The default of MB_THREAD_CACHE_MAX is so many times as much where upper pools are used. */
 enum { THREAD_CACHE_UPPER_FACTOR = 2 };
 
-enum kind { SWITCH, BYTES, SLOT, MILLISECONDS, ROUNDS, REPORT, CHECKS };
+enum kind { SWITCH, BYTES, SLOT, MILLISECONDS, ROUNDS, REPORT, EXPORT, CHECKS };
 
 struct config mbi_config;
 bool mbi_config_decay_is_given;
@@ -60,6 +60,15 @@ static bool parse_report(const char *text, bool *value)
 {
     bool is_path = text[0] == '/';
     return parse_switch(text, value) || (*value = is_path);
+}
+
+static bool parse_export(const char *text, uint8_t *exports)
+{
+    bool on;
+    bool trims = strcmp(text, "trim") == 0;
+    bool good = parse_switch(text, &on) || trims;
+    *exports = trims ? EXPORT_TRIM : on ? EXPORT_ON : EXPORT_OFF;
+    return good;
 }
 
 /* Digits and at most one of K, M, G (or k, m, g). */
@@ -210,6 +219,7 @@ static bool parse_value(enum option option, const char *text, struct config *con
     case MILLISECONDS: good = parse_milliseconds(text, rule, field); break;
     case ROUNDS: good = parse_magazine_rounds(text, field); break;
     case REPORT: good = parse_report(text, field); break;
+    case EXPORT: good = parse_export(text, field); break;
     case CHECKS: good = parse_checks(text, field); break;
     }
     if (good) {
@@ -391,8 +401,9 @@ static bool is_set(enum option option)
 bool mbi_config_wants_start(void)
 {
     const char *background = mbi_config_text(OPTION_MB_BACKGROUND);
+    const char *exports = mbi_config_text(OPTION_MB_EXPORT);
     return (background != NULL && strcmp(background, "1") == 0)
-           || is_set(OPTION_MB_CHECK);
+           || (exports != NULL && strcmp(exports, "0") != 0) || is_set(OPTION_MB_CHECK);
 }
 
 bool mbi_config_wants_report(void)

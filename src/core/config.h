@@ -41,6 +41,9 @@ enum {
     CHECK_ALL = 31,
 };
 
+/* What MB_EXPORT says. */
+enum exports { EXPORT_OFF, EXPORT_ON, EXPORT_TRIM };
+
 struct config {
     uint16_t magazine_rounds[SIZE_CLASS_COUNT]; /* MB_MAGAZINE_SIZE */
     size_t thread_cache_bytes_max;              /* MB_THREAD_CACHE_MAX */
@@ -55,6 +58,7 @@ struct config {
     bool background;                            /* MB_BACKGROUND */
     bool huge_pages;                            /* MB_HUGEPAGE */
     bool stats_at_exit;                         /* MB_STATS */
+    uint8_t exports;                            /* MB_EXPORT: enum exports */
     bool verbose;                               /* MB_VERBOSE */
     unsigned check;                             /* MB_CHECK */
     bool check_continue;                        /* MB_CHECK_CONTINUE */
@@ -99,7 +103,7 @@ const char *mbi_config_given(enum option option);
 /* The value that holds: mbi_config_given's, else the program's; NULL: the default. */
 const char *mbi_config_text(enum option option);
 
-/* Whether MB_BACKGROUND or MB_CHECK want the library up from the start. */
+/* Whether MB_BACKGROUND, MB_CHECK or MB_EXPORT want the library up from the start. */
 bool mbi_config_wants_start(void);
 
 /* Whether MB_STATS may want a report at exit, also where no configuration was read so far. */

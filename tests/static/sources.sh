@@ -114,7 +114,7 @@ rung() {
     case $1 in
     memorybucket/*) echo 0 ;;
     core/base.* | core/upcalls.h) echo 1 ;;
-    core/bounded.h | core/chain.* | core/counters.h | core/left_behind.h | core/limit.* | core/lock.* | core/os.* | core/size_class.* | core/tile_index.h | core/large.h | core/probes.h) echo 2 ;;
+    core/bounded.h | core/chain.* | core/counters.h | core/left_behind.h | core/limit.* | core/lock.* | core/os.* | core/shared_file.* | core/size_class.* | core/tile_index.h | core/large.h | core/probes.h) echo 2 ;;
     core/cgroup.* | core/options.* | core/processors.*) echo 3 ;;
     core/region.h) echo 4 ;;
     core/config.*) echo 5 ;;
@@ -132,7 +132,9 @@ rung() {
     check/guarded.* | check/segv.c) echo 18 ;;
     check/faults.*) echo 19 ;;
     check/heap.c | check/home.* | check/check.*) echo 20 ;;
+    insight/snapshot.h) echo 1 ;;
     api/stats.* | api/stats_exit.c) echo 21 ;;
+    insight/*) echo 22 ;;
     api/*) echo 23 ;;
     dropin/*) echo 24 ;;
     cli/*) echo 23 ;;

@@ -225,7 +225,8 @@ static const char *const values[][2] = {
     { "MB_DECAY_MS", "250" },
     { "MB_BACKGROUND", "1" },           { "MB_MEMORY_LIMIT", "1G" },
     { "MB_REGION_SIZE", "64M" },        { "MB_HUGEPAGE", "1" },
-    { "MB_STATS", "/tmp/statistics" },  { "MB_VERBOSE", "1" },
+    { "MB_STATS", "/tmp/statistics" },  { "MB_EXPORT", "trim" },
+    { "MB_VERBOSE", "1" },
     { "MB_CHECK", "leak,size" },        { "MB_CHECK_CONTINUE", "1" },
 };
 _Static_assert(sizeof values / sizeof values[0] == OPTION_COUNT, "every option");
