@@ -8,9 +8,9 @@ set -euo pipefail
 
 packages_of() {
     case $1 in
-    # valgrind and systemtap-sdt-dev for their headers: the library is built without them, too
+    # valgrind and systemtap-sdt-dev for their headers, libncurses-dev for mbstat: the library is built without them, too
     # python3 for the manual pages, without which it is built, too
-    build) echo gcc g++ cmake ninja-build pkg-config libc6-dev liburcu-dev systemtap-sdt-dev valgrind python3 ;;
+    build) echo gcc g++ cmake ninja-build pkg-config libc6-dev liburcu-dev libncurses-dev systemtap-sdt-dev valgrind python3 ;;
     test)
         # clang and its sanitizer runtimes, the unit tests' runner, and the programs that the drop-in runs
         echo clang libclang-rt-14-dev libcriterion-dev binutils
@@ -21,6 +21,7 @@ packages_of() {
         echo man-db mandoc # the manual pages
         echo heaptrack # stands in front of the drop-in
         echo libevent-dev # mbcached
+        echo prometheus tmux # mbstat and what it writes
         echo mawk gawk busybox # each awk that a machine may have
         # those of tests/dropin/programs that are small
         echo apache2-utils gdb jq libmemcached-tools lua5.4 make memcached nginx-light openssh-client openssh-server

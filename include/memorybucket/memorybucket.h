@@ -650,14 +650,15 @@ MB_API int mb_stats_write(int fd, enum mb_stats_format format);
  *
  * MB_EXPORT=1 does the same when the library is loaded. The figures stand in a file in memory that
  * only the same user may read, below $XDG_RUNTIME_DIR/memorybucket or, without that variable, in
- * /dev/shm. Threads write them there when they are on a slow path anyway, at most every 100 ms; with
- * a background thread (mb_background_start) that does, too. Those of a process that sleeps stand
- * still. The file is taken away at exit. The child of a fork gets its own on its first slow path; a
+ * /dev/shm. Threads write them there when they are on a slow path anyway, at most every 100 ms; the
+ * background thread (mb_background_start) does, too. Those of a process that sleeps stand still.
+ *
+ * The file is taken away at exit. The child of a fork gets its own on its first slow path. A
  * program that the process becomes (exec) publishes only if it does so itself.
  *
  * Parameters:
- *   trim_allowed: non-zero: mbstat may ask for mb_trim(0), which the next thread that publishes then
- *       does. 0: it may not.
+ *   trim_allowed: non-zero: mbstat may ask for mb_trim(0), which the next thread that publishes
+ *       then does. 0: it may not.
  * Returns: 0, also when they are published already, with what was allowed then; or a negative errno
  *   value.
  * Errors:

@@ -1,5 +1,5 @@
-/* shared_file: openat, mkdirat, unlinkat, fallocate, mmap. Not by the C library's functions, some of
- * which are cancellation points. */
+/* shared_file: openat, mkdirat, unlinkat, fallocate, mmap. As system calls: some of the C library's
+ * functions are cancellation points. */
 #include "core/shared_file.h"
 
 #include "core/os.h"

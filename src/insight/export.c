@@ -41,8 +41,8 @@ static struct {
     uint64_t publications;
     uint64_t interval_ns; /* to the next one */
     /*
-     * NULL before the first file. Mapped for good from then on, by memory of the process's own where
-     * there is no file: so a publication that is interrupted by a fork, or by exit, ends well.
+     * NULL before the first file. Mapped for good from then on, to memory of the process's own
+     * while there is no file: so a publication that a fork, or exit, interrupts ends well.
      */
     _Atomic uint64_t *file;
     struct snapshot_room *room;                 /* what is published next */

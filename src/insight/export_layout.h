@@ -1,7 +1,7 @@
 /*
  * export_layout: the file in which a process publishes its statistics, word by word.
  *
- * Ladder: above snapshot. Callers: export, the only writer; export_read, which mbstat and tests use.
+ * Ladder: above snapshot. Callers: export, the only writer; export_read, for mbstat and tests.
  *
  *   | header, 64 words | totals | pools | threads |
  *
@@ -14,13 +14,13 @@
  * A sequence lock without fences, which ThreadSanitizer would not follow. Every word of the payload
  * is its own atomic:
  *
- *   writer  [EXPORT-BEGIN] the sequence becomes odd, relaxed; then each word, [EXPORT-WORD], release;
- *           then [EXPORT-END] the sequence becomes even, release
+ *   writer  [EXPORT-BEGIN] the sequence becomes odd, relaxed; then each word, [EXPORT-WORD],
+ *           release; then [EXPORT-END] the sequence becomes even, release
  *   reader  [EXPORT-LOAD] the sequence, acquire: even, else again; then each word, [EXPORT-WORD],
  *           acquire; then [EXPORT-CHECK] the sequence, relaxed: the same, else again
  *
- * A reader that meets a word of a later publication has by that word's pair the odd number before it
- * behind it, and its check finds another number than it began with. And by END and LOAD it misses
+ * A reader that meets a word of a later publication has, by that word's pair, the odd number behind
+ * it, and its check finds another number than it began with. And by END and LOAD it misses
  * no word of the publication that it began with. The writer waits for no reader.
  */
 #ifndef MEMORYBUCKET_INSIGHT_EXPORT_LAYOUT_H
@@ -135,8 +135,7 @@ static inline bool export_is_still(const _Atomic uint64_t *file, uint64_t sequen
 }
 
 /*
- * What is wrong with a file of so many bytes, in words that follow its name; NULL: nothing. The file
- * has at least a header's bytes, or is too short.
+ * What is wrong with a file of so many bytes, in words that follow its name; NULL: nothing.
  */
 const char *mbi_export_flaw(const _Atomic uint64_t *file, size_t bytes);
 

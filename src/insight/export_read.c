@@ -1,4 +1,4 @@
-/* export_read: what a file of export_layout.h says. Of the standard library it needs only memset. */
+/* export_read: what a file of export_layout.h says. It calls nothing of the library. */
 #include "insight/export_layout.h"
 
 #include <string.h>

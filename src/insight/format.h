@@ -1,8 +1,8 @@
 /*
  * format: a snapshot as text, as JSON and for Prometheus.
  *
- * Ladder: above snapshot. Callers: mb_stats_write; mbstat, in another program. It allocates nothing,
- * and takes what it writes to from its caller.
+ * Ladder: above snapshot. Callers: mb_stats_write; mbstat, in another program. It allocates nothing
+ * and opens nothing: its caller says where the text goes.
  */
 #ifndef MEMORYBUCKET_INSIGHT_FORMAT_H
 #define MEMORYBUCKET_INSIGHT_FORMAT_H
