@@ -8,9 +8,12 @@ set -euo pipefail
 
 packages_of() {
     case $1 in
-    # valgrind and systemtap-sdt-dev for their headers: the library is built without them, too
-    # python3 for the manual pages, without which it is built, too
-    build) echo gcc g++ cmake ninja-build pkg-config libc6-dev liburcu-dev systemtap-sdt-dev valgrind python3 ;;
+    # valgrind and systemtap-sdt-dev for their headers, libncurses-dev for mbstat: the library is built without them, too;
+    # python3 for the manual pages, without which it is built, too; the last four for mbprof alone
+    build)
+        echo gcc g++ cmake ninja-build pkg-config libc6-dev liburcu-dev libncurses-dev systemtap-sdt-dev valgrind python3
+        echo libdw-dev libprotobuf-c-dev protobuf-c-compiler zlib1g-dev
+        ;;
     test)
         # clang and its sanitizer runtimes, the unit tests' runner, and the programs that the drop-in runs
         echo clang libclang-rt-14-dev libcriterion-dev binutils
@@ -22,6 +25,7 @@ packages_of() {
         echo heaptrack # stands in front of the drop-in
         echo libevent-dev libxxhash-dev # mbcached
         echo google-perftools protobuf-compiler # read what mbprof writes
+        echo prometheus tmux # mbstat and what it writes
         echo mawk gawk busybox # each awk that a machine may have
         # those of tests/dropin/programs that are small
         echo apache2-utils gdb jq libmemcached-tools lua5.4 make memcached nginx-light openssh-client openssh-server
@@ -30,7 +34,6 @@ packages_of() {
     bench)
         echo redis-server redis-tools python3 gnuplot-nox fonts-dejavu-core linux-perf binutils
         echo libevent-dev libxxhash-dev # mbcached
-        echo google-perftools protobuf-compiler # read what mbprof writes
         # the allocators to compare with
         echo libmimalloc2.0 libjemalloc2 libtcmalloc-minimal4 libtbbmalloc2
         ;;

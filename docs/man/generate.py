@@ -120,7 +120,7 @@ def parse_header():
     head = re.match(r"/\*.*?\*/", text, re.S)[0]
     item = re.compile(r"^(?P<comment>/\*(?:(?!\*/).)*\*/\n)?"
                       r"(?:(?P<calls>(?:MB_API [^;{]*;\n)+)"
-                      r"|(?P<type>#define MB_OCC[^\n]*\n|struct \w+ \{.*?^\};\n|typedef [^;]*;\n))",
+                      r"|(?P<type>#define MB_OCC[^\n]*\n|(?:struct|enum) \w+ \{.*?^\};\n|typedef [^;]*;\n))",
                       re.S | re.M)
     pages, types = [], []
     for match in item.finditer(text, len(head)):
@@ -301,7 +301,7 @@ def call_page(page):
 def type_lines(doc, declaration, own):
     """What a page says of a type: a structure's members stand in a list."""
     name = declaration.split("{")[0].split("\n")[0].rstrip(" ;")
-    members = re.findall(r"^ +(.*?);(?: +/\* (.*?) \*/)?$", declaration, re.M)
+    members = re.findall(r"^ +(.*?)[;,](?: +/\* (.*?) \*/)?$", declaration, re.M)
     lines = [f'.SS "{escape(name)}"', *roff(doc.blocks, own)]
     for label in ("Parameters", "Returns"):
         kind_of_text = [(kind, f"Returns {body}" if label == "Returns" else body)

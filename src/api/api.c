@@ -9,6 +9,7 @@
 #include "api/stats.h"
 #include "check/report.h"
 #include "core/config.h"
+#include "insight/export.h"
 #include "insight/profile.h"
 #include "insight/profile_write.h"
 #include "tcache/background.h"
@@ -90,6 +91,7 @@ __attribute__((destructor(101))) static void api_report(void)
         return; /* no call was made, and no report is wanted */
     }
     (void)mbi_startup_patiently();
+    mbi_export_stop();
     mbi_stats_exit_report();
     mbi_profile_dump_at_exit();
     if (checked_is_on()) {
@@ -101,6 +103,9 @@ __attribute__((destructor(101))) static void api_report(void)
 int mb_init(void)
 {
     int error = mbi_startup_patiently();
+    if (pools_exporting()) {
+        mbi_export_poll(NULL); /* so that mbstat finds the process before it is at work */
+    }
     if (mbi_config.background) {
         (void)mbi_background_start(); /* refuses without decay, of which config has complained */
     }

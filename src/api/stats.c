@@ -32,6 +32,7 @@ struct destination {
     struct mb_stats *stats;
     size_t bytes;
     size_t pools;
+    const struct stats_companion *companion; /* NULL: none */
 };
 
 /* What does not belong to a thread cache. */
@@ -74,6 +75,9 @@ static void begin_turn(void *argument)
 {
     struct destination *to = argument;
     memset(to->stats, 0, to->bytes);
+    if (to->companion != NULL) {
+        to->companion->begin(to->companion->argument);
+    }
     read_process(to->stats);
     for (size_t class = 0; class < to->pools; class++) {
         struct mb_pool_stats *out = &to->stats->pool[class];
@@ -99,6 +103,9 @@ static void add_cache(const struct thread_cache *cache, void *argument)
     stats->threads_idle += flag_is_set(&cache->idle);
 #define ADD_THREAD(name, ...) stats->name += counter_read(&cache->counts.name);
     THREAD_COUNTERS(ADD_THREAD)
+    if (to->companion != NULL) {
+        to->companion->add(cache, to->companion->argument);
+    }
 }
 
 /*
@@ -138,24 +145,13 @@ static void look_at_pages(struct pool *pool, struct mb_stats *stats, struct mb_p
     }
 }
 
-static int stats_fill(struct mb_stats *stats, size_t size_bytes, bool with_pages)
+/* Behind a walk: what follows from its sums, and what no thread cache has. */
+static void derive_pools(const struct destination *to, bool with_pages)
 {
-    if (stats == NULL || size_bytes < SUMS_BYTES) {
-        return -EINVAL;
-    }
-    size_t rows = (size_bytes - SUMS_BYTES) / sizeof stats->pool[0];
-    struct destination to = { stats, size_bytes, size_min(rows, SIZE_CLASS_COUNT) };
-    if (mbi_startup_patiently() == -EAGAIN) { /* a signal handler interrupted the start */
-        memset(stats, 0, size_bytes);
-        return 0;
-    }
-    int saved_errno = errno; /* a walk does without memory that it does not get */
-    mbi_pools_free_deferred();
-    mbi_registry_walk(begin_turn, add_cache, &to);
-
+    struct mb_stats *stats = to->stats;
     for (size_t class = pools_next(0); class < SIZE_CLASS_COUNT; class = pools_next(class + 1)) {
         struct pool *pool = &mbi_pools[class];
-        struct mb_pool_stats *row = class < to.pools ? &stats->pool[class] : NULL;
+        struct mb_pool_stats *row = class < to->pools ? &stats->pool[class] : NULL;
         if (row != NULL) {
             pool_stats_derive(class, row);
         }
@@ -166,18 +162,51 @@ static int stats_fill(struct mb_stats *stats, size_t size_bytes, bool with_pages
             look_at_pages(pool, stats, row);
         }
     }
+}
+
+static int stats_fill(struct mb_stats *stats, size_t size_bytes, bool with_pages,
+                      const struct stats_companion *companion)
+{
+    if (stats == NULL || size_bytes < SUMS_BYTES) {
+        return -EINVAL;
+    }
+    size_t rows = (size_bytes - SUMS_BYTES) / sizeof stats->pool[0];
+    struct destination to = { stats, size_bytes, size_min(rows, SIZE_CLASS_COUNT), companion };
+    if (mbi_startup_patiently() == -EAGAIN) { /* a signal handler interrupted the start */
+        memset(stats, 0, size_bytes);
+        return 0;
+    }
+    int saved_errno = errno; /* a walk does without memory that it does not get */
+    mbi_pools_free_deferred();
+    mbi_registry_walk(begin_turn, add_cache, &to);
+    derive_pools(&to, with_pages);
     errno = saved_errno;
     return 0;
 }
 
+int mbi_stats_get_with(struct mb_stats *stats, const struct stats_companion *companion)
+{
+    return stats_fill(stats, sizeof *stats, false, companion);
+}
+
+bool mbi_stats_sample(struct mb_stats *stats, const struct stats_companion *companion)
+{
+    struct destination to = { stats, sizeof *stats, SIZE_CLASS_COUNT, companion };
+    bool walked = mbi_registry_try_walk(begin_turn, add_cache, &to);
+    if (walked) {
+        derive_pools(&to, false);
+    }
+    return walked;
+}
+
 int mb_stats_get(struct mb_stats *stats, size_t size_bytes)
 {
-    return stats_fill(stats, size_bytes, true);
+    return stats_fill(stats, size_bytes, true, NULL);
 }
 
 int mb_stats_get_quick(struct mb_stats *stats, size_t size_bytes)
 {
-    return stats_fill(stats, size_bytes, false);
+    return stats_fill(stats, size_bytes, false, NULL);
 }
 
 /* Behind the slot size. X(name in mb_pool_stats, heading, width) */
@@ -226,7 +255,7 @@ struct mb_stats *mbi_stats_take(bool with_pages)
     int saved_errno = errno;
     struct mb_stats *stats = mbi_os_map(sizeof *stats);
     if (stats != NULL) {
-        (void)stats_fill(stats, sizeof *stats, with_pages);
+        (void)stats_fill(stats, sizeof *stats, with_pages, NULL);
     }
     errno = saved_errno;
     return stats;
@@ -242,7 +271,7 @@ static void print_sums(FILE *stream)
 {
     uint64_t words[SUMS_BYTES / sizeof(uint64_t)] = { 0 };
     struct mb_stats *sums = (struct mb_stats *)(void *)words;
-    (void)stats_fill(sums, SUMS_BYTES, true);
+    (void)stats_fill(sums, SUMS_BYTES, true, NULL);
     write_sums(stream, sums);
 }
 

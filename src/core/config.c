@@ -16,7 +16,7 @@ enum { DEFAULT_UPPER_ROUNDS_MIN = 4, DEFAULT_UPPER_ROUNDS_MAX = 32 };
 /* The default of MB_THREAD_CACHE_MAX is so many times as much where upper pools are used. */
 enum { THREAD_CACHE_UPPER_FACTOR = 2 };
 
-enum kind { SWITCH, BYTES, SLOT, MILLISECONDS, ROUNDS, REPORT, PATH, SIGNAL, CHECKS };
+enum kind { SWITCH, BYTES, SLOT, MILLISECONDS, ROUNDS, REPORT, PATH, SIGNAL, EXPORT, CHECKS };
 
 struct config mbi_config;
 bool mbi_config_decay_is_given;
@@ -75,6 +75,15 @@ static bool parse_signal(const char *text, const struct rule *rule, unsigned *si
     bool good = mbi_read_number(&text, &number) && *text == '\0' && number >= rule->low
                 && number <= rule->high;
     *signal_number = good ? (unsigned)number : 0;
+    return good;
+}
+
+static bool parse_export(const char *text, uint8_t *exports)
+{
+    bool on;
+    bool trims = strcmp(text, "trim") == 0;
+    bool good = parse_switch(text, &on) || trims;
+    *exports = trims ? EXPORT_TRIM : on ? EXPORT_ON : EXPORT_OFF;
     return good;
 }
 
@@ -228,6 +237,7 @@ static bool parse_value(enum option option, const char *text, struct config *con
     case REPORT: good = parse_report(text, field); break;
     case PATH: good = parse_path(text, field); break;
     case SIGNAL: good = parse_signal(text, rule, field); break;
+    case EXPORT: good = parse_export(text, field); break;
     case CHECKS: good = parse_checks(text, field); break;
     }
     if (good) {
@@ -409,8 +419,10 @@ static bool is_set(enum option option)
 bool mbi_config_wants_start(void)
 {
     const char *background = mbi_config_text(OPTION_MB_BACKGROUND);
+    const char *exports = mbi_config_text(OPTION_MB_EXPORT);
     return (background != NULL && strcmp(background, "1") == 0)
-           || is_set(OPTION_MB_CHECK) || is_set(OPTION_MB_PROFILE);
+           || (exports != NULL && strcmp(exports, "0") != 0) || is_set(OPTION_MB_CHECK)
+           || is_set(OPTION_MB_PROFILE);
 }
 
 bool mbi_config_wants_report(void)

@@ -41,6 +41,9 @@ enum {
     CHECK_ALL = 31,
 };
 
+/* What MB_EXPORT says. */
+enum exports { EXPORT_OFF, EXPORT_ON, EXPORT_TRIM };
+
 struct config {
     uint16_t magazine_rounds[SIZE_CLASS_COUNT]; /* MB_MAGAZINE_SIZE */
     size_t thread_cache_bytes_max;              /* MB_THREAD_CACHE_MAX */
@@ -58,6 +61,7 @@ struct config {
     size_t profile_bytes;                       /* MB_PROFILE; 0: none */
     bool profile_to_file;                       /* MB_PROFILE_FILE has a value */
     unsigned profile_signal;                    /* MB_PROFILE_SIGNAL; 0: none */
+    uint8_t exports;                            /* MB_EXPORT: enum exports */
     bool verbose;                               /* MB_VERBOSE */
     unsigned check;                             /* MB_CHECK */
     bool check_continue;                        /* MB_CHECK_CONTINUE */
@@ -102,7 +106,7 @@ const char *mbi_config_given(enum option option);
 /* The value that holds: mbi_config_given's, else the program's; NULL: the default. */
 const char *mbi_config_text(enum option option);
 
-/* Whether MB_BACKGROUND, MB_CHECK or MB_PROFILE want the library up from the start. */
+/* Whether MB_BACKGROUND, MB_CHECK, MB_EXPORT or MB_PROFILE want the library up from the start. */
 bool mbi_config_wants_start(void);
 
 /* Whether MB_STATS may want a report at exit, also where no configuration was read so far. */

@@ -50,7 +50,9 @@
     X(decay_step_ns_max)
 
 /* What has happened to a pool, written under its lock. X(name, heading, width) */
-#define POOL_EVENT_COUNTERS(X) X(mutex_acquisitions, "locks", 8)
+#define POOL_EVENT_COUNTERS(X)                                  \
+    X(mutex_acquisitions, "locks", 8)                           \
+    X(mutex_waits, "waits", 7) /* another thread had the lock */
 
 #define COUNTER_FIELD(name, ...) _Atomic uint64_t name;
 #define POOL_SLOT_FIELD(name, heading, width, field) _Atomic uint64_t field;

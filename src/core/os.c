@@ -166,6 +166,16 @@ int mbi_os_thread(void)
     return (int)syscall(SYS_gettid);
 }
 
+unsigned mbi_os_process(void)
+{
+    return (unsigned)syscall(SYS_getpid);
+}
+
+unsigned mbi_os_user(void)
+{
+    return (unsigned)syscall(SYS_geteuid);
+}
+
 void mbi_os_queue_signal(int signal_number, const void *info)
 {
     (void)syscall(SYS_rt_tgsigqueueinfo, syscall(SYS_getpid), syscall(SYS_gettid), signal_number,
@@ -187,6 +197,11 @@ uint64_t mbi_os_clock_ns(void)
 uint64_t mbi_os_coarse_clock_ns(void)
 {
     return clock_ns(CLOCK_MONOTONIC_COARSE);
+}
+
+uint64_t mbi_os_thread_clock_ns(void)
+{
+    return clock_ns(CLOCK_THREAD_CPUTIME_ID);
 }
 
 void mbi_os_sleep_ms(unsigned milliseconds)

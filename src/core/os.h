@@ -72,6 +72,9 @@ bool mbi_os_unseal(void *start, size_t bytes);
 uint64_t mbi_os_clock_ns(void);
 uint64_t mbi_os_coarse_clock_ns(void);
 
+/* Nanoseconds that the calling thread has run. */
+uint64_t mbi_os_thread_clock_ns(void);
+
 /* No cancellation point; a signal may end it early. */
 void mbi_os_sleep_ms(unsigned milliseconds);
 
@@ -128,7 +131,9 @@ bool mbi_os_is_in_first_namespace(void);
 /* Sends the calling thread a signal with all that a siginfo_t says. */
 void mbi_os_queue_signal(int signal_number, const void *info);
 
-/* The calling thread's number, as ps and gdb show it. */
+/* The calling thread's number, as ps and gdb show it; the process's; and that of its user. */
 int mbi_os_thread(void);
+unsigned mbi_os_process(void);
+unsigned mbi_os_user(void);
 
 #endif

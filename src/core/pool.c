@@ -14,10 +14,14 @@ struct centre mbi_centre;
 static MBI_COLD bool pool_lock_slow(struct pool *pool)
 {
     probe_mutex_wait(pool->slot_bytes);
-    return mbi_lock_acquire(pool_lock_name(pool));
+    bool taken = mbi_lock_acquire(pool_lock_name(pool));
+    if (taken) {
+        counter_add(&pool->mutex_waits, 1);
+    }
+    return taken;
 }
 
-/* Tries first, so that the probe fires only for waits that happen. */
+/* Tries first, so that only waits that happen are counted, and fire the probe. */
 bool mbi_pool_lock(struct pool *pool)
 {
     if (MBI_UNLIKELY(!mbi_lock_try_acquire(pool_lock_name(pool))) && !pool_lock_slow(pool)) {

@@ -141,6 +141,8 @@ struct pools_hints {
      * been used or given back. A thread that misses a change sees it at the next batch.
      */
     _Alignas(ISOLATION_BYTES) _Atomic bool pending;
+    /* The process publishes its statistics; insight/export.c writes it, now and then. */
+    _Atomic bool exporting;
     _Atomic unsigned central_mask; /* the stacks in use, less one */
     /* The pools that are laid out, a bit each; set under the pool's lock, and never cleared. */
     _Atomic uint64_t laid_out[POOL_WORDS];
@@ -189,6 +191,11 @@ MBI_HOT_INLINE struct pool *pool_for_use(size_t class)
 MBI_HOT_INLINE bool pools_pending(void)
 {
     return flag_is_set(&mbi_pools_hints.pending);
+}
+
+MBI_HOT_INLINE bool pools_exporting(void)
+{
+    return MBI_UNLIKELY(flag_is_set(&mbi_pools_hints.exporting));
 }
 
 static inline void pools_set_pending(bool pending)

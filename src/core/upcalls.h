@@ -85,6 +85,20 @@ void *mbi_profile_sample(void *slot, size_t size_bytes, size_t alignment_bytes,
 bool mbi_profile_free(void *pointer);
 
 /*
+ * Defined in insight/export, which reads the statistics and so stands above them. The process's
+ * statistics are published by threads on slow paths, and by the background thread.
+ *
+ *   init        under the init lock, after the configuration was read: whether it asks for that
+ *   poll        publishes, if it is time and no other thread does. `cache` is the calling thread's,
+ *               or NULL. Takes no lock, allocates nothing, waits for nothing; preserves errno
+ *   note_child  in the child of a fork: the parent's file is not the child's
+ */
+struct thread_cache;
+void mbi_export_init(void);
+void mbi_export_poll(struct thread_cache *cache);
+void mbi_export_note_child(void);
+
+/*
  * Defined in the drop-in, for its own build: it passes large requests and signals on to the
  * functions that it stands in front of. Contracts: core/large.h, check/guarded.h.
  */

@@ -5,6 +5,7 @@
 #include "core/decay.h"
 #include "core/large.h"
 #include "core/lock.h"
+#include "core/pool.h"
 #include "core/upcalls.h"
 
 #include <errno.h>
@@ -71,6 +72,10 @@ static void *background_run(void *argument)
         mbi_large_decay();
         if (wait_ns == UINT64_MAX) { /* nothing is pending: look again */
             wait_ns = size_max(window_ns, LOOK_NS_MIN);
+        }
+        if (pools_exporting()) {
+            mbi_export_poll(NULL);
+            wait_ns = size_min(wait_ns, LOOK_NS_MIN);
         }
     } while (sleep_for(size_max(wait_ns, SLEEP_NS_MIN)));
     return argument;

@@ -76,6 +76,9 @@ void mbi_thread_cache_do_chores(struct thread_cache *cache)
         mbi_pools_free_deferred();
     }
     thread_cache_decay_large(cache);
+    if (pools_exporting()) {
+        mbi_export_poll(cache);
+    }
 }
 
 struct thread_counts mbi_uncached_counts;
@@ -100,6 +103,9 @@ void mbi_thread_cache_begin_large_alloc(void)
         mbi_large_note_use();
         if (pools_pending()) {
             (void)mbi_decay_poll();
+        }
+        if (pools_exporting()) {
+            mbi_export_poll(cache);
         }
     }
     counter_add(&cache->counts.large_allocs, 1);

@@ -62,6 +62,7 @@ static void fork_child(void)
     mbi_registry_reset_in_child(mbi_thread_listed_cache());
     mbi_check_note_child();
     mbi_background_reset_in_child();
+    mbi_export_note_child();
     int cancel_type = mbi_lock_open_gate();
     mbi_pools_free_deferred();
     if (checked_is_on() && _IO_list_resetlock != NULL) {

@@ -6,7 +6,7 @@
 #define URCU_INLINE_SMALL_FUNCTIONS /* of the lists: no call into liburcu */
 #include <urcu/rculist.h>
 
-enum { WALK_TURNS_MAX = 8 };
+enum { WALK_TURNS_MAX = 8, SLOW_PATH_TURNS_MAX = 2 };
 
 /* Written under LOCK_REGISTRY; walkers read it through RCU. */
 static CDS_LIST_HEAD(active);
@@ -131,13 +131,11 @@ MBI_UNSEEN_BY_TSAN void walk_once(
     }
 }
 
-void mbi_registry_walk(void (*before)(void *argument),
+static void take_turns(int turns_max, void (*before)(void *argument),
                        void (*visit)(const struct thread_cache *cache, void *argument),
                        void *argument)
 {
-    struct cancelling cancelling = mbi_lock_forbid_cancel();
-    bool rcu = mbi_vacant_begin_walk();
-    for (int turn = 0; turn < WALK_TURNS_MAX; turn++) {
+    for (int turn = 0; turn < turns_max; turn++) {
         /* acquire [CHANGE-LOAD]: pairs with [CHANGE-END]. */
         uint64_t seen = atomic_load_explicit(&changes, memory_order_acquire);
         before(argument);
@@ -148,8 +146,29 @@ void mbi_registry_walk(void (*before)(void *argument),
             break;
         }
     }
+}
+
+void mbi_registry_walk(void (*before)(void *argument),
+                       void (*visit)(const struct thread_cache *cache, void *argument),
+                       void *argument)
+{
+    struct cancelling cancelling = mbi_lock_forbid_cancel();
+    bool rcu = mbi_vacant_begin_walk();
+    take_turns(WALK_TURNS_MAX, before, visit, argument);
     mbi_vacant_end_walk(rcu);
     mbi_lock_allow_cancel(cancelling);
+}
+
+bool mbi_registry_try_walk(void (*before)(void *argument),
+                           void (*visit)(const struct thread_cache *cache, void *argument),
+                           void *argument)
+{
+    bool begun = mbi_vacant_try_begin_walk();
+    if (begun) {
+        take_turns(SLOW_PATH_TURNS_MAX, before, visit, argument);
+        mbi_vacant_end_walk(false);
+    }
+    return begun;
 }
 
 /*

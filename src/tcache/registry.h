@@ -41,6 +41,14 @@ void mbi_registry_walk(void (*before)(void *argument),
                        void *argument);
 
 /*
+ * The same where a slow path may, at the price of a looser result: without liburcu, without
+ * waiting, and with two turns at most. False, and nothing called, where threads wait for walks.
+ */
+bool mbi_registry_try_walk(void (*before)(void *argument),
+                           void (*visit)(const struct thread_cache *cache, void *argument),
+                           void *argument);
+
+/*
  * Asks every thread but the caller for what it has cached (mbi_thread_cache_ask), and drains parked
  * caches; nothing when the registry's lock is refused.
  */

@@ -69,6 +69,7 @@ static void startup_locked(void)
     mbi_huge_init();
     mbi_decay_init();
     (void)bounded_set_most(&mbi_committed, mbi_config.memory_limit_bytes);
+    mbi_export_init();
     mbi_thread_exit_init();
     if (mbi_config.background && mbi_config.decay_ms < 0) {
         mbi_message("MB_BACKGROUND=1 has no effect, as nothing decays (MB_DECAY_MS=-1)");

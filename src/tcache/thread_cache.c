@@ -91,6 +91,7 @@ void mbi_thread_cache_init(struct thread_cache *cache)
     cache->large_seen = 0;
     flag_set(&cache->asked, false);
     flag_set(&cache->idle, false);
+    thread_cache_set_thread(cache, 0);
     cache->active = true;
     cache->busy = false;
     cache->exit_seen = false;

@@ -68,6 +68,8 @@ struct thread_cache {
     _Atomic bool asked;
     _Atomic bool idle; /* between mb_thread_idle and mb_thread_busy; the owner's, for statistics */
     _Atomic bool parked; /* written under the registry's lock, read by walkers (parked.h) */
+    /* The owner's number, where the process publishes its statistics; 0: not known (yet). */
+    _Atomic uint32_t thread;
     bool active; /* false in the constant caches: nothing may be written */
     /*
      * The owner is on a slow path, and the magazines may be in any state: a signal handler that
@@ -96,6 +98,17 @@ struct thread_cache {
     uint32_t state[SIZE_CLASS_COUNT]; /* what the class looked like when the window ended */
     struct transfer_counts transfers[SIZE_CLASS_COUNT];
 };
+
+/* relaxed [THREAD]: its owner writes it, for the eyes of walkers; it orders nothing. */
+static inline uint32_t thread_cache_thread(const struct thread_cache *cache)
+{
+    return atomic_load_explicit(&cache->thread, memory_order_relaxed); /* [THREAD] */
+}
+
+static inline void thread_cache_set_thread(struct thread_cache *cache, uint32_t thread)
+{
+    atomic_store_explicit(&cache->thread, thread, memory_order_relaxed); /* [THREAD] */
+}
 
 extern MBI_HIDDEN const struct thread_cache mbi_cache_none;
 extern MBI_HIDDEN const struct thread_cache mbi_cache_direct;

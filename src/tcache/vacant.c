@@ -270,21 +270,39 @@ static bool can_register(void)
     return mapped != NULL && allocated != NULL;
 }
 
-bool mbi_vacant_begin_walk(void)
+/* Threads that wait for room are left a moment without any walk. */
+static bool may_begin_walk(void)
 {
-    /* Loaded first: while a walk is counted, threads may wait for its end. */
-    bool rcu = !flag_is_set(&without_rcu) && mbi_epochs_load() && (registered || can_register());
-    uint32_t walk = rcu ? WALK : WALK_WITHOUT_RCU;
-    /* Threads that wait for room are left a moment without any walk. */
-    while (own_walks == 0 && counter_read(&mbi_cache_counts.retired) >= RETIRE_MAX
-           && walks_under_way() != 0) {
-        mbi_os_sleep_ms(1);
-    }
+    return own_walks != 0 || counter_read(&mbi_cache_counts.retired) < RETIRE_MAX
+           || walks_under_way() == 0;
+}
+
+static void count_walk(uint32_t walk)
+{
     sigset_t before = mbi_lock_block_signals(); /* both, or none, for a handler's fork */
     own_walks += walk;
     /* acquire and release [WALK-BEGIN]: pairs with [WALK-LOOK]. */
     atomic_fetch_add_explicit(&walks, walk, memory_order_acq_rel);
     mbi_lock_restore_signals(&before);
+}
+
+bool mbi_vacant_try_begin_walk(void)
+{
+    bool begun = may_begin_walk();
+    if (begun) {
+        count_walk(WALK_WITHOUT_RCU);
+    }
+    return begun;
+}
+
+bool mbi_vacant_begin_walk(void)
+{
+    /* Loaded first: while a walk is counted, threads may wait for its end. */
+    bool rcu = !flag_is_set(&without_rcu) && mbi_epochs_load() && (registered || can_register());
+    while (!may_begin_walk()) {
+        mbi_os_sleep_ms(1);
+    }
+    count_walk(rcu ? WALK : WALK_WITHOUT_RCU);
     if (rcu) {
         mbi_epochs_read_lock(); /* before the sums: a thread's first may allocate */
         registered = true;

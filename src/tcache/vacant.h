@@ -80,6 +80,12 @@ void mbi_vacant_reclaim_batch(void);
 bool mbi_vacant_begin_walk(void);
 void mbi_vacant_end_walk(bool rcu);
 
+/*
+ * Begins a walk without liburcu, where a slow path may: it neither allocates nor waits. False, and
+ * nothing begun, where threads wait for a moment without walks. Ended by mbi_vacant_end_walk(false).
+ */
+bool mbi_vacant_try_begin_walk(void);
+
 /* In the child of a fork, with the gate closed: the other threads' walks ended with them. */
 void mbi_vacant_reset_in_child(void);
 

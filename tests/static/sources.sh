@@ -118,8 +118,8 @@ long=$(LC_ALL=C.UTF-8 grep -rnE '^.{101}' src include) && complain "more than 10
 rung() {
     case $1 in
     memorybucket/*) rung=0 ;;
-    core/base.* | core/chance.h | core/upcalls.h) rung=1 ;;
-    core/bounded.h | core/chain.* | core/counters.h | core/left_behind.h | core/limit.* | core/lock.* | core/os.* | core/size_class.* | core/tile_index.h | core/large.h | core/probes.h) rung=2 ;;
+    core/base.* | core/chance.h | core/upcalls.h | insight/snapshot.h) rung=1 ;;
+    core/bounded.h | core/chain.* | core/counters.h | core/left_behind.h | core/limit.* | core/lock.* | core/os.* | core/shared_file.* | core/size_class.* | core/tile_index.h | core/large.h | core/probes.h) rung=2 ;;
     core/cgroup.* | core/options.* | core/processors.*) rung=3 ;;
     core/region.h) rung=4 ;;
     core/config.*) rung=5 ;;
@@ -139,6 +139,7 @@ rung() {
     check/heap.c | check/home.* | check/check.*) rung=20 ;;
     insight/profile.* | insight/profile_* | insight/samples.*) rung=20 ;;
     api/stats.* | api/stats_exit.c) rung=21 ;;
+    insight/*) rung=22 ;;
     api/*) rung=23 ;;
     dropin/*) rung=24 ;;
     cli/*) rung=23 ;;

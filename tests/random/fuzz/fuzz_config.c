@@ -15,12 +15,12 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { VARIABLES = 18, VALUE_BYTES_MAX = 4096, SAID_BYTES_MAX = 1 << 14 };
+enum { VARIABLES = 19, VALUE_BYTES_MAX = 4096, SAID_BYTES_MAX = 1 << 14 };
 
 enum variable {
     MAGAZINE_SIZE, THREAD_CACHE_MAX, CACHE_MAX, BLOCK_SIZE, DECAY_MS, BACKGROUND,
     MEMORY_LIMIT, REGION_SIZE, HUGEPAGE, STATS, VERBOSE, CHECK, CHECK_CONTINUE, SANITIZER_POOLS,
-    POOL_MAX, PROFILE, PROFILE_FILE, PROFILE_SIGNAL,
+    POOL_MAX, PROFILE, PROFILE_FILE, PROFILE_SIGNAL, EXPORT,
 };
 
 /* In the order of the enumeration, sizes with their range. Two were removed, and are named so. */
@@ -47,6 +47,7 @@ static const struct {
     { "MB_PROFILE", 1, (size_t)1024 << 30 },
     { "MB_PROFILE_FILE", 0, 0 },
     { "MB_PROFILE_SIGNAL", 1, 64 },
+    { "MB_EXPORT", 0, EXPORT_TRIM },
 };
 
 /* What the library wrote to stderr while it read. */
@@ -349,6 +350,15 @@ static void check_checks(void)
     EXPECT(mbi_config.check_continue == switch_expected(CHECK_CONTINUE), "MB_CHECK_CONTINUE");
 }
 
+static void check_export(void)
+{
+    const char *value = getenv("MB_EXPORT");
+    bool trims = value != NULL && strcmp(value, "trim") == 0;
+    bool on = value != NULL && strcmp(value, "1") == 0;
+    expect_complaint(EXPORT, value != NULL && !trims && !on && strcmp(value, "0") != 0);
+    EXPECT(mbi_config.exports == (trims ? EXPORT_TRIM : on), "MB_EXPORT");
+}
+
 /* The border, up to which pools serve, and what their share of a thread's cache leaves. */
 static void check_border(size_t border, size_t spare_bytes)
 {
@@ -404,6 +414,7 @@ static void check_config(const uint16_t standard_rounds[])
     EXPECT(mbi_config.verbose == switch_expected(VERBOSE), "MB_VERBOSE");
     check_checks();
     check_profile();
+    check_export();
 }
 
 /* Each message is one line: a value with line breaks in it must not make more. */

@@ -1,0 +1,21 @@
+/*
+ * mbstat_report: a page with charts of what was recorded.
+ *
+ * Ladder: beside mbstat_source. Callers: mbstat.
+ *
+ * The page holds the recorded lines as they are, and a script that draws them: it needs no other
+ * file and no network.
+ */
+#ifndef MEMORYBUCKET_CLI_MBSTAT_REPORT_H
+#define MEMORYBUCKET_CLI_MBSTAT_REPORT_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+/*
+ * Writes the page of the lines in a recording. False when the recording has a line that mbstat did
+ * not write, or none (a line says so); errors of `page` are left to its caller.
+ */
+bool report_write(FILE *page, FILE *recording, const char *recording_name);
+
+#endif
