@@ -23,9 +23,15 @@ for preset in "${presets[@]}"; do
 done
 
 tests/packages.sh build test
+# The packages' programs, and not others of their names: a version manager's python3 starts in seven times the time.
+export PATH=/usr/bin:/bin:$PATH
+
+# passed SINCE: the time from then, a value of SECONDS, until now
+passed() { printf '%d min %02d s' $(((SECONDS - $1) / 60)) $(((SECONDS - $1) % 60)); }
 
 failed=()
 for preset in "${presets[@]}"; do
+    began=$SECONDS
     echo "== $preset: build"
     log=build/$preset.log
     mkdir -p build
@@ -39,14 +45,15 @@ for preset in "${presets[@]}"; do
         failed+=("$preset (build)")
         continue
     fi
-    echo "== $preset: tests"
+    echo "== $preset: built in $(passed $began); tests"
     ctest --preset "$preset" -j "$(nproc)" || failed+=("$preset")
     # Once is luck: what runs threads, and takes less than a second, runs three times in each build.
     ctest --preset "$preset" -L 'concurrent|environment' -LE once --repeat until-fail:2 -j "$(nproc)" || failed+=("$preset (repeated)")
+    echo "== $preset: $(passed $began)"
 done
 
 if [ ${#failed[@]} -gt 0 ]; then
     echo "Failed: ${failed[*]}"
     exit 1
 fi
-echo "All tests passed: ${presets[*]}"
+echo "All tests passed in $(passed 0): ${presets[*]}"

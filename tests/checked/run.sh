@@ -17,6 +17,9 @@ complain() {
     status=1
 }
 
+# What a fault left in the files is looked at by bash itself: a process for each look takes longer than the faults.
+said=() printed=() # lines of stderr and of stdout
+
 # plant CHECK CONTINUE FAULT [pools]: runs it, its exit status in $ended
 plant() {
     ended=0
@@ -24,21 +27,35 @@ plant() {
         timeout 60 env LD_PRELOAD="$dropin" MB_CHECK="$1" MB_CHECK_CONTINUE="$2" "$program" "${@:3}" \
             >"$work/stdout" 2>"$work/stderr" || ended=$?
     } 2>/dev/null
+    mapfile -t said <"$work/stderr"
+    mapfile -t printed <"$work/stdout"
+}
+
+# went_on: the program came to its end
+went_on() {
+    local line
+    for line in "${printed[@]}"; do [ "$line" != 'went on' ] || return 0; done
+    return 1
 }
 
 # says KIND FUNCTION...: the first line has the kind, each function is in some stack; who allocated and freed is no
 # function of the library
 says() {
-    local kind=$1
+    local kind=$1 function line before='' text=$'\n' pattern
     shift
-    first=$(head -n 1 "$work/stderr")
+    first=${said[0]-}
     [[ $first == "memorybucket: $kind: "* ]] || { complain "$fault: says '$first', not '$kind'"; return; }
+    for line in "${said[@]}"; do text+=$line$'\n'; done
     for function in "$@"; do
-        grep -qE "^    #[0-9]+ $function\+0x[0-9a-f]+ \(" "$work/stderr" || complain "$fault: no stack has $function"
+        pattern=$'\n'"    #[0-9]+ $function\\+0x[0-9a-f]+ \\("
+        [[ $text =~ $pattern ]] || complain "$fault: no stack has $function"
     done
-    ! grep -A 1 -E '^  (allocated|freed) by thread' "$work/stderr" | grep '^    #0 ' |
-        grep -vE " (allocate_here|free_here|free_again|$fault)\+" >"$work/others" ||
-        complain "$fault: an object has its stack from $(head -n 1 "$work/others")"
+    pattern=" (allocate_here|free_here|free_again|$fault)\\+"
+    for line in "${said[@]}"; do
+        ! [[ $before =~ ^\ \ (allocated|freed)\ by\ thread && $line == '    #0 '* && ! $line =~ $pattern ]] ||
+            complain "$fault: an object has its stack from $line"
+        before=$line
+    done
 }
 
 # home CHECKS PLACE SIZE: where such an object is, in the report's words, in $where
@@ -61,7 +78,7 @@ home() {
 
 # names CHECKS PLACE: the first report names what the program told, in this order, and no more
 names() {
-    local checks=$1 place=$2 key value expected reported
+    local checks=$1 place=$2 key value line number=1 expected reported=''
     told=()
     while read -r key value; do told[$key]=$value; done <"$work/stdout"
     expected="  pointer ${told[pointer]-}"$'\n'"  done by thread ${told[fault]-}:"
@@ -72,7 +89,13 @@ names() {
         expected+=$'\n'"  allocated by thread ${told[allocated]}:"
     fi
     # Without the frames; by line 3 the pointer was freed, written, found: that depends on the place.
-    reported=$(sed -E -e 1d -e '/^memorybucket:/,$d' -e '/^    /d' -e '3s/^  [a-z ]+ by/  done by/' "$work/stderr")
+    for line in "${said[@]:1}"; do
+        number=$((number + 1))
+        [[ $line != memorybucket:* ]] || break
+        [[ $line != '    '* ]] || continue
+        [[ $number != 3 || ! $line =~ ^\ \ [a-z\ ]+\ by(.*) ]] || line="  done by${BASH_REMATCH[1]}"
+        reported+=${reported:+$'\n'}$line
+    done
     [[ $reported == "$expected" && $first == *": "*"${told[says]-}"* ]] ||
         complain "$fault $place, MB_CHECK=$checks: expected, with '${told[says]-}' above:"$'\n'"$expected"
 }
@@ -81,7 +104,7 @@ names() {
 # MB_CHECK=CHECKS; reported and gone on from under MB_CHECK_CONTINUE=1; nothing of the kind when it is not checked for
 expect() {
     fault=$1
-    local kind=$2 checks=$3 others
+    local kind=$2 checks=$3 others line
     shift 3
     for place in '' pools; do
         asked=1
@@ -91,17 +114,21 @@ expect() {
         says "$kind" "$@"
         [ "$kind" = leak ] || names $asked "$place"
         plant "$checks" 1 "$fault" $place
-        [ $ended = 0 ] && grep -qx 'went on' "$work/stdout" || complain "$fault $place: did not go on (exit status $ended)"
+        [ $ended = 0 ] && went_on || complain "$fault $place: did not go on (exit status $ended)"
         says "$kind" "$@"
         [ "$kind" = leak ] || names "$checks" "$place"
         # Guarded pages find an overflow and a use after free alike.
-        others=$(tr , '\n' <<<double_free,overflow,use_after_free,size,leak | grep -vx "$checks" | paste -sd,)
+        others=,double_free,overflow,use_after_free,size,leak,
+        others=${others/",$checks,"/,}
+        others=${others#,} others=${others%,}
         case $place$kind in
         'overflow' | 'use after free') continue ;;
         esac
         [[ $kind == 'invalid '* ]] || [[ $fault == *_large ]] || {
             plant "$others" 1 "$fault" $place
-            ! grep -q "^memorybucket: $kind:" "$work/stderr" || complain "$fault $place: reported under MB_CHECK=$others"
+            for line in "${said[@]}"; do
+                [[ $line != "memorybucket: $kind:"* ]] || complain "$fault $place: reported under MB_CHECK=$others"
+            done
         }
     done
 }

@@ -28,7 +28,7 @@ static const char usage[] =
     "  --first N     how many are the first ones; default 50\n"
     "  --ways ...    each of these calls fails once, and from then on (both, the default), or one\n"
     "                call from then on, the next once, and so on (turns)\n"
-    "                In the environment, whatever is said here: FAULT_ALL, each call in both ways;\n"
+    "                The environment overrules it: FAULT_ALL, each call in both ways;\n"
     "                FAULT_MORE=N, N times as many first ones and Nth ones, in both ways\n"
     "  --jobs N      so many runs at the same time; default 2\n"
     "  --seconds N   a run that takes longer hangs; default 60\n"

@@ -73,7 +73,7 @@ check_folders() {
     check "$name, pkg-config" "$top/program" shared
     cmake -S "$consumer" -B "$top/cmake" -G Ninja \
         -DMemoryBucket_DIR="${pc%/pkgconfig/*}/cmake/MemoryBucket" >/dev/null
-    cmake --build "$top/cmake" >/dev/null
+    cmake --build "$top/cmake" --target memorybucket_c >/dev/null
     check "$name, CMake" "$top/cmake/memorybucket_c" shared
 }
 check_folders absolute -DCMAKE_INSTALL_LIBDIR="$work/absolute/prefix/lib64"
