@@ -94,7 +94,7 @@ record() {
 
 # fill WORKLOAD KEYS OPTION...: stores every key once; in `payload` the mean bytes of a key and its value
 fill() {
-    load "$1" "$connections" "$2" --fill --pipeline 16 --seconds 60 "${@:3}"
+    load "$1" "$connections" "$2" --fill --pipeline 32 --seconds 60 "${@:3}"
     payload=$(awk -v bytes="$(figure stored_bytes)" -v items="$(figure stored)" \
         'BEGIN { printf "%.3f", bytes / (items + 1e-9) }')
 }

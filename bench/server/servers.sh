@@ -155,10 +155,10 @@ check_perf() {
 }
 
 # start_profile, end_profile WORKLOAD: takes samples, which begin_share and end_share look at. The command that perf is
-# given starts once samples are taken.
+# given starts once samples are taken. In the first round alone: perf slows the server, and takes time to look.
 start_profile() {
     local tries
-    [ -z "$perf" ] && [ "${kind[$serving]}" != memcached ] || return 0
+    [ -z "$perf" ] && [ "$round" -eq 1 ] && [ "${kind[$serving]}" != memcached ] || return 0
     cat "/proc/$server/maps" >"$work/perf.maps"
     rm -f "$work/sampling"
     perf record -q -e cpu-clock -F 3999 -p "$server" -o "$work/perf.data" -- \
