@@ -263,11 +263,6 @@ static void command_verbosity(struct connection *connection, struct line *line)
     connection_reply(connection, "OK");
 }
 
-static void command_stats(struct connection *connection, struct line *line)
-{
-    stats_command(connection, line->count > 1 ? line->words[1].text : "");
-}
-
 enum word_command { WORD_VERSION, WORD_SHUTDOWN, WORD_QUIT, WORD_TRIM };
 
 static void command_word(struct connection *connection, struct line *line)
@@ -315,7 +310,7 @@ static const struct command {
     { "verbosity", 2, 3, false, true, command_verbosity, 0 },
     { "version", 1, ANY, false, false, command_word, WORD_VERSION },
     { "shutdown", 1, ANY, false, false, command_word, WORD_SHUTDOWN },
-    { "stats", 1, ANY, false, false, command_stats, 0 },
+    { "stats", 1, ANY, false, false, stats_command, 0 },
     { "quit", 1, ANY, false, false, command_word, WORD_QUIT },
     { "mb_trim", 1, 1, false, false, command_word, WORD_TRIM },
 };

@@ -51,8 +51,8 @@ void connections_end(struct worker *worker)
 void connection_send(struct connection *connection, const char *line, const char *value,
                      size_t value_bytes)
 {
-    struct evbuffer *output = connection->output;
     size_t line_bytes = strlen(line);
+    struct evbuffer *output = connection->output;
     if (evbuffer_expand(output, line_bytes + value_bytes + 4) != 0) {
         connection->is_broken = true;
         return;

@@ -49,11 +49,6 @@ struct key key_of(const char *bytes, size_t length)
     return (struct key){ bytes, (uint8_t)length, XXH3_64bits_withSeed(bytes, length, seed) };
 }
 
-struct key item_key(const struct item *item)
-{
-    return key_of(item->data, item->key_bytes);
-}
-
 bool item_size_is_allowed(const struct key *key, size_t value_bytes)
 {
     return offsetof(struct item, data) + key->length + value_bytes <= options.item_bytes_max;

@@ -62,7 +62,6 @@ void item_start(void);
 
 /* At most KEY_BYTES_MAX bytes; they are not copied. */
 struct key key_of(const char *bytes, size_t length);
-struct key item_key(const struct item *item);
 
 static inline char *item_value(struct item *item)
 {
@@ -113,8 +112,9 @@ void item_touch(struct item *item, uint32_t now_s);
 
 /*
  * [TIMES], [MARKS] relaxed: they order nothing. The item they belong to was published by a full
- * barrier (table.h). That a command has read an item is a hint; all else is set under the key's
- * lock, or before the item is published.
+ * barrier (table.h). Times to die are set under the key's lock, or before the item is published, so
+ * that none is lost when the item is replaced. The time of use and the marks are hints: an incr at
+ * the same moment may lose them, and then a second client is told to refresh the item, for example.
  */
 static inline uint32_t item_expires(const struct item *item)
 {
@@ -136,7 +136,7 @@ static inline unsigned item_marks(const struct item *item)
     return atomic_load_explicit(&item->marks, memory_order_relaxed); /* [MARKS] */
 }
 
-/* Sets marks and returns those from before. */
+/* Sets marks and returns those from before: of several threads, one finds its mark not yet set. */
 static inline unsigned item_mark(struct item *item, unsigned marks)
 {
     return atomic_fetch_or_explicit(&item->marks, (uint16_t)marks, memory_order_relaxed);

@@ -1,6 +1,6 @@
 /*
- * meta: mg, ms, md and mn. They share flags, single letters with an argument right behind
- * them, and the form of the reply: a code, and flags in the order in which they were asked for.
+ * meta: mg, ms, md and mn. They share flags, single letters with an argument right behind them, and
+ * the form of the reply: a code, and flags in the order in which they were asked for.
  */
 #include "command.h"
 
@@ -17,6 +17,7 @@ enum { LETTERS = 128, OPAQUE_MAX = 32 /* with its O */, WORDS_MAX = 19, REPLY_MA
 static const char bad_format[] = "CLIENT_ERROR bad command line format";
 static const char bad_token[] = "CLIENT_ERROR bad token in command line format";
 static const char opaque_is_long[] = "CLIENT_ERROR opaque token too long";
+
 /* A command under way. */
 struct meta {
     struct connection *connection;
@@ -25,7 +26,7 @@ struct meta {
     size_t count;
     struct key key;
     bool has[LETTERS];
-    uint64_t of[LETTERS];    /* a flag's number; times as seconds since the start */
+    uint64_t of[LETTERS];    /* a flag's number; times in item_now's seconds */
     struct item *item; /* what the reply's flags are about; NULL: nothing is there */
     bool created;      /* by this command */
 };
@@ -175,7 +176,7 @@ static const char *turns_take(struct meta *meta)
     bool is_stale = (before & ITEM_STALE) != 0;
     bool is_due = meta->has['R'] && expires_s > meta->worker->now_s && expires_s < meta->of['R'];
     if ((before & ITEM_WON) == 0 && (is_stale || is_due)) {
-        before = item_mark(item, ITEM_WON); /* of several at once, one */
+        before = item_mark(item, ITEM_WON); /* of several at once, one finds it clear */
         if ((before & ITEM_WON) == 0) {
             return is_stale ? " X W" : " W";
         }
@@ -233,9 +234,8 @@ static void reply_keep(struct connection *connection, const struct meta *meta)
 
 static void command_set(struct connection *connection, struct line *line)
 {
-    struct word *words = line->words;
     int32_t value_bytes;
-    if (line->count < 3 || !text_to_i32(words[2].text, &value_bytes) || value_bytes < 0
+    if (line->count < 3 || !text_to_i32(line->words[2].text, &value_bytes) || value_bytes < 0
         || value_bytes > INT_MAX - 2) {
         connection_reply(connection, bad_format);
         return;

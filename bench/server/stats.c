@@ -1,6 +1,7 @@
 /* stats: the sums, and `stats` in its kinds. */
 #include "stats.h"
 
+#include "command.h"
 #include "connection.h"
 #include "memory.h"
 #include "table.h"
@@ -124,8 +125,9 @@ static void send_allocator(struct connection *connection)
     memory_figures(figure_send, connection);
 }
 
-void stats_command(struct connection *connection, const char *what)
+void stats_command(struct connection *connection, struct line *line)
 {
+    const char *what = line->count > 1 ? line->words[1].text : "";
     static const struct {
         const char *name;
         void (*send)(struct connection *connection);
@@ -153,7 +155,8 @@ void stats_http_line(struct connection *connection, const char *line)
     struct evbuffer *page = connection->output;
     if (connection->http_status == 0) {
         bool is_get = strncmp(line, "GET ", 4) == 0;
-        connection->http_status = !is_get ? 405 : strncmp(line, "GET /metrics ", 13) == 0 ? 200 : 404;
+        bool is_ours = strncmp(line, "GET /metrics ", 13) == 0;
+        connection->http_status = is_ours ? 200 : is_get ? 404 : 405;
     } else if (line[0] == '\n' || strncmp(line, "\r\n", 2) == 0) {
         evbuffer_add_printf(page,
                             "HTTP/1.1 %u\r\nConnection: close\r\n"

@@ -1,7 +1,7 @@
 /*
- * stats: what the server counts, shown by `stats` and by GET /metrics. Each worker has
- * its own counters, which it alone writes; whoever asks adds them up. STATS_COUNTERS is the one list
- * of them, with the names of memcached's `stats`.
+ * stats: what the server counts, shown by `stats` and by GET /metrics. Each worker has its own
+ * counters, which it alone writes; whoever asks adds them up. STATS_COUNTERS is the one list of them,
+ * with the names of memcached's `stats`.
  */
 #pragma once
 
@@ -28,9 +28,10 @@ enum counter {
 };
 
 struct connection;
+struct line;
 
-/* Answers `stats [WHAT]`; `what` is "" for the plain one. */
-void stats_command(struct connection *connection, const char *what);
+/* Answers `stats [WHAT]`. */
+void stats_command(struct connection *connection, struct line *line);
 
 /*
  * Takes in a line of an HTTP request, which ends with '\n'. Once its head has ended, answers GET

@@ -225,7 +225,7 @@ static enum store_result store_whole(struct worker *worker, const struct key *ke
 
 enum store_result store_commit(struct worker *worker, struct store_request *request)
 {
-    struct key key = item_key(request->item);
+    struct key key = key_of(request->item->data, request->item->key_bytes);
     struct item *made = request->item;
     bool joins = request->mode == STORE_APPEND || request->mode == STORE_PREPEND;
     enum store_result result = joins ? store_join(worker, &key, request, &made)
