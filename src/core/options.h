@@ -53,7 +53,7 @@
       "1: writes the statistics to stderr at exit; a path: appends them to that file")             \
     X(MB_EXPORT, EXPORT, exports, 0, EXPORT_TRIM,                                                  \
       "0, 1 or trim", "0",                                                                         \
-      "1: publishes the statistics for mbstat(1); trim: and lets mbstat ask for mb_trim")           \
+      "1: publishes the statistics for mbstat(1); trim: and lets mbstat ask for mb_trim")          \
     X(MB_VERBOSE, SWITCH, verbose, 0, 1,                                                           \
       "0 or 1", "0",                                                                               \
       "1: says at the start what was configured")                                                  \
