@@ -8,8 +8,8 @@ Usage: generate.py OUTPUT_DIR   writes man1/, man3/ and man7/ there
 
 Sources: the comments of include/memorybucket/memorybucket.h for the calls; the table in
 src/core/options.h for the variables, and a section of docs/tuning.md for each that needs more than
-a line; mbrun's --help in src/cli/mbrun.c; and in this folder the frames of three pages (*.md) and
-the examples.
+a line; the --help of mbrun and mbstat in src/cli/; and in this folder the frames of four pages
+(*.md) and the examples.
 
 The form of a comment: its first sentence is the summary, of at most 80 characters, for whatis.
 Paragraphs follow, and parts that begin with a label and a colon: Parameters, Returns, Errors, Cost,
@@ -31,10 +31,10 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 HEADER = ROOT / "include/memorybucket/memorybucket.h"
 OPTIONS = ROOT / "src/core/options.h"
-MBRUN = ROOT / "src/cli/mbrun.c"
+PROGRAMS = {name: ROOT / f"src/cli/{name}.c" for name in ("mbrun", "mbstat")}
 TUNING = ROOT / "docs/tuning.md"
 EXAMPLES = sorted((HERE / "examples").glob("*.c"))
-SOURCES = [HEADER, OPTIONS, MBRUN, TUNING, *HERE.glob("*.md"), *EXAMPLES]
+SOURCES = [HEADER, OPTIONS, *PROGRAMS.values(), TUNING, *HERE.glob("*.md"), *EXAMPLES]
 
 # The labels of a comment's parts, and the sections of a page that they become.
 LABELS = {"Parameters": "PARAMETERS", "Returns": "RETURN VALUE", "Errors": "ERRORS", "Cost": "COST",
@@ -166,10 +166,23 @@ def parse_options():
     return options
 
 
-def usage_text():
-    """What mbrun --help prints."""
-    array = re.search(r"usage\[\] =(.*?);\n", MBRUN.read_text(), re.S)[1]
+def usage_text(program):
+    """What its --help prints."""
+    array = re.search(r"usage\[\] =(.*?);\n", PROGRAMS[program].read_text(), re.S)[1]
     return "".join(re.findall(r'"((?:\\.|[^"])*)"', array)).replace("\\n", "\n")
+
+
+def usage_insertions(program):
+    """The parts of its --help that its page's frame takes: text, options, exit status."""
+    words, usage, exit_status = re.fullmatch(
+        rf"Usage: {program} (.*?)\n(.*)Exit status: (.*)", usage_text(program), re.S).groups()
+    option = re.compile(r"^  (-.*?)  +(\S.*)\n", re.M)
+    options = [(f"`{names}`", capital(text) + ".") for names, text in option.findall(usage)]
+    text = option.sub("", usage)
+    return {"synopsis": [f".B {program}", f"\\fI{escape(words)}\\fR"],
+            "usage": roff(parse_blocks(text.splitlines())),
+            "usage_options": roff([("terms", options)]),
+            "exit_status": roff(parse_blocks(capital(exit_status).splitlines()))}
 
 
 def tuning_sections():
@@ -388,19 +401,16 @@ def man_pages():
         files[f"man3/{page.names[0]}.3"] = call_page(page)
         for other in page.names[1:]:
             files[f"man3/{other}.3"] = [f".so man3/{page.names[0]}.3"]
-    program, words, usage, exit_status = re.fullmatch(
-        r"Usage: (\w+) (.*?)\n(.*)Exit status: (.*)", usage_text(), re.S).groups()
     insertions = {
         "common": head_lines(head), "calls": call_list(pages),
         "options": option_lines(options),
         "removed": [inline(", ".join(REMOVED))],
-        "synopsis": [f".B {program}", f"\\fI{escape(words)}\\fR"],
-        "usage": roff(parse_blocks(usage.splitlines())),
-        "exit_status": roff(parse_blocks(capital(exit_status).splitlines())),
         "example": example_lines(["memorybucket"]),
     }
-    for name, number in (("memorybucket", 3), ("memorybucket", 7), ("mbrun", 1)):
-        files[f"man{number}/{name}.{number}"] = frame_page(name, number, insertions)
+    for number in (3, 7):
+        files[f"man{number}/memorybucket.{number}"] = frame_page("memorybucket", number, insertions)
+    for program in PROGRAMS:
+        files[f"man1/{program}.1"] = frame_page(program, 1, usage_insertions(program))
     return files
 
 
