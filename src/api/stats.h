@@ -1,8 +1,8 @@
 /*
  * stats: the statistics as a text, and the report of them at the end of a process (MB_STATS).
  *
- * Ladder: above tcache. Callers: the API's constructor and destructor, mb_option_set; insight/, which
- * shows them in other ways; the drop-in's malloc_info and malloc_stats.
+ * Ladder: above tcache. Callers: the API's constructor and destructor, mb_option_set; insight/,
+ * which shows them in other ways; the drop-in's malloc_info and malloc_stats.
  */
 #ifndef MEMORYBUCKET_STATS_H
 #define MEMORYBUCKET_STATS_H

@@ -77,7 +77,7 @@ static bool is_number(const char *text)
     return digits > 0 && digits < 10 && text[digits] == '\0';
 }
 
-/* When a process began, in ticks; 0: there is none, or /proc does not say. */
+/* When a process began, in ticks; 0: it has ended, or /proc does not say. */
 static uint64_t start_of(uint64_t process)
 {
     enum { FIELDS_TO_START = 20 };
@@ -91,6 +91,9 @@ static uint64_t start_of(uint64_t process)
     }
     text[bytes] = '\0';
     const char *at = strrchr(text, ')');
+    if (at != NULL && strncmp(at, ") Z", 3) == 0) {
+        return 0; /* its parent has not asked for its status yet */
+    }
     for (int i = 0; at != NULL && i < FIELDS_TO_START; i++) {
         at = strchr(at + 1, ' ');
     }

@@ -175,6 +175,8 @@ static void draw_pools(struct view *view)
     }
     view->first = place < view->first ? place : view->first;
     view->first = place >= view->first + lines ? place - lines + 1 : view->first;
+    size_t first_max = view->rows > lines ? view->rows - lines : 0;
+    view->first = view->first < first_max ? view->first : first_max;
     attron(A_REVERSE);
     move(HEAD_LINES, 0);
     for (size_t column = 0; column < COLUMNS; column++) {
@@ -525,6 +527,10 @@ int view_run(struct source *source, struct snapshot *snapshot, double interval_s
     set_escdelay(50);
     (void)curs_set(0);
     enum source_state state = take_readings(view, interval_s, count);
+    /* Where the terminal has no second screen, the shell goes on in the last line. */
+    move(LINES - 1, 0);
+    clrtoeol();
+    refresh();
     endwin();
     delscreen(terminal);
     free(view);

@@ -63,7 +63,7 @@
       "a signal at which the heap profile is written")                                             \
     X(MB_EXPORT, EXPORT, exports, 0, EXPORT_TRIM,                                                  \
       "0, 1 or trim", "0",                                                                         \
-      "1: publishes the statistics for mbstat(1); trim: and lets mbstat ask for mb_trim")           \
+      "1: publishes the statistics for mbstat(1); trim: and lets mbstat ask for mb_trim")          \
     X(MB_VERBOSE, SWITCH, verbose, 0, 1,                                                           \
       "0 or 1", "0",                                                                               \
       "1: says at the start what was configured")                                                  \

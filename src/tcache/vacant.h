@@ -82,7 +82,7 @@ void mbi_vacant_end_walk(bool rcu);
 
 /*
  * Begins a walk without liburcu, where a slow path may: it neither allocates nor waits. False, and
- * nothing begun, where threads wait for a moment without walks. Ended by mbi_vacant_end_walk(false).
+ * nothing begun, where threads wait for a moment without walks. mbi_vacant_end_walk(false) ends it.
  */
 bool mbi_vacant_try_begin_walk(void);
 

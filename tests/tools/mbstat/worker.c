@@ -31,9 +31,9 @@ static void free_all(void **objects)
     }
 }
 
-static void pause_for_a_moment(void)
+static void pause_for(long milliseconds)
 {
-    struct timespec pause = { .tv_nsec = 2000000 };
+    struct timespec pause = { .tv_nsec = milliseconds * 1000000 };
     nanosleep(&pause, NULL);
 }
 
@@ -44,7 +44,7 @@ static void *work(void *argument)
     while (!atomic_load(&stop)) {
         void **objects = calloc(OBJECTS, sizeof *objects);
         for (size_t i = 0; objects != NULL && i < OBJECTS; i++) {
-            objects[i] = mb_alloc(16 << i % 4);
+            objects[i] = mb_alloc((size_t)16 << i % 4);
         }
         free_all(atomic_exchange(&handed_over[(number + 1) % threads], objects));
         free_all(atomic_exchange(&handed_over[number], NULL));
@@ -53,7 +53,7 @@ static void *work(void *argument)
         }
         first = false;
         do {
-            pause_for_a_moment();
+            pause_for(sleeps ? 500 : 2);
         } while (sleeps && !atomic_load(&stop));
     }
     return NULL;
@@ -78,7 +78,7 @@ int main(int argc, char **argv)
         }
     }
     while (atomic_load(&ready) < threads) {
-        pause_for_a_moment();
+        pause_for(2);
     }
     printf("%d\n", (int)getpid());
     fflush(stdout);
