@@ -5,7 +5,7 @@
  *   main        the command line, signals, start and end
  *   worker      threads, loops, ticks
  *   connection  bytes in and out, bounded; which command is next
- *   command, get, meta, stats    the protocol's words
+ *   command, meta, stats    the protocol's words
  *   store       the cache's operations on one key
  *   table       where items are found, the order of a key's changes, and which items go first
  *   item, reclaim    an item's life: from when, until when
