@@ -1,6 +1,7 @@
 /* profile_write: a buffer, numbers as text, files. */
 #include "insight/profile_write.h"
 
+#include "check/guarded.h"
 #include "core/config.h"
 #include "core/lock.h"
 #include "core/os.h"
@@ -259,9 +260,9 @@ static void take_signal(unsigned number)
     struct sigaction before;
     struct sigaction action = { .sa_handler = handle_signal, .sa_flags = SA_RESTART };
     (void)sigfillset(&action.sa_mask);
-    bool is_free = sigaction((int)number, NULL, &before) == 0 && (before.sa_flags & SA_SIGINFO) == 0
-                   && before.sa_handler == SIG_DFL;
-    if (!is_free || sigaction((int)number, &action, NULL) != 0) {
+    bool is_free = mbi_next_sigaction((int)number, NULL, &before) == 0
+                   && (before.sa_flags & SA_SIGINFO) == 0 && before.sa_handler == SIG_DFL;
+    if (!is_free || mbi_next_sigaction((int)number, &action, NULL) != 0) {
         mbi_message("MB_PROFILE_SIGNAL=%u: the signal cannot be taken, or is in use", number);
     }
 }

@@ -50,7 +50,7 @@ static bool bucket_put(size_t bucket, const void *address, const struct sample *
     return false;
 }
 
-/* relaxed [SAMPLE-FAR]: who looks for an address of this bucket got that address after it. */
+/* relaxed [SAMPLE-FAR]: a thread that looks for an address was given it after it was put. */
 static void add_far(size_t bucket, uint64_t amount)
 {
     atomic_fetch_add_explicit(&table->buckets[bucket].far, amount,

@@ -17,9 +17,9 @@
  *          [SAMPLE-TAKE] CAS of the address to 0, release
  *
  * An address is put before the program has the object, and taken before the system allocator has it
- * back: so nobody puts an address that is there, and the CAS of two takes, a double free, succeeds
- * once. `far` is raised before an address is put, and whoever looks for the address got it after
- * that.
+ * back: so no thread puts an address that is there, and the CAS of two takes, a double free,
+ * succeeds once. `far` is raised before an address is put, and a thread that looks for the address
+ * was given it after that.
  */
 #ifndef MEMORYBUCKET_INSIGHT_SAMPLES_H
 #define MEMORYBUCKET_INSIGHT_SAMPLES_H
