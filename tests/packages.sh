@@ -25,7 +25,7 @@ packages_of() {
         echo heaptrack # stands in front of the drop-in
         echo libevent-dev libxxhash-dev # mbcached
         echo google-perftools protobuf-compiler # read what mbprof writes
-        echo prometheus tmux # mbstat and what it writes
+        echo libmicrohttpd-dev prometheus tmux # mbstat, and what it and mb_stats_write write
         echo mawk gawk busybox # each awk that a machine may have
         # those of tests/dropin/programs that are small
         echo apache2-utils gdb jq libmemcached-tools lua5.4 make memcached nginx-light openssh-client openssh-server

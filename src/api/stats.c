@@ -146,12 +146,11 @@ static void look_at_pages(struct pool *pool, struct mb_stats *stats, struct mb_p
 }
 
 /* Behind a walk: what follows from its sums, and what no thread cache has. */
-static void derive_pools(const struct destination *to, bool with_pages)
+static void derive_pools(struct mb_stats *stats, size_t pools, bool with_pages)
 {
-    struct mb_stats *stats = to->stats;
     for (size_t class = pools_next(0); class < SIZE_CLASS_COUNT; class = pools_next(class + 1)) {
         struct pool *pool = &mbi_pools[class];
-        struct mb_pool_stats *row = class < to->pools ? &stats->pool[class] : NULL;
+        struct mb_pool_stats *row = class < pools ? &stats->pool[class] : NULL;
         if (row != NULL) {
             pool_stats_derive(class, row);
         }
@@ -179,7 +178,7 @@ static int stats_fill(struct mb_stats *stats, size_t size_bytes, bool with_pages
     int saved_errno = errno; /* a walk does without memory that it does not get */
     mbi_pools_free_deferred();
     mbi_registry_walk(begin_turn, add_cache, &to);
-    derive_pools(&to, with_pages);
+    derive_pools(stats, to.pools, with_pages);
     errno = saved_errno;
     return 0;
 }
@@ -194,7 +193,7 @@ bool mbi_stats_sample(struct mb_stats *stats, const struct stats_companion *comp
     struct destination to = { stats, sizeof *stats, SIZE_CLASS_COUNT, companion };
     bool walked = mbi_registry_try_walk(begin_turn, add_cache, &to);
     if (walked) {
-        derive_pools(&to, false);
+        derive_pools(stats, to.pools, false);
     }
     return walked;
 }

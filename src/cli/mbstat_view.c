@@ -223,6 +223,7 @@ static void draw_one_pool(struct view *view)
                                                      "waits/s" };
     const uint64_t *pool = view->shown->pools[view->chosen];
     float values[HISTORY_MAX];
+    uint64_t central_slots = pool[POOL_central] + pool[POOL_loose];
     char text[16];
     enum { LABELS = 26 };
     size_t room = COLS > LABELS + 1 ? (size_t)COLS - LABELS - 1 : 1;
@@ -231,7 +232,7 @@ static void draw_one_pool(struct view *view)
              (unsigned long long)pool[POOL_magazine_rounds]);
     mvprintw(HEAD_LINES + 1, 0, "slots: %llu live, %llu cached, %llu central, %llu sorted; %s back",
              (unsigned long long)pool[POOL_live], (unsigned long long)snapshot_cached_slots(pool),
-             (unsigned long long)(pool[POOL_central] + pool[POOL_loose]),
+             (unsigned long long)central_slots,
              (unsigned long long)pool[POOL_sorted],
              bytes_text((double)pool[POOL_released_bytes], text));
     for (enum series series = 0; series < SERIES_COUNT; series++) {
@@ -276,7 +277,7 @@ static void name_of_thread(const struct view *view, uint64_t thread, char name[2
              (unsigned long long)view->source->owner.process, (unsigned long long)thread);
     FILE *file = thread != 0 ? fopen(path, "re") : NULL;
     if (file == NULL || fgets(name, 20, file) == NULL) {
-        strcpy(name, "-");
+        memcpy(name, "-", sizeof "-");
     }
     name[strcspn(name, "\n")] = '\0';
     if (file != NULL) {

@@ -186,10 +186,13 @@ static void write_text(struct output *out, const struct snapshot *snapshot,
     print(out, "process %" PRIu64 " (%s), figures of %.1f s ago\n", owner->process, owner->name,
           (double)age_ns / 1e9);
     print(out,
-          "committed %" PRIu64 " KiB, given back %" PRIu64 " KiB, limit %" PRIu64
-          " KiB, process resident %" PRIu64 " KiB\n",
+          "committed %" PRIu64 " KiB, given back %" PRIu64 " KiB, process resident %" PRIu64 " KiB",
           sums[TOTAL_committed_bytes] >> 10, sums[TOTAL_released_bytes] >> 10,
-          sums[TOTAL_memory_limit] >> 10, sums[TOTAL_process_resident_bytes] >> 10);
+          sums[TOTAL_process_resident_bytes] >> 10);
+    if (sums[TOTAL_memory_limit] != 0) {
+        print(out, ", limit %" PRIu64 " KiB", sums[TOTAL_memory_limit] >> 10);
+    }
+    print(out, "\n");
     print(out,
           "threads %" PRIu64 " (%" PRIu64 " idle), parked caches %" PRIu64
           ", caches hold %" PRIu64 " of %" PRIu64 " KiB; large requests %" PRIu64
