@@ -150,12 +150,13 @@ static void derive_pools(struct mb_stats *stats, size_t pools, bool with_pages)
 {
     for (size_t class = pools_next(0); class < SIZE_CLASS_COUNT; class = pools_next(class + 1)) {
         struct pool *pool = &mbi_pools[class];
-        struct mb_pool_stats *row = class < pools ? &stats->pool[class] : NULL;
-        if (row != NULL) {
+        bool has_row = class < pools;
+        struct mb_pool_stats *row = has_row ? &stats->pool[class] : NULL;
+        if (has_row) {
             pool_stats_derive(class, row);
         }
         /* From the row where there is one: the sums are those of the rows. */
-#define ADD_BYTES(name, ...) stats->name += row != NULL ? row->name : counter_read(&pool->name);
+#define ADD_BYTES(name, ...) stats->name += has_row ? row->name : counter_read(&pool->name);
         POOL_BYTE_COUNTERS(ADD_BYTES)
         if (with_pages) {
             look_at_pages(pool, stats, row);

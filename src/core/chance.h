@@ -61,7 +61,8 @@ static inline double chance_within(double x)
     if (x >= certain) {
         return 1;
     }
-    for (; x > small; x /= 2) {
+    while (x > small) {
+        x /= 2;
         doublings++;
     }
     double sum = 1 - x / 7;

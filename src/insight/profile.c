@@ -196,7 +196,7 @@ MBI_COLD void mbi_profile_note_large(void *pointer, size_t size_bytes, const voi
 static void count_freed(const struct sample *sample)
 {
     struct profile_stack *stack = mbi_profile_stack(sample->stack);
-    /* release [FREED-ADD]: pairs with [FREED-READ], which then sees the sample as allocated, too. */
+    /* release [FREED-ADD]: pairs with [FREED-READ], which sees the sample as allocated, too. */
     atomic_fetch_add_explicit(&stack->freed_parts, sample->parts,
                               memory_order_release); /* [FREED-ADD] */
     atomic_fetch_add_explicit(&stack->freed_bytes, sample->bytes,

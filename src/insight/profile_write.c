@@ -208,7 +208,7 @@ static bool expand(char *path, uint64_t number)
         char digits[DIGITS_MAX];
         size_t count = 0;
         do {
-            digits[count++] = (char)(is_number ? '0' + value % 10 : (uint64_t)(unsigned char)*cursor);
+            digits[count++] = is_number ? (char)('0' + value % 10) : *cursor;
             value /= 10;
         } while (is_number && value != 0);
         if (used + count >= PATH_BYTES) {

@@ -170,7 +170,8 @@ bool mbi_sampling_keep(struct thread_cache *cache, size_t class, struct slot *sl
     struct sampling *sampling = sampling_of(cache);
     struct sampling_class *state = &sampling->classes[class];
     uint64_t side = sampling_side(state);
-    size_t rounds = chain_rounds(magazine_chain(&cache->loaded[class])) + (size_t)chain_rounds(side);
+    size_t rounds = chain_rounds(magazine_chain(&cache->loaded[class]));
+    rounds += chain_rounds(side);
     if (rounds >= cache->capacity[class] || slot == chain_first(side) || cache->busy
         || flag_is_set(&cache->asked) || !is_current(sampling)) {
         return false;

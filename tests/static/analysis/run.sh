@@ -18,11 +18,17 @@ status=0
 export ANALYZER_MODE=shallow
 [ -z "$all" ] && [ $# -eq 0 ] || ANALYZER_MODE=deep
 
+# What mbprof includes is made from its .proto when it is built.
+made=$(mktemp -d)
+trap 'rm -rf "$made"' EXIT
+export made
+protoc-c --c_out="$made" -I src/cli src/cli/profile.proto
+
 # Assertions are on: they tell the tools what always holds.
 tidy() {
     local flags=(-std=c11 -D_GNU_SOURCE -Isrc -Iinclude) output
     case $1 in
-    src/cli/*) flags+=(-DMBRUN_LIBRARY_FROM_BIN='"../lib"') ;;
+    src/cli/*) flags+=(-isystem "$made" -DMBRUN_LIBRARY_FROM_BIN='"../lib"') ;;
     src/dropin/*) flags+=(-DMEMORYBUCKET_DROPIN '-DMEMORYBUCKET_LIBURCU="liburcu-bp.so"') ;;
     tests/*) flags+=(-Itests/support -Itests/random -Ibench/lib -DKEYS_TAKEN=40 '-DPROPERTY_DIR="tests/random/property"') ;;
     bench/*) flags+=(-Ibench/lib -DBENCH_CALLED) ;;
