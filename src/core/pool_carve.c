@@ -270,7 +270,7 @@ static struct fresh_run pool_take_from_any_lane_locked(struct pool *pool, size_t
     return run;
 }
 
-/* Where a lane gets no more, other processors' lanes may hold slots, or less than it asks is left. */
+/* Where a lane gets no more, other lanes may hold slots, or less than it asks for is left. */
 static struct fresh_run pool_take_from_lanes_locked(struct pool *pool, size_t rounds_wanted)
 {
     struct fresh_run run = pool_take_from_own_lane_locked(pool, rounds_wanted);
