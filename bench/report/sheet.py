@@ -234,7 +234,7 @@ def write_json(path, rows):
                       + ",\n".join(rows) + "\n]}\n")
         os.replace(f"{path}.new", path)
     except OSError as error:
-        error.filename = path  # a full disk is found without its name
+        error.filename = error.filename or path  # a full disk is found without its name
         raise
 
 

@@ -236,18 +236,27 @@ static struct fresh_run pool_take_from_lane_locked(struct pool *pool, struct fre
 }
 
 /*
- * What a lane gets: a block of whole batches. For shorter runs an eighth of what the pool has, or
- * just the run: a few slots do not take a page for each processor.
+ * What a lane gets: whole batches that fill a block. For shorter runs not more than an eighth of
+ * what the pool has, or just the run: a few slots do not take a page for each processor. Nothing
+ * that is not committed yet, if the run is: so no block is committed that parked caches could
+ * spare (pool_needs_block).
  */
-static size_t pool_lane_rounds(const struct pool *pool, size_t rounds_wanted)
+static size_t pool_lane_rounds(struct pool *pool, size_t rounds_wanted)
 {
     enum { SHARE = 8 };
-    size_t block_rounds = pool_block_bytes() / pool->slot_bytes;
-    if (rounds_wanted >= pool->rounds) {
-        return size_max(block_rounds / pool->rounds, 1) * pool->rounds;
+    const struct span *span = pool_carved_span(pool);
+    bool batches = rounds_wanted >= pool->rounds;
+    size_t unit = batches ? pool->rounds : size_class_line_rounds(pool->class);
+    size_t rounds = pool_block_bytes() / pool->slot_bytes;
+    if (!batches) {
+        rounds = size_min(rounds, counter_read(&pool->carved) / SHARE);
     }
-    size_t rounds = size_min(counter_read(&pool->carved) / SHARE, block_rounds);
-    return round_up(size_max(rounds, rounds_wanted), size_class_line_rounds(pool->class));
+    size_t bytes = size_above((uintptr_t)span->commit_end, (uintptr_t)span->carve_next);
+    size_t committed = bytes / pool->slot_bytes;
+    if (committed >= rounds_wanted) {
+        rounds = size_min(rounds, committed);
+    }
+    return size_max(rounds / unit * unit, rounds_wanted);
 }
 
 /* Of the lane of the calling thread's processor, which gets fresh slots when it is empty. */

@@ -126,8 +126,9 @@ rust)
     ulimit -c 0
     cat >"$work/overflow.rs" <<'RUST'
 fn descend(depth: u64) -> u64 {
-    let frame = std::hint::black_box([depth; 64]);
-    descend(depth + 1) + frame[0]
+    let frame = [depth; 64];
+    let below = descend(depth + 1);
+    below + unsafe { std::ptr::read_volatile(&frame[0]) } // behind the call, or it becomes a loop
 }
 fn main() {
     if std::env::args().nth(1).is_some() {

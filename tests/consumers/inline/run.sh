@@ -70,7 +70,7 @@ out=$(<"$work/out")
 
 # Link-time optimisation: the archive as the lto preset builds it, and no inline.h.
 lto=(-std=c11 -O2 -flto -fvisibility=hidden -D_GNU_SOURCE -I"$source/src" -I"$source/include" -I"$source/tests/support")
-for file in "$source"/src/api/*.c "$source"/src/core/*.c "$source"/src/tcache/*.c "$source"/src/check/*.c; do
+for file in "$source"/src/api/*.c "$source"/src/core/*.c "$source"/src/tcache/*.c "$source"/src/check/*.c "$source"/src/insight/*.c; do
     gcc "${lto[@]}" -DNDEBUG -c "$file" -o "$work/$(basename "$file" .c).lto.o"
 done
 gcc-ar rcs "$work/libmemorybucket.a" "$work"/*.lto.o
