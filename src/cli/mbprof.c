@@ -21,16 +21,16 @@ static const char usage[] =
     "       mbprof diff [OPTIONS] DUMP DUMP   what lives now and did not earlier, by stack\n"
     "       mbprof folded [OPTIONS] DUMP      a line for each stack, for flame graphs\n"
     "       mbprof pprof [OPTIONS] DUMP       pprof's own format, with all names in it\n"
-    "Reads what MB_PROFILE, MB_PROFILE_SIGNAL and mb_profile_dump write. Names come from the files\n"
-    "that the process had mapped, as they are now.\n"
+    "Reads what MB_PROFILE, MB_PROFILE_SIGNAL and mb_profile_dump write. Names come from the\n"
+    "files that the process had mapped, as they are now.\n"
     "\n"
     "  -m, --metric METRIC   inuse_space (default), inuse_objects, alloc_space or alloc_objects\n"
     "  -n, --number N        so many stacks at most (top and diff; 10)\n"
     "  -o, --output FILE     writes there and not to the standard output\n"
     "  -h, --help            this text\n"
     "\n"
-    "Exit status: 0, or 1 when a dump cannot be read or the output cannot be written, or 2 when the\n"
-    "call is wrong.\n";
+    "Exit status: 0, or 1 when a dump cannot be read or the output cannot be written, or 2 when\n"
+    "the call is wrong.\n";
 
 enum { EXIT_USAGE = 2, STACKS_STANDARD = 10, STACKS_MAX = 1000000, FRAMES_SHOWN = 24 };
 

@@ -89,8 +89,8 @@ static void read_version(struct dump *dump, const char *line)
         mbprof_die("%s is not a heap profile of MemoryBucket", dump->path);
     }
     if (version > FORMAT_VERSION) {
-        mbprof_die("%s has format %u, and this mbprof reads up to %d: use the mbprof of the library "
-                   "that wrote it", dump->path, version, FORMAT_VERSION);
+        mbprof_die("%s has format %u, and this mbprof reads up to %d: use the mbprof of the "
+                   "library that wrote it", dump->path, version, FORMAT_VERSION);
     }
 }
 
@@ -177,19 +177,24 @@ static int compare_stacks(const void *one, const void *other)
     return 0;
 }
 
+/* In sorted stacks. */
+static struct dump_stack *find_stack(const struct dump *dump, const struct dump_stack *wanted)
+{
+    return dump->stack_count == 0 ? NULL
+                                  : bsearch(wanted, dump->stacks, dump->stack_count,
+                                            sizeof *dump->stacks, compare_stacks);
+}
+
 void mbprof_dump_subtract(struct dump *later, const struct dump *earlier)
 {
     if (later->stack_count != 0) {
         qsort(later->stacks, later->stack_count, sizeof *later->stacks, compare_stacks);
     }
     for (size_t i = 0; i < earlier->stack_count; i++) {
-        struct dump_stack *same =
-            later->stack_count != 0 ? bsearch(&earlier->stacks[i], later->stacks, later->stack_count,
-                                              sizeof *later->stacks, compare_stacks)
-                                    : NULL;
+        struct dump_stack *same = find_stack(later, &earlier->stacks[i]);
         if (same == NULL) {
-            mbprof_die("%s has a stack that %s lacks: give two dumps of one process, the earlier one "
-                       "first", earlier->path, later->path);
+            mbprof_die("%s has a stack that %s lacks: give two dumps of one process, the earlier "
+                       "one first", earlier->path, later->path);
         }
         for (size_t metric = 0; metric < METRICS; metric++) {
             same->values[metric] -= earlier->stacks[i].values[metric];

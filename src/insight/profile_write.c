@@ -209,12 +209,12 @@ static bool expand(char *path, uint64_t number)
     size_t used = 0;
     path[0] = '\0';
     for (const char *cursor = place.pattern; *cursor != '\0'; cursor++) {
-        uint64_t value = cursor[0] == '%' && cursor[1] == 'p' ? (uint64_t)getpid() : number;
         bool is_number = cursor[0] == '%' && (cursor[1] == 'p' || cursor[1] == 'n');
+        uint64_t value = cursor[1] == 'p' ? (uint64_t)getpid() : number;
         char digits[DIGITS_MAX];
         size_t count = 0;
         do {
-            digits[count++] = (char)(is_number ? '0' + value % 10 : (uint64_t)(unsigned char)*cursor);
+            digits[count++] = is_number ? (char)('0' + value % 10) : *cursor;
             value /= 10;
         } while (is_number && value != 0);
         if (used + count >= PATH_BYTES) {
