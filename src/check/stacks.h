@@ -1,8 +1,8 @@
 /*
  * stacks: call stacks, each stored once and known by a number.
  *
- * Ladder: above core/os. Callers: the rest of check/; the heap profile takes stacks, and stores
- * them itself.
+ * Ladder: above core/os. Callers: the rest of check/; the heap profile takes stacks here, too, and
+ * stores them itself.
  *
  *   | buckets | header frames | header frames frames | ...      a number is an offset in words
  *

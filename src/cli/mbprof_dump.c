@@ -177,18 +177,21 @@ static int compare_stacks(const void *one, const void *other)
     return 0;
 }
 
+/* In sorted stacks. */
+static struct dump_stack *find_stack(const struct dump *dump, const struct dump_stack *wanted)
+{
+    return dump->stack_count == 0 ? NULL
+                                  : bsearch(wanted, dump->stacks, dump->stack_count,
+                                            sizeof *dump->stacks, compare_stacks);
+}
+
 void mbprof_dump_subtract(struct dump *later, const struct dump *earlier)
 {
     if (later->stack_count != 0) {
         qsort(later->stacks, later->stack_count, sizeof *later->stacks, compare_stacks);
     }
     for (size_t i = 0; i < earlier->stack_count; i++) {
-        const struct dump_stack *wanted = &earlier->stacks[i];
-        struct dump_stack *same = NULL;
-        if (later->stack_count != 0) {
-            same = bsearch(wanted, later->stacks, later->stack_count, sizeof *wanted,
-                           compare_stacks);
-        }
+        struct dump_stack *same = find_stack(later, &earlier->stacks[i]);
         if (same == NULL) {
             mbprof_die("%s has a stack that %s lacks: give two dumps of one process, the earlier "
                        "one first", earlier->path, later->path);

@@ -192,15 +192,18 @@ MBI_COLD void mbi_profile_note_large(void *pointer, size_t size_bytes, const voi
     errno = saved_errno;
 }
 
+/* release [FREED-ADD]: pairs with [FREED-READ], which then sees the sample as allocated, too. */
+static void add_freed(_Atomic uint64_t *sum, uint64_t amount)
+{
+    atomic_fetch_add_explicit(sum, amount, memory_order_release); /* [FREED-ADD] */
+}
+
 /* Counts a sample that was taken out as freed. */
 static void count_freed(const struct sample *sample)
 {
     struct profile_stack *stack = mbi_profile_stack(sample->stack);
-    /* release [FREED-ADD]: pairs with [FREED-READ], which sees the sample as allocated, too. */
-    atomic_fetch_add_explicit(&stack->freed_parts, sample->parts,
-                              memory_order_release); /* [FREED-ADD] */
-    atomic_fetch_add_explicit(&stack->freed_bytes, sample->bytes,
-                              memory_order_release); /* [FREED-ADD] */
+    add_freed(&stack->freed_parts, sample->parts);
+    add_freed(&stack->freed_bytes, sample->bytes);
     add_shared(&counts.freed, 1);
 }
 

@@ -14,6 +14,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { TEXT_BYTES = 64 << 10, DIGITS_MAX = 20 };
@@ -73,13 +74,17 @@ struct figures {
     uint64_t alloc_bytes;
 };
 
-/* acquire [FREED-READ]: pairs with [FREED-ADD]. What was freed is read first: so it is no more. */
+/* acquire [FREED-READ]: pairs with [FREED-ADD]. */
+static uint64_t read_freed(const _Atomic uint64_t *sum)
+{
+    return atomic_load_explicit(sum, memory_order_acquire); /* [FREED-READ] */
+}
+
+/* What was freed is read first: so it is not more than what was allocated. */
 static struct figures figures_of(struct profile_stack *stack)
 {
-    uint64_t freed_parts =
-        atomic_load_explicit(&stack->freed_parts, memory_order_acquire); /* [FREED-READ] */
-    uint64_t freed_bytes =
-        atomic_load_explicit(&stack->freed_bytes, memory_order_acquire); /* [FREED-READ] */
+    uint64_t freed_parts = read_freed(&stack->freed_parts);
+    uint64_t freed_bytes = read_freed(&stack->freed_bytes);
     uint64_t alloc_parts = counter_read(&stack->alloc_parts);
     uint64_t alloc_bytes = counter_read(&stack->alloc_bytes);
     return (struct figures){ .live_parts = size_above(alloc_parts, freed_parts),
@@ -202,9 +207,10 @@ static struct {
 static bool expand(char *path, uint64_t number)
 {
     size_t used = 0;
+    path[0] = '\0';
     for (const char *cursor = place.pattern; *cursor != '\0'; cursor++) {
-        uint64_t value = cursor[0] == '%' && cursor[1] == 'p' ? (uint64_t)getpid() : number;
         bool is_number = cursor[0] == '%' && (cursor[1] == 'p' || cursor[1] == 'n');
+        uint64_t value = cursor[1] == 'p' ? (uint64_t)getpid() : number;
         char digits[DIGITS_MAX];
         size_t count = 0;
         do {
@@ -224,23 +230,34 @@ static bool expand(char *path, uint64_t number)
 }
 
 /* A dump that is not whole is taken away: a reader would take it for less memory. */
+static void take_away(int file, const char *path)
+{
+    struct stat status;
+    if (fstat(file, &status) == 0 && S_ISREG(status.st_mode)) {
+        (void)unlink(path);
+    }
+}
+
+static int dump_to_path(const char *path)
+{
+    int file = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0600);
+    if (file < 0) {
+        return errno;
+    }
+    int error = -mbi_profile_dump(file);
+    if (error != 0) {
+        take_away(file, path);
+    }
+    return close(file) != 0 && error == 0 ? errno : error;
+}
+
 static void dump_to_place(void)
 {
     char path[PATH_BYTES];
     uint64_t number =
         atomic_fetch_add_explicit(&place.dumps, 1, memory_order_relaxed) + 1; /* [COUNT-SHARED] */
     int saved_errno = errno;
-    int error = ENAMETOOLONG;
-    if (expand(path, number)) {
-        int file = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0600);
-        error = file < 0 ? errno : -mbi_profile_dump(file);
-        if (file >= 0 && close(file) != 0 && error == 0) {
-            error = errno;
-        }
-        if (file >= 0 && error != 0) {
-            (void)unlink(path);
-        }
-    }
+    int error = expand(path, number) ? dump_to_path(path) : ENAMETOOLONG;
     if (error != 0) {
         mbi_message("the heap profile could not be written to %.180s: %s", path,
                     strerrorname_np(error));

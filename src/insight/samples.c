@@ -39,8 +39,8 @@ static bool bucket_put(size_t bucket, const void *address, const struct sample *
         _Atomic uintptr_t *key = &table->buckets[bucket].keys[i];
         uintptr_t none = 0;
         /* acquire [SAMPLE-CLAIM]: pairs with [SAMPLE-TAKE], which read the room before. */
-        if (atomic_compare_exchange_strong_explicit(key, &none, BUSY, memory_order_acquire,
-                                                    memory_order_relaxed)) {
+        if (atomic_compare_exchange_strong_explicit(
+                key, &none, BUSY, memory_order_acquire, memory_order_relaxed)) {
             table->rooms[bucket][i] = *sample;
             /* release [SAMPLE-PUT]: pairs with [SAMPLE-FIND]. */
             atomic_store_explicit(key, (uintptr_t)address, memory_order_release);

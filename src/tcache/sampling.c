@@ -170,10 +170,9 @@ bool mbi_sampling_keep(struct thread_cache *cache, size_t class, struct slot *sl
     struct sampling *sampling = sampling_of(cache);
     struct sampling_class *state = &sampling->classes[class];
     uint64_t side = sampling_side(state);
-    size_t rounds = chain_rounds(magazine_chain(&cache->loaded[class]));
-    rounds += chain_rounds(side);
-    if (rounds >= cache->capacity[class] || slot == chain_first(side) || cache->busy
-        || flag_is_set(&cache->asked) || !is_current(sampling)) {
+    unsigned loaded_rounds = chain_rounds(magazine_chain(&cache->loaded[class]));
+    if (loaded_rounds + chain_rounds(side) >= cache->capacity[class] || cache->busy
+        || slot == chain_first(side) || flag_is_set(&cache->asked) || !is_current(sampling)) {
         return false;
     }
     set_side(state, chain_push(side, slot));

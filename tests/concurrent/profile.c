@@ -280,6 +280,24 @@ static void case_fork(void)
     }
 }
 
+/* A thread that took no slow path since before the profile began, and takes none. */
+static void case_circles(void)
+{
+    enum { OBJECTS = 1000000, NUMBER = 3 };
+    size_t size = site_size(NUMBER);
+    for (unsigned i = 0; i < 1000; i++) {
+        mb_free(sites[NUMBER](size));
+    }
+    start(64 << 10);
+    for (unsigned i = 0; i < OBJECTS; i++) {
+        mb_free(sites[NUMBER](size));
+    }
+    FILE *dump = dump_profile();
+    struct figures found = figures_in(dump, (uintptr_t)sites[NUMBER]);
+    expect_near(found.objects, OBJECTS, (double)(OBJECTS * size) / (64 << 10), "objects", NUMBER);
+    fclose(dump);
+}
+
 /* A handler dumps in the middle of anything. */
 static volatile sig_atomic_t dumps;
 static int dump_fd;
@@ -342,6 +360,8 @@ int main(int argc, char **argv)
         case_threads();
     } else if (strcmp(name, "fork") == 0) {
         case_fork();
+    } else if (strcmp(name, "circles") == 0) {
+        case_circles();
     } else if (strcmp(name, "signal") == 0) {
         case_signal();
     } else if (strcmp(name, "errors") == 0) {

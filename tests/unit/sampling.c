@@ -1,0 +1,101 @@
+/* sampling: stretches leave the magazines as they would be, and count every slot. */
+#include "tcache/sampling.h"
+
+#include "memorybucket/memorybucket.h"
+
+#include "tcache/transfer.h"
+
+#include <criterion/criterion.h>
+#include <math.h>
+
+static struct sampling_settings settings;
+
+static struct thread_cache *begin(size_t mean_bytes)
+{
+    mb_free(mb_alloc(64)); /* the thread has its cache */
+    mbi_sampling_seed = 20261130;
+    mbi_sampling_prepare(&settings, mean_bytes);
+    mbi_sampling_publish(&settings);
+    mb_thread_flush(); /* so the first stretch begins with the first request */
+    return mbi_thread_cache;
+}
+
+Test(sampling, shares_leave_many_slots_between_samples)
+{
+    mbi_sampling_prepare(&settings, 512 << 10);
+    for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
+        size_t slots = settings.mean_bytes / size_class_slot_bytes(class);
+        unsigned share = settings.share_max[class];
+        cr_assert(share == SAMPLING_SHARE_MAX || slots >> (share + 1) < 64);
+        cr_assert(share == 0 || slots >> share >= 64);
+    }
+    mbi_sampling_prepare(&settings, 1);
+    cr_assert_eq(settings.share_max[0], 0);
+}
+
+/* One slot after the other, in a counted stretch with its samples far away. */
+Test(sampling, a_counted_class_holds_as_many_slots_as_without_a_profile)
+{
+    enum { OBJECTS = 100, CLASS = 7 };
+    void *objects[OBJECTS];
+    struct thread_cache *cache = begin((size_t)1 << 40);
+    objects[0] = mb_alloc(64);
+    cr_assert(sampling_counts(cache, CLASS), "the first stretch is");
+    size_t rounds = mbi_thread_cache_rounds(cache, CLASS);
+    mb_free(objects[0]);
+    cr_assert_eq(chain_rounds(sampling_side_of(cache, CLASS)), 1);
+    cr_assert_eq(mbi_thread_cache_rounds(cache, CLASS), rounds + 1);
+    for (size_t i = 0; i < rounds + 1; i++) {
+        objects[i] = mb_alloc(64);
+    }
+    cr_assert(sampling_counts(cache, CLASS), "no slow path but that of the profile");
+    cr_assert_eq(mbi_thread_cache_rounds(cache, CLASS), 0);
+    for (size_t i = 0; i < rounds + 1; i++) {
+        mb_free(objects[i]);
+    }
+    mbi_sampling_end(cache, CLASS);
+    cr_assert_eq(chain_rounds(magazine_chain(&cache->loaded[CLASS])), rounds + 1);
+    cr_assert_eq(sampling_side_of(cache, CLASS), 0);
+    cr_assert_eq(magazine_rounds_max(&cache->loaded[CLASS]), cache->capacity[CLASS]);
+    mbi_sampling_publish(NULL);
+}
+
+/* The loaded chain ends where a sample is due, and goes on behind it. */
+Test(sampling, the_chain_is_cut_at_the_sample)
+{
+    enum { OBJECTS = 20000, CLASS = 7, MEAN = 6400 };
+    size_t due = 0;
+    struct thread_cache *cache = begin(MEAN);
+    void *first = mb_alloc(64);
+    struct slot *kept = NULL;
+    for (size_t i = 0; i < OBJECTS; i++) {
+        struct slot *slot = mbi_thread_cache_take(CLASS);
+        due += sampling_is_due();
+        slot->rest = (uintptr_t)kept;
+        kept = slot;
+    }
+    while (kept != NULL) {
+        struct slot *slot = kept;
+        kept = (struct slot *)(uintptr_t)slot->rest;
+        mb_free(slot);
+    }
+    double expected = OBJECTS * chance_within(64.0 / MEAN);
+    cr_assert_leq(fabs((double)due - expected), 5 * sqrt(expected), "%zu, not %.0f", due, expected);
+    mb_free(first);
+    cr_assert(cache->active);
+    mbi_sampling_publish(NULL);
+}
+
+/* The weight is the inverse of the chance, whatever the share. */
+Test(sampling, weights_undo_shares)
+{
+    static struct sampling sampling;
+    mbi_sampling_prepare(&settings, 512 << 10);
+    sampling.settings = &settings;
+    for (uint8_t share = 0; share <= SAMPLING_SHARE_MAX; share++) {
+        sampling.classes[7].share = share;
+        double chance = ldexp(-expm1(-ldexp(64.0 / (512 << 10), share)), -share);
+        cr_assert_leq(fabs(mbi_sampling_weight(&sampling, 7) * chance - 1), 1e-8);
+    }
+    cr_assert_leq(fabs(mbi_sampling_large_weight(&settings, 512 << 10) * -expm1(-1) - 1), 1e-8);
+}
