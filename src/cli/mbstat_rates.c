@@ -41,8 +41,12 @@ void rates_add(struct rates *rates, const struct snapshot *snapshot)
 size_t rates_history(const struct rates *rates, size_t pool, enum series series, float *out,
                      size_t count)
 {
-    size_t known = rates->readings < HISTORY_MAX ? rates->readings : HISTORY_MAX;
-    count = count < known ? count : known;
+    if (count > HISTORY_MAX) {
+        count = HISTORY_MAX;
+    }
+    if (count > rates->readings) {
+        count = rates->readings;
+    }
     for (size_t i = 0; i < count; i++) {
         out[i] = rates->history[pool][series][(rates->readings - count + i) % HISTORY_MAX];
     }

@@ -191,7 +191,7 @@ static void for_each(void (*see)(struct source *, const char *, void *), void *a
         struct dirent *entry;
         while (folder != NULL && (entry = readdir(folder)) != NULL) {
             char path[2 * PATH_MAX];
-            struct source source;
+            struct source source = { .fd = -1 };
             const char *why;
             snprintf(path, sizeof path, "%s/%s", folders.paths[i], entry->d_name);
             if (is_number(entry->d_name) && open_path(path, geteuid(), &source, &why)) {

@@ -114,7 +114,8 @@ void mbi_shared_file_remove(const char *folder, const char *name)
 void mbi_shared_file_part_from(void *start, size_t bytes)
 {
     int saved_errno = errno;
-    (void)mmap(start, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
-               0);
+    void *mapped = mmap(start, bytes, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+    (void)mapped; /* where the kernel refuses, the file stays mapped, which has no name any more */
     errno = saved_errno;
 }
