@@ -406,10 +406,9 @@ static void check_config(const uint16_t standard_rounds[])
     check_removed(SANITIZER_POOLS);
     check_decay();
     EXPECT(mbi_config.background == switch_expected(BACKGROUND), "MB_BACKGROUND");
-    const char *exports = getenv("MB_EXPORT");
-    bool may_export = exports != NULL && strcmp(exports, "0") != 0;
+    bool exports = mbi_config.exports != EXPORT_OFF;
     EXPECT(mbi_config_wants_start()
-               == (mbi_config.background || may_export || is_set(CHECK) || is_set(PROFILE)),
+               == (mbi_config.background || exports || is_set(CHECK) || is_set(PROFILE)),
            "read early");
     EXPECT(mbi_config.memory_limit_bytes == size_expected(MEMORY_LIMIT, SIZE_MAX), "limit");
     EXPECT(mbi_config.region_bytes == size_expected(REGION_SIZE, REGION_BYTES_MAX), "region");

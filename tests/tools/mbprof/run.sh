@@ -97,7 +97,8 @@ head -c "$(($(wc -c <leak.1.heap) - 7))" leak.1.heap >cut
 refuses 1 'is not whole' folded cut
 sed '3s/[0-9]*:/x:/' leak.1.heap >damaged
 refuses 1 'is not whole' top damaged
-refuses 1 'lacks' diff leak.2.heap python.*.heap
+others=(python.*.heap) # python3 may be a script that starts others
+refuses 1 'lacks' diff leak.2.heap "${others[0]}"
 refuses 1 'No space left' top -o /dev/full leak.1.heap
 refuses 1 'cannot be written' pprof -o /dev/full leak.1.heap
 refuses 2 'inuse_space' top -m heap leak.1.heap
@@ -114,6 +115,6 @@ says() {
 says 'could not be written to /nowhere/1: ENOENT' MB_PROFILE=1M MB_PROFILE_FILE=/nowhere/%n
 says 'could not be written to /dev/full: ENOSPC' MB_PROFILE=1M MB_PROFILE_FILE=/dev/full
 says 'MB_PROFILE=0 is not valid' MB_PROFILE=0
-says 'MB_PROFILE_FILE=heap is not valid' MB_PROFILE_FILE=heap
+says 'MB_PROFILE_FILE=heap is not valid' MB_PROFILE=1M MB_PROFILE_FILE=heap
 says 'checked mode is on' MB_PROFILE=1M MB_CHECK=1
 exit $status

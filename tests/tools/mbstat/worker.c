@@ -1,7 +1,7 @@
 /*
  * worker: a process to look at: threads that hand objects to each other, until standard input ends.
  *
- * Usage: worker THREADS [sleep]    sleep: they work once, and then wait
+ * Usage: worker THREADS [sleep|one]    sleep: they work once, and then wait; one: all but one do
  * Prints its number when each thread has worked.
  */
 #include "memorybucket/memorybucket.h"
@@ -20,6 +20,7 @@ enum { THREADS_MAX = 2000, OBJECTS = 2000, STACK_BYTES = 128 << 10 };
 static _Atomic(void *) handed_over[THREADS_MAX]; /* an array of objects, from the thread before */
 static size_t threads;
 static bool sleeps;
+static bool one_goes_on;
 static atomic_bool stop;
 static atomic_size_t ready;
 
@@ -54,7 +55,7 @@ static void *work(void *argument)
         first = false;
         do {
             pause_for(sleeps ? 500 : 2);
-        } while (sleeps && !atomic_load(&stop));
+        } while (sleeps && !(one_goes_on && number == 0) && !atomic_load(&stop));
     }
     return NULL;
 }
@@ -65,8 +66,10 @@ int main(int argc, char **argv)
     pthread_attr_t small;
     threads = argc > 1 ? strtoul(argv[1], NULL, 10) : 0;
     sleeps = argc > 2;
-    if (threads < 1 || threads > THREADS_MAX || (sleeps && strcmp(argv[2], "sleep") != 0)) {
-        fprintf(stderr, "Usage: worker THREADS [sleep], 1 to %d threads\n", THREADS_MAX);
+    one_goes_on = sleeps && strcmp(argv[2], "one") == 0;
+    if (threads < 1 || threads > THREADS_MAX
+        || (sleeps && !one_goes_on && strcmp(argv[2], "sleep") != 0)) {
+        fprintf(stderr, "Usage: worker THREADS [sleep|one], 1 to %d threads\n", THREADS_MAX);
         return 2;
     }
     pthread_attr_init(&small);
