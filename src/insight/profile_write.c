@@ -214,7 +214,11 @@ static bool expand(char *path, uint64_t number)
         char digits[DIGITS_MAX];
         size_t count = 0;
         do {
-            digits[count++] = is_number ? (char)('0' + value % 10) : *cursor;
+            char next = *cursor;
+            if (is_number) {
+                next = (char)('0' + value % 10);
+            }
+            digits[count++] = next;
             value /= 10;
         } while (is_number && value != 0);
         if (used + count >= PATH_BYTES) {
