@@ -17,16 +17,7 @@ bin=$work/build/bench-release/bin
 mkdir -p "$work/bench" "$work/tests" "$work/path" "$bin"
 cp -r "$1/bench/compare.sh" "$1/bench/lib" "$1/bench/report" "$work/bench"
 printf '#!/bin/sh\n' | tee "$work/tests/packages.sh" >"$work/path/cmake"
-# Ends of pictures, which are looked for.
-cat >"$work/path/gnuplot" <<'END'
-#!/bin/sh
-sed -n "s/^set output ['\"]\(.*\)['\"]$/\1/p" | while read -r path; do
-    case $path in
-    *.svg) echo '</svg>' ;;
-    *.png) printf 'IEND\256\102\140\202' ;;
-    esac >"$path"
-done
-END
+fake_gnuplot "$work/path/gnuplot"
 # The third run of pair takes 1.6 times as long when called; glibc's runs of xfer differ no more than they
 # may. The file `end` has the number of the run of pair that ends compare.sh.
 cat >"$bin/fake" <<'END'

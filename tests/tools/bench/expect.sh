@@ -53,3 +53,17 @@ shows() {
 
 # has_gnuplot: pictures can be drawn here; otherwise the reports are run without
 has_gnuplot() { command -v gnuplot >/dev/null; }
+
+# fake_gnuplot FILE: makes a gnuplot that draws no more than how its pictures end, which the reports look at
+fake_gnuplot() {
+    cat >"$1" <<'END'
+#!/bin/sh
+sed -n "s/^set output ['\"]\(.*\)['\"]$/\1/p" | while read -r path; do
+    case $path in
+    *.svg) echo '</svg>' ;;
+    *.png) printf 'IEND\256\102\140\202' ;;
+    esac >"$path"
+done
+END
+    chmod +x "$1"
+}

@@ -37,7 +37,8 @@ project=$work/project
 mkdir -p "$project/tests" "$project/build/bench-release"/{bin,lib} "$work/path" "$work/tmp"
 cp -r "$source/bench" "$project/bench"
 sed -i 's/^node .*/node 1 no-such-command/' "$project/bench/programs.sh"
-printf '#!/bin/sh\n' | tee "$project/tests/packages.sh" "$work/path/cmake" >"$work/path/gnuplot"
+printf '#!/bin/sh\n' | tee "$project/tests/packages.sh" >"$work/path/cmake"
+fake_gnuplot "$work/path/gnuplot"
 chmod +x "$project/tests/packages.sh" "$work/path"/*
 cp "$usage" "$project/build/bench-release/bin/programs_usage"
 cp "$dropin" "$project/build/bench-release/lib/libmemorybucket-malloc.so"

@@ -30,7 +30,8 @@ refuses 2 'MemoryBucket alone' "$script" --tune --allocators glibc
 project=$work/project
 mkdir -p "$project/tests" "$project/build/bench-release"/{bin,lib} "$work/path" "$work/tmp"
 cp -r "$source/bench" "$project/bench"
-printf '#!/bin/sh\n' | tee "$project/tests/packages.sh" "$work/path/cmake" >"$work/path/gnuplot"
+printf '#!/bin/sh\n' | tee "$project/tests/packages.sh" >"$work/path/cmake"
+fake_gnuplot "$work/path/gnuplot"
 chmod +x "$project/tests/packages.sh" "$work/path"/*
 cp "$mbcached" "$mbload" "$project/build/bench-release/bin"
 cp "$dropin" "$project/build/bench-release/lib/libmemorybucket-malloc.so"
