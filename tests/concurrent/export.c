@@ -222,16 +222,17 @@ static void test_fork(void)
         CHECK(access(path_of(getpid()), F_OK) != 0, "a file without any request");
         work_for_a_moment();
         const _Atomic uint64_t *own = good_map_of(getpid());
-        CHECK(mbi_export_read(own, &seen) && seen.totals[TOTAL_publications] == 1, "not published");
+        CHECK(mbi_export_read(own, &seen) && seen.totals[TOTAL_publications] != 0, "not published");
         exit(0);
     }
     wait_for(child);
     CHECK(access(path_of(child), F_OK) != 0, "the child left its file");
     CHECK(export_sequence(good_map_of(parent)) == before, "the child wrote to the parent's file");
-    struct timespec pause = { .tv_nsec = 200000000 };
-    nanosleep(&pause, NULL);
-    work_for_a_moment();
-    CHECK(export_sequence(file) > before, "the parent publishes no more");
+    while (export_sequence(file) == before) { /* for ever, if the parent publishes no more */
+        struct timespec pause = { .tv_nsec = 20000000 };
+        nanosleep(&pause, NULL);
+        work_for_a_moment();
+    }
 }
 
 /* A handler that forks wherever its thread is; the child goes back into what was interrupted. */
