@@ -17,21 +17,12 @@ import tempfile
 import time
 from pathlib import Path
 
-SKIPPED = 77
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from checks import check, need
+
 WORDS_OF_HEADER = 64
 AT_VERSION, AT_TOTAL_BYTES, AT_POOLS = 1, 3, 13
 MBSTAT = WORKER = None
-
-
-def check(good, what):
-    if not good:
-        raise AssertionError(what)
-
-
-def need(program):
-    if shutil.which(program) is None:
-        print(f"{program} is not installed")
-        sys.exit(SKIPPED)
 
 
 def wait_until(is_so, what, seconds=30):

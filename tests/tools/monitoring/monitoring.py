@@ -17,18 +17,8 @@ import urllib.parse
 import urllib.request
 from pathlib import Path
 
-SKIPPED = 77
-
-
-def check(good, what):
-    if not good:
-        raise AssertionError(what)
-
-
-def need(program):
-    if shutil.which(program) is None:
-        print(f"{program} is not installed")
-        sys.exit(SKIPPED)
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from checks import check, need
 
 
 def promtool(*arguments, folder):
