@@ -346,8 +346,8 @@ MB_API void mb_thread_busy(void);
  * Begins a heap profile: samples of what is allocated, with their stacks.
  *
  * A sample is taken once in `mean_bytes` on the average, by chance, so that every estimate in a
- * dump is right on the average. With 512K a program hardly becomes slower; with 1 every object is a
- * sample, and figures are exact. Small objects and large requests count alike, of all threads.
+ * dump is right on the average. With 1 every object is a sample, and figures are exact. Small
+ * objects and large requests count alike, of all threads.
  *
  * A sampled object is one of the system allocator, whatever its size, and aligned at least as it
  * would be otherwise. It may be freed by any call, in any thread, also after mb_profile_stop.
@@ -362,8 +362,9 @@ MB_API void mb_thread_busy(void);
  *   -ENOTSUP: checked mode (MB_CHECK) is on.
  *   -ENOMEM: there is no memory for the profile's tables, or no address space for the pools.
  *   -EAGAIN: a signal handler made the call, and had interrupted the start of the library.
- * Cost: some microseconds; the first call loads the stack unwinder, which allocates. From then on
- *   some microseconds a sample, and large requests take 20 ns more.
+ * Cost: the first call loads the stack unwinder, which allocates. From then on a stack is taken for
+ *   each sample, and large requests look whether they are one. Programs that do little else than
+ *   allocate took 1.1 to 2.3 times the processor's time with 512K.
  * Safety: it waits for a fork in another thread. The child of a fork goes on with the profile.
  * See also: mb_profile_stop, mb_profile_dump
  */
@@ -387,10 +388,10 @@ MB_API void mb_profile_stop(void);
  * Writes what a heap profile has found: objects and bytes, by stack.
  *
  * What lives and what was ever allocated stand side by side. The text is in the form of gperftools'
- * heap profiler. pprof reads it, and mbprof(1) makes of it
- * pprof's own format, stacks for flame graphs, a list, or the difference of two dumps. Figures are
- * estimates of all objects, not counts of samples. Other threads go on meanwhile, so what they do
- * at that moment may be in it in part. Without a profile the dump is empty.
+ * heap profiler. pprof reads it, and mbprof(1) makes of it pprof's own format, stacks for flame
+ * graphs, a list, or the difference of two dumps. Figures are estimates of all objects, not counts
+ * of samples. Other threads go on meanwhile, so what they do at that moment may be in it in part.
+ * Without a profile the dump is empty.
  *
  * Parameters:
  *   fd: a file descriptor, to be written to from where it stands.
@@ -728,8 +729,8 @@ MB_API int mb_stats_write(int fd, enum mb_stats_format format);
  *   -ENOSPC: the folder's file system is full; or another error of open(2) or mkdir(2).
  *   -ENOMEM: some 600 KiB could not be mapped.
  *   -EAGAIN: a signal handler made the call, and had interrupted the start itself.
- * Cost: about 200 us. From then on each slow path reads a clock, and one every 100 ms takes about a
- *   microsecond for each thread longer.
+ * Cost: a file is made and mapped. From then on each slow path reads a clock. Publishing walks all
+ *   thread caches, and takes at most one percent of the time.
  * Safety: not from fork handlers.
  * See also: mb_export_stop, mb_stats_write
  */
@@ -741,7 +742,7 @@ MB_API int mb_export_start(int trim_allowed);
  * Where nothing is published, nothing happens.
  *
  * Errors: none; errno stays as it was.
- * Cost: about 100 us.
+ * Cost: a file is taken away.
  * Safety: not from fork handlers.
  * See also: mb_export_start
  */
