@@ -1,8 +1,8 @@
 # flamegraph.awk: draws folded stacks as an SVG.
 #
-# Usage: awk -v title=TEXT -v unit=ns|cycles -v samples=N -f flamegraph.awk SORTED SORTED
-# SORTED are the lines of fold.awk, sorted by `LC_ALL=C sort`, and read twice: for the total and the
-# height, then for the boxes. In sorted order all stacks that share their first frames are
+# Usage: awk -v title=TEXT -v unit=ns|cycles|bytes [-v samples=N] -f flamegraph.awk SORTED SORTED
+# SORTED are the lines of fold.awk or of `mbprof folded`, sorted by `LC_ALL=C sort`, and read twice: for the total and
+# the height, then for the boxes. In sorted order all stacks that share their first frames are
 # neighbours, so a box ends where a line no longer has that frame at that height.
 
 BEGIN {
@@ -29,6 +29,7 @@ function clip(text, pixels,    letters) {
 
 function amount(value) {
     if (unit == "ns") return sprintf("%.1f ms", value / 1e6)
+    if (unit == "bytes") return sprintf("%.1f KiB", value / 1024)
     return sprintf("%.1f million %s", value / 1e6, unit)
 }
 
@@ -77,8 +78,9 @@ FNR == 1 {
     printf "<rect width=\"%d\" height=\"%d\" fill=\"white\"/>\n", width, height
     printf "<text x=\"%d\" y=\"22\" font-size=\"15\">%s</text>\n", margin, escape(title)
     printf "<text x=\"%d\" y=\"40\" fill=\"#555\">%s</text>\n", margin,
-        escape(samples " samples, " amount(total) (unit == "ns" ? " of CPU time" : "") \
-            ". Width: share of it; above a box: what it called. Green: allocator; grey: kernel.")
+        escape((samples != "" ? samples " samples, " : "") amount(total) (unit == "ns" ? " of CPU time" : "") \
+            ". Width: share of it; above a box: what it called." \
+            (unit == "bytes" ? "" : " Green: allocator; grey: kernel."))
     frame[0] = "all"
     begin[0] = 0
     open_levels = 0

@@ -144,7 +144,7 @@ static void print_sum(const char *what, const struct dump_stack *sum)
 static void run_top(struct dump *dump)
 {
     struct dump_stack sum = sum_of(dump);
-    mbprof_symbols_trim(dump);
+    mbprof_symbols_join(dump);
     sort_by_metric(dump);
     print_sum("estimated", &sum);
     print_stacks(dump, &sum);
@@ -154,7 +154,7 @@ static void run_diff(struct dump *later, const struct dump *earlier)
 {
     mbprof_dump_subtract(later, earlier);
     struct dump_stack sum = sum_of(later);
-    mbprof_symbols_trim(later);
+    mbprof_symbols_join(later);
     sort_by_metric(later);
     print_sum("grown by", &sum);
     struct dump_stack positive = { .count = 0 };
@@ -174,7 +174,7 @@ static void print_folded_name(const char *name)
 
 static void run_folded(struct dump *dump)
 {
-    mbprof_symbols_trim(dump);
+    mbprof_symbols_join(dump);
     for (size_t i = 0; i < dump->stack_count; i++) {
         const struct dump_stack *stack = &dump->stacks[i];
         if (stack->values[metric] <= 0) {
@@ -264,7 +264,7 @@ int main(int argc, char **argv)
         if (output_path == NULL && isatty(STDOUT_FILENO)) {
             die_of_usage("pprof", "a terminal", "-o FILE, or a pipe");
         }
-        mbprof_symbols_trim(&dump);
+        mbprof_symbols_join(&dump);
         mbprof_pprof_write(&dump, STDOUT_FILENO,
                            output_path != NULL ? output_path : "the standard output");
     }

@@ -97,13 +97,57 @@ const struct symbol_info *mbprof_symbol(uint64_t address)
     return symbol;
 }
 
-void mbprof_symbols_trim(struct dump *dump)
+static void trim(struct dump_stack *stack)
 {
-    for (size_t i = 0; i < dump->stack_count; i++) {
-        struct dump_stack *stack = &dump->stacks[i];
-        while (stack->count > 1 && mbprof_symbol(stack->addresses[0])->ours) {
-            stack->addresses++;
-            stack->count--;
+    while (stack->count > 1 && mbprof_symbol(stack->addresses[0])->ours) {
+        stack->addresses++;
+        stack->count--;
+    }
+}
+
+static int compare_texts(const char *one, const char *other)
+{
+    return strcmp(one != NULL ? one : "", other != NULL ? other : "");
+}
+
+static int compare_places(const void *one, const void *other)
+{
+    const struct dump_stack *a = one;
+    const struct dump_stack *b = other;
+    if (a->count != b->count) {
+        return a->count < b->count ? -1 : 1;
+    }
+    for (size_t i = 0; i < a->count; i++) {
+        const struct symbol_info *in_a = mbprof_symbol(a->addresses[i]);
+        const struct symbol_info *in_b = mbprof_symbol(b->addresses[i]);
+        int order = in_a != in_b ? compare_texts(in_a->name, in_b->name) : 0;
+        order = order == 0 ? compare_texts(in_a->file, in_b->file) : order;
+        order = order == 0 ? in_a->line - in_b->line : order;
+        if (order != 0) {
+            return order;
         }
     }
+    return 0;
+}
+
+void mbprof_symbols_join(struct dump *dump)
+{
+    for (size_t i = 0; i < dump->stack_count; i++) {
+        trim(&dump->stacks[i]);
+    }
+    if (dump->stack_count == 0) {
+        return;
+    }
+    qsort(dump->stacks, dump->stack_count, sizeof *dump->stacks, compare_places);
+    size_t joined = 0;
+    for (size_t i = 1; i < dump->stack_count; i++) {
+        if (compare_places(&dump->stacks[joined], &dump->stacks[i]) != 0) {
+            dump->stacks[++joined] = dump->stacks[i];
+            continue;
+        }
+        for (size_t metric = 0; metric < METRICS; metric++) {
+            dump->stacks[joined].values[metric] += dump->stacks[i].values[metric];
+        }
+    }
+    dump->stack_count = joined + 1;
 }

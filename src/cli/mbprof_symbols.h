@@ -25,7 +25,10 @@ void mbprof_symbols_open(const struct dump *dump);
 /* What is known of an address; the same pointer each time, until the program's end. */
 const struct symbol_info *mbprof_symbol(uint64_t address);
 
-/* Takes the library's own calls off the stacks: what is left begins with the program's. */
-void mbprof_symbols_trim(struct dump *dump);
+/*
+ * Takes the library's own calls off the stacks, so that what is left begins with the program's, and
+ * adds up the stacks that then go through the same lines: a compiler makes several calls of one.
+ */
+void mbprof_symbols_join(struct dump *dump);
 
 #endif
