@@ -215,20 +215,24 @@ static __attribute__((noinline)) void *api_realloc_slot(void *old, size_t class,
 }
 
 /* What a buffer meets that grows a little at a time: no class is computed of its size. */
-static inline bool api_stays_plainly(size_t class, size_t size)
+static inline bool api_stays_plainly(size_t slot_bytes, size_t size)
 {
-    size_t slot_bytes = mbi_pools[class].slot_bytes;
     return size <= slot_bytes && size > slot_bytes / 2 && slot_bytes % ABI_ALIGNMENT_BYTES == 0;
 }
 
 static inline void *api_realloc(void *old, size_t size, enum class_rule rule)
 {
     size_t class = region_dense_class_of(old, mbi_thread_cache->dense_base);
-    if (MBI_UNLIKELY(!api_is_slot(old, class))) {
+    if (MBI_UNLIKELY(class >= SIZE_CLASS_COUNT)) {
         return mbi_api_realloc_slow(old, size, rule);
     }
-    return MBI_LIKELY(api_stays_plainly(class, size)) ? old
-                                                      : api_realloc_slot(old, class, size, rule);
+    const struct pool *pool = &mbi_pools[class];
+    if (MBI_UNLIKELY(!slot_space_has_in_first(&pool->space, old))) {
+        return mbi_api_realloc_slow(old, size, rule);
+    }
+    return MBI_LIKELY(api_stays_plainly(pool->slot_bytes, size))
+               ? old
+               : api_realloc_slot(old, class, size, rule);
 }
 
 #endif

@@ -171,6 +171,14 @@ static inline bool slot_space_has(const struct slot_space *space, const struct s
     return number != 0 && number < end;
 }
 
+/* The same for an address that lies in the first span, or where that would be: shorter. */
+static inline bool slot_space_has_in_first(const struct slot_space *space, const void *address)
+{
+    const uint64_t end = slot_space_carved_end(space);
+    const uint64_t number = ((uintptr_t)address - (uintptr_t)space->start[0]) / SLOT_UNIT_BYTES;
+    return number < end && number < slot_space_units(space, 0);
+}
+
 /* Whether a slot that was carved begins there; any address. */
 static inline bool slot_space_has_start(const struct slot_space *space, const void *address)
 {
