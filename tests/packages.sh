@@ -9,10 +9,11 @@ set -euo pipefail
 packages_of() {
     case $1 in
     # valgrind and systemtap-sdt-dev for their headers, libncurses-dev for mbstat: the library is built without them, too;
-    # python3 for the manual pages, without which it is built, too; the last four for mbprof alone
+    # python3 for the manual pages, without which it is built, too; the next four for mbprof alone, the last for
+    # traces (mbrun --record, mbreplay)
     build)
         echo gcc g++ cmake ninja-build pkg-config libc6-dev liburcu-dev libncurses-dev systemtap-sdt-dev valgrind python3
-        echo libdw-dev libprotobuf-c-dev protobuf-c-compiler zlib1g-dev
+        echo libdw-dev libprotobuf-c-dev protobuf-c-compiler zlib1g-dev libzstd-dev
         ;;
     test)
         # clang and its sanitizer runtimes, the unit tests' runner, and the programs that the drop-in runs
