@@ -116,7 +116,7 @@ static bool same_stem(const char *one, const char *other)
 /* The drop-in, where CMake installs it as seen from bin/, or in a build tree's lib/. */
 static bool find_dropin(char path[PATH_MAX])
 {
-    static const char *const folders[] = { MBREPLAY_LIBRARY_FROM_BIN, "../lib" };
+    static const char *const folders[] = { MBRUN_LIBRARY_FROM_BIN, "../lib" };
     char own[PATH_MAX];
     ssize_t length = readlink("/proc/self/exe", own, sizeof own - 1);
     own[length > 0 ? length : 0] = '\0';
