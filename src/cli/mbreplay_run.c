@@ -134,11 +134,11 @@ static void touch(char *object, size_t size, bool zeroed)
 static void place_put(uint32_t number, char *object, size_t size)
 {
     struct place *place = &places[number];
+    /* relaxed [PLACE-OWN]: this thread took last, or chunks that others left lie between. */
+    uint32_t puts = atomic_load_explicit(&place->puts, memory_order_relaxed);
     stamp_write(object, size, number);
     place->object = object;
     place->size = size;
-    /* relaxed [PLACE-OWN]: this thread was the last to take, or chunks that others left lie between. */
-    uint32_t puts = atomic_load_explicit(&place->puts, memory_order_relaxed);
     /* release [PLACE-PUT]: pairs with [PLACE-TAKE]. */
     atomic_store_explicit(&place->puts, puts + 1, memory_order_release);
 }

@@ -232,7 +232,7 @@ def main():
     if len(sys.argv) != 5 or sys.argv[1] not in cases:
         print(__doc__.strip(), file=sys.stderr)
         return 2
-    MBREPLAY, TRACES, BROKEN = sys.argv[2:]
+    MBREPLAY, TRACES, BROKEN = map(os.path.abspath, sys.argv[2:])
     with tempfile.TemporaryDirectory(prefix="replay-") as FOLDER:
         cases[sys.argv[1]]()
     return 0
