@@ -2,7 +2,8 @@
  * mbreplay: replays what a program asked its allocator for, on one allocator after another.
  *
  * Here is the command line. mbreplay_plan makes a trace ready, mbreplay_allocators starts a process
- * for each allocator and round, mbreplay_run is what these do, mbreplay_report prints what came out.
+ * for each allocator and round, mbreplay_run is what these do, mbreplay_report prints what came
+ * out.
  */
 #include "cli/mbreplay_allocators.h"
 #include "cli/mbreplay_base.h"

@@ -65,8 +65,8 @@ static void print_row(const struct allocator *allocator, const struct allocator 
     char spread[32];
     snprintf(spread, sizeof spread, "%.1f-%.1f", ns.least, ns.most);
     printf("%-12s %8.3f %8.3f %8.1f %15s %6.2f %9.1f %6.2f %9.1f\n", allocator->name,
-           figure_of(allocator, SECONDS).median, figure_of(allocator, CPU_SECONDS).median, ns.median,
-           spread, ns.median / figure_of(first, OPERATION_NS).median, mib(peak.median),
+           figure_of(allocator, SECONDS).median, figure_of(allocator, CPU_SECONDS).median,
+           ns.median, spread, ns.median / figure_of(first, OPERATION_NS).median, mib(peak.median),
            first_peak > 0 ? peak.median / first_peak : 1,
            mib(figure_of(allocator, END_BYTES).median));
 }
@@ -76,9 +76,9 @@ void mbreplay_report_text(const struct report *report)
     const struct plan *plan = report->plan;
     unsigned rounds = report->allocators[0].rounds;
     printf("%s: %s\n", report->path, report->header->program);
-    printf("%" PRIu64 " operations of %" PRIu32 " thread%s at once, recorded in %.1f s; asked for and not "
-           "freed: %.1f MiB at\nmost, %.1f at the end. %u round%s in turn; medians, and the least and "
-           "the most ns.\n\n",
+    printf("%" PRIu64 " operations of %" PRIu32 " thread%s at once, recorded in %.1f s\n"
+           "asked for and not freed: %.1f MiB at most, %.1f at the end\n"
+           "%u round%s in turn: medians, and the least and the most ns an operation\n\n",
            plan->operations, report->header->threads, report->header->threads == 1 ? "" : "s",
            (double)report->header->duration_ns / 1e9, mib((double)plan->live_bytes_max),
            mib((double)plan->live_bytes_end), rounds, rounds == 1 ? "" : "s");
@@ -125,8 +125,8 @@ static void print_allocator(const struct allocator *allocator)
         const struct plan_result *one = &allocator->results[i];
         printf("%s{\"ns\":%" PRIu64 ",\"cpu_ns\":%" PRIu64 ",\"operations\":%" PRIu64
                ",\"bytes\":%" PRIu64 ",\"peak_bytes\":%" PRIu64 ",\"end_bytes\":%" PRIu64 "}",
-               i != 0 ? "," : "", one->ns, one->cpu_ns, one->operations, one->bytes, one->peak_bytes,
-               one->end_bytes);
+               i != 0 ? "," : "", one->ns, one->cpu_ns, one->operations, one->bytes,
+               one->peak_bytes, one->end_bytes);
     }
     printf("]}");
 }
@@ -172,8 +172,10 @@ static void write_name(FILE *to, const char *name)
 static void write_panel(FILE *to, const struct report *report, enum measure measure,
                         const char *title, double unit)
 {
-    fprintf(to, "set title \"%s\"\nplot '-' using 0:2:3:4 with boxerrorbars lc rgb \"#2f7ebc\", "
-                "'-' using 0:2:5 with labels offset 0,0.8, '-' using 0:(0):xtic(1) with points pt -1\n",
+    fprintf(to,
+            "set title \"%s\"\nplot '-' using 0:2:3:4:(0.6) with boxerrorbars lc rgb \"#2f7ebc\", "
+            "'-' using 0:4:5 with labels offset 0,0.8, "
+            "'-' using 0:(0):xtic(1) with points pt -1\n",
             title);
     for (unsigned pass = 0; pass < 3; pass++) {
         for (size_t i = 0; i < report->count; i++) {
@@ -192,7 +194,7 @@ static void write_script(FILE *to, const struct report *report, bool is_svg)
     fprintf(to, "set terminal %s noenhanced size 960,400 background '#ffffff'\n",
             is_svg ? "svg" : "pngcairo");
     fputs("set style fill solid 0.8 noborder\nset boxwidth 0.6\nunset key\nset grid ytics\n"
-          "set yrange [0:*]\nset xrange [-0.6:*]\nset offsets 0,0.6,0,0\nset xtics rotate by -20\n"
+          "set yrange [0:*]\nset offsets 0.6,0.6,graph 0.08,0\nset xtics rotate by 30 right\n"
           "set bars small\n",
           to);
     fprintf(to, "set multiplot layout 1,3 title \"");

@@ -151,8 +151,8 @@ static void print_row(const char *name, const struct row *row, const struct row 
 
 static void print_table(const struct summary *summary)
 {
-    printf("\n%-9s %12s %6s %11s %12s %12s %10s\n", "bytes to", "allocations", "%", "MiB", "live at most",
-           "us to live", "freed by");
+    printf("\n%-9s %12s %6s %11s %12s %12s %10s\n", "bytes to", "allocations", "%", "MiB",
+           "live at most", "us to live", "freed by");
     printf("%-9s %12s %6s %11s %12s %12s %10s\n", "", "", "", "", "", "(median)", "others, %");
     for (unsigned i = 0; i < ROWS; i++) {
         char name[16];
