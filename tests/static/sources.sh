@@ -119,7 +119,7 @@ rung() {
     case $1 in
     memorybucket/*) rung=0 ;;
     core/base.* | core/chance.h | core/upcalls.h | insight/snapshot.h) rung=1 ;;
-    core/bounded.h | core/chain.* | core/counters.h | core/left_behind.h | core/limit.* | core/lock.* | core/os.* | core/shared_file.* | core/size_class.* | core/tile_index.h | core/large.h | core/probes.h) rung=2 ;;
+    core/bounded.h | core/chain.* | core/counters.h | core/left_behind.h | core/limit.* | core/lock.* | core/os.* | core/rounds.h | core/shared_file.* | core/size_class.* | core/tile_index.h | core/large.h | core/probes.h) rung=2 ;;
     core/cgroup.* | core/options.* | core/processors.*) rung=3 ;;
     core/region.h) rung=4 ;;
     core/config.*) rung=5 ;;
