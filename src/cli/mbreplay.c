@@ -5,6 +5,7 @@
  * for each allocator and round, mbreplay_run is what these do, mbreplay_report prints what came
  * out.
  */
+#include "cli/mbreplay_advise.h"
 #include "cli/mbreplay_allocators.h"
 #include "cli/mbreplay_base.h"
 #include "cli/mbreplay_plan.h"
@@ -30,6 +31,8 @@ static const char usage[] =
     "  -j, --json             prints JSON, an object on a line\n"
     "  -c, --chart=FILE       draws a chart with gnuplot: FILE ends in .svg or .png\n"
     "  -s, --summary          prints what the trace has, and replays nothing\n"
+    "  -A, --advise           proposes MB_MAGAZINE_SIZE, MB_THREAD_CACHE_MAX and MB_POOL_MAX\n"
+    "                         for the program, and predicts what they change\n"
     "  -h, --help             writes this\n"
     "\n"
     "Exit status: 0; 1 when the trace cannot be read, an allocator that was named is not there or\n"
@@ -43,6 +46,7 @@ struct request {
     unsigned rounds;
     bool json;
     bool summary;
+    bool advise;
 };
 
 static bool refuse(const char *option, const char *value, const char *accepted)
@@ -67,6 +71,7 @@ static const struct option options[] = {
     { "json", no_argument, NULL, 'j' },
     { "chart", required_argument, NULL, 'c' },
     { "summary", no_argument, NULL, 's' },
+    { "advise", no_argument, NULL, 'A' },
     { "help", no_argument, NULL, 'h' },
     { NULL, 0, NULL, 0 },
 };
@@ -83,6 +88,7 @@ static bool take_option(int option, struct request *request)
         return mbreplay_report_has_format(optarg)
                || refuse("--chart", optarg, "a name that ends in .svg or .png");
     case 's': request->summary = true; return true;
+    case 'A': request->advise = true; return true;
     default: return false; /* getopt_long has said what is wrong */
     }
 }
@@ -159,6 +165,8 @@ static int run(const struct request *request)
     }
     if (request->summary) {
         mbreplay_summary(request->path, trace);
+    } else if (request->advise) {
+        mbreplay_advise(request->path, trace, request->json);
     } else {
         good = replay(request, trace);
     }
@@ -176,7 +184,7 @@ int main(int argc, char **argv)
     }
     struct request request = { .rounds = ROUNDS_STANDARD };
     int option;
-    while ((option = getopt_long(argc, argv, "a:r:jc:sh", options, NULL)) != -1) {
+    while ((option = getopt_long(argc, argv, "a:r:jc:sAh", options, NULL)) != -1) {
         if (option == 'h') {
             fputs(usage, stdout);
             return EXIT_SUCCESS;
