@@ -2,7 +2,7 @@
 """mbreplay, seen from outside: it does what was recorded, on each allocator, and says what goes wrong.
 
 Usage: replay.py CASE MBREPLAY TRACES BROKEN    CASE: summary, replay, others, refused, broken, chart,
-                                                full, interrupted, complete
+                                                full, interrupted, complete, advise
 TRACES writes traces, BROKEN is an allocator with faults. Status 77: the machine lacks what the case needs.
 """
 import json
@@ -111,6 +111,56 @@ def others():
     check(got["allocators"][0]["library"] == by_path, got)
 
 
+def advised(path):
+    done = run("--advise", "--json", path)
+    check(done.returncode == 0 and done.stderr == "", done)
+    return json.loads(done.stdout)
+
+
+def measured(path, settings):
+    """The refills and the peak of a replay with these settings: medians of three."""
+    refills, peaks = [], []
+    for number in range(3):
+        report = Path(FOLDER, f"stats-{number}")
+        got, _ = replayed("-r1", "-a", "memorybucket", path,
+                          environment=dict(settings, MB_STATS=str(report)))
+        rows = [line.split() for line in report.read_text().splitlines()]
+        names = next(row for row in rows if row[0] == "slot")
+        # The last process writes behind the one that was asked where its malloc is.
+        last = max(i for i, row in enumerate(rows) if row[0] == "MemoryBucket:")
+        pools = [dict(zip(names, row)) for row in rows[last:] if row[0].isdigit()]
+        refills.append(sum(int(pool["refills"]) for pool in pools))
+        peaks.append(got["allocators"][0]["peak_bytes"])
+        report.unlink()
+    return sorted(refills)[1], sorted(peaks)[1]
+
+
+# As docs/replay.md says: refills within a fifth of what they are without the advice, and the change of the
+# peak within an eighth of the memory, or a MiB.
+REFILLS_ERROR, MEMORY_ERROR, MEMORY_LEAST = 5, 8, 1 << 20
+
+
+def advise():
+    for kind in ("handover", "phases", "lives"):
+        path = trace(kind, 200000)
+        advice = advised(path)
+        now, then = advice["now"], advice["then"]
+        check(advice["settings"] and then["refills"] * 2 < now["refills"], advice)
+        refills_now, peak_now = measured(path, {})
+        refills_then, peak_then = measured(path, advice["settings"])
+        print(f"{kind}: refills {now['refills']} -> {then['refills']} foretold, {refills_now} -> "
+              f"{refills_then} measured; bytes {now['bytes']} -> {then['bytes']}, {peak_now} -> {peak_then}")
+        for foretold, real in ((now["refills"], refills_now), (then["refills"], refills_then)):
+            check(abs(foretold - real) <= now["refills"] / REFILLS_ERROR, f"{kind}: refills")
+        change = (peak_then - peak_now) - (then["bytes"] - now["bytes"])
+        check(abs(change) <= max(now["bytes"] / MEMORY_ERROR, MEMORY_LEAST), f"{kind}: memory, {change}")
+    content = advised(trace("churn", 200000))
+    check(content["settings"] == {} and content["now"] == content["then"], content)
+    text = run("--advise", trace("handover", 200000)).stdout
+    check(re.search(r"^    MB_MAGAZINE_SIZE=49-64:\d+$", text, re.M), text)
+    check("There is nothing to set" in run("--advise", trace("churn", 200000)).stdout, "nothing to set")
+
+
 # ---- what it refuses -----------------------------------------------------------------------------
 
 def refused_files():
@@ -121,7 +171,7 @@ def refused_files():
                              ("damaged", good[:-5000] + bytes(100) + good[-4900:], "damaged")):
         path = Path(FOLDER, name)
         path.write_bytes(data)
-        for option in ("-r1", "--summary"):
+        for option in ("-r1", "--summary", "--advise"):
             check(refused(str(path), option, "-a", "system", str(path)) == "", name)
     refused("No such file", f"{FOLDER}/absent")
     refused("irectory", FOLDER)
@@ -179,7 +229,7 @@ def chart():
 
 
 def full():
-    for option in ("--json", "--rounds=1", "--summary"):
+    for option in ("--json", "--rounds=1", "--summary", "--advise"):
         with open("/dev/full", "w") as nowhere:
             done = subprocess.run([MBREPLAY, option, "-a", "system", trace("churn")], stdout=nowhere,
                                   stderr=subprocess.PIPE, text=True)
@@ -228,7 +278,8 @@ def complete():
 def main():
     global MBREPLAY, TRACES, BROKEN, FOLDER
     cases = {"summary": summary, "replay": replay, "others": others, "refused": refused_all,
-             "broken": broken, "chart": chart, "full": full, "interrupted": interrupted, "complete": complete}
+             "broken": broken, "chart": chart, "full": full, "interrupted": interrupted, "complete": complete,
+             "advise": advise}
     if len(sys.argv) != 5 or sys.argv[1] not in cases:
         print(__doc__.strip(), file=sys.stderr)
         return 2
