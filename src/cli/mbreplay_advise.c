@@ -7,6 +7,7 @@
  */
 #include "cli/mbreplay_advise.h"
 
+#include "cli/magazine_sizes.h"
 #include "cli/mbreplay_base.h"
 #include "cli/mbreplay_model.h"
 
@@ -16,12 +17,12 @@
 #include <string.h>
 
 /* Magazines of a half, of one, two, four, eight and sixteen times the default. */
-enum { SCALES = 6, SCALE_STANDARD = 1, BOUNDS = 4, BORDERS = 7 };
+enum { SCALES = 6, SCALE_STANDARD = 1, BOUNDS = 4, BORDERS = 6 };
 
 /* Of MB_THREAD_CACHE_MAX; 0: the default, which grows with the magazines. */
 static const size_t bounds_tried[BOUNDS] = { 0, 32 * MIB, 128 * MIB, 512 * MIB };
 
-static const size_t borders_tried[BORDERS] = { 512, 1024, 2048, 4096, 8192, 16384, 32768 };
+static const size_t borders_tried[BORDERS] = { 16384, 8192, 4096, 2048, 1024, 512 };
 
 enum {
     GAIN_LEFT = 5,        /* a fifth of what can be gained may be left */
@@ -33,7 +34,7 @@ enum {
 };
 
 struct advice {
-    const struct model_trace *trace;
+    const struct steps *trace;
     struct model_config standard;
     struct model_config proposed;
     struct model_result before;
@@ -42,12 +43,6 @@ struct advice {
 
 /* ---- choosing ------------------------------------------------------------------------------- */
 
-static uint16_t scaled(uint16_t rounds, unsigned scale)
-{
-    size_t wanted = round_up((size_t)rounds * (1U << scale) / 2, MAGAZINE_ROUNDS_STEP);
-    return (uint16_t)size_min(wanted, MAGAZINE_ROUNDS_MAX);
-}
-
 /* malloc uses the second of two linear classes with slots of one size; an option sets both. */
 static void set_rounds(struct model_config *config, size_t class, uint16_t rounds)
 {
@@ -55,6 +50,12 @@ static void set_rounds(struct model_config *config, size_t class, uint16_t round
     if (class < LINEAR_CLASS_COUNT && class % 2 == 1) {
         config->rounds[class - 1] = rounds;
     }
+}
+
+/* Whether there is anything to gain. */
+static bool refills_often(const struct advice *advice)
+{
+    return advice->before.refills > advice->before.operations / WORTHWHILE;
 }
 
 static bool is_used(const struct advice *advice, size_t class)
@@ -91,7 +92,8 @@ static void combine(const struct advice *advice, size_t bound, struct model_conf
         config->thread_cache_bytes = bound;
         for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
             if (is_used(advice, class) && scale != SCALE_STANDARD) {
-                set_rounds(config, class, scaled(advice->standard.rounds[class], scale));
+                set_rounds(config, class,
+                           magazine_sizes_scaled(advice->standard.rounds[class], (size_t)1 << scale));
             }
         }
         mbreplay_model_run(advice->trace, config, &tried[scale]);
@@ -102,31 +104,45 @@ static void combine(const struct advice *advice, size_t bound, struct model_conf
         unsigned scale = is_used(advice, class) ? choose_scale(advice, tried, class)
                                                 : SCALE_STANDARD;
         if (scale != SCALE_STANDARD) {
-            set_rounds(config, class, scaled(advice->standard.rounds[class], scale));
+            set_rounds(config, class,
+                       magazine_sizes_scaled(advice->standard.rounds[class], (size_t)1 << scale));
         }
     }
     free(tried);
 }
 
+/* Whether one is to be preferred to what was chosen so far, which needs no more options. */
+static bool is_better(const struct model_result *one, const struct model_result *chosen)
+{
+    bool same_memory = one->bytes < chosen->bytes + ROOM_MIN;
+    return one->bytes + ROOM_MIN < chosen->bytes
+           || (same_memory && one->refills < chosen->refills / 2);
+}
+
 /*
- * Of the combinations that leave no more than a part of what can be gained, the one that takes
- * least memory; the one with fewer options where that is about the same.
+ * Of the configurations that leave no more than a part of what can be gained, the one that takes
+ * least memory. They are: larger magazines; a larger bound; both.
  */
 static void choose_caches(struct advice *advice)
 {
-    struct model_config *configs = mbreplay_zeroed(BOUNDS, sizeof *configs);
-    struct model_result *results = mbreplay_zeroed(BOUNDS, sizeof *results);
+    enum { WITHOUT_MAGAZINES = BOUNDS - 1, TRIED = WITHOUT_MAGAZINES + BOUNDS };
+    struct model_config *configs = mbreplay_zeroed(TRIED, sizeof *configs);
+    struct model_result *results = mbreplay_zeroed(TRIED, sizeof *results);
     uint64_t least = advice->before.refills;
-    for (unsigned i = 0; i < BOUNDS; i++) {
-        combine(advice, bounds_tried[i], &configs[i]);
+    for (unsigned i = 0; i < TRIED; i++) {
+        if (i != 0 && i <= WITHOUT_MAGAZINES) {
+            configs[i] = advice->standard;
+            configs[i].thread_cache_bytes = bounds_tried[i];
+        } else {
+            combine(advice, bounds_tried[i == 0 ? 0 : i - WITHOUT_MAGAZINES], &configs[i]);
+        }
         mbreplay_model_run(advice->trace, &configs[i], &results[i]);
         least = results[i].refills < least ? results[i].refills : least;
     }
     uint64_t enough = least + (advice->before.refills - least) / GAIN_LEFT;
     bool chosen = advice->before.refills <= enough;
-    for (unsigned i = 0; i < BOUNDS; i++) {
-        if (results[i].refills <= enough
-            && (!chosen || results[i].bytes + ROOM_MIN < advice->after.bytes)) {
+    for (unsigned i = 0; i < TRIED; i++) {
+        if (results[i].refills <= enough && (!chosen || is_better(&results[i], &advice->after))) {
             advice->proposed = configs[i];
             advice->after = results[i];
             chosen = true;
@@ -136,82 +152,61 @@ static void choose_caches(struct advice *advice)
     free(results);
 }
 
-/* The lowest border that spares memory, and sends hardly more requests to the system allocator. */
+/* Whether a border spares memory, and sends hardly more requests to the system allocator. */
+static bool border_helps(const struct advice *advice, const struct model_result *result)
+{
+    const struct model_result *now = &advice->after;
+    return result->large <= advice->before.large + result->operations / LARGE_MORE
+           && result->refills <= now->refills + now->refills / GAIN_LEFT
+           && result->bytes + ROOM_MIN < now->bytes
+           && result->bytes <= now->bytes - now->bytes / MEMORY_LESS;
+}
+
+/* The highest border of those that help, unless a lower one helps more. */
 static void choose_border(struct advice *advice)
 {
-    struct model_result *result = mbreplay_zeroed(1, sizeof *result);
-    uint64_t refills_max = advice->after.refills + advice->after.refills / GAIN_LEFT;
+    struct model_result *results = mbreplay_zeroed(BORDERS, sizeof *results);
+    struct model_config config = advice->proposed;
+    unsigned best = BORDERS;
     for (unsigned i = 0; i < BORDERS; i++) {
-        struct model_config config = advice->proposed;
         config.pool_bytes = borders_tried[i];
-        mbreplay_model_run(advice->trace, &config, result);
-        if (result->large <= advice->before.large + result->operations / LARGE_MORE
-            && result->refills <= refills_max
-            && result->bytes + ROOM_MIN < advice->after.bytes
-            && result->bytes <= advice->after.bytes - advice->after.bytes / MEMORY_LESS) {
-            advice->proposed = config;
-            advice->after = *result;
-            break;
+        mbreplay_model_run(advice->trace, &config, &results[i]);
+        if (border_helps(advice, &results[i])
+            && (best == BORDERS || results[i].bytes + ROOM_MIN < results[best].bytes)) {
+            best = i;
         }
     }
-    free(result);
+    if (best != BORDERS) {
+        advice->proposed.pool_bytes = borders_tried[best];
+        advice->after = results[best];
+    }
+    free(results);
 }
 
 /* ---- as the options' texts ------------------------------------------------------------------ */
 
-/* The least size that a class serves. */
-static size_t low_of(size_t class)
-{
-    if (class < LINEAR_CLASS_COUNT) {
-        return class * SIZE_STEP_BYTES + 1;
-    }
-    return (class == LINEAR_CLASS_COUNT ? LINEAR_BYTES_MAX : size_class_slot_bytes(class - 1)) + 1;
-}
-
-/* MB_MAGAZINE_SIZE's value; "" where all is as by default. */
-static void write_sizes(const struct advice *advice, char *text, size_t bytes)
-{
-    const uint16_t *now = advice->standard.rounds;
-    const uint16_t *then = advice->proposed.rounds;
-    size_t at = 0;
-    text[0] = '\0';
-    for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
-        if (then[class] == now[class]) {
-            continue;
-        }
-        size_t last = class;
-        while (last + 1 < SIZE_CLASS_COUNT && then[last + 1] == then[class]
-               && then[last + 1] != now[last + 1]) {
-            last++;
-        }
-        at += (size_t)snprintf(text + at, bytes - at, "%s%zu-%zu:%u", at != 0 ? "," : "",
-                               low_of(class), size_class_slot_bytes(last), then[class]);
-        class = last;
-    }
-}
-
-enum { SIZES_BYTES = SIZE_CLASS_COUNT * 24, SETTINGS = 3 };
+enum { SETTINGS = 3 };
 
 struct setting {
     const char *name;
-    char value[SIZES_BYTES];
+    char value[MAGAZINE_SIZES_BYTES];
 };
 
 static size_t write_settings(const struct advice *advice, struct setting settings[SETTINGS])
 {
     size_t count = 0;
     const struct model_config *proposed = &advice->proposed;
-    write_sizes(advice, settings[0].value, SIZES_BYTES);
+    magazine_sizes_write(advice->standard.rounds, proposed->rounds, settings[0].value);
     if (settings[0].value[0] != '\0') {
         settings[count++].name = "MB_MAGAZINE_SIZE";
     }
     if (proposed->thread_cache_bytes != 0) {
         settings[count].name = "MB_THREAD_CACHE_MAX";
-        snprintf(settings[count++].value, SIZES_BYTES, "%zuM", proposed->thread_cache_bytes / MIB);
+        snprintf(settings[count++].value, MAGAZINE_SIZES_BYTES, "%zuM", proposed->thread_cache_bytes / MIB);
     }
     if (proposed->pool_bytes != advice->standard.pool_bytes) {
         settings[count].name = "MB_POOL_MAX";
-        snprintf(settings[count++].value, SIZES_BYTES, "%zu", proposed->pool_bytes);
+        snprintf(settings[count++].value, MAGAZINE_SIZES_BYTES, "%zu", proposed->pool_bytes);
     }
     return count;
 }
@@ -250,12 +245,17 @@ static void print_text(const char *path, const struct advice *advice,
         return;
     }
     print_line("then", &advice->after);
-    printf("\nof 1,000 operations; MiB of slots that pools made, and of larger objects. Set:\n\n   ");
+    printf("\nof 1,000 operations; MiB of slots that pools made, and of larger objects. Set:\n\n");
+    fputs("   ", stdout);
     for (size_t i = 0; i < count; i++) {
         printf(" %s=%s", settings[i].name, settings[i].value);
     }
-    printf("\n\n%-10s %12s %16s %12s %12s %12s\n", "slots of", "operations", "refills now", "rounds now",
-           "then", "refills then");
+    putchar('\n');
+    if (!refills_often(advice)) {
+        return;
+    }
+    printf("\n%-10s %12s %16s %12s %12s %12s\n", "slots of", "operations", "refills now",
+           "rounds now", "then", "refills then");
     for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
         if (advice->before.classes[class].refills != 0
             && advice->before.classes[class].refills >= advice->before.refills / CLASS_SHARE) {
@@ -288,16 +288,13 @@ void mbreplay_advise(const char *path, struct mb_trace *trace, bool json)
 {
     struct setting *settings = mbreplay_zeroed(SETTINGS, sizeof *settings);
     struct advice *advice = mbreplay_zeroed(1, sizeof *advice);
-    struct model_trace *steps = mbreplay_model_read(trace);
-    if (steps == NULL) {
-        exit(EXIT_FAILURE);
-    }
+    struct steps *steps = mbreplay_steps_read(trace);
     advice->trace = steps;
     mbreplay_model_standard(&advice->standard);
     mbreplay_model_run(steps, &advice->standard, &advice->before);
     advice->proposed = advice->standard;
     advice->after = advice->before;
-    if (advice->before.refills > advice->before.operations / WORTHWHILE) {
+    if (refills_often(advice)) {
         choose_caches(advice);
     }
     choose_border(advice);
@@ -307,7 +304,7 @@ void mbreplay_advise(const char *path, struct mb_trace *trace, bool json)
     } else {
         print_text(path, advice, settings, count);
     }
-    mbreplay_model_free(steps);
+    mbreplay_steps_free(steps);
     free(advice);
     free(settings);
 }

@@ -2,6 +2,7 @@
 #include "cli/mbreplay_model.h"
 
 #include "cli/mbreplay_base.h"
+#include "cli/mbreplay_steps.h"
 #include "tcache/kept.h"
 
 #include <stdlib.h>
@@ -42,7 +43,7 @@ struct model {
     uint64_t carved_bytes;
 };
 
-/* ---- what a thread may have: transfer.c ------------------------------------------------------- */
+/* ---- what a thread may have: transfer.c ------------------------------------------------------ */
 
 static bool is_upper(size_t class)
 {
@@ -195,7 +196,7 @@ static bool make_room(struct model *model, struct cache *cache, size_t class)
     return capacity != 0;
 }
 
-/* ---- where slots come from -------------------------------------------------------------------- */
+/* ---- where slots come from ------------------------------------------------------------------- */
 
 static size_t run_rounds(const struct cache *cache, const struct model_pool *pool, size_t class)
 {
@@ -285,7 +286,7 @@ static void refill(struct model *model, struct cache *cache, size_t class)
     }
 }
 
-/* ---- threads ---------------------------------------------------------------------------------- */
+/* ---- threads --------------------------------------------------------------------------------- */
 
 static void flush_cache(struct model *model, struct cache *cache)
 {
@@ -324,122 +325,7 @@ static void end_thread(struct model *model, uint32_t thread)
     }
 }
 
-/* ---- a trace as classes ----------------------------------------------------------------------- */
-
-enum model_step_kind { TAKE, GIVE, END, LARGE_TAKE, LARGE_GIVE };
-
-struct model_step {
-    uint32_t thread; /* of the large ones: bytes / LARGE_UNIT */
-    uint8_t class;
-    uint8_t kind;
-};
-
-enum { LARGE_UNIT = 16 };
-
-struct model_trace {
-    struct model_step *steps;
-    size_t count;
-    size_t room;
-    uint32_t threads;
-    uint64_t operations;
-};
-
-/* Where an object is: in a class, or large. */
-struct home {
-    uint64_t size;
-    uint8_t class; /* SIZE_CLASS_COUNT: large */
-};
-
-static void step_add(struct model_trace *trace, enum model_step_kind kind, uint32_t thread,
-                     const struct home *home)
-{
-    if (trace->count == trace->room) {
-        trace->room = trace->room != 0 ? 2 * trace->room : 4096;
-        trace->steps = mbreplay_grow(trace->steps, trace->room, sizeof *trace->steps);
-    }
-    struct model_step *step = &trace->steps[trace->count++];
-    *step = (struct model_step){ thread, home->class, (uint8_t)kind };
-    if (home->class == SIZE_CLASS_COUNT && kind != END) {
-        uint64_t units = home->size / LARGE_UNIT;
-        step->kind = kind == TAKE ? LARGE_TAKE : LARGE_GIVE;
-        step->thread = units < UINT32_MAX ? (uint32_t)units : UINT32_MAX;
-    }
-}
-
-/* As malloc and aligned_alloc choose with a border of 32 KiB; below it is the same with others. */
-static struct home home_for(uint64_t size, uint32_t alignment)
-{
-    size_t class = SIZE_CLASS_COUNT;
-    size_t wanted = size_max(size, 1);
-    if (alignment > ABI_ALIGNMENT_BYTES) {
-        class = size_class_of_aligned(alignment, wanted, POOL_BYTES_MAX);
-    } else if (wanted <= LINEAR_BYTES_MAX) {
-        class = size_class_from_offset(size_class_offset_of_abi_aligned(wanted));
-    } else if (wanted <= POOL_BYTES_MAX) {
-        class = size_class_of_doubling(wanted);
-    }
-    return (struct home){ size, (uint8_t)class };
-}
-
-/* Whether realloc leaves an object where it is: api_stays. */
-static bool home_stays(const struct home *old, const struct home *new)
-{
-    if (old->class == SIZE_CLASS_COUNT) {
-        return false;
-    }
-    size_t slot_bytes = size_class_slot_bytes(old->class);
-    return old->class == new->class || (new->size <= slot_bytes && new->size > slot_bytes / 2);
-}
-
-static void read_resize(struct model_trace *trace, const struct mb_trace_event *event,
-                        struct home *home)
-{
-    struct home new = home_for(event->size, 0);
-    if (!home_stays(home, &new)) {
-        step_add(trace, TAKE, event->thread, &new);
-        step_add(trace, GIVE, event->thread, home);
-        *home = new;
-    }
-}
-
-struct model_trace *mbreplay_model_read(struct mb_trace *from)
-{
-    const struct mb_trace_header *header = mb_trace_header(from);
-    struct model_trace *trace = mbreplay_zeroed(1, sizeof *trace);
-    struct home *homes = mbreplay_zeroed(header->objects, sizeof *homes);
-    trace->threads = header->threads;
-    struct mb_trace_event event;
-    int got;
-    while ((got = mb_trace_next(from, &event)) == 1) {
-        struct home *home = &homes[event.object];
-        trace->operations += event.kind <= MB_TRACE_RESIZE;
-        switch (event.kind) {
-        case MB_TRACE_ALLOCATE:
-            *home = home_for(event.size, event.alignment);
-            step_add(trace, TAKE, event.thread, home);
-            break;
-        case MB_TRACE_FREE: step_add(trace, GIVE, event.thread, home); break;
-        case MB_TRACE_RESIZE: read_resize(trace, &event, home); break;
-        case MB_TRACE_THREAD_EXIT: step_add(trace, END, event.thread, home); break;
-        case MB_TRACE_THREAD_START: break;
-        }
-    }
-    free(homes);
-    if (got < 0) {
-        mbreplay_say("%s", mb_trace_error(from));
-        mbreplay_model_free(trace);
-        return NULL;
-    }
-    return trace;
-}
-
-void mbreplay_model_free(struct model_trace *trace)
-{
-    free(trace->steps);
-    free(trace);
-}
-
-/* ---- running ---------------------------------------------------------------------------------- */
+/* ---- running --------------------------------------------------------------------------------- */
 
 void mbreplay_model_standard(struct model_config *config)
 {
@@ -492,14 +378,14 @@ static void give(struct model *model, uint32_t thread, size_t class)
 }
 
 /* What a step of an object above the border does to the bytes of such objects. */
-static uint64_t large_change(const struct model_step *step, bool *takes)
+static uint64_t large_change(const struct class_step *step, bool *takes)
 {
-    bool is_slot = step->kind == TAKE || step->kind == GIVE;
-    *takes = step->kind == TAKE || step->kind == LARGE_TAKE;
+    bool is_slot = step->kind == STEP_TAKE || step->kind == STEP_GIVE;
+    *takes = step->kind == STEP_TAKE || step->kind == STEP_LARGE_TAKE;
     return is_slot ? size_class_slot_bytes(step->class) : (uint64_t)step->thread * LARGE_UNIT;
 }
 
-void mbreplay_model_run(const struct model_trace *trace, const struct model_config *config,
+void mbreplay_model_run(const struct steps *trace, const struct model_config *config,
                         struct model_result *result)
 {
     struct model *model = mbreplay_zeroed(1, sizeof *model);
@@ -508,12 +394,12 @@ void mbreplay_model_run(const struct model_trace *trace, const struct model_conf
     model->caches = mbreplay_zeroed(trace->threads, sizeof *model->caches);
     uint64_t large_bytes = 0;
     for (size_t i = 0; i < trace->count; i++) {
-        const struct model_step *step = &trace->steps[i];
+        const struct class_step *step = &trace->steps[i];
         bool takes;
-        if (step->kind == END) {
+        if (step->kind == STEP_END) {
             end_thread(model, step->thread);
-        } else if (step->kind <= GIVE && step->class < model->class_end) {
-            (step->kind == TAKE ? take : give)(model, step->thread, step->class);
+        } else if (step->kind <= STEP_GIVE && step->class < model->class_end) {
+            (step->kind == STEP_TAKE ? take : give)(model, step->thread, step->class);
         } else {
             uint64_t bytes = large_change(step, &takes);
             large_bytes += takes ? bytes : -bytes;

@@ -1,8 +1,8 @@
 /*
  * mbreplay_model: MemoryBucket's magazines as numbers, and what they do with a trace.
  *
- * Ladder: above core/rounds and tcache/kept, whose arithmetic it uses, and mbreplay_base. Callers:
- * mbreplay_advise.
+ * Ladder: above core/rounds and tcache/kept, whose arithmetic it uses, and mbreplay_steps.
+ * Callers: mbreplay_advise.
  *
  * It follows tcache/transfer.c call by call, in the order of the trace, and has counts where that
  * has chains. What it leaves out: time (decay, thread caches that are not used), the bound of all
@@ -11,8 +11,8 @@
 #ifndef MEMORYBUCKET_CLI_MBREPLAY_MODEL_H
 #define MEMORYBUCKET_CLI_MBREPLAY_MODEL_H
 
+#include "cli/mbreplay_steps.h"
 #include "core/rounds.h"
-#include "trace/trace.h"
 
 /* A configuration, as the MB_ variables give it. */
 struct model_config {
@@ -38,18 +38,11 @@ struct model_result {
     uint64_t bytes; /* of slots that were carved, and of large objects at their peak */
 };
 
-struct model_trace;
-
-/* The trace as classes; what the model needs of it. NULL after a line where it is damaged. */
-struct model_trace *mbreplay_model_read(struct mb_trace *trace);
-
-void mbreplay_model_free(struct model_trace *trace);
-
 /* The defaults of the drop-in. */
 void mbreplay_model_standard(struct model_config *config);
 
 /* Replays the trace on a configuration. */
-void mbreplay_model_run(const struct model_trace *trace, const struct model_config *config,
+void mbreplay_model_run(const struct steps *trace, const struct model_config *config,
                         struct model_result *result);
 
 #endif

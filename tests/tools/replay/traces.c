@@ -4,6 +4,8 @@
  *   churn     one thread: random sizes, each object replaced at random
  *   handover  a thread allocates, another one frees, with up to 5,000 objects between them
  *   phases    two threads: each allocates thousands of a size, and then frees them
+ *   tides     two threads: the same with 100,000, more than a thread may keep
+ *   buffers   one thread: many small objects, and now and then a few buffers of another size
  *   lives     threads that start, work and end; objects that outlive them; sizes of every kind
  */
 #include "trace/trace.h"
@@ -14,7 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { OBJECTS = 5000, EVENT_NS = 100, LIVES_AT_ONCE = 6 };
+enum { OBJECTS = 5000, TIDE = 100000, EVENT_NS = 100, LIVES_AT_ONCE = 6 };
 
 static struct mb_trace_writer *writer;
 static uint64_t now_ns;
@@ -98,19 +100,48 @@ static void handover(void)
     }
 }
 
-static void phases(void)
+static void phases_of(uint64_t count, bool of_one_size)
 {
     uint32_t threads[] = { start(), start() };
-    uint32_t objects[2][OBJECTS];
+    static uint32_t objects[2][TIDE];
     while (events_left > 0) {
-        uint64_t size = 16 << random_below(4);
-        for (size_t i = 0; i < OBJECTS; i++) {
+        uint64_t size = of_one_size ? 64 : 16 << random_below(4);
+        for (size_t i = 0; i < count; i++) {
             objects[0][i] = allocate(threads[0], size);
             objects[1][i] = allocate(threads[1], size);
         }
-        for (size_t i = 0; i < OBJECTS; i++) {
+        for (size_t i = 0; i < count; i++) {
             release(threads[0], objects[0][i]);
             release(threads[1], objects[1][i]);
+        }
+    }
+}
+
+static void phases(void)
+{
+    phases_of(OBJECTS, false);
+}
+
+static void tides(void)
+{
+    phases_of(TIDE, true);
+}
+
+static void buffers(void)
+{
+    enum { SIZES = 10, BUFFERS = 20, LEAST = 6000, STEP = 2600 };
+    uint32_t thread = start();
+    uint32_t held[BUFFERS];
+    uint64_t pairs = events_left / SIZES / 2;
+    for (uint64_t size = LEAST; events_left > 0; size += STEP) {
+        for (size_t i = 0; i < BUFFERS; i++) {
+            held[i] = allocate(thread, size);
+        }
+        for (uint64_t i = 0; i < pairs; i++) {
+            release(thread, allocate(thread, 48));
+        }
+        for (size_t i = 0; i < BUFFERS; i++) {
+            release(thread, held[i]);
         }
     }
 }
@@ -159,6 +190,7 @@ int main(int argc, char **argv)
         const char *name;
         void (*make)(void);
     } kinds[] = { { "churn", churn }, { "handover", handover }, { "phases", phases },
+                  { "tides", tides },       { "buffers", buffers },
                   { "lives", lives } };
     int file = argc == 4 ? open(argv[3], O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666) : -1;
     if (file < 0 || (writer = mb_trace_create(file)) == NULL) {
