@@ -14,7 +14,8 @@ static size_t low_of(size_t class)
 
 static size_t high_of(size_t class)
 {
-    return class < LINEAR_CLASS_COUNT ? (class + 1) * SIZE_STEP_BYTES : size_class_slot_bytes(class);
+    return class < LINEAR_CLASS_COUNT ? (class + 1) * SIZE_STEP_BYTES
+                                      : size_class_slot_bytes(class);
 }
 
 void magazine_sizes_write(const uint16_t now[], const uint16_t then[],

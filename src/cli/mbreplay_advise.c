@@ -44,8 +44,13 @@ struct advice {
 /* ---- choosing ------------------------------------------------------------------------------- */
 
 /* malloc uses the second of two linear classes with slots of one size; an option sets both. */
-static void set_rounds(struct model_config *config, size_t class, uint16_t rounds)
+static void scale_rounds(const struct advice *advice, struct model_config *config, size_t class,
+                         unsigned scale)
 {
+    if (scale == SCALE_STANDARD) {
+        return;
+    }
+    uint16_t rounds = magazine_sizes_scaled(advice->standard.rounds[class], (size_t)1 << scale);
     config->rounds[class] = rounds;
     if (class < LINEAR_CLASS_COUNT && class % 2 == 1) {
         config->rounds[class - 1] = rounds;
@@ -91,9 +96,8 @@ static void combine(const struct advice *advice, size_t bound, struct model_conf
         *config = advice->standard;
         config->thread_cache_bytes = bound;
         for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
-            if (is_used(advice, class) && scale != SCALE_STANDARD) {
-                set_rounds(config, class,
-                           magazine_sizes_scaled(advice->standard.rounds[class], (size_t)1 << scale));
+            if (is_used(advice, class)) {
+                scale_rounds(advice, config, class, scale);
             }
         }
         mbreplay_model_run(advice->trace, config, &tried[scale]);
@@ -101,11 +105,8 @@ static void combine(const struct advice *advice, size_t bound, struct model_conf
     *config = advice->standard;
     config->thread_cache_bytes = bound;
     for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
-        unsigned scale = is_used(advice, class) ? choose_scale(advice, tried, class)
-                                                : SCALE_STANDARD;
-        if (scale != SCALE_STANDARD) {
-            set_rounds(config, class,
-                       magazine_sizes_scaled(advice->standard.rounds[class], (size_t)1 << scale));
+        if (is_used(advice, class)) {
+            scale_rounds(advice, config, class, choose_scale(advice, tried, class));
         }
     }
     free(tried);
@@ -202,7 +203,8 @@ static size_t write_settings(const struct advice *advice, struct setting setting
     }
     if (proposed->thread_cache_bytes != 0) {
         settings[count].name = "MB_THREAD_CACHE_MAX";
-        snprintf(settings[count++].value, MAGAZINE_SIZES_BYTES, "%zuM", proposed->thread_cache_bytes / MIB);
+        snprintf(settings[count++].value, MAGAZINE_SIZES_BYTES, "%zuM",
+                 proposed->thread_cache_bytes / MIB);
     }
     if (proposed->pool_bytes != advice->standard.pool_bytes) {
         settings[count].name = "MB_POOL_MAX";

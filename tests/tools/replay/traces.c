@@ -105,7 +105,7 @@ static void phases_of(uint64_t count, bool of_one_size)
     uint32_t threads[] = { start(), start() };
     static uint32_t objects[2][TIDE];
     while (events_left > 0) {
-        uint64_t size = of_one_size ? 64 : 16 << random_below(4);
+        uint64_t size = of_one_size ? 64 : UINT64_C(16) << random_below(4);
         for (size_t i = 0; i < count; i++) {
             objects[0][i] = allocate(threads[0], size);
             objects[1][i] = allocate(threads[1], size);
