@@ -48,8 +48,11 @@ static _Noreturn void become(const char *preloaded, char *const arguments[], pid
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() == parent) {
         int set = preloaded != NULL ? setenv("LD_PRELOAD", preloaded, 1) : unsetenv("LD_PRELOAD");
-        if (set == 0) {
-            execv("/proc/self/exe", arguments);
+        char own[PATH_MAX];
+        ssize_t length = readlink("/proc/self/exe", own, sizeof own - 1);
+        own[length > 0 ? length : 0] = '\0';
+        if (set == 0) { /* by its name, which is the process's then */
+            execv(own, arguments);
         }
         mbreplay_say("a process cannot be started: %s", strerror(errno));
     }

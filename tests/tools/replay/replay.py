@@ -2,7 +2,7 @@
 """mbreplay, seen from outside: it does what was recorded, on each allocator, and says what goes wrong.
 
 Usage: replay.py CASE MBREPLAY TRACES BROKEN    CASE: summary, replay, others, refused, broken, chart,
-                                                full, interrupted, complete, advise
+                                                full, interrupted, complete, advise, live
 TRACES writes traces, BROKEN is an allocator with faults. Status 77: the machine lacks what the case needs.
 """
 import json
@@ -117,10 +117,10 @@ def advised(path):
     return json.loads(done.stdout)
 
 
-def measured(path, settings):
-    """The refills and the peak of a replay with these settings: medians of three."""
+def measured(path, settings, times=3):
+    """The refills and the peak of a replay with these settings: medians."""
     refills, peaks = [], []
-    for number in range(3):
+    for number in range(times):
         report = Path(FOLDER, f"stats-{number}")
         got, _ = replayed("-r1", "-a", "memorybucket", path,
                           environment=dict(settings, MB_STATS=str(report)))
@@ -132,7 +132,7 @@ def measured(path, settings):
         refills.append(sum(int(pool["refills"]) for pool in pools))
         peaks.append(got["allocators"][0]["peak_bytes"])
         report.unlink()
-    return sorted(refills)[1], sorted(peaks)[1]
+    return sorted(refills)[times // 2], sorted(peaks)[times // 2]
 
 
 # As docs/replay.md says: refills within a fifth of what they are without the advice, and 10; and the change of
@@ -161,6 +161,42 @@ def advise():
     text = run("--advise", trace("handover", 200000)).stdout
     check(re.search(r"^    MB_MAGAZINE_SIZE=49-64:\d+$", text, re.M), text)
     check("There is nothing to set" in run("--advise", trace("churn", 200000)).stdout, "nothing to set")
+
+
+def advised_live(path, good):
+    """What mbstat says of a replay under way."""
+    environment = dict(os.environ, XDG_RUNTIME_DIR=FOLDER)
+    mbstat = str(Path(MBREPLAY).with_name("mbstat"))
+    replaying = subprocess.Popen([MBREPLAY, "-r100", "-a", "memorybucket", path], stdout=subprocess.DEVNULL,
+                                 env=dict(environment, MB_EXPORT="1"))
+    try:
+        for _ in range(200): # a process may be at its beginning, or at its end
+            done = subprocess.run([mbstat, "--advise", "--json", "--interval=0.2", "mbreplay"], text=True,
+                                  capture_output=True, env=environment)
+            if done.returncode == 0 and good(json.loads(done.stdout)):
+                return json.loads(done.stdout)
+            time.sleep(0.05)
+    finally:
+        replaying.terminate()
+        replaying.wait()
+    raise AssertionError(done)
+
+
+def live():
+    """mbstat's proposal, by a replay with and without it: refills change as it says, to a tenth of all."""
+    if not Path(MBREPLAY).with_name("mbstat").exists():
+        sys.exit(77)
+    path = trace("handover", 2000000)
+    advice = advised_live(path, lambda one: one["refills_per_second"] > 100 and one["settings"])
+    check(set(advice["settings"]) == {"MB_MAGAZINE_SIZE"}, advice)
+    foretold = advice["refills_per_second_then"] / advice["refills_per_second"]
+    before, _ = measured(path, {}, 1)
+    after, _ = measured(path, advice["settings"], 1)
+    print(f"refills: {foretold:.3f} of what they are foretold, {after} of {before} measured")
+    check(abs(after / before - foretold) < 0.1, "refills")
+    advice = advised_live(trace("tides", 2000000),
+                          lambda one: one["refills_per_second"] > 100 and len(one["settings"]) == 2)
+    check(set(advice["settings"]) == {"MB_MAGAZINE_SIZE", "MB_THREAD_CACHE_MAX"}, advice)
 
 
 # ---- what it refuses -----------------------------------------------------------------------------
@@ -281,7 +317,7 @@ def main():
     global MBREPLAY, TRACES, BROKEN, FOLDER
     cases = {"summary": summary, "replay": replay, "others": others, "refused": refused_all,
              "broken": broken, "chart": chart, "full": full, "interrupted": interrupted, "complete": complete,
-             "advise": advise}
+             "advise": advise, "live": live}
     if len(sys.argv) != 5 or sys.argv[1] not in cases:
         print(__doc__.strip(), file=sys.stderr)
         return 2
