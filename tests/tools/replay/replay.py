@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """mbreplay, seen from outside: it does what was recorded, on each allocator, and says what goes wrong.
 
-Usage: replay.py CASE MBREPLAY TRACES BROKEN    CASE: summary, replay, others, refused, broken, chart,
+Usage: replay.py CASE MBREPLAY TRACES BROKEN [MBSTAT LIVE]    CASE: summary, replay, others, refused, broken, chart,
                                                 full, interrupted, complete, advise, live
-TRACES writes traces, BROKEN is an allocator with faults. Status 77: the machine lacks what the case needs.
+TRACES writes traces, BROKEN is an allocator with faults, LIVE is a process to look at. Status 77: the machine lacks what the case needs.
 """
 import json
 import os
@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from checks import check, need
 
 KINDS = ("churn", "handover", "phases", "lives")
-MBREPLAY = TRACES = BROKEN = FOLDER = None
+MBREPLAY = TRACES = BROKEN = FOLDER = MBSTAT = LIVE = None
 
 
 def trace(kind, events=20000):
@@ -163,40 +163,49 @@ def advise():
     check("There is nothing to set" in run("--advise", trace("churn", 200000)).stdout, "nothing to set")
 
 
-def advised_live(path, good):
-    """What mbstat says of a replay under way."""
-    environment = dict(os.environ, XDG_RUNTIME_DIR=FOLDER)
-    mbstat = str(Path(MBREPLAY).with_name("mbstat"))
-    replaying = subprocess.Popen([MBREPLAY, "-r100", "-a", "memorybucket", path], stdout=subprocess.DEVNULL,
-                                 env=dict(environment, MB_EXPORT="1"))
-    try:
-        for _ in range(200): # a process may be at its beginning, or at its end
-            done = subprocess.run([mbstat, "--advise", "--json", "--interval=0.2", "mbreplay"], text=True,
-                                  capture_output=True, env=environment)
-            if done.returncode == 0 and good(json.loads(done.stdout)):
+class Live:
+    """LIVE at work, beside which stands mbstat; then its refills in a thousand operations."""
+
+    def __init__(self, kind, settings):
+        self.environment = dict(os.environ, XDG_RUNTIME_DIR=FOLDER, MB_EXPORT="1", **settings)
+        self.process = subprocess.Popen([LIVE, kind], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        env=self.environment)
+
+    def mbstat(self, *arguments):
+        return subprocess.run([MBSTAT, *arguments, str(self.process.pid)], text=True, capture_output=True,
+                              env=self.environment, timeout=60)
+
+    def advised(self):
+        for _ in range(100): # it may not have published yet
+            done = self.mbstat("--advise", "--json", "--interval=0.3")
+            if done.returncode == 0 and json.loads(done.stdout)["settings"]:
                 return json.loads(done.stdout)
-            time.sleep(0.05)
-    finally:
-        replaying.terminate()
-        replaying.wait()
-    raise AssertionError(done)
+            time.sleep(0.1)
+        raise AssertionError(done)
+
+    def end(self):
+        operations, refills = map(int, self.process.communicate(timeout=60)[0].split())
+        return 1000 * refills / operations
 
 
 def live():
-    """mbstat's proposal, by a replay with and without it: refills change as it says, to a tenth of all."""
-    if not Path(MBREPLAY).with_name("mbstat").exists():
-        sys.exit(77)
-    path = trace("handover", 2000000)
-    advice = advised_live(path, lambda one: one["refills_per_second"] > 100 and one["settings"])
-    check(set(advice["settings"]) == {"MB_MAGAZINE_SIZE"}, advice)
-    foretold = advice["refills_per_second_then"] / advice["refills_per_second"]
-    before, _ = measured(path, {}, 1)
-    after, _ = measured(path, advice["settings"], 1)
-    print(f"refills: {foretold:.3f} of what they are foretold, {after} of {before} measured")
-    check(abs(after / before - foretold) < 0.1, "refills")
-    advice = advised_live(trace("tides", 2000000),
-                          lambda one: one["refills_per_second"] > 100 and len(one["settings"]) == 2)
-    check(set(advice["settings"]) == {"MB_MAGAZINE_SIZE", "MB_THREAD_CACHE_MAX"}, advice)
+    """What mbstat proposes changes the refills in a thousand operations as it says, to a tenth of all."""
+    for kind, names in (("handover", {"MB_MAGAZINE_SIZE"}), ("tides", {"MB_MAGAZINE_SIZE", "MB_THREAD_CACHE_MAX"})):
+        one = Live(kind, {})
+        advice = one.advised()
+        text = one.mbstat("--advise", "--interval=0.3").stdout
+        check("MB_MAGAZINE_SIZE=57-64:2048" in text, text)
+        check("go together" in one.mbstat("--advise", "--once").stderr, "--advise --once")
+        before = one.end()
+        check(set(advice["settings"]) == names, advice)
+        other = Live(kind, advice["settings"])
+        time.sleep(1)
+        after = other.end()
+        foretold = advice["refills_per_second_then"] / advice["refills_per_second"]
+        print(f"{kind}: {foretold:.3f} of the refills foretold, {after:.4f} of {before:.4f} measured")
+        most = before * (foretold + 0.1)
+        least = 0 if "MB_THREAD_CACHE_MAX" in names else before * (foretold - 0.1)
+        check(least <= after <= most, "refills")
 
 
 # ---- what it refuses -----------------------------------------------------------------------------
@@ -314,14 +323,15 @@ def complete():
 
 
 def main():
-    global MBREPLAY, TRACES, BROKEN, FOLDER
+    global MBREPLAY, TRACES, BROKEN, MBSTAT, LIVE, FOLDER
     cases = {"summary": summary, "replay": replay, "others": others, "refused": refused_all,
              "broken": broken, "chart": chart, "full": full, "interrupted": interrupted, "complete": complete,
              "advise": advise, "live": live}
-    if len(sys.argv) != 5 or sys.argv[1] not in cases:
+    if len(sys.argv) not in (5, 7) or sys.argv[1] not in cases:
         print(__doc__.strip(), file=sys.stderr)
         return 2
-    MBREPLAY, TRACES, BROKEN = map(os.path.abspath, sys.argv[2:])
+    MBREPLAY, TRACES, BROKEN = map(os.path.abspath, sys.argv[2:5])
+    MBSTAT, LIVE = map(os.path.abspath, sys.argv[5:]) if len(sys.argv) == 7 else (None, None)
     with tempfile.TemporaryDirectory(prefix="replay-") as FOLDER:
         cases[sys.argv[1]]()
     return 0
