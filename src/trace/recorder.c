@@ -3,7 +3,7 @@
  *
  * Ladder: above raw. Nothing of MemoryBucket itself is in it. It passes each call on to the next
  * malloc in link order, and writes down what it saw (raw.h). It prints nothing and allocates
- * nothing; where it cannot write any more it stops, and the program goes on.
+ * nothing. Where mbrun falls behind, threads wait for it; where it stops, the program goes on.
  *
  * operator new and delete are not here: they call malloc and free, where they are the compiler's.
  * A child of fork is not recorded: in it, the page with `recording` is zeros.
@@ -21,10 +21,6 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#ifndef MADV_POPULATE_WRITE
-#define MADV_POPULATE_WRITE 23
-#endif
 
 #define EXPORT __attribute__((visibility("default")))
 #define COLD __attribute__((noinline, cold))
@@ -44,7 +40,7 @@ static struct {
     void *(*pvalloc)(size_t);
     void (*free)(void *);
 } next;
-static atomic_bool found; /* release and acquire: `next` is whole */
+static atomic_bool found; /* `next` is whole */
 static PER_THREAD bool is_finding;
 
 /* What dlsym itself allocates; never freed. */
@@ -55,7 +51,10 @@ static atomic_size_t boot_used;
 static void *boot_allocate(size_t bytes)
 {
     size_t rounded = (bytes + 2 * BOOT_STEP - 1) & ~(size_t)(BOOT_STEP - 1); /* and never empty */
-    size_t at = bytes < BOOT_BYTES ? atomic_fetch_add(&boot_used, rounded) : BOOT_BYTES;
+    /* relaxed [BOOT]: hands out disjoint ranges of untouched memory. */
+    size_t at = bytes < BOOT_BYTES
+                    ? atomic_fetch_add_explicit(&boot_used, rounded, memory_order_relaxed)
+                    : BOOT_BYTES;
     if (at > BOOT_BYTES - BOOT_STEP || rounded > BOOT_BYTES - at) {
         errno = ENOMEM;
         return NULL;
@@ -86,6 +85,7 @@ static COLD bool find_slow(void)
     FIND(free);
 #undef FIND
     is_finding = false;
+    /* release [NEXT-STORE]: pairs with [NEXT-LOAD]. */
     atomic_store_explicit(&found, true, memory_order_release);
     return true;
 }
@@ -93,41 +93,40 @@ static COLD bool find_slow(void)
 /* False in a call that dlsym makes. */
 static inline bool find(void)
 {
+    /* acquire [NEXT-LOAD]: pairs with [NEXT-STORE]. */
     return LIKELY(atomic_load_explicit(&found, memory_order_acquire)) || find_slow();
 }
 
 /* ---- where records go ---- */
 
-/* A page of its own, which fork wipes. All threads stop together. */
+/* A page of its own, which fork wipes. */
 static struct {
     atomic_bool recording;
 } off, *state = (void *)&off;
 
 static struct raw_header *header;
-static char *file; /* all of it, mapped */
 static uint32_t clock_kind;
+static uint32_t image;
 static pthread_key_t key;
 
-/* The calling thread's chunk; empty at first. */
-static PER_THREAD struct chunk {
-    uint64_t *next;
-    uint64_t *end; /* a long record fits while next < end */
+/* The calling thread's chunk; none at first, and after its end. */
+static PER_THREAD struct {
+    _Atomic uint64_t *next;
+    _Atomic uint64_t *end; /* a long record fits while next < end */
+    uint32_t slot;
 } chunk;
-static PER_THREAD uint64_t thread;
-static PER_THREAD bool is_inside; /* of slow paths */
+static PER_THREAD uint64_t thread; /* its number, or 0 */
+static PER_THREAD bool is_inside;  /* take_chunk */
 static atomic_uint_least64_t threads;
 
-/* Of threads that ended. Those that do not fit stay unused. */
-enum { PARKED_MAX = 256 };
-static pthread_mutex_t parked_lock = PTHREAD_MUTEX_INITIALIZER;
-static struct chunk parked[PARKED_MAX];
-static size_t parked_count;
-
+/* For the whole process; what was written before is read. */
 static COLD void stop(int error)
 {
-    if (atomic_exchange(&state->recording, false)) {
-        header->stop_error = error;
-        atomic_store(&header->stop_ticks, raw_ticks(clock_kind));
+    /* relaxed [RECORDING]: a thread may write on as long as it has a chunk. */
+    if (atomic_exchange_explicit(&state->recording, false, memory_order_relaxed) && error != 0) {
+        header->error = error;
+        /* release [STOP-STORE]: pairs with [STOP-LOAD], for the error. */
+        atomic_store_explicit(&header->stopped, 1, memory_order_release);
     }
 }
 
@@ -135,45 +134,74 @@ static COLD void stop(int error)
 static void write_record(enum raw_kind kind, uint64_t time, uint64_t address, uint64_t size,
                          unsigned alignment_log)
 {
-    uint64_t *record = chunk.next;
+    _Atomic uint64_t *record = chunk.next;
     bool is_long = size >= RAW_SIZE_LONG || kind == RAW_ALIGNED;
     chunk.next = record + (is_long ? RAW_LONG_WORDS : RAW_RECORD_WORDS);
-    atomic_signal_fence(memory_order_seq_cst);
+    atomic_signal_fence(memory_order_seq_cst); /* [RECORD-STORE]: for the handler */
     if (is_long) {
-        record[2] = size | (uint64_t)alignment_log << RAW_ALIGNMENT_SHIFT;
+        /* relaxed [RECORD-STORE]: the time below publishes both. */
+        atomic_store_explicit(&record[2], size | (uint64_t)alignment_log << RAW_ALIGNMENT_SHIFT,
+                              memory_order_relaxed);
     }
-    record[1] = address | (uint64_t)kind << RAW_KIND_SHIFT
-                | (is_long ? (uint64_t)RAW_SIZE_LONG : size) << RAW_SIZE_SHIFT;
-    atomic_signal_fence(memory_order_seq_cst);
-    *(volatile uint64_t *)record = time;
+    uint64_t short_size = is_long ? (uint64_t)RAW_SIZE_LONG : size;
+    atomic_store_explicit(&record[1], address | (uint64_t)kind << RAW_KIND_SHIFT
+                                          | short_size << RAW_SIZE_SHIFT,
+                          memory_order_relaxed);
+    /* release [RECORD-STORE]: pairs with [RECORD-LOAD]. */
+    atomic_store_explicit(&record[0], time, memory_order_release);
 }
 
-static bool take_parked(void)
+/* The thread's chunk is for mbrun alone now. */
+static void leave_chunk(void)
 {
-    pthread_mutex_lock(&parked_lock);
-    bool is_there = parked_count > 0;
-    if (is_there) {
-        chunk = parked[--parked_count];
+    if (chunk.end != NULL) {
+        chunk.next = chunk.end = NULL;
+        /* relaxed [BACKLOG]: a bound, which may be passed by as many as there are threads. */
+        atomic_fetch_add_explicit(&header->backlog, 1, memory_order_relaxed);
+        /* release [CHUNK-STORE]: pairs with [CHUNK-LOAD]. */
+        atomic_store_explicit(&header->slots[chunk.slot].state, RAW_DONE, memory_order_release);
     }
-    pthread_mutex_unlock(&parked_lock);
-    return is_there;
 }
 
-static bool take_new(void)
+/* False where mbrun takes no more, or is there no more. */
+static bool wait_for_reader(void)
 {
-    uint64_t at = atomic_fetch_add(&header->used_bytes, RAW_CHUNK_BYTES);
-    if (at > header->file_bytes || header->file_bytes - at < RAW_CHUNK_BYTES) {
-        stop(0);
-        return false;
+    for (;;) {
+        /* relaxed [BACKLOG]: raw_wait returns at once when one was read since. */
+        uint32_t seen = atomic_load_explicit(&header->read, memory_order_relaxed);
+        if (atomic_load_explicit(&header->stopped, memory_order_relaxed) != 0) { /* [BACKLOG] */
+            return false;
+        }
+        if (atomic_load_explicit(&header->backlog, memory_order_relaxed) < RAW_BACKLOG_MAX) {
+            return true; /* [BACKLOG] */
+        }
+        if (getppid() != header->recorder) {
+            return false;
+        }
+        raw_wait(&header->read, seen, 50);
     }
-    /* Has the file's blocks now. Where there are none, it fails; a store would raise SIGBUS. */
-    if (madvise(file + at, RAW_CHUNK_BYTES, MADV_POPULATE_WRITE) != 0 && errno != EINVAL) {
-        stop(errno == EFAULT ? ENOSPC : errno);
-        return false;
+}
+
+/* A slot that is free, or RAW_CHUNKS where there is none. */
+static uint32_t take_slot(void)
+{
+    /* acquire [SLOT-POP]: pairs with [SLOT-PUSH], for `next` and the zeros of the chunk. */
+    uint64_t top = atomic_load_explicit(&header->free, memory_order_acquire);
+    while ((uint32_t)top != 0 && (uint32_t)top <= RAW_CHUNKS) {
+        uint32_t slot = (uint32_t)top - 1;
+        /* relaxed [SLOT-POP]: what is no longer true, the count of changes tells. */
+        uint64_t below = atomic_load_explicit(&header->slots[slot].next, memory_order_relaxed);
+        uint64_t changed = ((top >> 32) + 1) << 32 | below;
+        if (atomic_compare_exchange_weak_explicit(&header->free, &top, changed,
+                                                  memory_order_acquire, memory_order_acquire)) {
+            return slot; /* [SLOT-POP] */
+        }
     }
-    chunk.next = (uint64_t *)(void *)(file + at);
-    chunk.end = chunk.next + RAW_CHUNK_BYTES / sizeof(uint64_t) - RAW_LONG_WORDS;
-    return true;
+    /* relaxed [BACKLOG]: hands out disjoint, untouched slots. */
+    uint32_t fresh = atomic_load_explicit(&header->fresh, memory_order_relaxed);
+    return fresh < RAW_CHUNKS
+               ? atomic_fetch_add_explicit(&header->fresh, 1, memory_order_relaxed) /* [BACKLOG] */
+               : RAW_CHUNKS;
 }
 
 /* A chunk for the thread, whose last one is full; false when there is none. */
@@ -184,27 +212,39 @@ static COLD bool take_chunk(void)
     }
     is_inside = true;
     int saved = errno;
-    if (chunk.end != NULL) {
-        uintptr_t begin = ((uintptr_t)chunk.end - 1) & ~(uintptr_t)(RAW_CHUNK_BYTES - 1);
-        madvise((void *)begin, RAW_CHUNK_BYTES, MADV_DONTNEED); /* from the mapping, not the file */
-        chunk = (struct chunk){ 0 };
-    }
-    bool is_taken = take_parked() || take_new();
-    if (is_taken) {
+    leave_chunk();
+    uint32_t slot = wait_for_reader() ? take_slot() : RAW_CHUNKS;
+    if (slot < RAW_CHUNKS) {
         if (thread == 0) {
-            thread = atomic_fetch_add(&threads, 1) + 1;
+            /* relaxed [BACKLOG]: only the number counts. */
+            thread = atomic_fetch_add_explicit(&threads, 1, memory_order_relaxed) + 1;
             pthread_setspecific(key, &thread);
         }
-        write_record(RAW_OWNER, raw_ticks(clock_kind), thread, 0, 0);
+        _Atomic uint64_t *words = raw_chunk(header, slot);
+        /* relaxed [CHUNK-STORE]: the state below publishes them. */
+        uint32_t taken = atomic_fetch_add_explicit(&header->sequence, 1, memory_order_relaxed);
+        atomic_store_explicit(&words[RAW_HEAD_THREAD], thread, memory_order_relaxed);
+        atomic_store_explicit(&words[RAW_HEAD_SEQUENCE], taken, memory_order_relaxed);
+        atomic_store_explicit(&words[RAW_HEAD_IMAGE], image, memory_order_relaxed);
+        /* release [CHUNK-STORE]: pairs with [CHUNK-LOAD]. */
+        atomic_store_explicit(&header->slots[slot].state, RAW_TAKEN, memory_order_release);
+        chunk.slot = slot;
+        chunk.next = words + RAW_CHUNK_HEAD;
+        chunk.end = words + RAW_CHUNK_WORDS - RAW_LONG_WORDS;
+        raw_wake(&header->sequence);
+    } else {
+        /* relaxed [BACKLOG]: mbrun's stop needs no error. */
+        stop(atomic_load_explicit(&header->stopped, memory_order_relaxed) != 0 ? 0 : EAGAIN);
     }
     errno = saved;
     is_inside = false;
-    return is_taken;
+    return slot < RAW_CHUNKS;
 }
 
 static inline bool is_recording(void)
 {
-    return LIKELY(atomic_load_explicit(&state->recording, memory_order_relaxed));
+    /* relaxed [RECORDING]: see there. */
+    return atomic_load_explicit(&state->recording, memory_order_relaxed);
 }
 
 static inline void record(enum raw_kind kind, uint64_t time, const void *pointer, uint64_t size,
@@ -225,19 +265,14 @@ static inline void *record_new(enum raw_kind kind, void *pointer, uint64_t size,
     return pointer;
 }
 
+/* Where another key's destructor still allocates, it does so as a new thread. */
 static void thread_exits(void *unused)
 {
     (void)unused;
-    if (is_recording() && chunk.next < chunk.end) {
+    if (is_recording() && (chunk.next < chunk.end || take_chunk())) {
         write_record(RAW_EXIT, raw_ticks(clock_kind), 0, 0, 0);
-        pthread_mutex_lock(&parked_lock);
-        if (chunk.next < chunk.end && parked_count < PARKED_MAX) {
-            parked[parked_count++] = chunk;
-        }
-        pthread_mutex_unlock(&parked_lock);
+        leave_chunk();
     }
-    /* Where another key's destructor still allocates, it does so as a new thread. */
-    chunk = (struct chunk){ 0 };
     thread = 0;
 }
 
@@ -356,42 +391,33 @@ static void read_program(char *program, size_t bytes)
     program[length] = '\0';
 }
 
-/* The file's header, when this process is the one to record. */
-static struct raw_header *find_header(int *descriptor)
+/* The shared memory, when this process is the one to record. */
+static struct raw_header *find_header(void)
 {
     unsigned long long inode;
-    int process;
+    int descriptor, process;
     struct stat status;
     const char *text = getenv(RAW_VARIABLE);
-    if (text == NULL || sscanf(text, "%d %llu %d", descriptor, &inode, &process) != 3
-        || process != (int)getpid() || fstat(*descriptor, &status) != 0
-        || status.st_ino != inode || !S_ISREG(status.st_mode)) {
+    if (text == NULL || sscanf(text, "%d %llu %d", &descriptor, &inode, &process) != 3
+        || process != (int)getpid() || fstat(descriptor, &status) != 0 || status.st_ino != inode
+        || status.st_size != (off_t)RAW_FILE_BYTES) {
         return NULL;
     }
-    void *page = mmap(NULL, sizeof *header, PROT_READ | PROT_WRITE, MAP_SHARED, *descriptor, 0);
-    return page == MAP_FAILED ? NULL : page;
+    void *memory = mmap(NULL, RAW_FILE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE,
+                        descriptor, 0);
+    struct raw_header *found_header = memory != MAP_FAILED ? memory : NULL;
+    return found_header != NULL && found_header->magic == RAW_MAGIC ? found_header : NULL;
 }
 
-/* The rest of what recording needs: 0, or errno. */
-static int prepare(int descriptor)
+/* The page that fork wipes: 0, or errno. */
+static int prepare(void)
 {
     size_t page = (size_t)getpagesize();
     void *wiped = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (wiped == MAP_FAILED || madvise(wiped, page, MADV_WIPEONFORK) != 0) {
         return errno;
     }
-    /* Aligned to a chunk: its begin follows from its end. */
-    size_t room = header->file_bytes + RAW_CHUNK_BYTES;
-    char *reserved = mmap(NULL, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (reserved == MAP_FAILED) {
-        return errno;
-    }
-    file = reserved + (-(uintptr_t)reserved & (RAW_CHUNK_BYTES - 1));
-    if (mmap(file, header->file_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, descriptor, 0)
-            == MAP_FAILED
-        || madvise(file, header->file_bytes, MADV_DONTDUMP) != 0) {
-        return errno;
-    }
+    (void)madvise(header, RAW_FILE_BYTES, MADV_DONTDUMP);
     state = wiped;
     return pthread_key_create(&key, thread_exits);
 }
@@ -399,22 +425,25 @@ static int prepare(int descriptor)
 __attribute__((constructor)) static void begin(void)
 {
     int saved = errno;
-    int descriptor;
-    header = find() ? find_header(&descriptor) : NULL;
-    if (header != NULL && header->magic == RAW_MAGIC) {
+    header = find() ? find_header() : NULL;
+    if (header != NULL) {
         clock_kind = header->clock;
         struct timespec now;
         clock_gettime(CLOCK_REALTIME, &now);
         header->start_ns = (uint64_t)now.tv_sec * 1000000000U + (uint64_t)now.tv_nsec;
         header->begin_ns = raw_monotonic_ns();
         header->begin_ticks = raw_ticks(clock_kind);
-        header->first_bytes = atomic_load(&header->used_bytes);
         read_program(header->program, sizeof header->program);
-        int error = prepare(descriptor);
-        header->stop_error = error;
-        atomic_store(&header->stop_ticks, error != 0 ? header->begin_ticks : 0);
-        atomic_fetch_add(&header->images, 1);
-        atomic_store(&state->recording, error == 0);
+        header->error = prepare();
+        /* release [STOP-STORE]: pairs with [STOP-LOAD], for all of the header above. */
+        image = atomic_fetch_add_explicit(&header->images, 1, memory_order_release) + 1;
+        if (header->error != 0) {
+            /* release [STOP-STORE]: likewise. */
+            atomic_store_explicit(&header->stopped, 1, memory_order_release);
+        } else {
+            /* relaxed [RECORDING]: before there are other threads, or late by as much as that. */
+            atomic_store_explicit(&state->recording, true, memory_order_relaxed);
+        }
     }
     errno = saved;
 }
