@@ -5,6 +5,7 @@
 
 /* Of a slot; all zero while nothing of its chunk was read. */
 struct cursor {
+    uint64_t least;    /* time word: when the chunk was taken, with RAW_TIME_BIT */
     uint64_t ticks;    /* of the record at `at`, if there is one; never less than before */
     uint64_t sequence; /* of equal times, the chunk that was taken earlier is first */
     uint32_t slot;
@@ -76,8 +77,9 @@ static uint64_t time_at(const struct mb_chunks *chunks, const struct cursor *cur
     if (cursor->at + RAW_LONG_WORDS > RAW_CHUNK_WORDS) {
         return 0;
     }
-    return atomic_load_explicit(raw_chunk(chunks->header, cursor->slot) + cursor->at,
-                                memory_order_acquire);
+    uint64_t word = atomic_load_explicit(raw_chunk(chunks->header, cursor->slot) + cursor->at,
+                                         memory_order_acquire);
+    return word >= cursor->least ? word ^ RAW_TIME_BIT : 0;
 }
 
 /* Whether the round has the record at the cursor, whose time it sets. */
@@ -125,7 +127,8 @@ void mb_chunks_begin(struct mb_chunks *chunks, uint32_t image, uint64_t limit_ti
         }
         if (cursor->at == 0) {
             *cursor = (struct cursor){ .slot = slot, .at = RAW_CHUNK_HEAD,
-                                       .sequence = word(chunks, slot, RAW_HEAD_SEQUENCE) };
+                                       .sequence = word(chunks, slot, RAW_HEAD_SEQUENCE),
+                                       .least = word(chunks, slot, RAW_HEAD_TAKEN) | RAW_TIME_BIT };
         }
         if (has_record(chunks, cursor)) {
             push(chunks, cursor);
@@ -164,17 +167,12 @@ bool mb_chunks_next(struct mb_chunks *chunks, struct mb_record *record)
     return true;
 }
 
-/* As a new one again, for the next thread that takes it. */
+/* For the next thread that takes it. */
 static void release(struct mb_chunks *chunks, uint32_t slot, bool was_done)
 {
     struct raw_header *header = chunks->header;
-    _Atomic uint64_t *words = raw_chunk(header, slot);
-    for (size_t i = 0; i < RAW_CHUNK_WORDS; i++) {
-        /* relaxed [SLOT-PUSH]: the stack's top below publishes all. */
-        atomic_store_explicit(&words[i], 0, memory_order_relaxed);
-    }
     chunks->cursors[slot] = (struct cursor){ 0 };
-    /* relaxed [SLOT-PUSH]: likewise. */
+    /* relaxed [SLOT-PUSH]: the stack's top below publishes it. */
     atomic_store_explicit(&header->slots[slot].state, RAW_FREE_CHUNK, memory_order_relaxed);
     uint64_t top = atomic_load_explicit(&header->free, memory_order_relaxed);
     uint64_t changed;

@@ -32,6 +32,7 @@ struct mb_merge {
     int error;
     struct moment from; /* the round is between the two */
     struct moment to;
+    double tick_ns; /* between them */
     struct mb_chunks *chunks;
     struct mb_trace_writer *writer;
     struct mb_addresses addresses;
@@ -182,12 +183,10 @@ static bool take(struct mb_merge *merge, const struct mb_record *record, uint64_
 /* On the line through the two moments of the round. */
 static uint64_t to_ns(const struct mb_merge *merge, uint64_t ticks)
 {
-    const struct moment *from = &merge->from, *to = &merge->to;
-    if (ticks <= from->ticks || to->ticks <= from->ticks) {
-        return from->ns;
-    }
-    double part = (double)(ticks - from->ticks) / (double)(to->ticks - from->ticks);
-    return from->ns + (uint64_t)(part * (double)(to->ns - from->ns));
+    const struct moment *from = &merge->from;
+    return ticks <= from->ticks
+               ? from->ns
+               : from->ns + (uint64_t)((double)(ticks - from->ticks) * merge->tick_ns);
 }
 
 struct mb_merge *mb_merge_open(struct raw_header *raw, int trace_file, uint64_t max_bytes)
@@ -254,6 +253,10 @@ unsigned mb_merge_round(struct mb_merge *merge)
     merge->to.ns = raw_monotonic_ns() - merge->raw->begin_ns;
     merge->to.ticks = raw_ticks(merge->raw->clock);
     (void)raw_ticks(merge->raw->clock); /* waits: no load of the round comes before the first */
+    merge->tick_ns = merge->to.ticks > merge->from.ticks
+                         ? (double)(merge->to.ns - merge->from.ns)
+                               / (double)(merge->to.ticks - merge->from.ticks)
+                         : 0;
     mb_chunks_begin(merge->chunks, image, merge->to.ticks);
     struct mb_record record;
     while (!merge->is_stopped && mb_chunks_next(merge->chunks, &record)) {

@@ -4,8 +4,7 @@
  * Ladder: below recorder and merge. Both are of one build, so there is no version.
  *
  * A memory file that both map: what the program has stored is there however it ends. Only pages
- * that are used take memory. One thread at a time writes to a chunk, mbrun reads it meanwhile, and
- * clears it when the thread has left it.
+ * that are used take memory. One thread at a time writes to a chunk; mbrun reads it meanwhile.
  *
  *   struct raw_header | struct raw_slot, one for each chunk | chunk, chunk, ...
  *
@@ -13,9 +12,12 @@
  *
  * A chunk has RAW_CHUNK_HEAD words, and then records of two words, or three:
  *
- *   time      in ticks of the clock; stored last, so that the rest is there. 0: no record yet
- *   packed    address / 8: 45 bits · kind: 4 bits · size: 15 bits, or all ones: a third word has it
- *   size      log2 of the alignment: 8 bits at the top · size: 56 bits
+ *   time      in ticks of the clock; stored last, so that the rest is there. Bit 63 is set
+ *   packed    address / 8: 45 bits · kind: 4 bits · size: 14 bits, or all ones: a third word has it
+ *   size      size: 56 bits · log2 of the alignment: 7 bits
+ *
+ * What else stands in a chunk is of its use before: words without bit 63, and times before the chunk
+ * was taken.
  *
  * The time of an allocation is taken after it, and that of a free before it; both before the record
  * is stored. Reading the clock waits for the loads before it. So what happened to one address has
@@ -44,9 +46,10 @@ enum {
     RAW_BACKLOG_MAX = 2048, /* chunks that wait for mbrun; with more, threads wait for it */
     RAW_PROGRAM_MAX = 256,
 };
-enum { RAW_HEAD_THREAD, RAW_HEAD_SEQUENCE, RAW_HEAD_IMAGE, RAW_CHUNK_HEAD };
+enum { RAW_HEAD_THREAD, RAW_HEAD_SEQUENCE, RAW_HEAD_IMAGE, RAW_HEAD_TAKEN, RAW_CHUNK_HEAD };
+#define RAW_TIME_BIT (UINT64_C(1) << 63)
 enum { RAW_RECORD_WORDS = 2, RAW_LONG_WORDS = 3 };
-enum { RAW_KIND_SHIFT = 45, RAW_SIZE_SHIFT = 49, RAW_SIZE_LONG = 0x7fff, RAW_ALIGNMENT_SHIFT = 56 };
+enum { RAW_KIND_SHIFT = 45, RAW_SIZE_SHIFT = 49, RAW_SIZE_LONG = 0x3fff, RAW_ALIGNMENT_SHIFT = 56 };
 
 enum raw_kind {
     RAW_EXIT = 1, /* of the thread */

@@ -131,11 +131,11 @@ static COLD void stop(int error)
 }
 
 /* `next` moves on first: a signal handler that allocates writes behind this record. */
-static void write_record(enum raw_kind kind, uint64_t time, uint64_t address, uint64_t size,
-                         unsigned alignment_log)
+static inline void write_record(enum raw_kind kind, uint64_t time, uint64_t address, uint64_t size,
+                                unsigned alignment_log)
 {
     _Atomic uint64_t *record = chunk.next;
-    bool is_long = size >= RAW_SIZE_LONG || kind == RAW_ALIGNED;
+    bool is_long = kind == RAW_ALIGNED || !LIKELY(size < RAW_SIZE_LONG);
     chunk.next = record + (is_long ? RAW_LONG_WORDS : RAW_RECORD_WORDS);
     atomic_signal_fence(memory_order_seq_cst); /* [RECORD-STORE]: for the handler */
     if (is_long) {
@@ -148,7 +148,7 @@ static void write_record(enum raw_kind kind, uint64_t time, uint64_t address, ui
                                           | short_size << RAW_SIZE_SHIFT,
                           memory_order_relaxed);
     /* release [RECORD-STORE]: pairs with [RECORD-LOAD]. */
-    atomic_store_explicit(&record[0], time, memory_order_release);
+    atomic_store_explicit(&record[0], time | RAW_TIME_BIT, memory_order_release);
 }
 
 /* The thread's chunk is for mbrun alone now. */
@@ -185,7 +185,7 @@ static bool wait_for_reader(void)
 /* A slot that is free, or RAW_CHUNKS where there is none. */
 static uint32_t take_slot(void)
 {
-    /* acquire [SLOT-POP]: pairs with [SLOT-PUSH], for `next` and the zeros of the chunk. */
+    /* acquire [SLOT-POP]: pairs with [SLOT-PUSH], for `next`, and that mbrun has read it. */
     uint64_t top = atomic_load_explicit(&header->free, memory_order_acquire);
     while ((uint32_t)top != 0 && (uint32_t)top <= RAW_CHUNKS) {
         uint32_t slot = (uint32_t)top - 1;
@@ -204,8 +204,8 @@ static uint32_t take_slot(void)
                : RAW_CHUNKS;
 }
 
-/* A chunk for the thread, whose last one is full; false when there is none. */
-static COLD bool take_chunk(void)
+/* A chunk for records from a time on, as the last one is full; false when there is none. */
+static COLD bool take_chunk(uint64_t time)
 {
     if (is_inside) {
         return false;
@@ -226,6 +226,7 @@ static COLD bool take_chunk(void)
         atomic_store_explicit(&words[RAW_HEAD_THREAD], thread, memory_order_relaxed);
         atomic_store_explicit(&words[RAW_HEAD_SEQUENCE], taken, memory_order_relaxed);
         atomic_store_explicit(&words[RAW_HEAD_IMAGE], image, memory_order_relaxed);
+        atomic_store_explicit(&words[RAW_HEAD_TAKEN], time, memory_order_relaxed);
         /* release [CHUNK-STORE]: pairs with [CHUNK-LOAD]. */
         atomic_store_explicit(&header->slots[slot].state, RAW_TAKEN, memory_order_release);
         chunk.slot = slot;
@@ -250,7 +251,7 @@ static inline bool is_recording(void)
 static inline void record(enum raw_kind kind, uint64_t time, const void *pointer, uint64_t size,
                           unsigned alignment_log)
 {
-    if (LIKELY(chunk.next < chunk.end) || take_chunk()) {
+    if (LIKELY(chunk.next < chunk.end) || take_chunk(time)) {
         write_record(kind, time, (uintptr_t)pointer >> 3, size, alignment_log);
     }
 }
@@ -269,8 +270,9 @@ static inline void *record_new(enum raw_kind kind, void *pointer, uint64_t size,
 static void thread_exits(void *unused)
 {
     (void)unused;
-    if (is_recording() && (chunk.next < chunk.end || take_chunk())) {
-        write_record(RAW_EXIT, raw_ticks(clock_kind), 0, 0, 0);
+    uint64_t time = raw_ticks(clock_kind);
+    if (is_recording() && (chunk.next < chunk.end || take_chunk(time))) {
+        write_record(RAW_EXIT, time, 0, 0, 0);
         leave_chunk();
     }
     thread = 0;

@@ -11,7 +11,7 @@
 #include <zstd.h>
 
 /* A tick is short beside what an event costs, and most events then come within 8 ticks. */
-enum { TICK_NS = 64, HEADER_BYTES = AT_PROGRAM + MB_TRACE_PROGRAM_MAX, ZSTD_LEVEL = 3 };
+enum { TICK_NS = 64, HEADER_BYTES = AT_PROGRAM + MB_TRACE_PROGRAM_MAX, ZSTD_LEVEL = 1 };
 
 /* Of a frame, in the file about a third of that: so much may be lost at a full disk. */
 enum { PLAIN_BYTES = 256 * 1024 };
