@@ -231,8 +231,8 @@ static int judge(const struct recording *recording, const struct mb_merged *merg
         fprintf(stderr, "mbrun: %s: has no events: the program's malloc is in itself\n",
                 recording->path);
     } else if (merged->lost > events / 1000) {
-        fprintf(stderr, "mbrun: %s: %llu calls beside its %llu events fit no other, and are left out\n",
-                recording->path, (unsigned long long)merged->lost, events);
+        fprintf(stderr, "mbrun: %s: beside %llu events, %llu calls fit no other and are left out\n",
+                recording->path, events, (unsigned long long)merged->lost);
     }
     return 0;
 }

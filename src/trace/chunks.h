@@ -4,8 +4,8 @@
  * Ladder: above raw, below merge.
  *
  * A round hands out what has a time up to its limit, through a heap of chunks. It must begin after
- * the clock has shown its limit. Then what it misses, as it is stored late, has nothing that depends
- * on it in that round (raw.h), and comes in a later one.
+ * the clock has shown its limit. What it misses, as that is stored late, then has nothing in the
+ * round that depends on it (raw.h), and comes in a later one.
  */
 #ifndef MEMORYBUCKET_TRACE_CHUNKS_H
 #define MEMORYBUCKET_TRACE_CHUNKS_H

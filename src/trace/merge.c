@@ -222,8 +222,12 @@ static void stop(struct mb_merge *merge, int error)
 static bool begin_image(struct mb_merge *merge, uint32_t image)
 {
     if (merge->image != 0) {
+        merge->is_stopped = false;
+        merge->error = 0;
         struct mb_trace_header none = { .program = "" };
-        (void)mb_trace_finish(merge->writer, &none);
+        if (merge->writer != NULL) {
+            (void)mb_trace_finish(merge->writer, &none);
+        }
         merge->writer = ftruncate(merge->trace_file, 0) == 0
                             ? mb_trace_create(merge->trace_file, merge->max_bytes)
                             : NULL;
@@ -242,11 +246,10 @@ unsigned mb_merge_round(struct mb_merge *merge)
 {
     /* acquire [STOP-LOAD]: pairs with [STOP-STORE]. */
     uint32_t image = atomic_load_explicit(&merge->raw->images, memory_order_acquire);
-    if (merge->is_stopped || image == 0) {
-        return 0;
-    }
     if (image != merge->image && !begin_image(merge, image)) {
         stop(merge, errno);
+    }
+    if (merge->is_stopped || image == 0) {
         return 0;
     }
     merge->from = merge->to;

@@ -16,8 +16,8 @@
  *   packed    address / 8: 45 bits · kind: 4 bits · size: 14 bits, or all ones: a third word has it
  *   size      size: 56 bits · log2 of the alignment: 7 bits
  *
- * What else stands in a chunk is of its use before: words without bit 63, and times before the chunk
- * was taken.
+ * What else stands in a chunk is of its use before: words without bit 63, and times before it was
+ * taken.
  *
  * The time of an allocation is taken after it, and that of a free before it; both before the record
  * is stored. Reading the clock waits for the loads before it. So what happened to one address has
@@ -42,7 +42,7 @@
 enum {
     RAW_CHUNK_BYTES = 16 * 1024,
     RAW_CHUNK_WORDS = RAW_CHUNK_BYTES / 8,
-    RAW_CHUNKS = 65536,     /* each running thread has one */
+    RAW_CHUNKS = 16384,     /* each running thread has one */
     RAW_BACKLOG_MAX = 2048, /* chunks that wait for mbrun; with more, threads wait for it */
     RAW_PROGRAM_MAX = 256,
 };
@@ -82,7 +82,7 @@ struct raw_header {
     uint64_t begin_ns;        /* of CLOCK_MONOTONIC */
     uint64_t start_ns;        /* since 1970 */
     char program[RAW_PROGRAM_MAX];
-    _Atomic uint64_t free;     /* a stack: slot plus 1, below a count of changes in the upper half */
+    _Atomic uint64_t free;     /* a stack: slot plus 1; a count of changes in the upper half */
     _Atomic uint32_t fresh;    /* slots from here on were never used */
     _Atomic uint32_t backlog;  /* slots that are done */
     _Atomic uint32_t sequence; /* chunks taken so far; mbrun waits for it to change */
