@@ -220,7 +220,7 @@ static int judge(const struct recording *recording, const struct mb_merged *merg
 {
     const struct mb_trace_header *header = &merged->header;
     unsigned long long events = header->events;
-    if (merged->error == EFBIG) {
+    if (merged->error == EOVERFLOW) {
         fprintf(stderr, "mbrun: %s: has the first %llu events: more are not within --record-max\n",
                 recording->path, events);
     } else if (merged->error != 0) {
@@ -293,7 +293,10 @@ int mbrun_record(const char *path, uint64_t max_bytes, char **program)
     struct recording recording = { .path = path };
     signal(SIGXFSZ, SIG_IGN);
     int error = make_memory(&recording);
-    error = error != 0 ? error : make_trace(&recording, max_bytes);
+    if (error != 0) {
+        return say_error("no memory to record through", error);
+    }
+    error = make_trace(&recording, max_bytes);
     if (error != 0) {
         return say_error(path, error);
     }

@@ -113,7 +113,7 @@ static int write_frame(struct mb_trace_writer *writer)
         return fail(writer, ENOMEM);
     }
     if (bytes > writer->max_bytes - writer->written.file_bytes) {
-        return fail(writer, EFBIG);
+        return fail(writer, EOVERFLOW);
     }
     if (write_all(writer->file, writer->packed, bytes, writer->written.file_bytes) != 0) {
         return fail(writer, errno);
