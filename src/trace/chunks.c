@@ -71,12 +71,13 @@ static void sift_down(struct mb_chunks *chunks)
     heap[at] = first;
 }
 
-/* acquire [RECORD-LOAD]: pairs with [RECORD-STORE]. 0 when there is no record. */
+/* 0 when there is no record. */
 static uint64_t time_at(const struct mb_chunks *chunks, const struct cursor *cursor)
 {
     if (cursor->at + RAW_LONG_WORDS > RAW_CHUNK_WORDS) {
         return 0;
     }
+    /* acquire [RECORD-LOAD]: pairs with [RECORD-STORE]. */
     uint64_t word = atomic_load_explicit(raw_chunk(chunks->header, cursor->slot) + cursor->at,
                                          memory_order_acquire);
     return word >= cursor->least ? word ^ RAW_TIME_BIT : 0;

@@ -60,7 +60,7 @@ static inline void mb_recorder_write(enum raw_kind kind, uint64_t time, uint64_t
 
 static inline bool mb_recorder_is_on(void)
 {
-    /* relaxed [RECORDING]: see there. */
+    /* relaxed [RECORDING]: what is written after a stop is not read. */
     return atomic_load_explicit(&mb_recorder_state->recording, memory_order_relaxed);
 }
 

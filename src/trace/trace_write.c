@@ -1,8 +1,7 @@
 /* trace: the writer. A frame is written whole or not at all, so that what fits is a trace. */
-#include "trace/trace.h"
-
 #include "trace/layout.h"
 #include "trace/numbers.h"
+#include "trace/trace.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -2,7 +2,7 @@
 """mbrun --record, seen from outside: what is in the trace, however the program does and ends.
 
 Usage: record.py CASE MBRUN RECORDED DUMP   CASE: names, cross, short_threads, many_threads, forks, exec, closes,
-                                            ends, signals, terminal, limit, full, usage
+                                            ends, signals, terminal, limit, full, usage, completion
 Status 77: the machine lacks what the case needs.
 """
 import os
@@ -231,6 +231,22 @@ def run_usage():
     mask = os.umask(0)
     os.umask(mask)
     check(TRACE.stat().st_mode & 0o777 == 0o666 & ~mask, f"mode {TRACE.stat().st_mode:o}")
+
+
+def run_completion():
+    """What bash offers at the end of a line."""
+    script = Path(__file__).resolve().parents[3] / "src/cli/completion/mbrun"
+    code = f"""source {script}
+        words() {{ COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _mbrun '{MBRUN}'; echo " ${{COMPREPLY[*]}} "; }}
+        words mbrun --rec
+        words mbrun --record {FOLDER}/a
+        words mbrun -m 2
+        words mbrun --record {FOLDER}/a -m 1M bas
+        words mbrun cat --rec"""
+    (FOLDER / "ab").touch()
+    offered = subprocess.run(["bash", "-c", code], capture_output=True, text=True).stdout.splitlines()
+    for at, wanted in enumerate((" --record --record-max ", f" {FOLDER}/ab ", " 256M ", " bash ", "  ")):
+        check(wanted in offered[at], f"{offered[at]} for {wanted}")
 
 
 def main():
