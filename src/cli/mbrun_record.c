@@ -1,4 +1,4 @@
-/* mbrun_record: the raw file, the child, its signals, and the trace. */
+/* mbrun_record: the shared memory, the child, its signals, and the trace. */
 #include "cli/mbrun_record.h"
 
 #include "cli/mbrun_preload.h"
@@ -17,20 +17,22 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#ifndef MADV_POPULATE_WRITE
-#define MADV_POPULATE_WRITE 23
-#endif
-
 #define RECORDER_NAME "libmemorybucket-record.so"
 
 /* The descriptor that the program inherits, out of the way of those that it opens. */
 enum { DESCRIPTOR_MIN = 200 };
 
+/* Between rounds in which no chunk was filled. */
+enum { PAUSE_MIN_MS = 1, PAUSE_MAX_MS = 20 };
+
 struct recording {
     const char *path;
+    char *temporary; /* the trace beside it, until that is whole */
+    int trace_file;
     int raw_file;
     uint64_t raw_inode;
     struct raw_header *header;
+    struct mb_merge *merge;
 };
 
 static int say_error(const char *path, int error)
@@ -39,32 +41,7 @@ static int say_error(const char *path, int error)
     return EXIT_OWN;
 }
 
-/* ---- the raw file ---- */
-
-/* In the trace's folder, without a name. -1 with errno. */
-static int open_unnamed(const char *path)
-{
-    char *name;
-    const char *slash = strrchr(path, '/');
-    int folder_bytes = slash != NULL ? (int)(slash - path) + 1 : 0;
-    if (asprintf(&name, "%.*s.", folder_bytes, path) < 0) {
-        return -1;
-    }
-    int file = open(name, O_RDWR | O_TMPFILE | O_EXCL | O_CLOEXEC, 0600);
-    free(name);
-    if (file >= 0 || (errno != EOPNOTSUPP && errno != EISDIR)) {
-        return file;
-    }
-    if (asprintf(&name, "%s.XXXXXX", path) < 0) {
-        return -1;
-    }
-    file = mkostemp(name, O_CLOEXEC);
-    if (file >= 0) {
-        unlink(name);
-    }
-    free(name);
-    return file;
-}
+/* ---- what is needed before the program runs ---- */
 
 static bool text_has(const char *path, const char *word)
 {
@@ -78,49 +55,57 @@ static bool text_has(const char *path, const char *word)
     return strstr(text, word) != NULL;
 }
 
-/* The processor's counter where the kernel finds that it runs evenly, and alike on all of them. */
+/* The processor's counter, where it runs evenly and the kernel finds it alike on all processors. */
 static enum raw_clock choose_clock(void)
 {
 #if defined(__aarch64__)
     return RAW_CLOCK_COUNTER;
 #else
+    static const char source[] = "/sys/devices/system/clocksource/clocksource0/current_clocksource";
+    bool is_used = text_has(source, "tsc") || text_has(source, "kvm-clock");
     bool is_even = text_has("/proc/cpuinfo", " constant_tsc")
-                   && text_has("/proc/cpuinfo", " nonstop_tsc")
-                   && text_has("/sys/devices/system/clocksource/clocksource0/available_clocksource",
-                               "tsc");
-    return is_even ? RAW_CLOCK_COUNTER : RAW_CLOCK_MONOTONIC;
+                   && text_has("/proc/cpuinfo", " nonstop_tsc");
+    return is_used && is_even ? RAW_CLOCK_COUNTER : RAW_CLOCK_MONOTONIC;
 #endif
 }
 
-/* 0 or errno. What the first chunk has beside the header is kept for the beginning of the trace. */
-static int prepare_raw(struct recording *recording, uint64_t max_bytes)
+/* The memory that the program writes to: 0 or errno. */
+static int make_memory(struct recording *recording)
 {
     struct stat status;
-    recording->raw_file = open_unnamed(recording->path);
-    if (recording->raw_file < 0 || ftruncate(recording->raw_file, (off_t)max_bytes) != 0
+    recording->raw_file = memfd_create("mbrun-record", MFD_CLOEXEC);
+    if (recording->raw_file < 0 || ftruncate(recording->raw_file, (off_t)RAW_FILE_BYTES) != 0
         || fstat(recording->raw_file, &status) != 0) {
         return errno;
     }
-    recording->raw_inode = status.st_ino;
-    int error = posix_fallocate(recording->raw_file, 0, RAW_CHUNK_BYTES);
-    if (error != 0) {
-        return error;
-    }
-    void *page = mmap(NULL, sizeof *recording->header, PROT_READ | PROT_WRITE, MAP_SHARED,
-                      recording->raw_file, 0);
-    if (page == MAP_FAILED) {
+    void *memory = mmap(NULL, RAW_FILE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE,
+                        recording->raw_file, 0);
+    if (memory == MAP_FAILED) {
         return errno;
     }
-    recording->header = page;
-    if (madvise(page, (size_t)getpagesize(), MADV_POPULATE_WRITE) != 0 && errno == EINVAL) {
-        /* Before Linux 5.14 a mapping cannot ask for blocks: all are needed at once. */
-        error = posix_fallocate(recording->raw_file, 0, (off_t)max_bytes);
-    }
+    recording->raw_inode = status.st_ino;
+    recording->header = memory;
     recording->header->magic = RAW_MAGIC;
-    recording->header->file_bytes = max_bytes;
     recording->header->clock = choose_clock();
-    /* relaxed [RECORD]: the program does not run yet. */
-    atomic_store_explicit(&recording->header->used_bytes, RAW_CHUNK_BYTES, memory_order_relaxed);
+    recording->header->recorder = (int32_t)getpid();
+    return 0;
+}
+
+/* The trace, beside `path`: 0 or errno. */
+static int make_trace(struct recording *recording, uint64_t max_bytes)
+{
+    if (asprintf(&recording->temporary, "%s.XXXXXX", recording->path) < 0) {
+        return ENOMEM;
+    }
+    recording->trace_file = mkostemp(recording->temporary, O_CLOEXEC);
+    if (recording->trace_file < 0) {
+        return errno;
+    }
+    recording->merge = mb_merge_open(recording->header, recording->trace_file, max_bytes);
+    int error = recording->merge != NULL ? 0 : errno;
+    if (error != 0) {
+        unlink(recording->temporary);
+    }
     return error;
 }
 
@@ -141,6 +126,11 @@ static void pass_on(int signal_number, siginfo_t *info, void *context)
 
 static const int passed_on[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGALRM };
 
+static void note_end(int signal_number)
+{
+    (void)signal_number; /* ends a wait */
+}
+
 static void catch_signals(void)
 {
     struct sigaction action = { .sa_sigaction = pass_on, .sa_flags = SA_SIGINFO | SA_RESTART };
@@ -150,6 +140,8 @@ static void catch_signals(void)
             sigaction(passed_on[i], &action, NULL);
         }
     }
+    struct sigaction end = { .sa_handler = note_end };
+    sigaction(SIGCHLD, &end, NULL);
     /* The trace is finished, whoever reads what is said. */
     signal(SIGPIPE, SIG_IGN);
     signal(SIGTTOU, SIG_IGN);
@@ -176,7 +168,30 @@ static int run_recorded(const struct recording *recording, char **program)
     return mbrun_become(program);
 }
 
-/* Its status as of waitpid(2); -1 with errno where it could not be started. */
+/* Takes what the program does until it has ended; returns its status as of waitpid(2). */
+static int follow(const struct recording *recording, pid_t program)
+{
+    int status;
+    unsigned pause_ms = PAUSE_MIN_MS;
+    for (;;) {
+        /* relaxed [BACKLOG]: raw_wait returns at once when a chunk was taken since. */
+        uint32_t seen = atomic_load_explicit(&recording->header->sequence, memory_order_relaxed);
+        unsigned filled = mb_merge_round(recording->merge);
+        pid_t ended = waitpid(program, &status, WNOHANG);
+        if (ended == program || (ended < 0 && errno != EINTR)) {
+            break;
+        }
+        pause_ms = filled > 0 ? PAUSE_MIN_MS : 2 * pause_ms;
+        pause_ms = pause_ms < PAUSE_MAX_MS ? pause_ms : PAUSE_MAX_MS;
+        if (filled == 0) {
+            raw_wait(&recording->header->sequence, seen, pause_ms);
+        }
+    }
+    mb_merge_round(recording->merge);
+    return status;
+}
+
+/* The program's status as of waitpid(2); -1 with errno where it could not be started. */
 static int run(const struct recording *recording, char **program)
 {
     sigset_t all, before;
@@ -187,12 +202,13 @@ static int run(const struct recording *recording, char **program)
         sigprocmask(SIG_SETMASK, &before, NULL);
         _exit(run_recorded(recording, program));
     }
+    if (forked < 0) {
+        return -1;
+    }
     child = forked;
     catch_signals();
     sigprocmask(SIG_SETMASK, &before, NULL);
-    int status = -1;
-    while (forked > 0 && waitpid(forked, &status, 0) < 0 && errno == EINTR) {
-    }
+    int status = follow(recording, forked);
     child = 0;
     return status;
 }
@@ -202,54 +218,51 @@ static int run(const struct recording *recording, char **program)
 /* One line of what a user should know; the exit status that follows from it, or 0. */
 static int judge(const struct recording *recording, const struct mb_merged *merged)
 {
-    const struct raw_header *raw = recording->header;
     const struct mb_trace_header *header = &merged->header;
-    if (merged->error != 0 || (header->truncated && raw->stop_error != 0)) {
-        int why = merged->error != 0 ? merged->error : raw->stop_error;
-        fprintf(stderr, "mbrun: %s: has only the first %llu events: %s\n", recording->path,
-                (unsigned long long)header->events, strerror(why));
+    unsigned long long events = header->events;
+    if (merged->error == EOVERFLOW) {
+        fprintf(stderr, "mbrun: %s: has the first %llu events: more are not within --record-max\n",
+                recording->path, events);
+    } else if (merged->error != 0) {
+        fprintf(stderr, "mbrun: %s: has only the first %llu events: %s\n", recording->path, events,
+                strerror(merged->error));
         return EXIT_OWN;
-    }
-    if (header->truncated) {
-        fprintf(stderr, "mbrun: %s: has the first %.3g seconds: --record-max %lluK was reached\n",
-                recording->path, (double)header->duration_ns / 1e9,
-                (unsigned long long)raw->file_bytes >> 10);
-    } else if (header->events == 0) {
-        fprintf(stderr, "mbrun: %s: has no event: has the program a malloc of its own?\n",
+    } else if (events == 0) {
+        fprintf(stderr, "mbrun: %s: has no events: the program's malloc is in itself\n",
                 recording->path);
-    } else if (merged->lost > header->events / 1000) {
-        fprintf(stderr, "mbrun: %s: %llu calls fit no other, beside %llu events\n", recording->path,
-                (unsigned long long)merged->lost, (unsigned long long)header->events);
+    } else if (merged->lost > events / 1000) {
+        fprintf(stderr, "mbrun: %s: beside %llu events, %llu calls fit no other and are left out\n",
+                recording->path, events, (unsigned long long)merged->lost);
     }
     return 0;
 }
 
-/* Writes the trace beside `path` and renames it then. 0, or EXIT_OWN and says why. */
-static int finish(const struct recording *recording, uint64_t end_ticks, uint64_t end_ns)
+/* The trace gets its name: 0; or EXIT_OWN, and says why. `ended` as of waitpid(2). */
+static int finish(const struct recording *recording, int ended, const char *program)
 {
-    char *name;
-    if (asprintf(&name, "%s.XXXXXX", recording->path) < 0) {
-        return say_error(recording->path, ENOMEM);
-    }
-    (void)fallocate(recording->raw_file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-                    getpagesize(), RAW_CHUNK_BYTES - getpagesize());
+    struct mb_merged merged;
     mode_t mask = umask(0);
     umask(mask);
-    int file = mkostemp(name, O_CLOEXEC);
-    if (file < 0) {
-        free(name);
-        return say_error(recording->path, errno);
+    mb_merge_close(recording->merge, &merged);
+    if (merged.images == 0) {
+        unlink(recording->temporary);
+        int own = WIFEXITED(ended) ? WEXITSTATUS(ended) : 0;
+        if (own >= EXIT_OWN && own <= EXIT_NOT_FOUND) { /* the child has said why */
+            return own;
+        }
+        fprintf(stderr, "mbrun: %s was not recorded: it did not load %s\n", program,
+                RECORDER_NAME);
+        return EXIT_OWN;
     }
-    struct mb_merged merged;
-    mb_merge(recording->raw_file, recording->header, end_ticks, end_ns, file, &merged);
-    bool is_there = merged.header.page_bytes != 0 && fchmod(file, 0666 & ~mask) == 0;
-    bool is_named = close(file) == 0 && is_there && rename(name, recording->path) == 0;
-    int why = merged.error != 0 ? merged.error : errno;
-    if (!is_named) {
-        unlink(name);
+    bool is_whole = fchmod(recording->trace_file, 0666 & ~mask) == 0
+                    && close(recording->trace_file) == 0
+                    && rename(recording->temporary, recording->path) == 0;
+    if (!is_whole) {
+        int why = errno;
+        unlink(recording->temporary);
+        return say_error(recording->path, why);
     }
-    free(name);
-    return is_named ? judge(recording, &merged) : say_error(recording->path, why);
+    return judge(recording, &merged);
 }
 
 /* Dies as the program did, without a second core. */
@@ -279,27 +292,21 @@ int mbrun_record(const char *path, uint64_t max_bytes, char **program)
     }
     struct recording recording = { .path = path };
     signal(SIGXFSZ, SIG_IGN);
-    int error = prepare_raw(&recording, max_bytes & ~(uint64_t)(RAW_CHUNK_BYTES - 1));
+    int error = make_memory(&recording);
+    if (error != 0) {
+        return say_error("no memory to record through", error);
+    }
+    error = make_trace(&recording, max_bytes);
     if (error != 0) {
         return say_error(path, error);
     }
     int ended = run(&recording, program);
-    uint64_t end_ns = raw_monotonic_ns();
-    uint64_t end_ticks = raw_ticks(recording.header->clock);
     if (ended == -1) {
-        return say_error(program[0], errno);
+        int why = errno;
+        unlink(recording.temporary);
+        return say_error(program[0], why);
     }
-    /* relaxed [RECORD]: the program runs no more. */
-    if (atomic_load_explicit(&recording.header->images, memory_order_relaxed) == 0) {
-        int own = WIFEXITED(ended) ? WEXITSTATUS(ended) : 0;
-        if (own < EXIT_OWN || own > EXIT_NOT_FOUND) { /* of those the child has said why */
-            fprintf(stderr, "mbrun: %s was not recorded: it did not load %s\n", program[0],
-                    RECORDER_NAME);
-            own = EXIT_OWN;
-        }
-        return own;
-    }
-    int own = finish(&recording, end_ticks, end_ns);
+    int own = finish(&recording, ended, program[0]);
     if (own != 0) {
         return own;
     }

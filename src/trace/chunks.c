@@ -1,230 +1,214 @@
-/* chunks: a heap of those that are being read, and a list of those that come later. */
+/* chunks: a place in each chunk, and in a round a heap of those that have records for it. */
 #include "trace/chunks.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
-enum { CHUNK_WORDS = RAW_CHUNK_BYTES / 8 };
-
+/* Of a slot; all zero while nothing of its chunk was read. */
 struct cursor {
-    uint64_t ticks; /* of the record at `at`; never less than before */
-    uint64_t order; /* where the chunk lies in the file: of equal times the lower one first */
-    uint64_t thread;
-    size_t at;
-    uint64_t words[CHUNK_WORDS];
-};
-
-struct waiting {
-    uint64_t ticks; /* of the chunk's first record */
-    uint64_t order;
+    uint64_t least;    /* time word: when the chunk was taken, with RAW_TIME_BIT */
+    uint64_t ticks;    /* of the record at `at`, if there is one; never less than before */
+    uint64_t sequence; /* of equal times, the chunk that was taken earlier is first */
+    uint32_t slot;
+    uint32_t at;
 };
 
 struct mb_chunks {
-    int file;
-    struct waiting *waiting; /* by time */
-    size_t waiting_count;
-    size_t waiting_next;
+    struct raw_header *header;
+    uint64_t limit;
+    uint32_t image;
     struct cursor **heap; /* the first is the one whose record is next */
     size_t heap_count;
-    size_t heap_room;
-    struct cursor *spare;
+    struct cursor cursors[RAW_CHUNKS];
 };
 
-static int compare_waiting(const void *a, const void *b)
-{
-    const struct waiting *one = a, *other = b;
-    uint64_t x = one->ticks != other->ticks ? one->ticks : one->order;
-    uint64_t y = one->ticks != other->ticks ? other->ticks : other->order;
-    return x < y ? -1 : x > y;
-}
-
-/* Up to `bytes`, fewer at the file's end; -1 with errno. */
-static ssize_t read_at(int file, void *to, size_t bytes, uint64_t at)
-{
-    ssize_t got;
-    do {
-        got = pread(file, to, bytes, (off_t)at);
-    } while (got < 0 && errno == EINTR);
-    return got;
-}
-
-/* False with errno. A chunk of which nothing was written is left out. */
-static bool list_chunks(struct mb_chunks *chunks, uint64_t begin, uint64_t end)
-{
-    for (uint64_t at = begin; at + RAW_CHUNK_BYTES <= end; at += RAW_CHUNK_BYTES) {
-        uint64_t first = 0;
-        if (read_at(chunks->file, &first, sizeof first, at) < 0) {
-            return false;
-        }
-        if (first != 0) {
-            chunks->waiting[chunks->waiting_count++] = (struct waiting){ first, at };
-        }
-    }
-    qsort(chunks->waiting, chunks->waiting_count, sizeof *chunks->waiting, compare_waiting);
-    return true;
-}
-
-struct mb_chunks *mb_chunks_open(int file, uint64_t begin, uint64_t end)
+struct mb_chunks *mb_chunks_open(struct raw_header *header)
 {
     struct mb_chunks *chunks = calloc(1, sizeof *chunks);
-    if (chunks == NULL) {
+    if (chunks == NULL || (chunks->heap = calloc(RAW_CHUNKS, sizeof(void *))) == NULL) {
+        free(chunks);
         return NULL;
     }
-    chunks->file = file;
-    size_t count = end > begin ? (size_t)((end - begin) / RAW_CHUNK_BYTES) : 0;
-    chunks->waiting = calloc(count + 1, sizeof *chunks->waiting);
-    if (chunks->waiting == NULL || !list_chunks(chunks, begin, end)) {
-        int why = errno;
-        mb_chunks_close(chunks);
-        errno = why;
-        return NULL;
-    }
+    chunks->header = header;
     return chunks;
 }
 
 void mb_chunks_close(struct mb_chunks *chunks)
 {
-    for (size_t i = 0; i < chunks->heap_count; i++) {
-        free(chunks->heap[i]);
+    if (chunks != NULL) {
+        free(chunks->heap);
+        free(chunks);
     }
-    free(chunks->heap);
-    free(chunks->spare);
-    free(chunks->waiting);
-    free(chunks);
 }
 
 static bool is_before(const struct cursor *a, const struct cursor *b)
 {
-    return a->ticks != b->ticks ? a->ticks < b->ticks : a->order < b->order;
+    return a->ticks != b->ticks ? a->ticks < b->ticks : a->sequence < b->sequence;
 }
 
-static void sift_up(struct mb_chunks *chunks, size_t at)
+static void push(struct mb_chunks *chunks, struct cursor *cursor)
 {
     struct cursor **heap = chunks->heap;
-    for (; at > 0 && is_before(heap[at], heap[(at - 1) / 2]); at = (at - 1) / 2) {
-        struct cursor *moved = heap[at];
+    size_t at = chunks->heap_count++;
+    for (; at > 0 && is_before(cursor, heap[(at - 1) / 2]); at = (at - 1) / 2) {
         heap[at] = heap[(at - 1) / 2];
-        heap[(at - 1) / 2] = moved;
     }
+    heap[at] = cursor;
 }
 
+/* The first one's record has changed. */
 static void sift_down(struct mb_chunks *chunks)
 {
     struct cursor **heap = chunks->heap;
+    struct cursor *first = heap[0];
     size_t at = 0;
-    for (;;) {
-        size_t least = at;
-        for (size_t below = 2 * at + 1; below <= 2 * at + 2 && below < chunks->heap_count; below++) {
-            least = is_before(heap[below], heap[least]) ? below : least;
+    for (size_t below; (below = 2 * at + 1) < chunks->heap_count; at = below) {
+        below += below + 1 < chunks->heap_count && is_before(heap[below + 1], heap[below]);
+        if (!is_before(heap[below], first)) {
+            break;
         }
-        if (least == at) {
-            return;
-        }
-        struct cursor *moved = heap[at];
-        heap[at] = heap[least];
-        heap[least] = moved;
-        at = least;
+        heap[at] = heap[below];
     }
+    heap[at] = first;
 }
 
-/* Reads the chunk that is next in time, and lets its blocks go: the trace may need them. */
-static bool begin_chunk(struct mb_chunks *chunks)
+/* 0 when there is no record. */
+static uint64_t time_at(const struct mb_chunks *chunks, const struct cursor *cursor)
 {
-    if (chunks->heap_count == chunks->heap_room) {
-        size_t room = chunks->heap_room * 2 + 16;
-        struct cursor **heap = realloc(chunks->heap, room * sizeof *heap);
-        if (heap == NULL) {
-            return false;
-        }
-        chunks->heap = heap;
-        chunks->heap_room = room;
+    if (cursor->at + RAW_LONG_WORDS > RAW_CHUNK_WORDS) {
+        return 0;
     }
-    struct cursor *cursor = chunks->spare != NULL ? chunks->spare : malloc(sizeof *cursor);
-    if (cursor == NULL) {
+    /* acquire [RECORD-LOAD]: pairs with [RECORD-STORE]. */
+    uint64_t word = atomic_load_explicit(raw_chunk(chunks->header, cursor->slot) + cursor->at,
+                                         memory_order_acquire);
+    return word >= cursor->least ? word ^ RAW_TIME_BIT : 0;
+}
+
+/* Whether the round has the record at the cursor, whose time it sets. */
+static bool has_record(const struct mb_chunks *chunks, struct cursor *cursor)
+{
+    uint64_t ticks = time_at(chunks, cursor);
+    if (ticks == 0 || ticks > chunks->limit) {
         return false;
     }
-    chunks->spare = NULL;
-    const struct waiting *waiting = &chunks->waiting[chunks->waiting_next++];
-    cursor->ticks = waiting->ticks;
-    cursor->order = waiting->order;
-    cursor->thread = 0;
-    cursor->at = 0;
-    chunks->heap[chunks->heap_count++] = cursor;
-    memset(cursor->words, 0, sizeof cursor->words);
-    if (read_at(chunks->file, cursor->words, sizeof cursor->words, cursor->order) < 0) {
-        return false;
-    }
-    (void)fallocate(chunks->file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)cursor->order,
-                    RAW_CHUNK_BYTES);
-    sift_up(chunks, chunks->heap_count - 1);
+    cursor->ticks = ticks > cursor->ticks ? ticks : cursor->ticks;
     return true;
 }
 
-/* The record at the cursor, which moves on; false at the chunk's end. */
-static bool read_record(struct cursor *cursor, struct mb_record *record)
+/* relaxed [RECORD-LOAD]: time_at, or the chunk's state, has made it visible. */
+static uint64_t word(const struct mb_chunks *chunks, uint32_t slot, size_t at)
 {
-    const uint64_t *words = cursor->words + cursor->at;
-    if (cursor->at + RAW_LONG_WORDS > CHUNK_WORDS || words[0] == 0) {
+    return atomic_load_explicit(raw_chunk(chunks->header, slot) + at, memory_order_relaxed);
+}
+
+/* The slots that were ever used. */
+static uint32_t slots_of(const struct mb_chunks *chunks)
+{
+    /* relaxed [BACKLOG]: of a slot that is missed, all records are late. */
+    uint32_t fresh = atomic_load_explicit(&chunks->header->fresh, memory_order_relaxed);
+    return fresh < RAW_CHUNKS ? fresh : RAW_CHUNKS;
+}
+
+/* acquire [CHUNK-LOAD]: pairs with [CHUNK-STORE]. */
+static uint32_t state_of(const struct mb_chunks *chunks, uint32_t slot)
+{
+    return atomic_load_explicit(&chunks->header->slots[slot].state, memory_order_acquire);
+}
+
+void mb_chunks_begin(struct mb_chunks *chunks, uint32_t image, uint64_t limit_ticks)
+{
+    chunks->limit = limit_ticks;
+    chunks->image = image;
+    chunks->heap_count = 0;
+    uint32_t slots = slots_of(chunks);
+    for (uint32_t slot = 0; slot < slots; slot++) {
+        struct cursor *cursor = &chunks->cursors[slot];
+        if (state_of(chunks, slot) == RAW_FREE_CHUNK
+            || word(chunks, slot, RAW_HEAD_IMAGE) != image) {
+            continue;
+        }
+        if (cursor->at == 0) {
+            *cursor = (struct cursor){ .slot = slot, .at = RAW_CHUNK_HEAD,
+                                       .sequence = word(chunks, slot, RAW_HEAD_SEQUENCE),
+                                       .least = word(chunks, slot, RAW_HEAD_TAKEN) | RAW_TIME_BIT };
+        }
+        if (has_record(chunks, cursor)) {
+            push(chunks, cursor);
+        }
+    }
+}
+
+bool mb_chunks_next(struct mb_chunks *chunks, struct mb_record *record)
+{
+    if (chunks->heap_count == 0) {
         return false;
     }
+    struct cursor *cursor = chunks->heap[0];
+    uint64_t packed = word(chunks, cursor->slot, cursor->at + 1);
     *record = (struct mb_record){
-        .kind = (enum raw_kind)(words[1] >> RAW_KIND_SHIFT & 15),
+        .kind = (enum raw_kind)(packed >> RAW_KIND_SHIFT & 15),
         .ticks = cursor->ticks,
-        .address = (words[1] & ((UINT64_C(1) << RAW_KIND_SHIFT) - 1)) << 3,
-        .size = words[1] >> RAW_SIZE_SHIFT,
+        .thread = word(chunks, cursor->slot, RAW_HEAD_THREAD),
+        .address = (packed & ((UINT64_C(1) << RAW_KIND_SHIFT) - 1)) << 3,
+        .size = packed >> RAW_SIZE_SHIFT,
     };
-    cursor->at += RAW_RECORD_WORDS;
+    uint32_t words = RAW_RECORD_WORDS;
     if (record->size == RAW_SIZE_LONG) {
-        record->size = words[2] & ((UINT64_C(1) << RAW_ALIGNMENT_SHIFT) - 1);
-        record->alignment_log = (unsigned)(words[2] >> RAW_ALIGNMENT_SHIFT);
-        cursor->at += RAW_LONG_WORDS - RAW_RECORD_WORDS;
+        uint64_t size = word(chunks, cursor->slot, cursor->at + 2);
+        record->size = size & ((UINT64_C(1) << RAW_ALIGNMENT_SHIFT) - 1);
+        record->alignment_log = (unsigned)(size >> RAW_ALIGNMENT_SHIFT);
+        words = RAW_LONG_WORDS;
     }
-    if (record->kind == RAW_OWNER) {
-        cursor->thread = record->address >> 3;
+    cursor->at += words;
+    if (!has_record(chunks, cursor)) {
+        chunks->heap[0] = chunks->heap[--chunks->heap_count];
     }
-    record->thread = cursor->thread;
-    if (cursor->at < CHUNK_WORDS && cursor->words[cursor->at] > cursor->ticks) {
-        cursor->ticks = cursor->words[cursor->at];
+    if (chunks->heap_count > 0) {
+        sift_down(chunks);
     }
     return true;
 }
 
-/* As mb_chunks_next, with OWNER records. */
-static int next_of_all(struct mb_chunks *chunks, struct mb_record *record)
+/* For the next thread that takes it. */
+static void release(struct mb_chunks *chunks, uint32_t slot, bool was_done)
 {
-    for (;;) {
-        while (chunks->waiting_next < chunks->waiting_count
-               && (chunks->heap_count == 0
-                   || chunks->waiting[chunks->waiting_next].ticks <= chunks->heap[0]->ticks)) {
-            if (!begin_chunk(chunks)) {
-                return -1;
-            }
-        }
-        if (chunks->heap_count == 0) {
-            return 0;
-        }
-        struct cursor *first = chunks->heap[0];
-        bool is_record = read_record(first, record);
-        if (!is_record) {
-            free(chunks->spare);
-            chunks->spare = first;
-            chunks->heap[0] = chunks->heap[--chunks->heap_count];
-        }
-        sift_down(chunks);
-        if (is_record) {
-            return 1;
-        }
+    struct raw_header *header = chunks->header;
+    chunks->cursors[slot] = (struct cursor){ 0 };
+    /* relaxed [SLOT-PUSH]: the stack's top below publishes it. */
+    atomic_store_explicit(&header->slots[slot].state, RAW_FREE_CHUNK, memory_order_relaxed);
+    uint64_t top = atomic_load_explicit(&header->free, memory_order_relaxed);
+    uint64_t changed;
+    do {
+        /* relaxed [SLOT-PUSH]: likewise. */
+        atomic_store_explicit(&header->slots[slot].next, (uint32_t)top, memory_order_relaxed);
+        changed = ((top >> 32) + 1) << 32 | (slot + 1);
+        /* release [SLOT-PUSH]: pairs with [SLOT-POP]. */
+    } while (!atomic_compare_exchange_weak_explicit(&header->free, &top, changed,
+                                                    memory_order_release, memory_order_relaxed));
+    if (was_done) {
+        /* relaxed [BACKLOG]: a bound only. */
+        atomic_fetch_sub_explicit(&header->backlog, 1, memory_order_relaxed);
     }
 }
 
-int mb_chunks_next(struct mb_chunks *chunks, struct mb_record *record)
+unsigned mb_chunks_end(struct mb_chunks *chunks)
 {
-    int status;
-    do {
-        status = next_of_all(chunks, record);
-    } while (status == 1 && record->kind == RAW_OWNER);
-    return status;
+    unsigned released = 0;
+    uint32_t slots = slots_of(chunks);
+    for (uint32_t slot = 0; slot < slots; slot++) {
+        uint32_t state = state_of(chunks, slot);
+        uint64_t image = state != RAW_FREE_CHUNK ? word(chunks, slot, RAW_HEAD_IMAGE) : 0;
+        bool is_of_past = state != RAW_FREE_CHUNK && image < chunks->image;
+        bool is_read = state == RAW_DONE && image == chunks->image && chunks->cursors[slot].at > 0
+                       && time_at(chunks, &chunks->cursors[slot]) == 0;
+        if (is_of_past || is_read) {
+            release(chunks, slot, state == RAW_DONE);
+            released++;
+        }
+    }
+    if (released > 0) {
+        /* relaxed [BACKLOG]: raw_wait looks at it again. */
+        atomic_fetch_add_explicit(&chunks->header->read, 1, memory_order_relaxed);
+        raw_wake(&chunks->header->read);
+    }
+    return released;
 }

@@ -1,15 +1,16 @@
 /*
- * chunks: the records of a raw file, of all its chunks, in one order by time.
+ * chunks: the records of all threads' chunks, in one order by time, while the program runs.
  *
- * Ladder: above raw, below merge. A chunk is in order itself; those that overlap in time are merged
- * through a heap. So only chunks of threads that ran at one time are in memory together.
+ * Ladder: above raw, below merge.
+ *
+ * A round hands out what has a time up to its limit, through a heap of chunks. It must begin after
+ * the clock has shown its limit. What it misses, as that is stored late, then has nothing in the
+ * round that depends on it (raw.h), and comes in a later one.
  */
 #ifndef MEMORYBUCKET_TRACE_CHUNKS_H
 #define MEMORYBUCKET_TRACE_CHUNKS_H
 
 #include "trace/raw.h"
-
-#include <stddef.h>
 
 struct mb_chunks;
 
@@ -17,20 +18,24 @@ struct mb_record {
     enum raw_kind kind;
     unsigned alignment_log;
     uint64_t ticks;
-    uint64_t thread; /* its owner's number, from 1 on */
+    uint64_t thread; /* from 1 on */
     uint64_t address;
     uint64_t size;
 };
 
-/* The chunks from `begin` to `end`, both of RAW_CHUNK_BYTES, in an open file. NULL with errno. */
-struct mb_chunks *mb_chunks_open(int file, uint64_t begin, uint64_t end);
+/* NULL without memory. */
+struct mb_chunks *mb_chunks_open(struct raw_header *header);
 
-/*
- * 1 with the next record, 0 at the end, -1 with errno. Of OWNER records the reader keeps the owner;
- * they are not handed out. A chunk that has been read gives its blocks of the file back.
- */
-int mb_chunks_next(struct mb_chunks *chunks, struct mb_record *record);
+/* Begins a round: of records of this image, up to a time. */
+void mb_chunks_begin(struct mb_chunks *chunks, uint32_t image, uint64_t limit_ticks);
 
+/* True with the round's next record; false at its end. */
+bool mb_chunks_next(struct mb_chunks *chunks, struct mb_record *record);
+
+/* Gives chunks that are read back to the program. How many there were. */
+unsigned mb_chunks_end(struct mb_chunks *chunks);
+
+/* NULL does nothing. */
 void mb_chunks_close(struct mb_chunks *chunks);
 
 #endif

@@ -17,7 +17,23 @@ struct thread {
     uint32_t object;
 };
 
-struct merge {
+/* One moment on two clocks. */
+struct moment {
+    uint64_t ticks;
+    uint64_t ns; /* since the image began */
+};
+
+struct mb_merge {
+    struct raw_header *raw;
+    int trace_file;
+    uint64_t max_bytes;
+    uint32_t image;
+    bool is_stopped;
+    int error;
+    struct moment from; /* the round is between the two */
+    struct moment to;
+    double tick_ns; /* between them */
+    struct mb_chunks *chunks;
     struct mb_trace_writer *writer;
     struct mb_addresses addresses;
     struct thread *threads;
@@ -29,7 +45,7 @@ struct merge {
 enum { THREADS_MAX = 1 << 28 };
 
 /* NULL with errno. */
-static struct thread *thread_of(struct merge *merge, uint64_t number)
+static struct thread *thread_of(struct mb_merge *merge, uint64_t number)
 {
     if (number >= THREADS_MAX) {
         errno = EILSEQ;
@@ -48,7 +64,7 @@ static struct thread *thread_of(struct merge *merge, uint64_t number)
     return &merge->threads[number];
 }
 
-static bool start(struct merge *merge, struct thread *thread, uint64_t time_ns)
+static bool start(struct mb_merge *merge, struct thread *thread, uint64_t time_ns)
 {
     struct mb_trace_event event = { .kind = MB_TRACE_THREAD_START, .time_ns = time_ns };
     if (mb_trace_put(merge->writer, &event) != 0) {
@@ -59,7 +75,7 @@ static bool start(struct merge *merge, struct thread *thread, uint64_t time_ns)
     return true;
 }
 
-static bool put_free(struct merge *merge, const struct thread *thread, uint64_t time_ns,
+static bool put_free(struct mb_merge *merge, const struct thread *thread, uint64_t time_ns,
                      uint32_t object)
 {
     struct mb_trace_event event = { .kind = MB_TRACE_FREE, .time_ns = time_ns, .object = object,
@@ -68,7 +84,7 @@ static bool put_free(struct merge *merge, const struct thread *thread, uint64_t 
 }
 
 /* What still lies at the address of a new object was freed unseen. */
-static bool clear_address(struct merge *merge, const struct thread *thread, uint64_t time_ns,
+static bool clear_address(struct mb_merge *merge, const struct thread *thread, uint64_t time_ns,
                           uint64_t address)
 {
     uint32_t object;
@@ -79,7 +95,7 @@ static bool clear_address(struct merge *merge, const struct thread *thread, uint
     return put_free(merge, thread, time_ns, object);
 }
 
-static bool allocate(struct merge *merge, const struct thread *thread, uint64_t time_ns,
+static bool allocate(struct mb_merge *merge, const struct thread *thread, uint64_t time_ns,
                      const struct mb_record *record)
 {
     struct mb_trace_event event = {
@@ -95,7 +111,7 @@ static bool allocate(struct merge *merge, const struct thread *thread, uint64_t 
            && mb_addresses_add(&merge->addresses, record->address, event.object);
 }
 
-static bool release(struct merge *merge, const struct thread *thread, uint64_t time_ns,
+static bool release(struct mb_merge *merge, const struct thread *thread, uint64_t time_ns,
                     const struct mb_record *record)
 {
     uint32_t object;
@@ -106,7 +122,8 @@ static bool release(struct merge *merge, const struct thread *thread, uint64_t t
     return put_free(merge, thread, time_ns, object);
 }
 
-static bool resize_from(struct merge *merge, struct thread *thread, const struct mb_record *record)
+static bool resize_from(struct mb_merge *merge, struct thread *thread,
+                        const struct mb_record *record)
 {
     thread->is_resizing = mb_addresses_take(&merge->addresses, record->address, &thread->object);
     merge->lost += !thread->is_resizing;
@@ -114,7 +131,7 @@ static bool resize_from(struct merge *merge, struct thread *thread, const struct
 }
 
 /* The second record of a realloc. */
-static bool resize(struct merge *merge, struct thread *thread, uint64_t time_ns,
+static bool resize(struct mb_merge *merge, struct thread *thread, uint64_t time_ns,
                    const struct mb_record *record)
 {
     struct mb_trace_event event = { .kind = MB_TRACE_RESIZE, .thread = thread->number,
@@ -133,7 +150,7 @@ static bool resize(struct merge *merge, struct thread *thread, uint64_t time_ns,
 }
 
 /* False with errno. */
-static bool take(struct merge *merge, const struct mb_record *record, uint64_t time_ns)
+static bool take(struct mb_merge *merge, const struct mb_record *record, uint64_t time_ns)
 {
     struct thread *thread = thread_of(merge, record->thread);
     if (thread == NULL || (!thread->is_started && !start(merge, thread, time_ns))) {
@@ -163,65 +180,115 @@ static bool take(struct merge *merge, const struct mb_record *record, uint64_t t
     }
 }
 
-/* Ticks since the image began, in ns; as long as the two clocks agree. */
-static uint64_t to_ns(const struct raw_header *raw, uint64_t ticks, uint64_t end_ticks,
-                      uint64_t end_ns)
+/* On the line through the two moments of the round. */
+static uint64_t to_ns(const struct mb_merge *merge, uint64_t ticks)
 {
-    if (ticks <= raw->begin_ticks || end_ticks <= raw->begin_ticks || end_ns <= raw->begin_ns) {
+    const struct moment *from = &merge->from;
+    return ticks <= from->ticks
+               ? from->ns
+               : from->ns + (uint64_t)((double)(ticks - from->ticks) * merge->tick_ns);
+}
+
+struct mb_merge *mb_merge_open(struct raw_header *raw, int trace_file, uint64_t max_bytes)
+{
+    struct mb_merge *merge = calloc(1, sizeof *merge);
+    if (merge == NULL) {
+        return NULL;
+    }
+    *merge = (struct mb_merge){ .raw = raw, .trace_file = trace_file, .max_bytes = max_bytes };
+    merge->chunks = mb_chunks_open(raw);
+    merge->writer = mb_trace_create(trace_file, max_bytes);
+    if (merge->chunks == NULL || merge->writer == NULL) {
+        int why = errno;
+        mb_chunks_close(merge->chunks);
+        free(merge);
+        errno = why;
+        return NULL;
+    }
+    return merge;
+}
+
+static void stop(struct mb_merge *merge, int error)
+{
+    merge->is_stopped = true;
+    merge->error = error;
+    /* relaxed [BACKLOG]: the program takes no error from mbrun. */
+    atomic_store_explicit(&merge->raw->stopped, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&merge->raw->read, 1, memory_order_relaxed); /* [BACKLOG] */
+    raw_wake(&merge->raw->read);
+}
+
+/* The process has become another program: the trace begins anew. */
+static bool begin_image(struct mb_merge *merge, uint32_t image)
+{
+    if (merge->image != 0) {
+        merge->is_stopped = false;
+        merge->error = 0;
+        struct mb_trace_header none = { .program = "" };
+        if (merge->writer != NULL) {
+            (void)mb_trace_finish(merge->writer, &none);
+        }
+        merge->writer = ftruncate(merge->trace_file, 0) == 0
+                            ? mb_trace_create(merge->trace_file, merge->max_bytes)
+                            : NULL;
+        mb_addresses_free(&merge->addresses);
+        free(merge->threads);
+        merge->threads = NULL;
+        merge->thread_room = 0;
+        merge->lost = 0;
+    }
+    merge->image = image;
+    merge->to = (struct moment){ .ticks = merge->raw->begin_ticks };
+    return merge->writer != NULL;
+}
+
+unsigned mb_merge_round(struct mb_merge *merge)
+{
+    /* acquire [STOP-LOAD]: pairs with [STOP-STORE]. */
+    uint32_t image = atomic_load_explicit(&merge->raw->images, memory_order_acquire);
+    if (image != merge->image && !begin_image(merge, image)) {
+        stop(merge, errno);
+    }
+    if (merge->is_stopped || image == 0) {
         return 0;
     }
-    long double scale = (long double)(end_ns - raw->begin_ns)
-                        / (long double)(end_ticks - raw->begin_ticks);
-    return (uint64_t)((long double)(ticks - raw->begin_ticks) * scale);
-}
-
-static bool take_all(struct merge *merge, int raw_file, const struct raw_header *raw,
-                     uint64_t end_ticks, uint64_t end_ns)
-{
-    /* relaxed [RECORD]: the program has ended. */
-    uint64_t end = atomic_load_explicit(&raw->used_bytes, memory_order_relaxed);
-    end = end < raw->file_bytes ? end : raw->file_bytes;
-    struct mb_chunks *chunks = mb_chunks_open(raw_file, raw->first_bytes, end);
-    if (chunks == NULL) {
-        return false;
-    }
+    merge->from = merge->to;
+    merge->to.ns = raw_monotonic_ns() - merge->raw->begin_ns;
+    merge->to.ticks = raw_ticks(merge->raw->clock);
+    (void)raw_ticks(merge->raw->clock); /* waits: no load of the round comes before the first */
+    merge->tick_ns = merge->to.ticks > merge->from.ticks
+                         ? (double)(merge->to.ns - merge->from.ns)
+                               / (double)(merge->to.ticks - merge->from.ticks)
+                         : 0;
+    mb_chunks_begin(merge->chunks, image, merge->to.ticks);
     struct mb_record record;
-    int status;
-    while ((status = mb_chunks_next(chunks, &record)) == 1) {
-        if (!take(merge, &record, to_ns(raw, record.ticks, end_ticks, end_ns))) {
-            status = -1;
-            break;
+    while (!merge->is_stopped && mb_chunks_next(merge->chunks, &record)) {
+        if (!take(merge, &record, to_ns(merge, record.ticks))) {
+            stop(merge, errno);
         }
     }
-    int why = errno;
-    mb_chunks_close(chunks);
-    errno = why;
-    return status == 0;
+    return mb_chunks_end(merge->chunks);
 }
 
-void mb_merge(int raw_file, const struct raw_header *raw, uint64_t end_ticks, uint64_t end_ns,
-              int trace_file, struct mb_merged *merged)
+void mb_merge_close(struct mb_merge *merge, struct mb_merged *merged)
 {
-    struct merge merge = { .writer = mb_trace_create(trace_file) };
-    *merged = (struct mb_merged){ 0 };
-    if (merge.writer == NULL) {
-        merged->error = errno;
-        return;
-    }
-    bool is_whole = take_all(&merge, raw_file, raw, end_ticks, end_ns);
-    merged->error = is_whole ? 0 : errno;
-    merged->lost = merge.lost;
-    /* relaxed [RECORD]: as above. */
-    uint64_t stop = atomic_load_explicit(&raw->stop_ticks, memory_order_relaxed);
+    const struct raw_header *raw = merge->raw;
+    *merged = (struct mb_merged){ .images = merge->image, .error = merge->error,
+                                  .lost = merge->lost };
+    /* acquire [STOP-LOAD]: pairs with [STOP-STORE]. */
+    bool is_cut = atomic_load_explicit(&raw->stopped, memory_order_acquire) != 0;
+    merged->error = merged->error == 0 && is_cut ? raw->error : merged->error;
     struct mb_trace_header *header = &merged->header;
     header->start_ns = raw->start_ns;
-    header->duration_ns = to_ns(raw, stop != 0 ? stop : end_ticks, end_ticks, end_ns);
+    header->duration_ns = merge->to.ns;
     header->page_bytes = (uint32_t)getpagesize();
-    header->truncated = stop != 0 || !is_whole;
+    header->truncated = is_cut;
     memcpy(header->program, raw->program, sizeof header->program - 1);
-    if (mb_trace_finish(merge.writer, header) != 0 && merged->error == 0) {
-        merged->error = errno;
+    if (merge->writer == NULL || mb_trace_finish(merge->writer, header) != 0) {
+        merged->error = merged->error == 0 ? errno : merged->error;
     }
-    mb_addresses_free(&merge.addresses);
-    free(merge.threads);
+    mb_chunks_close(merge->chunks);
+    mb_addresses_free(&merge->addresses);
+    free(merge->threads);
+    free(merge);
 }

@@ -1,5 +1,5 @@
 /*
- * merge: a raw file (raw.h) becomes a trace.
+ * merge: what the recorder sees (raw.h) becomes a trace.
  *
  * Ladder: above chunks, addresses and trace. Only mbrun is built from it.
  */
@@ -9,17 +9,25 @@
 #include "trace/raw.h"
 #include "trace/trace.h"
 
+struct mb_merge;
+
 struct mb_merged {
     struct mb_trace_header header;
-    int error;     /* errno where not all of it could be read, kept in memory or written; or 0 */
-    uint64_t lost; /* records that fit nothing else: a free of what was not allocated, say */
+    uint32_t images; /* of programs that were recorded: the trace is of the last */
+    int error;       /* errno where not all of it was kept in memory or written, or 0 */
+    uint64_t lost;   /* records that fit nothing else: a free of what was not allocated, say */
 };
 
+/* Into an open, empty file, of at most `max_bytes`. NULL with errno. */
+struct mb_merge *mb_merge_open(struct raw_header *raw, int trace_file, uint64_t max_bytes);
+
 /*
- * Writes what the last image of the program did, which has ended at `end_ticks` and `end_ns`. What
- * is left of an error is a trace, marked as truncated. Gives the blocks of `raw_file` back.
+ * Takes what there is, and returns how many chunks were filled. Where it cannot go on it tells the
+ * program to stop, and takes nothing more.
  */
-void mb_merge(int raw_file, const struct raw_header *raw, uint64_t end_ticks, uint64_t end_ns,
-              int trace_file, struct mb_merged *merged);
+unsigned mb_merge_round(struct mb_merge *merge);
+
+/* Ends the trace, after a round behind the program's end, and frees all. */
+void mb_merge_close(struct mb_merge *merge, struct mb_merged *merged);
 
 #endif

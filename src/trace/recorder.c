@@ -1,339 +1,150 @@
-/*
- * recorder: libmemorybucket-record.so, which mbrun --record preloads in front of the malloc in use.
- *
- * Ladder: above raw. Nothing of MemoryBucket itself is in it. It passes each call on to the next
- * malloc in link order, and writes down what it saw (raw.h). It prints nothing and allocates
- * nothing; where it cannot write any more it stops, and the program goes on.
- *
- * operator new and delete are not here: they call malloc and free, where they are the compiler's.
- * A child of fork is not recorded: in it, the page with `recording` is zeros.
- */
-#include "trace/raw.h"
+/* recorder: the chunks, and the beginning. */
+#include "trace/recorder.h"
 
-#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
-#ifndef MADV_POPULATE_WRITE
-#define MADV_POPULATE_WRITE 23
-#endif
-
-#define EXPORT __attribute__((visibility("default")))
-#define COLD __attribute__((noinline, cold))
-#define LIKELY(condition) __builtin_expect((condition), 1)
-#define PER_THREAD _Thread_local __attribute__((tls_model("initial-exec")))
-
-/* ---- the next malloc ---- */
-
-static struct {
-    void *(*malloc)(size_t);
-    void *(*calloc)(size_t, size_t);
-    void *(*realloc)(void *, size_t);
-    void *(*aligned_alloc)(size_t, size_t);
-    void *(*memalign)(size_t, size_t);
-    int (*posix_memalign)(void **, size_t, size_t);
-    void *(*valloc)(size_t);
-    void *(*pvalloc)(size_t);
-    void (*free)(void *);
-} next;
-static atomic_bool found; /* release and acquire: `next` is whole */
-static PER_THREAD bool is_finding;
-
-/* What dlsym itself allocates; never freed. */
-enum { BOOT_BYTES = 16 * 1024, BOOT_STEP = 16 };
-static _Alignas(BOOT_STEP) char boot[BOOT_BYTES];
-static atomic_size_t boot_used;
-
-static void *boot_allocate(size_t bytes)
-{
-    size_t rounded = (bytes + 2 * BOOT_STEP - 1) & ~(size_t)(BOOT_STEP - 1); /* and never empty */
-    size_t at = bytes < BOOT_BYTES ? atomic_fetch_add(&boot_used, rounded) : BOOT_BYTES;
-    if (at > BOOT_BYTES - BOOT_STEP || rounded > BOOT_BYTES - at) {
-        errno = ENOMEM;
-        return NULL;
-    }
-    return boot + at;
-}
-
-static bool is_boot(const void *pointer)
-{
-    return (uintptr_t)pointer - (uintptr_t)boot < BOOT_BYTES;
-}
-
-static COLD bool find_slow(void)
-{
-    if (is_finding) {
-        return false;
-    }
-    is_finding = true;
-#define FIND(name) *(void **)&next.name = dlsym(RTLD_NEXT, #name)
-    FIND(malloc);
-    FIND(calloc);
-    FIND(realloc);
-    FIND(aligned_alloc);
-    FIND(memalign);
-    FIND(posix_memalign);
-    FIND(valloc);
-    FIND(pvalloc);
-    FIND(free);
-#undef FIND
-    is_finding = false;
-    atomic_store_explicit(&found, true, memory_order_release);
-    return true;
-}
-
-/* False in a call that dlsym makes. */
-static inline bool find(void)
-{
-    return LIKELY(atomic_load_explicit(&found, memory_order_acquire)) || find_slow();
-}
-
-/* ---- where records go ---- */
-
-/* A page of its own, which fork wipes. All threads stop together. */
-static struct {
-    atomic_bool recording;
-} off, *state = (void *)&off;
+static struct recorder_state off;
+struct recorder_state *mb_recorder_state = &off;
 
 static struct raw_header *header;
-static char *file; /* all of it, mapped */
-static uint32_t clock_kind;
+uint32_t mb_recorder_clock;
+static uint32_t image;
 static pthread_key_t key;
 
-/* The calling thread's chunk; empty at first. */
-static PER_THREAD struct chunk {
-    uint64_t *next;
-    uint64_t *end; /* a long record fits while next < end */
-} chunk;
-static PER_THREAD uint64_t thread;
-static PER_THREAD bool is_inside; /* of slow paths */
+RECORDER_PER_THREAD struct recorder_chunk mb_recorder_chunk;
+static RECORDER_PER_THREAD uint64_t thread; /* its number, or 0 */
+static RECORDER_PER_THREAD bool is_inside;  /* take_chunk */
 static atomic_uint_least64_t threads;
 
-/* Of threads that ended. Those that do not fit stay unused. */
-enum { PARKED_MAX = 256 };
-static pthread_mutex_t parked_lock = PTHREAD_MUTEX_INITIALIZER;
-static struct chunk parked[PARKED_MAX];
-static size_t parked_count;
-
-static COLD void stop(int error)
+/* For the whole process; what was written before is read. */
+static RECORDER_COLD void stop(int error)
 {
-    if (atomic_exchange(&state->recording, false)) {
-        header->stop_error = error;
-        atomic_store(&header->stop_ticks, raw_ticks(clock_kind));
+    /* relaxed [RECORDING]: a thread may write on as long as it has a chunk. */
+    if (atomic_exchange_explicit(&mb_recorder_state->recording, false, memory_order_relaxed)
+        && error != 0) {
+        header->error = error;
+        /* release [STOP-STORE]: pairs with [STOP-LOAD], for the error. */
+        atomic_store_explicit(&header->stopped, 1, memory_order_release);
     }
 }
 
-/* `next` moves on first: a signal handler that allocates writes behind this record. */
-static void write_record(enum raw_kind kind, uint64_t time, uint64_t address, uint64_t size,
-                         unsigned alignment_log)
+/* The thread's chunk is for mbrun alone now. */
+static void leave_chunk(void)
 {
-    uint64_t *record = chunk.next;
-    bool is_long = size >= RAW_SIZE_LONG || kind == RAW_ALIGNED;
-    chunk.next = record + (is_long ? RAW_LONG_WORDS : RAW_RECORD_WORDS);
-    atomic_signal_fence(memory_order_seq_cst);
-    if (is_long) {
-        record[2] = size | (uint64_t)alignment_log << RAW_ALIGNMENT_SHIFT;
+    if (mb_recorder_chunk.end != NULL) {
+        mb_recorder_chunk.next = mb_recorder_chunk.end = NULL;
+        /* relaxed [BACKLOG]: a bound, which may be passed by as many as there are threads. */
+        atomic_fetch_add_explicit(&header->backlog, 1, memory_order_relaxed);
+        /* release [CHUNK-STORE]: pairs with [CHUNK-LOAD]. */
+        atomic_store_explicit(&header->slots[mb_recorder_chunk.slot].state, RAW_DONE,
+                              memory_order_release);
     }
-    record[1] = address | (uint64_t)kind << RAW_KIND_SHIFT
-                | (is_long ? (uint64_t)RAW_SIZE_LONG : size) << RAW_SIZE_SHIFT;
-    atomic_signal_fence(memory_order_seq_cst);
-    *(volatile uint64_t *)record = time;
 }
 
-static bool take_parked(void)
+/* False where mbrun takes no more, or is there no more. */
+static bool wait_for_reader(void)
 {
-    pthread_mutex_lock(&parked_lock);
-    bool is_there = parked_count > 0;
-    if (is_there) {
-        chunk = parked[--parked_count];
+    for (;;) {
+        /* relaxed [BACKLOG]: raw_wait returns at once when one was read since. */
+        uint32_t seen = atomic_load_explicit(&header->read, memory_order_relaxed);
+        if (atomic_load_explicit(&header->stopped, memory_order_relaxed) != 0) { /* [BACKLOG] */
+            return false;
+        }
+        if (atomic_load_explicit(&header->backlog, memory_order_relaxed) < RAW_BACKLOG_MAX) {
+            return true; /* [BACKLOG] */
+        }
+        if (getppid() != header->recorder) {
+            return false;
+        }
+        raw_wait(&header->read, seen, 50);
     }
-    pthread_mutex_unlock(&parked_lock);
-    return is_there;
 }
 
-static bool take_new(void)
+/* A slot that is free, or RAW_CHUNKS where there is none. */
+static uint32_t take_slot(void)
 {
-    uint64_t at = atomic_fetch_add(&header->used_bytes, RAW_CHUNK_BYTES);
-    if (at > header->file_bytes || header->file_bytes - at < RAW_CHUNK_BYTES) {
-        stop(0);
-        return false;
+    /* acquire [SLOT-POP]: pairs with [SLOT-PUSH], for `next`, and that mbrun has read it. */
+    uint64_t top = atomic_load_explicit(&header->free, memory_order_acquire);
+    while ((uint32_t)top != 0 && (uint32_t)top <= RAW_CHUNKS) {
+        uint32_t slot = (uint32_t)top - 1;
+        /* relaxed [SLOT-POP]: what is no longer true, the count of changes tells. */
+        uint64_t below = atomic_load_explicit(&header->slots[slot].next, memory_order_relaxed);
+        uint64_t changed = ((top >> 32) + 1) << 32 | below;
+        if (atomic_compare_exchange_weak_explicit(&header->free, &top, changed,
+                                                  memory_order_acquire, memory_order_acquire)) {
+            return slot; /* [SLOT-POP] */
+        }
     }
-    /* Has the file's blocks now. Where there are none, it fails; a store would raise SIGBUS. */
-    if (madvise(file + at, RAW_CHUNK_BYTES, MADV_POPULATE_WRITE) != 0 && errno != EINVAL) {
-        stop(errno == EFAULT ? ENOSPC : errno);
-        return false;
-    }
-    chunk.next = (uint64_t *)(void *)(file + at);
-    chunk.end = chunk.next + RAW_CHUNK_BYTES / sizeof(uint64_t) - RAW_LONG_WORDS;
-    return true;
+    /* relaxed [BACKLOG]: hands out disjoint, untouched slots. */
+    uint32_t fresh = atomic_load_explicit(&header->fresh, memory_order_relaxed);
+    return fresh < RAW_CHUNKS
+               ? atomic_fetch_add_explicit(&header->fresh, 1, memory_order_relaxed) /* [BACKLOG] */
+               : RAW_CHUNKS;
 }
 
-/* A chunk for the thread, whose last one is full; false when there is none. */
-static COLD bool take_chunk(void)
+/* The time when it is the thread's. */
+static uint64_t begin_chunk(uint32_t slot)
+{
+    if (thread == 0) {
+        /* relaxed [BACKLOG]: only the number counts. */
+        thread = atomic_fetch_add_explicit(&threads, 1, memory_order_relaxed) + 1;
+        pthread_setspecific(key, &thread);
+    }
+    uint64_t time = raw_ticks(mb_recorder_clock);
+    _Atomic uint64_t *words = raw_chunk(header, slot);
+    /* relaxed [CHUNK-STORE]: the state below publishes them. */
+    uint32_t sequence = atomic_fetch_add_explicit(&header->sequence, 1, memory_order_relaxed);
+    atomic_store_explicit(&words[RAW_HEAD_THREAD], thread, memory_order_relaxed);
+    atomic_store_explicit(&words[RAW_HEAD_SEQUENCE], sequence, memory_order_relaxed);
+    atomic_store_explicit(&words[RAW_HEAD_IMAGE], image, memory_order_relaxed);
+    atomic_store_explicit(&words[RAW_HEAD_TAKEN], time, memory_order_relaxed);
+    /* release [CHUNK-STORE]: pairs with [CHUNK-LOAD]. */
+    atomic_store_explicit(&header->slots[slot].state, RAW_TAKEN, memory_order_release);
+    mb_recorder_chunk = (struct recorder_chunk){
+        .next = words + RAW_CHUNK_HEAD,
+        .end = words + RAW_CHUNK_WORDS - RAW_LONG_WORDS,
+        .slot = slot,
+    };
+    raw_wake(&header->sequence);
+    return time;
+}
+
+RECORDER_COLD uint64_t mb_recorder_take_chunk(void)
 {
     if (is_inside) {
-        return false;
+        return 0;
     }
     is_inside = true;
     int saved = errno;
-    if (chunk.end != NULL) {
-        uintptr_t begin = ((uintptr_t)chunk.end - 1) & ~(uintptr_t)(RAW_CHUNK_BYTES - 1);
-        madvise((void *)begin, RAW_CHUNK_BYTES, MADV_DONTNEED); /* from the mapping, not the file */
-        chunk = (struct chunk){ 0 };
-    }
-    bool is_taken = take_parked() || take_new();
-    if (is_taken) {
-        if (thread == 0) {
-            thread = atomic_fetch_add(&threads, 1) + 1;
-            pthread_setspecific(key, &thread);
-        }
-        write_record(RAW_OWNER, raw_ticks(clock_kind), thread, 0, 0);
+    uint64_t time = 0;
+    leave_chunk();
+    bool is_read = wait_for_reader();
+    uint32_t slot = is_read ? take_slot() : RAW_CHUNKS;
+    if (slot < RAW_CHUNKS) {
+        time = begin_chunk(slot);
+    } else {
+        stop(is_read ? EAGAIN : 0); /* more threads than chunks */
     }
     errno = saved;
     is_inside = false;
-    return is_taken;
+    return time;
 }
 
-static inline bool is_recording(void)
-{
-    return LIKELY(atomic_load_explicit(&state->recording, memory_order_relaxed));
-}
-
-static inline void record(enum raw_kind kind, uint64_t time, const void *pointer, uint64_t size,
-                          unsigned alignment_log)
-{
-    if (LIKELY(chunk.next < chunk.end) || take_chunk()) {
-        write_record(kind, time, (uintptr_t)pointer >> 3, size, alignment_log);
-    }
-}
-
-/* After the allocation: see raw.h. */
-static inline void *record_new(enum raw_kind kind, void *pointer, uint64_t size, size_t alignment)
-{
-    if (pointer != NULL && is_recording()) {
-        unsigned log = alignment > 1 ? 64U - (unsigned)__builtin_clzl(alignment - 1) : 0;
-        record(kind, raw_ticks(clock_kind), pointer, size, log);
-    }
-    return pointer;
-}
-
+/* Where another key's destructor still allocates, it does so as a new thread. */
 static void thread_exits(void *unused)
 {
     (void)unused;
-    if (is_recording() && chunk.next < chunk.end) {
-        write_record(RAW_EXIT, raw_ticks(clock_kind), 0, 0, 0);
-        pthread_mutex_lock(&parked_lock);
-        if (chunk.next < chunk.end && parked_count < PARKED_MAX) {
-            parked[parked_count++] = chunk;
-        }
-        pthread_mutex_unlock(&parked_lock);
+    if (mb_recorder_is_on()) {
+        mb_recorder_add(RAW_EXIT, raw_ticks(mb_recorder_clock), NULL, 0, 0);
+        leave_chunk();
     }
-    /* Where another key's destructor still allocates, it does so as a new thread. */
-    chunk = (struct chunk){ 0 };
     thread = 0;
-}
-
-/* ---- malloc ---- */
-
-EXPORT void *malloc(size_t size)
-{
-    return find() ? record_new(RAW_ALLOCATE, next.malloc(size), size, 0) : boot_allocate(size);
-}
-
-EXPORT void *calloc(size_t count, size_t size)
-{
-    if (!find()) {
-        size_t bytes;
-        return __builtin_mul_overflow(count, size, &bytes) ? NULL : boot_allocate(bytes);
-    }
-    return record_new(RAW_ZEROED, next.calloc(count, size), count * size, 0);
-}
-
-EXPORT void free(void *pointer)
-{
-    if (pointer == NULL || is_boot(pointer) || !find()) {
-        return;
-    }
-    if (is_recording()) {
-        record(RAW_FREE, raw_ticks(clock_kind), pointer, 0, 0);
-    }
-    next.free(pointer);
-}
-
-static void *boot_move(void *pointer, size_t size)
-{
-    void *moved = malloc(size);
-    if (moved != NULL) {
-        size_t most = (size_t)(boot + BOOT_BYTES - (char *)pointer);
-        memcpy(moved, pointer, size < most ? size : most);
-    }
-    return moved;
-}
-
-EXPORT void *realloc(void *pointer, size_t size)
-{
-    if (pointer == NULL) {
-        return malloc(size);
-    }
-    if (is_boot(pointer) || !find()) {
-        return boot_move(pointer, size);
-    }
-    if (!is_recording()) {
-        return next.realloc(pointer, size);
-    }
-    record(RAW_RESIZE_FROM, raw_ticks(clock_kind), pointer, 0, 0);
-    void *moved = next.realloc(pointer, size);
-    enum raw_kind kind = moved != NULL ? RAW_RESIZE_TO
-                         : size == 0   ? RAW_RESIZE_FREED
-                                       : RAW_RESIZE_FAILED;
-    if (is_recording()) {
-        record(kind, raw_ticks(clock_kind), moved != NULL ? moved : pointer, size, 0);
-    }
-    return moved;
-}
-
-EXPORT void *aligned_alloc(size_t alignment, size_t size)
-{
-    return find() ? record_new(RAW_ALIGNED, next.aligned_alloc(alignment, size), size, alignment)
-                  : NULL;
-}
-
-EXPORT void *memalign(size_t alignment, size_t size)
-{
-    return find() ? record_new(RAW_ALIGNED, next.memalign(alignment, size), size, alignment) : NULL;
-}
-
-EXPORT int posix_memalign(void **pointer, size_t alignment, size_t size)
-{
-    if (!find()) {
-        return ENOMEM;
-    }
-    int error = next.posix_memalign(pointer, alignment, size);
-    if (error == 0) {
-        record_new(RAW_ALIGNED, *pointer, size, alignment);
-    }
-    return error;
-}
-
-EXPORT void *valloc(size_t size)
-{
-    size_t page = (size_t)getpagesize();
-    return find() ? record_new(RAW_ALIGNED, next.valloc(size), size, page) : NULL;
-}
-
-EXPORT void *pvalloc(size_t size)
-{
-    size_t page = (size_t)getpagesize();
-    size_t whole = (size + page - 1) & ~(page - 1);
-    return find() ? record_new(RAW_ALIGNED, next.pvalloc(size), whole, page) : NULL;
 }
 
 /* ---- the beginning ---- */
@@ -356,7 +167,14 @@ static void read_program(char *program, size_t bytes)
     program[length] = '\0';
 }
 
-/* The file's header, when this process is the one to record. */
+static void *map(int descriptor, size_t bytes)
+{
+    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, descriptor,
+                        0);
+    return memory != MAP_FAILED ? memory : NULL;
+}
+
+/* The header in shared memory, and its file, when this process is the one to record. */
 static struct raw_header *find_header(int *descriptor)
 {
     unsigned long long inode;
@@ -364,15 +182,15 @@ static struct raw_header *find_header(int *descriptor)
     struct stat status;
     const char *text = getenv(RAW_VARIABLE);
     if (text == NULL || sscanf(text, "%d %llu %d", descriptor, &inode, &process) != 3
-        || process != (int)getpid() || fstat(*descriptor, &status) != 0
-        || status.st_ino != inode || !S_ISREG(status.st_mode)) {
+        || process != (int)getpid() || fstat(*descriptor, &status) != 0 || status.st_ino != inode
+        || status.st_size != (off_t)RAW_FILE_BYTES) {
         return NULL;
     }
-    void *page = mmap(NULL, sizeof *header, PROT_READ | PROT_WRITE, MAP_SHARED, *descriptor, 0);
-    return page == MAP_FAILED ? NULL : page;
+    struct raw_header *mapped = map(*descriptor, sizeof *mapped);
+    return mapped != NULL && mapped->magic == RAW_MAGIC ? mapped : NULL;
 }
 
-/* The rest of what recording needs: 0, or errno. */
+/* All of the memory, and the page that fork wipes: 0, or errno. */
 static int prepare(int descriptor)
 {
     size_t page = (size_t)getpagesize();
@@ -380,41 +198,38 @@ static int prepare(int descriptor)
     if (wiped == MAP_FAILED || madvise(wiped, page, MADV_WIPEONFORK) != 0) {
         return errno;
     }
-    /* Aligned to a chunk: its begin follows from its end. */
-    size_t room = header->file_bytes + RAW_CHUNK_BYTES;
-    char *reserved = mmap(NULL, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (reserved == MAP_FAILED) {
+    void *memory = map(descriptor, RAW_FILE_BYTES);
+    if (memory == NULL) {
         return errno;
     }
-    file = reserved + (-(uintptr_t)reserved & (RAW_CHUNK_BYTES - 1));
-    if (mmap(file, header->file_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, descriptor, 0)
-            == MAP_FAILED
-        || madvise(file, header->file_bytes, MADV_DONTDUMP) != 0) {
-        return errno;
-    }
-    state = wiped;
+    (void)madvise(memory, RAW_FILE_BYTES, MADV_DONTDUMP);
+    (void)munmap(header, sizeof *header);
+    header = memory;
+    mb_recorder_state = wiped;
     return pthread_key_create(&key, thread_exits);
 }
 
-__attribute__((constructor)) static void begin(void)
+void mb_recorder_begin(void)
 {
     int saved = errno;
     int descriptor;
-    header = find() ? find_header(&descriptor) : NULL;
-    if (header != NULL && header->magic == RAW_MAGIC) {
-        clock_kind = header->clock;
+    header = find_header(&descriptor);
+    if (header != NULL) {
+        int error = prepare(descriptor);
+        mb_recorder_clock = header->clock;
         struct timespec now;
         clock_gettime(CLOCK_REALTIME, &now);
         header->start_ns = (uint64_t)now.tv_sec * 1000000000U + (uint64_t)now.tv_nsec;
         header->begin_ns = raw_monotonic_ns();
-        header->begin_ticks = raw_ticks(clock_kind);
-        header->first_bytes = atomic_load(&header->used_bytes);
+        header->begin_ticks = raw_ticks(mb_recorder_clock);
         read_program(header->program, sizeof header->program);
-        int error = prepare(descriptor);
-        header->stop_error = error;
-        atomic_store(&header->stop_ticks, error != 0 ? header->begin_ticks : 0);
-        atomic_fetch_add(&header->images, 1);
-        atomic_store(&state->recording, error == 0);
+        header->error = error;
+        /* relaxed [STOP-STORE]: the count below publishes all of the header. */
+        atomic_store_explicit(&header->stopped, error != 0, memory_order_relaxed);
+        /* release [STOP-STORE]: pairs with [STOP-LOAD]. */
+        image = atomic_fetch_add_explicit(&header->images, 1, memory_order_release) + 1;
+        /* relaxed [RECORDING]: before there are other threads, or late by as much as that. */
+        atomic_store_explicit(&mb_recorder_state->recording, error == 0, memory_order_relaxed);
     }
     errno = saved;
 }

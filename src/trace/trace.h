@@ -107,14 +107,14 @@ struct mb_trace_writer;
 
 /*
  * Begins a trace in an open, empty file, which the caller closes after mb_trace_finish: before that
- * it is no trace. NULL with errno.
+ * it is no trace. It will have at most `max_bytes`, some KiB or more. NULL with errno.
  */
-struct mb_trace_writer *mb_trace_create(int file);
+struct mb_trace_writer *mb_trace_create(int file, uint64_t max_bytes);
 
 /*
  * Appends an event. It sets `object` of an ALLOCATE and `thread` of a THREAD_START; all else must
  * be as struct mb_trace_event says, but a time below the last one counts as that. 0; or -1 with
- * errno where the file cannot grow, and then at each further call.
+ * errno where the file cannot grow, and then at each further call: EOVERFLOW at its maximum.
  */
 int mb_trace_put(struct mb_trace_writer *writer, struct mb_trace_event *event);
 

@@ -1,8 +1,7 @@
 /* trace: the reader. It trusts nothing that the file says. */
-#include "trace/trace.h"
-
 #include "trace/layout.h"
 #include "trace/numbers.h"
+#include "trace/trace.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,8 +1,7 @@
 /* trace: the writer. A frame is written whole or not at all, so that what fits is a trace. */
-#include "trace/trace.h"
-
 #include "trace/layout.h"
 #include "trace/numbers.h"
+#include "trace/trace.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -11,10 +10,14 @@
 #include <zstd.h>
 
 /* A tick is short beside what an event costs, and most events then come within 8 ticks. */
-enum { TICK_NS = 64, HEADER_BYTES = AT_PROGRAM + MB_TRACE_PROGRAM_MAX, ZSTD_LEVEL = 9 };
+enum { TICK_NS = 64, HEADER_BYTES = AT_PROGRAM + MB_TRACE_PROGRAM_MAX, ZSTD_LEVEL = 1 };
+
+/* Of a frame, in the file about a third of that: so much may be lost at a full disk. */
+enum { PLAIN_BYTES = 256 * 1024 };
 
 struct mb_trace_writer {
     int file;
+    uint64_t max_bytes;
     int failed; /* errno of the first failure */
     ZSTD_CCtx *context;
     struct mb_numbers threads;
@@ -31,7 +34,7 @@ struct mb_trace_writer {
     size_t plain_bytes;
     size_t packed_room;
     unsigned char *packed;
-    unsigned char plain[MB_TRACE_FRAME_BYTES];
+    unsigned char plain[PLAIN_BYTES];
 };
 
 static int write_all(int file, const unsigned char *bytes, size_t count, uint64_t at)
@@ -61,13 +64,14 @@ static void writer_free(struct mb_trace_writer *writer)
     free(writer);
 }
 
-struct mb_trace_writer *mb_trace_create(int file)
+struct mb_trace_writer *mb_trace_create(int file, uint64_t max_bytes)
 {
     struct mb_trace_writer *writer = calloc(1, sizeof *writer);
     if (writer == NULL) {
         return NULL;
     }
     writer->file = file;
+    writer->max_bytes = max_bytes;
     writer->packed_room = ZSTD_compressBound(sizeof writer->plain);
     writer->packed = malloc(writer->packed_room);
     writer->context = ZSTD_createCCtx();
@@ -106,6 +110,9 @@ static int write_frame(struct mb_trace_writer *writer)
                                   writer->plain, writer->plain_bytes);
     if (ZSTD_isError(bytes)) {
         return fail(writer, ENOMEM);
+    }
+    if (bytes > writer->max_bytes - writer->written.file_bytes) {
+        return fail(writer, EOVERFLOW);
     }
     if (write_all(writer->file, writer->packed, bytes, writer->written.file_bytes) != 0) {
         return fail(writer, errno);
@@ -153,7 +160,8 @@ static bool tag_begins_object(enum layout_tag tag)
 }
 
 /* Numbers what begins, and ends what ends; false without memory or where it does not live. */
-static bool number(struct mb_trace_writer *writer, enum layout_tag tag, struct mb_trace_event *event)
+static bool number(struct mb_trace_writer *writer, enum layout_tag tag,
+                   struct mb_trace_event *event)
 {
     if (tag == TAG_THREAD_START) {
         return mb_numbers_begin(&writer->threads, &event->thread);

@@ -53,7 +53,7 @@ mapfile -t files < <(find src -name '*.c' -not -path 'src/dropin/*')
 protoc-c --c_out="$work" -I src/cli src/cli/profile.proto
 warnings+=(-isystem "$work")
 for compiler in "gcc -std=c17" "clang -std=c11"; do
-    compiles 'sources' $compiler -DMBRUN_LIBRARY_FROM_BIN='"../lib"' "${files[@]}"
+    compiles 'sources' $compiler -DMBRUN_RECORDS -DMBRUN_LIBRARY_FROM_BIN='"../lib"' "${files[@]}"
     compiles 'sources' $compiler -DMEMORYBUCKET_DROPIN '-DMEMORYBUCKET_LIBURCU="liburcu-bp.so"' src/dropin/*.c
 done
 alone cpp memorybucket/{memorybucket.h,inline.h,memorybucket.hpp}
@@ -142,6 +142,9 @@ rung() {
     insight/*) rung=22 ;;
     api/*) rung=23 ;;
     dropin/*) rung=24 ;;
+    trace/layout.h | trace/numbers.* | trace/addresses.* | trace/raw.h) rung=1 ;;
+    trace/trace.* | trace/trace_* | trace/chunks.* | trace/recorder.*) rung=2 ;;
+    trace/merge.* | trace/recorder_malloc.c) rung=3 ;;
     cli/*) rung=23 ;;
     *) echo "$1 has no rung in tests/static/sources.sh" >&2; exit 1 ;;
     esac

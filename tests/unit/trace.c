@@ -78,7 +78,7 @@ static struct mb_trace_event tell(struct story *story)
 static void write_story(uint32_t count, struct mb_trace_header *header)
 {
     int file = open(path, O_RDWR | O_TRUNC);
-    struct mb_trace_writer *writer = mb_trace_create(file);
+    struct mb_trace_writer *writer = mb_trace_create(file, UINT64_MAX);
     cr_assert_not_null(writer);
     struct story story = { .state = 1 };
     for (uint32_t i = 0; i < count; i++) {
@@ -160,7 +160,7 @@ Test(trace, empty)
 Test(trace, numbers_are_reused)
 {
     int file = open(path, O_RDWR | O_TRUNC);
-    struct mb_trace_writer *writer = mb_trace_create(file);
+    struct mb_trace_writer *writer = mb_trace_create(file, UINT64_MAX);
     struct mb_trace_event start = { .kind = MB_TRACE_THREAD_START };
     struct mb_trace_event exit = { .kind = MB_TRACE_THREAD_EXIT };
     struct mb_trace_event allocate = { .kind = MB_TRACE_ALLOCATE, .size = 8 };
@@ -188,7 +188,7 @@ Test(trace, full_disk)
     signal(SIGXFSZ, SIG_IGN);
     struct rlimit limit = { .rlim_cur = 1 << 20, .rlim_max = RLIM_INFINITY };
     int file = open(path, O_RDWR | O_TRUNC);
-    struct mb_trace_writer *writer = mb_trace_create(file);
+    struct mb_trace_writer *writer = mb_trace_create(file, UINT64_MAX);
     struct story story = { .state = 1 };
     cr_assert_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
     int status = 0;
