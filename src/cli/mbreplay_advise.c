@@ -26,7 +26,7 @@ static const size_t borders_tried[BORDERS] = { 16384, 8192, 4096, 2048, 1024, 51
 
 enum {
     GAIN_LEFT = 5,        /* a fifth of what can be gained may be left */
-    CLASS_SHARE = 100,    /* a class that has less than a hundredth of the refills stays as it is */
+    CLASS_SHARE = 20,     /* a class that has less than a twentieth of the refills stays as it is */
     WORTHWHILE = 2000,    /* so are all, with less than one refill in so many operations */
     LARGE_MORE = 1000,    /* a lower border may send one more of so many operations beyond it */
     MEMORY_LESS = 20,     /* if it spares a twentieth of the memory */
@@ -57,10 +57,15 @@ static void scale_rounds(const struct advice *advice, struct model_config *confi
     }
 }
 
-/* Whether there is anything to gain. */
+/* With no more refills than this there is nothing to gain. */
+static uint64_t worthwhile(const struct model_result *result)
+{
+    return result->operations / WORTHWHILE;
+}
+
 static bool refills_often(const struct advice *advice)
 {
-    return advice->before.refills > advice->before.operations / WORTHWHILE;
+    return advice->before.refills > worthwhile(&advice->before);
 }
 
 static bool is_used(const struct advice *advice, size_t class)
@@ -81,8 +86,10 @@ static unsigned choose_scale(const struct advice *advice, const struct model_res
     if (advice->before.classes[class].refills < advice->before.refills / CLASS_SHARE) {
         return SCALE_STANDARD;
     }
+    uint64_t enough = size_max(best + (standard - best) / (2 * GAIN_LEFT),
+                               worthwhile(&advice->before) / CLASS_SHARE);
     unsigned scale = SCALE_STANDARD;
-    while (tried[scale].classes[class].refills > best + (standard - best) / (2 * GAIN_LEFT)) {
+    while (tried[scale].classes[class].refills > enough) {
         scale++;
     }
     return scale;
@@ -117,7 +124,7 @@ static bool is_better(const struct model_result *one, const struct model_result 
 {
     bool same_memory = one->bytes < chosen->bytes + ROOM_MIN;
     return one->bytes + ROOM_MIN < chosen->bytes
-           || (same_memory && one->refills < chosen->refills / 2);
+           || (same_memory && one->refills + worthwhile(one) < chosen->refills);
 }
 
 /*

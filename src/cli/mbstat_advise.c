@@ -41,15 +41,16 @@ static double rate(uint64_t last, uint64_t first, double seconds)
     return last > first ? (double)(last - first) / seconds : 0;
 }
 
-/* Of two readings of a thread, which may stand in other rows. */
+/* A thread's row in an earlier reading, where it may be another one; zeros: it is new. */
 static const uint64_t *row_of(const struct snapshot *snapshot, uint64_t thread)
 {
+    static const uint64_t none[THREAD_WORDS];
     for (uint64_t i = 0; i < snapshot->totals[TOTAL_thread_rows]; i++) {
         if (snapshot->threads[i][THREAD_thread] == thread) {
             return snapshot->threads[i];
         }
     }
-    return NULL;
+    return none;
 }
 
 /* Whether threads that do most of the transfers both get and give magazines. */
@@ -60,7 +61,7 @@ static bool goes_both_ways(const struct snapshot *first, const struct snapshot *
     for (uint64_t i = 0; i < last->totals[TOTAL_thread_rows]; i++) {
         const uint64_t *now = last->threads[i];
         const uint64_t *before = row_of(first, now[THREAD_thread]);
-        if (now[THREAD_thread] == 0 || before == NULL) {
+        if (now[THREAD_thread] == 0) {
             continue;
         }
         uint64_t got = now[THREAD_refills] - before[THREAD_refills];

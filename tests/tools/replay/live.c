@@ -79,7 +79,7 @@ int main(int argc, char **argv)
     uint64_t refills = 0;
     mb_stats_get(&stats, sizeof stats);
     for (size_t i = 0; i < MB_POOL_COUNT; i++) {
-        refills += stats.pools[i].refills;
+        refills += stats.pool[i].refills;
     }
     printf("%llu %llu\n", (unsigned long long)atomic_load(&operations), (unsigned long long)refills);
     return 0;
