@@ -119,22 +119,17 @@ def advised(path):
     return json.loads(done.stdout)
 
 
-def measured(path, settings, times=3):
-    """The refills and the peak of a replay with these settings: medians."""
-    refills, peaks = [], []
-    for number in range(times):
-        report = Path(FOLDER, f"stats-{number}")
-        got, _ = replayed("-r1", "-a", "memorybucket", path,
-                          environment=dict(settings, MB_STATS=str(report)))
-        rows = [line.split() for line in report.read_text().splitlines()]
-        names = next(row for row in rows if row[0] == "slot")
-        # The last process writes behind the one that was asked where its malloc is.
-        last = max(i for i, row in enumerate(rows) if row[0] == "MemoryBucket:")
-        pools = [dict(zip(names, row)) for row in rows[last:] if row[0].isdigit()]
-        refills.append(sum(int(pool["refills"]) for pool in pools))
-        peaks.append(got["allocators"][0]["peak_bytes"])
-        report.unlink()
-    return sorted(refills)[times // 2], sorted(peaks)[times // 2]
+def measured(path, settings):
+    """The refills and the peak of a replay with these settings."""
+    report = Path(FOLDER, "stats")
+    got, _ = replayed("-r1", "-a", "memorybucket", path, environment=dict(settings, MB_STATS=str(report)))
+    rows = [line.split() for line in report.read_text().splitlines()]
+    report.unlink()
+    names = next(row for row in rows if row[0] == "slot")
+    # The last process writes behind the one that was asked where its malloc is.
+    last = max(i for i, row in enumerate(rows) if row[0] == "MemoryBucket:")
+    pools = [dict(zip(names, row)) for row in rows[last:] if row[0].isdigit()]
+    return sum(int(pool["refills"]) for pool in pools), got["allocators"][0]["peak_bytes"]
 
 
 # As docs/replay.md says: refills within a fifth of what they are without the advice, and 10; and the change of
