@@ -86,7 +86,7 @@ static unsigned choose_scale(const struct advice *advice, const struct model_res
     if (advice->before.classes[class].refills < advice->before.refills / CLASS_SHARE) {
         return SCALE_STANDARD;
     }
-    uint64_t enough = size_max(best + (standard - best) / (2 * GAIN_LEFT),
+    uint64_t enough = size_max(best + (standard - best) / GAIN_LEFT / 2,
                                worthwhile(&advice->before) / CLASS_SHARE);
     unsigned scale = SCALE_STANDARD;
     while (tried[scale].classes[class].refills > enough) {

@@ -88,15 +88,12 @@ static bool probe(const char *preloaded, char path[PATH_MAX])
         become(preloaded, arguments, parent);
     }
     close(ends[1]);
-    ssize_t length = 0;
-    ssize_t got = 0;
-    do {
-        length += got;
-        got = read(ends[0], path + length, (size_t)(PATH_MAX - 1 - length));
-    } while (child > 0 && (got > 0 || (got < 0 && errno == EINTR && (got = 0) == 0)));
-    close(ends[0]);
-    path[length] = '\0';
-    path[strcspn(path, "\n")] = '\0';
+    FILE *from = fdopen(ends[0], "r");
+    bool got = from != NULL && fgets(path, PATH_MAX, from) != NULL;
+    if (from != NULL) {
+        fclose(from);
+    }
+    path[got ? strcspn(path, "\n") : 0] = '\0';
     return child > 0 && wait_for(child) == 0 && *path == '/';
 }
 

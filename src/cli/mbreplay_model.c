@@ -391,7 +391,7 @@ void mbreplay_model_run(const struct steps *trace, const struct model_config *co
     struct model *model = mbreplay_zeroed(1, sizeof *model);
     memset(result, 0, sizeof *result);
     lay_out(model, config, result);
-    model->caches = mbreplay_zeroed(trace->threads, sizeof *model->caches);
+    model->caches = mbreplay_zeroed(trace->threads, sizeof(void *));
     uint64_t large_bytes = 0;
     for (size_t i = 0; i < trace->count; i++) {
         const struct class_step *step = &trace->steps[i];

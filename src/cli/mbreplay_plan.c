@@ -56,7 +56,7 @@ static uint32_t place_new(struct walk *walk)
         if (walk->place_count >= PLACES_MAX / 2) {
             mbreplay_die("more than %u objects live at once; that is too many", PLACES_MAX / 2);
         }
-        walk->place_room = walk->place_room != 0 ? 2 * walk->place_room : 1024;
+        walk->place_room *= 2;
         walk->next = mbreplay_grow(walk->next, walk->place_room, sizeof *walk->next);
         walk->taken = mbreplay_grow(walk->taken, walk->place_room, sizeof *walk->taken);
         walk->puts = mbreplay_grow(walk->puts, walk->place_room, sizeof *walk->puts);
@@ -132,9 +132,8 @@ static uint32_t life_begin(struct walk *walk, uint32_t thread)
 {
     uint32_t number = walk->life_count++;
     if (walk->words == NULL) { /* else they are those of the first walk */
-        if ((number & (number - 1)) == 0) {
-            walk->lives = mbreplay_grow(walk->lives, number != 0 ? 2 * (size_t)number : 1,
-                                        sizeof *walk->lives);
+        if (number != 0 && (number & (number - 1)) == 0) {
+            walk->lives = mbreplay_grow(walk->lives, 2 * (size_t)number, sizeof *walk->lives);
         }
         memset(&walk->lives[number], 0, sizeof walk->lives[number]);
     }
@@ -269,7 +268,7 @@ static void chunk_begin(struct walk *walk, uint64_t chunk)
         mbreplay_die("the trace has too many events");
     }
     if (walk->words == NULL && chunk >= walk->left_room) {
-        walk->left_room = walk->left_room != 0 ? 2 * walk->left_room : 256;
+        walk->left_room *= 2;
         walk->left = mbreplay_grow(walk->left, walk->left_room, sizeof *walk->left);
     }
     walk->chunk = (uint32_t)chunk;
@@ -337,7 +336,15 @@ static struct plan *plan_map(const struct plan *sums, int *file)
 
 struct plan *mbreplay_plan_make(struct mb_trace *trace, int *file)
 {
+    enum { PLACES_FIRST = 1024, CHUNKS_FIRST = 256 };
     struct walk walk = { .trace = trace, .header = mb_trace_header(trace) };
+    walk.place_room = PLACES_FIRST;
+    walk.next = mbreplay_zeroed(PLACES_FIRST, sizeof *walk.next);
+    walk.taken = mbreplay_zeroed(PLACES_FIRST, sizeof *walk.taken);
+    walk.puts = mbreplay_zeroed(PLACES_FIRST, sizeof *walk.puts);
+    walk.left_room = CHUNKS_FIRST;
+    walk.left = mbreplay_zeroed(CHUNKS_FIRST, sizeof *walk.left);
+    walk.lives = mbreplay_zeroed(1, sizeof *walk.lives);
     walk.objects = mbreplay_zeroed(walk.header->objects, sizeof *walk.objects);
     walk.life_of = mbreplay_zeroed(walk.header->threads, sizeof *walk.life_of);
     walk_all(&walk);

@@ -39,7 +39,7 @@ static int compare(const void *one, const void *other)
 
 static struct figure figure_of(const struct allocator *allocator, enum measure measure)
 {
-    double values[ROUNDS_MAX];
+    double values[ROUNDS_MAX] = { 0 };
     unsigned count = allocator->rounds;
     for (unsigned i = 0; i < count; i++) {
         values[i] = measured(&allocator->results[i], measure);
@@ -244,6 +244,9 @@ bool mbreplay_report_chart(const struct report *report, const char *path)
     FILE *script = picture != NULL ? popen(command, "w") : NULL;
     if (script == NULL) {
         mbreplay_say("%s: %s", path, strerror(errno));
+        if (picture != NULL) {
+            fclose(picture);
+        }
         return false;
     }
     signal(SIGPIPE, SIG_IGN);

@@ -396,7 +396,7 @@ int mbreplay_run(int file, const char *allocator, const char *library)
     result->own_bytes = resident_bytes();
     uint64_t start_cpu_ns = cpu_ns();
     uint64_t start_ns = mbreplay_now_ns();
-    pthread_t starter;
+    pthread_t starter = 0;
     int error = plan->lives > 1 ? pthread_create(&starter, NULL, start_lives, NULL) : 0;
     if (error != 0) {
         mbreplay_die("%s: a thread cannot be started: %s", allocator, strerror(error));

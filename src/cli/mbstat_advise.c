@@ -44,7 +44,7 @@ static double rate(uint64_t last, uint64_t first, double seconds)
 /* A thread's row in an earlier reading, where it may be another one; zeros: it is new. */
 static const uint64_t *row_of(const struct snapshot *snapshot, uint64_t thread)
 {
-    static const uint64_t none[THREAD_WORDS];
+    static const uint64_t none[THREAD_WORDS] = { 0 };
     for (uint64_t i = 0; i < snapshot->totals[TOTAL_thread_rows]; i++) {
         if (snapshot->threads[i][THREAD_thread] == thread) {
             return snapshot->threads[i];
@@ -67,7 +67,8 @@ static bool goes_both_ways(const struct snapshot *first, const struct snapshot *
         uint64_t got = now[THREAD_refills] - before[THREAD_refills];
         uint64_t gave = now[THREAD_flushes] - before[THREAD_flushes];
         bool both = got >= gave / BOTH_WAYS && gave >= got / BOTH_WAYS;
-        *(both ? &both_ways : &one_way) += got + gave;
+        both_ways += both ? got + gave : 0;
+        one_way += both ? 0 : got + gave;
     }
     return both_ways > one_way;
 }

@@ -24,7 +24,7 @@ KINDS = ("churn", "handover", "phases", "lives", "server", "compiler")
 MBREPLAY = TRACES = BROKEN = FOLDER = MBSTAT = LIVE = None
 
 
-def trace(kind, events=20000):
+def trace(kind, events=8000):
     """One that TRACES writes, or a recorded one."""
     recorded = Path(__file__).resolve().parents[2] / f"traces/{kind}.mbtrace"
     path = recorded if recorded.exists() else Path(FOLDER, f"{kind}-{events}.mbt")
@@ -67,7 +67,7 @@ def processes():
 # ---- what it does --------------------------------------------------------------------------------
 
 def summary():
-    done = run("--summary", trace("handover"))
+    done = run("--summary", trace("handover", 20000))
     check(done.returncode == 0 and done.stderr == "", done)
     check("2 threads, at most 2 at once" in done.stdout, done.stdout)
     allocations, frees = map(int, re.search(r"(\d+) allocations .*?(\d+) frees, 0 resizes",

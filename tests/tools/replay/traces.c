@@ -193,7 +193,7 @@ int main(int argc, char **argv)
                   { "tides", tides },       { "buffers", buffers },
                   { "lives", lives } };
     int file = argc == 4 ? open(argv[3], O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666) : -1;
-    if (file < 0 || (writer = mb_trace_create(file)) == NULL) {
+    if (file < 0 || (writer = mb_trace_create(file, UINT64_C(1) << 30)) == NULL) {
         perror("traces");
         return 1;
     }
