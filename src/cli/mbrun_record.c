@@ -22,8 +22,8 @@
 /* The descriptor that the program inherits, out of the way of those that it opens. */
 enum { DESCRIPTOR_MIN = 200 };
 
-/* Between rounds in which no chunk was filled. */
-enum { PAUSE_MIN_MS = 1, PAUSE_MAX_MS = 20 };
+/* Between rounds, unless the program asks for one. */
+enum { PAUSE_MS = 20 };
 
 struct recording {
     const char *path;
@@ -172,19 +172,16 @@ static int run_recorded(const struct recording *recording, char **program)
 static int follow(const struct recording *recording, pid_t program)
 {
     int status;
-    unsigned pause_ms = PAUSE_MIN_MS;
     for (;;) {
-        /* relaxed [BACKLOG]: raw_wait returns at once when a chunk was taken since. */
-        uint32_t seen = atomic_load_explicit(&recording->header->sequence, memory_order_relaxed);
+        /* relaxed [BACKLOG]: raw_wait returns at once when the program has asked since. */
+        uint32_t seen = atomic_load_explicit(&recording->header->asked, memory_order_relaxed);
         unsigned filled = mb_merge_round(recording->merge);
         pid_t ended = waitpid(program, &status, WNOHANG);
         if (ended == program || (ended < 0 && errno != EINTR)) {
             break;
         }
-        pause_ms = filled > 0 ? PAUSE_MIN_MS : 2 * pause_ms;
-        pause_ms = pause_ms < PAUSE_MAX_MS ? pause_ms : PAUSE_MAX_MS;
-        if (filled == 0) {
-            raw_wait(&recording->header->sequence, seen, pause_ms);
+        if (filled < RAW_ASK) {
+            raw_wait(&recording->header->asked, seen, PAUSE_MS);
         }
     }
     mb_merge_round(recording->merge);

@@ -7,8 +7,7 @@ enum { ROOM_FIRST = 1024 };
 
 static size_t home_of(const struct mb_addresses *addresses, uint64_t address)
 {
-    uint64_t mixed = address * UINT64_C(0x9e3779b97f4a7c15);
-    return (size_t)(mixed >> 32 ^ mixed >> 20) & (addresses->room - 1);
+    return (size_t)((address * UINT64_C(0x9e3779b97f4a7c15)) >> addresses->shift);
 }
 
 static size_t after(const struct mb_addresses *addresses, size_t place)
@@ -29,6 +28,7 @@ static size_t find(const struct mb_addresses *addresses, uint64_t address)
 static bool grow(struct mb_addresses *addresses)
 {
     struct mb_addresses larger = { .room = addresses->room > 0 ? addresses->room * 2 : ROOM_FIRST };
+    larger.shift = 64U - (unsigned)__builtin_ctzl(larger.room);
     larger.places = calloc(larger.room, sizeof *larger.places);
     if (larger.places == NULL) {
         return false;
@@ -41,6 +41,7 @@ static bool grow(struct mb_addresses *addresses)
     free(addresses->places);
     addresses->places = larger.places;
     addresses->room = larger.room;
+    addresses->shift = larger.shift;
     return true;
 }
 

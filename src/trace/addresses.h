@@ -16,7 +16,8 @@ struct mb_addresses {
         uint64_t key; /* an address, never 0; or 0 of a place that is empty */
         uint32_t object;
     } *places;
-    size_t room; /* 0, or a power of two */
+    size_t room;    /* 0, or a power of two */
+    unsigned shift; /* 64 less its logarithm */
     size_t count;
 };
 

@@ -44,6 +44,7 @@ enum {
     RAW_CHUNK_WORDS = RAW_CHUNK_BYTES / 8,
     RAW_CHUNKS = 16384,     /* each running thread has one */
     RAW_BACKLOG_MAX = 2048, /* chunks that wait for mbrun; with more, threads wait for it */
+    RAW_ASK = 64,           /* so many at a time are worth waking mbrun for */
     RAW_PROGRAM_MAX = 256,
 };
 enum { RAW_HEAD_THREAD, RAW_HEAD_SEQUENCE, RAW_HEAD_IMAGE, RAW_HEAD_TAKEN, RAW_CHUNK_HEAD };
@@ -85,8 +86,9 @@ struct raw_header {
     _Atomic uint64_t free;     /* a stack: slot plus 1; a count of changes in the upper half */
     _Atomic uint32_t fresh;    /* slots from here on were never used */
     _Atomic uint32_t backlog;  /* slots that are done */
-    _Atomic uint32_t sequence; /* chunks taken so far; mbrun waits for it to change */
-    _Atomic uint32_t read;     /* chunks read so far; threads wait for it to change */
+    _Atomic uint32_t sequence; /* chunks taken so far */
+    _Atomic uint32_t asked;    /* changes with every RAW_ASK chunks that wait; mbrun waits for it */
+    _Atomic uint32_t read;     /* changes when chunks were read; threads wait for it */
     _Alignas(4096) struct raw_slot slots[RAW_CHUNKS];
 };
 

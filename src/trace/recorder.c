@@ -40,10 +40,15 @@ static void leave_chunk(void)
     if (mb_recorder_chunk.end != NULL) {
         mb_recorder_chunk.next = mb_recorder_chunk.end = NULL;
         /* relaxed [BACKLOG]: a bound, which may be passed by as many as there are threads. */
-        atomic_fetch_add_explicit(&header->backlog, 1, memory_order_relaxed);
+        uint32_t before = atomic_fetch_add_explicit(&header->backlog, 1, memory_order_relaxed);
         /* release [CHUNK-STORE]: pairs with [CHUNK-LOAD]. */
         atomic_store_explicit(&header->slots[mb_recorder_chunk.slot].state, RAW_DONE,
                               memory_order_release);
+        if (before % RAW_ASK == RAW_ASK - 1) {
+            /* relaxed [BACKLOG]: raw_wait looks at it again. */
+            atomic_fetch_add_explicit(&header->asked, 1, memory_order_relaxed);
+            raw_wake(&header->asked);
+        }
     }
 }
 
@@ -111,7 +116,6 @@ static uint64_t begin_chunk(uint32_t slot)
         .end = words + RAW_CHUNK_WORDS - RAW_LONG_WORDS,
         .slot = slot,
     };
-    raw_wake(&header->sequence);
     return time;
 }
 
