@@ -141,7 +141,7 @@ static bool replay(const struct request *request, struct mb_trace *trace)
         return false;
     }
     bool good = replay_all(allocators, count, plan, file, request->rounds);
-    struct report report = { request->path, mb_trace_header(trace), plan, allocators,
+    struct replay_report report = { request->path, mb_trace_header(trace), plan, allocators,
                              keep_replayed(allocators, count) };
     if (report.count == 0) {
         return false;

@@ -71,7 +71,7 @@ static void print_row(const struct allocator *allocator, const struct allocator 
            mib(figure_of(allocator, END_BYTES).median));
 }
 
-void mbreplay_report_text(const struct report *report)
+void mbreplay_report_text(const struct replay_report *report)
 {
     const struct plan *plan = report->plan;
     unsigned rounds = report->allocators[0].rounds;
@@ -131,7 +131,7 @@ static void print_allocator(const struct allocator *allocator)
     printf("]}");
 }
 
-void mbreplay_report_json(const struct report *report)
+void mbreplay_report_json(const struct replay_report *report)
 {
     const struct plan *plan = report->plan;
     printf("{\"trace\":");
@@ -169,7 +169,7 @@ static void write_name(FILE *to, const char *name)
     }
 }
 
-static void write_panel(FILE *to, const struct report *report, enum measure measure,
+static void write_panel(FILE *to, const struct replay_report *report, enum measure measure,
                         const char *title, double unit)
 {
     fprintf(to,
@@ -189,7 +189,7 @@ static void write_panel(FILE *to, const struct report *report, enum measure meas
     }
 }
 
-static void write_script(FILE *to, const struct report *report, bool is_svg)
+static void write_script(FILE *to, const struct replay_report *report, bool is_svg)
 {
     fprintf(to, "set terminal %s noenhanced size 960,400 background '#ffffff'\n",
             is_svg ? "svg" : "pngcairo");
@@ -232,7 +232,7 @@ static bool copy_to(const char *path, FILE *from)
 }
 
 /* gnuplot writes to a file without a name, so that an interrupt leaves no half of a chart. */
-bool mbreplay_report_chart(const struct report *report, const char *path)
+bool mbreplay_report_chart(const struct replay_report *report, const char *path)
 {
     if (!has_gnuplot()) {
         mbreplay_say("%s: there is no gnuplot to draw it (Debian: gnuplot-nox)", path);

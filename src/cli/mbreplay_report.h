@@ -8,7 +8,7 @@
 
 #include "cli/mbreplay_allocators.h"
 
-struct report {
+struct replay_report {
     const char *path; /* of the trace */
     const struct mb_trace_header *header;
     const struct plan *plan;
@@ -16,13 +16,13 @@ struct report {
     size_t count;
 };
 
-void mbreplay_report_text(const struct report *report);
+void mbreplay_report_text(const struct replay_report *report);
 
 /* One object, on a line. */
-void mbreplay_report_json(const struct report *report);
+void mbreplay_report_json(const struct replay_report *report);
 
 /* Draws bars with gnuplot, as SVG or PNG by the file's name. False after a line. */
-bool mbreplay_report_chart(const struct report *report, const char *path);
+bool mbreplay_report_chart(const struct replay_report *report, const char *path);
 
 /* Whether the file's name says a format that a chart can have. */
 bool mbreplay_report_has_format(const char *path);
