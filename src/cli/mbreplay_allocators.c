@@ -75,13 +75,13 @@ static int wait_for(pid_t child)
 static bool probe(const char *preloaded, char path[PATH_MAX])
 {
     int ends[2];
-    char *arguments[] = { "mbreplay", (char *)probe_word, NULL };
     if (pipe2(ends, O_CLOEXEC) != 0) {
         mbreplay_die("a pipe: %s", strerror(errno));
     }
     pid_t parent = getpid();
     pid_t child = fork();
     if (child == 0) {
+        char *arguments[] = { "mbreplay", (char *)probe_word, NULL };
         int nothing = open("/dev/null", O_WRONLY | O_CLOEXEC); /* the loader's complaints */
         dup2(nothing, STDERR_FILENO);
         dup2(ends[1], STDOUT_FILENO);
@@ -139,11 +139,11 @@ static bool find_preloaded(const char *library, struct allocator *allocator)
 
 static bool find_known(const struct known *known, struct allocator *allocator)
 {
-    char dropin[PATH_MAX];
     if (strcmp(known->name, "system") == 0) {
         return probe(NULL, allocator->library) && same_stem("libc.so", allocator->library);
     }
     if (strcmp(known->name, "memorybucket") == 0) {
+        char dropin[PATH_MAX];
         return find_dropin(dropin) && find_preloaded(dropin, allocator);
     }
     for (size_t i = 0; known->libraries[i] != NULL; i++) {
@@ -225,12 +225,12 @@ bool mbreplay_allocator_run(struct allocator *allocator, const struct plan *plan
 {
     char number[16];
     snprintf(number, sizeof number, "%d", file);
-    char *arguments[] = { "mbreplay", (char *)run_word,    number,
-                          allocator->name, allocator->library, NULL };
     pid_t parent = getpid();
     fflush(NULL);
     pid_t child = fork();
     if (child == 0) {
+        char *arguments[] = { "mbreplay",      (char *)run_word,   number,
+                              allocator->name, allocator->library, NULL };
         become(allocator->is_preloaded ? allocator->library : NULL, arguments, parent);
     }
     int status = child > 0 ? wait_for(child) : -1;
