@@ -271,8 +271,8 @@ static void die_of(int signal_number)
     signal(signal_number, SIG_DFL);
     sigemptyset(&set);
     sigaddset(&set, signal_number);
-    raise(signal_number);
     sigprocmask(SIG_UNBLOCK, &set, NULL);
+    raise(signal_number);
 }
 
 int mbrun_record(const char *path, uint64_t max_bytes, char **program)

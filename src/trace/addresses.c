@@ -3,11 +3,14 @@
 
 #include <stdlib.h>
 
-enum { ROOM_FIRST = 1024 };
+enum { ROOM_FIRST = 1024, SLOT_LOG = 4, BLOCK_LOG = 10 };
 
+/* Neighbours in memory, which come and go together, have their places side by side. */
 static size_t home_of(const struct mb_addresses *addresses, uint64_t address)
 {
-    return (size_t)((address * UINT64_C(0x9e3779b97f4a7c15)) >> addresses->shift);
+    uint64_t mixed = (address >> BLOCK_LOG) * UINT64_C(0x9e3779b97f4a7c15);
+    uint64_t within = address >> SLOT_LOG & ((1U << (BLOCK_LOG - SLOT_LOG)) - 1);
+    return (size_t)((mixed >> addresses->shift) + within) & (addresses->room - 1);
 }
 
 static size_t after(const struct mb_addresses *addresses, size_t place)

@@ -78,9 +78,9 @@ static uint64_t time_at(const struct mb_chunks *chunks, const struct cursor *cur
         return 0;
     }
     /* acquire [RECORD-LOAD]: pairs with [RECORD-STORE]. */
-    uint64_t word = atomic_load_explicit(raw_chunk(chunks->header, cursor->slot) + cursor->at,
+    uint64_t time = atomic_load_explicit(raw_chunk(chunks->header, cursor->slot) + cursor->at,
                                          memory_order_acquire);
-    return word >= cursor->least ? word ^ RAW_TIME_BIT : 0;
+    return time >= cursor->least ? time ^ RAW_TIME_BIT : 0;
 }
 
 /* Whether the round has the record at the cursor, whose time it sets. */

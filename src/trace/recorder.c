@@ -166,7 +166,9 @@ static void read_program(char *program, size_t bytes)
         length--;
     }
     for (ssize_t i = 0; i < length; i++) {
-        program[i] = program[i] == '\0' ? ' ' : program[i];
+        if (program[i] == '\0') {
+            program[i] = ' ';
+        }
     }
     program[length] = '\0';
 }
@@ -184,7 +186,7 @@ static struct raw_header *find_header(int *descriptor)
     unsigned long long inode;
     int process;
     struct stat status;
-    const char *text = getenv(RAW_VARIABLE);
+    const char *text = secure_getenv(RAW_VARIABLE);
     if (text == NULL || sscanf(text, "%d %llu %d", descriptor, &inode, &process) != 3
         || process != (int)getpid() || fstat(*descriptor, &status) != 0 || status.st_ino != inode
         || status.st_size != (off_t)RAW_FILE_BYTES) {

@@ -28,7 +28,7 @@ protoc-c --c_out="$made" -I src/cli src/cli/profile.proto
 tidy() {
     local flags=(-std=c11 -D_GNU_SOURCE -Isrc -Iinclude) output
     case $1 in
-    src/cli/*) flags+=(-isystem "$made" -DMBRUN_LIBRARY_FROM_BIN='"../lib"') ;;
+    src/cli/*) flags+=(-isystem "$made" -DMBRUN_RECORDS -DMBRUN_LIBRARY_FROM_BIN='"../lib"') ;;
     src/dropin/*) flags+=(-DMEMORYBUCKET_DROPIN '-DMEMORYBUCKET_LIBURCU="liburcu-bp.so"') ;;
     tests/*) flags+=(-Itests/support -Itests/random -Ibench/lib -DKEYS_TAKEN=40 '-DPROPERTY_DIR="tests/random/property"') ;;
     bench/*) flags+=(-Ibench/lib -DBENCH_CALLED) ;;
