@@ -112,7 +112,7 @@ def run_many_threads():
     trace = record("many_threads")
     check(int(trace.fields["count_start"]) == 17, "threads")
     live = int(trace.fields["count_allocate"]) - int(trace.fields["count_free"])
-    check(live < 200 and int(trace.fields["count_allocate"]) >= 320000, f"{live} objects are left")
+    check(live < 200 and int(trace.fields["count_allocate"]) >= 64000, f"{live} objects are left")
 
 
 def run_forks():

@@ -184,7 +184,7 @@ void *churn_thread(void *)
 {
     unsigned state = (unsigned)(size_t)pthread_self();
     void *live[100] = {};
-    for (int i = 0; i < 20000; i++) {
+    for (int i = 0; i < 4000; i++) {
         state = state * 1103515245 + 12345;
         unsigned at = (state >> 16) % 100;
         free(live[at]);
