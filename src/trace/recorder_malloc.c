@@ -38,7 +38,8 @@ static atomic_size_t boot_used;
 
 static void *boot_allocate(size_t bytes)
 {
-    size_t rounded = (bytes + BOOT_STEP + BOOT_STEP - 1) & ~(size_t)(BOOT_STEP - 1); /* and never empty */
+    /* And never empty. */
+    size_t rounded = (bytes + BOOT_STEP + BOOT_STEP - 1) & ~(size_t)(BOOT_STEP - 1);
     /* relaxed [BOOT]: hands out disjoint ranges of untouched memory. */
     size_t at = bytes < BOOT_BYTES
                     ? atomic_fetch_add_explicit(&boot_used, rounded, memory_order_relaxed)
