@@ -228,8 +228,14 @@ static size_t thread_cache_choose_host(size_t class)
 
 MBI_COLD void *mbi_thread_cache_alloc_slow(size_t size_bytes, const struct magazine *empty)
 {
-    int saved_errno = errno;
     size_t class = magazine_class(empty); /* now: below the thread may get another cache */
+    if (sampling_counts(mbi_thread_cache, class)) {
+        void *counted = mbi_sampling_pop(mbi_thread_cache, class);
+        if (MBI_LIKELY(counted != NULL)) {
+            return counted;
+        }
+    }
+    int saved_errno = errno;
     if (background_is_lost()) {
         mbi_background_come_back();
     }
@@ -319,7 +325,6 @@ MBI_COLD void mbi_thread_cache_free_slow(void *pointer, const struct magazine *f
         mbi_check_free(pointer, size_bytes);
         return;
     }
-    int saved_errno = errno;
     size_t class = magazine_class(full);
     if (MBI_UNLIKELY(!slot_space_has_start(&mbi_pools[class].space, pointer))) {
         free_foreign(class, pointer);
@@ -332,6 +337,7 @@ MBI_COLD void mbi_thread_cache_free_slow(void *pointer, const struct magazine *f
         && mbi_sampling_keep(mbi_thread_cache, class, pointer)) {
         return;
     }
+    int saved_errno = errno;
     struct thread_cache *cache = thread_cache_begin_slow_free();
     if (MBI_UNLIKELY(cache == NULL)) {
         mbi_pool_free_direct(&mbi_pools[class], pointer);
