@@ -156,16 +156,17 @@ static bool claim_place(size_t bytes_max, size_t classes)
 {
     struct places places = find_places();
     size_t place_bytes = places.each * places.unit;
+    size_t room_bytes = place_bytes - REGION_SPARE_BYTES;
     size_t page_bytes = mbi_os_page_bytes();
     struct layout layout = layout_largest(classes);
     /* One step is lost to the page at the beginning. */
     while (layout_bytes(layout, false) > bytes_max
-           || layout_bytes(layout, true) + REGION_ALIGNMENT_BYTES > place_bytes) {
+           || layout_bytes(layout, true) + REGION_ALIGNMENT_BYTES > room_bytes) {
         if (!layout_shrink(&layout)) {
             return false;
         }
     }
-    size_t steps = (place_bytes - layout_bytes(layout, true)) / REGION_ALIGNMENT_BYTES;
+    size_t steps = (room_bytes - layout_bytes(layout, true)) / REGION_ALIGNMENT_BYTES;
     uint64_t random = mbi_os_random();
     for (unsigned i = 0; i < places.count; i++) {
         uintptr_t start = (uintptr_t)mbi_region_place((unsigned)((random + i) % places.count));
@@ -227,6 +228,15 @@ char *mbi_region_map(size_t class, enum span_name span, size_t *bytes)
     }
     *bytes = map_bytes(mbi_region.span_bytes[span]);
     return (char *)(mbi_region.map_base + class * all + before);
+}
+
+char *mbi_region_spare(void)
+{
+    size_t maps_bytes = 0;
+    for (enum span_name span = 0; span < SPAN_COUNT; span++) {
+        maps_bytes += map_bytes(mbi_region.span_bytes[span]) * mbi_region.classes;
+    }
+    return mbi_region.place != NULL ? (char *)(mbi_region.map_base + maps_bytes) : NULL;
 }
 
 /* A 16th of what is mapped: calls are few, and core files, which hold it all, not much larger. */

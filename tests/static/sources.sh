@@ -132,12 +132,12 @@ rung() {
     tcache/vacant.* | tcache/parked.* | tcache/registry.* | tcache/first_cache.c) rung=12 ;;
     tcache/out_of_memory.* | tcache/thread_exit.h) rung=13 ;;
     tcache/startup.* | tcache/thread_exit.c | tcache/fork.c) rung=14 ;;
-    check/annotate.h | check/ledger.* | check/stacks.* | check/symbols.*) rung=16 ;;
+    check/annotate.h | check/frames.* | check/ledger.* | check/stacks.* | check/symbols.*) rung=16 ;;
     check/report.*) rung=17 ;;
     check/guarded.* | check/segv.c) rung=18 ;;
     check/faults.*) rung=19 ;;
     check/heap.c | check/home.* | check/check.*) rung=20 ;;
-    insight/profile.* | insight/profile_* | insight/samples.*) rung=20 ;;
+    insight/cells.* | insight/profile.* | insight/profile_* | insight/samples.*) rung=20 ;;
     api/stats.* | api/stats_exit.c) rung=21 ;;
     insight/*) rung=22 ;;
     api/*) rung=23 ;;
