@@ -205,10 +205,10 @@ void *mbi_api_calloc_large(size_t count, size_t size, enum class_rule rule)
 
 MBI_COLD void mbi_api_free_slow(void *pointer, size_t size)
 {
-    if (mbi_profile_free(pointer)) {
+    size_t class = region_class_of(pointer);
+    if (class >= SIZE_CLASS_COUNT && mbi_profile_free(pointer)) {
         return;
     }
-    size_t class = region_class_of(pointer);
     const struct copy_calls *owner = owner_of(pointer);
     if (MBI_UNLIKELY(owner != NULL)) {
         owner->free(pointer);

@@ -8,11 +8,11 @@
  * share is less where two samples of a counted stretch would lie less than so many slots apart:
  * several samples in one object say nothing.
  */
-enum { SLOTS_PER_SAMPLE_MIN = 32 };
+enum { SLOTS_PER_SAMPLE_MIN = 16 };
 /* So many samples of a counted stretch may be expected. */
-#define POINTS_MAX 2.0
-/* A turn comes with every so manyth slow path, and looks at so many unused classes at most. */
-enum { SLOW_PATHS_PER_TURN = 8, TURN_LOOKS_MAX = 4 };
+#define POINTS_MAX 4.0
+/* A turn looks at so many classes at most that the thread does not use. */
+enum { TURN_LOOKS_MAX = 4 };
 #define LEFT_MAX ((uint32_t)1 << 31)
 
 const struct sampling_settings *_Atomic mbi_sampling_settings;
@@ -57,19 +57,21 @@ double mbi_sampling_large_weight(const struct sampling_settings *settings, size_
     return 1 / chance_within((double)size_bytes / (double)settings->mean_bytes);
 }
 
-/* relaxed [CHAIN]: one writer, the owner. */
-static void set_hidden(struct sampling_class *state, uint64_t hidden)
-{
-    atomic_store_explicit(&state->hidden, hidden, memory_order_relaxed); /* [CHAIN] */
-}
+/*
+ * By class, the share of the last counted stretch of any thread: what a thread begins with, so that
+ * those which live for a moment need not learn it. relaxed [SHARES]: a hint.
+ */
+static _Atomic uint8_t shares[SIZE_CLASS_COUNT];
+enum { SHARE_NONE = UINT8_MAX };
 
 /* As before the class's first stretch. */
 static void reset(struct sampling_class *state)
 {
-    set_hidden(state, 0);
+    sampling_set_hidden(state, 0);
     state->left = 0;
+    state->left_drawn = 0;
     state->seen = 0;
-    state->share = 0;
+    state->share = SHARE_NONE;
     state->counted = false;
     state->drawn = false;
 }
@@ -79,35 +81,17 @@ static void draw(struct sampling *sampling, size_t class)
 {
     double points = chance_exponential(&sampling->random);
     double left = points / points_in_slot(sampling, class);
-    sampling->classes[class].left = left < (double)LEFT_MAX ? (uint32_t)left : LEFT_MAX;
-    sampling->classes[class].drawn = true;
-}
-
-static bool is_current(const struct sampling *sampling)
-{
-    return MBI_LIKELY(sampling->settings == sampling_settings());
-}
-
-/* The next slot of the hidden chain, which has one. */
-static struct slot *pop(struct sampling_class *state, uint64_t hidden)
-{
-    struct slot *slot = chain_first(hidden);
-    set_hidden(state, slot->rest);
-    state->seen += state->seen != UINT32_MAX;
-    return slot;
-}
-
-struct slot *mbi_sampling_pop(struct thread_cache *cache, size_t class)
-{
-    struct sampling *sampling = sampling_of(cache);
     struct sampling_class *state = &sampling->classes[class];
-    uint64_t hidden = sampling_hidden(state);
-    if (state->left == 0 || chain_first(hidden) == NULL || cache->busy || !is_current(sampling)) {
-        return NULL;
-    }
-    state->left--;
-    sampling->due = false;
-    return pop(state, hidden);
+    state->left = left < (double)LEFT_MAX ? (uint32_t)left : LEFT_MAX;
+    state->left_drawn = state->left;
+    state->drawn = true;
+}
+
+/* Adds what `left` has lost to what was seen in the stretch. */
+static void note_seen(struct sampling_class *state)
+{
+    state->seen += state->left_drawn - state->left;
+    state->left_drawn = state->left;
 }
 
 struct slot *mbi_sampling_take(struct thread_cache *cache, size_t class)
@@ -117,35 +101,25 @@ struct slot *mbi_sampling_take(struct thread_cache *cache, size_t class)
     uint64_t hidden = sampling_hidden(state);
     assert(state->counted && magazine_chain(&cache->loaded[class]) == 0);
     /* Empty; or a word that counts slots and has no address, which the end keeps. */
-    if (chain_first(hidden) == NULL || !is_current(sampling)) {
+    if (chain_first(hidden) == NULL || !sampling_is_current(sampling)) {
         return NULL;
     }
     sampling->due = state->left == 0;
     if (sampling->due) {
+        note_seen(state);
+        state->seen++;
         draw(sampling, class);
     } else {
         state->left--;
     }
-    return pop(state, hidden);
-}
-
-bool mbi_sampling_keep(struct thread_cache *cache, size_t class, struct slot *slot)
-{
-    struct sampling *sampling = sampling_of(cache);
-    struct sampling_class *state = &sampling->classes[class];
-    uint64_t hidden = sampling_hidden(state);
-    if (chain_rounds(hidden) >= cache->capacity[class] || cache->busy
-        || slot == chain_first(hidden) || flag_is_set(&cache->asked) || !is_current(sampling)) {
-        return false;
-    }
-    set_hidden(state, chain_push(hidden, slot));
-    return true;
+    return sampling_pop_hidden(state, hidden);
 }
 
 /* After a counted stretch: what share the class is to have, by what was allocated in it. */
 static void learn(struct sampling *sampling, size_t class)
 {
     struct sampling_class *state = &sampling->classes[class];
+    note_seen(state);
     double points = sampling->settings->per_slot[class] * (double)state->seen;
     size_t most = size_min(state->share + 1U, sampling->settings->share_max[class]);
     uint8_t share = 0;
@@ -154,6 +128,7 @@ static void learn(struct sampling *sampling, size_t class)
     }
     state->drawn = state->drawn && state->share == share;
     state->share = share;
+    atomic_store_explicit(&shares[class], share, memory_order_relaxed); /* [SHARES] */
 }
 
 void mbi_sampling_end(struct thread_cache *cache, size_t class)
@@ -163,7 +138,7 @@ void mbi_sampling_end(struct thread_cache *cache, size_t class)
     struct magazine *loaded = &cache->loaded[class];
     assert(state->counted && magazine_chain(loaded) == 0);
     magazine_set_chain(loaded, sampling_hidden(state));
-    set_hidden(state, 0);
+    sampling_set_hidden(state, 0);
     state->counted = false;
     learn(sampling, class);
     bool asked = flag_is_set(&cache->asked);
@@ -175,13 +150,18 @@ static void begin(struct thread_cache *cache, struct sampling *sampling, size_t 
 {
     struct sampling_class *state = &sampling->classes[class];
     struct magazine *loaded = &cache->loaded[class];
+    if (MBI_UNLIKELY(state->share == SHARE_NONE)) {
+        uint8_t share = atomic_load_explicit(&shares[class], memory_order_relaxed); /* [SHARES] */
+        state->share = (uint8_t)size_min(share, sampling->settings->share_max[class]);
+    }
     state->counted = chance_once_in(&sampling->random, state->share);
     if (state->counted) {
         if (!state->drawn) {
             draw(sampling, class);
         }
+        state->left_drawn = state->left;
         state->seen = 0;
-        set_hidden(state, magazine_unload(loaded));
+        sampling_set_hidden(state, magazine_unload(loaded));
         magazine_set_rounds_max(loaded, 0);
     }
 }
@@ -214,7 +194,7 @@ static struct sampling *sampling_now(struct thread_cache *cache)
         /* release [SAMPLING-SHOW]: pairs with [SAMPLING-SEEN]. */
         atomic_store_explicit(&cache->sampling, sampling, memory_order_release);
     }
-    if (MBI_UNLIKELY(!is_current(sampling))) {
+    if (MBI_UNLIKELY(!sampling_is_current(sampling))) {
         adopt(cache, sampling);
     }
     return sampling->settings != NULL ? sampling : NULL;
@@ -253,9 +233,7 @@ void mbi_sampling_next(struct thread_cache *cache, size_t class)
     }
     sampling_settle(cache, class);
     begin(cache, sampling, class);
-    if (++sampling->slow_paths % SLOW_PATHS_PER_TURN == 0) {
-        give_turn(cache, sampling);
-    }
+    give_turn(cache, sampling);
 }
 
 bool mbi_sampling_count_large(size_t size_bytes)

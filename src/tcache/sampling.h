@@ -31,12 +31,11 @@
  * has the true sum as its mean. That needs one thing: what happens in a stretch, and where it
  * ends, must not depend on the coin. A stretch ends where the class would take a slow path without
  * a profile (its magazine is empty, or full), or at its turn, which comes with the slow paths that
- * the thread's other classes take: one class at every eighth, round robin. A sampled object holds
- * the slot that it would have been, and frees it when it is freed: so the magazines go on as they
- * would.
+ * the thread's other classes take: one class at each, round robin. A sampled object holds the slot
+ * that it would have been, and frees it when it is freed: so the magazines go on as they would.
  *
  * `share` may follow from what happened before: the coin is thrown after it. It begins with 0, all
- * is counted. Each counted stretch shows how much is allocated in one. It raises the share by one,
+ * is counted; in another thread with the share that the class had in the last one. Each counted stretch shows how much is allocated in one. It raises the share by one,
  * up to the settings' share, while no more than POINTS_MAX samples would be expected in as long a
  * stretch, and lowers it to that at once: samples in bunches say little. So a class that moves in
  * circles, in which the fast paths tell nothing and only turns end a stretch, is counted more
@@ -62,8 +61,9 @@ struct sampling_settings {
 struct sampling_class {
     _Atomic uint64_t hidden; /* the chain of a counted class; walkers read its rounds */
     uint32_t left;           /* allocations before the next sample */
-    uint32_t seen;           /* allocations in this stretch, while it is counted */
-    uint8_t share;           /* of the stretch; `left` was drawn for it */
+    uint32_t left_drawn;     /* `left` when `seen` was last added to */
+    uint32_t seen;           /* allocations in this stretch, while it is counted, up to then */
+    uint8_t share;           /* of the stretch; `left` was drawn for it. SHARE_NONE: none yet */
     bool counted;
     bool drawn; /* whether `left` is */
 };
@@ -72,10 +72,9 @@ struct sampling_class {
 struct sampling {
     const struct sampling_settings *settings; /* what the classes go by; NULL: none is counted */
     uint64_t random;
-    double large_left;   /* bytes of large requests before the next sample */
-    size_t turn;         /* the class that had the last turn */
-    uint32_t slow_paths; /* that ended a stretch */
-    bool due;            /* the slot just taken is that of a sample */
+    double large_left; /* bytes of large requests before the next sample */
+    size_t turn;       /* the class that had the last turn */
+    bool due;          /* the slot just taken is that of a sample */
     struct sampling_class classes[SIZE_CLASS_COUNT];
 };
 
@@ -158,11 +157,55 @@ bool mbi_sampling_count_large(size_t size_bytes);
  *   next   after a slow path of the class: throws the coin for its next stretch, and now and then
  *          gives another class its turn
  */
-struct slot *mbi_sampling_pop(struct thread_cache *cache, size_t class);
 struct slot *mbi_sampling_take(struct thread_cache *cache, size_t class);
-bool mbi_sampling_keep(struct thread_cache *cache, size_t class, struct slot *slot);
 void mbi_sampling_end(struct thread_cache *cache, size_t class);
 void mbi_sampling_next(struct thread_cache *cache, size_t class);
+
+/* relaxed [CHAIN]: one writer, the owner. */
+static inline void sampling_set_hidden(struct sampling_class *state, uint64_t hidden)
+{
+    atomic_store_explicit(&state->hidden, hidden, memory_order_relaxed); /* [CHAIN] */
+}
+
+/* The next slot of a hidden chain, which has one. */
+static inline struct slot *sampling_pop_hidden(struct sampling_class *state, uint64_t hidden)
+{
+    struct slot *slot = chain_first(hidden);
+    uint64_t rest = slot->rest;
+    sampling_set_hidden(state, rest);
+    __builtin_prefetch(chain_first(rest), 1); /* as magazine_pop does */
+    return slot;
+}
+
+static inline bool sampling_is_current(const struct sampling *sampling)
+{
+    return MBI_LIKELY(sampling->settings == sampling_settings());
+}
+
+static inline struct slot *sampling_pop(const struct thread_cache *cache, size_t class)
+{
+    struct sampling_class *state = &sampling_of(cache)->classes[class];
+    uint64_t hidden = sampling_hidden(state);
+    if (state->left == 0 || chain_first(hidden) == NULL || cache->busy) {
+        return NULL;
+    }
+    state->left--;
+    return sampling_pop_hidden(state, hidden);
+}
+
+static inline bool sampling_keep(const struct thread_cache *cache, size_t class, struct slot *slot)
+{
+    struct sampling *sampling = sampling_of(cache);
+    struct sampling_class *state = &sampling->classes[class];
+    uint64_t hidden = sampling_hidden(state);
+    if (chain_rounds(hidden) >= cache->capacity[class] || cache->busy
+        || slot == chain_first(hidden) || flag_is_set(&cache->asked)
+        || !sampling_is_current(sampling)) {
+        return false;
+    }
+    sampling_set_hidden(state, chain_push(hidden, slot));
+    return true;
+}
 
 /* Before the class leaves the thread: the same as end. */
 static inline void sampling_settle(struct thread_cache *cache, size_t class)
