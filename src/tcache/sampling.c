@@ -8,9 +8,11 @@
  * share is less where two samples of a counted stretch would lie less than so many slots apart:
  * several samples in one object say nothing.
  */
-enum { SLOTS_PER_SAMPLE_MIN = 16 };
+enum { SLOTS_PER_SAMPLE_MIN = 32 };
 /* So many samples of a counted stretch may be expected. */
-#define POINTS_MAX 4.0
+#define POINTS_MAX 2.0
+/* The longest stretch is forgotten by such a part with each that is counted. */
+enum { FADE = 8 };
 /* A turn looks at so many classes at most that the thread does not use. */
 enum { TURN_LOOKS_MAX = 4 };
 #define LEFT_MAX ((uint32_t)1 << 31)
@@ -71,6 +73,7 @@ static void reset(struct sampling_class *state)
     state->left = 0;
     state->left_drawn = 0;
     state->seen = 0;
+    state->longest = 0;
     state->share = SHARE_NONE;
     state->counted = false;
     state->drawn = false;
@@ -120,7 +123,8 @@ static void learn(struct sampling *sampling, size_t class)
 {
     struct sampling_class *state = &sampling->classes[class];
     note_seen(state);
-    double points = sampling->settings->per_slot[class] * (double)state->seen;
+    state->longest = (uint32_t)size_max(state->seen, state->longest - state->longest / FADE);
+    double points = sampling->settings->per_slot[class] * (double)state->longest;
     size_t most = size_min(state->share + 1U, sampling->settings->share_max[class]);
     uint8_t share = 0;
     while (share < most && points * (double)(2U << share) <= POINTS_MAX) {
@@ -216,10 +220,11 @@ static size_t next_in_turn(const struct thread_cache *cache, struct sampling *sa
     return SIZE_CLASS_COUNT;
 }
 
-static void give_turn(struct thread_cache *cache, struct sampling *sampling)
+/* To another class than the one that has just begun a stretch. */
+static void give_turn(struct thread_cache *cache, struct sampling *sampling, size_t begun)
 {
     size_t class = next_in_turn(cache, sampling);
-    if (class != SIZE_CLASS_COUNT) {
+    if (class != SIZE_CLASS_COUNT && class != begun) {
         sampling_settle(cache, class);
         begin(cache, sampling, class);
     }
@@ -233,7 +238,7 @@ void mbi_sampling_next(struct thread_cache *cache, size_t class)
     }
     sampling_settle(cache, class);
     begin(cache, sampling, class);
-    give_turn(cache, sampling);
+    give_turn(cache, sampling, class);
 }
 
 bool mbi_sampling_count_large(size_t size_bytes)

@@ -63,6 +63,7 @@ struct sampling_class {
     uint32_t left;           /* allocations before the next sample */
     uint32_t left_drawn;     /* `left` when `seen` was last added to */
     uint32_t seen;           /* allocations in this stretch, while it is counted, up to then */
+    uint32_t longest;        /* what the longest counted stretch had, fading */
     uint8_t share;           /* of the stretch; `left` was drawn for it. SHARE_NONE: none yet */
     bool counted;
     bool drawn; /* whether `left` is */

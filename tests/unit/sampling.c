@@ -26,8 +26,8 @@ Test(sampling, shares_leave_many_slots_between_samples)
     for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
         size_t slots = settings.mean_bytes / size_class_slot_bytes(class);
         unsigned share = settings.share_max[class];
-        cr_assert(share == SAMPLING_SHARE_MAX || slots >> (share + 1) < 16);
-        cr_assert(share == 0 || slots >> share >= 16);
+        cr_assert(share == SAMPLING_SHARE_MAX || slots >> (share + 1) < 32);
+        cr_assert(share == 0 || slots >> share >= 32);
     }
     mbi_sampling_prepare(&settings, 1);
     cr_assert_eq(settings.share_max[0], 0);
