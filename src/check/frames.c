@@ -16,10 +16,10 @@ static cfa_function *get_cfa;
 static register_function *get_register;
 static address_function *get_address;
 
-/* The C library has loaded it by this name, for backtrace(3). */
+/* The C library has loaded it by this name, for backtrace(3). Not dlopen, which the drop-in has. */
 void mbi_frames_find_unwinder(void)
 {
-    void *unwinder = dlopen("libgcc_s.so.1", RTLD_LAZY | RTLD_NOLOAD);
+    void *unwinder = dlmopen(LM_ID_BASE, "libgcc_s.so.1", RTLD_LAZY | RTLD_NOLOAD);
     if (unwinder == NULL) {
         return;
     }
