@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # What takes longer than tests/run.sh may: larger models, every fault at every call, every mutation, long random runs,
-# fuzzing, coverage, static analysis of the tests, all real programs beside other allocators (2 GB of packages), an
-# hour's storm of forks, and an hour of mbcached and 10,000 clients. First, in seconds: the lists that quote lines of
-# the sources still fit them, so that a line can be rewritten without a look at them. Four hours on two processors;
-# says how long each took.
+# fuzzing, coverage, static analysis of the tests, Debian packages in a fresh root, all real programs beside other
+# allocators (2 GB of packages), an hour's storm of forks, and an hour of mbcached and 10,000 clients. First, in
+# seconds: the lists that quote lines of the sources still fit them, so that a line can be rewritten without a look at
+# them. Four hours on two processors; says how long each took.
 # Usage: tests/deep.sh [PART...]    PART is lists, analysis, models, random, coverage, repeat, faults, fuzz, mutations,
-#                               programs, soak, storm or server; default: all
+#                               packages, programs, soak, storm or server; default: all
 set -euo pipefail
 cd "$(dirname "$0")/.."
-all=(lists analysis models random coverage repeat faults fuzz mutations programs soak storm server)
+all=(lists analysis models random coverage repeat faults fuzz mutations packages programs soak storm server)
 parts=("$@")
 [ ${#parts[@]} -gt 0 ] || parts=("${all[@]}")
 for part in "${parts[@]}"; do
@@ -65,6 +65,7 @@ run_part() {
     faults) tests/fault/run.sh --all && tests/fault/run.sh --more 3 asan && tests/fault/run.sh --more 2 tsan ;;
     fuzz) tests/random/fuzz/run.sh --seconds 600 && tests/random/fuzz/run.sh --seconds 600 --upper api ;;
     mutations) tests/meta/mutation/run.sh ;;
+    packages) tests/packages.sh packages && tests/packages/run.sh ;;
     programs) tests/packages.sh programs bench && tests/dropin/programs/run.sh --rounds 5 --peers ;;
     soak) tests/soak/soak.sh && MB_POOL_MAX=32K tests/soak/soak.sh ;;
     storm)

@@ -2,7 +2,8 @@
 # The one list of Debian packages, and what installs them: used by tests/run.sh and bench/run.sh.
 # Usage: packages.sh build|test|bench ...     installs what is missing of these groups
 #        packages.sh --list build|test|bench  only names them
-# A fourth group, programs, is what tests/dropin/programs/run.sh runs: 2 GB, asked for by tests/deep.sh alone.
+# A fourth group, packages, makes Debian packages and tests them. A fifth, programs, is what
+# tests/dropin/programs/run.sh runs: 2 GB. tests/deep.sh alone asks for these two.
 # And program-NAME is what bench/programs.sh needs for one of its programs, MariaDB for example.
 set -euo pipefail
 
@@ -37,6 +38,7 @@ packages_of() {
         # the allocators to compare with
         echo libmimalloc2.0 libjemalloc2 libtcmalloc-minimal4 libtbbmalloc2
         ;;
+    packages) echo debhelper dpkg-dev lintian mmdebstrap ;; # packaging/deb.sh; tests/packages/run.sh
     programs)
         echo chromium default-jdk-headless fonts-dejavu-core ghostscript gir1.2-gtk-3.0 golang-go imagemagick
         echo libreoffice-writer-nogui mariadb-server nodejs postgresql postgresql-contrib python3-gi python3-pyqt5
@@ -48,7 +50,7 @@ packages_of() {
     program-node) echo nodejs ;;
     program-ruby | program-python3 | program-g++ | program-sqlite3 | program-perl) echo "${1#program-}" ;;
     *)
-        echo "packages.sh: $1: no such group; there are build, test, bench, programs and program-NAME" >&2
+        echo "packages.sh: $1: no such group; there are build, test, bench, packages, programs and program-NAME" >&2
         exit 2
         ;;
     esac
@@ -56,7 +58,7 @@ packages_of() {
 
 case ${1:-} in
 -h | --help)
-    sed -n '2,6s/^# //p' "$0"
+    sed -n '2,7s/^# //p' "$0"
     exit 0
     ;;
 esac

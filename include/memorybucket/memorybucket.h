@@ -46,8 +46,9 @@
 extern "C" {
 #endif
 
-#define MB_VERSION_MAJOR 0
-#define MB_VERSION_MINOR 2
+/* The one place of the version: all else reads it here. The major one is in the library's SONAME. */
+#define MB_VERSION_MAJOR 1
+#define MB_VERSION_MINOR 0
 #define MB_VERSION_PATCH 0
 
 /*
@@ -122,6 +123,20 @@ MB_API int mb_init(void);
  * See also: mb_init, mb_memory_limit_set, mb_background_start
  */
 MB_API int mb_option_set(const char *name, const char *value);
+
+/*
+ * Tells the version of the library that runs, such as "1.0.0".
+ *
+ * A program may run on a later library than it was compiled with: MB_VERSION_MAJOR,
+ * MB_VERSION_MINOR and MB_VERSION_PATCH are the header's version. The major one is the same in
+ * both, as the library's SONAME has it. A function that a later minor version added is missing
+ * from an earlier library, and a program that calls it does not start there.
+ *
+ * Returns: the text, which is constant and not freed.
+ * Cost: constant.
+ * Safety: it is async-signal-safe, also before main and in the child of a fork.
+ */
+MB_API const char *mb_version(void);
 
 /*
  * Allocates memory.
