@@ -57,7 +57,7 @@ expect "mbrun ls, statistics" $'/packages\nMemoryBucket: reserved*' env MB_STATS
 expect "LD_PRELOAD without a folder" $'/packages\nMemoryBucket: reserved*' \
     env MB_STATS=1 LD_PRELOAD=libmemorybucket-malloc.so ls -d /packages
 env MB_EXPORT=1 mbrun sleep 60 &
-until [ -n "$(mbstat --list)" ]; do sleep 0.1; done
+until [[ $(mbstat --list) == *sleep* ]]; do sleep 0.1; done
 expect "mbstat --once" '*sleep*' mbstat --once $!
 kill $!
 wait $! 2>/dev/null || true
