@@ -25,14 +25,14 @@ while [ $# -gt 0 ]; do
     shift
 done
 command -v dh dpkg-buildpackage >/dev/null || {
-    echo "deb.sh: debhelper and dpkg-dev are missing: tests/packages.sh build packages installs them" >&2
+    echo "deb.sh: debhelper and dpkg-dev are missing: 'apt-get build-dep ./packaging' installs all that is needed" >&2
     exit 1
 }
-native=$(dpkg --print-architecture)
-arch=${arch:-$native}
+arch=${arch:-$(dpkg --print-architecture)}
 output=${output:-$source/build/packages}
 mkdir -p "$output"
 output=$(realpath "$output")
+umask 022
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
@@ -62,9 +62,6 @@ END
 } >"$tree/debian/copyright"
 
 options=(--build=binary --unsigned-changes --unsigned-buildinfo --host-arch "$arch")
-# What the build needs of another architecture cannot all be installed beside the machine's own: cmake says what is missing.
-[ "$arch" = "$native" ] || options+=(--no-check-builddeps)
-umask 022
 (cd "$tree" && DEB_BUILD_OPTIONS="terse ${DEB_BUILD_OPTIONS:-}" SOURCE_DATE_EPOCH=$time dpkg-buildpackage "${options[@]}") >"$work/log" 2>&1 || {
     tail -n 40 "$work/log" >&2
     echo "deb.sh: the packages could not be built" >&2
