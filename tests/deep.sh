@@ -65,7 +65,7 @@ run_part() {
     faults) tests/fault/run.sh --all && tests/fault/run.sh --more 3 asan && tests/fault/run.sh --more 2 tsan ;;
     fuzz) tests/random/fuzz/run.sh --seconds 600 && tests/random/fuzz/run.sh --seconds 600 --upper api ;;
     mutations) tests/meta/mutation/run.sh ;;
-    packages) tests/packages.sh packages && tests/packages/run.sh ;;
+    packages) tests/packages.sh packages && tests/packages/run.sh amd64 && tests/packages/run.sh arm64 ;;
     programs) tests/packages.sh programs bench && tests/dropin/programs/run.sh --rounds 5 --peers ;;
     soak) tests/soak/soak.sh && MB_POOL_MAX=32K tests/soak/soak.sh ;;
     storm)
