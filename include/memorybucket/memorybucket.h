@@ -46,7 +46,7 @@
 extern "C" {
 #endif
 
-/* The one place of the version: all else reads it here. The major one is in the library's SONAME. */
+/* The one place of the version: all else reads it here. The SONAME has the major one. */
 #define MB_VERSION_MAJOR 1
 #define MB_VERSION_MINOR 0
 #define MB_VERSION_PATCH 0
