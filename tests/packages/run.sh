@@ -6,6 +6,7 @@
 # machine's they are cross-built and looked at only. Wants root's rights, and a Debian mirror.
 # Usage: run.sh [amd64|arm64]
 set -euo pipefail
+export PATH=$PATH:/usr/sbin:/sbin
 here=$(realpath "$(dirname "$0")")
 source=$(realpath "$here/../..")
 native=$(dpkg --print-architecture)
@@ -27,7 +28,7 @@ quietly() {
 }
 # clean_root NAME PACKAGES OPTIONS...: of this machine's release
 clean_root() {
-    quietly mmdebstrap --variant=minbase --include="$2" "${@:3}" "$(. /etc/os-release && echo "$VERSION_CODENAME")" "$work/$1"
+    quietly mmdebstrap --variant=minbase --dpkgopt=force-unsafe-io --include="$2" "${@:3}" "$(. /etc/os-release && echo "$VERSION_CODENAME")" "$work/$1"
 }
 # in_root NAME COMMAND...: in namespaces of its own, which take mounts and processes with them; without a network
 in_root() {

@@ -29,7 +29,7 @@ if [ -d "$build/man" ]; then
     is "the manual pages' version" "$(sed -nE '1s/.*"MemoryBucket ([^"]*)".*/\1/p' "$build/man/man7/memorybucket.7")" "$version"
 fi
 if [ -e "$source/CHANGELOG.md" ]; then
-    is "the newest version of CHANGELOG.md" "$(grep -oEm 1 '[0-9]+\.[0-9]+\.[0-9]+' "$source/CHANGELOG.md")" "$version"
+    is "the newest version of CHANGELOG.md" "$(sed -nE '/^## [0-9]/{s/^## //;p;q}' "$source/CHANGELOG.md")" "$version"
 fi
 # The packages are named after the SONAME.
 is "the library's package" "$(sed -nE 's/^Package: (libmemorybucket[0-9]+)$/\1/p' "$source/packaging/debian/control")" \
