@@ -8,9 +8,9 @@ die() {
     exit 1
 }
 
-# Everything in the root, with its contents: but for what dpkg keeps of the packages that it ever had.
+# Everything in the root, with its contents: but for what dpkg keeps of packages that it once had.
 traces() {
-    find / \( -path /proc -o -path /packages -o -path /tmp -o -path '/var/lib/dpkg/status*' \
+    find / \( -path /proc -o -path /dev -o -path /packages -o -path /tmp -o -path '/var/lib/dpkg/status*' \
         -o -path /var/log -o -path /var/cache/ldconfig \) -prune \
         -o ! -path /var/lib/dpkg/lock ! -path '/var/lib/dpkg/triggers/*' -printf '%y %m %u:%g %p %l\n' | sort
     find /etc /usr -type f -print0 | sort -z | xargs -0 sha256sum
@@ -67,7 +67,7 @@ expect "mbprof top" '*ls*' mbprof top -m alloc_space heap
 # Debuggers find the symbols by the build's number.
 for file in /usr/bin/mbrun /usr/bin/mbstat /usr/bin/mbprof /usr/lib/*/libmemorybucket.so.1 /usr/lib/*/libmemorybucket-malloc.so; do
     number=$(readelf -n "$file" | awk '/Build ID/ { print $3 }')
-    readelf -S "/usr/lib/debug/.build-id/${number:0:2}/${number:2}.debug" | grep -q '\.debug_info' ||
+    readelf -S "/usr/lib/debug/.build-id/${number:0:2}/${number:2}.debug" 2>/dev/null | grep -q '\.debug_info' ||
         die "$file has no debug symbols"
 done
 echo "  debug symbols: ok"
