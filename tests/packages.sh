@@ -42,6 +42,12 @@ packages_of() {
         echo libreoffice-writer-nogui mariadb-server nodejs postgresql postgresql-contrib python3-gi python3-pyqt5
         echo rustc sysbench xauth xvfb
         ;;
+    aarch64) echo gcc-aarch64-linux-gnu g++-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static ;;
+    aarch64-root)
+        echo libc6-dev liburcu-dev libncurses-dev systemtap-sdt-dev valgrind # as in build
+        echo libdw-dev libprotobuf-c-dev zlib1g-dev libcriterion-dev libevent-dev libxxhash-dev
+        echo bash coreutils perl-base python3-minimal sqlite3 # the drop-in runs them
+        ;;
     program-nginx) echo nginx-light apache2-utils ;;
     program-mariadb) echo mariadb-server mariadb-client sysbench ;;
     program-memcached) echo memcached libmemcached-tools ;;

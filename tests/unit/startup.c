@@ -101,7 +101,7 @@ Test(startup, background_without_decay_is_named, .init = cr_redirect_stderr)
 
 Test(startup, without_address_space_the_system_allocator_serves, .init = cr_redirect_stderr)
 {
-    if (TEST_IS_SANITIZED) {
+    if (TEST_IS_SANITIZED || TEST_IS_EMULATED) {
         return; /* their shadows are larger than any limit */
     }
     setenv("MB_VERBOSE", "1", 1);
