@@ -5,10 +5,10 @@
 # the sources still fit them, so that a line can be rewritten without a look at them. Four hours on two processors;
 # says how long each took.
 # Usage: tests/deep.sh [PART...]    PART is lists, analysis, models, random, coverage, repeat, faults, fuzz, mutations,
-#                               programs, soak, storm or server; default: all
+#                               programs, matrix, aarch64, soak, storm or server; default: all
 set -euo pipefail
 cd "$(dirname "$0")/.."
-all=(lists analysis models random coverage repeat faults fuzz mutations programs soak storm server)
+all=(lists analysis models random coverage repeat faults fuzz mutations programs matrix aarch64 soak storm server)
 parts=("$@")
 [ ${#parts[@]} -gt 0 ] || parts=("${all[@]}")
 for part in "${parts[@]}"; do
@@ -66,6 +66,8 @@ run_part() {
     fuzz) tests/random/fuzz/run.sh --seconds 600 && tests/random/fuzz/run.sh --seconds 600 --upper api ;;
     mutations) tests/meta/mutation/run.sh ;;
     programs) tests/packages.sh programs bench && tests/dropin/programs/run.sh --rounds 5 --peers ;;
+    matrix) tests/consumers/matrix.sh --library . ;;
+    aarch64) tests/run.sh aarch64 ;;
     soak) tests/soak/soak.sh && MB_POOL_MAX=32K tests/soak/soak.sh ;;
     storm)
         seed=$(date +%s)
