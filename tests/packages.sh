@@ -27,6 +27,8 @@ packages_of() {
         echo google-perftools protobuf-compiler # read what mbprof writes
         echo libmicrohttpd-dev prometheus tmux # mbstat, and what it and mb_stats_write write
         echo mawk gawk busybox # each awk that a machine may have
+        # docs/integrate.md: libraries with allocator hooks (libevent is above, zlib in build), and meson
+        echo libcurl4-openssl-dev libjansson-dev liblua5.4-dev libsqlite3-dev libssl-dev libuv1-dev libxml2-dev meson
         # those of tests/dropin/programs that are small
         echo apache2-utils gdb jq libmemcached-tools lua5.4 make memcached nginx-light openssh-client openssh-server
         echo p7zip-full php-cli ruby xz-utils zstd

@@ -64,6 +64,8 @@ done
 # With gcc, and as each is linked, the build compiles these.
 criterion=$(pkg-config --cflags criterion)
 in_tests=(-Itests/support -Itests/random -Ibench/lib -DKEYS_TAKEN=40 $criterion -DPROPERTY_DIR=\"tests/random/property\")
+read -ra in_libraries < <(pkg-config --cflags-only-I lua5.4 libxml-2.0 | sed 's/-I/-isystem /g') # tests/consumers/hooks
+in_tests+=("${in_libraries[@]}")
 mapfile -t files < <(find tests -name '*.c' -not -path 'tests/static/golden/*') # golden's instructions are those of gcc
 compiles 'tests' clang -std=c11 "${in_tests[@]}" "${files[@]}"
 compiles 'benchmarks' clang -std=c11 -Ibench/lib -DBENCH_MALLOC bench/*/*.c bench/server/load/*.c
