@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # What takes longer than tests/run.sh may: larger models, every fault at every call, every mutation, long random runs,
 # fuzzing, coverage, static analysis of the tests, all real programs beside other allocators (2 GB of packages), an
-# hour's storm of forks, and an hour of mbcached and 10,000 clients. First, in seconds: the lists that quote lines of
-# the sources still fit them, so that a line can be rewritten without a look at them. Four hours on two processors;
-# says how long each took.
+# hour's storm of forks, an hour of mbcached and 10,000 clients, slow ways in. First, in seconds: the lists that quote
+# lines of the sources still fit them, so that a line can be rewritten without a look at them. Four hours on two
+# processors; says how long each took.
 # Usage: tests/deep.sh [PART...]    PART is lists, analysis, models, random, coverage, repeat, faults, fuzz, mutations,
-#                               programs, soak, storm or server; default: all
+#                               programs, soak, storm, server or ways; default: all
 set -euo pipefail
 cd "$(dirname "$0")/.."
-all=(lists analysis models random coverage repeat faults fuzz mutations programs soak storm server)
+all=(lists analysis models random coverage repeat faults fuzz mutations programs soak storm server ways)
 parts=("$@")
 [ ${#parts[@]} -gt 0 ] || parts=("${all[@]}")
 for part in "${parts[@]}"; do
@@ -73,6 +73,7 @@ run_part() {
             build/release/bin/mbrun build/release/bin/storm_on_malloc --seconds 1800 --seed "$seed" \
                 --plugin build/release/lib/libstorm_plugin.so
         ;;
+    ways) tests/packages.sh ways && TEST_LONG=1 ctest --preset release -R consumers/ways ;;
     server)
         seed=$(date +%s)
         for script in clients memory drain; do

@@ -2,7 +2,7 @@
 # The one list of Debian packages, and what installs them: used by tests/run.sh and bench/run.sh.
 # Usage: packages.sh build|test|bench ...     installs what is missing of these groups
 #        packages.sh --list build|test|bench  only names them
-# A fourth group, programs, is what tests/dropin/programs/run.sh runs: 2 GB, asked for by tests/deep.sh alone.
+# For tests/deep.sh alone: programs, which tests/dropin/programs/run.sh runs, 2 GB; and ways, for consumers/ways.
 # And program-NAME is what bench/programs.sh needs for one of its programs, MariaDB for example.
 set -euo pipefail
 
@@ -44,13 +44,14 @@ packages_of() {
         echo libreoffice-writer-nogui mariadb-server nodejs postgresql postgresql-contrib python3-gi python3-pyqt5
         echo rustc sysbench xauth xvfb
         ;;
+    ways) echo rustc ;; # 370 MB
     program-nginx) echo nginx-light apache2-utils ;;
     program-mariadb) echo mariadb-server mariadb-client sysbench ;;
     program-memcached) echo memcached libmemcached-tools ;;
     program-node) echo nodejs ;;
     program-ruby | program-python3 | program-g++ | program-sqlite3 | program-perl) echo "${1#program-}" ;;
     *)
-        echo "packages.sh: $1: no such group; there are build, test, bench, programs and program-NAME" >&2
+        echo "packages.sh: $1: no such group; there are build, test, bench, programs, ways and program-NAME" >&2
         exit 2
         ;;
     esac
