@@ -518,7 +518,7 @@ typedef int mb_out_of_memory_handler(size_t size, void *argument);
 MB_API void mb_out_of_memory_handler_set(mb_out_of_memory_handler *handler, void *argument);
 
 /*
- * Deprecated name of mb_out_of_memory_handler_set; the next version is without it.
+ * Deprecated name of mb_out_of_memory_handler_set; version 2 is without it.
  *
  * Parameters:
  *   handler: as there.
