@@ -19,7 +19,7 @@ Safety, See also. Where nothing follows the label on its line, the part is a lis
 The first line of an example is a comment: the pages that show it, a colon, and what it shows.
 
 docs/integrate.md names the file that stands between two markers: all of it from its second line on,
-or what stands before main where there is one.
+or what stands before a main(void) or Rust's main.
 """
 import difflib
 import os
@@ -441,7 +441,7 @@ def shown_files():
     shown = {}
     for name in re.findall(r"^<!-- (examples/\S+): ", INTEGRATE.read_text(), re.M):
         path = INTEGRATE.parent / name
-        text = re.split(r"^(?:int|fn) main\(", path.read_text().split("\n", 1)[1], flags=re.M)[0]
+        text = re.split(r"^(?:int main\(void|fn main\()", path.read_text().split("\n", 1)[1], flags=re.M)[0]
         shown[name] = ["```" + LANGUAGES[path.suffix], *text.strip("\n").split("\n"), "```"]
     return shown
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The ways in of docs/integrate.md: the files that it shows, as a user would use them.
-# Usage: run.sh installed|add_subdirectory|fetch_content|meson|rust|python SOURCE_DIR BUILD_DIR
+# Usage: run.sh installed|add_subdirectory|fetch_content|meson|cpp|rust|python SOURCE_DIR BUILD_DIR
 # With TEST_LONG=1 fetch_content also builds, as add_subdirectory does. Status 77: the way's tool is missing.
 set -euo pipefail
 [ $# -eq 3 ] || { sed -n '3,4s/^# //p' "$0" >&2; exit 2; }
@@ -147,6 +147,14 @@ END
     [[ $(readelf -d "$library") == *NODELETE* ]] || fail "it can be unloaded"
 }
 
+cpp() {
+    g++ -std=c++17 -O1 -Wall -Wextra -Werror -I"$source/include" "$examples/objects.cpp" -o "$work/objects" \
+        -L"$build/lib" -lmemorybucket -Wl,-rpath,"$build/lib"
+    [[ $(MB_STATS=1 "$work/objects" 2>&1) == *' 16 '* ]] || fail "pools served nothing"
+    MB_CHECK=1 "$work/objects" || fail "it fails, or checked mode complains"
+    echo "$way: ok"
+}
+
 # MB_STATS tells that pools served, MB_CHECK that pointers and sizes were right. Rust's runtime keeps some objects.
 rust() {
     needs rustc
@@ -167,6 +175,6 @@ python() {
 }
 
 case $way in
-installed | add_subdirectory | fetch_content | meson | rust | python) $way ;;
+installed | add_subdirectory | fetch_content | meson | cpp | rust | python) $way ;;
 *) fail "no such way" ;;
 esac
