@@ -72,8 +72,8 @@ compiles 'benchmarks' clang -std=c11 -Ibench/lib -DBENCH_MALLOC bench/*/*.c benc
 for way in CALLED INLINED; do # what is built in these ways, too
     compiles 'benchmarks' clang -std=c11 -Ibench/lib -DBENCH_$way bench/speed/*.c bench/lib/harness.c
 done
-mapfile -t files < <(find tests -name '*.cpp')
-compiles 'tests' clang++ -std=c++17 -fsized-deallocation -Itests/support "${files[@]}"
+mapfile -t files < <(find tests bench docs -name '*.cpp')
+compiles 'tests' clang++ -std=c++17 -fsized-deallocation -Itests/support -DBENCH_CALLED "${files[@]}"
 
 # Includes come in groups with a blank line between them, in this order, each of one kind and sorted: the file's own
 # header, which so is proved to compile alone; the public ones; the project's; the system's. A file that is the body of

@@ -54,15 +54,9 @@ done <<'END'
 1 batch loop
 8 latency xfer
 1 latency random
-1 containers vector
-2 containers list
+8 containers vector
 1 containers map
-1 containers unordered_map
-8 containers string
-1 containers shared_ptr
 2 containers unique_ptr
-1 containers pmr-map
-1 containers pmr-unordered_map
 1 containers pmr-string
 END
 
