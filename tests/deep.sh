@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # What takes longer than tests/run.sh may: larger models, every fault at every call, every mutation, long random runs,
-# fuzzing, coverage, static analysis of the tests, all real programs beside other allocators (2 GB of packages), an
-# hour's storm of forks, and an hour of mbcached and 10,000 clients. First, in seconds: the lists that quote lines of
-# the sources still fit them, so that a line can be rewritten without a look at them. Four hours on two processors;
-# says how long each took.
+# fuzzing, coverage, static analysis of the tests, Debian packages in a fresh root, all real programs beside other
+# allocators (2 GB of packages), an hour's storm of forks, an hour of mbcached and 10,000 clients, slow ways in. First,
+# in seconds: the lists that quote lines of the sources still fit them, so that a line can be rewritten without a look
+# at them. Four hours on two processors; says how long each took.
 # Usage: tests/deep.sh [PART...]    PART is lists, analysis, models, random, coverage, repeat, faults, fuzz, mutations,
-#                               programs, soak, storm or server; default: all
+#                               packages, programs, matrix, aarch64, soak, storm, server or ways; default: all
 set -euo pipefail
 cd "$(dirname "$0")/.."
-all=(lists analysis models random coverage repeat faults fuzz mutations programs soak storm server)
+all=(lists analysis models random coverage repeat faults fuzz mutations packages programs matrix aarch64 soak storm server ways)
 parts=("$@")
 [ ${#parts[@]} -gt 0 ] || parts=("${all[@]}")
 for part in "${parts[@]}"; do
@@ -65,7 +65,10 @@ run_part() {
     faults) tests/fault/run.sh --all && tests/fault/run.sh --more 3 asan && tests/fault/run.sh --more 2 tsan ;;
     fuzz) tests/random/fuzz/run.sh --seconds 600 && tests/random/fuzz/run.sh --seconds 600 --upper api ;;
     mutations) tests/meta/mutation/run.sh ;;
+    packages) tests/packages.sh packages && tests/packages/run.sh amd64 && tests/packages/run.sh arm64 ;;
     programs) tests/packages.sh programs bench && tests/dropin/programs/run.sh --rounds 5 --peers ;;
+    matrix) tests/consumers/matrix.sh --library . ;;
+    aarch64) tests/run.sh aarch64 ;;
     soak) tests/soak/soak.sh && MB_POOL_MAX=32K tests/soak/soak.sh ;;
     storm)
         seed=$(date +%s)
@@ -73,6 +76,7 @@ run_part() {
             build/release/bin/mbrun build/release/bin/storm_on_malloc --seconds 1800 --seed "$seed" \
                 --plugin build/release/lib/libstorm_plugin.so
         ;;
+    ways) tests/packages.sh ways && TEST_LONG=1 ctest --preset release -R consumers/ways ;;
     server)
         seed=$(date +%s)
         for script in clients memory drain; do

@@ -2,17 +2,19 @@
 # The one list of Debian packages, and what installs them: used by tests/run.sh and bench/run.sh.
 # Usage: packages.sh build|test|bench ...     installs what is missing of these groups
 #        packages.sh --list build|test|bench  only names them
-# A fourth group, programs, is what tests/dropin/programs/run.sh runs: 2 GB, asked for by tests/deep.sh alone.
+# For tests/deep.sh alone: packages, which makes Debian packages and tests them; programs, which
+# tests/dropin/programs/run.sh runs, 2 GB; and ways, for consumers/ways.
 # And program-NAME is what bench/programs.sh needs for one of its programs, MariaDB for example.
 set -euo pipefail
 
 packages_of() {
     case $1 in
     # valgrind and systemtap-sdt-dev for their headers, libncurses-dev for mbstat: the library is built without them, too;
-    # python3 for the manual pages, without which it is built, too; the last four for mbprof alone
+    # python3 for the manual pages, without which it is built, too; the next four for mbprof alone, the last for
+    # traces (mbrun --record, mbreplay)
     build)
         echo gcc g++ cmake ninja-build pkg-config libc6-dev liburcu-dev libncurses-dev systemtap-sdt-dev valgrind python3
-        echo libdw-dev libprotobuf-c-dev protobuf-c-compiler zlib1g-dev
+        echo libdw-dev libprotobuf-c-dev protobuf-c-compiler zlib1g-dev libzstd-dev
         ;;
     test)
         # clang and its sanitizer runtimes, the unit tests' runner, and the programs that the drop-in runs
@@ -27,6 +29,9 @@ packages_of() {
         echo google-perftools protobuf-compiler # read what mbprof writes
         echo libmicrohttpd-dev prometheus tmux # mbstat, and what it and mb_stats_write write
         echo mawk gawk busybox # each awk that a machine may have
+        # docs/integrate.md: libraries with allocator hooks (libevent is above, zlib in build), and meson
+        echo libcurl4-openssl-dev libjansson-dev liblua5.4-dev libsqlite3-dev libssl-dev libuv1-dev libxml2-dev meson
+        echo musl-tools # another C library is refused
         # those of tests/dropin/programs that are small
         echo apache2-utils gdb jq libmemcached-tools lua5.4 make memcached nginx-light openssh-client openssh-server
         echo p7zip-full php-cli ruby xz-utils zstd
@@ -37,18 +42,26 @@ packages_of() {
         # the allocators to compare with
         echo libmimalloc2.0 libjemalloc2 libtcmalloc-minimal4 libtbbmalloc2
         ;;
+    packages) echo debhelper dpkg-dev lintian mmdebstrap ;; # packaging/deb.sh; tests/packages/run.sh
     programs)
         echo chromium default-jdk-headless fonts-dejavu-core ghostscript gir1.2-gtk-3.0 golang-go imagemagick
         echo libreoffice-writer-nogui mariadb-server nodejs postgresql postgresql-contrib python3-gi python3-pyqt5
         echo rustc sysbench xauth xvfb
         ;;
+    aarch64) echo gcc-aarch64-linux-gnu g++-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static ;;
+    aarch64-root)
+        echo libc6-dev liburcu-dev libncurses-dev systemtap-sdt-dev valgrind # as in build
+        echo libdw-dev libprotobuf-c-dev zlib1g-dev libcriterion-dev libevent-dev libxxhash-dev
+        echo bash coreutils perl-base python3-minimal sqlite3 # the drop-in runs them
+        ;;
+    ways) echo rustc ;; # 370 MB
     program-nginx) echo nginx-light apache2-utils ;;
     program-mariadb) echo mariadb-server mariadb-client sysbench ;;
     program-memcached) echo memcached libmemcached-tools ;;
     program-node) echo nodejs ;;
     program-ruby | program-python3 | program-g++ | program-sqlite3 | program-perl) echo "${1#program-}" ;;
     *)
-        echo "packages.sh: $1: no such group; there are build, test, bench, programs and program-NAME" >&2
+        echo "packages.sh: $1: no such group; there are build, test, bench, packages, programs, ways, aarch64 and program-NAME" >&2
         exit 2
         ;;
     esac
@@ -56,7 +69,7 @@ packages_of() {
 
 case ${1:-} in
 -h | --help)
-    sed -n '2,6s/^# //p' "$0"
+    sed -n '2,7s/^# //p' "$0"
     exit 0
     ;;
 esac

@@ -1,28 +1,35 @@
 #!/usr/bin/env bash
-# Installs what is missing, builds everything, and runs all tests: release, ASan+UBSan and TSan builds.
-# Usage: tests/run.sh [PRESET...]    PRESET is release, asan, tsan, debug or lto; default: release asan tsan
+# Installs what is missing, builds everything, and runs all tests: release, ASan+UBSan and TSan builds, and a short form
+# of those of a build for aarch64, by qemu.
+# Usage: tests/run.sh [PRESET...]    PRESET is release, asan, tsan, debug, lto or aarch64, which is then run in full;
+#                                    default: release asan tsan, and aarch64 in short
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 presets=("$@")
+short=
 if [ ${#presets[@]} -eq 0 ]; then
-    presets=(release asan tsan)
+    presets=(release asan tsan aarch64)
+    short=1
 fi
 for preset in "${presets[@]}"; do
     case $preset in
-    release | asan | tsan | debug | lto) ;;
+    release | asan | tsan | debug | lto | aarch64) ;;
     -h | --help)
-        sed -n '2,3s/^# //p' "$0"
+        sed -n '2,5s/^# //p' "$0"
         exit 0
         ;;
     *)
-        echo "tests/run.sh: $preset: no such preset; there are release, asan, tsan, debug and lto" >&2
+        echo "tests/run.sh: $preset: no such preset; there are release, asan, tsan, debug, lto and aarch64" >&2
         exit 2
         ;;
     esac
 done
 
 tests/packages.sh build test
+case " ${presets[*]} " in
+*" aarch64 "*) tests/packages.sh aarch64 && tests/aarch64/root.sh ;;
+esac
 # The packages' programs, and not others of their names: a version manager's python3 starts in seven times the time.
 export PATH=/usr/bin:/bin:$PATH
 
@@ -39,16 +46,23 @@ for preset in "${presets[@]}"; do
         echo "tests/run.sh: $PWD/$log cannot be written" >&2
         exit 1
     fi
-    if ! { cmake --preset "$preset" && cmake --build --preset "$preset"; } >>"$log" 2>&1; then
+    build=(cmake --build --preset "$preset")
+    test=(ctest --preset "$preset" -j "$(nproc)")
+    if [ "$preset" = aarch64 ]; then
+        test=(tests/aarch64/binfmt.sh "${test[@]}")
+        [ -z "$short" ] || { build+=(--target short) && test+=(-L short); }
+    fi
+    if ! { cmake --preset "$preset" && "${build[@]}"; } >>"$log" 2>&1; then
         tail -n 40 "$log"
         echo "== $preset: the build failed; all of it is in $log"
         failed+=("$preset (build)")
         continue
     fi
     echo "== $preset: built in $(passed $began); tests"
-    ctest --preset "$preset" -j "$(nproc)" || failed+=("$preset")
+    "${test[@]}" || failed+=("$preset")
     # Once is luck: what runs threads, and takes less than a second, runs three times in each build.
-    ctest --preset "$preset" -L 'concurrent|environment' -LE once --repeat until-fail:2 -j "$(nproc)" || failed+=("$preset (repeated)")
+    [ "$preset" = aarch64 ] ||
+        ctest --preset "$preset" -L 'concurrent|environment' -LE once --repeat until-fail:2 -j "$(nproc)" || failed+=("$preset (repeated)")
     echo "== $preset: $(passed $began)"
 done
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes the man pages, and the tables of README.md and docs/tuning.md, from one source.
+"""Makes the man pages, the tables of README.md and docs/tuning.md, and the code in docs/integrate.md, from one source.
 
 Usage: generate.py OUTPUT_DIR   writes man1/, man3/ and man7/ there
        generate.py --update     writes the tables between their markers
@@ -17,6 +17,9 @@ Safety, See also. Where nothing follows the label on its line, the part is a lis
 "  term: text" for each entry. Lines indented by four are shown as they are. `x` is x in bold.
 
 The first line of an example is a comment: the pages that show it, a colon, and what it shows.
+
+docs/integrate.md names the file that stands between two markers: all of it from its second line on,
+or what stands before a main(void) or Rust's main.
 """
 import difflib
 import os
@@ -31,8 +34,9 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 HEADER = ROOT / "include/memorybucket/memorybucket.h"
 OPTIONS = ROOT / "src/core/options.h"
-PROGRAMS = {name: ROOT / f"src/cli/{name}.c" for name in ("mbrun", "mbstat", "mbprof")}
+PROGRAMS = {name: ROOT / f"src/cli/{name}.c" for name in ("mbrun", "mbstat", "mbprof", "mbreplay")}
 TUNING = ROOT / "docs/tuning.md"
+INTEGRATE = ROOT / "docs/integrate.md"
 EXAMPLES = sorted((HERE / "examples").glob("*.c"))
 SOURCES = [HEADER, OPTIONS, *PROGRAMS.values(), TUNING, *HERE.glob("*.md"), *EXAMPLES]
 
@@ -428,6 +432,20 @@ def table(*rows):
     return [lines[0], re.sub(r"[^|]+", " --- ", lines[0]), *lines[1:]]
 
 
+LANGUAGES = {".c": "c", ".cpp": "cpp", ".py": "python", ".rs": "rust", ".txt": "cmake", ".build": "meson",
+             ".wrap": "ini", ".sh": "sh"}
+
+
+def shown_files():
+    """The code that docs/integrate.md shows, by the name of its file."""
+    shown = {}
+    for name in re.findall(r"^<!-- (examples/\S+): ", INTEGRATE.read_text(), re.M):
+        path = INTEGRATE.parent / name
+        text = re.split(r"^(?:int main\(void|fn main\()", path.read_text().split("\n", 1)[1], flags=re.M)[0]
+        shown[name] = ["```" + LANGUAGES[path.suffix], *text.strip("\n").split("\n"), "```"]
+    return shown
+
+
 def tables():
     """What stands between the markers of each document, by path and marker."""
     _, pages = parse_header()
@@ -444,7 +462,8 @@ def tables():
     removed = textwrap.wrap("These were removed: " + ", ".join(f"`{name}`" for name in REMOVED)
                             + ". A process that sets one gets a line that says so.", 118)
     return {"README.md": {"calls": table(*calls), "variables": table(*short), "example": example},
-            "docs/tuning.md": {"variables": table(*long), "removed": removed}}
+            "docs/tuning.md": {"variables": table(*long), "removed": removed},
+            "docs/integrate.md": shown_files()}
 
 
 def with_tables(path, made):

@@ -16,6 +16,7 @@
 #include <cstddef>
 #include <exception>
 #include <limits>
+#include <memory>
 #include <memory_resource>
 #include <new>
 #include <type_traits>
@@ -134,7 +135,15 @@ template <typename T, typename... Args> [[nodiscard]] T *newElement(Args &&...ar
 /*
  * Destroys and frees an object of newElement.
  *
- * The pointer may be to a base class that has a virtual destructor.
+ * The pointer may be to a base class that has a virtual destructor. Then the object's own address
+ * and size are found by its table of virtual functions, also under multiple and virtual
+ * inheritance, and without run-time type information. Limits:
+ *
+ *   - A base class without virtual functions says nothing of the object around it. The compiler
+ *     cannot tell: the behaviour is undefined. unique_ptr does not convert to such a base.
+ *   - A constructor or destructor of the object must not delete it: the table is not yet, or no
+ *     longer, that of the object's class.
+ *   - operator new and delete of the class are not called, as with placement new.
  *
  * Parameters:
  *   element: the object; nullptr is ignored.
@@ -156,6 +165,79 @@ template <typename T> void deleteElement(T *element) noexcept
         element->~T();
         mb_free_sized(const_cast<std::remove_cv_t<T> *>(element), sizeof(T));
     }
+}
+
+/*
+ * Deletes what newElement, or make_unique for arrays, made. For an array it knows the count.
+ */
+template <typename T> struct deleter {
+    deleter() noexcept = default;
+
+    /* To a base class only where deleteElement finds the object by it. */
+    template <typename U, typename = std::enable_if_t<
+                              std::is_convertible_v<U *, T *> &&
+                              (std::is_same_v<std::remove_cv_t<U>, std::remove_cv_t<T>> ||
+                               std::has_virtual_destructor_v<T>)>>
+    deleter(const deleter<U> &) noexcept
+    {
+    }
+
+    void operator()(T *element) const noexcept { deleteElement(element); }
+};
+
+template <typename T> struct deleter<T[]> {
+    std::size_t count = 0;
+
+    void operator()(T *elements) const noexcept
+    {
+        for (std::size_t left = count; left > 0; left--) {
+            elements[left - 1].~T();
+        }
+        mb_free_sized(const_cast<std::remove_cv_t<T> *>(elements), count * sizeof(T));
+    }
+};
+
+/*
+ * The owner of an object, or of an array: std::unique_ptr with a deleter that knows the size.
+ *
+ * For an object it is as large as a pointer, for an array it also has the count.
+ */
+template <typename T> using unique_ptr = std::unique_ptr<T, deleter<T>>;
+
+/*
+ * Allocates and constructs an object, or an array whose elements are value-initialised.
+ *
+ * When a constructor throws, what was constructed is destroyed, the memory is given back, and the
+ * exception passed on.
+ *
+ * Parameters:
+ *   args: of an object, what its constructor takes; of an array, as in make_unique<int[]>(10), the
+ *       count.
+ * Returns: the owner.
+ * Errors:
+ *   std::bad_alloc: there is no memory.
+ *   std::bad_array_new_length: the count of bytes overflows.
+ * See also: unique_ptr, newElement
+ */
+template <typename T, typename... Args, std::enable_if_t<!std::is_array_v<T>, int> = 0>
+[[nodiscard]] unique_ptr<T> make_unique(Args &&...args)
+{
+    return unique_ptr<T>(newElement<T>(std::forward<Args>(args)...));
+}
+
+template <typename T, std::enable_if_t<std::is_array_v<T> && std::extent_v<T> == 0, int> = 0>
+[[nodiscard]] unique_ptr<T> make_unique(std::size_t count)
+{
+    using Element = std::remove_cv_t<std::remove_extent_t<T>>;
+    if (count > std::numeric_limits<std::size_t>::max() / sizeof(Element)) {
+        detail::fail<std::bad_array_new_length>();
+    }
+    const std::size_t size = count * sizeof(Element);
+    detail::Unborn unborn(detail::allocateAligned(size, alignof(Element)), size);
+    auto *elements = static_cast<Element *>(unborn.pointer);
+    std::uninitialized_value_construct_n(elements, count);
+    unborn.pointer = nullptr;
+    return unique_ptr<T>(elements, deleter<T>{count});
 }
 
 /*

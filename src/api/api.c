@@ -205,10 +205,10 @@ void *mbi_api_calloc_large(size_t count, size_t size, enum class_rule rule)
 
 MBI_COLD void mbi_api_free_slow(void *pointer, size_t size)
 {
-    if (mbi_profile_free(pointer)) {
+    size_t class = region_class_of(pointer);
+    if (class >= SIZE_CLASS_COUNT && mbi_profile_free(pointer)) {
         return;
     }
-    size_t class = region_class_of(pointer);
     const struct copy_calls *owner = owner_of(pointer);
     if (MBI_UNLIKELY(owner != NULL)) {
         owner->free(pointer);
@@ -231,7 +231,8 @@ MBI_COLD void mbi_api_free_slow(void *pointer, size_t size)
 static void *move_from_system(void *old, size_t size, enum class_rule rule)
 {
     int saved_errno = errno;
-    size_t old_bytes = mbi_large_usable_bytes(old);
+    size_t small_bytes = mbi_profile_small_bytes(old);
+    size_t old_bytes = small_bytes != 0 ? small_bytes : mbi_large_usable_bytes(old);
     void *pointer = api_alloc(size, rule);
     if (pointer == NULL) {
         return api_stay(old, old_bytes, size, saved_errno);
@@ -247,8 +248,7 @@ static void *move_from_system(void *old, size_t size, enum class_rule rule)
 /* Both are large, or the old one may be a sample. */
 static void *realloc_in_system(void *old, size_t size, enum class_rule rule, const void *caller)
 {
-    bool is_small_sample = mbi_profile_holds_slot(old);
-    if (size <= mbi_config.pool_bytes_max || is_small_sample) {
+    if (size <= mbi_config.pool_bytes_max || mbi_profile_small_bytes(old) != 0) {
         return move_from_system(old, size, rule);
     }
     return profile_is_begun() ? mbi_profile_realloc_large(old, size, caller)
@@ -292,7 +292,11 @@ MBI_COLD size_t mbi_api_usable_bytes_slow(const void *pointer)
     if (api_is_slot(pointer, class)) {
         return size_class_slot_bytes(class);
     }
-    return pointer != NULL ? mbi_large_usable_bytes(pointer) : 0;
+    size_t small_bytes = mbi_profile_small_bytes(pointer);
+    if (pointer == NULL || small_bytes != 0) {
+        return small_bytes;
+    }
+    return mbi_large_usable_bytes(pointer);
 }
 
 /*

@@ -1,6 +1,7 @@
 /* stacks: takes call stacks, and stores each once. */
 #include "check/stacks.h"
 
+#include "check/frames.h"
 #include "core/os.h"
 
 #include <errno.h>
@@ -62,6 +63,7 @@ void mbi_stacks_warm_up(void)
     void *frame;
     (void)backtrace(&frame, 1); /* loads the unwinder */
     (void)dl_iterate_phdr(note_unwinder, NULL);
+    mbi_frames_find_unwinder();
     /* release [WARM-STORE]: pairs with [WARM-LOAD], which then sees where the unwinder lies. */
     atomic_store_explicit(&warm, true, memory_order_release);
 }
@@ -78,12 +80,21 @@ uint32_t mbi_stacks_take_frames(const void *caller, void **frames, uint32_t fram
     if (!is_warm || taking || is_unwinder(caller)) {
         return 0;
     }
+    const void *frame = __builtin_frame_address(0);
+    uint32_t count = mbi_frames_walk(frame, frames, frames_max);
+    if (MBI_LIKELY(count != 0)) {
+        return count;
+    }
     int saved_errno = errno;
     taking = true;
-    int count = backtrace(frames, (int)frames_max);
+    count = mbi_frames_unwind(frame, frames, frames_max);
+    if (count == 0) {
+        int found = backtrace(frames, (int)frames_max);
+        count = found > 0 ? (uint32_t)found : 0;
+    }
     taking = false;
     errno = saved_errno;
-    return count > 0 ? (uint32_t)count : 0;
+    return count;
 }
 
 void mbi_stacks_take(const void *caller, struct stack *stack)

@@ -4,6 +4,7 @@
  * Here are the command line and what is written to files and pipes; mbstat_source finds and reads
  * the process, mbstat_view is the live view, mbstat_report makes a page of a recording.
  */
+#include "cli/mbstat_advise.h"
 #include "cli/mbstat_report.h"
 #include "cli/mbstat_source.h"
 #include "cli/mbstat_view.h"
@@ -39,6 +40,7 @@ static const char usage[] =
     "  -r, --record=FILE  writes JSON lines to FILE, until the process ends or Ctrl-C\n"
     "  -R, --report=FILE  writes an HTML page with charts to FILE: of 60 readings, or --count\n"
     "  -f, --from=FILE    makes the page of a recording; no process is named then\n"
+    "  -A, --advise       looks for --interval, and proposes options; with --json as an object\n"
     "  -h, --help         writes this\n"
     "\n"
     "Exit status: 0; 1 when the process cannot be shown, or a file not written; 2 when the "
@@ -56,6 +58,7 @@ struct request {
     bool has_format;
     bool list;
     bool clean;
+    bool advise;
 };
 
 static volatile sig_atomic_t interrupted;
@@ -128,6 +131,31 @@ static bool write_readings(FILE *to, const char *path, const struct request *req
             good = false;
         }
     }
+    source_close(&source);
+    return good;
+}
+
+/* What two readings say, --interval apart. */
+static bool advise(const struct request *request)
+{
+    static struct snapshot first;
+    static struct snapshot last;
+    struct source source;
+    if (!source_open(request->wanted, &source)) {
+        return false;
+    }
+    bool good = source_read_first(&source, &first);
+    if (good) {
+        sleep_for(request->interval_s);
+        enum source_state state = source_read(&source, &last);
+        good = state == SOURCE_READ || state == SOURCE_NONE;
+        if (!good) {
+            source_say(&source, state);
+        }
+    }
+    good = good
+           && mbstat_advise(&source.owner, &first, &last,
+                            request->has_format && request->format == MB_STATS_JSON);
     source_close(&source);
     return good;
 }
@@ -231,6 +259,7 @@ static const struct option options[] = {
     { "record", required_argument, NULL, 'r' },
     { "report", required_argument, NULL, 'R' },
     { "from", required_argument, NULL, 'f' },
+    { "advise", no_argument, NULL, 'A' },
     { "help", no_argument, NULL, 'h' },
     { NULL, 0, NULL, 0 },
 };
@@ -249,6 +278,7 @@ static bool take_option(int option, struct request *request)
     case 'r': request->record = optarg; return true;
     case 'R': request->report = optarg; return true;
     case 'f': request->from = optarg; return true;
+    case 'A': request->advise = true; return true;
     default: return false; /* getopt_long has said what is wrong */
     }
 }
@@ -268,6 +298,11 @@ static bool take_rest(int argc, char **argv, struct request *request)
         flaw = "--from needs --report";
     } else if ((request->record != NULL) + (request->report != NULL) + request->has_format > 1) {
         flaw = "--record, --report and a format do not go together";
+    }
+    if (request->advise
+        && (!needs_process || request->record != NULL || request->report != NULL
+            || (request->has_format && request->format != MB_STATS_JSON))) {
+        flaw = "--advise goes together with --json and --interval only";
     }
     request->wanted = argv[optind];
     if (flaw != NULL) {
@@ -303,6 +338,8 @@ static int run(struct request *request)
     }
     if (request->list) {
         good = source_list();
+    } else if (request->advise) {
+        good = advise(request);
     } else if (request->record != NULL) {
         set_format(request, MB_STATS_JSON);
         good = record(request);
@@ -325,7 +362,7 @@ int main(int argc, char **argv)
 {
     struct request request = { .interval_s = 1 };
     int option;
-    while ((option = getopt_long(argc, argv, "1jpi:n:lcr:R:f:h", options, NULL)) != -1) {
+    while ((option = getopt_long(argc, argv, "1jpi:n:lcr:R:f:Ah", options, NULL)) != -1) {
         if (option == 'h') {
             fputs(usage, stdout);
             return EXIT_SUCCESS;

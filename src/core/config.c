@@ -9,12 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { DEFAULT_ROUNDS_MAX = 256, DEFAULT_DECAY_MS = 1000 };
-#define DEFAULT_MAGAZINE_BYTES (16 * KIB)
-enum { DEFAULT_UPPER_ROUNDS_MIN = 4, DEFAULT_UPPER_ROUNDS_MAX = 32 };
-#define DEFAULT_UPPER_MAGAZINE_BYTES (64 * KIB)
-/* The default of MB_THREAD_CACHE_MAX is so many times as much where upper pools are used. */
-enum { THREAD_CACHE_UPPER_FACTOR = 2 };
+enum { DEFAULT_DECAY_MS = 1000 };
 
 enum kind { SWITCH, BYTES, SLOT, MILLISECONDS, ROUNDS, REPORT, PATH, SIGNAL, EXPORT, CHECKS };
 
@@ -38,7 +33,7 @@ static const struct rule {
 };
 
 static const struct config defaults = {
-    .thread_cache_bytes_max = 4 * MIB,
+    .thread_cache_bytes_max = THREAD_CACHE_BYTES_STANDARD,
     .block_bytes = 64 * KIB,
     .region_bytes = REGION_BYTES_MAX,
     .pool_bytes_max = LARGE_IS_ALL_OURS ? POOL_BYTES_MAX : SMALL_BYTES_MAX,
@@ -286,66 +281,26 @@ static bool read_option(enum option option)
     return recorded != NULL && parse_value(option, recorded, &mbi_config);
 }
 
-/* Slots of more than 1,024 bytes are whole cache lines, however few. */
-static uint16_t default_rounds(size_t class)
-{
-    bool upper = class >= SMALL_CLASS_COUNT;
-    size_t bytes = upper ? DEFAULT_UPPER_MAGAZINE_BYTES : DEFAULT_MAGAZINE_BYTES;
-    size_t rounds = bytes / size_class_slot_bytes(class);
-    if (class < LINEAR_CLASS_COUNT) {
-        rounds = round_down(rounds, MAGAZINE_ROUNDS_STEP);
-    }
-    rounds = size_max(rounds, DEFAULT_UPPER_ROUNDS_MIN);
-    return (uint16_t)size_min(rounds, upper ? DEFAULT_UPPER_ROUNDS_MAX : DEFAULT_ROUNDS_MAX);
-}
-
-/* Bytes of two full magazines of every small class, the pair that gives hysteresis. */
-static size_t pair_bytes(void)
-{
-    size_t bytes = 0;
-    for (size_t class = 0; class < SMALL_CLASS_COUNT; class++) {
-        bytes += size_class_slot_bytes(class) * 2 * mbi_config.magazine_rounds[class];
-    }
-    return bytes;
-}
-
-/* Makes the magazines small enough for two of each to fit the thread cache's bound. */
-static void shrink_magazines_to(size_t bytes_max)
-{
-    while (pair_bytes() > bytes_max) {
-        for (size_t class = 0; class < SMALL_CLASS_COUNT; class++) {
-            uint16_t *rounds = &mbi_config.magazine_rounds[class];
-            *rounds = (uint16_t)round_up(*rounds / 2u, MAGAZINE_ROUNDS_STEP);
-        }
-    }
-}
-
 void mbi_config_read(void)
 {
     bool given[OPTION_COUNT];
     read_too_early = environ == NULL;
     memcpy(&mbi_config, &defaults, sizeof mbi_config);
     for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
-        mbi_config.magazine_rounds[class] = default_rounds(class);
+        mbi_config.magazine_rounds[class] = rounds_standard(class);
     }
     mbi_options_name_unknown();
     for (enum option option = 0; option < OPTION_COUNT; option++) {
         given[option] = read_option(option);
     }
 
-    if (given[OPTION_MB_THREAD_CACHE_MAX]) {
-        shrink_magazines_to(mbi_config.thread_cache_bytes_max);
-    } else { /* where larger magazines were asked for: room for four of each */
-        mbi_config.thread_cache_bytes_max =
-            size_max(mbi_config.thread_cache_bytes_max, 2 * pair_bytes());
-        mbi_config.thread_cache_bytes_max *=
-            mbi_config.pool_bytes_max > SMALL_BYTES_MAX ? THREAD_CACHE_UPPER_FACTOR : 1;
-    }
-    mbi_config.extra_bytes_max = mbi_config.thread_cache_bytes_max - pair_bytes();
-    if (mbi_config.pool_bytes_max > SMALL_BYTES_MAX) {
-        mbi_config.upper_bytes_max = mbi_config.extra_bytes_max / 3 * 2;
-        mbi_config.extra_bytes_max -= mbi_config.upper_bytes_max;
-    }
+    struct cache_bounds bounds = rounds_settle(
+        mbi_config.magazine_rounds,
+        given[OPTION_MB_THREAD_CACHE_MAX] ? mbi_config.thread_cache_bytes_max : 0,
+        mbi_config.pool_bytes_max);
+    mbi_config.thread_cache_bytes_max = bounds.thread_bytes;
+    mbi_config.extra_bytes_max = bounds.extra_bytes;
+    mbi_config.upper_bytes_max = bounds.upper_bytes;
     mbi_config_decay_is_given = given[OPTION_MB_DECAY_MS];
 }
 

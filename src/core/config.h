@@ -1,7 +1,7 @@
 /*
  * config: what the MB_ variables of options.h mean, read once.
  *
- * Ladder: above options and size_class. Callers: region, pool, the thread caches, the exit report.
+ * Ladder: above options and rounds. Callers: region, pool, the thread caches, the exit report.
  * Written once, by the thread that initialises the library, before any other can see a pool;
  * constant from then on, so readers need no lock and no atomics.
  */
@@ -9,27 +9,7 @@
 #define MEMORYBUCKET_CORE_CONFIG_H
 
 #include "core/options.h"
-#include "core/size_class.h"
-
-#define KIB ((size_t)1 << 10)
-#define MIB ((size_t)1 << 20)
-#define GIB ((size_t)1 << 30)
-
-enum {
-    /* Magazines hold multiples of 8 slots, which are whole cache lines, whatever the class: 8 slots
-     * of 8k bytes are 64k bytes. So are fresh runs, and no line is split between two threads. */
-    MAGAZINE_ROUNDS_STEP = 8,
-    MAGAZINE_ROUNDS_MIN = 8,
-    MAGAZINE_ROUNDS_MAX = 4096,
-    /* A magazine of large slots begins with fewer than the above. A batch has a second slot. */
-    BATCH_ROUNDS_MIN = 2,
-};
-_Static_assert(MAGAZINE_ROUNDS_MAX <= CHAIN_ROUNDS_MAX, "a chain's word holds its rounds");
-_Static_assert(MAGAZINE_ROUNDS_STEP * SIZE_STEP_BYTES % LINE_BYTES == 0, "runs end on a line");
-
-/* Two of the smallest magazines of every small class: 16 * (8 + 16 + ... + 512) bytes. */
-#define THREAD_CACHE_BYTES_MIN \
-    ((size_t)MAGAZINE_ROUNDS_MIN * SIZE_STEP_BYTES * SMALL_CLASS_COUNT * (SMALL_CLASS_COUNT + 1))
+#include "core/rounds.h"
 
 /* What MB_CHECK turns on, a bit each. */
 enum {

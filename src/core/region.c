@@ -151,21 +151,28 @@ unsigned mbi_region_place_of(const void *address)
     return (unsigned)(((uintptr_t)address / places.unit - places.first) / places.each);
 }
 
+/* A small address space, as under valgrind, has none to spare. */
+static size_t spare_bytes(size_t place_bytes)
+{
+    return place_bytes >= 2 * REGION_SPARE_BYTES ? REGION_SPARE_BYTES : 0;
+}
+
 /* Takes a place that no other copy of the library has, and a random base in it. */
 static bool claim_place(size_t bytes_max, size_t classes)
 {
     struct places places = find_places();
     size_t place_bytes = places.each * places.unit;
+    size_t room_bytes = place_bytes - spare_bytes(place_bytes);
     size_t page_bytes = mbi_os_page_bytes();
     struct layout layout = layout_largest(classes);
     /* One step is lost to the page at the beginning. */
     while (layout_bytes(layout, false) > bytes_max
-           || layout_bytes(layout, true) + REGION_ALIGNMENT_BYTES > place_bytes) {
+           || layout_bytes(layout, true) + REGION_ALIGNMENT_BYTES > room_bytes) {
         if (!layout_shrink(&layout)) {
             return false;
         }
     }
-    size_t steps = (place_bytes - layout_bytes(layout, true)) / REGION_ALIGNMENT_BYTES;
+    size_t steps = (room_bytes - layout_bytes(layout, true)) / REGION_ALIGNMENT_BYTES;
     uint64_t random = mbi_os_random();
     for (unsigned i = 0; i < places.count; i++) {
         uintptr_t start = (uintptr_t)mbi_region_place((unsigned)((random + i) % places.count));
@@ -227,6 +234,17 @@ char *mbi_region_map(size_t class, enum span_name span, size_t *bytes)
     }
     *bytes = map_bytes(mbi_region.span_bytes[span]);
     return (char *)(mbi_region.map_base + class * all + before);
+}
+
+char *mbi_region_spare(void)
+{
+    struct places places = find_places();
+    size_t maps_bytes = 0;
+    for (enum span_name span = 0; span < SPAN_COUNT; span++) {
+        maps_bytes += map_bytes(mbi_region.span_bytes[span]) * mbi_region.classes;
+    }
+    bool has_spare = mbi_region.place != NULL && spare_bytes(places.each * places.unit) != 0;
+    return has_spare ? (char *)(mbi_region.map_base + maps_bytes) : NULL;
 }
 
 /* A 16th of what is mapped: calls are few, and core files, which hold it all, not much larger. */

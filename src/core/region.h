@@ -6,7 +6,7 @@
  * of a pointer).
  *
  *   dense_base            wide_base                                       map_base
- *   | 148 spans of 64 MiB | a span of 2^wide_shift bytes for each class   | maps of all spans |
+ *   | 148 spans of 64 MiB | a span of 2^wide_shift bytes for each class   | maps of all spans | spare
  *   |0|1|2| ...      |147|   0    |   1    |   2    | ...                  |0|1|2| ...        |
  *
  * Wide spans and maps exist only for the classes that serve requests (MB_POOL_MAX). The dense tier
@@ -182,5 +182,9 @@ bool mbi_extent_grow(struct extent *extent, const char *wanted_end, bool ahead);
 /* The memory for the free map (core/free_map.h) of one of a class's spans; not mapped yet. */
 enum { REGION_MAP_BYTES_MIN = 128 << 10, REGION_MAP_PER_SPAN = 32 /* a 32nd of the span */ };
 char *mbi_region_map(size_t class, enum span_name span, size_t *bytes);
+
+/* So much of the place lies behind the maps; NULL without a place, or in a small one. */
+#define REGION_SPARE_BYTES ((size_t)16 << 30)
+char *mbi_region_spare(void);
 
 #endif

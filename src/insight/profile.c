@@ -4,6 +4,7 @@
 #include "check/stacks.h"
 #include "core/large.h"
 #include "core/lock.h"
+#include "insight/cells.h"
 #include "insight/profile_stacks.h"
 #include "tcache/checked.h"
 #include "tcache/registry.h"
@@ -11,6 +12,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
 
 _Atomic bool mbi_profile_begun;
@@ -34,7 +36,7 @@ static struct sampling_settings *last_settings;
 static bool prepare_once(void)
 {
     static bool prepared; /* under LOCK_INIT */
-    prepared = prepared || (mbi_samples_init() && mbi_profile_stacks_init());
+    prepared = prepared || (mbi_samples_init() && mbi_cells_init() && mbi_profile_stacks_init());
     return prepared;
 }
 
@@ -124,9 +126,12 @@ static uint32_t take_stack(const void *caller)
     return mbi_profile_stacks_put(frames + first, count - first);
 }
 
-/* Enters an object that was just allocated; false, and the sample is lost, without memory. */
-static bool enter(void *object, struct sample *sample, double weight, size_t size_bytes,
-                  const void *caller)
+/*
+ * Fills a sample in, and counts it as allocated; false without memory. relaxed [COUNT-SHARED]:
+ * before the object is known, so before it is counted as freed.
+ */
+static bool count_allocated(struct sample *sample, double weight, size_t size_bytes,
+                            const void *caller)
 {
     sample->parts = (size_t)(weight * PROFILE_PARTS + 0.5);
     sample->bytes = (size_t)(weight * (double)size_bytes + 0.5);
@@ -134,28 +139,19 @@ static bool enter(void *object, struct sample *sample, double weight, size_t siz
     if (sample->stack == 0) {
         return false;
     }
-    /* relaxed [COUNT-SHARED]: before the object is known, so before it is counted as freed. */
     struct profile_stack *stack = mbi_profile_stack(sample->stack);
     add_shared(&stack->alloc_parts, sample->parts);
     add_shared(&stack->alloc_bytes, sample->bytes);
-    if (!mbi_samples_put(object, sample)) {
-        add_shared(&stack->alloc_parts, (uint64_t)0 - sample->parts);
-        add_shared(&stack->alloc_bytes, (uint64_t)0 - sample->bytes);
-        return false;
-    }
     add_shared(&counts.samples, 1);
     return true;
 }
 
-/* Memory of the system allocator; a thread that is cancelled there would keep its locks. */
-static void *allocate(size_t size_bytes, size_t alignment_bytes)
+static void uncount_allocated(const struct sample *sample)
 {
-    struct cancelling cancelling = mbi_lock_forbid_cancel();
-    void *object = alignment_bytes > ABI_ALIGNMENT_BYTES
-                       ? mbi_large_aligned_alloc(alignment_bytes, size_bytes)
-                       : mbi_large_alloc(size_max(size_bytes, 1));
-    mbi_lock_allow_cancel(cancelling);
-    return object;
+    struct profile_stack *stack = mbi_profile_stack(sample->stack);
+    add_shared(&stack->alloc_parts, (uint64_t)0 - sample->parts);
+    add_shared(&stack->alloc_bytes, (uint64_t)0 - sample->bytes);
+    add_shared(&counts.samples, (uint64_t)0 - 1);
 }
 
 MBI_COLD void *mbi_profile_sample(void *slot, size_t size_bytes, size_t alignment_bytes,
@@ -166,13 +162,14 @@ MBI_COLD void *mbi_profile_sample(void *slot, size_t size_bytes, size_t alignmen
     double weight = mbi_sampling_weight(sampling, class);
     struct sample sample = { .slot = slot, .class = (uint32_t)class };
     sampling->due = false;
-    void *object = allocate(size_bytes, alignment_bytes);
-    if (object != NULL && enter(object, &sample, weight, size_bytes, caller)) {
-        return object;
+    void *cell = mbi_cells_take(size_bytes, alignment_bytes);
+    if (cell != NULL && count_allocated(&sample, weight, size_bytes, caller)) {
+        mbi_cells_publish(cell, &sample);
+        return cell;
     }
     add_shared(&counts.lost, 1);
-    if (object != NULL) {
-        mbi_large_free(object);
+    if (cell != NULL) {
+        mbi_cells_give_back(cell);
     }
     return slot;
 }
@@ -186,9 +183,12 @@ MBI_COLD void mbi_profile_note_large(void *pointer, size_t size_bytes, const voi
     int saved_errno = errno;
     struct sample sample = { .slot = NULL };
     double weight = mbi_sampling_large_weight(settings, size_bytes);
-    if (!enter(pointer, &sample, weight, size_bytes, caller)) {
-        add_shared(&counts.lost, 1);
+    bool counted = count_allocated(&sample, weight, size_bytes, caller);
+    if (counted && !mbi_samples_put(pointer, &sample)) {
+        uncount_allocated(&sample);
+        counted = false;
     }
+    add_shared(&counts.lost, !counted);
     errno = saved_errno;
 }
 
@@ -210,30 +210,45 @@ static void count_freed(const struct sample *sample)
 bool mbi_profile_holds(const void *pointer)
 {
     struct sample sample;
-    return profile_is_begun() && mbi_samples_find(pointer, &sample);
+    return profile_is_begun() && (cells_have(pointer) || mbi_samples_find(pointer, &sample));
 }
 
-bool mbi_profile_holds_slot(const void *pointer)
+size_t mbi_profile_small_bytes(const void *pointer)
+{
+    return profile_is_begun() && cells_have(pointer) ? mbi_cells_bytes(pointer) : 0;
+}
+
+/* A small object, which holds a slot. */
+static void free_small(void *pointer)
 {
     struct sample sample;
-    return profile_is_begun() && mbi_samples_find(pointer, &sample) && !sample_is_large(&sample);
+    if (!mbi_cells_remove(pointer, &sample)) {
+        mbi_message("invalid free: %p lies among a heap profile's samples, and is none that lives",
+                    pointer);
+        abort();
+    }
+    count_freed(&sample);
+    mbi_cells_give_back(pointer);
+    thread_cache_free(mbi_thread_cache, sample.slot, sample.class, CHECKED_SIZE_UNKNOWN);
 }
 
 MBI_COLD bool mbi_profile_free(void *pointer)
 {
     struct sample sample;
-    if (!profile_is_begun() || !mbi_samples_take(pointer, &sample)) {
+    if (!profile_is_begun()) {
+        return false;
+    }
+    if (cells_have(pointer)) {
+        free_small(pointer);
+        return true;
+    }
+    if (!mbi_samples_take(pointer, &sample)) {
         return false;
     }
     int saved_errno = errno;
     count_freed(&sample);
-    if (sample_is_large(&sample)) {
-        mbi_thread_cache_count_large_free();
-    }
+    mbi_thread_cache_count_large_free();
     mbi_large_free(pointer); /* only now may another thread be given this address */
-    if (!sample_is_large(&sample)) {
-        thread_cache_free(mbi_thread_cache, sample.slot, sample.class, CHECKED_SIZE_UNKNOWN);
-    }
     errno = saved_errno;
     return true;
 }
@@ -242,7 +257,6 @@ void *mbi_profile_realloc_large(void *pointer, size_t size_bytes, const void *ca
 {
     struct sample sample;
     bool sampled = mbi_samples_take(pointer, &sample);
-    assert(!sampled || sample_is_large(&sample));
     void *moved = mbi_large_realloc(pointer, size_bytes);
     if (moved == NULL && sampled && !mbi_samples_put(pointer, &sample)) {
         add_shared(&counts.lost, 1); /* its place is another's now: it counts as freed */

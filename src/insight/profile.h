@@ -8,12 +8,13 @@
  *   tcache/sampling   which allocation is a sample      per thread
  *   profile           its stack, its weight, its object
  *   profile_stacks    sums by stack                     shared, lock-free, only grows
- *   samples           live samples by address           shared, lock-free
+ *   cells             small samples' objects            shared, lock-free
+ *   samples           large ones by address             shared, lock-free
  *   profile_write     the dump; where MB_PROFILE's dumps go
  *
- * A sample's object is one of the system allocator, so its free leaves the fast path by itself. A
- * small one holds the slot that it would have been. Nothing here takes a lock, but for start and
- * stop, or memory of this library.
+ * A sample's object lies outside all spans, in a cell or with the system allocator, so its free
+ * leaves the fast path by itself. A small one holds the slot that it would have been. Nothing here
+ * takes a lock, but for start and stop, or memory of this library.
  */
 #ifndef MEMORYBUCKET_INSIGHT_PROFILE_H
 #define MEMORYBUCKET_INSIGHT_PROFILE_H
@@ -48,9 +49,11 @@ static inline bool profile_is_begun(void)
  */
 void mbi_profile_note_large(void *pointer, size_t size_bytes, const void *caller);
 
-/* Whether the pointer is that of a live sample; and of one that holds a slot. */
+/* Whether the pointer is that of a live sample. */
 bool mbi_profile_holds(const void *pointer);
-bool mbi_profile_holds_slot(const void *pointer);
+
+/* What a small object that is a sample has room for; 0 if the pointer is not that of one. */
+size_t mbi_profile_small_bytes(const void *pointer);
 
 /*
  * The system allocator's realloc of a large object, once a profile was begun: the object may be a

@@ -1,5 +1,5 @@
 /*
- * samples: the live samples of a heap profile, by address.
+ * samples: the live samples of a heap profile that are large requests, by address.
  *
  * Ladder: above core/os. Callers: profile. Any thread, without a lock; a signal handler or a fork
  * at any moment finds each sample whole or not at all.
@@ -46,11 +46,5 @@ bool mbi_samples_take(const void *address, struct sample *sample);
 
 /* Copies what is known of a sample; false when the address is not that of one. */
 bool mbi_samples_find(const void *address, struct sample *sample);
-
-/* Whether a sample was a large request: it holds no slot. */
-static inline bool sample_is_large(const struct sample *sample)
-{
-    return sample->slot == NULL;
-}
 
 #endif

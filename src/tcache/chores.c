@@ -21,7 +21,7 @@ static MBI_COLD void thread_cache_flush_as_asked(struct thread_cache *cache)
 static uint32_t thread_cache_state_of(const struct thread_cache *cache, size_t class)
 {
     const struct kept *kept = &cache->kept[class];
-    uint64_t chain = magazine_chain(&cache->loaded[class]) ^ sampling_side_of(cache, class);
+    uint64_t chain = magazine_chain(&cache->loaded[class]) ^ sampling_hidden_of(cache, class);
     return (uint32_t)chain ^ (uint32_t)(chain >> 32) ^ kept->top ^ (uint16_t)kept->swaps;
 }
 

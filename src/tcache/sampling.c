@@ -6,11 +6,13 @@
 /*
  * With a share of 5 every 32nd stretch is counted, and samples are 32 times as likely there. The
  * share is less where two samples of a counted stretch would lie less than so many slots apart:
- * samples in bunches say little, and several in one object nothing.
+ * several samples in one object say nothing.
  */
-enum { SLOTS_PER_SAMPLE_MIN = 64 };
-/* A class that had so many turns and ended no stretch itself is counted always. */
-enum { TURNS_MAX = 8 };
+enum { SLOTS_PER_SAMPLE_MIN = 32 };
+/* So many samples of a counted stretch may be expected. */
+#define POINTS_MAX 2.0
+/* The longest stretch is forgotten by such a part with each that is counted. */
+enum { FADE = 8 };
 /* A turn looks at so many classes at most that the thread does not use. */
 enum { TURN_LOOKS_MAX = 4 };
 #define LEFT_MAX ((uint32_t)1 << 31)
@@ -57,21 +59,22 @@ double mbi_sampling_large_weight(const struct sampling_settings *settings, size_
     return 1 / chance_within((double)size_bytes / (double)settings->mean_bytes);
 }
 
-/* relaxed [CHAIN]: one writer, the owner. */
-static void set_side(struct sampling_class *state, uint64_t side)
-{
-    atomic_store_explicit(&state->side, side, memory_order_relaxed); /* [CHAIN] */
-}
+/*
+ * By class, the share of the last counted stretch of any thread: what a thread begins with, so that
+ * those which live for a moment need not learn it. relaxed [SHARES]: a hint.
+ */
+static _Atomic uint8_t shares[SIZE_CLASS_COUNT];
+enum { SHARE_NONE = UINT8_MAX };
 
 /* As before the class's first stretch. */
 static void reset(struct sampling_class *state)
 {
-    state->cut = 0;
-    set_side(state, 0);
+    sampling_set_hidden(state, 0);
     state->left = 0;
-    state->share = 0;
-    state->turns = 0;
-    state->begun = false;
+    state->left_drawn = 0;
+    state->seen = 0;
+    state->longest = 0;
+    state->share = SHARE_NONE;
     state->counted = false;
     state->drawn = false;
 }
@@ -81,145 +84,89 @@ static void draw(struct sampling *sampling, size_t class)
 {
     double points = chance_exponential(&sampling->random);
     double left = points / points_in_slot(sampling, class);
-    sampling->classes[class].left = left < (double)LEFT_MAX ? (uint32_t)left : LEFT_MAX;
-    sampling->classes[class].drawn = true;
+    struct sampling_class *state = &sampling->classes[class];
+    state->left = left < (double)LEFT_MAX ? (uint32_t)left : LEFT_MAX;
+    state->left_drawn = state->left;
+    state->drawn = true;
 }
 
-/* Cuts the loaded chain where the next sample is due, if that is in it. */
-static void cut(struct magazine *loaded, struct sampling_class *state)
+/* Adds what `left` has lost to what was seen in the stretch. */
+static void note_seen(struct sampling_class *state)
 {
-    uint64_t chain = magazine_chain(loaded);
-    uint32_t left = state->left;
-    assert(state->cut == 0);
-    if (left >= chain_rounds(chain)) {
-        state->left = left - chain_rounds(chain);
-        return;
-    }
-    state->left = 0;
-    if (left == 0) {
-        state->cut = chain;
-        magazine_set_chain(loaded, chain_make(NULL, chain_rounds(chain)));
-        return;
-    }
-    struct slot *last = chain_first(chain);
-    for (; left > 1; left--) {
-        last = chain_first(last->rest);
-    }
-    state->cut = last->rest;
-    last->rest = chain_make(NULL, chain_rounds(state->cut));
-}
-
-/* Undoes the above, after some of the loaded chain was used. */
-static void uncut(struct magazine *loaded, struct sampling_class *state)
-{
-    uint64_t chain = magazine_chain(loaded);
-    uint32_t before = (uint32_t)(chain_rounds(chain) - chain_rounds(state->cut));
-    state->left += before;
-    if (state->cut == 0) {
-        return;
-    }
-    if (before == 0) {
-        magazine_set_chain(loaded, state->cut);
-    } else {
-        struct slot *last = chain_first(chain);
-        for (; before > 1; before--) {
-            last = chain_first(last->rest);
-        }
-        last->rest = state->cut;
-    }
-    state->cut = 0;
-}
-
-static bool is_current(const struct sampling *sampling)
-{
-    return MBI_LIKELY(sampling->settings == sampling_settings());
+    state->seen += state->left_drawn - state->left;
+    state->left_drawn = state->left;
 }
 
 struct slot *mbi_sampling_take(struct thread_cache *cache, size_t class)
 {
     struct sampling *sampling = sampling_of(cache);
     struct sampling_class *state = &sampling->classes[class];
-    struct magazine *loaded = &cache->loaded[class];
-    assert(state->counted);
-    while (is_current(sampling)) {
-        struct slot *slot = magazine_pop(loaded);
-        if (slot != NULL) {
-            return slot;
-        }
-        if (state->cut != 0) {
-            magazine_set_chain(loaded, state->cut);
-            state->cut = 0;
-            slot = magazine_pop(loaded);
-            draw(sampling, class);
-            cut(loaded, state);
-            sampling->due = true;
-            return slot;
-        }
-        if (magazine_chain(loaded) != 0 || sampling_side(state) == 0) {
-            break; /* empty; or a word that counts slots and has no address, which the end keeps */
-        }
-        magazine_set_chain(loaded, sampling_side(state));
-        set_side(state, 0);
-        cut(loaded, state);
+    uint64_t hidden = sampling_hidden(state);
+    assert(state->counted && magazine_chain(&cache->loaded[class]) == 0);
+    /* Empty; or a word that counts slots and has no address, which the end keeps. */
+    if (chain_first(hidden) == NULL || !sampling_is_current(sampling)) {
+        return NULL;
     }
-    return NULL;
+    sampling->due = state->left == 0;
+    if (sampling->due) {
+        note_seen(state);
+        state->seen++;
+        draw(sampling, class);
+    } else {
+        state->left--;
+    }
+    return sampling_pop_hidden(state, hidden);
 }
 
-bool mbi_sampling_keep(struct thread_cache *cache, size_t class, struct slot *slot)
+/* After a counted stretch: what share the class is to have, by what was allocated in it. */
+static void learn(struct sampling *sampling, size_t class)
 {
-    struct sampling *sampling = sampling_of(cache);
     struct sampling_class *state = &sampling->classes[class];
-    uint64_t side = sampling_side(state);
-    unsigned loaded_rounds = chain_rounds(magazine_chain(&cache->loaded[class]));
-    if (loaded_rounds + chain_rounds(side) >= cache->capacity[class] || cache->busy
-        || slot == chain_first(side) || flag_is_set(&cache->asked) || !is_current(sampling)) {
-        return false;
+    note_seen(state);
+    state->longest = (uint32_t)size_max(state->seen, state->longest - state->longest / FADE);
+    double points = sampling->settings->per_slot[class] * (double)state->longest;
+    size_t most = size_min(state->share + 1U, sampling->settings->share_max[class]);
+    uint8_t share = 0;
+    while (share < most && points * (double)(2U << share) <= POINTS_MAX) {
+        share++;
     }
-    set_side(state, chain_push(side, slot));
-    return true;
+    state->drawn = state->drawn && state->share == share;
+    state->share = share;
+    atomic_store_explicit(&shares[class], share, memory_order_relaxed); /* [SHARES] */
 }
 
 void mbi_sampling_end(struct thread_cache *cache, size_t class)
 {
-    struct sampling_class *state = &sampling_of(cache)->classes[class];
+    struct sampling *sampling = sampling_of(cache);
+    struct sampling_class *state = &sampling->classes[class];
     struct magazine *loaded = &cache->loaded[class];
-    assert(state->counted);
-    uncut(loaded, state);
-    uint64_t chain = magazine_chain(loaded);
-    uint64_t side = sampling_side(state);
-    if (chain == 0) {
-        chain = side;
-        side = 0;
-    }
-    while (side != 0) {
-        struct slot *slot = chain_first(side);
-        side = slot->rest;
-        chain = chain_push(chain, slot);
-    }
-    magazine_set_chain(loaded, chain);
-    set_side(state, 0);
+    assert(state->counted && magazine_chain(loaded) == 0);
+    magazine_set_chain(loaded, sampling_hidden(state));
+    sampling_set_hidden(state, 0);
     state->counted = false;
+    learn(sampling, class);
     bool asked = flag_is_set(&cache->asked);
     magazine_set_rounds_max(loaded, asked ? 0 : cache->capacity[class]);
 }
 
 /* The class has no stretch: throws the coin for one. */
-static void begin(struct thread_cache *cache, struct sampling *sampling, size_t class,
-                  uint8_t share)
+static void begin(struct thread_cache *cache, struct sampling *sampling, size_t class)
 {
     struct sampling_class *state = &sampling->classes[class];
-    if (state->share != share) {
-        state->share = share;
-        state->drawn = false;
+    struct magazine *loaded = &cache->loaded[class];
+    if (MBI_UNLIKELY(state->share == SHARE_NONE)) {
+        uint8_t share = atomic_load_explicit(&shares[class], memory_order_relaxed); /* [SHARES] */
+        state->share = (uint8_t)size_min(share, sampling->settings->share_max[class]);
     }
-    state->begun = true;
-    state->counted = chance_once_in(&sampling->random, share);
+    state->counted = chance_once_in(&sampling->random, state->share);
     if (state->counted) {
         if (!state->drawn) {
             draw(sampling, class);
         }
-        cut(&cache->loaded[class], state);
-        magazine_set_rounds_max(&cache->loaded[class], 0);
+        state->left_drawn = state->left;
+        state->seen = 0;
+        sampling_set_hidden(state, magazine_unload(loaded));
+        magazine_set_rounds_max(loaded, 0);
     }
 }
 
@@ -251,7 +198,7 @@ static struct sampling *sampling_now(struct thread_cache *cache)
         /* release [SAMPLING-SHOW]: pairs with [SAMPLING-SEEN]. */
         atomic_store_explicit(&cache->sampling, sampling, memory_order_release);
     }
-    if (MBI_UNLIKELY(!is_current(sampling))) {
+    if (MBI_UNLIKELY(!sampling_is_current(sampling))) {
         adopt(cache, sampling);
     }
     return sampling->settings != NULL ? sampling : NULL;
@@ -273,16 +220,14 @@ static size_t next_in_turn(const struct thread_cache *cache, struct sampling *sa
     return SIZE_CLASS_COUNT;
 }
 
-static void give_turn(struct thread_cache *cache, struct sampling *sampling)
+/* To another class than the one that has just begun a stretch. */
+static void give_turn(struct thread_cache *cache, struct sampling *sampling, size_t begun)
 {
     size_t class = next_in_turn(cache, sampling);
-    if (class == SIZE_CLASS_COUNT) {
-        return;
+    if (class != SIZE_CLASS_COUNT && class != begun) {
+        sampling_settle(cache, class);
+        begin(cache, sampling, class);
     }
-    struct sampling_class *state = &sampling->classes[class];
-    state->turns = (uint8_t)size_min(state->turns + 1U, TURNS_MAX);
-    sampling_settle(cache, class);
-    begin(cache, sampling, class, state->turns < TURNS_MAX ? state->share : 0);
 }
 
 void mbi_sampling_next(struct thread_cache *cache, size_t class)
@@ -291,13 +236,9 @@ void mbi_sampling_next(struct thread_cache *cache, size_t class)
     if (sampling == NULL) {
         return;
     }
-    struct sampling_class *state = &sampling->classes[class];
-    unsigned share = state->begun ? state->share + 1U : 0;
-    state->turns = 0;
-    sampling_settle(cache, class); /* a turn during the chores cannot be, but an adoption */
-    begin(cache, sampling, class,
-          (uint8_t)size_min(share, sampling->settings->share_max[class]));
-    give_turn(cache, sampling);
+    sampling_settle(cache, class);
+    begin(cache, sampling, class);
+    give_turn(cache, sampling, class);
 }
 
 bool mbi_sampling_count_large(size_t size_bytes)

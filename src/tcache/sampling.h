@@ -13,20 +13,15 @@
  * Counting without the fast paths. A pop moves the thread towards the next sample, and a push
  * brings a slot that a later pop takes. From the chain alone only the difference is seen: a program
  * that allocates and frees one object in turn has the same chain for ever. So a class can be
- * counted only while its frees take the slow path:
+ * counted only while it takes no fast path:
  *
- *   counted    rounds_max is 0. The loaded chain is cut where the next sample is due, frees go to
- *              `side`, and side is loaded when the loaded chain is used up. So what is popped was
- *              never pushed by a fast path, and the slow path comes exactly at the sample.
+ *   counted    `hidden` has the magazine's chain. The loaded chain is empty and rounds_max is 0, so
+ *              that each allocation and each free comes here, to pop and to push in their place.
  *   uncounted  the class is as it is without a profile, and no allocation is a sample.
  *
- *      loaded ─> slot ─> slot ─> (no address, rounds)      cut ─> slot ─> ... ─> slot
- *                                a sample is due here      side ─> slot ─> ...
+ *   rounds(loaded) + rounds(hidden) = what the magazine would hold without a profile. One is 0.
  *
- *   rounds(loaded) + rounds(side) = what the magazine would hold without a profile. The word at the
- *   cut keeps its rounds, so a walker reads the first in one load.
- *
- * To count always would make each free dear. So a class's life is divided into stretches, and a
+ * To count always would make every call dear. So a class's life is divided into stretches, and a
  * coin says at the beginning of each whether it is counted: with chance 2^-share. In counted
  * stretches samples are 2^share times as likely. An allocation in a stretch is a sample with chance
  *
@@ -35,17 +30,17 @@
  * and its weight is the inverse of that (Horvitz and Thompson, 1952), so that every sum of weights
  * has the true sum as its mean. That needs one thing: what happens in a stretch, and where it
  * ends, must not depend on the coin. A stretch ends where the class would take a slow path without
- * a profile, which the sum above tells (empty, or full), or at its turn, which comes with the
- * slow paths that other classes of the thread take: one class each time, round robin. A sampled
- * object holds the slot that it would have been, and frees it when it is freed: so the magazines go
- * on as they would.
+ * a profile (its magazine is empty, or full), or at its turn, which comes with the slow paths that
+ * the thread's other classes take: one class at each, round robin. A sampled object holds the slot
+ * that it would have been, and frees it when it is freed: so the magazines go on as they would.
  *
  * `share` may follow from what happened before: the coin is thrown after it. It begins with 0, all
- * is counted, and grows with each stretch that ends by itself, up to the settings' share. A class
- * that has had several turns and did not end a stretch itself moves in circles, in which the
- * fast paths tell nothing: its share is 0 again. What remains: a thread that takes no slow path of
- * any class any more stays in the stretch that it is in. The sum is right on the average then, too,
- * but varies as that one coin does.
+ * is counted; in another thread with the share that the class had in the last one. Each counted stretch shows how much is allocated in one. It raises the share by one,
+ * up to the settings' share, while no more than POINTS_MAX samples would be expected in as long a
+ * stretch, and lowers it to that at once: samples in bunches say little. So a class that moves in
+ * circles, in which the fast paths tell nothing and only turns end a stretch, is counted more
+ * often. What remains: a thread that takes no slow path of any class any more stays in the stretch
+ * that it is in. The sum is right on the average then, too, but varies as that one coin does.
  */
 #ifndef MEMORYBUCKET_TCACHE_SAMPLING_H
 #define MEMORYBUCKET_TCACHE_SAMPLING_H
@@ -53,7 +48,7 @@
 #include "core/chance.h"
 #include "tcache/thread_cache.h"
 
-enum { SAMPLING_SHARE_MAX = 5 };
+enum { SAMPLING_SHARE_MAX = 8 };
 
 /* What a profile was started with. Constant once it is published; kept for ever. */
 struct sampling_settings {
@@ -64,17 +59,17 @@ struct sampling_settings {
 };
 
 struct sampling_class {
-    uint64_t cut;          /* what the loaded chain goes on with; 0: it is not cut */
-    _Atomic uint64_t side; /* a chain of what was freed; walkers read its rounds */
-    uint32_t left;         /* allocations before the next sample, without those up to the cut */
-    uint8_t share;         /* of the stretch; `left` was drawn for it */
-    uint8_t turns;         /* since a stretch ended by itself */
-    bool begun;            /* the class had a stretch under these settings */
+    _Atomic uint64_t hidden; /* the chain of a counted class; walkers read its rounds */
+    uint32_t left;           /* allocations before the next sample */
+    uint32_t left_drawn;     /* `left` when `seen` was last added to */
+    uint32_t seen;           /* allocations in this stretch, while it is counted, up to then */
+    uint32_t longest;        /* what the longest counted stretch had, fading */
+    uint8_t share;           /* of the stretch; `left` was drawn for it. SHARE_NONE: none yet */
     bool counted;
     bool drawn; /* whether `left` is */
 };
 
-/* The owner's, but for `side`. One for each cache that ever needed it, and kept with it. */
+/* The owner's, but for `hidden`. One for each cache that ever needed it, and kept with it. */
 struct sampling {
     const struct sampling_settings *settings; /* what the classes go by; NULL: none is counted */
     uint64_t random;
@@ -100,9 +95,9 @@ static inline struct sampling *sampling_of(const struct thread_cache *cache)
 }
 
 /* relaxed [CHAIN]: as a magazine's chain; one writer. */
-static inline uint64_t sampling_side(const struct sampling_class *state)
+static inline uint64_t sampling_hidden(const struct sampling_class *state)
 {
-    return atomic_load_explicit(&state->side, memory_order_relaxed); /* [CHAIN] */
+    return atomic_load_explicit(&state->hidden, memory_order_relaxed); /* [CHAIN] */
 }
 
 /* Whether slow paths have to look here at all. */
@@ -117,11 +112,11 @@ static inline bool sampling_counts(const struct thread_cache *cache, size_t clas
     return MBI_UNLIKELY(sampling != NULL) && sampling->classes[class].counted;
 }
 
-/* Of the class, what was freed and is not loaded. */
-static inline uint64_t sampling_side_of(const struct thread_cache *cache, size_t class)
+/* Of the class, the chain that is not in the magazine. */
+static inline uint64_t sampling_hidden_of(const struct thread_cache *cache, size_t class)
 {
     const struct sampling *sampling = sampling_of(cache);
-    return MBI_LIKELY(sampling == NULL) ? 0 : sampling_side(&sampling->classes[class]);
+    return MBI_LIKELY(sampling == NULL) ? 0 : sampling_hidden(&sampling->classes[class]);
 }
 
 /* Whether the slot that mbi_thread_cache_take just gave the calling thread is that of a sample. */
@@ -156,16 +151,62 @@ bool mbi_sampling_count_large(size_t size_bytes);
 
 /*
  * For the owner's slow paths.
+ *   pop    in a counted stretch: the next slot, unless it is that of a sample. NULL: see take
  *   take   in a counted stretch: the next slot, and sets `due`. NULL: the stretch has to end
  *   keep   in a counted stretch: takes a freed slot. False: the stretch has to end
  *   end    of a counted stretch: leaves the class as it would be without a profile
- *   next   after a slow path of the class: throws the coin for its next stretch, and gives another
- *          class its turn
+ *   next   after a slow path of the class: throws the coin for its next stretch, and now and then
+ *          gives another class its turn
  */
 struct slot *mbi_sampling_take(struct thread_cache *cache, size_t class);
-bool mbi_sampling_keep(struct thread_cache *cache, size_t class, struct slot *slot);
 void mbi_sampling_end(struct thread_cache *cache, size_t class);
 void mbi_sampling_next(struct thread_cache *cache, size_t class);
+
+/* relaxed [CHAIN]: one writer, the owner. */
+static inline void sampling_set_hidden(struct sampling_class *state, uint64_t hidden)
+{
+    atomic_store_explicit(&state->hidden, hidden, memory_order_relaxed); /* [CHAIN] */
+}
+
+/* The next slot of a hidden chain, which has one. */
+static inline struct slot *sampling_pop_hidden(struct sampling_class *state, uint64_t hidden)
+{
+    struct slot *slot = chain_first(hidden);
+    uint64_t rest = slot->rest;
+    sampling_set_hidden(state, rest);
+    __builtin_prefetch(chain_first(rest), 1); /* as magazine_pop does */
+    return slot;
+}
+
+static inline bool sampling_is_current(const struct sampling *sampling)
+{
+    return MBI_LIKELY(sampling->settings == sampling_settings());
+}
+
+static inline struct slot *sampling_pop(const struct thread_cache *cache, size_t class)
+{
+    struct sampling_class *state = &sampling_of(cache)->classes[class];
+    uint64_t hidden = sampling_hidden(state);
+    if (state->left == 0 || chain_first(hidden) == NULL || cache->busy) {
+        return NULL;
+    }
+    state->left--;
+    return sampling_pop_hidden(state, hidden);
+}
+
+static inline bool sampling_keep(const struct thread_cache *cache, size_t class, struct slot *slot)
+{
+    struct sampling *sampling = sampling_of(cache);
+    struct sampling_class *state = &sampling->classes[class];
+    uint64_t hidden = sampling_hidden(state);
+    if (chain_rounds(hidden) >= cache->capacity[class] || cache->busy
+        || slot == chain_first(hidden) || flag_is_set(&cache->asked)
+        || !sampling_is_current(sampling)) {
+        return false;
+    }
+    sampling_set_hidden(state, chain_push(hidden, slot));
+    return true;
+}
 
 /* Before the class leaves the thread: the same as end. */
 static inline void sampling_settle(struct thread_cache *cache, size_t class)

@@ -226,10 +226,10 @@ static size_t thread_cache_choose_host(size_t class)
     return size_class_of(host_bytes);
 }
 
-MBI_COLD void *mbi_thread_cache_alloc_slow(size_t size_bytes, const struct magazine *empty)
+static MBI_COLD void *alloc_slow(size_t size_bytes, const struct magazine *empty)
 {
-    int saved_errno = errno;
     size_t class = magazine_class(empty); /* now: below the thread may get another cache */
+    int saved_errno = errno;
     if (background_is_lost()) {
         mbi_background_come_back();
     }
@@ -253,6 +253,20 @@ MBI_COLD void *mbi_thread_cache_alloc_slow(size_t size_bytes, const struct magaz
         errno = saved_errno;
     }
     return pointer;
+}
+
+/* Not cold: a class that a profile counts comes here for each slot. */
+void *mbi_thread_cache_alloc_slow(size_t size_bytes, const struct magazine *empty)
+{
+    const struct thread_cache *cache = mbi_thread_cache;
+    size_t class = (size_t)(empty - cache->loaded);
+    if (sampling_counts(cache, class)) {
+        struct slot *slot = sampling_pop(cache, class);
+        if (MBI_LIKELY(slot != NULL)) {
+            return slot;
+        }
+    }
+    return alloc_slow(size_bytes, empty);
 }
 
 /*
@@ -312,26 +326,22 @@ static MBI_COLD _Noreturn void free_again(const struct pool *pool, const void *p
     abort();
 }
 
-MBI_COLD void mbi_thread_cache_free_slow(void *pointer, const struct magazine *full,
-                                         size_t size_bytes)
+static MBI_COLD void free_slow(void *pointer, const struct magazine *full, size_t size_bytes)
 {
     if (!mbi_thread_cache->active && checked_is_on()) {
         mbi_check_free(pointer, size_bytes);
         return;
     }
-    int saved_errno = errno;
     size_t class = magazine_class(full);
     if (MBI_UNLIKELY(!slot_space_has_start(&mbi_pools[class].space, pointer))) {
         free_foreign(class, pointer);
         return;
     }
-    if (MBI_UNLIKELY(pointer == chain_first(magazine_chain(full)))) {
+    uint64_t chain = magazine_chain(full) | sampling_hidden_of(mbi_thread_cache, class);
+    if (MBI_UNLIKELY(pointer == chain_first(chain))) { /* one of the two is 0 */
         free_again(&mbi_pools[class], pointer);
     }
-    if (sampling_counts(mbi_thread_cache, class)
-        && mbi_sampling_keep(mbi_thread_cache, class, pointer)) {
-        return;
-    }
+    int saved_errno = errno;
     struct thread_cache *cache = thread_cache_begin_slow_free();
     if (MBI_UNLIKELY(cache == NULL)) {
         mbi_pool_free_direct(&mbi_pools[class], pointer);
@@ -353,4 +363,15 @@ MBI_COLD void mbi_thread_cache_free_slow(void *pointer, const struct magazine *f
         thread_cache_end_slow(cache);
     }
     errno = saved_errno;
+}
+
+/* A counted class takes what the fast path would take, and looks as little at the pointer. */
+void mbi_thread_cache_free_slow(void *pointer, const struct magazine *full, size_t size_bytes)
+{
+    const struct thread_cache *cache = mbi_thread_cache;
+    size_t class = (size_t)(full - cache->loaded);
+    if (sampling_counts(cache, class) && sampling_keep(cache, class, pointer)) {
+        return;
+    }
+    free_slow(pointer, full, size_bytes);
 }

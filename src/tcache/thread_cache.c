@@ -174,5 +174,5 @@ size_t mbi_thread_cache_rounds(const struct thread_cache *cache, size_t class)
 {
     size_t kept_rounds = (size_t)kept_depth(&cache->kept[class]) * mbi_pools[class].rounds;
     return kept_rounds + chain_rounds(magazine_chain(&cache->loaded[class]))
-           + chain_rounds(sampling_side_of(cache, class));
+           + chain_rounds(sampling_hidden_of(cache, class));
 }

@@ -15,7 +15,7 @@ enum {
     THREADS = TEST_IS_SANITIZED ? 400 : 1000, /* more than RETIRE_MAX */
     STORMS = 4,
     FEWER = TEST_IS_SANITIZED ? 2 : STORMS,
-    STACK_BYTES = TEST_IS_SANITIZED ? 512 << 10 : 64 << 10,
+    STACK_BYTES = TEST_IS_SANITIZED ? 512 << 10 : 128 << 10, /* aarch64's least */
     KINDS = 4,
     PER_KIND = 80,
     LEFT_PER_THREAD = KINDS * PER_KIND / 2,

@@ -188,7 +188,7 @@ mbrun)
     grep -q /nonexistent/program "$work/stderr" || fail "the missing program is not named"
     "$mbrun" "$source" 2>"$work/stderr"
     [ $? -eq 126 ] || fail "with a folder for a program"
-    [[ $("$mbrun" --help) == 'Usage: mbrun PROGRAM'* ]] || fail "--help"
+    [[ $("$mbrun" --help) == 'Usage: mbrun [OPTIONS] PROGRAM'* ]] || fail "--help"
     "$mbrun" -- sh -c 'kill -TERM $$' 2>/dev/null
     [ $? -eq 143 ] || fail "death by a signal is not passed on"
     "$mbrun" -- sh -c 'exit 42' 2>/dev/null

@@ -6,6 +6,9 @@
  * mirrors src/tcache/checked.h: checked_is_on [CHECKED-LOAD]
  * mirrors src/check/stacks.c: mbi_stacks_warm_up mbi_stacks_take [WARM-STORE] [WARM-LOAD]
  * mirrors src/dropin/next.c: next_find next_find_all [NEXT-STORE] [NEXT-LOAD]
+ * mirrors src/dropin/liburcu.c: mbi_epochs_load mbi_epochs_in_use [EPOCHS-DECIDE] [EPOCHS-LOOK]
+ * mirrors src/core/copies.c: mbi_copies_publish calls_of [COPY-MAGIC] [COPY-READ]
+ * mirrors src/insight/export_layout.h: export_set_magic export_has_magic [MAGIC-STORE] [MAGIC-LOAD]
  * mirrors src/dropin/names.h: found_address found_set [FOUND]
  *
  * Shown: whoever finds the library ready, or is told so by the lock, reads its constants without a

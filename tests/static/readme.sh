@@ -15,7 +15,7 @@ printed=$("$work/example")
 grep -qxF "    $printed" "$source/README.md" || { echo "it prints '$printed', which the README does not say" >&2; exit 1; }
 
 # What the docs link to exists.
-for page in README.md docs/*.md; do
+for page in *.md docs/*.md; do
     for link in $(grep -oE '\]\([^)#:]+\)' "$source/$page" | tr -d '])(' ); do
         [ -e "$source/$(dirname "$page")/$link" ] || { echo "$page links to $link, which does not exist" >&2; exit 1; }
     done

@@ -53,7 +53,7 @@ mapfile -t files < <(find src -name '*.c' -not -path 'src/dropin/*')
 protoc-c --c_out="$work" -I src/cli src/cli/profile.proto
 warnings+=(-isystem "$work")
 for compiler in "gcc -std=c17" "clang -std=c11"; do
-    compiles 'sources' $compiler -DMBRUN_LIBRARY_FROM_BIN='"../lib"' "${files[@]}"
+    compiles 'sources' $compiler -DMBRUN_RECORDS -DMBRUN_LIBRARY_FROM_BIN='"../lib"' "${files[@]}"
     compiles 'sources' $compiler -DMEMORYBUCKET_DROPIN '-DMEMORYBUCKET_LIBURCU="liburcu-bp.so"' src/dropin/*.c
 done
 alone cpp memorybucket/{memorybucket.h,inline.h,memorybucket.hpp}
@@ -64,14 +64,16 @@ done
 # With gcc, and as each is linked, the build compiles these.
 criterion=$(pkg-config --cflags criterion)
 in_tests=(-Itests/support -Itests/random -Ibench/lib -DKEYS_TAKEN=40 $criterion -DPROPERTY_DIR=\"tests/random/property\")
+read -ra in_libraries < <(pkg-config --cflags-only-I lua5.4 libxml-2.0 | sed 's/-I/-isystem /g') # tests/consumers/hooks
+in_tests+=("${in_libraries[@]}")
 mapfile -t files < <(find tests -name '*.c' -not -path 'tests/static/golden/*') # golden's instructions are those of gcc
 compiles 'tests' clang -std=c11 "${in_tests[@]}" "${files[@]}"
 compiles 'benchmarks' clang -std=c11 -Ibench/lib -DBENCH_MALLOC bench/*/*.c bench/server/load/*.c
 for way in CALLED INLINED; do # what is built in these ways, too
     compiles 'benchmarks' clang -std=c11 -Ibench/lib -DBENCH_$way bench/speed/*.c bench/lib/harness.c
 done
-mapfile -t files < <(find tests -name '*.cpp')
-compiles 'tests' clang++ -std=c++17 -fsized-deallocation -Itests/support "${files[@]}"
+mapfile -t files < <(find tests bench docs -name '*.cpp')
+compiles 'tests' clang++ -std=c++17 -fsized-deallocation -Itests/support -DBENCH_CALLED "${files[@]}"
 
 # Includes come in groups with a blank line between them, in this order, each of one kind and sorted: the file's own
 # header, which so is proved to compile alone; the public ones; the project's; the system's. A file that is the body of
@@ -119,7 +121,7 @@ rung() {
     case $1 in
     memorybucket/*) rung=0 ;;
     core/base.* | core/chance.h | core/upcalls.h | insight/snapshot.h) rung=1 ;;
-    core/bounded.h | core/chain.* | core/counters.h | core/left_behind.h | core/limit.* | core/lock.* | core/os.* | core/shared_file.* | core/size_class.* | core/tile_index.h | core/large.h | core/probes.h) rung=2 ;;
+    core/bounded.h | core/chain.* | core/counters.h | core/left_behind.h | core/limit.* | core/lock.* | core/os.* | core/rounds.h | core/shared_file.* | core/size_class.* | core/tile_index.h | core/large.h | core/probes.h) rung=2 ;;
     core/cgroup.* | core/options.* | core/processors.*) rung=3 ;;
     core/region.h) rung=4 ;;
     core/config.*) rung=5 ;;
@@ -132,16 +134,19 @@ rung() {
     tcache/vacant.* | tcache/parked.* | tcache/registry.* | tcache/first_cache.c) rung=12 ;;
     tcache/out_of_memory.* | tcache/thread_exit.h) rung=13 ;;
     tcache/startup.* | tcache/thread_exit.c | tcache/fork.c) rung=14 ;;
-    check/annotate.h | check/ledger.* | check/stacks.* | check/symbols.*) rung=16 ;;
+    check/annotate.h | check/frames.* | check/ledger.* | check/stacks.* | check/symbols.*) rung=16 ;;
     check/report.*) rung=17 ;;
     check/guarded.* | check/segv.c) rung=18 ;;
     check/faults.*) rung=19 ;;
     check/heap.c | check/home.* | check/check.*) rung=20 ;;
-    insight/profile.* | insight/profile_* | insight/samples.*) rung=20 ;;
+    insight/cells.* | insight/profile.* | insight/profile_* | insight/samples.*) rung=20 ;;
     api/stats.* | api/stats_exit.c) rung=21 ;;
     insight/*) rung=22 ;;
     api/*) rung=23 ;;
     dropin/*) rung=24 ;;
+    trace/layout.h | trace/numbers.* | trace/addresses.* | trace/raw.h) rung=1 ;;
+    trace/trace.* | trace/trace_* | trace/chunks.* | trace/recorder.*) rung=2 ;;
+    trace/merge.* | trace/recorder_malloc.c) rung=3 ;;
     cli/*) rung=23 ;;
     *) echo "$1 has no rung in tests/static/sources.sh" >&2; exit 1 ;;
     esac

@@ -19,7 +19,7 @@ files() {
     done
 }
 asked=("$@")
-[ $# -gt 0 ] || asked=(src include docs bench tests README.md)
+[ $# -gt 0 ] || asked=(src include docs bench tests *.md)
 
 # numbered: the lines of the files on stdin, each behind FILE:LINE:
 numbered() { xargs -r grep -HnI '' || true; }
@@ -50,9 +50,9 @@ comments() {
 }
 
 files src include | comments >"$work/comments"
-{ files README.md docs bench | grep -v '\.svg$' || true; } | numbered >"$work/pages"
+{ files *.md docs bench | grep -v '\.svg$' || true; } | numbered >"$work/pages"
 cat "$work/comments" "$work/pages" >"$work/prose"
-{ files src include docs bench tests README.md | grep -v '\.svg$' || true; } | numbered >"$work/names"
+{ files src include docs bench tests *.md | grep -v '\.svg$' || true; } | numbered >"$work/names"
 
 # Columns are two spaces or more apart.
 while IFS=$'\t' read -r texts pattern word instead; do

@@ -7,6 +7,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+/*
+ * Whether qemu's user mode runs the program. It sets no limit of address space, its mincore knows no
+ * pages without access, and the process's figures in /proc are qemu's own.
+ */
+#ifndef TEST_IS_EMULATED
+#define TEST_IS_EMULATED 0
+#endif
+
 /* CHECK(condition [, "format", ...]): unless the condition holds, says where and what, and ends the program. */
 #define CHECK(condition, ...)                                                                      \
     do {                                                                                           \

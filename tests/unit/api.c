@@ -241,6 +241,14 @@ Test(api, fresh_objects_of_one_size_do_not_overlap)
     }
 }
 
+/* tests/static/version.sh compares the text with the header's numbers. */
+Test(api, version_is_three_numbers)
+{
+    const char *version = mb_version();
+    cr_assert_eq(strspn(version, "0123456789."), strlen(version), "%s", version);
+    cr_assert_eq(mb_version(), version);
+}
+
 /* inline.h's; this file cannot include it. */
 void *mb_inline_call_alloc(size_t size);
 void mb_inline_call_free(void *pointer);

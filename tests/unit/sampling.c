@@ -26,8 +26,8 @@ Test(sampling, shares_leave_many_slots_between_samples)
     for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
         size_t slots = settings.mean_bytes / size_class_slot_bytes(class);
         unsigned share = settings.share_max[class];
-        cr_assert(share == SAMPLING_SHARE_MAX || slots >> (share + 1) < 64);
-        cr_assert(share == 0 || slots >> share >= 64);
+        cr_assert(share == SAMPLING_SHARE_MAX || slots >> (share + 1) < 32);
+        cr_assert(share == 0 || slots >> share >= 32);
     }
     mbi_sampling_prepare(&settings, 1);
     cr_assert_eq(settings.share_max[0], 0);
@@ -43,7 +43,8 @@ Test(sampling, a_counted_class_holds_as_many_slots_as_without_a_profile)
     cr_assert(sampling_counts(cache, CLASS), "the first stretch is");
     size_t rounds = mbi_thread_cache_rounds(cache, CLASS);
     mb_free(objects[0]);
-    cr_assert_eq(chain_rounds(sampling_side_of(cache, CLASS)), 1);
+    cr_assert_eq(chain_rounds(sampling_hidden_of(cache, CLASS)), rounds + 1);
+    cr_assert_eq(magazine_chain(&cache->loaded[CLASS]), 0);
     cr_assert_eq(mbi_thread_cache_rounds(cache, CLASS), rounds + 1);
     for (size_t i = 0; i < rounds + 1; i++) {
         objects[i] = mb_alloc(64);
@@ -55,13 +56,13 @@ Test(sampling, a_counted_class_holds_as_many_slots_as_without_a_profile)
     }
     mbi_sampling_end(cache, CLASS);
     cr_assert_eq(chain_rounds(magazine_chain(&cache->loaded[CLASS])), rounds + 1);
-    cr_assert_eq(sampling_side_of(cache, CLASS), 0);
+    cr_assert_eq(sampling_hidden_of(cache, CLASS), 0);
     cr_assert_eq(magazine_rounds_max(&cache->loaded[CLASS]), cache->capacity[CLASS]);
     mbi_sampling_publish(NULL);
 }
 
-/* The loaded chain ends where a sample is due, and goes on behind it. */
-Test(sampling, the_chain_is_cut_at_the_sample)
+/* Each slot of a counted stretch is a sample with the same chance. */
+Test(sampling, samples_are_as_frequent_as_they_should_be)
 {
     enum { OBJECTS = 20000, CLASS = 7, MEAN = 6400 };
     size_t due = 0;

@@ -37,7 +37,7 @@ Test(startup, says_what_was_configured, .init = cr_redirect_stderr)
              "memorybucket: reserved %ld KiB, spans of 64 + 64 MiB a pool, mapped as they are used; "
              "pools of up to 512 bytes; magazines of 256 (8 bytes) to 32 (512 bytes) rounds; "
              "thread caches up to 4096 KiB\n",
-             sysconf(_SC_PAGESIZE) >> 10);
+             (long)mbi_os_page_bytes() >> 10);
     cr_assert(says(line), "not %s", line);
     static const char *const set[] = { "MB_DECAY_MS=5", "MB_REGION_SIZE=16G", "MB_STATS=/nowhere/at/all",
                                        "MB_VERBOSE=1" };
@@ -101,7 +101,7 @@ Test(startup, background_without_decay_is_named, .init = cr_redirect_stderr)
 
 Test(startup, without_address_space_the_system_allocator_serves, .init = cr_redirect_stderr)
 {
-    if (TEST_IS_SANITIZED) {
+    if (TEST_IS_SANITIZED || TEST_IS_EMULATED) {
         return; /* their shadows are larger than any limit */
     }
     setenv("MB_VERBOSE", "1", 1);

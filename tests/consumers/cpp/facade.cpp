@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <list>
 #include <map>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -104,6 +105,83 @@ static void checkObjects()
     CHECK(liveSlots() == 0);
 }
 
+struct NotVirtual {
+    int first = 1;
+};
+struct AlsoNotVirtual : NotVirtual {};
+struct Shared : virtual Left {
+    std::uint64_t shared = 4;
+};
+static_assert(sizeof(MemoryBucket::unique_ptr<Point>) == sizeof(void *));
+static_assert(std::is_convertible_v<MemoryBucket::unique_ptr<Both>, MemoryBucket::unique_ptr<Right>>);
+static_assert(std::is_convertible_v<MemoryBucket::unique_ptr<Point>, MemoryBucket::unique_ptr<const Point>>);
+static_assert(!std::is_convertible_v<MemoryBucket::unique_ptr<Right>, MemoryBucket::unique_ptr<Both>>);
+static_assert(!std::is_convertible_v<MemoryBucket::unique_ptr<AlsoNotVirtual>, MemoryBucket::unique_ptr<NotVirtual>>);
+static_assert(!std::is_convertible_v<MemoryBucket::unique_ptr<Both[]>, MemoryBucket::unique_ptr<Right[]>>);
+
+struct Third {
+    static inline int alive;
+    static inline int constructed;
+    std::string name = "a name that is too long for its own buffer";
+    Third()
+    {
+        if (++constructed == 3) {
+            throw std::runtime_error("the third");
+        }
+        ++alive;
+    }
+    ~Third() { --alive; }
+};
+
+static void checkOwners()
+{
+    {
+        auto point = MemoryBucket::make_unique<Point>(7, "a name that is too long for its own buffer");
+        CHECK(point->x == 7 && liveSlots() == 1);
+        MemoryBucket::unique_ptr<const Point> constant = std::move(point);
+        CHECK(point == nullptr && constant->x == 7);
+
+        destroyed = 0;
+        MemoryBucket::unique_ptr<Right> right = MemoryBucket::make_unique<Both>();
+        right = MemoryBucket::make_unique<Right>();
+        CHECK(destroyed == 2);
+        MemoryBucket::unique_ptr<Left> shared = MemoryBucket::make_unique<Shared>();
+        std::shared_ptr<Left> counted = std::move(shared);
+        std::shared_ptr<Left> other = counted;
+        auto together = std::allocate_shared<Both>(MemoryBucket::allocator<Both>());
+        std::shared_ptr<Right> base = together;
+
+        auto numbers = MemoryBucket::make_unique<int[]>(100);
+        CHECK(numbers[0] == 0 && numbers[99] == 0 && numbers.get_deleter().count == 100);
+        auto points = MemoryBucket::make_unique<std::string[]>(10u);
+        points[9] = "a name that is too long for its own buffer";
+        auto pages = MemoryBucket::make_unique<Page[]>(3);
+        CHECK(reinterpret_cast<std::uintptr_t>(pages.get()) % alignof(Page) == 0);
+        auto none = MemoryBucket::make_unique<const int[]>(0);
+        none.reset();
+        MemoryBucket::unique_ptr<int[]> taken = std::move(numbers);
+        CHECK(taken[50] == 0 && taken.get_deleter().count == 100);
+    }
+    CHECK(destroyed == 6, "%d", destroyed);
+    CHECK(liveSlots() == 0);
+
+    bool caught = false;
+    try {
+        (void)MemoryBucket::make_unique<Third[]>(5);
+    } catch (const std::runtime_error &) {
+        caught = true;
+    }
+    CHECK(caught && Third::alive == 0);
+    caught = false;
+    try {
+        (void)MemoryBucket::make_unique<Page[]>(SIZE_MAX / 1000);
+    } catch (const std::bad_array_new_length &) {
+        caught = true;
+    }
+    CHECK(caught);
+    CHECK(liveSlots() == 0);
+}
+
 static void checkMemory()
 {
     for (std::size_t size = 0; size <= 2000; size++) {
@@ -163,6 +241,7 @@ int main()
 {
     CHECK(MemoryBucket::initMemoryPool());
     checkObjects();
+    checkOwners();
     checkMemory();
     checkContainers();
     std::thread other(checkObjects);

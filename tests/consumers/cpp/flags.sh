@@ -32,6 +32,9 @@ int main()
 #ifdef __cpp_rtti
     right = right && one == other;
 #endif
+    MemoryBucket::unique_ptr<Base> owned = MemoryBucket::make_unique<Derived>();
+    right = right && owned->value == 1 && MemoryBucket::make_unique<long[]>(3)[2] == 0;
+    owned.reset();
     MemoryBucket::deleteElement(number);
     MemoryBucket::deleteElement(base);
     static mb_stats stats;

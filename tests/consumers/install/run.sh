@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs to a scratch prefix and builds a consumer with CMake and with pkg-config, each on the
-# shared and on the static library; then runs all of them, and mbrun from its installed place. The same
-# in short for folders that packagers name as absolute paths, all below one prefix or not.
+# shared and on the static library; then runs all of them, and mbrun from its installed place. The same in short for the
+# tree when it was moved, and for folders as distributions name them: installed by DESTDIR, absolute, below one prefix or
+# not, and with files for developers moved to a place of their own.
 # Usage: run.sh SOURCE_DIR BUILD_DIR
 set -euo pipefail
 source=$1 build=$2
@@ -17,7 +18,7 @@ export LD_LIBRARY_PATH=$library
 check() {
     local needed form=static
     needed=$(objdump -p "$2")
-    [[ ! $needed =~ NEEDED\ +libmemorybucket\.so\.0 ]] || form=shared
+    [[ ! $needed =~ NEEDED\ +libmemorybucket\.so\.1 ]] || form=shared
     [ $form = "$3" ] || { echo "$1 is linked to the $form library" >&2; exit 1; }
     "$2" || { echo "$1 does not run" >&2; exit 1; }
     echo "$1: ok"
@@ -57,25 +58,49 @@ fi
 exported=$(nm -D --defined-only "$library/libmemorybucket.so" | awk '{ print $3 }' | grep -v '^mb_' || true)
 [ -z "$exported" ] || { echo "exported by accident: $exported" >&2; exit 1; }
 
-# NAME ARGUMENTS...: mbrun, pkg-config and CMake find what was installed to these folders
-check_folders() {
-    local name=$1 top=$work/$1
+# check_tree NAME TOP: mbrun, pkg-config and CMake find what is installed below TOP. It is as it was installed: CMake does
+# without pkg-config, too.
+check_tree() {
+    local name=$1 top=$2 pc cmake mbrun
+    pc=$(find "$top" -path '*/pkgconfig/memorybucket.pc') cmake=$(find "$top" -name MemoryBucketConfig.cmake)
+    mbrun=$(find "$top" -path '*/bin/mbrun')
+    export PKG_CONFIG_PATH=${pc%/*}
+    LD_LIBRARY_PATH=$(dirname "$(find "$top" -name libmemorybucket.a)")
+    [[ $(MB_STATS=1 "$mbrun" true 2>&1) == 'MemoryBucket: reserved'* ]] || { echo "$name: mbrun" >&2; exit 1; }
+    gcc $(pkg-config --cflags memorybucket) "$consumer/consumer.c" -o "$work/program" $(pkg-config --libs memorybucket)
+    check "$name, pkg-config" "$work/program" shared
+    rm -rf "$work/consumer"
+    cmake -S "$consumer" -B "$work/consumer" -G Ninja -DMemoryBucket_DIR="${cmake%/*}" \
+        -DCMAKE_DISABLE_FIND_PACKAGE_PkgConfig=ON >/dev/null
+    cmake --build "$work/consumer" --target memorybucket_c memorybucket_static_c >/dev/null
+    check "$name, CMake" "$work/consumer/memorybucket_c" shared
+    check "$name, CMake, static" "$work/consumer/memorybucket_static_c" static
+}
+mv "$prefix" "$work/moved"
+check_tree moved "$work/moved"
+
+# install_to TOP ARGUMENTS...: builds, with the linker as strict as some distributions have it, and installs by DESTDIR;
+# what is staged knows of neither folder
+install_to() {
+    local top=$1 known
     # Not optimised, which takes a third of the time: where things lie is the same.
     cmake -S "$source" -B "$work/build" -G Ninja -DMEMORYBUCKET_TESTS=OFF -DMEMORYBUCKET_BENCH=OFF \
-        -DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_FLAGS_DEBUG=-O0 -DCMAKE_INSTALL_PREFIX="$top/prefix" "${@:2}" >/dev/null
+        -DCMAKE_SHARED_LINKER_FLAGS='-Wl,--as-needed -Wl,--no-undefined' -DCMAKE_BUILD_TYPE=Debug \
+        -DCMAKE_C_FLAGS_DEBUG='-O0 -DNDEBUG' -DCMAKE_INSTALL_PREFIX="$top/out" "${@:2}" >/dev/null
     cmake --build "$work/build" >/dev/null
-    cmake --install "$work/build" >/dev/null
-    local pc mbrun
-    pc=$(find "$top" -path '*/pkgconfig/memorybucket.pc') mbrun=$(find "$top" -path '*/bin/mbrun')
-    export PKG_CONFIG_PATH=${pc%/*} LD_LIBRARY_PATH=${pc%/pkgconfig/*}
-    [ "$("$mbrun" sh -c 'echo runs')" = runs ] || { echo "$name: mbrun" >&2; exit 1; }
-    gcc $(pkg-config --cflags memorybucket) "$consumer/consumer.c" -o "$top/program" $(pkg-config --libs memorybucket)
-    check "$name, pkg-config" "$top/program" shared
-    cmake -S "$consumer" -B "$top/cmake" -G Ninja \
-        -DMemoryBucket_DIR="${pc%/pkgconfig/*}/cmake/MemoryBucket" >/dev/null
-    cmake --build "$top/cmake" --target memorybucket_c >/dev/null
-    check "$name, CMake" "$top/cmake/memorybucket_c" shared
+    DESTDIR=$work/stage cmake --install "$work/build" >/dev/null
+    known=$(grep -rlFe "$work/stage" -e "$work/build" "$work/stage" || true)
+    [ -z "$known" ] || { echo "know where they were built or staged: $known" >&2; exit 1; }
+    mv "$work/stage$top" "$top"
+    [ -z "$(find "$work/stage" ! -type d)" ] || { echo "outside of $top: $(find "$work/stage" ! -type d)" >&2; exit 1; }
 }
-check_folders absolute -DCMAKE_INSTALL_LIBDIR="$work/absolute/prefix/lib64"
-check_folders split -DCMAKE_INSTALL_LIBDIR="$work/split/out/lib" -DCMAKE_INSTALL_INCLUDEDIR="$work/split/dev/include" \
-    -DCMAKE_INSTALL_BINDIR="$work/split/programs/bin"
+top=$work/absolute
+install_to "$top" -DCMAKE_INSTALL_LIBDIR="$top/out/lib64"
+check_tree absolute "$top"
+top=$work/split
+install_to "$top" -DCMAKE_INSTALL_LIBDIR="$top/lib/lib" -DCMAKE_INSTALL_INCLUDEDIR="$top/dev/include" \
+    -DCMAKE_INSTALL_BINDIR="$top/programs/bin" -DCMAKE_INSTALL_MANDIR="$top/man/share/man" \
+    -DCMAKE_INSTALL_DATADIR="$top/programs/share"
+mkdir "$top/dev/lib"
+mv "$top"/lib/lib/{cmake,pkgconfig} "$top/dev/lib"
+check_tree split "$top"

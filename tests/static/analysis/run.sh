@@ -24,13 +24,16 @@ trap 'rm -rf "$made"' EXIT
 export made
 protoc-c --c_out="$made" -I src/cli src/cli/profile.proto
 
+in_libraries=$(pkg-config --cflags-only-I lua5.4 libxml-2.0 | sed 's/-I/-isystem /g') # tests/consumers/hooks
+export in_libraries
+
 # Assertions are on: they tell the tools what always holds.
 tidy() {
     local flags=(-std=c11 -D_GNU_SOURCE -Isrc -Iinclude) output
     case $1 in
-    src/cli/*) flags+=(-isystem "$made" -DMBRUN_LIBRARY_FROM_BIN='"../lib"') ;;
+    src/cli/*) flags+=(-isystem "$made" -DMBRUN_RECORDS -DMBRUN_LIBRARY_FROM_BIN='"../lib"') ;;
     src/dropin/*) flags+=(-DMEMORYBUCKET_DROPIN '-DMEMORYBUCKET_LIBURCU="liburcu-bp.so"') ;;
-    tests/*) flags+=(-Itests/support -Itests/random -Ibench/lib -DKEYS_TAKEN=40 '-DPROPERTY_DIR="tests/random/property"') ;;
+    tests/*) flags+=(-Itests/support -Itests/random -Ibench/lib -DKEYS_TAKEN=40 '-DPROPERTY_DIR="tests/random/property"' $in_libraries) ;;
     bench/*) flags+=(-Ibench/lib -DBENCH_CALLED) ;;
     esac
     flags+=(-Xclang -analyzer-config -Xclang "mode=$ANALYZER_MODE")

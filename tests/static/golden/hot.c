@@ -2,11 +2,14 @@
  * The hot paths, a thousand calls each, for callgrind to count (run.sh): every magazine that
  * they meet is neither empty nor full.
  *
+ * With any argument it only says where they are.
+ *
  * The inlined ones are whole functions, so that their counts hold the one instruction of the
  * return, as those of the library's functions do.
  */
 #include <memorybucket/inline.h>
 
+#include <stdio.h>
 #include <stdlib.h>
 
 enum { CALLS = 1000, OBJECTS = 4 };
@@ -47,8 +50,26 @@ __attribute__((noinline)) static void measured(void)
     }
 }
 
-int main(void)
+/* For tests/aarch64/golden.sh: where they are in this process. */
+static void print_addresses(void)
 {
+#define PRINT(function) printf(#function " %p\n", (void *)(function))
+    PRINT(mb_alloc);
+    PRINT(mb_free);
+    PRINT(inlined_alloc);
+    PRINT(inlined_alloc_constant);
+    PRINT(inlined_free);
+    PRINT(inlined_free_sized_constant);
+    PRINT(malloc);
+    PRINT(free);
+}
+
+int main(int argument_count, char **arguments __attribute__((unused)))
+{
+    if (argument_count > 1) {
+        print_addresses();
+        return 0;
+    }
     void *objects[OBJECTS];
     for (int i = 0; i < OBJECTS; i++) {
         objects[i] = mb_alloc(64);

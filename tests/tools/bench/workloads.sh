@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Every workload of bench/compare.sh runs on malloc, on the drop-in, and on the native calls, with the
+# Every workload of bench/compare.sh and containers.sh runs on malloc, on the drop-in, and on the native calls, with the
 # border at 512 bytes and at 32 KiB; its checks of who serves and of what the objects hold can fail.
 # Usage: workloads.sh BIN_DIR DROPIN_LIBRARY
 set -euo pipefail
@@ -54,6 +54,10 @@ done <<'END'
 1 batch loop
 8 latency xfer
 1 latency random
+8 containers vector
+1 containers map
+2 containers unique_ptr
+1 containers pmr-string
 END
 
 pair=$bin/pair-malloc

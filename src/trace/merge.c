@@ -1,0 +1,294 @@
+/* merge: record by record, addresses become objects and the recorder's threads become a trace's. */
+#include "trace/merge.h"
+
+#include "trace/addresses.h"
+#include "trace/chunks.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* A thread as the recorder counted it. */
+struct thread {
+    bool is_started;
+    bool is_resizing; /* between the two records of a realloc, of `object` */
+    uint32_t number;  /* in the trace */
+    uint32_t object;
+};
+
+/* One moment on two clocks. */
+struct moment {
+    uint64_t ticks;
+    uint64_t ns; /* since the image began */
+};
+
+struct mb_merge {
+    struct raw_header *raw;
+    int trace_file;
+    uint64_t max_bytes;
+    uint32_t image;
+    bool is_stopped;
+    int error;
+    struct moment from; /* the round is between the two */
+    struct moment to;
+    double tick_ns; /* between them */
+    struct mb_chunks *chunks;
+    struct mb_trace_writer *writer;
+    struct mb_addresses addresses;
+    struct thread *threads;
+    size_t thread_room;
+    uint64_t lost;
+};
+
+/* The recorder counts from 1 on; far more threads than that are no threads. */
+enum { THREADS_MAX = 1 << 28 };
+
+/* NULL with errno. */
+static struct thread *thread_of(struct mb_merge *merge, uint64_t number)
+{
+    if (number >= THREADS_MAX) {
+        errno = EILSEQ;
+        return NULL;
+    }
+    if (number >= merge->thread_room) {
+        size_t room = (size_t)number * 2 + 16;
+        struct thread *threads = realloc(merge->threads, room * sizeof *threads);
+        if (threads == NULL) {
+            return NULL;
+        }
+        memset(threads + merge->thread_room, 0, (room - merge->thread_room) * sizeof *threads);
+        merge->threads = threads;
+        merge->thread_room = room;
+    }
+    return &merge->threads[number];
+}
+
+static bool start(struct mb_merge *merge, struct thread *thread, uint64_t time_ns)
+{
+    struct mb_trace_event event = { .kind = MB_TRACE_THREAD_START, .time_ns = time_ns };
+    if (mb_trace_put(merge->writer, &event) != 0) {
+        return false;
+    }
+    thread->is_started = true;
+    thread->number = event.thread;
+    return true;
+}
+
+static bool put_free(struct mb_merge *merge, const struct thread *thread, uint64_t time_ns,
+                     uint32_t object)
+{
+    struct mb_trace_event event = { .kind = MB_TRACE_FREE, .time_ns = time_ns, .object = object,
+                                    .thread = thread->number };
+    return mb_trace_put(merge->writer, &event) == 0;
+}
+
+/* What still lies at the address of a new object was freed unseen. */
+static bool clear_address(struct mb_merge *merge, const struct thread *thread, uint64_t time_ns,
+                          uint64_t address)
+{
+    uint32_t object;
+    if (!mb_addresses_take(&merge->addresses, address, &object)) {
+        return true;
+    }
+    merge->lost++;
+    return put_free(merge, thread, time_ns, object);
+}
+
+static bool allocate(struct mb_merge *merge, const struct thread *thread, uint64_t time_ns,
+                     const struct mb_record *record)
+{
+    struct mb_trace_event event = {
+        .kind = MB_TRACE_ALLOCATE,
+        .thread = thread->number,
+        .alignment = record->kind == RAW_ALIGNED ? 1U << (record->alignment_log & 31) : 0,
+        .size = record->size,
+        .zeroed = record->kind == RAW_ZEROED,
+        .time_ns = time_ns,
+    };
+    return clear_address(merge, thread, time_ns, record->address)
+           && mb_trace_put(merge->writer, &event) == 0
+           && mb_addresses_add(&merge->addresses, record->address, event.object);
+}
+
+static bool release(struct mb_merge *merge, const struct thread *thread, uint64_t time_ns,
+                    const struct mb_record *record)
+{
+    uint32_t object;
+    if (!mb_addresses_take(&merge->addresses, record->address, &object)) {
+        merge->lost++;
+        return true;
+    }
+    return put_free(merge, thread, time_ns, object);
+}
+
+static bool resize_from(struct mb_merge *merge, struct thread *thread,
+                        const struct mb_record *record)
+{
+    thread->is_resizing = mb_addresses_take(&merge->addresses, record->address, &thread->object);
+    merge->lost += !thread->is_resizing;
+    return true;
+}
+
+/* The second record of a realloc. */
+static bool resize(struct mb_merge *merge, struct thread *thread, uint64_t time_ns,
+                   const struct mb_record *record)
+{
+    struct mb_trace_event event = { .kind = MB_TRACE_RESIZE, .thread = thread->number,
+                                    .object = thread->object, .size = record->size,
+                                    .time_ns = time_ns };
+    if (!thread->is_resizing) { /* of an object that was not seen before */
+        return record->kind != RAW_RESIZE_TO || allocate(merge, thread, time_ns, record);
+    }
+    thread->is_resizing = false;
+    if (record->kind == RAW_RESIZE_FREED) {
+        return put_free(merge, thread, time_ns, thread->object);
+    }
+    return clear_address(merge, thread, time_ns, record->address)
+           && (record->kind == RAW_RESIZE_FAILED || mb_trace_put(merge->writer, &event) == 0)
+           && mb_addresses_add(&merge->addresses, record->address, thread->object);
+}
+
+/* False with errno. */
+static bool take(struct mb_merge *merge, const struct mb_record *record, uint64_t time_ns)
+{
+    struct thread *thread = thread_of(merge, record->thread);
+    if (thread == NULL || (!thread->is_started && !start(merge, thread, time_ns))) {
+        return false;
+    }
+    switch (record->kind) {
+    case RAW_EXIT:
+        thread->is_started = false;
+        struct mb_trace_event event = { .kind = MB_TRACE_THREAD_EXIT, .thread = thread->number,
+                                        .time_ns = time_ns };
+        return mb_trace_put(merge->writer, &event) == 0;
+    case RAW_ALLOCATE:
+    case RAW_ZEROED:
+    case RAW_ALIGNED:
+        return allocate(merge, thread, time_ns, record);
+    case RAW_FREE:
+        return release(merge, thread, time_ns, record);
+    case RAW_RESIZE_FROM:
+        return resize_from(merge, thread, record);
+    case RAW_RESIZE_TO:
+    case RAW_RESIZE_FAILED:
+    case RAW_RESIZE_FREED:
+        return resize(merge, thread, time_ns, record);
+    default:
+        merge->lost++;
+        return true;
+    }
+}
+
+/* On the line through the two moments of the round. */
+static uint64_t to_ns(const struct mb_merge *merge, uint64_t ticks)
+{
+    const struct moment *from = &merge->from;
+    return ticks <= from->ticks
+               ? from->ns
+               : from->ns + (uint64_t)((double)(ticks - from->ticks) * merge->tick_ns);
+}
+
+struct mb_merge *mb_merge_open(struct raw_header *raw, int trace_file, uint64_t max_bytes)
+{
+    struct mb_merge *merge = calloc(1, sizeof *merge);
+    if (merge == NULL) {
+        return NULL;
+    }
+    *merge = (struct mb_merge){ .raw = raw, .trace_file = trace_file, .max_bytes = max_bytes };
+    merge->chunks = mb_chunks_open(raw);
+    merge->writer = mb_trace_create(trace_file, max_bytes);
+    if (merge->chunks == NULL || merge->writer == NULL) {
+        int why = errno;
+        mb_chunks_close(merge->chunks);
+        free(merge);
+        errno = why;
+        return NULL;
+    }
+    return merge;
+}
+
+static void stop(struct mb_merge *merge, int error)
+{
+    merge->is_stopped = true;
+    merge->error = error;
+    /* relaxed [BACKLOG]: the program takes no error from mbrun. */
+    atomic_store_explicit(&merge->raw->stopped, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&merge->raw->read, 1, memory_order_relaxed); /* [BACKLOG] */
+    raw_wake(&merge->raw->read);
+}
+
+/* The process has become another program: the trace begins anew. */
+static bool begin_image(struct mb_merge *merge, uint32_t image)
+{
+    if (merge->image != 0) {
+        merge->is_stopped = false;
+        merge->error = 0;
+        struct mb_trace_header none = { .program = "" };
+        if (merge->writer != NULL) {
+            (void)mb_trace_finish(merge->writer, &none);
+        }
+        merge->writer = ftruncate(merge->trace_file, 0) == 0
+                            ? mb_trace_create(merge->trace_file, merge->max_bytes)
+                            : NULL;
+        mb_addresses_free(&merge->addresses);
+        free(merge->threads);
+        merge->threads = NULL;
+        merge->thread_room = 0;
+        merge->lost = 0;
+    }
+    merge->image = image;
+    merge->to = (struct moment){ .ticks = merge->raw->begin_ticks };
+    return merge->writer != NULL;
+}
+
+unsigned mb_merge_round(struct mb_merge *merge)
+{
+    /* acquire [STOP-LOAD]: pairs with [STOP-STORE]. */
+    uint32_t image = atomic_load_explicit(&merge->raw->images, memory_order_acquire);
+    if (image != merge->image && !begin_image(merge, image)) {
+        stop(merge, errno);
+    }
+    if (merge->is_stopped || image == 0) {
+        return 0;
+    }
+    merge->from = merge->to;
+    merge->to.ns = raw_monotonic_ns() - merge->raw->begin_ns;
+    merge->to.ticks = raw_ticks(merge->raw->clock);
+    (void)raw_ticks(merge->raw->clock); /* waits: no load of the round comes before the first */
+    merge->tick_ns = merge->to.ticks > merge->from.ticks
+                         ? (double)(merge->to.ns - merge->from.ns)
+                               / (double)(merge->to.ticks - merge->from.ticks)
+                         : 0;
+    mb_chunks_begin(merge->chunks, image, merge->to.ticks);
+    struct mb_record record;
+    while (!merge->is_stopped && mb_chunks_next(merge->chunks, &record)) {
+        if (!take(merge, &record, to_ns(merge, record.ticks))) {
+            stop(merge, errno);
+        }
+    }
+    return mb_chunks_end(merge->chunks);
+}
+
+void mb_merge_close(struct mb_merge *merge, struct mb_merged *merged)
+{
+    const struct raw_header *raw = merge->raw;
+    *merged = (struct mb_merged){ .images = merge->image, .error = merge->error,
+                                  .lost = merge->lost };
+    /* acquire [STOP-LOAD]: pairs with [STOP-STORE]. */
+    bool is_cut = atomic_load_explicit(&raw->stopped, memory_order_acquire) != 0;
+    merged->error = merged->error == 0 && is_cut ? raw->error : merged->error;
+    struct mb_trace_header *header = &merged->header;
+    header->start_ns = raw->start_ns;
+    header->duration_ns = merge->to.ns;
+    header->page_bytes = (uint32_t)getpagesize();
+    header->truncated = is_cut;
+    memcpy(header->program, raw->program, sizeof header->program - 1);
+    if (merge->writer == NULL || mb_trace_finish(merge->writer, header) != 0) {
+        merged->error = merged->error == 0 ? errno : merged->error;
+    }
+    mb_chunks_close(merge->chunks);
+    mb_addresses_free(&merge->addresses);
+    free(merge->threads);
+    free(merge);
+}

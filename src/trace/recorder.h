@@ -1,0 +1,80 @@
+/*
+ * recorder: writes records, in the program that is recorded.
+ *
+ * Ladder: above raw. recorder_malloc sees the calls, recorder.c has the chunks. Nothing of
+ * MemoryBucket itself is in it. It prints nothing and allocates nothing. Where mbrun falls behind,
+ * threads wait for it; where that stops, the program goes on. A child of fork is not recorded: in
+ * it, the page with `recording` is zeros.
+ */
+#ifndef MEMORYBUCKET_TRACE_RECORDER_H
+#define MEMORYBUCKET_TRACE_RECORDER_H
+
+#include "trace/raw.h"
+
+#define RECORDER_COLD __attribute__((noinline, cold))
+#define RECORDER_LIKELY(condition) __builtin_expect((condition), 1)
+#define RECORDER_PER_THREAD _Thread_local __attribute__((tls_model("initial-exec")))
+
+/* Its page is one of its own, once there is something to record. */
+struct recorder_state {
+    atomic_bool recording;
+};
+extern struct recorder_state *mb_recorder_state;
+
+extern uint32_t mb_recorder_clock; /* enum raw_clock */
+
+/* The calling thread's chunk; none at first, and after its end. */
+struct recorder_chunk {
+    _Atomic uint64_t *next;
+    _Atomic uint64_t *end; /* a long record fits while next < end */
+    uint32_t slot;
+};
+extern RECORDER_PER_THREAD struct recorder_chunk mb_recorder_chunk;
+
+/* A new chunk, as the last one is full, and the time when it was taken; 0 when there is none. */
+uint64_t mb_recorder_take_chunk(void);
+
+/* Begins to record if this process is to be. Once, when the next malloc is known. */
+void mb_recorder_begin(void);
+
+/* `next` moves on first: a signal handler that allocates writes behind this record. */
+static inline void mb_recorder_write(enum raw_kind kind, uint64_t time, uint64_t address,
+                                     uint64_t size, unsigned alignment_log)
+{
+    _Atomic uint64_t *record = mb_recorder_chunk.next;
+    bool is_long = kind == RAW_ALIGNED || !RECORDER_LIKELY(size < RAW_SIZE_LONG);
+    mb_recorder_chunk.next = record + (is_long ? RAW_LONG_WORDS : RAW_RECORD_WORDS);
+    atomic_signal_fence(memory_order_seq_cst); /* [RECORD-STORE]: for the handler */
+    if (is_long) {
+        /* relaxed [RECORD-STORE]: the time below publishes both. */
+        atomic_store_explicit(&record[2], size | (uint64_t)alignment_log << RAW_ALIGNMENT_SHIFT,
+                              memory_order_relaxed);
+    }
+    uint64_t short_size = is_long ? (uint64_t)RAW_SIZE_LONG : size;
+    atomic_store_explicit(&record[1], address | (uint64_t)kind << RAW_KIND_SHIFT
+                                          | short_size << RAW_SIZE_SHIFT,
+                          memory_order_relaxed);
+    /* release [RECORD-STORE]: pairs with [RECORD-LOAD]. */
+    atomic_store_explicit(&record[0], time | RAW_TIME_BIT, memory_order_release);
+}
+
+static inline bool mb_recorder_is_on(void)
+{
+    /* relaxed [RECORDING]: what is written after a stop is not read. */
+    return atomic_load_explicit(&mb_recorder_state->recording, memory_order_relaxed);
+}
+
+/* A later time is as good: what is recorded is either done already, or waits. */
+static inline void mb_recorder_add(enum raw_kind kind, uint64_t time, const void *pointer,
+                                   uint64_t size, unsigned alignment_log)
+{
+    if (!RECORDER_LIKELY(mb_recorder_chunk.next < mb_recorder_chunk.end)) {
+        time = mb_recorder_take_chunk();
+        if (time == 0) {
+            return;
+        }
+    }
+    mb_recorder_write(kind, time, (uintptr_t)pointer >> 3, size, alignment_log);
+}
+
+#endif

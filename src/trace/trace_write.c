@@ -1,0 +1,247 @@
+/* trace: the writer. A frame is written whole or not at all, so that what fits is a trace. */
+#include "trace/layout.h"
+#include "trace/numbers.h"
+#include "trace/trace.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <zstd.h>
+
+/* A tick is short beside what an event costs, and most events then come within 8 ticks. */
+enum { TICK_NS = 64, HEADER_BYTES = AT_PROGRAM + MB_TRACE_PROGRAM_MAX, ZSTD_LEVEL = 1 };
+
+/* Of a frame, in the file about a third of that: so much may be lost at a full disk. */
+enum { PLAIN_BYTES = 256 * 1024 };
+
+struct mb_trace_writer {
+    int file;
+    uint64_t max_bytes;
+    int failed; /* errno of the first failure */
+    ZSTD_CCtx *context;
+    struct mb_numbers threads;
+    struct mb_numbers objects;
+    uint32_t thread; /* of the event before */
+    uint64_t ticks;  /* likewise */
+    uint64_t events;
+    struct written { /* in whole frames */
+        uint64_t file_bytes;
+        uint64_t events;
+        uint32_t threads;
+        uint32_t objects;
+    } written;
+    size_t plain_bytes;
+    size_t packed_room;
+    unsigned char *packed;
+    unsigned char plain[PLAIN_BYTES];
+};
+
+static int write_all(int file, const unsigned char *bytes, size_t count, uint64_t at)
+{
+    while (count > 0) {
+        ssize_t done = pwrite(file, bytes, count, (off_t)at);
+        if (done < 0 && errno == EINTR) {
+            continue;
+        }
+        if (done <= 0) {
+            errno = done == 0 ? ENOSPC : errno;
+            return -1;
+        }
+        bytes += done;
+        count -= (size_t)done;
+        at += (uint64_t)done;
+    }
+    return 0;
+}
+
+static void writer_free(struct mb_trace_writer *writer)
+{
+    ZSTD_freeCCtx(writer->context);
+    mb_numbers_free(&writer->threads);
+    mb_numbers_free(&writer->objects);
+    free(writer->packed);
+    free(writer);
+}
+
+struct mb_trace_writer *mb_trace_create(int file, uint64_t max_bytes)
+{
+    struct mb_trace_writer *writer = calloc(1, sizeof *writer);
+    if (writer == NULL) {
+        return NULL;
+    }
+    writer->file = file;
+    writer->max_bytes = max_bytes;
+    writer->packed_room = ZSTD_compressBound(sizeof writer->plain);
+    writer->packed = malloc(writer->packed_room);
+    writer->context = ZSTD_createCCtx();
+    if (writer->packed == NULL || writer->context == NULL) {
+        writer_free(writer);
+        errno = ENOMEM;
+        return NULL;
+    }
+    ZSTD_CCtx_setParameter(writer->context, ZSTD_c_compressionLevel, ZSTD_LEVEL);
+    ZSTD_CCtx_setParameter(writer->context, ZSTD_c_checksumFlag, 1);
+    /* The header's place, so that it fits in the end; no trace begins with zeros. */
+    static const unsigned char nothing[HEADER_BYTES];
+    if (write_all(file, nothing, sizeof nothing, 0) != 0) {
+        int why = errno;
+        writer_free(writer);
+        errno = why;
+        return NULL;
+    }
+    writer->written.file_bytes = sizeof nothing;
+    return writer;
+}
+
+static int fail(struct mb_trace_writer *writer, int why)
+{
+    writer->failed = why;
+    errno = why;
+    return -1;
+}
+
+static int write_frame(struct mb_trace_writer *writer)
+{
+    if (writer->plain_bytes == 0) {
+        return 0;
+    }
+    size_t bytes = ZSTD_compress2(writer->context, writer->packed, writer->packed_room,
+                                  writer->plain, writer->plain_bytes);
+    if (ZSTD_isError(bytes)) {
+        return fail(writer, ENOMEM);
+    }
+    if (bytes > writer->max_bytes - writer->written.file_bytes) {
+        return fail(writer, EOVERFLOW);
+    }
+    if (write_all(writer->file, writer->packed, bytes, writer->written.file_bytes) != 0) {
+        return fail(writer, errno);
+    }
+    writer->plain_bytes = 0;
+    writer->written = (struct written){
+        .file_bytes = writer->written.file_bytes + bytes,
+        .events = writer->events,
+        .threads = writer->threads.next,
+        .objects = writer->objects.next,
+    };
+    return 0;
+}
+
+static void put_number(struct mb_trace_writer *writer, uint64_t number)
+{
+    for (; number >= 0x80; number >>= 7) {
+        writer->plain[writer->plain_bytes++] = (unsigned char)(number | 0x80);
+    }
+    writer->plain[writer->plain_bytes++] = (unsigned char)number;
+}
+
+static enum layout_tag tag_of(const struct mb_trace_event *event)
+{
+    switch (event->kind) {
+    case MB_TRACE_ALLOCATE:
+        return event->alignment != 0 ? TAG_ALLOCATE_ALIGNED
+               : event->zeroed       ? TAG_ALLOCATE_ZEROED
+                                     : TAG_ALLOCATE;
+    case MB_TRACE_FREE:
+        return TAG_FREE;
+    case MB_TRACE_RESIZE:
+        return TAG_RESIZE;
+    case MB_TRACE_THREAD_START:
+        return TAG_THREAD_START;
+    case MB_TRACE_THREAD_EXIT:
+        return TAG_THREAD_EXIT;
+    }
+    return TAGS;
+}
+
+static bool tag_begins_object(enum layout_tag tag)
+{
+    return tag <= TAG_ALLOCATE_ALIGNED;
+}
+
+/* Numbers what begins, and ends what ends; false without memory or where it does not live. */
+static bool number(struct mb_trace_writer *writer, enum layout_tag tag,
+                   struct mb_trace_event *event)
+{
+    if (tag == TAG_THREAD_START) {
+        return mb_numbers_begin(&writer->threads, &event->thread);
+    }
+    if (!mb_numbers_is_live(&writer->threads, event->thread)) {
+        return false;
+    }
+    return tag == TAG_THREAD_EXIT     ? mb_numbers_end(&writer->threads, event->thread)
+           : tag == TAG_FREE          ? mb_numbers_end(&writer->objects, event->object)
+           : tag_begins_object(tag)   ? mb_numbers_begin(&writer->objects, &event->object)
+           : tag == TAG_RESIZE        ? mb_numbers_is_live(&writer->objects, event->object)
+                                      : false;
+}
+
+int mb_trace_put(struct mb_trace_writer *writer, struct mb_trace_event *event)
+{
+    if (writer->failed != 0) {
+        return fail(writer, writer->failed);
+    }
+    if (writer->plain_bytes + EVENT_BYTES_MAX > sizeof writer->plain && write_frame(writer) != 0) {
+        return -1;
+    }
+    enum layout_tag tag = tag_of(event);
+    if (!number(writer, tag, event)) {
+        return fail(writer, ENOMEM);
+    }
+    uint64_t ticks = event->time_ns / TICK_NS;
+    uint64_t passed = ticks > writer->ticks ? ticks - writer->ticks : 0;
+    bool is_same = tag == TAG_THREAD_START
+                   || (event->thread == writer->thread && writer->events > 0);
+    put_number(writer, passed << TICKS_SHIFT | (is_same ? SAME_THREAD : 0) | tag);
+    if (!is_same) {
+        put_number(writer, event->thread);
+    }
+    if (tag == TAG_FREE || tag == TAG_RESIZE) {
+        put_number(writer, event->object);
+    }
+    if (tag == TAG_RESIZE || tag_begins_object(tag)) {
+        put_number(writer, event->size);
+    }
+    if (tag == TAG_ALLOCATE_ALIGNED) {
+        put_number(writer, (uint64_t)__builtin_ctz(event->alignment));
+    }
+    writer->ticks += passed;
+    writer->thread = event->thread;
+    writer->events++;
+    return 0;
+}
+
+int mb_trace_finish(struct mb_trace_writer *writer, struct mb_trace_header *header)
+{
+    int status = writer->failed != 0 ? fail(writer, writer->failed) : write_frame(writer);
+    int why = errno;
+    const struct written *written = &writer->written;
+    header->events = written->events;
+    header->threads = written->threads;
+    header->objects = written->objects;
+    header->truncated = header->truncated || status != 0;
+    unsigned char bytes[HEADER_BYTES] = MB_TRACE_MAGIC;
+    layout_store(bytes + AT_VERSION, 4, LAYOUT_VERSION);
+    layout_store(bytes + AT_HEADER_BYTES, 4, sizeof bytes);
+    layout_store(bytes + AT_FILE_BYTES, 8, written->file_bytes);
+    layout_store(bytes + AT_EVENTS, 8, written->events);
+    layout_store(bytes + AT_START, 8, header->start_ns);
+    layout_store(bytes + AT_DURATION, 8, header->duration_ns);
+    layout_store(bytes + AT_THREADS, 4, written->threads);
+    layout_store(bytes + AT_OBJECTS, 4, written->objects);
+    layout_store(bytes + AT_PAGE, 4, header->page_bytes);
+    layout_store(bytes + AT_FLAGS, 4, header->truncated ? FLAG_TRUNCATED : 0);
+    layout_store(bytes + AT_TICK, 4, TICK_NS);
+    memcpy(bytes + AT_PROGRAM, header->program,
+           strnlen(header->program, MB_TRACE_PROGRAM_MAX - 1));
+    layout_store(bytes + AT_SUM, 4, layout_sum(bytes, sizeof bytes));
+    /* What a write has left behind the last whole frame goes. */
+    if (ftruncate(writer->file, (off_t)written->file_bytes) != 0
+        || write_all(writer->file, bytes, sizeof bytes, 0) != 0) {
+        status = -1;
+        why = errno;
+    }
+    writer_free(writer);
+    errno = why;
+    return status;
+}
