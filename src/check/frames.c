@@ -39,7 +39,7 @@ enum { FRAMES_ARE_LIKE_THAT = 0, REGISTER_RBP = 0 };
 
 /* A step's word: a return address, and words of the frame or one of these. */
 enum { STEP_BITS = 16, STEP_MAX = 0xfff0, FRAMED = 0xfffd, END = 0xfffe, VARIES = 0xffff };
-/* What a function with a frame pointer has at its frame's end: its caller's, and where it returns to. */
+/* At the end of a frame with a frame pointer: the caller's pointer, and where it returns to. */
 enum { FRAME_BYTES = 2 * sizeof(uintptr_t) };
 enum { STEPS_LOG2 = 12, RANGES_LOG2 = 8, PAGE_BITS = 12 };
 static _Atomic uint64_t steps[1 << STEPS_LOG2];

@@ -21,7 +21,7 @@ _Static_assert((int)CELLS_LOG2_MAX < (int)HEAD_BITS, "a cell's number fits");
 
 struct kind {
     _Alignas(LINE_BYTES) _Atomic uint64_t head;
-    _Atomic uint64_t used; /* cells that ever were taken, or were asked for when there was no more */
+    _Atomic uint64_t used; /* cells that were taken, or asked for when there was no more */
     _Atomic uint64_t committed;
 };
 

@@ -35,12 +35,13 @@
  * that it would have been, and frees it when it is freed: so the magazines go on as they would.
  *
  * `share` may follow from what happened before: the coin is thrown after it. It begins with 0, all
- * is counted; in another thread with the share that the class had in the last one. Each counted stretch shows how much is allocated in one. It raises the share by one,
- * up to the settings' share, while no more than POINTS_MAX samples would be expected in as long a
- * stretch, and lowers it to that at once: samples in bunches say little. So a class that moves in
- * circles, in which the fast paths tell nothing and only turns end a stretch, is counted more
- * often. What remains: a thread that takes no slow path of any class any more stays in the stretch
- * that it is in. The sum is right on the average then, too, but varies as that one coin does.
+ * is counted; in another thread with the share that the class had in the last one. Each counted
+ * stretch shows how much is allocated in one. It raises the share by one, up to the settings'
+ * share, while no more than POINTS_MAX samples would be expected in as long a stretch, and lowers
+ * it to that at once: samples in bunches say little. So a class that moves in circles, in which the
+ * fast paths tell nothing and only turns end a stretch, is counted more often. What remains: a
+ * thread that takes no slow path of any class any more stays in the stretch that it is in. The sum
+ * is right on the average then, too, but varies as that one coin does.
  */
 #ifndef MEMORYBUCKET_TCACHE_SAMPLING_H
 #define MEMORYBUCKET_TCACHE_SAMPLING_H

@@ -4,6 +4,10 @@
  */
 #include <stddef.h>
 
+#ifndef PAGE_KIB
+#define PAGE_KIB 16
+#endif
+
 size_t __wrap_mbi_os_page_bytes(void);
 
 size_t __wrap_mbi_os_page_bytes(void)
