@@ -226,7 +226,7 @@ static size_t thread_cache_choose_host(size_t class)
     return size_class_of(host_bytes);
 }
 
-static MBI_COLD void *alloc_slow(size_t size_bytes, const struct magazine *empty)
+static MBI_COLD void *thread_cache_alloc_uncounted(size_t size_bytes, const struct magazine *empty)
 {
     size_t class = magazine_class(empty); /* now: below the thread may get another cache */
     int saved_errno = errno;
@@ -266,7 +266,7 @@ void *mbi_thread_cache_alloc_slow(size_t size_bytes, const struct magazine *empt
             return slot;
         }
     }
-    return alloc_slow(size_bytes, empty);
+    return thread_cache_alloc_uncounted(size_bytes, empty);
 }
 
 /*

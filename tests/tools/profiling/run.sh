@@ -154,7 +154,8 @@ contention)
         die "--every 16 does not give multiples of 16"
     # What it counts is what the library counts. (The first statistics are the program's, then perf's.)
     MB_STATS=1 meets --allocator "$dropin" -- "$contended" --bulks 100
-    counted=$(awk '$1 == 64 && NF == 13 { print $12; exit }' err)
+    counted=$(awk '$1 == "slot" { for (i = 1; i <= NF; i++) if ($i == "retries") at = i }
+        $1 == 64 && at { print $at; exit }' err)
     shown=$(awk '$1 == 64 && NF == 6 { print $2 + $3; exit }' out)
     [ "$shown" = "$counted" ] || die "it shows $shown retries, the library counted $counted"
     # One thread meets nobody.
