@@ -7,7 +7,7 @@
 
 unsigned __wrap_mbi_os_address_bits(void);
 
-static unsigned bits;
+static unsigned bits = 47; /* as here, for what is asked before the program's constructors */
 
 unsigned __wrap_mbi_os_address_bits(void)
 {
