@@ -7,7 +7,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 presets=("$@")
-short=
+short='' left_out=''
 if [ ${#presets[@]} -eq 0 ]; then
     presets=(release asan tsan aarch64)
     short=1
@@ -28,7 +28,15 @@ done
 
 tests/packages.sh build test
 case " ${presets[*]} " in
-*" aarch64 "*) tests/packages.sh aarch64 && tests/aarch64/root.sh ;;
+*" aarch64 "*)
+    # Without arm64 packages, or without a way to start arm64 programs, the default goes on with the rest.
+    if ! { tests/packages.sh aarch64 && tests/aarch64/root.sh && tests/aarch64/binfmt.sh true; }; then
+        [ -n "$short" ] || exit 1
+        presets=(release asan tsan)
+        left_out="; aarch64 was left out, for the reason above all tests"
+        echo "== aarch64: left out"
+    fi
+    ;;
 esac
 # The packages' programs, and not others of their names: a version manager's python3 starts in seven times the time.
 export PATH=/usr/bin:/bin:$PATH
@@ -67,7 +75,7 @@ for preset in "${presets[@]}"; do
 done
 
 if [ ${#failed[@]} -gt 0 ]; then
-    echo "Failed: ${failed[*]}"
+    echo "Failed: ${failed[*]}$left_out"
     exit 1
 fi
-echo "All tests passed in $(passed 0): ${presets[*]}"
+echo "All tests passed in $(passed 0): ${presets[*]}$left_out"
