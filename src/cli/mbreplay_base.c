@@ -5,13 +5,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
+/* A line as a whole: threads of a replay may have something to say at the same time. */
 static void say(const char *format, va_list arguments)
 {
     fflush(stdout);
+    flockfile(stderr);
     fputs("mbreplay: ", stderr);
     vfprintf(stderr, format, arguments);
     putc('\n', stderr);
+    funlockfile(stderr);
 }
 
 void mbreplay_say(const char *format, ...)
@@ -29,6 +33,16 @@ void mbreplay_die(const char *format, ...)
     say(format, arguments);
     va_end(arguments);
     exit(EXIT_FAILURE);
+}
+
+void mbreplay_end(const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    flockfile(stderr); /* for good: what else goes wrong meanwhile is not said */
+    say(format, arguments);
+    va_end(arguments);
+    _exit(EXIT_FAILURE);
 }
 
 void *mbreplay_grow(void *old, size_t count, size_t bytes)

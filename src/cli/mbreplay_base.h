@@ -15,6 +15,9 @@ void mbreplay_say(const char *format, ...) __attribute__((format(printf, 1, 2)))
 /* The same, and ends with status 1. */
 _Noreturn void mbreplay_die(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* The same by _exit, for a process of many threads: the first of them says its line. */
+_Noreturn void mbreplay_end(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
 /* Memory, or the end of the program; as realloc(3), and what is new is not set. */
 void *mbreplay_grow(void *old, size_t count, size_t bytes);
 

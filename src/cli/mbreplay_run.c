@@ -52,8 +52,7 @@ static uint64_t end_ns;        /* under the lock: when all chunks were complete 
 
 static _Noreturn void give_up(const char *what, size_t size)
 {
-    mbreplay_say("%s: %s, of %zu bytes", allocator_name, what, size);
-    _exit(EXIT_FAILURE);
+    mbreplay_end("%s: %s, of %zu bytes", allocator_name, what, size);
 }
 
 /* ---- the order of the lives ----------------------------------------------------------------- */
@@ -291,9 +290,8 @@ static void *start_lives(void *argument)
         chunk_wait(lives[i].first_chunk);
         int error = pthread_create(&threads[i], &attributes, live, &lives[i]);
         if (error != 0) {
-            mbreplay_say("%s: thread %llu cannot be started: %s", allocator_name,
+            mbreplay_end("%s: thread %llu cannot be started: %s", allocator_name,
                          (unsigned long long)i, strerror(error));
-            _exit(EXIT_FAILURE);
         }
     }
     pthread_attr_destroy(&attributes);
