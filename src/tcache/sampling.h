@@ -156,8 +156,8 @@ bool mbi_sampling_count_large(size_t size_bytes);
  *   take   in a counted stretch: the next slot, and sets `due`. NULL: the stretch has to end
  *   keep   in a counted stretch: takes a freed slot. False: the stretch has to end
  *   end    of a counted stretch: leaves the class as it would be without a profile
- *   next   after a slow path of the class: throws the coin for its next stretch, and now and then
- *          gives another class its turn
+ *   next   after a slow path of the class: throws the coin for its next stretch, and gives another
+ *          class its turn
  */
 struct slot *mbi_sampling_take(struct thread_cache *cache, size_t class);
 void mbi_sampling_end(struct thread_cache *cache, size_t class);
