@@ -102,7 +102,7 @@ static void put_formatted(struct line *line, const char *format, va_list argumen
     }
 }
 
-void mbi_message(const char *format, ...)
+MBI_SELDOM void mbi_message(const char *format, ...)
 {
     struct line line = { .used = 0 };
     put_text(&line, "memorybucket: ", SIZE_MAX);

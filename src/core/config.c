@@ -216,7 +216,7 @@ static bool parse_checks(const char *text, unsigned *checks)
 }
 
 /* Puts the value into its field; false, and *config unchanged, for a bad one. */
-static bool parse_value(enum option option, const char *text, struct config *config)
+static MBI_SELDOM bool parse_value(enum option option, const char *text, struct config *config)
 {
     const struct rule *rule = &rules[option];
     struct config parsed;
@@ -347,7 +347,7 @@ static bool takes_value(enum option option, const char *value, struct config *ch
     return true;
 }
 
-int mbi_config_set_option(const char *name, const char *value, bool library_is_up)
+MBI_SELDOM int mbi_config_set_option(const char *name, const char *value, bool library_is_up)
 {
     enum option option = name != NULL ? mbi_option_named(name) : OPTION_COUNT;
     struct config changed;

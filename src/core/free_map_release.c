@@ -137,7 +137,7 @@ static void update_tile_before(struct free_map *map, size_t tile)
     }
 }
 
-bool mbi_free_map_unseal(struct free_map *map, size_t tile)
+MBI_SELDOM bool mbi_free_map_unseal(struct free_map *map, size_t tile)
 {
     if (!mbi_os_unseal(map->first + tile * TILE_BYTES, TILE_BYTES)) {
         map->unseal_refused = true;
@@ -149,7 +149,8 @@ bool mbi_free_map_unseal(struct free_map *map, size_t tile)
     return true;
 }
 
-struct page_run mbi_free_map_begin_seal(struct free_map *map, size_t *from, size_t tiles_min)
+MBI_SELDOM struct page_run mbi_free_map_begin_seal(struct free_map *map, size_t *from,
+                                                   size_t tiles_min)
 {
     struct page_run none = { .begin = 0, .end = 0 };
     size_t tiles = mbi_free_map_tiles(map, map->covered);
@@ -175,7 +176,7 @@ struct page_run mbi_free_map_begin_seal(struct free_map *map, size_t *from, size
     return none;
 }
 
-void mbi_free_map_end_seal(struct free_map *map, struct page_run run, bool sealed)
+MBI_SELDOM void mbi_free_map_end_seal(struct free_map *map, struct page_run run, bool sealed)
 {
     size_t begin = run.begin / pages_per_tile(map);
     size_t end = run.end / pages_per_tile(map);

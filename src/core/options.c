@@ -101,7 +101,7 @@ static bool is_beginning(const char *typed, const char *meant)
 }
 
 /* The one option that a name nearly is; OPTION_COUNT: none, or several. */
-static enum option nearest(const char *name)
+static MBI_SELDOM enum option nearest(const char *name)
 {
     enum option found = OPTION_COUNT;
     for (enum option option = 0; option < OPTION_COUNT; option++) {
@@ -116,7 +116,7 @@ static enum option nearest(const char *name)
 }
 
 /* Writes a line if it is an older version's variable, or nearly one; whether it did. */
-static bool name_unknown(const char *variable)
+static MBI_SELDOM bool name_unknown(const char *variable)
 {
     char name[LETTERS_MAX + PREFIX_LENGTH + 1];
     size_t length = strcspn(variable, "=");

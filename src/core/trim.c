@@ -160,7 +160,7 @@ static size_t step_to_end(size_t class, unsigned ages, size_t bytes_max)
     return bytes;
 }
 
-size_t mbi_trim_pools(size_t keep_bytes)
+MBI_SELDOM size_t mbi_trim_pools(size_t keep_bytes)
 {
     size_t free_bytes = 0;
     for (size_t class = pools_next(0); class < SIZE_CLASS_COUNT; class = pools_next(class + 1)) {

@@ -301,7 +301,7 @@ static void want(bool trim_allowed)
     flag_set(&mbi_pools_hints.exporting, true);
 }
 
-void mbi_export_init(void)
+MBI_IN_EVERY_PROCESS void mbi_export_init(void)
 {
     if (mbi_config.exports != EXPORT_OFF) {
         want(mbi_config.exports == EXPORT_TRIM);
@@ -340,7 +340,7 @@ void mbi_export_stop(void)
 }
 
 /* No system call but one, where the parent has a file. The child's is made on its slow path. */
-void mbi_export_note_child(void)
+MBI_IN_EVERY_PROCESS void mbi_export_note_child(void)
 {
     struct thread_cache *cache = mbi_thread_cache;
     if (cache->active && thread_cache_thread(cache) != 0) {

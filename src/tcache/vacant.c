@@ -295,7 +295,7 @@ bool mbi_vacant_try_begin_walk(void)
     return begun;
 }
 
-bool mbi_vacant_begin_walk(void)
+MBI_SELDOM bool mbi_vacant_begin_walk(void)
 {
     /* Loaded first: while a walk is counted, threads may wait for its end. */
     bool rcu = !flag_is_set(&without_rcu) && mbi_epochs_load() && (registered || can_register());

@@ -1,0 +1,66 @@
+#!/usr/bin/env bash
+# What ordinary programs run of the drop-in stands together in 128 KiB (src/sections.ld), and so that much of its file
+# counts as their memory: a program with threads, one that forks, in parent and child, and a C++ program.
+# Usage: sections.sh BUILD_DIR
+set -euo pipefail
+[ $# -eq 1 ] && [ -d "$1/lib" ] || { sed -n '4s/^# //p' "$0" >&2; exit 2; }
+library=$1/lib/libmemorybucket-malloc.so
+most_kib=128
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+around=$(cat /sys/kernel/debug/fault_around_bytes 2>/dev/null || echo 65536)
+[ "$around" -le 65536 ] || { echo "this kernel maps $around bytes around a page, not 64 KiB" >&2; exit 77; }
+status=0
+
+for file in "$library" "$1/lib/libmemorybucket.so"; do
+    begin=$(objdump -h "$file" | awk '$2 == ".seldom" { print "0x" $4 }')
+    [ -n "$begin" ] || { echo "$file was linked by a linker without sections.ld" >&2; exit 77; }
+    if ((begin > most_kib * 1024)); then
+        echo "$file: what every process runs takes $((begin / 1024)) KiB, more than $most_kib" >&2
+        status=1
+    fi
+done
+
+# mapped: of each smaps on stdin the KiB of the drop-in's code that are in memory, the most of all
+mapped() {
+    awk '/^[0-9a-f]+-[0-9a-f]+ / { ours = $2 == "r-xp" && /libmemorybucket-malloc/ }
+        ours && /^Rss:/ && $2 > most { most = $2 }
+        END { print most + 0 }'
+}
+# program NAME COMMAND...: prints its own smaps
+program() {
+    local name=$1 kib
+    shift
+    kib=$(LD_PRELOAD=$library "$@" | mapped)
+    echo "$name: $kib KiB"
+    if [ "$kib" -eq 0 ] || [ "$kib" -gt "$most_kib" ]; then
+        echo "$name has $kib KiB of the drop-in's code in memory; 1 to $most_kib is right" >&2
+        status=1
+    fi
+}
+g++ -x c++ -o "$work/objects" - <<'END'
+#include <fstream>
+#include <iostream>
+#include <map>
+#include <memory>
+int main()
+{
+    std::map<std::string, std::unique_ptr<int[]>> objects;
+    for (int i = 1; i < 4000; i++) objects[std::to_string(i)] = std::make_unique<int[]>(i);
+    std::cout << std::ifstream("/proc/self/smaps").rdbuf();
+}
+END
+program threads python3 -c '
+import threading
+def work():
+    for size in range(40000): bytearray(size)
+threads = [threading.Thread(target=work) for _ in range(4)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+print(open("/proc/self/smaps").read())'
+program forks python3 -c '
+import os
+child = os.fork()
+if child == 0 or os.waitpid(child, 0): print(open("/proc/self/smaps").read())'
+program C++ "$work/objects"
+exit $status
