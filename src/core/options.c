@@ -21,6 +21,7 @@ static const char removed[][NAME_BYTES] = {
 };
 
 static char texts[OPTION_COUNT][OPTION_TEXT_BYTES]; /* the program's; empty: none */
+static bool has_texts; /* looked at first: most processes touch no page of the texts */
 
 const char *mbi_option_name(enum option option)
 {
@@ -43,7 +44,7 @@ const char *mbi_option_given(enum option option)
 
 const char *mbi_option_recorded(enum option option)
 {
-    return texts[option][0] != '\0' ? texts[option] : NULL;
+    return has_texts && texts[option][0] != '\0' ? texts[option] : NULL;
 }
 
 void mbi_option_record(enum option option, const char *text)
@@ -51,6 +52,7 @@ void mbi_option_record(enum option option, const char *text)
     text = text != NULL ? text : "";
     assert(strlen(text) < OPTION_TEXT_BYTES);
     memcpy(texts[option], text, strlen(text) + 1);
+    has_texts = true;
 }
 
 /* The letters of a name behind "MB_", as capitals and without underscores; how many. */

@@ -9,7 +9,6 @@
 #include "insight/export_layout.h"
 #include "insight/snapshot_take.h"
 #include "tcache/out_of_memory.h"
-#include "tcache/startup.h"
 #include "tcache/thread_cache.h"
 
 #include <errno.h>
@@ -27,6 +26,7 @@ enum { COST_SHARE = 100 };
  */
 static struct {
     _Alignas(ISOLATION_BYTES) _Atomic uint64_t due_ns;
+    _Atomic bool was_wanted; /* set for good: before there is nothing to stop */
 } hint;
 
 /*
@@ -298,6 +298,7 @@ static void want(bool trim_allowed)
     name_folders();
     export.trim_allowed = trim_allowed;
     set_due(0);
+    flag_set(&hint.was_wanted, true);
     flag_set(&mbi_pools_hints.exporting, true);
 }
 
@@ -323,11 +324,8 @@ int mbi_export_start(bool trim_allowed)
     return error;
 }
 
-void mbi_export_stop(void)
+static MBI_SELDOM void stop_wanted(void)
 {
-    if (!mbi_startup_was_made()) {
-        return;
-    }
     struct cancelling cancelling = mbi_lock_forbid_cancel();
     flag_set(&mbi_pools_hints.exporting, false);
     /* A handler that calls exit may have interrupted the thread that publishes. */
@@ -337,6 +335,13 @@ void mbi_export_stop(void)
         give();
     }
     mbi_lock_allow_cancel(cancelling);
+}
+
+MBI_IN_EVERY_PROCESS void mbi_export_stop(void)
+{
+    if (flag_is_set(&hint.was_wanted)) {
+        stop_wanted();
+    }
 }
 
 /* No system call but one, where the parent has a file. The child's is made on its slow path. */
