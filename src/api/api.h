@@ -142,8 +142,9 @@ static inline void *api_stay(void *old, size_t old_bytes, size_t size, int saved
 }
 
 /*
- * An object that grows once may grow on: it gets a slot of the next quarter of a doubling, or
- * multiple of 32 bytes, so that a buffer that grows a byte at a time is not moved for each class.
+ * An object that grows once may grow on. Up to 1,024 bytes it gets a slot of the next quarter of a
+ * doubling, or multiple of 32 bytes, and beyond one of the next half: so a buffer that grows a byte
+ * at a time is not moved for each class, and leaves fewer free slots of different classes behind.
  */
 static inline size_t api_size_to_grow_to(size_t size, size_t bytes_max)
 {
@@ -151,8 +152,9 @@ static inline size_t api_size_to_grow_to(size_t size, size_t bytes_max)
     if (size <= step_min / 2 || size > bytes_max) { /* it must fill more than half of its slot */
         return size;
     }
-    size_t quarter = ((size_t)1 << (63 - __builtin_clzll(size - 1))) / 4;
-    return size_min(round_up(size, size_max(quarter, step_min)), bytes_max);
+    size_t half = ((size_t)1 << (63 - __builtin_clzll(size - 1))) / 2;
+    size_t step = size > LINEAR_BYTES_MAX ? half : half / 2;
+    return size_min(round_up(size, size_max(step, step_min)), bytes_max);
 }
 
 /* Moves an object of `old_bytes` to a new place. One that shrinks may stay when memory is short. */
