@@ -60,9 +60,7 @@ __attribute__((constructor(101))) static void api_come_up(int argc, char **argv,
     static const struct copy_calls own = { api_free, own_realloc, api_usable_bytes,
                                            mbi_check_holds };
     mbi_copies_init(&own);
-    /* glibc's fork takes the locks of its malloc only if that was used before. So use it now: a
-     * thread may need it for the first time while another one forks. */
-    mbi_large_free(mbi_large_alloc(POOL_BYTES_MAX + 1));
+    mbi_large_come_up();
     if (is_asked_for(OPTION_MB_STATS)) {
         mbi_stats_exit_prepare();
     }

@@ -81,6 +81,11 @@ static inline bool large_keeps(void)
 /* Whether all that is freed comes from us; else the program's own malloc may have it. */
 enum { LARGE_IS_ALL_OURS = 1 };
 
+/* A constructor of next_memory.c does that. */
+static inline void mbi_large_come_up(void)
+{
+}
+
 #else
 
 #include <malloc.h>
@@ -110,6 +115,15 @@ static inline bool large_keeps(void)
 static inline void *mbi_large_alloc(size_t size_bytes)
 {
     return malloc(size_bytes);
+}
+
+/*
+ * glibc's fork takes the locks of its malloc only if that was used before. So this uses it, from a
+ * constructor: a thread may need it for the first time while another one forks.
+ */
+static inline void mbi_large_come_up(void)
+{
+    free(malloc(1));
 }
 
 static inline void *mbi_large_calloc(size_t count, size_t size_bytes)

@@ -112,6 +112,9 @@ static int holds_all(struct dl_phdr_info *object, size_t bytes, void *functions)
  * Runs after the constructor that reads the environment, and before those of other libraries and of
  * the program, so their calls of mallopt prevail. An allocator that was preloaded behind the
  * drop-in has no mallopt of its own, or one that does nothing.
+ *
+ * glibc's fork takes the locks of its malloc only if that was used before, and a thread may need it
+ * for the first time while another one forks. mallopt counts as a use, and touches no heap.
  */
 __attribute__((constructor(103))) static void next_memory_come_up(void)
 {
@@ -120,16 +123,18 @@ __attribute__((constructor(103))) static void next_memory_come_up(void)
         [MALLOPT] = mbi_next_symbol("mallopt"),
         [MALLOC_TRIM] = mbi_next_symbol("malloc_trim"),
     };
-    if (dl_iterate_phdr(holds_all, functions) == 0) {
-        return;
-    }
-    if (!user_has_decided()) {
+    bool is_glibc = dl_iterate_phdr(holds_all, functions) != 0;
+    if (is_glibc && !user_has_decided()) {
         mallopt_function *set = (mallopt_function *)functions[MALLOPT];
         (void)set(M_MMAP_THRESHOLD, MMAP_THRESHOLD_BYTES);
         (void)set(M_TRIM_THRESHOLD, TRIM_THRESHOLD_BYTES);
         (void)set(M_TOP_PAD, TOP_PAD_BYTES);
+    } else {
+        mbi_large_free(mbi_large_alloc(POOL_BYTES_MAX + 1));
     }
-    found_set(&next_memory.trim, functions[MALLOC_TRIM]);
+    if (is_glibc) {
+        found_set(&next_memory.trim, functions[MALLOC_TRIM]);
+    }
 }
 
 /* Defers cancellation: a thread cancelled in malloc_trim would keep the C library's locks. */
