@@ -169,12 +169,7 @@ choose_workloads "$workloads"
 [ -z "$small" ] || choose_small
 check_allocators "$allocators" "$known" "$(IFS=, && echo "${extra_names[*]}")"
 
-tests/packages.sh build bench
-prepare_output
-raw=$out/compare.tsv
-rm -f "$raw.part"
-clean_up_at_exit "$raw.part" "$raw.part.run" "$out/compare.json.new"
-build_release
+begin_raw compare
 
 add_known_allocators "$allocators"
 [ -z "$before" ] || add_forms_before

@@ -33,12 +33,7 @@ done)
 choose_workloads "$workloads"
 check_allocators "$allocators" "$known" "$(IFS=, && echo "${extra_names[*]}")"
 
-tests/packages.sh build bench
-prepare_output
-raw=$out/containers.tsv
-rm -f "$raw.part"
-clean_up_at_exit "$raw.part" "$raw.part.run" "$out/containers.json.new"
-build_release
+begin_raw containers
 add_known_allocators "$allocators"
 add_extra_allocators
 unset_allocator_settings

@@ -74,14 +74,9 @@ available_kib=$(awk '/^MemAvailable/ { print $2 }' /proc/meminfo)
 [ "$available_kib" -ge "$memory_kib" ] ||
     die "$((available_kib >> 10)) MiB of memory are available, and $((memory_kib >> 10)) are needed${quick:+ even for --quick}"
 
-tests/packages.sh build bench
-prepare_output
-raw=$out/memory.tsv
 series=$out/memory-series.part
-rm -rf "$raw.part" "$series"
-clean_up_at_exit "$raw.part" "$raw.part.run" "$out/memory.json.new" "$series"
+begin_raw memory "$series"
 mkdir "$series"
-build_release
 add_known_allocators "$allocators"
 unset_allocator_settings
 

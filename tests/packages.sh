@@ -51,7 +51,7 @@ packages_of() {
     aarch64) echo gcc-aarch64-linux-gnu g++-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static ;;
     aarch64-root)
         echo libc6-dev liburcu-dev libncurses-dev systemtap-sdt-dev valgrind # as in build
-        echo libdw-dev libprotobuf-c-dev zlib1g-dev libcriterion-dev libevent-dev libxxhash-dev
+        echo libdw-dev libprotobuf-c-dev zlib1g-dev libzstd-dev libcriterion-dev libevent-dev libxxhash-dev
         echo bash coreutils perl-base python3-minimal sqlite3 # the drop-in runs them
         ;;
     ways) echo rustc ;; # 370 MB

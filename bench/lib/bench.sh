@@ -45,6 +45,17 @@ clean_up_at_exit() {
     trap 'exit 143' TERM
 }
 
+# begin_raw NAME [FILE...]: builds what is to be measured. $raw is NAME's raw file, which has that name only when it is
+# whole; what a run leaves that is cut short goes, and the FILEs with it.
+begin_raw() {
+    tests/packages.sh build bench
+    prepare_output
+    raw=$out/$1.tsv
+    rm -rf "$raw.part" "${@:2}"
+    clean_up_at_exit "$raw.part" "$raw.part.run" "$out/$1.json.new" "${@:2}"
+    build_release
+}
+
 # In the background and waited for, so that the script acts at once on a signal sent to it alone.
 run() {
     "$@" 9>&- &

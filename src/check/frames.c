@@ -161,7 +161,8 @@ static _Unwind_Reason_Code note_frame(struct _Unwind_Context *context, void *arg
     unwinding->plain = plain && (unwinding->plain || unwinding->cfa == 0);
     unwinding->cfa = cfa;
     unwinding->address = address;
-    unwinding->pointer = get_register(context, REGISTER_RBP);
+    /* Not asked elsewhere: a register that no frame saved has no place to be read from. */
+    unwinding->pointer = FRAMES_ARE_LIKE_THAT ? get_register(context, REGISTER_RBP) : 0;
     unwinding->frames[unwinding->count++] = (void *)address;
     return _URC_NO_REASON;
 }

@@ -30,7 +30,7 @@ static size_t arena_words = ARENA_WORDS_MAX; /* less where the address space is 
 static size_t arena_used = BUCKET_WORDS;
 static size_t arena_committed;
 
-/* Set once, by the warm-up. A thread that does not see it takes no stacks. */
+/* Set by the warm-up, for good unless tables go. A thread that does not see it takes no stacks. */
 static _Atomic bool warm;
 
 static _Thread_local bool taking __attribute__((tls_model("initial-exec")));
@@ -58,14 +58,64 @@ static int note_unwinder(struct dl_phdr_info *object, size_t info_bytes, void *a
     return 1;
 }
 
+/* For dl_iterate_phdr: whether this code lies in the object, and the unwinder finds its tables. */
+static int note_tables(struct dl_phdr_info *object, size_t info_bytes, void *argument)
+{
+    (void)info_bytes;
+    uintptr_t here = (uintptr_t)note_tables - object->dlpi_addr;
+    bool is_here = false;
+    bool has_tables = false;
+    for (size_t i = 0; i < object->dlpi_phnum; i++) {
+        const ElfW(Phdr) *segment = &object->dlpi_phdr[i];
+        is_here = is_here
+                  || (segment->p_type == PT_LOAD && here - segment->p_vaddr < segment->p_memsz);
+        has_tables = has_tables || segment->p_type == PT_GNU_EH_FRAME;
+    }
+    *(bool *)argument = *(bool *)argument || (is_here && has_tables);
+    return is_here;
+}
+
+/*
+ * A program that is linked with -static has no such tables. It registers its own in a constructor
+ * and takes them back in a destructor, both without a priority; before and after, the unwinder
+ * would end the process. Those below stand behind in link order: they run while tables are there.
+ * The words are written before main.
+ */
+static bool was_constructed;
+static bool registers_tables;
+static bool is_awaited;
+
 void mbi_stacks_warm_up(void)
 {
     void *frame;
+    bool has_tables = false;
+    (void)dl_iterate_phdr(note_tables, &has_tables);
+    registers_tables = !has_tables;
+    is_awaited = registers_tables && !was_constructed;
+    if (is_awaited) {
+        return;
+    }
     (void)backtrace(&frame, 1); /* loads the unwinder */
     (void)dl_iterate_phdr(note_unwinder, NULL);
     mbi_frames_find_unwinder();
     /* release [WARM-STORE]: pairs with [WARM-LOAD], which then sees where the unwinder lies. */
     atomic_store_explicit(&warm, true, memory_order_release);
+}
+
+__attribute__((constructor)) static void warm_up_awaited(void)
+{
+    was_constructed = true;
+    if (is_awaited) {
+        mbi_stacks_warm_up();
+    }
+}
+
+__attribute__((destructor)) static void end_with_tables(void)
+{
+    if (registers_tables) {
+        /* relaxed [WARM-END]: it carries nothing; a thread that sees it takes no stacks. */
+        atomic_store_explicit(&warm, false, memory_order_relaxed);
+    }
 }
 
 static bool is_unwinder(const void *caller)

@@ -6,6 +6,7 @@
 #include "cli/mbprof_dump.h"
 #include "cli/mbprof_pprof.h"
 #include "cli/mbprof_symbols.h"
+#include "cli/version.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -28,6 +29,7 @@ static const char usage[] =
     "  -n, --number N        so many stacks at most (top and diff; 10)\n"
     "  -o, --output FILE     writes there and not to the standard output\n"
     "  -h, --help            this text\n"
+    "  -V, --version         the version of MemoryBucket\n"
     "\n"
     "Exit status: 0, or 1 when a dump cannot be read or the output cannot be written, or 2 when\n"
     "the call is wrong.\n";
@@ -191,18 +193,19 @@ static void run_folded(struct dump *dump)
 static const struct option options[] = {
     { "metric", required_argument, NULL, 'm' }, { "number", required_argument, NULL, 'n' },
     { "output", required_argument, NULL, 'o' }, { "help", no_argument, NULL, 'h' },
-    { NULL, 0, NULL, 0 },
+    { "version", no_argument, NULL, 'V' },       { NULL, 0, NULL, 0 },
 };
 
 static void read_options(int argc, char **argv)
 {
     int option;
-    while ((option = getopt_long(argc, argv, "m:n:o:h", options, NULL)) != -1) {
+    while ((option = getopt_long(argc, argv, "m:n:o:hV", options, NULL)) != -1) {
         switch (option) {
         case 'm': metric = metric_named(optarg); break;
         case 'n': stacks_max = number_in(optarg); break;
         case 'o': output_path = optarg; break;
         case 'h': fputs(usage, stdout); exit(EXIT_SUCCESS);
+        case 'V': version_print("mbprof"); exit(EXIT_SUCCESS);
         default: fputs(usage, stderr); exit(EXIT_USAGE);
         }
     }

@@ -11,6 +11,7 @@
 #include "cli/mbreplay_plan.h"
 #include "cli/mbreplay_report.h"
 #include "cli/mbreplay_summary.h"
+#include "cli/version.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -33,6 +34,7 @@ static const char usage[] =
     "  -s, --summary          prints what the trace has, and replays nothing\n"
     "  -A, --advise           proposes MB_MAGAZINE_SIZE, MB_THREAD_CACHE_MAX and MB_POOL_MAX\n"
     "  -h, --help             writes this\n"
+    "  -V, --version          writes the version of MemoryBucket\n"
     "\n"
     "Exit status: 0; 1 when the trace cannot be read, an allocator that was named is not there or\n"
     "did not do all that was recorded, or a file cannot be written; 2 when the command line is\n"
@@ -72,6 +74,7 @@ static const struct option options[] = {
     { "summary", no_argument, NULL, 's' },
     { "advise", no_argument, NULL, 'A' },
     { "help", no_argument, NULL, 'h' },
+    { "version", no_argument, NULL, 'V' },
     { NULL, 0, NULL, 0 },
 };
 
@@ -183,9 +186,13 @@ int main(int argc, char **argv)
     }
     struct request request = { .rounds = ROUNDS_STANDARD };
     int option;
-    while ((option = getopt_long(argc, argv, "a:r:jc:sAh", options, NULL)) != -1) {
+    while ((option = getopt_long(argc, argv, "a:r:jc:sAhV", options, NULL)) != -1) {
         if (option == 'h') {
             fputs(usage, stdout);
+            return EXIT_SUCCESS;
+        }
+        if (option == 'V') {
+            version_print("mbreplay");
             return EXIT_SUCCESS;
         }
         if (!take_option(option, &request)) {

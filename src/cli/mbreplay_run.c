@@ -148,13 +148,23 @@ static bool place_has(const struct place *place, uint32_t puts)
     return atomic_load_explicit(&place->puts, memory_order_acquire) == puts;
 }
 
+/* Leaves the processor's other thread the way for a moment. */
+static inline void pause_briefly(void)
+{
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
 static void place_wait(const struct place *place, uint32_t puts)
 {
     enum { SPINS = 64, YIELDS = 128 };
     static const struct timespec nap = { 0, 50000 };
     for (unsigned tries = 0; !place_has(place, puts); tries++) {
         if (tries < SPINS) {
-            __builtin_ia32_pause();
+            pause_briefly();
         } else if (tries < YIELDS) {
             sched_yield();
         } else {

@@ -7,6 +7,7 @@
  */
 #include "cli/mbrun_preload.h"
 #include "cli/mbrun_record.h"
+#include "cli/version.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -31,6 +32,7 @@ static const char usage[] =
     "  -r, --record FILE      record in FILE what PROGRAM asks its own malloc for; see mbreplay\n"
     "  -m, --record-max SIZE  let FILE have SIZE bytes at most, 256K to 1T (1G); PROGRAM goes on\n"
     "  -h, --help             this text\n"
+    "  -V, --version          the version of MemoryBucket\n"
     "\n"
     "Exit status: that of PROGRAM, or 127 when it is not found, 126 when it cannot be run, 125\n"
     "when mbrun itself fails.\n";
@@ -39,6 +41,7 @@ static const struct option options[] = {
     { "record", required_argument, NULL, 'r' },
     { "record-max", required_argument, NULL, 'm' },
     { "help", no_argument, NULL, 'h' },
+    { "version", no_argument, NULL, 'V' },
     { NULL, 0, NULL, 0 },
 };
 
@@ -74,7 +77,7 @@ static void read_options(int argc, char **argv)
 {
     int option;
     bool has_max = false;
-    while ((option = getopt_long(argc, argv, "+r:m:h", options, NULL)) != -1) {
+    while ((option = getopt_long(argc, argv, "+r:m:hV", options, NULL)) != -1) {
         switch (option) {
         case 'r': record_path = optarg; break;
         case 'm':
@@ -87,6 +90,7 @@ static void read_options(int argc, char **argv)
             }
             break;
         case 'h': fputs(usage, stdout); exit(EXIT_SUCCESS);
+        case 'V': version_print("mbrun"); exit(EXIT_SUCCESS);
         default: die_of_usage(); /* getopt_long has said what is wrong */
         }
     }

@@ -43,6 +43,12 @@ static int say_error(const char *path, int error)
 
 /* ---- what is needed before the program runs ---- */
 
+#if defined(__aarch64__)
+static enum raw_clock choose_clock(void)
+{
+    return RAW_CLOCK_COUNTER; /* all processors have one, which the kernel reads, too */
+}
+#else
 static bool text_has(const char *path, const char *word)
 {
     char text[8192];
@@ -58,16 +64,13 @@ static bool text_has(const char *path, const char *word)
 /* The processor's counter, where it runs evenly and the kernel finds it alike on all processors. */
 static enum raw_clock choose_clock(void)
 {
-#if defined(__aarch64__)
-    return RAW_CLOCK_COUNTER;
-#else
     static const char source[] = "/sys/devices/system/clocksource/clocksource0/current_clocksource";
     bool is_used = text_has(source, "tsc") || text_has(source, "kvm-clock");
     bool is_even = text_has("/proc/cpuinfo", " constant_tsc")
                    && text_has("/proc/cpuinfo", " nonstop_tsc");
     return is_used && is_even ? RAW_CLOCK_COUNTER : RAW_CLOCK_MONOTONIC;
-#endif
 }
+#endif
 
 /* The memory that the program writes to: 0 or errno. */
 static int make_memory(struct recording *recording)

@@ -8,6 +8,7 @@
 #include "cli/mbstat_report.h"
 #include "cli/mbstat_source.h"
 #include "cli/mbstat_view.h"
+#include "cli/version.h"
 #include "insight/format.h"
 
 #include <errno.h>
@@ -42,6 +43,7 @@ static const char usage[] =
     "  -f, --from=FILE    makes the page of a recording; no process is named then\n"
     "  -A, --advise       looks for --interval, and proposes options; with --json as an object\n"
     "  -h, --help         writes this\n"
+    "  -V, --version      writes the version of MemoryBucket\n"
     "\n"
     "Exit status: 0; 1 when the process cannot be shown, or a file not written; 2 when the "
     "command\n"
@@ -261,6 +263,7 @@ static const struct option options[] = {
     { "from", required_argument, NULL, 'f' },
     { "advise", no_argument, NULL, 'A' },
     { "help", no_argument, NULL, 'h' },
+    { "version", no_argument, NULL, 'V' },
     { NULL, 0, NULL, 0 },
 };
 
@@ -362,9 +365,13 @@ int main(int argc, char **argv)
 {
     struct request request = { .interval_s = 1 };
     int option;
-    while ((option = getopt_long(argc, argv, "1jpi:n:lcr:R:f:Ah", options, NULL)) != -1) {
+    while ((option = getopt_long(argc, argv, "1jpi:n:lcr:R:f:AhV", options, NULL)) != -1) {
         if (option == 'h') {
             fputs(usage, stdout);
+            return EXIT_SUCCESS;
+        }
+        if (option == 'V') {
+            version_print("mbstat");
             return EXIT_SUCCESS;
         }
         if (!take_option(option, &request)) {

@@ -26,6 +26,8 @@ expect "$(sort "$work/numbers" | md5sum)" /bin/bash -c '"$0" --parallel=4 "$1" |
 expect 5000 /usr/bin/sqlite3 :memory: 'create table t(a, b); with recursive n(i) as
     (select 1 union all select i + 1 from n where i < 5000) insert into t select i, printf("%0*d", i % 300, i) from n;
     create index by_b on t(b); select count(distinct b) from t;'
-expect 199990000 /usr/bin/perl -e 'my %h = map { ("key $_", $_) } 1 .. 19999; my $s = 0; $s += $_ for values %h; print $s'
+# With a heap profile, which takes stacks.
+MB_PROFILE=64K MB_PROFILE_FILE=$work/heap expect 199990000 /usr/bin/perl -e 'my %h = map { ("key $_", $_) } 1 .. 19999; my $s = 0; $s += $_ for values %h; print $s'
+grep -q '@ 0x.* 0x' "$work/heap" || { echo "no stacks in perl's heap profile" >&2; exit 1; }
 expect 10000 /usr/bin/python3 -S -c 'print(len({str(i): [i] * (i % 50) for i in range(10000)}))'
 echo "all programs: ok"

@@ -52,6 +52,10 @@ while IFS='|' read -r compiler flags form; do
         "${command[@]}" "$source/tests/consumers/inline/consumer.c" -o "$work/$number" -x none "${link[@]}" ||
             fail "$compiler $flags, $form: does not build"
         [ "$("$work/$number")" = ok ] || fail "$compiler $flags, $form: fails"
+        # Stacks are taken, also where the program holds the unwinder.
+        [ "$(MB_PROFILE=1 MB_PROFILE_FILE="$work/$number.heap" "$work/$number")" = ok ] ||
+            fail "$compiler $flags, $form: fails with a heap profile"
+        grep -q '@ 0x.* 0x' "$work/$number.heap" || fail "$compiler $flags, $form: no stacks in its heap profile"
         : >"$work/$number.ok"
     ) &
     [ $((number % 2)) -ne 0 ] || wait # two at a time

@@ -17,7 +17,7 @@ def function_names(source):
     """For each line the function that it is in: the last one whose head stands at the left margin."""
     names, name = [], "-"
     for line in source:
-        head = re.sub(r"__attribute__\(\(.*?\)\)", "", line)
+        head = re.sub(r"__attribute__\(\(.*?\)\) ?", "", line)
         match = re.match(r"[A-Za-z_)].*?\b(\w+)\(", head)
         if match and not line.rstrip().endswith(";"):
             name = match.group(1)

@@ -21,7 +21,7 @@ completes 'mbstat --re' '--record --report'
 completes 'mbstat -' '*--once*-1*'
 completes 'mbstat -r x' 'compopt -o default'
 completes 'mbprof ' 'diff folded pprof top'
-completes 'mbprof top --' '--help --metric --number --output'
+completes 'mbprof top --' '--help --metric --number --output --version'
 completes 'mbprof top -m inuse_' 'inuse_objects inuse_space'
 completes 'mbprof top x' 'compopt -o default'
 

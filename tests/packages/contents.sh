@@ -3,15 +3,7 @@
 # names some. What they are built with is in the list of tests/packages.sh. run.sh builds and installs them.
 # Usage: contents.sh SOURCE_DIR BUILD_DIR
 set -euo pipefail
-[ $# -eq 2 ] && [ -d "$2/lib" ] || { sed -n '4s/^# //p' "$0" >&2; exit 2; }
-source=$1 build=$2
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-status=0
-complain() {
-    echo "$*" >&2
-    status=1
-}
+. "$(dirname "$0")/../support/of_build.sh"
 
 cmake --install "$build" --prefix "$work/usr" >/dev/null
 # Debian's own folder of libraries is one deeper than CMake's, outside /usr.

@@ -64,8 +64,15 @@ wait $! 2>/dev/null || true
 env MB_PROFILE=1 MB_PROFILE_FILE=/tmp/heap mbrun ls -d /packages >/dev/null
 expect "mbprof top" '*ls*' mbprof top -m alloc_space heap
 
+mbrun --record trace ls -d /packages >/dev/null
+expect "mbreplay" '*memorybucket*' mbreplay --rounds 1 --allocators memorybucket trace
+version=$(pkg-config --modversion memorybucket)
+for program in mbrun mbstat mbprof mbreplay; do
+    expect "$program --version" "$program (MemoryBucket) $version" $program --version
+done
+
 # Debuggers find the symbols by the build's number.
-for file in /usr/bin/mbrun /usr/bin/mbstat /usr/bin/mbprof /usr/lib/*/libmemorybucket.so.1 /usr/lib/*/libmemorybucket-malloc.so; do
+for file in /usr/bin/mb* /usr/lib/*/libmemorybucket.so.1 /usr/lib/*/libmemorybucket-{malloc,record}.so; do
     number=$(readelf -n "$file" | awk '/Build ID/ { print $3 }')
     readelf -S "/usr/lib/debug/.build-id/${number:0:2}/${number:2}.debug" 2>/dev/null | grep -q '\.debug_info' ||
         die "$file has no debug symbols"

@@ -2,7 +2,7 @@
 # Installs to a scratch prefix and builds a consumer with CMake and with pkg-config, each on the
 # shared and on the static library; then runs all of them, and mbrun from its installed place. The same in short for the
 # tree when it was moved, and for folders as distributions name them: installed by DESTDIR, absolute, below one prefix or
-# not, and with files for developers moved to a place of their own.
+# not, and with files for developers moved to a place of their own. These two are built where all is missing that can be.
 # Usage: run.sh SOURCE_DIR BUILD_DIR
 set -euo pipefail
 source=$1 build=$2
@@ -79,13 +79,16 @@ check_tree() {
 mv "$prefix" "$work/moved"
 check_tree moved "$work/moved"
 
-# install_to TOP ARGUMENTS...: builds, with the linker as strict as some distributions have it, and installs by DESTDIR;
-# what is staged knows of neither folder
+# install_to TOP ARGUMENTS...: builds with liburcu alone, with the linker as strict as some distributions have it, and
+# installs by DESTDIR; what is staged knows of neither folder
+mkdir "$work/needed"
+ln -s "$(pkg-config --variable=pcfiledir liburcu-bp)/liburcu-bp.pc" "$work/needed"
 install_to() {
     local top=$1 known
     # Not optimised, which takes a third of the time: where things lie is the same.
-    cmake -S "$source" -B "$work/build" -G Ninja -DMEMORYBUCKET_TESTS=OFF -DMEMORYBUCKET_BENCH=OFF \
-        -DCMAKE_SHARED_LINKER_FLAGS='-Wl,--as-needed -Wl,--no-undefined' -DCMAKE_BUILD_TYPE=Debug \
+    PKG_CONFIG_PATH='' PKG_CONFIG_LIBDIR=$work/needed cmake -S "$source" -B "$work/build" -G Ninja \
+        -DMEMORYBUCKET_TESTS=OFF -DMEMORYBUCKET_BENCH=OFF -DMEMORYBUCKET_PROBES=OFF -DMEMORYBUCKET_VALGRIND=OFF \
+        -DCMAKE_DISABLE_FIND_PACKAGE_Python3=ON -DCMAKE_SHARED_LINKER_FLAGS='-Wl,--as-needed -Wl,--no-undefined' -DCMAKE_BUILD_TYPE=Debug \
         -DCMAKE_C_FLAGS_DEBUG='-O0 -DNDEBUG' -DCMAKE_INSTALL_PREFIX="$top/out" "${@:2}" >/dev/null
     cmake --build "$work/build" >/dev/null
     DESTDIR=$work/stage cmake --install "$work/build" >/dev/null
@@ -97,6 +100,9 @@ install_to() {
 top=$work/absolute
 install_to "$top" -DCMAKE_INSTALL_LIBDIR="$top/out/lib64"
 check_tree absolute "$top"
+status=0
+said=$("$top/out/bin/mbrun" --record "$work/trace" true 2>&1) || status=$?
+[[ $status = 125 && $said == *"without zstd"* ]] || { echo "mbrun --record without zstd: status $status, $said" >&2; exit 1; }
 top=$work/split
 install_to "$top" -DCMAKE_INSTALL_LIBDIR="$top/lib/lib" -DCMAKE_INSTALL_INCLUDEDIR="$top/dev/include" \
     -DCMAKE_INSTALL_BINDIR="$top/programs/bin" -DCMAKE_INSTALL_MANDIR="$top/man/share/man" \

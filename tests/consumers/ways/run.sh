@@ -44,6 +44,9 @@ installed() {
     (cd "$work/project" && bash -e "$examples/pkg_config.sh")
     way=pkg_config runs "$work/project/hello" shared
     way=pkg_config runs "$work/project/hello_static" static
+    way="pkg_config --static" runs "$work/project/hello_all_static" static
+    ! readelf -d "$work/project/hello_all_static" | grep NEEDED || fail "a library is left out of hello_all_static"
+    MB_CHECK=1 "$work/project/hello_all_static" >/dev/null || fail "hello_all_static fails in checked mode"
     type -P meson >/dev/null || return 0
     cp "$examples/meson/meson.build" "$work/project"
     command meson setup "$work/meson" "$work/project" >"$work/log" 2>&1 || fail "$(<"$work/log")"

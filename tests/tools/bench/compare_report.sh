@@ -7,12 +7,7 @@ set -euo pipefail
 tests_report compare_report "$1"
 raw=$(dirname "$0")/compare.tsv
 
-charts=()
-! has_gnuplot || charts=(--charts "$work")
-"$report" "$raw" --results "$work/json" "${charts[@]}" >"$work/out" || fail "status $?"
-while IFS= read -r line; do
-    expect "$work/out" "$line"
-done <<'LINES'
+reports "$raw" <<'LINES'
 Wall time of an operation in ns, median of 3 to 4 runs; * is the best peer
 workload@threads glibc mimalloc dropin called inlined
 pair@1 20.0 11.0* 10.0 11.0 6.00

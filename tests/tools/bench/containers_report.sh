@@ -25,12 +25,7 @@ raw() {
     printf 'dropin\tmap\t1\tpeak_bytes\tbytes\t%s\n' $((3 << 20))
 } >"$work/raw.tsv"
 
-charts=()
-! has_gnuplot || charts=(--charts "$work")
-"$report" "$work/raw.tsv" --results "$work/json" "${charts[@]}" >"$work/out" || fail "status $?"
-while IFS= read -r line; do
-    expect "$work/out" "$line"
-done <<'LINES'
+reports "$work/raw.tsv" <<'LINES'
 CPU time of an operation in ns, median of 1 to 3 runs; * is the best peer
 workload@threads glibc mimalloc dropin called
 map@1 40.0 20.0* 30.0 10.0

@@ -2,10 +2,12 @@
 # `fail` of their own, or that of tests_report.
 
 # tests_report NAME SOURCE_DIR: $report is that report, and $work a folder that goes when the test ends.
-# fail says what is wrong and goes on; the test ends with the status $failures.
+# $charts is what tells it to draw pictures there, where that can be. fail says what is wrong and goes on; the test ends
+# with the status $failures.
 tests_report() {
-    tested=$1 report=$2/bench/report/$1.py failures=0
+    tested=$1 report=$2/bench/report/$1.py failures=0 charts=()
     work=$(mktemp -d)
+    ! has_gnuplot || charts=(--charts "$work")
     trap 'rm -rf "$work"' EXIT
     fail() {
         echo "$tested: $*" >&2
@@ -16,6 +18,15 @@ tests_report() {
 # expect FILE LINE: exact but for runs of blanks, which only line the columns up.
 expect() {
     sed -E 's/ +/ /g; s/^ | $//g' "$1" | grep -xF -- "$2" >/dev/null || fail "no line '$2' in its output"
+}
+
+# reports INPUT... <LINES: $report writes each of the lines to $work/out, and figures to $work/json
+reports() {
+    local line
+    "$report" "$@" --results "$work/json" "${charts[@]}" >"$work/out" || fail "status $?"
+    while IFS= read -r line; do
+        expect "$work/out" "$line"
+    done
 }
 
 # refuses STATUS TEXT COMMAND...: it fails with that status and says so

@@ -64,12 +64,7 @@ mib=1048576
 mkdir "$work/series"
 printf '0 66\n1 2\n' | tee "$work/series/decay-bursts-dropin.dat" "$work/series/transfer-one-dropin.dat" \
     >"$work/series/exit-dropin.dat"
-charts=()
-! has_gnuplot || charts=(--charts "$work")
-"$report" "$work/raw.tsv" "$work/series" --results "$work/json" "${charts[@]}" >"$work/out" || fail "status $?"
-while IFS= read -r line; do
-    expect "$work/out" "$line"
-done <<'LINES'
+reports "$work/raw.tsv" "$work/series" <<'LINES'
 Resident after the purge in MiB, median of 1 to 3 runs; * is the best peer
 peak-64@1 2.24 33.0* -
 peak-64, glibc: 1.0 MiB of it may be taken by the kernel when it is short

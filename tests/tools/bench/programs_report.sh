@@ -38,12 +38,7 @@ mib=1048576
     raw glibc ruby 4 peak_bytes $((5 * mib))
 } >"$work/raw.tsv"
 
-charts=()
-! has_gnuplot || charts=(--charts "$work")
-"$report" "$work/raw.tsv" --results "$work/json" "${charts[@]}" >"$work/out" || fail "status $?"
-while IFS= read -r line; do
-    expect "$work/out" "$line"
-done <<'LINES'
+reports "$work/raw.tsv" <<'LINES'
 CPU time of the program in s, user and system, median of 3 to 5 runs; * is the best peer
 workload@threads dropin mimalloc glibc jemalloc
 g++@1 3.12 3.00* 9.00 -

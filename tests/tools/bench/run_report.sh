@@ -4,13 +4,7 @@
 # Usage: run_report.sh SOURCE_DIR
 set -euo pipefail
 . "$(dirname "$0")/expect.sh"
-report=$1/bench/report/run_report.py
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-fail() {
-    echo "run_report: $*" >&2
-    exit 1
-}
+tests_report run_report "$1"
 
 record() { # record ALLOCATOR WORKLOAD THREADS METRIC UNIT VALUE
     printf '%s\t%s\t%s\t%s\t%s\t%s\n' "$@"
@@ -37,12 +31,7 @@ for run in 1 2; do
     record memorybucket-dropin after-load 1 system_live_objects objects 25
 done >"$work/redis.tsv"
 
-charts=()
-! has_gnuplot || charts=(--charts "$work")
-"$report" "$work/headline.tsv" "$work/redis.tsv" --results "$work/json" "${charts[@]}" >"$work/out"
-while IFS= read -r line; do
-    expect "$work/out" "$line"
-done <<'LINES'
+reports "$work/headline.tsv" "$work/redis.tsv" <<'LINES'
 own allocator MemoryBucket ratio
 SET requests/s 100002 (100002-100002) 200002 (200002-200002) 2.00
 LRANGE_100 p99 ms 1.250 (1.200-1.300) 1.350 (1.300-1.400) 1.08
@@ -67,3 +56,4 @@ if has_gnuplot; then
 fi
 refuses 2 'No such file' "$report" "$work/none" "$work/redis.tsv"
 refuses 2 "redis.tsv: line 1: 'requests_per_second' is no metric" "$report" "$work/redis.tsv" "$work/headline.tsv"
+exit $failures
