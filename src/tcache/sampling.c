@@ -135,6 +135,13 @@ static void learn(struct sampling *sampling, size_t class)
     atomic_store_explicit(&shares[class], share, memory_order_relaxed); /* [SHARES] */
 }
 
+/* Frees take the fast path again, unless another thread asks for the magazines. */
+static void restore_rounds_max(struct thread_cache *cache, size_t class)
+{
+    bool asked = flag_is_set(&cache->asked);
+    magazine_set_rounds_max(&cache->loaded[class], asked ? 0 : cache->capacity[class]);
+}
+
 void mbi_sampling_end(struct thread_cache *cache, size_t class)
 {
     struct sampling *sampling = sampling_of(cache);
@@ -145,8 +152,7 @@ void mbi_sampling_end(struct thread_cache *cache, size_t class)
     sampling_set_hidden(state, 0);
     state->counted = false;
     learn(sampling, class);
-    bool asked = flag_is_set(&cache->asked);
-    magazine_set_rounds_max(loaded, asked ? 0 : cache->capacity[class]);
+    restore_rounds_max(cache, class);
 }
 
 /* The class has no stretch: throws the coin for one. */
@@ -159,18 +165,21 @@ static void begin(struct thread_cache *cache, struct sampling *sampling, size_t 
         state->share = (uint8_t)size_min(share, sampling->settings->share_max[class]);
     }
     state->counted = chance_once_in(&sampling->random, state->share);
-    if (state->counted) {
-        if (!state->drawn) {
-            draw(sampling, class);
-        }
-        state->left_drawn = state->left;
-        state->seen = 0;
-        sampling_set_hidden(state, magazine_unload(loaded));
-        magazine_set_rounds_max(loaded, 0);
+    if (!state->counted) {
+        /* It may be 0, to end what came before. This stretch ends where a counted one would. */
+        restore_rounds_max(cache, class);
+        return;
     }
+    if (!state->drawn) {
+        draw(sampling, class);
+    }
+    state->left_drawn = state->left;
+    state->seen = 0;
+    sampling_set_hidden(state, magazine_unload(loaded));
+    magazine_set_rounds_max(loaded, 0);
 }
 
-/* Settings have changed: no class is counted, and all begin anew. */
+/* Settings have changed: no class is counted, and each begins anew at its next free or refill. */
 static MBI_COLD void adopt(struct thread_cache *cache, struct sampling *sampling)
 {
     for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
@@ -179,6 +188,7 @@ static MBI_COLD void adopt(struct thread_cache *cache, struct sampling *sampling
     }
     sampling->settings = sampling_settings();
     if (sampling->settings != NULL) {
+        mbi_thread_cache_interrupt(cache);
         sampling->large_left =
             chance_exponential(&sampling->random) * (double)sampling->settings->mean_bytes;
     }

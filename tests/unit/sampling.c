@@ -61,6 +61,44 @@ Test(sampling, a_counted_class_holds_as_many_slots_as_without_a_profile)
     mbi_sampling_publish(NULL);
 }
 
+/* A class that was counted for an earlier profile is counted at its next free, or has its coin. */
+Test(sampling, a_new_profile_finds_classes_that_take_fast_paths)
+{
+    enum { CLASS = 7 };
+    static struct sampling_settings later;
+    struct thread_cache *cache = begin((size_t)1 << 40);
+    void *object = mb_alloc(64);
+    mb_free(mb_alloc(64));
+    cr_assert(sampling_counts(cache, CLASS));
+    mbi_sampling_prepare(&later, 64); /* all is counted */
+    mbi_sampling_publish(&later);
+    mb_free(mb_alloc(200)); /* the thread learns of it on a slow path of another class */
+    cr_assert(!sampling_counts(cache, CLASS));
+    mb_free(object);
+    cr_assert(sampling_counts(cache, CLASS), "its next free took the fast path");
+    mbi_sampling_publish(NULL);
+}
+
+/* What a coin decides is not to be seen in where the stretch ends. */
+Test(sampling, an_uncounted_stretch_does_not_end_at_the_first_free)
+{
+    enum { CLASS = 7, TRIES = 1000 };
+    struct thread_cache *cache = begin((size_t)1 << 40);
+    mb_free(mb_alloc(64));
+    for (int i = 0; i < TRIES && sampling_counts(cache, CLASS); i++) {
+        sampling_of(cache)->classes[CLASS].share = SAMPLING_SHARE_MAX;
+        mbi_sampling_next(cache, CLASS);
+    }
+    cr_assert(!sampling_counts(cache, CLASS));
+    magazine_set_rounds_max(&cache->loaded[CLASS], 0);
+    while (!sampling_counts(cache, CLASS)) {
+        mbi_sampling_next(cache, CLASS);
+        cr_assert_eq(magazine_rounds_max(&cache->loaded[CLASS]),
+                     sampling_counts(cache, CLASS) ? 0 : cache->capacity[CLASS]);
+    }
+    mbi_sampling_publish(NULL);
+}
+
 /* Each slot of a counted stretch is a sample with the same chance. */
 Test(sampling, samples_are_as_frequent_as_they_should_be)
 {
