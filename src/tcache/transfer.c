@@ -381,9 +381,9 @@ bool mbi_transfer_flush_class(struct thread_cache *cache, size_t class)
     }
     kept_init(&cache->kept[class]);
     /*
-     * Also where slots stay: the next free takes the slow path, which begins the class's next
-     * stretch (sampling.h). Else the cache's next thread could go round in the fast paths for ever,
-     * in no stretch at all, and a profile would never see it.
+     * Also where slots stay, as another thread forks: the next free takes the slow path, which
+     * begins the class's next stretch (sampling.h). Else the cache's next thread could go round in
+     * the fast paths for ever, in no stretch at all, and a profile would never see it.
      */
     magazine_set_rounds_max(&cache->loaded[class], 0);
     uint64_t chain = magazine_unload(&cache->loaded[class]);

@@ -15,8 +15,8 @@
 #include <semaphore.h>
 #include <sys/wait.h>
 
-/* A slot in 32 is a sample, and each stretch is counted. */
-enum { SIZE = 64, MEAN = 32 * SIZE, OBJECTS = 20, PAIRS = 2000 };
+/* Each stretch is counted. */
+enum { SIZE = 64, MEAN = 4 * SIZE, OBJECTS = 20, PAIRS = 2000 };
 
 static sem_t ready;
 static sem_t may_end;

@@ -26,8 +26,8 @@ Test(sampling, shares_leave_many_slots_between_samples)
     for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
         size_t slots = settings.mean_bytes / size_class_slot_bytes(class);
         unsigned share = settings.share_max[class];
-        cr_assert(share == SAMPLING_SHARE_MAX || slots >> (share + 1) < 32);
-        cr_assert(share == 0 || slots >> share >= 32);
+        cr_assert(share == SAMPLING_SHARE_MAX || slots >> (share + 1) < 16);
+        cr_assert(share == 0 || slots >> share >= 16);
     }
     mbi_sampling_prepare(&settings, 1);
     cr_assert_eq(settings.share_max[0], 0);
@@ -61,7 +61,7 @@ Test(sampling, a_counted_class_holds_as_many_slots_as_without_a_profile)
     mbi_sampling_publish(NULL);
 }
 
-/* A class that was counted for an earlier profile is counted at its next free, or has its coin. */
+/* A class that was counted for an earlier profile begins a stretch at its next free. */
 Test(sampling, a_new_profile_finds_classes_that_take_fast_paths)
 {
     enum { CLASS = 7 };
@@ -79,22 +79,48 @@ Test(sampling, a_new_profile_finds_classes_that_take_fast_paths)
     mbi_sampling_publish(NULL);
 }
 
-/* What a coin decides is not to be seen in where the stretch ends. */
+/* Whether a stretch is counted does not say where it ends. */
 Test(sampling, an_uncounted_stretch_does_not_end_at_the_first_free)
 {
-    enum { CLASS = 7, TRIES = 1000 };
+    enum { CLASS = 7 };
     struct thread_cache *cache = begin((size_t)1 << 40);
     mb_free(mb_alloc(64));
-    for (int i = 0; i < TRIES && sampling_counts(cache, CLASS); i++) {
-        sampling_of(cache)->classes[CLASS].share = SAMPLING_SHARE_MAX;
+    while (sampling_counts(cache, CLASS)) { /* with each group the share grows */
         mbi_sampling_next(cache, CLASS);
     }
-    cr_assert(!sampling_counts(cache, CLASS));
     magazine_set_rounds_max(&cache->loaded[CLASS], 0);
     while (!sampling_counts(cache, CLASS)) {
         mbi_sampling_next(cache, CLASS);
         cr_assert_eq(magazine_rounds_max(&cache->loaded[CLASS]),
                      sampling_counts(cache, CLASS) ? 0 : cache->capacity[CLASS]);
+    }
+    mbi_sampling_publish(NULL);
+}
+
+/* Of each group of 2^share stretches one is counted, each as often as any other. */
+Test(sampling, one_stretch_of_a_group_is_counted)
+{
+    enum { CLASS = 7, GROUPS = 2000, SHARE = 3, GROUP = 1 << SHARE };
+    struct thread_cache *cache = begin((size_t)1 << 40);
+    mb_free(mb_alloc(64));
+    unsigned at[GROUP] = { 0 };
+    struct sampling_class *state = &sampling_of(cache)->classes[CLASS];
+    settings.share_max[CLASS] = SHARE;
+    while (state->share != SHARE || state->rest != 0 || !state->counted) {
+        mbi_sampling_next(cache, CLASS); /* until the last of a group is counted */
+    }
+    for (unsigned group = 0; group < GROUPS; group++) {
+        unsigned counted = 0;
+        for (unsigned place = 0; place < GROUP; place++) {
+            mbi_sampling_next(cache, CLASS);
+            counted += sampling_counts(cache, CLASS);
+            at[place] += sampling_counts(cache, CLASS);
+        }
+        cr_assert_eq(counted, 1, "group %u: %u", group, counted);
+    }
+    for (unsigned place = 0; place < GROUP; place++) {
+        double expected = (double)GROUPS / GROUP;
+        cr_assert_leq(fabs(at[place] - expected), 5 * sqrt(expected), "%u: %u", place, at[place]);
     }
     mbi_sampling_publish(NULL);
 }
