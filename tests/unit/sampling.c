@@ -125,6 +125,25 @@ Test(sampling, one_stretch_of_a_group_is_counted)
     mbi_sampling_publish(NULL);
 }
 
+/* So a class that moves in circles is not in one stretch for ever. */
+Test(sampling, other_classes_have_their_turn_at_a_slow_path)
+{
+    enum { CLASS = 7, OTHER = 24, STRETCHES = 100, SLOW_PATHS = 10 };
+    struct thread_cache *cache = begin((size_t)1 << 40);
+    mb_free(mb_alloc(64));
+    mb_free(mb_alloc(200));
+    struct sampling_class *classes = sampling_of(cache)->classes;
+    mbi_sampling_end(cache, CLASS);
+    mbi_sampling_end(cache, OTHER);
+    classes[CLASS].skip = classes[OTHER].skip = STRETCHES;
+    for (int i = 0; i < SLOW_PATHS; i++) {
+        mbi_sampling_next(cache, OTHER);
+    }
+    cr_assert_eq(classes[OTHER].skip, STRETCHES - SLOW_PATHS);
+    cr_assert_eq(classes[CLASS].skip, STRETCHES - SLOW_PATHS / 2, "one of the two has each turn");
+    mbi_sampling_publish(NULL);
+}
+
 /* Each slot of a counted stretch is a sample with the same chance. */
 Test(sampling, samples_are_as_frequent_as_they_should_be)
 {
