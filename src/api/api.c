@@ -105,7 +105,8 @@ int mb_init(void)
 {
     int error = mbi_startup_patiently();
     if (pools_exporting()) {
-        mbi_export_poll(NULL, mbi_os_coarse_clock_ns()); /* so that mbstat finds the process before it is at work */
+        /* So that mbstat finds the process before it is at work. */
+        mbi_export_poll(NULL, mbi_os_coarse_clock_ns());
     }
     if (mbi_config.background) {
         (void)mbi_background_start(); /* refuses without decay, of which config has complained */

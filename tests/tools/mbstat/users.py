@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Whose statistics are published, and where they cannot be: set-user-ID programs, other users, full file systems.
+"""Whose statistics are published, and where they cannot be.
 
 Usage: users.py CASE MBSTAT WORKER    CASE: secure, squatted, other, full
 Status 77: not root, or the machine lets no mount namespace be made.
@@ -100,7 +100,8 @@ def secure():
         if os.statvfs(folder.worker).f_flag & os.ST_NOSUID:
             sys.exit(SKIPPED)
         with Publisher([folder.worker], folder.session) as publisher:
-            effective = Path(f"/proc/{publisher.pid}/status").read_text().split("Uid:")[1].split()[1]
+            status = Path(f"/proc/{publisher.pid}/status").read_text()
+            effective = status.split("Uid:")[1].split()[1]
             check(effective == str(OWNER), f"it runs as {effective}")
             check(not published(publisher, *folders), "a set-user-ID program publishes")
         check(publisher.said == "", publisher.said)
