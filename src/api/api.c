@@ -9,6 +9,7 @@
 #include "api/stats.h"
 #include "check/report.h"
 #include "core/config.h"
+#include "core/os.h"
 #include "insight/export.h"
 #include "insight/profile.h"
 #include "insight/profile_write.h"
@@ -102,7 +103,8 @@ int mb_init(void)
 {
     int error = mbi_startup_patiently();
     if (pools_exporting()) {
-        mbi_export_poll(NULL); /* so that mbstat finds the process before it is at work */
+        /* So that mbstat finds the process before it is at work. */
+        mbi_export_poll(NULL, mbi_os_coarse_clock_ns());
     }
     if (mbi_config.background) {
         (void)mbi_background_start(); /* refuses without decay, of which config has complained */

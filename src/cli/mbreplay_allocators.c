@@ -6,6 +6,7 @@
  */
 #include "cli/mbreplay_allocators.h"
 
+#include "cli/library_path.h"
 #include "cli/mbreplay_base.h"
 #include "cli/mbreplay_run.h"
 
@@ -113,22 +114,11 @@ static bool same_stem(const char *one, const char *other)
            && strncmp(name_in(one), name_in(other), length) == 0;
 }
 
-/* The drop-in, where CMake installs it as seen from bin/, or in a build tree's lib/. */
+/* The drop-in of this installation, by the name that the loader's list will have. */
 static bool find_dropin(char path[PATH_MAX])
 {
-    static const char *const folders[] = { MBRUN_LIBRARY_FROM_BIN, "../lib" };
-    char own[PATH_MAX];
-    ssize_t length = readlink("/proc/self/exe", own, sizeof own - 1);
-    own[length > 0 ? length : 0] = '\0';
-    for (size_t i = 0; i < sizeof folders / sizeof folders[0]; i++) {
-        char beside[2 * PATH_MAX];
-        snprintf(beside, sizeof beside, "%.*s%s/" DROPIN_NAME, (int)(name_in(own) - own), own,
-                 folders[i]);
-        if (realpath(beside, path) != NULL) {
-            return true;
-        }
-    }
-    return false;
+    char beside[PATH_MAX];
+    return library_path_find(DROPIN_NAME, beside) && realpath(beside, path) != NULL;
 }
 
 static bool find_preloaded(const char *library, struct allocator *allocator)

@@ -1,6 +1,8 @@
 /* mbrun_preload: LD_PRELOAD, and what the loader makes of it. */
 #include "cli/mbrun_preload.h"
 
+#include "cli/library_path.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <link.h>
@@ -12,24 +14,6 @@
 #include <sys/statvfs.h>
 #include <sys/xattr.h>
 #include <unistd.h>
-
-/* Where CMake installs a library as seen from bin/, or in a build tree's lib/. */
-static bool find_library(const char *name, char path[PATH_MAX])
-{
-    static const char *const folders[] = { MBRUN_LIBRARY_FROM_BIN, "../lib" };
-    char own[PATH_MAX];
-    ssize_t length = readlink("/proc/self/exe", own, sizeof own - 1);
-    own[length > 0 ? length : 0] = '\0';
-    const char *slash = strrchr(own, '/');
-    for (size_t i = 0; slash != NULL && i < sizeof folders / sizeof folders[0]; i++) {
-        int bytes = snprintf(path, PATH_MAX, "%.*s/%s/%s", (int)(slash - own), own,
-                             folders[i], name);
-        if (bytes < PATH_MAX && access(path, R_OK) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
 
 /* False without memory. */
 static bool add_to_environment(const char *path, bool is_first)
@@ -48,7 +32,7 @@ static bool add_to_environment(const char *path, bool is_first)
 int mbrun_preload(const char *library, bool is_first)
 {
     char path[PATH_MAX];
-    if (!find_library(library, path)) {
+    if (!library_path_find(library, path)) {
         fprintf(stderr, "mbrun: %s is not in %s, seen from mbrun's folder\n", library,
                 MBRUN_LIBRARY_FROM_BIN);
         return EXIT_OWN;

@@ -17,10 +17,10 @@ static inline uint64_t chance_next(uint64_t *state)
     return *state * UINT64_C(2685821657736338717);
 }
 
-/* True once in 2^log2 calls. */
-static inline bool chance_once_in(uint64_t *state, unsigned log2)
+/* One of the 2^log2 numbers from 0 on, log2 < 64. */
+static inline uint64_t chance_one_of(uint64_t *state, unsigned log2)
 {
-    return log2 == 0 || chance_next(state) >> (64 - log2) == 0;
+    return chance_next(state) >> 1 >> (63 - log2);
 }
 
 /*

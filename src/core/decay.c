@@ -118,10 +118,9 @@ static void step_by_time(uint64_t now_ns)
 }
 
 /* The time, exact only near `due`: the exact clock costs five times the coarse one. */
-static uint64_t clock_near(uint64_t due)
+static uint64_t clock_near(uint64_t due, uint64_t coarse_ns)
 {
-    uint64_t now_ns = mbi_os_coarse_clock_ns();
-    return due > now_ns + COARSE_NS ? now_ns : mbi_os_clock_ns();
+    return due > coarse_ns + COARSE_NS ? coarse_ns : mbi_os_clock_ns();
 }
 
 static void step_by_volume(void)
@@ -133,7 +132,7 @@ static void step_by_volume(void)
     }
 }
 
-static uint64_t poll_pending(void)
+static uint64_t poll_pending(uint64_t coarse_ns)
 {
     if (mbi_config.decay_ms != 0 && MBI_UNLIKELY(mbi_excess_is_due())) {
         if (mbi_lock_try_acquire(LOCK_TRIM)) {
@@ -143,7 +142,7 @@ static uint64_t poll_pending(void)
         return STEP_GAP_NS;
     }
     uint64_t due = atomic_load_explicit(&mbi_decay_hints.due_ns, memory_order_relaxed); /* [DUE] */
-    uint64_t now_ns = clock_near(due);
+    uint64_t now_ns = clock_near(due, coarse_ns);
     if (now_ns < due) {
         return due - now_ns;
     }
@@ -162,13 +161,18 @@ static uint64_t poll_pending(void)
     return size_above(due, now_ns);
 }
 
-uint64_t mbi_decay_poll(void)
+uint64_t mbi_decay_poll_at(uint64_t coarse_ns)
 {
     if (mbi_config.decay_ms < 0 || !pools_pending()) {
         return UINT64_MAX;
     }
     int saved_errno = errno;
-    uint64_t wait_ns = poll_pending();
+    uint64_t wait_ns = poll_pending(coarse_ns);
     errno = saved_errno;
     return wait_ns;
+}
+
+uint64_t mbi_decay_poll(void)
+{
+    return mbi_decay_poll_at(mbi_os_coarse_clock_ns());
 }

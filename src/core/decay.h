@@ -29,6 +29,9 @@ void mbi_decay_init(void);
  */
 uint64_t mbi_decay_poll(void);
 
+/* The same where the coarse clock was read just now. */
+uint64_t mbi_decay_poll_at(uint64_t coarse_ns);
+
 /*
  * Has windows go on until threads are told that one has ended, also if nothing lies in the centre.
  * They are told of fewer windows where these are short.

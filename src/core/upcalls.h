@@ -90,12 +90,13 @@ bool mbi_profile_free(void *pointer);
  *
  *   init        under the init lock, after the configuration was read: whether it asks for that
  *   poll        publishes, if it is time and no other thread does. `cache` is the calling thread's,
- *               or NULL. Takes no lock but checked mode's, allocates nothing; preserves errno
+ *               or NULL; `coarse_ns` is the coarse clock's time. Takes no lock but checked mode's,
+ *               allocates nothing; preserves errno
  *   note_child  in the child of a fork: the parent's file is not the child's
  */
 struct thread_cache;
 void mbi_export_init(void);
-void mbi_export_poll(struct thread_cache *cache);
+void mbi_export_poll(struct thread_cache *cache, uint64_t coarse_ns);
 void mbi_export_note_child(void);
 
 /*

@@ -271,18 +271,18 @@ static const char *text_of(int error)
     }
 }
 
-void mbi_export_poll(struct thread_cache *cache)
+void mbi_export_poll(struct thread_cache *cache, uint64_t coarse_ns)
 {
     if (cache != NULL && MBI_UNLIKELY(thread_cache_thread(cache) == 0)) {
         thread_cache_set_thread(cache, (uint32_t)mbi_os_thread());
     }
-    if (MBI_LIKELY(!is_due(mbi_os_coarse_clock_ns()))) {
+    if (MBI_LIKELY(!is_due(coarse_ns))) {
         return;
     }
     int saved_errno = errno;
     int cancel_type = mbi_lock_defer_cancel();
     if (try_take()) {
-        int error = pools_exporting() && is_due(mbi_os_coarse_clock_ns()) ? go_on() : 0;
+        int error = pools_exporting() && is_due(coarse_ns) ? go_on() : 0;
         if (error != 0) {
             mbi_message("MB_EXPORT: the statistics are not published in %s: %s", export.folder,
                         text_of(error));

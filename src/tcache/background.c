@@ -5,6 +5,7 @@
 #include "core/decay.h"
 #include "core/large.h"
 #include "core/lock.h"
+#include "core/os.h"
 #include "core/pool.h"
 #include "core/upcalls.h"
 
@@ -74,7 +75,7 @@ static void *background_run(void *argument)
             wait_ns = size_max(window_ns, LOOK_NS_MIN);
         }
         if (pools_exporting()) {
-            mbi_export_poll(NULL);
+            mbi_export_poll(NULL, mbi_os_coarse_clock_ns());
             wait_ns = size_min(wait_ns, LOOK_NS_MIN);
         }
     } while (sleep_for(size_max(wait_ns, SLEEP_NS_MIN)));

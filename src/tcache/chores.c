@@ -1,6 +1,7 @@
 /* chores: what a thread does for the process on a slow path, and at some large requests. */
 #include "core/decay.h"
 #include "core/large.h"
+#include "core/os.h"
 #include "core/upcalls.h"
 #include "tcache/background.h"
 #include "tcache/sampling.h"
@@ -66,19 +67,30 @@ void mbi_thread_cache_give_up_due(struct thread_cache *cache)
     }
 }
 
+/* What is done when its time has come. */
+static void thread_cache_watch_clock(struct thread_cache *cache)
+{
+    bool pending = pools_pending();
+    bool exporting = pools_exporting();
+    if (pending || exporting) {
+        uint64_t coarse_ns = mbi_os_coarse_clock_ns();
+        if (pending) {
+            (void)mbi_decay_poll_at(coarse_ns);
+        }
+        if (exporting) {
+            mbi_export_poll(cache, coarse_ns);
+        }
+    }
+}
+
 void mbi_thread_cache_do_chores(struct thread_cache *cache)
 {
     mbi_thread_cache_give_up_due(cache);
-    if (MBI_UNLIKELY(pools_pending())) {
-        (void)mbi_decay_poll();
-    }
+    thread_cache_watch_clock(cache);
     if (MBI_UNLIKELY(pools_have_deferred())) {
         mbi_pools_free_deferred();
     }
     thread_cache_decay_large(cache);
-    if (pools_exporting()) {
-        mbi_export_poll(cache);
-    }
 }
 
 struct thread_counts mbi_uncached_counts;
@@ -101,12 +113,7 @@ void mbi_thread_cache_begin_large_alloc(void)
     }
     if (thread_cache_is_decay_turn(cache)) {
         mbi_large_note_use();
-        if (pools_pending()) {
-            (void)mbi_decay_poll();
-        }
-        if (pools_exporting()) {
-            mbi_export_poll(cache);
-        }
+        thread_cache_watch_clock(cache);
     }
     counter_add(&cache->counts.large_allocs, 1);
 }

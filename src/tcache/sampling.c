@@ -1,20 +1,18 @@
-/* sampling: stretches, coins, and the counting in between. */
+/* sampling: stretches, which of them are counted, and the counting in between. */
 #include "tcache/sampling.h"
 
 #include "core/os.h"
 
 /*
- * With a share of 5 every 32nd stretch is counted, and samples are 32 times as likely there. The
+ * With a share of 5 one stretch of 32 is counted, and samples are 32 times as likely there. The
  * share is less where two samples of a counted stretch would lie less than so many slots apart:
  * several samples in one object say nothing.
  */
-enum { SLOTS_PER_SAMPLE_MIN = 32 };
+enum { SLOTS_PER_SAMPLE_MIN = 16 };
 /* So many samples of a counted stretch may be expected. */
 #define POINTS_MAX 2.0
 /* The longest stretch is forgotten by such a part with each that is counted. */
 enum { FADE = 8 };
-/* A turn looks at so many classes at most that the thread does not use. */
-enum { TURN_LOOKS_MAX = 4 };
 #define LEFT_MAX ((uint32_t)1 << 31)
 
 const struct sampling_settings *_Atomic mbi_sampling_settings;
@@ -74,6 +72,8 @@ static void reset(struct sampling_class *state)
     state->left_drawn = 0;
     state->seen = 0;
     state->longest = 0;
+    state->skip = 0;
+    state->rest = 0;
     state->share = SHARE_NONE;
     state->counted = false;
     state->drawn = false;
@@ -118,6 +118,14 @@ struct slot *mbi_sampling_take(struct thread_cache *cache, size_t class)
     return sampling_pop_hidden(state, hidden);
 }
 
+/* Of the class's next group of 2^share stretches: which one is counted. */
+static void choose(struct sampling *sampling, struct sampling_class *state)
+{
+    uint32_t place = (uint32_t)chance_one_of(&sampling->random, state->share);
+    state->skip = state->rest + place;
+    state->rest = (uint8_t)((1U << state->share) - 1 - place);
+}
+
 /* After a counted stretch: what share the class is to have, by what was allocated in it. */
 static void learn(struct sampling *sampling, size_t class)
 {
@@ -132,7 +140,15 @@ static void learn(struct sampling *sampling, size_t class)
     }
     state->drawn = state->drawn && state->share == share;
     state->share = share;
+    choose(sampling, state);
     atomic_store_explicit(&shares[class], share, memory_order_relaxed); /* [SHARES] */
+}
+
+/* Frees take the fast path again, unless another thread asks for the magazines. */
+static void restore_rounds_max(struct thread_cache *cache, size_t class)
+{
+    bool asked = flag_is_set(&cache->asked);
+    magazine_set_rounds_max(&cache->loaded[class], asked ? 0 : cache->capacity[class]);
 }
 
 void mbi_sampling_end(struct thread_cache *cache, size_t class)
@@ -145,47 +161,75 @@ void mbi_sampling_end(struct thread_cache *cache, size_t class)
     sampling_set_hidden(state, 0);
     state->counted = false;
     learn(sampling, class);
-    bool asked = flag_is_set(&cache->asked);
-    magazine_set_rounds_max(loaded, asked ? 0 : cache->capacity[class]);
+    restore_rounds_max(cache, class);
 }
 
-/* The class has no stretch: throws the coin for one. */
-static void begin(struct thread_cache *cache, struct sampling *sampling, size_t class)
+/* The next stretch of a class begins, unless it is one that is counted. */
+static inline bool begin_uncounted(struct thread_cache *cache, struct sampling_class *state,
+                                   size_t class)
+{
+    if (state->skip == 0) {
+        return false;
+    }
+    state->skip--;
+    if (MBI_UNLIKELY(magazine_rounds_max(&cache->loaded[class]) == 0)) {
+        /* To end what came before. This stretch ends where a counted one would. */
+        restore_rounds_max(cache, class);
+    }
+    return true;
+}
+
+static MBI_COLD void change_slow(struct thread_cache *cache, struct sampling *sampling,
+                                 size_t class)
 {
     struct sampling_class *state = &sampling->classes[class];
     struct magazine *loaded = &cache->loaded[class];
+    sampling_settle(cache, class);
     if (MBI_UNLIKELY(state->share == SHARE_NONE)) {
         uint8_t share = atomic_load_explicit(&shares[class], memory_order_relaxed); /* [SHARES] */
         state->share = (uint8_t)size_min(share, sampling->settings->share_max[class]);
+        choose(sampling, state);
+        sampling->used[sampling->used_count++] = (uint8_t)class;
     }
-    state->counted = chance_once_in(&sampling->random, state->share);
-    if (state->counted) {
-        if (!state->drawn) {
-            draw(sampling, class);
-        }
-        state->left_drawn = state->left;
-        state->seen = 0;
-        sampling_set_hidden(state, magazine_unload(loaded));
-        magazine_set_rounds_max(loaded, 0);
+    if (begin_uncounted(cache, state, class)) {
+        return;
+    }
+    state->counted = true;
+    if (!state->drawn) {
+        draw(sampling, class);
+    }
+    state->left_drawn = state->left;
+    state->seen = 0;
+    sampling_set_hidden(state, magazine_unload(loaded));
+    magazine_set_rounds_max(loaded, 0);
+}
+
+/* Ends the class's stretch, and begins its next one. A counted class has none to skip. */
+static inline void change(struct thread_cache *cache, struct sampling *sampling, size_t class)
+{
+    if (MBI_UNLIKELY(!begin_uncounted(cache, &sampling->classes[class], class))) {
+        change_slow(cache, sampling, class);
     }
 }
 
-/* Settings have changed: no class is counted, and all begin anew. */
+/* Settings have changed: no class is counted, and each begins anew at its next free or refill. */
 static MBI_COLD void adopt(struct thread_cache *cache, struct sampling *sampling)
 {
     for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
         sampling_settle(cache, class);
         reset(&sampling->classes[class]);
     }
+    sampling->used_count = 0;
     sampling->settings = sampling_settings();
     if (sampling->settings != NULL) {
+        mbi_thread_cache_interrupt(cache);
         sampling->large_left =
             chance_exponential(&sampling->random) * (double)sampling->settings->mean_bytes;
     }
 }
 
 /* The cache's, with the settings of now; NULL without a profile, or without memory. */
-static struct sampling *sampling_now(struct thread_cache *cache)
+static MBI_COLD struct sampling *sampling_now(struct thread_cache *cache)
 {
     struct sampling *sampling = sampling_of(cache);
     if (MBI_UNLIKELY(sampling == NULL)) {
@@ -204,41 +248,29 @@ static struct sampling *sampling_now(struct thread_cache *cache)
     return sampling->settings != NULL ? sampling : NULL;
 }
 
-/* The next class that the thread uses; SIZE_CLASS_COUNT when none is near. */
-static size_t next_in_turn(const struct thread_cache *cache, struct sampling *sampling)
+/* Another class than the one that has just begun a stretch has its turn. */
+static inline void give_turn(struct thread_cache *cache, struct sampling *sampling, size_t begun)
 {
-    for (int look = 0; look < TURN_LOOKS_MAX; look++) {
-        sampling->turn = pools_next(sampling->turn + 1);
-        if (sampling->turn >= SIZE_CLASS_COUNT) {
-            sampling->turn = pools_next(0);
-        }
-        size_t class = sampling->turn;
-        if (class < SIZE_CLASS_COUNT && cache->capacity[class] != 0) {
-            return class;
-        }
-    }
-    return SIZE_CLASS_COUNT;
-}
-
-/* To another class than the one that has just begun a stretch. */
-static void give_turn(struct thread_cache *cache, struct sampling *sampling, size_t begun)
-{
-    size_t class = next_in_turn(cache, sampling);
-    if (class != SIZE_CLASS_COUNT && class != begun) {
-        sampling_settle(cache, class);
-        begin(cache, sampling, class);
+    size_t turn = sampling->turn + 1;
+    turn = turn < sampling->used_count ? turn : 0;
+    sampling->turn = turn;
+    size_t class = sampling->used[turn];
+    if (MBI_LIKELY(class != begun)) {
+        change(cache, sampling, class);
     }
 }
 
+/* Not cold: while a profile is taken each slow path comes here. */
 void mbi_sampling_next(struct thread_cache *cache, size_t class)
 {
-    struct sampling *sampling = sampling_now(cache);
-    if (sampling == NULL) {
-        return;
+    struct sampling *sampling = sampling_of(cache);
+    if (MBI_UNLIKELY(sampling == NULL || !sampling_is_current(sampling))) {
+        sampling = sampling_now(cache);
     }
-    sampling_settle(cache, class);
-    begin(cache, sampling, class);
-    give_turn(cache, sampling, class);
+    if (MBI_LIKELY(sampling != NULL && sampling->settings != NULL)) {
+        change(cache, sampling, class);
+        give_turn(cache, sampling, class);
+    }
 }
 
 bool mbi_sampling_count_large(size_t size_bytes)
@@ -266,5 +298,6 @@ void mbi_sampling_forget(struct thread_cache *cache, size_t class)
     struct sampling *sampling = sampling_of(cache);
     if (sampling != NULL) {
         reset(&sampling->classes[class]);
+        sampling->used_count = 0;
     }
 }

@@ -21,27 +21,30 @@
  *
  *   rounds(loaded) + rounds(hidden) = what the magazine would hold without a profile. One is 0.
  *
- * To count always would make every call dear. So a class's life is divided into stretches, and a
- * coin says at the beginning of each whether it is counted: with chance 2^-share. In counted
- * stretches samples are 2^share times as likely. An allocation in a stretch is a sample with chance
+ * To count always would make every call dear. So a class's life is divided into stretches, and of
+ * each group of 2^share stretches one is counted, which a random number chooses when the group
+ * begins. In counted stretches samples are 2^share times as likely. An allocation is a sample with
+ * chance
  *
  *   2^-share * (1 - exp(-slot_bytes * 2^share / mean))
  *
  * and its weight is the inverse of that (Horvitz and Thompson, 1952), so that every sum of weights
  * has the true sum as its mean. That needs one thing: what happens in a stretch, and where it
- * ends, must not depend on the coin. A stretch ends where the class would take a slow path without
- * a profile (its magazine is empty, or full), or at its turn, which comes with the slow paths that
- * the thread's other classes take: one class at each, round robin. A sampled object holds the slot
- * that it would have been, and frees it when it is freed: so the magazines go on as they would.
+ * ends, must not depend on the choice. A stretch ends where the class would take a slow path
+ * without a profile (its magazine is empty, or full), or at its turn, which comes with the slow
+ * paths that the thread's other classes take: one class at each, round robin. A sampled object
+ * holds the slot that it would have been, and frees it when it is freed: so the magazines go on as
+ * they would. (With a coin for each stretch, 2^-share to be counted, sums have the same mean, and
+ * vary more: the counted stretches were now few, now many.)
  *
- * `share` may follow from what happened before: the coin is thrown after it. It begins with 0, all
- * is counted; in another thread with the share that the class had in the last one. Each counted
- * stretch shows how much is allocated in one. It raises the share by one, up to the settings'
- * share, while no more than POINTS_MAX samples would be expected in as long a stretch, and lowers
- * it to that at once: samples in bunches say little. So a class that moves in circles, in which the
- * fast paths tell nothing and only turns end a stretch, is counted more often. What remains: a
- * thread that takes no slow path of any class any more stays in the stretch that it is in. The sum
- * is right on the average then, too, but varies as that one coin does.
+ * A group's `share` may follow from what happened before it. It begins with 0, all is counted; in
+ * another thread with the share that the class had in the last one. Each counted stretch shows how
+ * much is allocated in one. It raises the next group's share by one, up to the settings' share,
+ * while no more than POINTS_MAX samples would be expected in as long a stretch, and lowers it to
+ * that at once: samples in bunches say little. So a class that moves in circles, in which the fast
+ * paths tell nothing and only turns end a stretch, is counted more often. What remains: a thread
+ * that takes no slow path of any class any more stays in the stretch that it is in. The sum is
+ * right on the average then, too, but varies as that one choice does.
  */
 #ifndef MEMORYBUCKET_TCACHE_SAMPLING_H
 #define MEMORYBUCKET_TCACHE_SAMPLING_H
@@ -65,7 +68,9 @@ struct sampling_class {
     uint32_t left_drawn;     /* `left` when `seen` was last added to */
     uint32_t seen;           /* allocations in this stretch, while it is counted, up to then */
     uint32_t longest;        /* what the longest counted stretch had, fading */
-    uint8_t share;           /* of the stretch; `left` was drawn for it. SHARE_NONE: none yet */
+    uint32_t skip;           /* stretches that are not counted before the next one that is */
+    uint8_t rest;            /* stretches of its group behind the one that is counted, or was */
+    uint8_t share;           /* that `left` and `skip` were drawn for. SHARE_NONE: none yet */
     bool counted;
     bool drawn; /* whether `left` is */
 };
@@ -75,8 +80,10 @@ struct sampling {
     const struct sampling_settings *settings; /* what the classes go by; NULL: none is counted */
     uint64_t random;
     double large_left; /* bytes of large requests before the next sample */
-    size_t turn;       /* the class that had the last turn */
-    bool due;          /* the slot just taken is that of a sample */
+    size_t turn;       /* the place in `used` of the class that had the last turn */
+    size_t used_count; /* classes that had a stretch */
+    uint8_t used[SIZE_CLASS_COUNT];
+    bool due; /* the slot just taken is that of a sample */
     struct sampling_class classes[SIZE_CLASS_COUNT];
 };
 
@@ -107,10 +114,16 @@ static inline bool sampling_concerns(const struct thread_cache *cache)
     return MBI_UNLIKELY(sampling_settings() != NULL || sampling_of(cache) != NULL);
 }
 
+/* The cache's, where the class is counted; else NULL. */
+static inline struct sampling *sampling_that_counts(const struct thread_cache *cache, size_t class)
+{
+    struct sampling *sampling = sampling_of(cache);
+    return MBI_UNLIKELY(sampling != NULL) && sampling->classes[class].counted ? sampling : NULL;
+}
+
 static inline bool sampling_counts(const struct thread_cache *cache, size_t class)
 {
-    const struct sampling *sampling = sampling_of(cache);
-    return MBI_UNLIKELY(sampling != NULL) && sampling->classes[class].counted;
+    return sampling_that_counts(cache, class) != NULL;
 }
 
 /* Of the class, the chain that is not in the magazine. */
@@ -156,8 +169,8 @@ bool mbi_sampling_count_large(size_t size_bytes);
  *   take   in a counted stretch: the next slot, and sets `due`. NULL: the stretch has to end
  *   keep   in a counted stretch: takes a freed slot. False: the stretch has to end
  *   end    of a counted stretch: leaves the class as it would be without a profile
- *   next   after a slow path of the class: throws the coin for its next stretch, and gives another
- *          class its turn
+ *   next   after a slow path of the class: begins its next stretch, and gives another class its
+ *          turn
  */
 struct slot *mbi_sampling_take(struct thread_cache *cache, size_t class);
 void mbi_sampling_end(struct thread_cache *cache, size_t class);
@@ -184,9 +197,11 @@ static inline bool sampling_is_current(const struct sampling *sampling)
     return MBI_LIKELY(sampling->settings == sampling_settings());
 }
 
-static inline struct slot *sampling_pop(const struct thread_cache *cache, size_t class)
+/* The class is counted. `cache` is the owner's, and `sampling` its. */
+static inline struct slot *sampling_pop(const struct thread_cache *cache,
+                                        struct sampling *sampling, size_t class)
 {
-    struct sampling_class *state = &sampling_of(cache)->classes[class];
+    struct sampling_class *state = &sampling->classes[class];
     uint64_t hidden = sampling_hidden(state);
     if (state->left == 0 || chain_first(hidden) == NULL || cache->busy) {
         return NULL;
@@ -195,9 +210,9 @@ static inline struct slot *sampling_pop(const struct thread_cache *cache, size_t
     return sampling_pop_hidden(state, hidden);
 }
 
-static inline bool sampling_keep(const struct thread_cache *cache, size_t class, struct slot *slot)
+static inline bool sampling_keep(const struct thread_cache *cache, struct sampling *sampling,
+                                 size_t class, struct slot *slot)
 {
-    struct sampling *sampling = sampling_of(cache);
     struct sampling_class *state = &sampling->classes[class];
     uint64_t hidden = sampling_hidden(state);
     if (chain_rounds(hidden) >= cache->capacity[class] || cache->busy
@@ -217,7 +232,7 @@ static inline void sampling_settle(struct thread_cache *cache, size_t class)
     }
 }
 
-/* The class's slots are a gone thread's, and no longer the cache's. */
+/* The class's slots are a gone thread's, and no longer the cache's. For all classes, or none. */
 void mbi_sampling_forget(struct thread_cache *cache, size_t class);
 
 /* What each thread's random numbers begin with, where tests want the same ones; 0: any. */

@@ -25,7 +25,7 @@ static MBI_COLD struct slot *thread_cache_take_counted(struct thread_cache *cach
 }
 
 /* After a refill, while a profile is taken. */
-static MBI_COLD struct slot *thread_cache_take_sampled(struct thread_cache *cache, size_t class)
+static struct slot *thread_cache_take_sampled(struct thread_cache *cache, size_t class)
 {
     mbi_sampling_next(cache, class);
     return sampling_counts(cache, class) ? mbi_sampling_take(cache, class)
@@ -260,8 +260,9 @@ void *mbi_thread_cache_alloc_slow(size_t size_bytes, const struct magazine *empt
 {
     const struct thread_cache *cache = mbi_thread_cache;
     size_t class = (size_t)(empty - cache->loaded);
-    if (sampling_counts(cache, class)) {
-        struct slot *slot = sampling_pop(cache, class);
+    struct sampling *sampling = sampling_that_counts(cache, class);
+    if (sampling != NULL) {
+        struct slot *slot = sampling_pop(cache, sampling, class);
         if (MBI_LIKELY(slot != NULL)) {
             return slot;
         }
@@ -370,7 +371,8 @@ void mbi_thread_cache_free_slow(void *pointer, const struct magazine *full, size
 {
     const struct thread_cache *cache = mbi_thread_cache;
     size_t class = (size_t)(full - cache->loaded);
-    if (sampling_counts(cache, class) && sampling_keep(cache, class, pointer)) {
+    struct sampling *sampling = sampling_that_counts(cache, class);
+    if (sampling != NULL && sampling_keep(cache, sampling, class, pointer)) {
         return;
     }
     free_slow(pointer, full, size_bytes);

@@ -380,15 +380,19 @@ bool mbi_transfer_flush_class(struct thread_cache *cache, size_t class)
         cache_flush_one_kept(cache, pool);
     }
     kept_init(&cache->kept[class]);
+    /*
+     * Also where slots stay, as another thread forks: the next free takes the slow path, which
+     * begins the class's next stretch (sampling.h). Else the cache's next thread could go round in
+     * the fast paths for ever, in no stretch at all, and a profile would never see it.
+     */
+    magazine_set_rounds_max(&cache->loaded[class], 0);
     uint64_t chain = magazine_unload(&cache->loaded[class]);
     if (chain_rounds(chain) == pool->rounds) {
         cache_push_batch(cache, pool, chain);
     } else if (chain != 0 && !mbi_pool_return_loose(pool, chain)) {
         magazine_set_chain(&cache->loaded[class], chain);
-        magazine_set_rounds_max(&cache->loaded[class], cache->capacity[class]);
         return false;
     }
-    magazine_set_rounds_max(&cache->loaded[class], 0);
     cache_unuse(cache, class, (size_t)cache->capacity[class] * pool->slot_bytes);
     cache->capacity[class] = 0;
     cache->obtained[class] = 0;

@@ -41,16 +41,20 @@ Test(chance, exponential_numbers_have_mean_and_deviation_1)
     cr_assert_leq(fabs(squares / NUMBERS - 2), 0.02);
 }
 
-Test(chance, coins_fall_as_often_as_they_should)
+Test(chance, numbers_are_chosen_as_often_as_they_should_be)
 {
-    enum { THROWS = 1000000 };
+    enum { CHOICES = 1000000 };
     uint64_t random = 7;
     for (unsigned log2 = 0; log2 <= 8; log2++) {
-        double heads = 0;
-        double expected = (double)THROWS / (1U << log2);
-        for (int i = 0; i < THROWS; i++) {
-            heads += chance_once_in(&random, log2);
+        double chosen[256] = { 0 };
+        double expected = (double)CHOICES / (1U << log2);
+        for (int i = 0; i < CHOICES; i++) {
+            chosen[chance_one_of(&random, log2)]++;
         }
-        cr_assert_leq(fabs(heads - expected), 5 * sqrt(expected), "2^-%u", log2);
+        for (unsigned number = 0; number < 256; number++) {
+            double wanted = number < 1U << log2 ? expected : 0;
+            cr_assert_leq(fabs(chosen[number] - wanted), 5 * sqrt(wanted), "%u of 2^%u", number,
+                          log2);
+        }
     }
 }

@@ -26,8 +26,8 @@ Test(sampling, shares_leave_many_slots_between_samples)
     for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
         size_t slots = settings.mean_bytes / size_class_slot_bytes(class);
         unsigned share = settings.share_max[class];
-        cr_assert(share == SAMPLING_SHARE_MAX || slots >> (share + 1) < 32);
-        cr_assert(share == 0 || slots >> share >= 32);
+        cr_assert(share == SAMPLING_SHARE_MAX || slots >> (share + 1) < 16);
+        cr_assert(share == 0 || slots >> share >= 16);
     }
     mbi_sampling_prepare(&settings, 1);
     cr_assert_eq(settings.share_max[0], 0);
@@ -58,6 +58,89 @@ Test(sampling, a_counted_class_holds_as_many_slots_as_without_a_profile)
     cr_assert_eq(chain_rounds(magazine_chain(&cache->loaded[CLASS])), rounds + 1);
     cr_assert_eq(sampling_hidden_of(cache, CLASS), 0);
     cr_assert_eq(magazine_rounds_max(&cache->loaded[CLASS]), cache->capacity[CLASS]);
+    mbi_sampling_publish(NULL);
+}
+
+/* A class that was counted for an earlier profile begins a stretch at its next free. */
+Test(sampling, a_new_profile_finds_classes_that_take_fast_paths)
+{
+    enum { CLASS = 7 };
+    static struct sampling_settings later;
+    struct thread_cache *cache = begin((size_t)1 << 40);
+    void *object = mb_alloc(64);
+    mb_free(mb_alloc(64));
+    cr_assert(sampling_counts(cache, CLASS));
+    mbi_sampling_prepare(&later, 64); /* all is counted */
+    mbi_sampling_publish(&later);
+    mb_free(mb_alloc(200)); /* the thread learns of it on a slow path of another class */
+    cr_assert(!sampling_counts(cache, CLASS));
+    mb_free(object);
+    cr_assert(sampling_counts(cache, CLASS), "its next free took the fast path");
+    mbi_sampling_publish(NULL);
+}
+
+/* Whether a stretch is counted does not say where it ends. */
+Test(sampling, an_uncounted_stretch_does_not_end_at_the_first_free)
+{
+    enum { CLASS = 7 };
+    struct thread_cache *cache = begin((size_t)1 << 40);
+    mb_free(mb_alloc(64));
+    while (sampling_counts(cache, CLASS)) { /* with each group the share grows */
+        mbi_sampling_next(cache, CLASS);
+    }
+    magazine_set_rounds_max(&cache->loaded[CLASS], 0);
+    while (!sampling_counts(cache, CLASS)) {
+        mbi_sampling_next(cache, CLASS);
+        cr_assert_eq(magazine_rounds_max(&cache->loaded[CLASS]),
+                     sampling_counts(cache, CLASS) ? 0 : cache->capacity[CLASS]);
+    }
+    mbi_sampling_publish(NULL);
+}
+
+/* Of each group of 2^share stretches one is counted, each as often as any other. */
+Test(sampling, one_stretch_of_a_group_is_counted)
+{
+    enum { CLASS = 7, GROUPS = 2000, SHARE = 3, GROUP = 1 << SHARE };
+    struct thread_cache *cache = begin((size_t)1 << 40);
+    mb_free(mb_alloc(64));
+    unsigned at[GROUP] = { 0 };
+    struct sampling_class *state = &sampling_of(cache)->classes[CLASS];
+    settings.share_max[CLASS] = SHARE;
+    while (state->share != SHARE || state->rest != 0 || !state->counted) {
+        mbi_sampling_next(cache, CLASS); /* until the last of a group is counted */
+    }
+    for (unsigned group = 0; group < GROUPS; group++) {
+        unsigned counted = 0;
+        for (unsigned place = 0; place < GROUP; place++) {
+            mbi_sampling_next(cache, CLASS);
+            counted += sampling_counts(cache, CLASS);
+            at[place] += sampling_counts(cache, CLASS);
+        }
+        cr_assert_eq(counted, 1, "group %u: %u", group, counted);
+    }
+    for (unsigned place = 0; place < GROUP; place++) {
+        double expected = (double)GROUPS / GROUP;
+        cr_assert_leq(fabs(at[place] - expected), 5 * sqrt(expected), "%u: %u", place, at[place]);
+    }
+    mbi_sampling_publish(NULL);
+}
+
+/* So a class that moves in circles is not in one stretch for ever. */
+Test(sampling, other_classes_have_their_turn_at_a_slow_path)
+{
+    enum { CLASS = 7, OTHER = 24, STRETCHES = 100, SLOW_PATHS = 10 };
+    struct thread_cache *cache = begin((size_t)1 << 40);
+    mb_free(mb_alloc(64));
+    mb_free(mb_alloc(200));
+    struct sampling_class *classes = sampling_of(cache)->classes;
+    mbi_sampling_end(cache, CLASS);
+    mbi_sampling_end(cache, OTHER);
+    classes[CLASS].skip = classes[OTHER].skip = STRETCHES;
+    for (int i = 0; i < SLOW_PATHS; i++) {
+        mbi_sampling_next(cache, OTHER);
+    }
+    cr_assert_eq(classes[OTHER].skip, STRETCHES - SLOW_PATHS);
+    cr_assert_eq(classes[CLASS].skip, STRETCHES - SLOW_PATHS / 2, "one of the two has each turn");
     mbi_sampling_publish(NULL);
 }
 
