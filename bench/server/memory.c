@@ -193,8 +193,9 @@ void memory_start(void)
 {
     if (!options.use_malloc) {
         struct mb_stats sums;
-        if (mb_option_set("MB_POOL_MAX", "32K") != 0 /* what the environment says goes before */
-            || mb_init() != 0 || mb_stats_get_quick(&sums, offsetof(struct mb_stats, pool)) != 0) {
+        /* What the environment says goes before, and what has to be there before main, too. */
+        mb_option_set("MB_POOL_MAX", "32K");
+        if (mb_init() != 0 || mb_stats_get_quick(&sums, offsetof(struct mb_stats, pool)) != 0) {
             fputs("mbcached: MemoryBucket does not start\n", stderr);
             exit(1);
         }
