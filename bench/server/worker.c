@@ -49,8 +49,8 @@ static void on_tick(evutil_socket_t unused_file, short unused_what, void *argume
     if (memory_uploads_crowd()) {
         connections_end(worker, true);
     }
-    if (++worker->quiet_ticks % TICKS_PER_SECOND == 0) {
-        memory_thread_idle(); /* others can use what it has cached */
+    if (++worker->quiet_ticks > 1) {
+        memory_thread_idle(); /* others can use what it has cached, and mb_trim gets at it */
     }
     if (worker->drain_ticks > DRAIN_TICKS) {
         connections_end(worker, false);
