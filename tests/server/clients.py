@@ -222,7 +222,7 @@ def long_unfinished(setting):
                 other.send(b"o" * 500_000 + b"\r\n")
                 return other.read_until(b"\r\n") == b"STORED\r\n"
 
-        expect(others_are_served(), False, "a large value while all places are taken")
+        wait_until(lambda: not others_are_served(), "all places are taken")
         wait_until(others_are_served, "a large value is stored", 90)
         for client in clients:
             client.close()
