@@ -28,6 +28,7 @@ struct item *command_store_begin(struct connection *connection, const struct key
         connection->store.item = item;
         connection->value_left = value_bytes;
         connection->upload_bytes = upload_bytes;
+        connection->upload_s = connection->worker->now_s;
         connection->store_mutes = connection->mutes;
         connection->mutes = false;
         connection->state = CONNECTION_VALUE;
@@ -58,8 +59,7 @@ static void command_store(struct connection *connection, struct line *line)
         connection_reply(connection, bad_format);
         return;
     }
-    struct item *item =
-        command_store_begin(connection, &line->key, (size_t)value_bytes, &request);
+    struct item *item = command_store_begin(connection, &line->key, (size_t)value_bytes, &request);
     if (item != NULL) {
         item->flags = (uint32_t)flags; /* cut to size, as memcached does */
         item_expires_set(item, item_time(exptime, connection->worker->now_s));

@@ -37,12 +37,16 @@ static void connection_end(struct connection *connection)
     atomic_fetch_sub_explicit(&open_count, 1, memory_order_relaxed); /* [OPEN] */
 }
 
-void connections_end(struct worker *worker)
+void connections_end(struct worker *worker, bool only_stalled)
 {
+    enum { UPLOAD_S_MAX = 60 };
     struct connection *connection;
     struct connection *next;
     cds_list_for_each_entry_safe(connection, next, &worker->connections, of_worker) {
-        connection_end(connection);
+        bool uploads = connection->store.item != NULL && connection->upload_bytes > 0;
+        if (!only_stalled || (uploads && worker->now_s - connection->upload_s > UPLOAD_S_MAX)) {
+            connection_end(connection);
+        }
     }
 }
 
@@ -148,6 +152,7 @@ static void serve(struct connection *connection)
 {
     bool goes_on = true;
     while (goes_on && !connection->finishes && !connection->is_broken) {
+        reclaim_make_room(&connection->worker->retired);
         connection->is_paused = evbuffer_get_length(connection->output) >= OUTPUT_HIGH;
         goes_on = !connection->is_paused
                   && (connection->state == CONNECTION_LINE   ? serve_line(connection)
@@ -178,15 +183,6 @@ static size_t fill(struct connection *connection)
 
 /* --- events --- */
 
-static void event_want(struct event *event, bool wanted)
-{
-    if (wanted) {
-        event_add(event, NULL);
-    } else {
-        event_del(event);
-    }
-}
-
 /* At a callback's end: sends, and waits for what is needed next. May end the connection. */
 static void settle(struct connection *connection)
 {
@@ -202,11 +198,11 @@ static void settle(struct connection *connection)
         evbuffer_drain(connection->input, SIZE_MAX); /* what comes now is asked too late */
     }
     /* A paused connection goes on when it can write, in a turn to come, and others are served. */
-    event_want(&connection->writable,
-               !is_sent || (connection->is_paused && !connection->finishes));
+    !is_sent || (connection->is_paused && !connection->finishes)
+        ? event_add(&connection->writable, NULL) : event_del(&connection->writable);
     /* It lingers until the client ends, which may still read: closing now could lose replies. */
-    event_want(&connection->readable,
-               connection->finishes ? connection->lingers : !connection->is_paused);
+    (connection->finishes ? connection->lingers : !connection->is_paused)
+        ? event_add(&connection->readable, NULL) : event_del(&connection->readable);
 }
 
 static void on_event(evutil_socket_t unused_file, short what, void *argument)

@@ -15,6 +15,7 @@
 #include <event2/buffer.h>
 #include <event2/event.h>
 #include <event2/event_struct.h>
+#include <urcu/list.h>
 
 enum {
     READ_BYTES = 16384 - 64, /* with libevent's header a power of two */
@@ -59,6 +60,7 @@ struct connection {
     struct store_request store; /* its item is the connection's until it is committed; or NULL: */
     size_t value_left;          /* bytes to come for the item, or that nobody wants */
     size_t upload_bytes;        /* of the item's value, counted as an upload (memory.h) */
+    uint32_t upload_s;          /* when that began */
     bool store_mutes; /* of its reply, when the value has come */
     char store_reply[META_REPLY_MAX]; /* meta flags that go back (meta.c) */
 };
@@ -69,8 +71,8 @@ void connection_begin(struct worker *worker, int file);
 /* Answers what was received, and closes each connection once its replies have been sent. */
 void connections_drain(struct worker *worker);
 
-/* Closes all of a worker's connections at once. */
-void connections_end(struct worker *worker);
+/* Closes all of a worker's connections at once, or those whose upload has taken too long. */
+void connections_end(struct worker *worker, bool only_stalled);
 
 /*
  * Sends a line, and, unless `value` is NULL, a value behind it, each with its line end. When there

@@ -11,6 +11,12 @@
 
 enum { RELATIVE_MAX_S = 60 * 60 * 24 * 30 }; /* the protocol: what is larger is Unix time */
 
+/*
+ * What items keep of the number of flushes. None is there for as many of them: the sweep removes
+ * dead items within half a minute.
+ */
+enum { GENERATIONS = (1 << GENERATION_BITS) - 1 };
+
 /* Constant after item_start. */
 static uint64_t seed;
 static int64_t unix_offset_s;
@@ -59,10 +65,11 @@ struct item *item_alloc(struct worker *worker, const struct key *key, size_t val
     size_t bytes = offsetof(struct item, data) + key->length + value_bytes;
     struct item *item = memory_item_alloc(worker, bytes);
     if (item != NULL) {
-        *item = (struct item){ .value_bytes = (uint32_t)value_bytes,
-                               .generation = item_generation(),
-                               .key_bytes = key->length,
-                               .used_s = worker->now_s };
+        memset(item, 0, offsetof(struct item, data)); /* its size has padding, which is not there */
+        item->used_s = worker->now_s;
+        item->value_bytes = (uint32_t)value_bytes;
+        item->generation = item_generation() & GENERATIONS; /* as -Wconversion asks for */
+        item->key_bytes = key->length;
         memcpy(item->data, key->bytes, key->length);
     }
     return item;
@@ -109,7 +116,8 @@ void item_touch(struct item *item, uint32_t now_s)
 
 uint32_t item_generation(void)
 {
-    return atomic_load_explicit(&generation, memory_order_relaxed); /* [GENERATION] */
+    /* [GENERATION] */
+    return atomic_load_explicit(&generation, memory_order_relaxed) & GENERATIONS;
 }
 
 void item_flush(uint32_t at_s, uint32_t now_s)

@@ -8,7 +8,10 @@
  * A change of a value publishes a new item in place of the old one. A dead item stays in the table
  * until another one takes its place, or the sweep meets it.
  *
- *     | node 16 | ring links 16 | cas 8 | times 8 | sizes, flags, marks 16 | key | value |
+ *     | node 16 | cas 8 | times 8 | flags 4 | sizes, generation, marks 9 | key | value |
+ *
+ * Each item pays for its head: so there are no links but the hash table's, which are the ring's,
+ * too (table.h), and no byte is between head and key.
  *
  * Allocation: item_alloc may evict, and wait until other threads' readers have gone on. So no
  * pointer that was found in the table may be used across it.
@@ -19,17 +22,16 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <urcu/list.h>
 #include <urcu/urcu-qsbr.h>
 
 #include <urcu/rculfhash.h>
 
 struct worker;
 
-enum { KEY_BYTES_MAX = 250 };
+enum { KEY_BYTES_MAX = 250, GENERATION_BITS = 24 };
 
 enum item_mark {
-    ITEM_TOUCHED = 1, /* read since the CLOCK's hand last passed */
+    ITEM_TOUCHED = 1, /* read, or stored anew, since the CLOCK's hand last passed */
     ITEM_FETCHED = 2, /* read ever */
     ITEM_STALE = 4, /* marked by md's or ms's I flag */
     ITEM_WON = 8, /* a client was told to refresh it */
@@ -37,19 +39,18 @@ enum item_mark {
 
 struct item {
     struct cds_lfht_node node;
-    struct cds_list_head ring; /* under the ring's lock; once retired, in a list of its worker's */
     uint64_t cas;
     _Atomic uint32_t expires_s; /* [TIMES] in item_now's seconds; 0: never */
     _Atomic uint32_t used_s;
     uint32_t flags;
     uint32_t value_bytes;
-    uint32_t generation;
-    uint16_t key_bytes;
-    _Atomic uint16_t marks; /* [MARKS] */
+    uint32_t key_bytes : 32 - GENERATION_BITS; /* 0: it is the begin of a ring */
+    uint32_t generation : GENERATION_BITS;
+    _Atomic uint8_t marks; /* [MARKS] */
     char data[]; /* the key, then the value */
 };
 
-_Static_assert(offsetof(struct item, data) == 64, "an item's header is one line");
+_Static_assert(offsetof(struct item, data) == 45, "as the picture says");
 
 struct key {
     const char *bytes;
@@ -113,8 +114,8 @@ void item_touch(struct item *item, uint32_t now_s);
 /*
  * [TIMES], [MARKS] relaxed: they order nothing. The item they belong to was published by a full
  * barrier (table.h). Times to die are set under the key's lock, or before the item is published, so
- * that none is lost when the item is replaced. The time of use and the marks are hints: an incr at
- * the same moment may lose them, and then a second client is told to refresh the item, for example.
+ * that none is lost when the item is replaced; so is ITEM_WON. The time of use and the other marks
+ * are hints: an incr at the same moment may lose them.
  */
 static inline uint32_t item_expires(const struct item *item)
 {
@@ -139,10 +140,10 @@ static inline unsigned item_marks(const struct item *item)
 /* Sets marks and returns those from before: of several threads, one finds its mark not yet set. */
 static inline unsigned item_mark(struct item *item, unsigned marks)
 {
-    return atomic_fetch_or_explicit(&item->marks, (uint16_t)marks, memory_order_relaxed);
+    return atomic_fetch_or_explicit(&item->marks, (uint8_t)marks, memory_order_relaxed);
 }
 
 static inline void item_unmark(struct item *item, unsigned marks)
 {
-    atomic_fetch_and_explicit(&item->marks, (uint16_t)~marks, memory_order_relaxed); /* [MARKS] */
+    atomic_fetch_and_explicit(&item->marks, (uint8_t)~marks, memory_order_relaxed); /* [MARKS] */
 }

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/param.h>
 
 /* The largest request that the pools serve, as MB_POOL_MAX says. Constant after the start. */
 static size_t pool_max = SIZE_MAX;
@@ -34,11 +35,7 @@ void *memory_buffer_alloc(size_t bytes)
 
 void memory_buffer_free(void *buffer)
 {
-    if (options.use_malloc) {
-        free(buffer);
-    } else {
-        mb_free(buffer);
-    }
+    options.use_malloc ? free(buffer) : mb_free(buffer);
 }
 
 static void *buffer_realloc(void *buffer, size_t bytes)
@@ -107,13 +104,21 @@ void memory_upload_end(size_t bytes)
     atomic_fetch_sub_explicit(&uploads, bytes, memory_order_relaxed); /* [COST] */
 }
 
+bool memory_uploads_crowd(void)
+{
+    /* [COST] */
+    return atomic_load_explicit(&uploads, memory_order_relaxed) > options.memory_bytes / 4;
+}
+
 /* --- the bound --- */
 
 /*
  * Compares what is really taken with -m. Between the two marks the allowance stays: committed
- * memory falls only as whole pages become free, so what was evicted shows late.
+ * memory falls only as whole pages become free, so what was evicted shows late. It also stays where
+ * much lies free in slots of other sizes: at the limit the pools give that back by themselves, and
+ * to evict instead would leave as much free of yet another size.
  */
-static void look(size_t grown_bytes)
+static void look(struct worker *worker)
 {
     size_t cost = memory_cost();
     size_t allowed = memory_allowance();
@@ -122,14 +127,18 @@ static void look(size_t grown_bytes)
     mb_stats_get_quick(&sums, offsetof(struct mb_stats, pool));
     size_t large = atomic_load_explicit(&large_sum, memory_order_relaxed); /* [COST] */
     size_t taken = sums.committed_bytes + large;
-    if (taken > options.memory_bytes) {
-        mb_trim(0); /* the pools' own limit does not know of the large ones */
+    /* What is beyond the pools leaves them less; and where it shrinks, malloc keeps the room. */
+    mb_memory_limit_set(options.memory_bytes - MIN(large, options.memory_bytes / 16 * 15));
+    if (large + 2 * margin < worker->large_most) {
+        malloc_trim(0);
+        worker->large_most = 0;
     }
+    worker->large_most = MAX(large, worker->large_most);
     if (taken > options.memory_bytes - margin) {
-        allowance_set(cost < allowed ? cost : allowed);
+        bool much_is_free = taken > cost + 4 * margin;
+        allowance_set(much_is_free || cost > allowed ? allowed : cost);
     } else if (taken < options.memory_bytes - 2 * margin) {
-        size_t grown = (cost > allowed ? cost : allowed) + grown_bytes;
-        allowance_set(grown < options.memory_bytes ? grown : options.memory_bytes);
+        allowance_set(MIN(MAX(cost, allowed) + 2 * worker->since_look_bytes, options.memory_bytes));
     }
 }
 
@@ -139,8 +148,7 @@ struct item *memory_item_alloc(struct worker *worker, size_t bytes)
     size_t allowed = memory_allowance();
     if (after > allowed) {
         /* Not all of it at once when the allowance has just been lowered: replies wait for this. */
-        size_t excess = after - allowed;
-        table_evict(worker, excess < 4 * bytes ? excess : 4 * bytes);
+        table_evict(worker, MIN(after - allowed, 4 * bytes));
     }
     allocates = worker;
     struct item *item = options.use_malloc ? malloc(bytes) : mb_alloc(bytes);
@@ -149,7 +157,7 @@ struct item *memory_item_alloc(struct worker *worker, size_t bytes)
         account(bytes, memory_item_cost(item, bytes));
         worker->since_look_bytes += bytes;
         if (worker->since_look_bytes > options.memory_bytes / 256 && !options.use_malloc) {
-            look(2 * worker->since_look_bytes);
+            look(worker);
             worker->since_look_bytes = 0;
         }
     }
@@ -193,8 +201,10 @@ void memory_start(void)
 {
     if (!options.use_malloc) {
         struct mb_stats sums;
-        if (mb_option_set("MB_POOL_MAX", "32K") != 0 /* what the environment says goes before */
-            || mb_init() != 0 || mb_stats_get_quick(&sums, offsetof(struct mb_stats, pool)) != 0) {
+        /* What the environment says goes before, and what has to be there before main, too. */
+        mb_option_set("MB_POOL_MAX", "1K");
+        if (mb_init() != 0
+            || mb_stats_get_quick(&sums, offsetof(struct mb_stats, pool)) != 0) {
             fputs("mbcached: MemoryBucket does not start\n", stderr);
             exit(1);
         }

@@ -3,12 +3,14 @@
  * and how much of it items may take, so that the server stays within -m. Only memory.c calls either
  * of the two.
  *
- * Two things keep the bound. MemoryBucket refuses to commit more than -m, gives back what is free,
- * and then asks a handler, which evicts: that is exact, and slow. So that it is rare, items have an
- * allowance, the sum of what they may cost, and an allocation beyond it evicts as much as it takes.
- * Where memory is short the allowance is what items cost now; where there is room again it grows.
- * Items beyond the pools are malloc's, with which the allowance alone bounds what is taken; with
- * --allocator=malloc it is -m itself.
+ * Items of more than a KiB are malloc's, which packs their sizes more tightly than pools with four
+ * slots a doubling: they are few, and so is what a lock costs there. MB_POOL_MAX moves that border.
+ *
+ * Two things keep the bound. MemoryBucket refuses to commit more than -m has beside malloc's items,
+ * gives back what is free, and then asks a handler, which evicts: that is exact, and slow. So that
+ * it is rare, items have an allowance, the sum of what they may cost, and an allocation beyond it
+ * evicts as much as it takes. Where memory is short the allowance is what items cost now; where
+ * there is room again it grows. With --allocator=malloc it is -m itself.
  *
  * Connections, and all that libevent allocates, are buffers: they may go beyond the bound, as a
  * reply that is half written cannot be taken back.
@@ -47,10 +49,12 @@ size_t memory_allowance(void);
 
 /*
  * Values of which a part has yet to come may take half of -m together: no eviction gets at them.
- * Whether so many bytes more may begin; and their end. 0: a value that is there already.
+ * Whether so many bytes more may begin; and their end. 0: a value that is there already. They crowd
+ * when half of that is taken: then those that take long end, so that others get their turn.
  */
 bool memory_upload_begin(size_t bytes);
 void memory_upload_end(size_t bytes);
+bool memory_uploads_crowd(void);
 
 void *memory_buffer_alloc(size_t bytes);
 void memory_buffer_free(void *buffer);

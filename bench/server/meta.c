@@ -40,17 +40,13 @@ static const char *flag_read(struct meta *meta, const struct word *word)
     uint64_t *number = &meta->of[(unsigned char)word->text[0]];
     int32_t time;
     switch (word->text[0]) {
-    case 'T':
-    case 'N':
-    case 'R':
+    case 'T': case 'N': case 'R':
         if (!text_to_i32(argument, &time)) {
             return bad_token;
         }
         *number = item_time(time, meta->worker->now_s);
         return NULL;
-    case 'C':
-    case 'D': /* ma's, which is not there: accepted elsewhere, as memcached does */
-    case 'J':
+    case 'C': case 'D': case 'J': /* of ma, which is not there, too: memcached accepts these */
         return text_to_u64(argument, number) ? NULL : bad_token;
     case 'F':
         return text_to_u64(argument, number) ? NULL : bad_format;
@@ -85,12 +81,6 @@ static const char *meta_read(struct meta *meta, struct connection *connection, s
 
 /* --- flags out --- */
 
-static int64_t time_left(const struct meta *meta)
-{
-    uint32_t expires_s = item_expires(meta->item);
-    return expires_s != 0 ? (int64_t)expires_s - meta->worker->now_s : -1;
-}
-
 static char *flag_write(char *at, const struct meta *meta, const struct word *word)
 {
     char letter = word->text[0];
@@ -106,7 +96,9 @@ static char *flag_write(char *at, const struct meta *meta, const struct word *wo
     if (letter == 'c') {
         return at + sprintf(at, "c%" PRIu64, item != NULL ? item->cas : 0);
     }
-    int64_t number = letter == 't'   ? time_left(meta)
+    uint32_t expires_s = item_expires(item);
+    int64_t left_s = expires_s != 0 ? (int64_t)expires_s - meta->worker->now_s : -1;
+    int64_t number = letter == 't'   ? left_s
                      : letter == 's' ? item->value_bytes
                      : letter == 'f' ? item->flags
                      : letter == 'l' ? meta->worker->now_s - item_used(item)
@@ -140,10 +132,8 @@ static void reply(struct meta *meta, const char *code, const char *allowed, cons
 static void reply_result(struct meta *meta, enum store_result result, const char *allowed)
 {
     static const char *const codes[] = {
-        [STORE_DONE] = "HD",
-        [STORE_NOT_STORED] = "NS",
-        [STORE_EXISTS] = "EX",
-        [STORE_NOT_FOUND] = "NF",
+        [STORE_DONE] = "HD",   [STORE_NOT_STORED] = "NS",
+        [STORE_EXISTS] = "EX", [STORE_NOT_FOUND] = "NF",
         [STORE_NO_MEMORY] = "SERVER_ERROR out of memory",
     };
     reply(meta, codes[result], result == STORE_NO_MEMORY ? "" : allowed, "", NULL, 0);
@@ -175,13 +165,11 @@ static const char *turns_take(struct meta *meta)
     unsigned before = item_marks(item);
     bool is_stale = (before & ITEM_STALE) != 0;
     bool is_due = meta->has['R'] && expires_s > meta->worker->now_s && expires_s < meta->of['R'];
-    if ((before & ITEM_WON) == 0 && (is_stale || is_due)) {
-        before = item_mark(item, ITEM_WON); /* of several at once, one finds it clear */
-        if ((before & ITEM_WON) == 0) {
-            return is_stale ? " X W" : " W";
-        }
+    bool is_open = (before & ITEM_WON) == 0 && (is_stale || is_due);
+    if (is_open && store_win(&meta->key, item)) {
+        return is_stale ? " X W" : " W";
     }
-    return (before & ITEM_WON) == 0 ? "" : is_stale ? " Z X" : " Z";
+    return !is_open && (before & ITEM_WON) == 0 ? "" : is_stale ? " Z X" : " Z";
 }
 
 static void command_get(struct meta *meta)

@@ -1,18 +1,14 @@
-/* reclaim: retired items, and what ThreadSanitizer must be told. */
+/* reclaim: retired items, and the grace periods that they wait for. */
 #include "reclaim.h"
 
 #include "item.h"
 #include "memory.h"
+#include "options.h"
 
-/*
- * liburcu is compiled without ThreadSanitizer, which so does not see that a grace period orders the
- * readers' accesses before the free.
- */
-#ifdef __SANITIZE_THREAD__
-#include <sanitizer/tsan_interface.h>
-static char readers_went_on;
-#define READER_GOES_ON() __tsan_release(&readers_went_on)
-#define READERS_WENT_ON() __tsan_acquire(&readers_went_on)
+#include <string.h>
+#include <sys/param.h>
+
+static char readers_went_on; /* what ThreadSanitizer knows grace periods by */
 
 /* Within liburcu the table's own thread frees what others queued, in an order unseen, too. */
 const char *__tsan_default_suppressions(void);
@@ -20,21 +16,15 @@ const char *__tsan_default_suppressions(void)
 {
     return "called_from_lib:liburcu-cds.so";
 }
-#else
-#define READER_GOES_ON() ((void)0)
-#define READERS_WENT_ON() ((void)0)
-#endif
 
 static void go_to_sleep(void)
 {
-    READER_GOES_ON();
+    TELL_RELEASE(&readers_went_on);
     urcu_qsbr_thread_offline();
 }
 
-void reclaim_thread_begin(struct retired *retired)
+void reclaim_thread_begin(void)
 {
-    CDS_INIT_LIST_HEAD(&retired->fresh);
-    CDS_INIT_LIST_HEAD(&retired->waiting);
     urcu_qsbr_register_thread();
     go_to_sleep();
 }
@@ -50,51 +40,48 @@ void reclaim_awake(void)
     urcu_qsbr_thread_online();
 }
 
+void reclaim_make_room(struct retired *retired)
+{
+    if (retired->fresh.count > RETIRED_MAX - RETIRED_AT_ONCE) {
+        reclaim_wait(retired);
+    }
+}
+
 void reclaim_retire(struct retired *retired, struct item *item)
 {
-    cds_list_add(&item->ring, &retired->fresh);
+    retired->fresh.items[retired->fresh.count++] = item;
     retired->fresh_bytes += item_bytes(item);
 }
 
-/* Frees a list, in batches. */
-static void list_free(struct cds_list_head *list)
+static void free_all(struct retired_items *retired)
 {
-    enum { BATCH = 64 };
-    void *batch[BATCH];
-    size_t count = 0;
-    struct item *item;
-    struct item *next;
-    cds_list_for_each_entry_safe(item, next, list, ring) {
-        batch[count++] = item;
-        if (count == BATCH) {
-            memory_items_free(count, batch);
-            count = 0;
-        }
-    }
-    memory_items_free(count, batch);
-    CDS_INIT_LIST_HEAD(list);
+    memory_items_free(retired->count, retired->items);
+    retired->count = 0;
 }
 
 static void period_end(struct rcu_head *period)
 {
     struct retired *retired = caa_container_of(period, struct retired, period);
-    READERS_WENT_ON();
+    TELL_ACQUIRE(&readers_went_on);
     atomic_store_explicit(&retired->has_period, false, memory_order_release); /* [PERIOD] */
 }
 
 void reclaim_turn_end(struct retired *retired, bool hurries)
 {
-    enum { ENOUGH_BYTES = 1 << 16, TOO_MANY_BYTES = 1 << 18 };
+    /* Worth to wake a thread for: less where that would be a large part of -m. */
+    size_t enough_bytes = MIN(1 << 16, options.memory_bytes / 1024);
     if (!atomic_load_explicit(&retired->has_period, memory_order_acquire)) { /* [PERIOD] */
-        list_free(&retired->waiting);
-        if (retired->fresh_bytes > (hurries ? 0 : ENOUGH_BYTES)) {
-            cds_list_splice(&retired->fresh, &retired->waiting);
-            CDS_INIT_LIST_HEAD(&retired->fresh);
+        free_all(&retired->waiting);
+        if (retired->fresh_bytes > (hurries ? 0 : enough_bytes)) {
+            retired->waiting.count = retired->fresh.count;
+            memcpy(retired->waiting.items, retired->fresh.items,
+                   retired->fresh.count * sizeof retired->fresh.items[0]);
+            retired->fresh.count = 0;
             retired->fresh_bytes = 0;
             atomic_store_explicit(&retired->has_period, true, memory_order_relaxed); /* [PERIOD] */
             urcu_qsbr_call_rcu(&retired->period, period_end);
         }
-    } else if (retired->fresh_bytes > TOO_MANY_BYTES) {
+    } else if (retired->fresh_bytes > 4 * enough_bytes) {
         reclaim_wait(retired); /* liburcu's thread takes its time, some 10 ms */
     }
     go_to_sleep();
@@ -102,14 +89,14 @@ void reclaim_turn_end(struct retired *retired, bool hurries)
 
 bool reclaim_wait(struct retired *retired)
 {
-    if (cds_list_empty(&retired->waiting) && cds_list_empty(&retired->fresh)) {
+    if (retired->waiting.count + retired->fresh.count == 0) {
         return false;
     }
-    READER_GOES_ON(); /* the call below takes the calling thread for asleep */
+    TELL_RELEASE(&readers_went_on); /* the call below takes the calling thread for asleep */
     urcu_qsbr_synchronize_rcu();
-    READERS_WENT_ON();
-    list_free(&retired->waiting);
-    list_free(&retired->fresh);
+    TELL_ACQUIRE(&readers_went_on);
+    free_all(&retired->waiting);
+    free_all(&retired->fresh);
     retired->fresh_bytes = 0;
     return true;
 }

@@ -15,15 +15,38 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <urcu/list.h>
 #include <urcu/urcu-qsbr.h>
+
+/*
+ * liburcu is compiled without ThreadSanitizer, which so does not see the order that its barriers
+ * and grace periods make: it is told of it, on both sides.
+ */
+#ifdef __SANITIZE_THREAD__
+#include <sanitizer/tsan_interface.h>
+#define TELL_RELEASE(of) __tsan_release(of)
+#define TELL_ACQUIRE(of) __tsan_acquire(of)
+#else
+#define TELL_RELEASE(of) ((void)(of))
+#define TELL_ACQUIRE(of) ((void)(of))
+#endif
 
 struct item;
 
+enum {
+    RETIRED_MAX = 2048,
+    RETIRED_AT_ONCE = 128, /* at most, between two calls of reclaim_make_room */
+};
+
+/* Not linked: readers may still look at every field that an item has. */
+struct retired_items {
+    size_t count;
+    void *items[RETIRED_MAX];
+};
+
 struct retired {
-    struct cds_list_head fresh;
+    struct retired_items fresh;
     size_t fresh_bytes;
-    struct cds_list_head waiting;
+    struct retired_items waiting;
     struct rcu_head period; /* liburcu's while there is one */
     /*
      * [PERIOD] whether one is under way. Cleared by liburcu's thread, release, and read by the
@@ -34,13 +57,19 @@ struct retired {
 };
 
 /* Around a worker's life. It sleeps at first. */
-void reclaim_thread_begin(struct retired *retired);
+void reclaim_thread_begin(void);
 void reclaim_thread_end(struct retired *retired);
 
 /* A turn begins. */
 void reclaim_awake(void);
 
-/* The item is out of the table and of its ring, and the caller's alone to free. */
+/*
+ * Sees to it that RETIRED_AT_ONCE items can be retired. It may wait for a grace period: with no
+ * lock held, and what the caller found in the table is invalid afterwards.
+ */
+void reclaim_make_room(struct retired *retired);
+
+/* The item is out of the table, and the caller's alone to free. There is room for it. */
 void reclaim_retire(struct retired *retired, struct item *item);
 
 /*

@@ -121,7 +121,7 @@ flush() {
     done
     for tries in $(seq 20); do
         ask mb_trim | grep -qx OK || die "$serving: mb_trim failed"
-        sleep 0.05
+        sleep 0.12 # the other threads give up what they have cached at one of their ticks, ten a second
         resident=$(resident_bytes)
         level=$((100 * resident > 99 * before && before > 0 ? level + 1 : 0)) before=$resident
         [ $level -lt 2 ] || break

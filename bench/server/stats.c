@@ -89,15 +89,12 @@ static void send_settings(struct connection *connection)
     stat_send(connection, "maxbytes %zu", options.memory_bytes);
     stat_send(connection, "maxconns %zu", options.connections_max);
     stat_send(connection, "tcpport %zu", options.port);
-    stat_send(connection, "udpport 0");
     stat_send(connection, "inter %s", options.address);
     stat_send(connection, "verbosity %u", options_verbosity());
-    stat_send(connection, "evictions on");
     stat_send(connection, "num_threads %zu", options.threads);
     stat_send(connection, "item_size_max %zu", options.item_bytes_max);
-    stat_send(connection, "cas_enabled yes");
-    stat_send(connection, "flush_enabled yes");
-    stat_send(connection, "binding_protocol ascii");
+    stat_send(connection, "udpport 0\r\nSTAT evictions on\r\nSTAT cas_enabled yes\r\n"
+                          "STAT flush_enabled yes\r\nSTAT binding_protocol ascii");
     stat_send(connection, "allocator %s", options.use_malloc ? "malloc" : "mb");
 }
 
@@ -158,8 +155,7 @@ void stats_http_line(struct connection *connection, const char *line)
         bool is_ours = strncmp(line, "GET /metrics ", 13) == 0;
         connection->http_status = is_ours ? 200 : is_get ? 404 : 405;
     } else if (line[0] == '\n' || strncmp(line, "\r\n", 2) == 0) {
-        evbuffer_add_printf(page,
-                            "HTTP/1.1 %u\r\nConnection: close\r\n"
+        evbuffer_add_printf(page, "HTTP/1.1 %u\r\nConnection: close\r\n"
                             "Content-Type: text/plain; version=0.0.4\r\n\r\n",
                             connection->http_status);
         if (connection->http_status == 200) {

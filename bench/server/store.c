@@ -26,6 +26,15 @@ struct item *store_touch(struct worker *worker, const struct key *key, uint32_t 
     return item;
 }
 
+/* Under the lock, as a change at the same moment hands the mark on to the next item. */
+bool store_win(const struct key *key, struct item *item)
+{
+    table_lock(key);
+    bool wins = table_find(key) == item && (item_mark(item, ITEM_WON) & ITEM_WON) == 0;
+    table_unlock(key);
+    return wins;
+}
+
 /*
  * Publishes an item in place of `old`, if that is not NULL, with a cas that is unique and larger
  * than the old one's: a worker counts on from the larger of its own last and the old item's, and
@@ -44,10 +53,9 @@ static void publish_locked(struct worker *worker, const struct key *key, const s
 /* Whether a live item, or NULL, is there, and has that cas; 0: any. */
 static enum store_result check(const struct item *item, uint64_t cas)
 {
-    if (item == NULL) {
-        return STORE_NOT_FOUND;
-    }
-    return cas == 0 || cas == item->cas ? STORE_DONE : STORE_EXISTS;
+    return item == NULL                     ? STORE_NOT_FOUND
+           : cas == 0 || cas == item->cas ? STORE_DONE
+                                          : STORE_EXISTS;
 }
 
 /* --- items that are made from the one that is there --- */

@@ -34,6 +34,9 @@ struct item *store_find(struct worker *worker, const struct key *key);
 /* Sets the time of the item that is there by now, and returns it, or NULL. */
 struct item *store_touch(struct worker *worker, const struct key *key, uint32_t expires_s);
 
+/* Whether the caller's client is the one that shall refresh the item: true once for each. */
+bool store_win(const struct key *key, struct item *item);
+
 /* Publishes or frees the request's item. */
 enum store_result store_commit(struct worker *worker, struct store_request *request);
 

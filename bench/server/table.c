@@ -1,22 +1,14 @@
-/* table: the hash table, and rings of items for eviction and for sweeping. */
+/* table: the hash table, and rounds through its rings, for eviction and for sweeping. */
 #include "table.h"
 
 #include "memory.h"
+#include "reclaim.h"
 #include "worker.h"
 
 #include <stdalign.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-
-/* liburcu publishes items by full barriers that ThreadSanitizer does not see (reclaim.c). */
-#ifdef __SANITIZE_THREAD__
-#include <sanitizer/tsan_interface.h>
-#define PUBLISHES(item) __tsan_release(item)
-#define SEES_PUBLISHED(item) __tsan_acquire(item)
-#else
-#define PUBLISHES(item) ((void)0)
-#define SEES_PUBLISHED(item) ((void)0)
-#endif
 
 /* Of what is done while a lock is held: items evicted, items spared, items that a sweep sees. */
 enum { RINGS = 64, VICTIMS_MAX = 16, SPARED_MAX = 256, SWEEP_MIN = 16, SWEEP_MAX = 64 };
@@ -27,27 +19,11 @@ static struct cds_lfht *table; /* constant after the start */
 
 static struct ring {
     alignas(64) pthread_mutex_t lock;
-    struct cds_list_head items;  /* under the lock, as are: */
-    struct cds_list_head *sweep; /* the next that a sweep looks at; or the list's head */
+    struct item *begin; /* constant after the start */
+    struct item *hand;  /* under the lock, as are: the next that eviction looks at; or the begin */
+    struct item *sweep; /* the next that a sweep looks at; or the begin */
     size_t count;
 } rings[RINGS];
-
-void table_start(void)
-{
-    enum { BUCKETS_AT_FIRST = 1 << 14, BUCKETS_MIN = 1 << 10 };
-    table = cds_lfht_new_flavor(BUCKETS_AT_FIRST, BUCKETS_MIN, 0,
-                                CDS_LFHT_AUTO_RESIZE | CDS_LFHT_ACCOUNTING, &urcu_qsbr_flavor,
-                                NULL);
-    if (table == NULL) {
-        fputs("mbcached: no memory for the hash table\n", stderr);
-        exit(1);
-    }
-    for (struct ring *ring = rings; ring < rings + RINGS; ring++) {
-        pthread_mutex_init(&ring->lock, NULL);
-        CDS_INIT_LIST_HEAD(&ring->items);
-        ring->sweep = &ring->items;
-    }
-}
 
 static struct item *item_of(struct cds_lfht_node *node)
 {
@@ -55,7 +31,7 @@ static struct item *item_of(struct cds_lfht_node *node)
         return NULL;
     }
     struct item *item = caa_container_of(node, struct item, node);
-    SEES_PUBLISHED(item);
+    TELL_ACQUIRE(item);
     return item;
 }
 
@@ -73,12 +49,42 @@ struct item *table_find(const struct key *key)
     return item_of(cds_lfht_iter_get_node(&position));
 }
 
+void table_start(void)
+{
+    enum { FIRST = 1 << 14, LEAST = 1 << 10, FLAGS = CDS_LFHT_AUTO_RESIZE | CDS_LFHT_ACCOUNTING };
+    table = cds_lfht_new_flavor(FIRST, LEAST, 0, FLAGS, &urcu_qsbr_flavor, NULL);
+    reclaim_thread_begin();
+    reclaim_awake();
+    for (unsigned i = 0; i < RINGS; i++) {
+        rings[i].begin = calloc(1, sizeof *rings[i].begin);
+        if (table == NULL || rings[i].begin == NULL) {
+            fputs("mbcached: no memory for the hash table\n", stderr);
+            exit(1);
+        }
+        pthread_mutex_init(&rings[i].lock, NULL);
+        rings[i].hand = rings[i].sweep = rings[i].begin;
+        cds_lfht_add(table, i, &rings[i].begin->node);
+    }
+    urcu_qsbr_unregister_thread();
+}
+
+/* What stands behind an item, or the begin, of a ring; behind the last one the begin. */
+static struct item *next_locked(const struct ring *ring, const struct item *item)
+{
+    struct cds_lfht_iter position;
+    struct key key = key_of(item->data, item->key_bytes);
+    key.hash = item == ring->begin ? (unsigned long)(ring - rings) : key.hash;
+    cds_lfht_lookup(table, key.hash, item_matches, &key, &position);
+    cds_lfht_next(table, &position);
+    struct item *next = item_of(cds_lfht_iter_get_node(&position));
+    return next == NULL || next->key_bytes == 0 ? ring->begin : next; /* another ring's begin */
+}
+
 /* --- changes of a key --- */
 
-/* The table takes its buckets from the hash's low bits. */
 static struct ring *ring_of(const struct key *key)
 {
-    return &rings[key->hash >> 58];
+    return &rings[key->hash % RINGS];
 }
 
 void table_lock(const struct key *key)
@@ -91,18 +97,16 @@ void table_unlock(const struct key *key)
     pthread_mutex_unlock(&ring_of(key)->lock);
 }
 
-static void unlink_locked(struct ring *ring, struct item *item)
+/* Nothing stays at an item that is taken out. */
+static void pass_on(struct ring *ring, const struct item *item, struct item *next)
 {
-    if (ring->sweep == &item->ring) {
-        ring->sweep = item->ring.next;
-    }
-    cds_list_del(&item->ring);
+    ring->hand = ring->hand == item ? next : ring->hand;
+    ring->sweep = ring->sweep == item ? next : ring->sweep;
 }
 
 /* What follows once an item is out of the hash table. */
 static void retire_locked(struct worker *worker, struct ring *ring, struct item *item)
 {
-    unlink_locked(ring, item);
     ring->count--;
     worker_count(worker, COUNT_items_removed, 1);
     memory_item_discount(item, item_bytes(item));
@@ -112,19 +116,23 @@ static void retire_locked(struct worker *worker, struct ring *ring, struct item 
 void table_put_locked(struct worker *worker, const struct key *key, struct item *item)
 {
     struct ring *ring = ring_of(key);
-    PUBLISHES(item);
+    TELL_RELEASE(item);
     struct item *replaced =
         item_of(cds_lfht_add_replace(table, key->hash, item_matches, key, &item->node));
-    cds_list_add_tail(&item->ring, &ring->items);
     ring->count++;
     worker_count(worker, COUNT_total_items, 1);
     if (replaced != NULL) {
+        item_mark(item, ITEM_TOUCHED); /* what is stored again is in demand as what is read */
+        pass_on(ring, replaced, item);
         retire_locked(worker, ring, replaced);
     }
 }
 
 static void remove_locked(struct worker *worker, struct ring *ring, struct item *item)
 {
+    if (item == ring->hand || item == ring->sweep) {
+        pass_on(ring, item, next_locked(ring, item));
+    }
     cds_lfht_del(table, &item->node);
     retire_locked(worker, ring, item);
 }
@@ -145,14 +153,13 @@ static size_t evict_locked(struct worker *worker, struct ring *ring, size_t byte
     size_t evicted = 0;
     size_t spared = 0;
     size_t victims = 0;
-    while (!cds_list_empty(&ring->items) && victims < VICTIMS_MAX && evicted < bytes) {
-        struct item *item = cds_list_first_entry(&ring->items, struct item, ring);
+    while (ring->count > 0 && victims < VICTIMS_MAX && evicted < bytes) {
+        struct item *item = ring->hand;
+        ring->hand = next_locked(ring, item);
         if ((item_marks(item) & ITEM_TOUCHED) != 0 && spared < SPARED_MAX) {
             spared++;
             item_unmark(item, ITEM_TOUCHED);
-            unlink_locked(ring, item);
-            cds_list_add_tail(&item->ring, &ring->items);
-        } else {
+        } else if (item != ring->begin) {
             victims++;
             evicted += memory_item_cost(item, item_bytes(item));
             worker_count(worker, COUNT_evictions, 1);
@@ -168,6 +175,7 @@ size_t table_evict(struct worker *worker, size_t bytes)
     for (unsigned empty = 0; evicted < bytes && empty < RINGS;) {
         struct ring *ring = &rings[worker->evict_ring];
         worker->evict_ring = (worker->evict_ring + 1) % RINGS;
+        reclaim_make_room(&worker->retired);
         pthread_mutex_lock(&ring->lock);
         size_t here = evict_locked(worker, ring, bytes - evicted);
         pthread_mutex_unlock(&ring->lock);
@@ -184,11 +192,12 @@ static bool sweep_locked(struct worker *worker, struct ring *ring)
 {
     size_t steps = ring->count / SWEEPS_PER_ROUND + SWEEP_MIN;
     steps = steps < SWEEP_MAX ? steps : SWEEP_MAX;
+    steps = steps < ring->count ? steps : ring->count; /* no second round */
     size_t dead = 0;
     for (size_t i = 0; i < steps; i++) {
-        struct item *item = cds_list_entry(ring->sweep, struct item, ring);
-        ring->sweep = ring->sweep->next;
-        if (&item->ring != &ring->items && item_is_dead(item, worker->now_s)) {
+        struct item *item = ring->sweep;
+        ring->sweep = next_locked(ring, item);
+        if (item != ring->begin && item_is_dead(item, worker->now_s)) {
             dead++;
             worker_count(worker, COUNT_reclaimed, 1);
             remove_locked(worker, ring, item);
@@ -202,6 +211,7 @@ void table_sweep(struct worker *worker, size_t first, size_t step)
     for (size_t i = first; i < RINGS; i += step) {
         bool goes_on = true;
         for (unsigned sweeps = 0; goes_on && sweeps < SWEEPS_AT_ONCE; sweeps++) {
+            reclaim_make_room(&worker->retired);
             pthread_mutex_lock(&rings[i].lock);
             goes_on = sweep_locked(worker, &rings[i]);
             pthread_mutex_unlock(&rings[i].lock);

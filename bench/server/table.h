@@ -4,8 +4,10 @@
  *
  * Every published item is in one of 64 rings, chosen by its key's hash: each is a sample of all
  * items, so it does not matter from which of them a worker evicts, or which worker stored what. A
- * ring is a CLOCK, whose hand is the list's begin: an item that was read since it last stood there
- * loses that mark, and goes to the end; the first without is evicted.
+ * ring takes no memory: the table links all items in the order of their hashes' bits, read from the
+ * low end, so those that have the lowest 6 in common, a ring, stand side by side there, behind an
+ * item without a key, the ring's begin. A ring is a CLOCK: an item that was read or stored anew
+ * since the hand was there last loses that mark; the first without is evicted.
  *
  * Who against whom, for one key: a reader takes no lock, finds one item or none, whole, and may use
  * it to its turn's end. Changes of a key come one after the other, under the lock of its ring: from

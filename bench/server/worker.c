@@ -32,24 +32,8 @@ void worker_awake(struct worker *worker)
     }
 }
 
-static void turn_end(struct worker *worker)
-{
-    if (worker->is_awake) {
-        reclaim_turn_end(&worker->retired, worker->ticks);
-        worker->ticks = false;
-        worker->is_awake = false;
-    }
-}
-
 /* [DRAINS] relaxed: a flag that carries nothing else. A worker sees it at one of its ticks. */
 static atomic_bool all_drain;
-
-static void drain_begin(struct worker *worker)
-{
-    worker->drain_ticks = 1;
-    evconnlistener_free(worker->listener);
-    connections_drain(worker);
-}
 
 static void on_tick(evutil_socket_t unused_file, short unused_what, void *argument)
 {
@@ -62,15 +46,20 @@ static void on_tick(evutil_socket_t unused_file, short unused_what, void *argume
         item_flush_tick(worker->now_s);
     }
     table_sweep(worker, worker->number, options.threads); /* its share of the rings */
-    if (++worker->quiet_ticks % TICKS_PER_SECOND == 0) {
-        memory_thread_idle(); /* others can use what it has cached */
+    if (memory_uploads_crowd()) {
+        connections_end(worker, true);
+    }
+    if (++worker->quiet_ticks > 1) {
+        memory_thread_idle(); /* others can use what it has cached, and mb_trim gets at it */
     }
     if (worker->drain_ticks > DRAIN_TICKS) {
-        connections_end(worker);
+        connections_end(worker, false);
     } else if (worker->drain_ticks > 0) {
         worker->drain_ticks++;
     } else if (atomic_load_explicit(&all_drain, memory_order_relaxed)) { /* [DRAINS] */
-        drain_begin(worker);
+        worker->drain_ticks = 1;
+        evconnlistener_free(worker->listener);
+        connections_drain(worker);
     } else {
         evconnlistener_enable(worker->listener); /* on_accept_error may have stopped it */
     }
@@ -102,10 +91,14 @@ static void on_accept_error(struct evconnlistener *listener, void *unused)
 static void *worker_run(void *argument)
 {
     struct worker *worker = argument;
-    reclaim_thread_begin(&worker->retired);
+    reclaim_thread_begin();
     while (worker->drain_ticks == 0 || !cds_list_empty(&worker->connections)) {
         event_base_loop(worker->base, EVLOOP_ONCE);
-        turn_end(worker);
+        if (worker->is_awake) {
+            reclaim_turn_end(&worker->retired, worker->ticks);
+            worker->ticks = false;
+            worker->is_awake = false;
+        }
     }
     reclaim_thread_end(&worker->retired);
     return NULL;
@@ -127,18 +120,6 @@ static struct evconnlistener *listen_on(struct worker *worker, struct sockaddr_i
     socklen_t length = sizeof *address; /* port 0 becomes one that is free */
     getsockname(evconnlistener_get_fd(listener), (struct sockaddr *)address, &length);
     return listener;
-}
-
-static void worker_prepare(struct worker *worker)
-{
-    CDS_INIT_LIST_HEAD(&worker->connections);
-    worker->base = event_base_new();
-    if (worker->base == NULL) {
-        fail("cannot make an event loop");
-    }
-    const struct timeval period = { 0, 1000000 / TICKS_PER_SECOND };
-    worker->tick = event_new(worker->base, -1, EV_PERSIST, on_tick, worker);
-    event_add(worker->tick, &period);
 }
 
 /* Each worker has a socket on the same port; the kernel spreads new connections among them. */
@@ -169,9 +150,17 @@ static void sockets_open(void)
 void workers_start(void)
 {
     workers_count = (unsigned)options.threads + (options.metrics_port != 0);
+    const struct timeval period = { 0, 1000000 / TICKS_PER_SECOND };
     for (unsigned i = 0; i < workers_count; i++) {
-        workers[i].number = i;
-        worker_prepare(&workers[i]);
+        struct worker *worker = &workers[i];
+        worker->number = i;
+        CDS_INIT_LIST_HEAD(&worker->connections);
+        worker->base = event_base_new();
+        if (worker->base == NULL) {
+            fail("cannot make an event loop");
+        }
+        worker->tick = event_new(worker->base, -1, EV_PERSIST, on_tick, worker);
+        event_add(worker->tick, &period);
     }
     sockets_open();
     for (unsigned i = 0; i < workers_count; i++) {
@@ -188,7 +177,7 @@ void workers_drain(void)
     for (unsigned i = 0; i < workers_count; i++) {
         pthread_join(workers[i].thread, NULL);
     }
-    reclaim_thread_begin(&workers[0].retired);
+    reclaim_thread_begin();
     reclaim_awake();
     table_evict(&workers[0], SIZE_MAX);
     reclaim_thread_end(&workers[0].retired);

@@ -17,6 +17,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <urcu/list.h>
 
 /* Written by its own thread only. Of other threads' fields the counters alone are read. */
 struct worker {
@@ -34,6 +35,7 @@ struct worker {
     uint64_t cas_count; /* store.c */
     unsigned evict_ring; /* the ring that it evicts from next */
     size_t since_look_bytes; /* allocated for items since it last looked at what is taken */
+    size_t large_most; /* beyond the pools, since it last had malloc trimmed */
     struct retired retired;
     _Atomic uint64_t counters[COUNTERS];
 };

@@ -206,6 +206,28 @@ def unfinished(setting):
             expect(client.read_for(0.1), b"", "a value that begins when others have ended")
 
 
+def long_unfinished(setting):
+    """Values that never end give up their place after a minute, if others want it (--deep)."""
+    if not setting.deep:
+        return
+    with setting.start("-m", "64", "-t", "2") as server:
+        clients = [Client(server.port) for _ in range(40)]
+        for number, client in enumerate(clients):
+            client.send(b"set half%d 0 0 1000000\r\nabc" % number)
+
+        def others_are_served():
+            with Client(server.port) as other:
+                other.send(b"set other 0 0 1000000\r\n" + b"o" * 500_000)
+                time.sleep(0.2) # so that it comes in two parts
+                other.send(b"o" * 500_000 + b"\r\n")
+                return other.read_until(b"\r\n") == b"STORED\r\n"
+
+        wait_until(lambda: not others_are_served(), "all places are taken")
+        wait_until(others_are_served, "a large value is stored", 90)
+        for client in clients:
+            client.close()
+
+
 def touched(setting):
     """A new time holds, also when the item is replaced at the same moment."""
     with setting.start("-t", "2") as server:
@@ -326,5 +348,5 @@ def churn(setting):
 
 
 if __name__ == "__main__":
-    run(__doc__, [half_closed, slow_readers, endless_writer, killed, unfinished, touched, slow_writers,
-                  idle, too_many, churn])
+    run(__doc__, [half_closed, slow_readers, endless_writer, killed, unfinished, long_unfinished, touched,
+                  slow_writers, idle, too_many, churn])

@@ -301,6 +301,17 @@ def own_commands(setting):
         expect_served(server.port)
 
 
+def allocator_variables(setting):
+    """It starts also where a variable has the allocator come up before main."""
+    for name in ("MB_EXPORT", "MB_BACKGROUND"):
+        os.environ[name] = "1"
+        try:
+            with setting.start("-m", "16") as server:
+                expect_served(server.port)
+        finally:
+            del os.environ[name]
+
+
 if __name__ == "__main__":
     run(__doc__, [bad_values, unknown, helps, settings, port_in_use, files_limit, no_terminal, stderr_gone,
-                  ordinary_user, metrics, metrics_bounded, own_commands])
+                  ordinary_user, metrics, metrics_bounded, own_commands, allocator_variables])

@@ -131,7 +131,7 @@ class Owner(Actor):
             expect(self.client.read_exactly(len(value) + 2), value + b"\r\n", "mg")
             self.values[key] = value
         else:
-            expect(answer, b"EN\r\n", "mg")
+            expect(answer, b"EN k%s Oabc\r\n" % key, "mg") # evicted meanwhile
             self.values.pop(key, None)
 
     def _count(self, key):
