@@ -9,13 +9,13 @@
 #include <string.h>
 
 enum { PARKED_CACHES_MAX = 64, FIRST_ROUNDS_MAX = 8, FIRST_BYTES = 16 << 10 };
-enum { RUN_SHARE = 12, FIRST_RUN_ROUNDS = 8, FIRST_RUN_BYTES = 1024 };
+enum { RUN_SHARE = 24, FIRST_RUN_ROUNDS = 8, FIRST_RUN_BYTES = 1024 };
 
 /* As struct thread_cache. */
 struct cache {
     uint32_t loaded[SIZE_CLASS_COUNT];
     uint16_t capacity[SIZE_CLASS_COUNT];
-    uint16_t obtained[SIZE_CLASS_COUNT];
+    uint32_t obtained[SIZE_CLASS_COUNT];
     struct kept kept[SIZE_CLASS_COUNT];
     size_t used_bytes;
     size_t upper_bytes;
@@ -239,7 +239,7 @@ static void refill_few(struct model *model, struct cache *cache, size_t class)
         rounds = obtain(model, pool, rounds);
     }
     if (cache->obtained[class] < RUN_SHARE * pool->rounds) {
-        cache->obtained[class] = (uint16_t)(cache->obtained[class] + rounds);
+        cache->obtained[class] += (uint32_t)rounds;
     }
     cache->loaded[class] = (uint32_t)rounds;
 }
@@ -260,7 +260,7 @@ static void refill_whole(struct model *model, struct cache *cache, size_t class)
         size_t wanted = run_rounds(cache, pool, class);
         size_t got = obtain(model, pool, wanted);
         if (wanted < pool->rounds) {
-            cache->obtained[class] = (uint16_t)(cache->obtained[class] + got);
+            cache->obtained[class] += (uint32_t)got;
         }
         cache->loaded[class] = (uint32_t)got;
     }

@@ -88,7 +88,7 @@ struct thread_cache {
     /* Of each class. All zeros until the thread uses it: so others take no memory in a cache. */
 
     /* Slots got under pools' locks, counted until runs are whole magazines (transfer.c). */
-    uint16_t obtained[SIZE_CLASS_COUNT];
+    uint32_t obtained[SIZE_CLASS_COUNT];
     /*
      * loaded[class].rounds_max, unless another thread asks for the magazine: 0 until the thread
      * first needs the class, then the pool's rounds, or fewer where the process is crowded.

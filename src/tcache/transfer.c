@@ -170,13 +170,12 @@ static void cache_end_swap(struct thread_cache *cache, struct pool *pool)
 }
 
 /*
- * Fresh slots come in runs of a twelfth of what the thread has obtained of the class so far; the
+ * Fresh slots come in runs of a 24th of what the thread has obtained of the class so far; the
  * first runs are of 8 slots, or of fewer that fill 1 KiB (docs/architecture.md, decision 9). Runs
  * are whole cache lines, so that two threads' fresh slots share none. Sorted slots come in runs as
  * large. Whatever the pool gives under its lock counts as obtained: it shows the same need.
  */
-enum { RUN_SHARE = 12, FIRST_RUN_ROUNDS = 8, FIRST_RUN_BYTES = 1024 };
-_Static_assert((RUN_SHARE + 1) * MAGAZINE_ROUNDS_MAX <= UINT16_MAX, "obtained is counted that far");
+enum { RUN_SHARE = 24, FIRST_RUN_ROUNDS = 8, FIRST_RUN_BYTES = 1024 };
 
 static size_t cache_run_rounds(const struct thread_cache *cache, const struct pool *pool)
 {
@@ -195,8 +194,8 @@ static bool cache_obtain(struct thread_cache *cache, struct pool *pool)
         chain = mbi_pool_link_run(pool, run);
     }
     if (wanted < pool->rounds) {
-        uint16_t *obtained = &cache->obtained[pool->class];
-        *obtained = (uint16_t)(*obtained + chain_rounds(chain));
+        uint32_t *obtained = &cache->obtained[pool->class];
+        *obtained += (uint32_t)chain_rounds(chain);
     }
     magazine_set_chain(&cache->loaded[pool->class], chain);
     return chain != 0;
@@ -215,7 +214,7 @@ static bool cache_obtain_few(struct thread_cache *cache, struct pool *pool)
     }
     uint64_t chain = mbi_pool_take_up_to(pool, rounds);
     if (cache->obtained[class] < RUN_SHARE * pool->rounds) { /* these show need, too */
-        cache->obtained[class] = (uint16_t)(cache->obtained[class] + rounds);
+        cache->obtained[class] += (uint32_t)rounds;
     }
     magazine_set_chain(&cache->loaded[class], chain);
     return chain != 0;
@@ -288,7 +287,7 @@ struct slot *mbi_transfer_take_zeroed(struct thread_cache *cache, struct pool *p
         return NULL;
     }
     struct slot *slot = mbi_pool_take_zeroed(pool);
-    uint16_t *obtained = &cache->obtained[pool->class];
+    uint32_t *obtained = &cache->obtained[pool->class];
     if (slot != NULL && *obtained < RUN_SHARE * pool->rounds) {
         ++*obtained;
     }
