@@ -3,7 +3,8 @@
 # fuzzing, coverage, static analysis of the tests, Debian packages in a fresh root, all real programs beside other
 # allocators (2 GB of packages), an hour's storm of forks, an hour of mbcached and 10,000 clients, slow ways in. First,
 # in seconds: the lists that quote lines of the sources still fit them, so that a line can be rewritten without a look
-# at them. Four hours on two processors; says how long each took.
+# at them. docs/trust.md lists what tests/run.sh has in short and this in whole. Four hours on two processors; says how
+# long each took.
 # Usage: tests/deep.sh [PART...]    PART is lists, analysis, models, random, coverage, repeat, faults, fuzz, mutations,
 #                               packages, programs, matrix, aarch64, soak, storm, server or ways; default: all
 set -euo pipefail
@@ -16,7 +17,7 @@ for part in "${parts[@]}"; do
     *" $part "*) ;;
     *)
         [ "$part" = -h ] || [ "$part" = --help ] || echo "tests/deep.sh: $part: no such part" >&2
-        sed -n '2,8s/^# //p' "$0"
+        sed -n '2,9s/^# //p' "$0"
         [ "$part" = -h ] || [ "$part" = --help ] || exit 2
         exit 0
         ;;
@@ -62,7 +63,7 @@ run_part() {
                 TEST_LONG=1 ctest --preset $preset -L 'concurrent|environment' --repeat until-fail:3 -j "$(nproc)" || return
         done
         ;;
-    faults) tests/fault/run.sh --all && tests/fault/run.sh --more 3 asan && tests/fault/run.sh --more 2 tsan ;;
+    faults) tests/fault/run.sh --all && tests/fault/run.sh --more 6 asan && tests/fault/run.sh --more 4 tsan ;;
     fuzz) tests/random/fuzz/run.sh --seconds 600 && tests/random/fuzz/run.sh --seconds 600 --upper api ;;
     mutations) tests/meta/mutation/run.sh ;;
     packages) tests/packages.sh packages && tests/packages/run.sh amd64 && tests/packages/run.sh arm64 ;;
@@ -76,7 +77,7 @@ run_part() {
             build/release/bin/mbrun build/release/bin/storm_on_malloc --seconds 1800 --seed "$seed" \
                 --plugin build/release/lib/libstorm_plugin.so
         ;;
-    ways) tests/packages.sh ways && TEST_LONG=1 ctest --preset release -R consumers/ways ;;
+    ways) tests/packages.sh ways && TEST_LONG=1 ctest --preset release -R '^consumers/(ways|cpp)/' ;;
     server)
         seed=$(date +%s)
         for script in clients memory drain; do

@@ -20,7 +20,7 @@ packages_of() {
         # clang and its sanitizer runtimes, the unit tests' runner, and the programs that the drop-in runs
         echo clang libclang-rt-14-dev libcriterion-dev binutils
         echo redis-server redis-tools python3 perl git sqlite3 bash linux-perf
-        echo spin # tests/model
+        echo spin tcc # tests/model
         echo abigail-tools clang-tidy cppcheck # checks that run nothing
         echo gcovr # what the tests reach
         echo man-db mandoc # the manual pages

@@ -26,6 +26,9 @@ for preset in "${presets[@]}"; do
     esac
 done
 
+# passed SINCE: the time from then, a value of SECONDS, until now
+passed() { printf '%d min %02d s' $(((SECONDS - $1) / 60)) $(((SECONDS - $1) % 60)); }
+
 tests/packages.sh build test
 case " ${presets[*]} " in
 *" aarch64 "*)
@@ -38,12 +41,12 @@ case " ${presets[*]} " in
     fi
     ;;
 esac
+took=("packages: $(passed 0)")
 # The packages' programs, and not others of their names: a version manager's python3 starts in seven times the time.
 export PATH=/usr/bin:/bin:$PATH
 
-# passed SINCE: the time from then, a value of SECONDS, until now
-passed() { printf '%d min %02d s' $(((SECONDS - $1) / 60)) $(((SECONDS - $1) % 60)); }
-
+# Many a test waits for a time that it is about: one more than there are processors.
+at_once=$(($(nproc) + 1))
 failed=()
 for preset in "${presets[@]}"; do
     began=$SECONDS
@@ -55,7 +58,7 @@ for preset in "${presets[@]}"; do
         exit 1
     fi
     build=(cmake --build --preset "$preset")
-    test=(ctest --preset "$preset" -j "$(nproc)")
+    test=(ctest --preset "$preset" -j $at_once)
     if [ "$preset" = aarch64 ]; then
         test=(tests/aarch64/binfmt.sh "${test[@]}")
         [ -z "$short" ] || { build+=(--target short) && test+=(-L short); }
@@ -66,13 +69,23 @@ for preset in "${presets[@]}"; do
         failed+=("$preset (build)")
         continue
     fi
-    echo "== $preset: built in $(passed $began); tests"
+    line="built in $(passed $began)"
+    echo "== $preset: $line; tests"
+    tests_began=$SECONDS
     "${test[@]}" || failed+=("$preset")
-    # Once is luck: what runs threads, and takes less than a second, runs three times in each build.
-    [ "$preset" = aarch64 ] ||
-        ctest --preset "$preset" -L 'concurrent|environment' -LE once --repeat until-fail:2 -j "$(nproc)" || failed+=("$preset (repeated)")
+    line+=", tested in $(passed $tests_began)"
+    # Once is luck: what runs threads, and takes less than a second, runs twice in each build (tests/deep.sh repeat: all,
+    # and more often).
+    if [ "$preset" != aarch64 ]; then
+        echo "== $preset: what runs threads, once more"
+        again_began=$SECONDS
+        ctest --preset "$preset" -L 'concurrent|environment' -LE once -j $at_once || failed+=("$preset (repeated)")
+        line+=", some again in $(passed $again_began)"
+    fi
     echo "== $preset: $(passed $began)"
+    took+=("$preset: $(passed $began), $line")
 done
+printf '%s\n' "${took[@]}"
 
 if [ ${#failed[@]} -gt 0 ]; then
     echo "Failed: ${failed[*]}$left_out"

@@ -3,7 +3,7 @@
  *
  * No child hangs. Each serves 100,000 requests, can start threads, and walks the statistics; the
  * accounting equation holds in it, and what it allocates and frees adds up. The runner's time limit
- * tells a hang. 250 forks in all, 1,000 with TEST_LONG; the table of variants says who forks, how
+ * tells a hang. 100 forks in all, 1,000 with TEST_LONG; the table of variants says who forks, how
  * deep, and what the others do meanwhile.
  */
 #include "border.h"
@@ -26,7 +26,7 @@ enum {
     SIZE_MAX_SMALL = TEST_IS_SANITIZED ? MB_SMALL_MAX : 600,
     SIZE_MAX_UPPER = 6000,
     UPPER_SHARE = 3, /* of the forks, where objects are so large */
-    FORKS_SHARE = TEST_IS_SANITIZED ? 3 : 1, /* of it a quarter, without TEST_LONG */
+    FORKS_SHARE = TEST_IS_SANITIZED ? 2 : 1, /* of it a tenth, without TEST_LONG */
 };
 
 static size_t size_max_here;
@@ -321,7 +321,7 @@ int main(int argc, char **argv)
     CHECK(!variant->background || mb_background_start() == 0, "no background thread");
     pthread_t threads[OTHERS_MAX];
     size_t others = start_others(threads);
-    unsigned share = FORKS_SHARE * test_times(1, 4);
+    unsigned share = FORKS_SHARE * test_times(1, 10);
     share *= size_max_here > SIZE_MAX_SMALL ? UPPER_SHARE : 1;
     fork_levels(variant->levels, variant->forks / share);
     stop_others(threads, others);

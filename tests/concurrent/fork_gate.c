@@ -17,7 +17,7 @@
 #include <sys/wait.h>
 
 enum { OBJECTS = 4000, EARLY = 20, CHILD_SECONDS = 60 };
-enum { FORKS = 20, FEWER = TEST_IS_SANITIZED ? 5 : FORKS };
+enum { FORKS = 20, FEWER = TEST_IS_SANITIZED ? 3 : FORKS };
 
 static unsigned forks_wanted;
 /* A moment that others wait for; a counter, so that it can come again. */

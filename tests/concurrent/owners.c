@@ -11,10 +11,10 @@
 
 enum { THREADS = 8, EXCHANGE_PLACES = 512, OWN_PLACES = 256, BATCH = 40 };
 enum { SIZE_MAX_SMALL = 600, SIZE_MAX_UPPER = 20000 };
-enum { OPERATIONS = TEST_IS_SANITIZED ? 40000 : 300000 };
+enum { OPERATIONS = TEST_IS_SANITIZED ? 40000 : 300000, FEWER = OPERATIONS / 2 };
 
-/* Of each thread; fewer when the program is told so. */
-static uint64_t operations = OPERATIONS;
+/* Of each thread, or as many as the program is told. */
+static uint64_t operations;
 static size_t bytes_max;
 
 struct object {
@@ -164,9 +164,7 @@ static void *run(void *argument)
 
 int main(int count, char **words)
 {
-    if (count > 1) {
-        operations = strtoull(words[1], NULL, 10);
-    }
+    operations = count > 1 ? strtoull(words[1], NULL, 10) : test_times(OPERATIONS, FEWER);
     bytes_max = small_or_upper(SIZE_MAX_SMALL, SIZE_MAX_UPPER);
     pthread_t threads[THREADS];
     uint64_t random = 42;

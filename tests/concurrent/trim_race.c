@@ -24,7 +24,7 @@
 enum { THREADS = 8, LIVE = 2000, TURNS = TEST_IS_SANITIZED ? 150 : 1000, HANDED_OVER = 256 };
 enum { SIZE_STEP = 52, SIZES = 10, UPPER_SIZE_STEP = 1100, UPPER_LIVE = 100 };
 /* The work goes on until so many have gone back, however slow the trimmer is. */
-enum { PAGES_WANTED = 300, FEWER = TEST_IS_SANITIZED ? 100 : PAGES_WANTED };
+enum { PAGES_WANTED = 300, FEWER = TEST_IS_SANITIZED ? 50 : 150 };
 enum { SEALED_WANTED = 2 * TILE_BYTES };
 
 static _Atomic uint64_t pages_given_back;

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The headers compile with the flags of projects that do without run-time types or exceptions, or are strict, and
 # what is compiled so runs.
-# Usage: flags.sh COMPILER SOURCE_DIR LIBRARY_DIR
+# Usage: flags.sh COMPILER SOURCE_DIR LIBRARY_DIR    with TEST_LONG=1 in more combinations
 set -euo pipefail
 [ $# -eq 3 ] || { sed -n '4s/^# //p' "$0" >&2; exit 2; }
 compiler=$1 source=$(realpath "$2") library=$(realpath "$3")
@@ -46,17 +46,23 @@ int main()
 }
 END
 while read -ra flags; do
+    if [ "${flags[0]}" = long ]; then
+        [ -n "${TEST_LONG:-}" ] || continue
+        flags=("${flags[@]:1}")
+    fi
     [[ $compiler != clang++ ]] || flags=("${flags[@]/-Wuseless-cast/-Wextra}")
     "$compiler" -std=c++17 "${flags[@]}" -I"$source/include" "$work/user.cpp" -o "$work/user" -L"$library" \
         -lmemorybucket -Wl,-rpath,"$library" -pthread || { echo "$compiler ${flags[*]}: does not compile" >&2; exit 1; }
     "$work/user" || { echo "$compiler ${flags[*]}: fails" >&2; exit 1; }
 done <<'END'
--O0
--std=c++20 -O2
+long -O0
+long -std=c++20 -O2
 -std=c++2b -O2
--O2 -fno-rtti
--O2 -fno-exceptions
--O0 -fno-exceptions -fno-rtti
+-O0 -fno-rtti
+long -O2 -fno-rtti
+-O0 -fno-exceptions
+long -O2 -fno-exceptions
+long -O0 -fno-exceptions -fno-rtti
 -std=c++20 -O2 -fno-exceptions -fno-rtti
 -std=c++20 -O2 -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wold-style-cast -Wuseless-cast -Werror
 -O3 -fno-plt -fPIC -fno-threadsafe-statics -ffast-math -fno-builtin

@@ -45,7 +45,7 @@ exec 9>$out/.lock
 flock 9
 log=$out/build.log
 if ! { cmake -S . -B $out -G Ninja -DCMAKE_C_COMPILER=clang -DCMAKE_CXX_COMPILER=clang++ \
-        -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_C_FLAGS_RELWITHDEBINFO='-O1 -g' -DMEMORYBUCKET_BENCH=OFF \
+        -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_C_FLAGS_RELWITHDEBINFO='-O1 -g1' -DMEMORYBUCKET_BENCH=OFF \
         -DMEMORYBUCKET_WERROR=ON -DMEMORYBUCKET_SANITIZE=address,undefined,fuzzer-no-link &&
     cmake --build $out --target fuzz_api fuzz_config fuzz_faulty memorybucket_static; } >$log 2>&1; then
     tail -n 30 $log

@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # What programs that are compiled already depend on is as the files beside this script say: symbols, the types
 # of functions, the layouts of structs, macros. A change that is meant is made with update.sh.
-# Usage: check.sh SOURCE_DIR DROPIN    DROPIN: the drop-in that is built from these sources
+# Usage: check.sh SOURCE_DIR DROPIN [LIBRARY]    the drop-in and the library that are built from these sources; without
+# LIBRARY, or where it has no debug information, it is built for this
 set -euo pipefail
 source=$(realpath "$1")
 expected=$source/tests/static/abi
 found=$(mktemp -d)
 trap 'rm -rf "$found"' EXIT
-"$expected/describe.sh" "$source" "$found" "$2"
+"$expected/describe.sh" "$source" "$found" "${@:2}"
 
 status=0
 for file in libmemorybucket.abi inline.abi; do

@@ -1,16 +1,17 @@
 #!/usr/bin/env bash
 # Writes what programs depend on: the library's binary interface, the drop-in's symbols, and what inline.h puts into
 # programs. The same sources give the same files, wherever they are.
-# Usage: describe.sh SOURCE_DIR OUTPUT_DIR [DROPIN]    DROPIN: one that is built from these sources; default: builds it
+# Usage: describe.sh SOURCE_DIR OUTPUT_DIR [DROPIN LIBRARY]    those that are built from these sources; default: builds them
 set -euo pipefail
-source=$(realpath "$1") output=$(realpath "$2") dropin=${3:+$(realpath "$3")}
+source=$(realpath "$1") output=$(realpath "$2") dropin=${3:+$(realpath "$3")} library=${4:+$(realpath "$4")}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-# Types come from the debug information, which only some builds have: so it is a build of its own.
+# Types come from the debug information, which only some builds have: without it, it is a build of its own.
+if [ -n "$library" ] && [[ $(readelf --wide --sections "$library") != *' .debug_info '* ]]; then library=''; fi
 export CC=gcc CXX=g++ CFLAGS='' CXXFLAGS='' LDFLAGS=''
 export CMAKE_C_COMPILER_LAUNCHER='' CMAKE_CXX_COMPILER_LAUNCHER='' # ccache rewrites paths
-{
+[ -n "$library" ] || {
     cmake -S "$source" -B "$work/build" -G Ninja -DCMAKE_BUILD_TYPE=Release \
         -DCMAKE_C_FLAGS_RELEASE="-g -O1 -ffile-prefix-map=$source/=" -DMEMORYBUCKET_TESTS=OFF -DMEMORYBUCKET_BENCH=OFF
     targets=(memorybucket)
@@ -20,6 +21,7 @@ export CMAKE_C_COMPILER_LAUNCHER='' CMAKE_CXX_COMPILER_LAUNCHER='' # ccache rewr
     tail -n 40 "$work/log" >&2
     exit 1
 }
+library=${library:-$work/build/lib/libmemorybucket.so}
 
 # The thread cache beyond what inline.h knows is the library's own, and a FILE is the C library's.
 cat >"$work/private" <<'END'
@@ -32,12 +34,12 @@ describe() {
         --drop-private-types --headers-dir "$source/include" --type-id-style hash \
         --suppressions "$work/private" --out-file "$2" "$1"
 }
-describe "$work/build/lib/libmemorybucket.so" "$output/libmemorybucket.abi"
+describe "$library" "$output/libmemorybucket.abi"
 
 # An exported object keeps the layouts that nothing exported by the library leads to.
 printf '#include <memorybucket/inline.h>\nstruct mb_inline_cache mb_inline_layout;\n' >"$work/inline.c"
 (cd "$work" && gcc -std=c11 -g -fPIC -shared -I"$source/include" -ffile-prefix-map="$work/=" inline.c \
-    -Wl,-soname,inline -o inline.so -L"$work/build/lib" -lmemorybucket)
+    -Wl,-soname,inline -o inline.so -L"${library%/*}" -lmemorybucket)
 describe "$work/inline.so" "$output/inline.abi"
 
 # Versions are raised with each release, and say nothing about what a program is compiled with.
