@@ -216,7 +216,8 @@ int mb_stats_get_quick(struct mb_stats *stats, size_t size_bytes)
     X(quarantined, "quarantined", 11) TRANSFER_COUNTERS(X) POOL_EVENT_COUNTERS(X)                  \
     X(taken, "taken", 12) X(returned, "returned", 12)
 
-static void write_sums(FILE *stream, const struct mb_stats *stats)
+/* Not inlined: of print_sums the compiler would see that there is no whole structure, and warn. */
+static MBI_COLD void write_sums(FILE *stream, const struct mb_stats *stats)
 {
     fprintf(stream,
             "MemoryBucket: reserved %" PRIu64 " KiB, committed %" PRIu64 " KiB, resident %" PRIu64

@@ -79,11 +79,11 @@ static int note_tables(struct dl_phdr_info *object, size_t info_bytes, void *arg
  * A program that is linked with -static has no such tables. It registers its own in a constructor
  * and takes them back in a destructor, both without a priority; before and after, the unwinder
  * would end the process. Those below stand behind in link order: they run while tables are there.
- * The words are written before main.
+ * The words are written before main. Volatile: clang else runs the constructor as it compiles.
  */
-static bool was_constructed;
+static volatile bool was_constructed;
 static bool registers_tables;
-static bool is_awaited;
+static volatile bool is_awaited;
 
 void mbi_stacks_warm_up(void)
 {

@@ -128,7 +128,10 @@ static bool open_path(const char *path, uid_t user, struct source *source, const
 {
     struct stat status;
     *why = NULL;
-    snprintf(source->path, sizeof source->path, "%s", path);
+    if (snprintf(source->path, sizeof source->path, "%s", path) >= PATH_MAX) {
+        *why = strerror(ENAMETOOLONG);
+        return false;
+    }
     source->fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (source->fd < 0) {
         *why = errno == ENOENT || errno == ENOTDIR ? NULL : strerror(errno);

@@ -57,7 +57,7 @@ static size_t threads_of_this_process(void)
         tasks_count += task->d_name[0] != '.';
     }
     closedir(tasks);
-    return tasks_count;
+    return tasks_count - TEST_IS_EMULATED; /* qemu has one of its own */
 }
 
 static void child(void)

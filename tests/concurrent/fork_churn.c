@@ -20,13 +20,13 @@ _Static_assert(OBJECTS * ROUNDS == 100000, "as it says above");
 /*
  * The sanitizers of gcc 12 are not safe across the fork of a threaded process: AddressSanitizer's
  * malloc may hang in the child, ThreadSanitizer has no threads there. With them the child keeps
- * to the pools and to itself, and there are fewer, as each takes longer.
+ * to the pools and to itself, and there are fewer, as each takes longer. So there are under qemu.
  */
 enum {
     SIZE_MAX_SMALL = TEST_IS_SANITIZED ? MB_SMALL_MAX : 600,
     SIZE_MAX_UPPER = 6000,
     UPPER_SHARE = 3, /* of the forks, where objects are so large */
-    FORKS_SHARE = TEST_IS_SANITIZED ? 2 : 1, /* of it a tenth, without TEST_LONG */
+    FORKS_SHARE = TEST_IS_SANITIZED || TEST_IS_EMULATED ? 2 : 1, /* of it a tenth, without TEST_LONG */
 };
 
 static size_t size_max_here;
@@ -136,23 +136,34 @@ static const struct variant variants[] = {
       { CHURN, start_threads_until_stopped, trim_until_stopped } },
     { "decay", 100, 1, false, true, "0", false, 0,
       { CHURN, start_threads_until_stopped, walk_until_stopped } },
-    { "background", 50, 1, false, true, "1", true, 0,
-      { CHURN, start_threads_until_stopped } },
+    { "background", 50, 1, false, true, "1", true, 0, /* the child has its thread again at once */
+      { CHURN, TEST_IS_EMULATED ? NULL : start_threads_until_stopped } },
     { "at_rest", 50, 1, false, false, "1000", false, 2,
       { rest_until_stopped, rest_until_stopped } },
 };
 static const struct variant *variant;
 
+static _Atomic size_t begun;
+
+static void *begin_work(void *number)
+{
+    atomic_fetch_add_explicit(&begun, 1, memory_order_relaxed); /* [TEST] */
+    return variant->others[(uintptr_t)number - 1](number);
+}
+
+/* Returns when all are at work: none of them is about to begin when the fork comes. */
 static size_t start_others(pthread_t *threads)
 {
     size_t count = 0;
+    atomic_store_explicit(&begun, 0, memory_order_relaxed); /* [TEST] */
     atomic_store_explicit(&stop, false, memory_order_relaxed); /* [TEST] */
     while (count < OTHERS_MAX && variant->others[count] != NULL) {
         uintptr_t number = count + 1;
-        threads[count] = start_thread(variant->others[count], (void *)number);
+        threads[count] = start_thread(begin_work, (void *)number);
         count++;
     }
-    while (atomic_load_explicit(&resting, memory_order_acquire) < variant->resting) { /* [TEST] */
+    while (atomic_load_explicit(&begun, memory_order_relaxed) < count /* [TEST] */
+           || atomic_load_explicit(&resting, memory_order_acquire) < variant->resting) { /* [TEST] */
         usleep(1000);
     }
     return count;
@@ -228,6 +239,8 @@ static void fork_levels(unsigned levels, unsigned forks);
 
 static void child(unsigned levels_below)
 {
+    bool starts_threads = TEST_CHILD_STARTS_THREADS
+                          || (TEST_IS_EMULATED && variant->resting != 0);
     struct balance before = check_balance();
     CHECK(variant->resting == 0
               || (before.live == (uint64_t)variant->resting * HELD && before.in_transit == 0
@@ -236,12 +249,12 @@ static void child(unsigned levels_below)
           (unsigned long long)before.live, (unsigned long long)before.in_transit,
           (unsigned long long)before.orphaned);
     serve();
-    if (!TEST_IS_SANITIZED) {
+    if (starts_threads) {
         start_threads();
     }
     if (levels_below != 0) {
         pthread_t threads[OTHERS_MAX];
-        size_t others = TEST_IS_SANITIZED ? 0 : start_others(threads);
+        size_t others = starts_threads ? start_others(threads) : 0;
         fork_levels(levels_below, 1);
         stop_others(threads, others);
     }

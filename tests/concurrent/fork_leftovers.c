@@ -118,7 +118,7 @@ static void others_are_over(void)
     if (pid == 0) {
         take_lock(NULL);
         CHECK(retired_after_one_more() == 0, "another thread's walk is still counted");
-        if (!TEST_IS_SANITIZED) {
+        if (TEST_CHILD_STARTS_THREADS) {
             start_threads();
         }
         _exit(0);
