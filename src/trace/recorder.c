@@ -234,6 +234,7 @@ void mb_recorder_begin(void)
         atomic_store_explicit(&header->stopped, error != 0, memory_order_relaxed);
         /* release [STOP-STORE]: pairs with [STOP-LOAD]. */
         image = atomic_fetch_add_explicit(&header->images, 1, memory_order_release) + 1;
+
         /* relaxed [RECORDING]: before there are other threads, or late by as much as that. */
         atomic_store_explicit(&mb_recorder_state->recording, error == 0, memory_order_relaxed);
     }
