@@ -128,10 +128,11 @@ size_t mbi_thread_cache_take_many(size_t class, size_t count, void **out)
         thread_cache_end_slow(cache);
         return done;
     }
-    while (count - done >= pool->rounds && mbi_transfer_refill_whole(cache, pool)) {
-        done += thread_cache_unload_into(loaded, pool->rounds, out + done);
-    }
     while (count - done >= pool->rounds) {
+        if (mbi_transfer_refill_whole(cache, pool)) { /* also before each block is committed */
+            done += thread_cache_unload_into(loaded, pool->rounds, out + done);
+            continue;
+        }
         uint64_t loose;
         struct fresh_run run = mbi_pool_obtain(pool, pool->rounds, &loose);
         if (loose != 0) {
