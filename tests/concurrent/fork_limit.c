@@ -52,6 +52,7 @@ bool __wrap_mbi_lock_acquire(unsigned name)
 int main(void)
 {
     static void *objects[OBJECTS];
+    setenv("MB_DECAY_MS", "-1", 1); /* nothing goes back by itself, without the lock */
     sem_init(&close_it, 0, 0);
     sem_init(&is_closed, 0, 0);
     sem_init(&open_it, 0, 0);
