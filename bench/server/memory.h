@@ -1,7 +1,7 @@
 /*
  * memory: where all memory of the server comes from, MemoryBucket or malloc, as --allocator says,
  * and how much of it items may take, so that the server stays within -m. Only memory.c calls either
- * of the two.
+ * of the two, but for the begins of the rings (table.c), which are never freed.
  *
  * Items of more than a KiB are malloc's, which packs their sizes more tightly than pools with four
  * slots a doubling: they are few, and so is what a lock costs there. MB_POOL_MAX moves that border.

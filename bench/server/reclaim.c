@@ -10,12 +10,13 @@
 
 static char readers_went_on; /* what ThreadSanitizer knows grace periods by */
 
+#ifdef __SANITIZE_THREAD__
 /* Within liburcu the table's own thread frees what others queued, in an order unseen, too. */
-const char *__tsan_default_suppressions(void);
 const char *__tsan_default_suppressions(void)
 {
     return "called_from_lib:liburcu-cds.so";
 }
+#endif
 
 static void go_to_sleep(void)
 {
@@ -49,6 +50,7 @@ void reclaim_make_room(struct retired *retired)
 
 void reclaim_retire(struct retired *retired, struct item *item)
 {
+    /* reclaim_make_room has made it. */
     retired->fresh.items[retired->fresh.count++] = item;
     retired->fresh_bytes += item_bytes(item);
 }
@@ -68,7 +70,7 @@ static void period_end(struct rcu_head *period)
 
 void reclaim_turn_end(struct retired *retired, bool hurries)
 {
-    /* Worth to wake a thread for: less where that would be a large part of -m. */
+    /* Worth waking a thread for: less where that would be a large part of -m. */
     size_t enough_bytes = MIN(1 << 16, options.memory_bytes / 1024);
     if (!atomic_load_explicit(&retired->has_period, memory_order_acquire)) { /* [PERIOD] */
         free_all(&retired->waiting);

@@ -74,7 +74,7 @@ void reclaim_retire(struct retired *retired, struct item *item);
 
 /*
  * A turn ends, and the worker sleeps. Frees what has waited long enough, and lets the next ones
- * wait: when they are so many that it is worth to wake a thread, or when `hurries`.
+ * wait: when they are so many that it is worth waking a thread, or when `hurries`.
  */
 void reclaim_turn_end(struct retired *retired, bool hurries);
 

@@ -79,7 +79,8 @@ static int note_tables(struct dl_phdr_info *object, size_t info_bytes, void *arg
  * A program that is linked with -static has no such tables. It registers its own in a constructor
  * and takes them back in a destructor, both without a priority; before and after, the unwinder
  * would end the process. Those below stand behind in link order: they run while tables are there.
- * The words are written before main. Volatile: clang else runs the constructor as it compiles.
+ * The words are written by constructors, and by the thread that starts the first profile. Volatile:
+ * clang else runs the constructor as it compiles.
  */
 static volatile bool was_constructed;
 static bool registers_tables;
@@ -113,7 +114,9 @@ __attribute__((constructor)) static void warm_up_awaited(void)
 __attribute__((destructor)) static void end_with_tables(void)
 {
     if (registers_tables) {
-        /* relaxed [WARM-END]: it carries nothing; a thread that sees it takes no stacks. */
+        was_constructed = false; /* a warm-up from here on waits for good */
+        /* relaxed [WARM-END]: it carries nothing; a thread that sees it takes no stacks. One that
+         * takes a stack at this moment may meet an unwinder without tables. */
         atomic_store_explicit(&warm, false, memory_order_relaxed);
     }
 }

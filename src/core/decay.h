@@ -10,7 +10,7 @@
  * A window lasts MB_DECAY_MS. Batches that lie in the centre through a whole window were not needed
  * in that time. They are given back one to two and a half windows after they were last needed.
  *
- * Slow paths call mbi_decay_poll while pools_pending() says that there may be something to do. A
+ * Slow paths call mbi_decay_poll_at while pools_pending() says that there may be something to do. A
  * thread does one step at a time (core/trim.h), which is as large as the time since the last step
  * asks for.
  */

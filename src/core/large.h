@@ -81,7 +81,7 @@ static inline bool large_keeps(void)
 /* Whether all that is freed comes from us; else the program's own malloc may have it. */
 enum { LARGE_IS_ALL_OURS = 1 };
 
-/* A constructor of next_memory.c does that. */
+/* Of the drop-in: a constructor of next_memory.c uses the C library's malloc instead. */
 static inline void mbi_large_come_up(void)
 {
 }

@@ -26,7 +26,8 @@ enum { COST_SHARE = 100 };
  */
 static struct {
     _Alignas(ISOLATION_BYTES) _Atomic uint64_t due_ns;
-    _Atomic bool was_wanted; /* set for good: before there is nothing to stop */
+    /* [FLAG] set for good by want, read at the process's end: before, nothing is to be stopped. */
+    _Atomic bool was_wanted;
 } hint;
 
 /*

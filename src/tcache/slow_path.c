@@ -129,7 +129,8 @@ size_t mbi_thread_cache_take_many(size_t class, size_t count, void **out)
         return done;
     }
     while (count - done >= pool->rounds) {
-        if (mbi_transfer_refill_whole(cache, pool)) { /* also before each block is committed */
+        /* Each time: a parked cache may have a batch, which spares a block. */
+        if (mbi_transfer_refill_whole(cache, pool)) {
             done += thread_cache_unload_into(loaded, pool->rounds, out + done);
             continue;
         }

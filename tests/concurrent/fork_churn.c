@@ -26,7 +26,8 @@ enum {
     SIZE_MAX_SMALL = TEST_IS_SANITIZED ? MB_SMALL_MAX : 600,
     SIZE_MAX_UPPER = 6000,
     UPPER_SHARE = 3, /* of the forks, where objects are so large */
-    FORKS_SHARE = TEST_IS_SANITIZED || TEST_IS_EMULATED ? 2 : 1, /* of it a tenth, without TEST_LONG */
+    /* Of it a tenth, without TEST_LONG. */
+    FORKS_SHARE = TEST_IS_SANITIZED || TEST_IS_EMULATED ? 2 : 1,
 };
 
 static size_t size_max_here;
