@@ -163,8 +163,9 @@ static size_t start_others(pthread_t *threads)
         threads[count] = start_thread(begin_work, (void *)number);
         count++;
     }
-    while (atomic_load_explicit(&begun, memory_order_relaxed) < count /* [TEST] */
-           || atomic_load_explicit(&resting, memory_order_acquire) < variant->resting) { /* [TEST] */
+    /* [TEST], both */
+    while (atomic_load_explicit(&begun, memory_order_relaxed) < count
+           || atomic_load_explicit(&resting, memory_order_acquire) < variant->resting) {
         usleep(1000);
     }
     return count;

@@ -1,23 +1,19 @@
 #!/usr/bin/env bash
 # What ordinary programs run of the drop-in stands together in 128 KiB (src/sections.ld), and so that much of its file
 # counts as their memory: a program with threads, one that forks, in parent and child, and a C++ program.
-# Usage: sections.sh BUILD_DIR
+# Usage: sections.sh SOURCE_DIR BUILD_DIR
 set -euo pipefail
-[ $# -eq 1 ] && [ -d "$1/lib" ] || { sed -n '4s/^# //p' "$0" >&2; exit 2; }
-library=$1/lib/libmemorybucket-malloc.so
+. "$(dirname "$0")/../support/of_build.sh"
+library=$build/lib/libmemorybucket-malloc.so
 most_kib=128
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
 around=$(cat /sys/kernel/debug/fault_around_bytes 2>/dev/null || echo 65536)
 [ "$around" -le 65536 ] || { echo "this kernel maps $around bytes around a page, not 64 KiB" >&2; exit 77; }
-status=0
 
-for file in "$library" "$1/lib/libmemorybucket.so"; do
+for file in "$library" "$build/lib/libmemorybucket.so"; do
     begin=$(objdump -h "$file" | awk '$2 == ".seldom" { print "0x" $4 }')
     [ -n "$begin" ] || { echo "$file was linked by a linker without sections.ld" >&2; exit 77; }
     if ((begin > most_kib * 1024)); then
-        echo "$file: what every process runs takes $((begin / 1024)) KiB, more than $most_kib" >&2
-        status=1
+        complain "$file: what every process runs takes $((begin / 1024)) KiB, more than $most_kib"
     fi
 done
 
@@ -34,8 +30,7 @@ program() {
     kib=$(LD_PRELOAD=$library "$@" | mapped)
     echo "$name: $kib KiB"
     if [ "$kib" -eq 0 ] || [ "$kib" -gt "$most_kib" ]; then
-        echo "$name has $kib KiB of the drop-in's code in memory; 1 to $most_kib is right" >&2
-        status=1
+        complain "$name has $kib KiB of the drop-in's code in memory; 1 to $most_kib is right"
     fi
 }
 g++ -x c++ -o "$work/objects" - <<'END'
