@@ -12,6 +12,8 @@ import time
 
 scripts, contended, dropin = sys.argv[1:4]
 sleeper = "/usr/bin/sleep"
+every = 50
+contended_threads = 8
 
 
 def processes_of(session):
@@ -29,6 +31,23 @@ def processes_of(session):
     return found
 
 
+def contention_was_recorded(directory):
+    """Waits until contention.sh, whose files are in this directory, must have recorded an event; False
+    if threads do not meet in a minute. The kernel counts the hits of each probe, and perf for each
+    thread and processor apart."""
+    with open("/proc/mounts") as mounts:
+        tracing = next(fields[1] for fields in map(str.split, mounts) if fields[2] == "tracefs")
+    enough = every * contended_threads * os.cpu_count()
+    for _ in range(1200):
+        with open(tracing + "/uprobe_profile") as profile:
+            hits = [int(line.split()[2]) for line in profile if line.split()[0].startswith(directory)]
+        if any(count >= enough for count in hits):
+            return True
+        time.sleep(0.05)
+    print("threads have hardly met: what contention.sh shows is not looked at")
+    return False
+
+
 def check(number, to_group, script, options, program, shows=None):
     # A session of its own, with the interrupt as a terminal would leave it: not ignored.
     with tempfile.TemporaryDirectory() as directory, tempfile.TemporaryFile("w+") as output:
@@ -39,7 +58,10 @@ def check(number, to_group, script, options, program, shows=None):
         name = os.path.basename(program[0])
         while name not in processes_of(process.pid) and process.poll() is None:
             time.sleep(0.05)
-        time.sleep(1)
+        if script == "contention.sh":
+            shows = shows if contention_was_recorded(directory) else None
+        else:
+            time.sleep(1)
         what = "%s with %s to %s" % (script, number.name, "its group" if to_group else "itself")
         assert process.poll() is None, what + ": ended before the signal"
         (os.killpg if to_group else os.kill)(process.pid, number)
@@ -61,7 +83,7 @@ def check(number, to_group, script, options, program, shows=None):
 endless = [contended, "--bulks", "1000000"]
 for number in signal.SIGINT, signal.SIGTERM:
     for to_group in False, True:
-        check(number, to_group, "contention.sh", ["--allocator", dropin, "--every", "50"], endless, "slot 64")
+        check(number, to_group, "contention.sh", ["--allocator", dropin, "--every", str(every)], endless, "slot 64")
     check(number, False, "record.sh", ["-F", "99"], endless, "samples by")
     check(number, False, "stat.sh", [], [sleeper, "1000"])
     check(number, False, "versus.sh", ["--a", "glibc", "--b", dropin], [sleeper, "1000"])
