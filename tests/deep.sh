@@ -68,7 +68,7 @@ run_part() {
     mutations) tests/meta/mutation/run.sh ;;
     packages) tests/packages.sh packages && tests/packages/run.sh amd64 && tests/packages/run.sh arm64 ;;
     programs) tests/packages.sh programs bench && tests/dropin/programs/run.sh --rounds 5 --peers ;;
-    matrix) tests/consumers/matrix.sh --library . ;;
+    matrix) tests/packages.sh matrix && tests/consumers/matrix.sh --library . ;;
     aarch64) tests/run.sh aarch64 ;;
     soak) tests/soak/soak.sh && MB_POOL_MAX=32K tests/soak/soak.sh ;;
     storm)

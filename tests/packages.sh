@@ -3,7 +3,7 @@
 # Usage: packages.sh build|test|bench ...     installs what is missing of these groups
 #        packages.sh --list build|test|bench  only names them
 # For tests/deep.sh alone: packages, which makes Debian packages and tests them; programs, which
-# tests/dropin/programs/run.sh runs, 2 GB; and ways, for consumers/ways.
+# tests/dropin/programs/run.sh runs, 2 GB; matrix, another linker; and ways, for consumers/ways.
 # And program-NAME is what bench/programs.sh needs for one of its programs, MariaDB for example.
 set -euo pipefail
 
@@ -54,6 +54,7 @@ packages_of() {
         echo libdw-dev libprotobuf-c-dev zlib1g-dev libzstd-dev libcriterion-dev libevent-dev libxxhash-dev
         echo bash coreutils perl-base python3-minimal sqlite3 # the drop-in runs them
         ;;
+    matrix) echo lld ;;
     ways) echo rustc ;; # 370 MB
     program-nginx) echo nginx-light apache2-utils ;;
     program-mariadb) echo mariadb-server mariadb-client sysbench ;;
@@ -61,7 +62,7 @@ packages_of() {
     program-node) echo nodejs ;;
     program-ruby | program-python3 | program-g++ | program-sqlite3 | program-perl) echo "${1#program-}" ;;
     *)
-        echo "packages.sh: $1: no such group; there are build, test, bench, packages, programs, ways, aarch64 and program-NAME" >&2
+        echo "packages.sh: $1: no such group; there are build, test, bench, packages, programs, matrix, ways, aarch64 and program-NAME" >&2
         exit 2
         ;;
     esac

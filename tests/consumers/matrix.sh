@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Compilers, standards and flags of users: each row compiles tests/consumers/inline/consumer.c, links it one way, and runs
-# it. With --library the library itself is built with each of the last table's flags (minutes).
+# it. With --library the library itself is built with each row of the first table (minutes).
 # Usage: matrix.sh SOURCE_DIR LIBRARY_DIR | matrix.sh --library SOURCE_DIR
 set -euo pipefail
 work=$(mktemp -d)
@@ -12,10 +12,11 @@ fail() {
 
 if [ "${1:-}" = --library ]; then
     source=$(realpath "$2")
-    while IFS='|' read -r compiler flags; do
+    while IFS='|' read -r compiler flags linker; do
         rm -rf "$work/build"
         CC=${compiler%,*} CXX=${compiler#*,} cmake -S "$source" -B "$work/build" -G Ninja -DCMAKE_BUILD_TYPE=Release \
-            -DMEMORYBUCKET_TESTS=OFF -DMEMORYBUCKET_BENCH=OFF -DMEMORYBUCKET_WERROR=ON "-DCMAKE_C_FLAGS=$flags" >"$work/log" 2>&1 &&
+            -DMEMORYBUCKET_TESTS=OFF -DMEMORYBUCKET_BENCH=OFF -DMEMORYBUCKET_WERROR=ON "-DCMAKE_C_FLAGS=$flags" \
+            "-DCMAKE_EXE_LINKER_FLAGS=-fuse-ld=$linker" "-DCMAKE_SHARED_LINKER_FLAGS=-fuse-ld=$linker" >"$work/log" 2>&1 &&
             cmake --build "$work/build" >>"$work/log" 2>&1 || { tail -n 30 "$work/log"; fail "$compiler $flags: does not build"; }
         "$0" "$source" "$work/build/lib" >/dev/null || fail "$compiler $flags: what is built does not serve"
         "$work/build/bin/mbrun" ls / >/dev/null || fail "$compiler $flags: mbrun ls fails"
@@ -26,13 +27,15 @@ if [ "${1:-}" = --library ]; then
             objects=$(ar t "$archive" | wc -l) noted=$(readelf -n "$archive" | grep -c 'IBT, SHSTK') || true
             [ "$noted" = "$objects" ] || fail "$compiler $flags: $noted of $objects objects have notes of IBT and SHSTK"
         fi
-        echo "$compiler $flags: ok"
+        echo "$compiler $flags, $linker: ok"
     done <<'END'
-gcc,g++|-std=c17
-clang,clang++|-O3
-gcc,g++|-fno-plt -march=native -fcf-protection=full
-clang,clang++|-fcf-protection=full -march=native
-gcc,g++|-flto -ffat-lto-objects -Os
+gcc,g++|-std=c17|bfd
+clang,clang++|-O3|bfd
+gcc,g++|-fno-plt -march=native -fcf-protection=full|bfd
+clang,clang++|-fcf-protection=full -march=native|bfd
+gcc,g++|-flto -ffat-lto-objects -Os|bfd
+gcc,g++|-O2|gold
+clang,clang++|-O2|lld
 END
     exit
 fi
@@ -63,6 +66,7 @@ done <<'END'
 gcc -std=c11|-O2|-static
 gcc -std=c17|-O2 -fno-plt -march=native|shared
 gcc -std=c2x|-O2 -flto|archive
+gcc -std=c11|-O2 -fuse-ld=gold|archive
 gcc -std=gnu17|-O2|-static-pie
 gcc -std=c17|-O2 -fcf-protection=full -fstack-clash-protection|shared
 clang -std=c11|-O2|-static-pie
