@@ -150,22 +150,42 @@ class Owner(Actor):
 
 
 class Counter(Actor):
-    """Counts one number up together with others: it never goes back, unless it was flushed."""
+    """Counts one number up together with others. Whenever it is lost, to a flush or for room, one of them begins
+    another one, from a multiple of its own on: so all know which number an answer counts. In each the counter's own
+    answers rise, and no two counters ever get the same one: so there are never more answers than the largest says."""
+
+    NUMBER_BITS = 32
+    lock = threading.Lock()
+    numbers = 0
+    answers = {}  # of each number: how many, and the largest
+
+    def begin_number(self):
+        with Counter.lock:
+            Counter.numbers += 1
+            number = Counter.numbers
+        digits = b"%d" % (number << Counter.NUMBER_BITS)
+        self.client.send(b"add together 0 0 %d\r\n%s\r\n" % (len(digits), digits))
+        expect(self.client.read_until(b"\r\n") in (b"STORED\r\n", b"NOT_STORED\r\n"), True, "add")
+
+    def note(self, number, counted):
+        with Counter.lock:
+            count, largest = Counter.answers.get(number, (0, 0))
+            Counter.answers[number] = count + 1, max(largest, counted)
+            if not 0 < number <= Counter.numbers or count >= max(largest, counted):
+                raise Failure(f"number {number}: {count + 1} counters were told up to {max(largest, counted)}")
 
     def act(self):
-        answers = []
+        seen = {}
         for _ in range(50):
             answer = self.client.ask(b"incr together 1")
             if answer == b"NOT_FOUND":
-                self.client.send(b"add together 0 0 1\r\n0\r\n")
-                self.client.read_until(b"\r\n")
-                answers = []
-            else:
-                answers.append(int(answer))
-        # A flush in between begins anew: then a later number is small.
-        falls = sum(one >= other for one, other in zip(answers, answers[1:]))
-        if falls > 1:
-            raise Failure(f"numbers that were counted together: {answers}")
+                self.begin_number()
+                continue
+            number, counted = divmod(int(answer), 1 << Counter.NUMBER_BITS)
+            self.note(number, counted)
+            if counted <= seen.get(number, 0):
+                raise Failure(f"number {number}: {counted} after {seen[number]}")
+            seen[number] = counted
         time.sleep(0.005)
 
 
