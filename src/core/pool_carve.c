@@ -56,7 +56,7 @@ static void pool_lay_out_locked(struct pool *pool, size_t class)
     pool->class = (uint8_t)class;
     pool->slot_bytes = (uint32_t)size_class_slot_bytes(class);
     pool->rounds = (uint16_t)mbi_config.magazine_rounds[class];
-    pool->central = mbi_pool_centrals[class].stacks;
+    pool->central = &mbi_pool_stacks[class];
     for (enum span_name name = 0; name < SPAN_COUNT; name++) {
         size_t units = size_min(mbi_region.span_bytes[name] / SLOT_UNIT_BYTES, units_left);
         units_left -= units;
