@@ -9,7 +9,7 @@
 #include <string.h>
 
 enum { PARKED_CACHES_MAX = 64, FIRST_ROUNDS_MAX = 8, FIRST_BYTES = 16 << 10 };
-enum { RUN_SHARE = 24, FIRST_RUN_ROUNDS = 8, FIRST_RUN_BYTES = 1024 };
+enum { RUN_SHARE = 32, FIRST_RUN_ROUNDS = 8, FIRST_RUN_BYTES = 1024 };
 
 /* As struct thread_cache. */
 struct cache {

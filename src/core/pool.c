@@ -80,7 +80,7 @@ uint64_t mbi_pool_pop_batch(struct pool *pool, struct transfer_counts *counts)
     unsigned here = central_here();
     unsigned mask = central_mask();
     for (unsigned i = 0; chain == 0 && i <= mask; i++) {
-        chain = batch_stack_pop(&pool->central[(here + i) & mask], &pool->space, pool->rounds,
+        chain = batch_stack_pop(pool_stack(pool, (here + i) & mask), &pool->space, pool->rounds,
                                 &retries);
     }
     if (chain != 0) {
@@ -101,7 +101,7 @@ void mbi_pool_push_batch(struct pool *pool, uint64_t chain, struct transfer_coun
     if (MBI_UNLIKELY(!flag_is_set(&pool->pushed))) {
         flag_set(&pool->pushed, true); /* first: a thread that expects the batch looks */
     }
-    batch_stack_push(&pool->central[central_here() & central_mask()], &pool->space, chain,
+    batch_stack_push(pool_stack(pool, central_here() & central_mask()), &pool->space, chain,
                      &retries);
     pools_set_pending(true);
     probe_flush(pool->slot_bytes, pool->rounds);

@@ -63,7 +63,7 @@ struct pool {
     uint16_t rounds; /* per magazine and batch */
     uint8_t class;
     _Atomic bool pushed; /* any batch yet: until then no thread touches the stacks' pages */
-    struct batch_stack *central; /* CENTRAL_STACKS of them: any thread, by atomic operations */
+    struct batch_stack *central; /* the first of pool_stack; any thread, by atomic operations */
 
     /*
      * Written under the pool's lock (core/lock.h): by carving, trim, and threads that leave loose
@@ -99,8 +99,9 @@ struct fresh_run {
 };
 
 /*
- * In pool_memory.c. The stacks and lanes stand apart: most pools never use them, and so touch fewer
- * pages.
+ * In pool_memory.c. The stacks and lanes stand apart: most pools never use them. And one
+ * processor's stacks stand together, for all pools: a machine has fewer processors than there are
+ * stacks, as a rule, and the others' pages are never touched.
  *
  * A lane is what is left of a block of which only threads on one processor get whole batches of
  * fresh slots. Side by side, two processors' batches would meet every 16 KiB, and a processor that
@@ -109,12 +110,11 @@ struct fresh_run {
  * one stack is in use. Under the pool's lock.
  */
 extern MBI_HIDDEN struct pool mbi_pools[SIZE_CLASS_COUNT];
-struct pool_central {
-    struct batch_stack stacks[CENTRAL_STACKS];
-    struct fresh_run lanes[CENTRAL_STACKS];
-    char padding[ISOLATION_BYTES]; /* or all pools' first stacks would share four sets of a cache */
+extern MBI_HIDDEN struct batch_stack mbi_pool_stacks[CENTRAL_STACKS * SIZE_CLASS_COUNT];
+struct pool_lanes {
+    _Alignas(ISOLATION_BYTES) struct fresh_run of[CENTRAL_STACKS];
 };
-extern MBI_HIDDEN struct pool_central mbi_pool_centrals[SIZE_CLASS_COUNT];
+extern MBI_HIDDEN struct pool_lanes mbi_pool_lanes[SIZE_CLASS_COUNT];
 
 /* Of a pool that is laid out or not. */
 MBI_HOT_INLINE unsigned pool_class(const struct pool *pool)
@@ -122,9 +122,15 @@ MBI_HOT_INLINE unsigned pool_class(const struct pool *pool)
     return (unsigned)(pool - mbi_pools);
 }
 
+/* One of the CENTRAL_STACKS of a pool that is laid out. */
+MBI_HOT_INLINE struct batch_stack *pool_stack(const struct pool *pool, size_t processor)
+{
+    return pool->central + processor * SIZE_CLASS_COUNT;
+}
+
 static inline struct fresh_run *pool_lanes(const struct pool *pool)
 {
-    return mbi_pool_centrals[pool_class(pool)].lanes;
+    return mbi_pool_lanes[pool_class(pool)].of;
 }
 
 static inline size_t pool_batch_bytes(const struct pool *pool)

@@ -56,7 +56,7 @@ static void pool_lay_out_locked(struct pool *pool, size_t class)
     pool->class = (uint8_t)class;
     pool->slot_bytes = (uint32_t)size_class_slot_bytes(class);
     pool->rounds = (uint16_t)mbi_config.magazine_rounds[class];
-    pool->central = mbi_pool_centrals[class].stacks;
+    pool->central = &mbi_pool_stacks[class];
     for (enum span_name name = 0; name < SPAN_COUNT; name++) {
         size_t units = size_min(mbi_region.span_bytes[name] / SLOT_UNIT_BYTES, units_left);
         units_left -= units;
@@ -236,20 +236,21 @@ static struct fresh_run pool_take_from_lane_locked(struct pool *pool, struct fre
 }
 
 /*
- * What a lane gets: whole batches that fill a block. For shorter runs not more than an eighth of
- * what the pool has, or just the run: a few slots do not take a page for each processor. Nothing
- * that is not committed yet, if the run is: so no block is committed that parked caches could
- * spare (pool_needs_block).
+ * What a lane gets: whole batches that fill a block. For shorter runs an eighth of what the pool
+ * has, or just the run where that is only a few slots: a lane takes a page for each processor, and
+ * in small pools that is more than it spares. Nothing that is not committed yet, if the run is: so
+ * no block is committed that parked caches could spare (pool_needs_block).
  */
 static size_t pool_lane_rounds(struct pool *pool, size_t rounds_wanted)
 {
-    enum { SHARE = 8 };
+    enum { SHARE = 8, SHARE_ROUNDS_MIN = 128 };
     const struct span *span = pool_carved_span(pool);
     bool batches = rounds_wanted >= pool->rounds;
     size_t unit = batches ? pool->rounds : size_class_line_rounds(pool->class);
     size_t rounds = pool_block_bytes() / pool->slot_bytes;
     if (!batches) {
-        rounds = size_min(rounds, counter_read(&pool->carved) / SHARE);
+        size_t share = counter_read(&pool->carved) / SHARE;
+        rounds = share >= SHARE_ROUNDS_MIN ? size_min(rounds, share) : 0;
     }
     size_t bytes = size_above((uintptr_t)span->commit_end, (uintptr_t)span->carve_next);
     size_t committed = bytes / pool->slot_bytes;

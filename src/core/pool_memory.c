@@ -7,4 +7,5 @@
 #include "core/pool.h"
 
 struct pool mbi_pools[SIZE_CLASS_COUNT];
-struct pool_central mbi_pool_centrals[SIZE_CLASS_COUNT];
+struct batch_stack mbi_pool_stacks[CENTRAL_STACKS * SIZE_CLASS_COUNT];
+struct pool_lanes mbi_pool_lanes[SIZE_CLASS_COUNT];

@@ -137,23 +137,30 @@ static bool add_found(size_t *slots, size_t found)
     return found != SIZE_MAX;
 }
 
+static bool is_all_zeros(const void *memory, size_t bytes)
+{
+    const unsigned char *byte = memory;
+    unsigned any = 0;
+    for (size_t i = 0; i < bytes; i++) {
+        any |= byte[i];
+    }
+    return any == 0;
+}
+
 /* Before a pool is laid out nothing is written to it; 0, or SIZE_MAX after a message. */
 static size_t pool_check_unused(const struct pool *pool)
 {
-    const struct pool_central *central = &mbi_pool_centrals[pool_class(pool)];
-    const unsigned char *bytes = (const unsigned char *)pool;
-    const unsigned char *central_bytes = (const unsigned char *)central;
-    unsigned any = 0;
-    for (size_t i = 0; i < sizeof *pool; i++) {
-        any |= bytes[i];
+    unsigned class = pool_class(pool);
+    bool unused = is_all_zeros(pool, sizeof *pool)
+                  && is_all_zeros(&mbi_pool_lanes[class], sizeof mbi_pool_lanes[class]);
+    for (size_t i = 0; i < CENTRAL_STACKS; i++) {
+        const struct batch_stack *stack = &mbi_pool_stacks[i * SIZE_CLASS_COUNT + class];
+        unused = unused && is_all_zeros(stack, sizeof *stack);
     }
-    for (size_t i = 0; i < sizeof *central; i++) {
-        any |= central_bytes[i];
+    if (!unused) {
+        mbi_message("check: pool %u was written to before it was laid out", class);
     }
-    if (any != 0) {
-        mbi_message("check: pool %u was written to before it was laid out", pool_class(pool));
-    }
-    return any == 0 ? 0 : SIZE_MAX;
+    return unused ? 0 : SIZE_MAX;
 }
 
 size_t mbi_pool_check(struct pool *pool)
@@ -164,7 +171,7 @@ size_t mbi_pool_check(struct pool *pool)
     }
     for (size_t i = 0; i < CENTRAL_STACKS; i++) {
         /* relaxed [CHECK]: the caller knows that no other thread is at work. */
-        uint64_t head = atomic_load_explicit(&pool->central[i].head, memory_order_relaxed);
+        uint64_t head = atomic_load_explicit(&pool_stack(pool, i)->head, memory_order_relaxed);
         if (!add_found(&slots, pool_check_batches(pool, head & SLOT_NUMBER_MASK))
             || !add_found(&slots, pool_check_batches(pool, pool->aged[i]))
             || !add_found(&slots, pool_check_batches(pool, pool->surplus[i]))) {

@@ -170,12 +170,12 @@ static void cache_end_swap(struct thread_cache *cache, struct pool *pool)
 }
 
 /*
- * Fresh slots come in runs of a 24th of what the thread has obtained of the class so far; the
+ * Fresh slots come in runs of a 32nd of what the thread has obtained of the class so far; the
  * first runs are of 8 slots, or of fewer that fill 1 KiB (docs/architecture.md, decision 9). Runs
  * are whole cache lines, so that two threads' fresh slots share none. Sorted slots come in runs as
  * large. Whatever the pool gives under its lock counts as obtained: it shows the same need.
  */
-enum { RUN_SHARE = 24, FIRST_RUN_ROUNDS = 8, FIRST_RUN_BYTES = 1024 };
+enum { RUN_SHARE = 32, FIRST_RUN_ROUNDS = 8, FIRST_RUN_BYTES = 1024 };
 
 static size_t cache_run_rounds(const struct thread_cache *cache, const struct pool *pool)
 {
