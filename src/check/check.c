@@ -36,7 +36,7 @@ enum { FORWARDS_TO_SANITIZER = true };
 /* A sanitizer watches its own malloc, so that serves all. Constant from mbi_check_init on. */
 static bool forwards;
 
-MBI_IN_EVERY_PROCESS bool mbi_check_init(void)
+bool mbi_check_init(void)
 {
     forwards = FORWARDS_TO_SANITIZER && annotate_sanitizer_is_here() && mbi_config.check == 0;
     if (config_checks(CHECK_USE_AFTER_FREE | CHECK_OVERFLOW) && !annotate_is_watched()
@@ -53,7 +53,7 @@ MBI_IN_EVERY_PROCESS bool mbi_check_init(void)
     return !forwards;
 }
 
-MBI_IN_EVERY_PROCESS void mbi_check_note_child(void)
+void mbi_check_note_child(void)
 {
     if (checked_is_on()) {
         mbi_ledger_generation++;

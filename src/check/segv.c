@@ -175,7 +175,7 @@ int mbi_segv_action(const struct sigaction *wanted, struct sigaction *before)
     return status;
 }
 
-MBI_IN_EVERY_PROCESS bool mbi_segv_is_taken(void)
+bool mbi_segv_is_taken(void)
 {
     return flag_is_set(&is_taken);
 }

@@ -41,10 +41,9 @@
 
 /* A slow path: kept out of line so that the fast path ends in a tail call to it. */
 #define MBI_COLD __attribute__((noinline, cold))
-/* Where the shared libraries have a function, unlike the rest of its file (sections.ld): with what
- * hardly any process runs, or with what every process runs. */
+/* Unlike the rest of its file the shared libraries have the function where hardly any process runs
+ * anything (sections.ld). */
 #define MBI_SELDOM __attribute__((noinline, cold, section(".text.seldom")))
-#define MBI_IN_EVERY_PROCESS __attribute__((section(".text.every")))
 /* Stands at declarations, so that no access goes through the GOT. */
 #define MBI_HIDDEN __attribute__((visibility("hidden")))
 #define MBI_HOT_INLINE static inline __attribute__((always_inline))

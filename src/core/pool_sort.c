@@ -102,6 +102,7 @@ bool mbi_pool_age(struct pool *pool, bool central)
         return false;
     }
     bool surplus = false;
+    bool takes = central && flag_is_set(&pool->pushed); /* else the stacks are never read */
     if (!mbi_pool_lock(pool)) {
         return true; /* not known */
     }
@@ -111,7 +112,7 @@ bool mbi_pool_age(struct pool *pool, bool central)
     for (size_t i = 0; i < CENTRAL_STACKS; i++) {
         if (!surplus) {
             pool->surplus[i] = pool->aged[i];
-            pool->aged[i] = central ? (uint32_t)batch_stack_detach(pool_stack(pool, i)) : 0;
+            pool->aged[i] = takes ? (uint32_t)batch_stack_detach(pool_stack(pool, i)) : 0;
         }
     }
     bool any = mbi_pool_has_old_batch_locked(pool) || pool->loose != 0;

@@ -303,7 +303,7 @@ static void want(bool trim_allowed)
     flag_set(&mbi_pools_hints.exporting, true);
 }
 
-MBI_IN_EVERY_PROCESS void mbi_export_init(void)
+void mbi_export_init(void)
 {
     if (mbi_config.exports != EXPORT_OFF) {
         want(mbi_config.exports == EXPORT_TRIM);
@@ -338,7 +338,7 @@ static MBI_SELDOM void stop_wanted(void)
     mbi_lock_allow_cancel(cancelling);
 }
 
-MBI_IN_EVERY_PROCESS void mbi_export_stop(void)
+void mbi_export_stop(void)
 {
     if (flag_is_set(&hint.was_wanted)) {
         stop_wanted();
@@ -346,7 +346,7 @@ MBI_IN_EVERY_PROCESS void mbi_export_stop(void)
 }
 
 /* No system call but one, where the parent has a file. The child's is made on its slow path. */
-MBI_IN_EVERY_PROCESS void mbi_export_note_child(void)
+void mbi_export_note_child(void)
 {
     struct thread_cache *cache = mbi_thread_cache;
     if (cache->active && thread_cache_thread(cache) != 0) {

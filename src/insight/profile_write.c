@@ -316,7 +316,7 @@ void mbi_profile_prepare(void)
     (void)pthread_once(&once, prepare);
 }
 
-MBI_IN_EVERY_PROCESS void mbi_profile_dump_at_exit(void)
+void mbi_profile_dump_at_exit(void)
 {
     if (place.on) {
         dump_to_place();

@@ -159,7 +159,7 @@ void mbi_background_stop(void)
 }
 
 /* Another thread may have had the mutexes. They lie beside what a child writes anyway. */
-MBI_IN_EVERY_PROCESS void mbi_background_reset_in_child(void)
+void mbi_background_reset_in_child(void)
 {
     control = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
     sleeping.mutex = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;

@@ -63,6 +63,22 @@ static int be_guests(void)
     return good ? 0 : 1;
 }
 
+/* A host has so many guests at most, of all sizes together. */
+static int be_hosts(void)
+{
+    enum { SMALLEST = 272, HOST_BYTES = 512, EACH = 8, HOSTED_MAX = 32 };
+    int hosted = 0;
+    for (size_t bytes = SMALLEST; bytes < HOST_BYTES; bytes += STEP_BYTES) {
+        for (int i = 0; i < EACH; i++) {
+            hosted += malloc_usable_size(malloc(bytes)) == HOST_BYTES;
+        }
+    }
+    if (hosted == 0 || hosted > HOSTED_MAX) {
+        fprintf(stderr, "%d objects are guests of one pool\n", hosted);
+    }
+    return hosted > 0 && hosted <= HOSTED_MAX ? 0 : 1;
+}
+
 static pid_t start(const char *self, const char *drop_in, const char *sizes, int traced)
 {
     setenv("LD_PRELOAD", drop_in != NULL ? drop_in : "", 1); /* here: the child touches little */
@@ -147,7 +163,7 @@ int main(int argc, char **argv)
 {
     if (argc == 3 && strcmp(argv[1], "--child") == 0) {
         if (strcmp(argv[2], "guests") == 0) {
-            return be_guests();
+            return be_guests() != 0 || be_hosts() != 0;
         }
         be_child(argv[2]);
         return 0;
