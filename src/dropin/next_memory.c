@@ -25,14 +25,15 @@
 #include <string.h>
 
 /*
- * When one of these is set, glibc no longer adapts its mmap threshold. So that is set too, to the
- * most that glibc would arrive at by itself: a lower one slows programs that reuse large buffers.
+ * When one of these is set, glibc no longer adapts its mmap threshold, and with it, to the double,
+ * what it keeps at the top. So both are set, to the most that glibc would arrive at by itself: with
+ * less, a program that uses one large buffer after the other has each page by page from the kernel.
  * A larger pad made no measurable difference, and each thread's arena would commit it.
  */
 enum {
-    TRIM_THRESHOLD_BYTES = 16 * MIB,
-    TOP_PAD_BYTES = MIB,
     MMAP_THRESHOLD_BYTES = 32 * MIB,
+    TRIM_THRESHOLD_BYTES = 2 * MMAP_THRESHOLD_BYTES,
+    TOP_PAD_BYTES = MIB,
 };
 /* What glibc by default keeps at the top when it gives memory back. */
 enum { KEEP_BYTES = 128 << 10 };
