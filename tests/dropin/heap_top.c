@@ -4,6 +4,7 @@
  *
  *   faults   prints the page faults of rounds in which all large objects are freed
  *   decay    exits 0 when what such rounds left goes back while only small objects come and go
+ *   in_use   exits 0 when it goes back while a few large objects come and go
  *   trim     exits 0 when mb_trim gives it back
  *   cancel   exits 0 when threads that are cancelled in mb_trim leave malloc's locks free
  *   mallopt  prints the faults when the program has told malloc to keep little
@@ -141,14 +142,21 @@ static void cancel_in_trim(void)
     }
 }
 
-static void wait_for_decay(void)
+static void use_large(void)
+{
+    enum { FEW = 40 };
+    free(allocate_and_free_all(FEW));
+}
+
+/* Uses memory as `use` does until what many large objects left behind has gone back. */
+static void wait_for_decay(void (*use)(void))
 {
     enum { TRIES = 3000 };
     use_small();
     free(allocate_and_free_all(DECAY_LARGE)); /* 9 MB */
     long before = resident_kib();
     for (int i = 0; i < TRIES; i++) {
-        use_small();
+        use();
         if (resident_kib() <= before - GIVEN_BACK_KIB) {
             return;
         }
@@ -199,7 +207,11 @@ int main(int argc, char **argv)
         return 0;
     }
     if (strcmp(argv[1], "decay") == 0) {
-        wait_for_decay();
+        wait_for_decay(use_small);
+        return 0;
+    }
+    if (strcmp(argv[1], "in_use") == 0) {
+        wait_for_decay(use_large);
         return 0;
     }
     if (strcmp(argv[1], "trim") == 0) {

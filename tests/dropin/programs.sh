@@ -176,6 +176,7 @@ heap_top)
     run env MB_DECAY_MS=-1 "$top" trim
     run env MB_DECAY_MS=-1 "$top" cancel
     run env MB_DECAY_MS=100 "$top" decay
+    run env MB_DECAY_MS=100 "$top" in_use
     ;;
 mbrun)
     set +e
