@@ -361,7 +361,7 @@ void *mb_aligned_alloc(size_t alignment, size_t size)
     return mbi_api_aligned_alloc(alignment, size);
 }
 
-void *mbi_api_aligned_alloc(size_t alignment, size_t size)
+static MBI_COLD void *aligned_alloc_slow(size_t alignment, size_t size)
 {
     start_thread();
     if (checked_is_on()) {
@@ -385,6 +385,20 @@ void *mbi_api_aligned_alloc(size_t alignment, size_t size)
         errno = saved_errno;
     }
     return pointer;
+}
+
+/* The constant caches, checked mode's among them, and a class that a profile counts are empty. */
+void *mbi_api_aligned_alloc(size_t alignment, size_t size)
+{
+    struct thread_cache *cache = mbi_thread_cache;
+    size_t class = size_class_of_aligned(alignment, size, cache->pool_bytes);
+    if (MBI_LIKELY(class < SIZE_CLASS_COUNT)) {
+        void *pointer = magazine_pop(&cache->loaded[class]);
+        if (MBI_LIKELY(pointer != NULL)) {
+            return pointer;
+        }
+    }
+    return aligned_alloc_slow(alignment, size);
 }
 
 size_t mb_usable_size(const void *pointer)

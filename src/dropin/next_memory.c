@@ -8,7 +8,7 @@
  * drop-in small objects pin the top; with it they are in our pools, and the heap would shrink and
  * grow with each large free: `git log -p` took 219,000 page faults. So glibc is told to keep more,
  * unless the user has configured it. What it keeps goes back when no large objects came and went
- * for a window, and with mb_trim.
+ * for a window, or after some windows in which they did, and with mb_trim.
  *
  * The library leaves glibc's malloc alone: it is the program's, with its small objects.
  */
@@ -25,14 +25,15 @@
 #include <string.h>
 
 /*
- * When one of these is set, glibc no longer adapts its mmap threshold. So that is set too, to the
- * most that glibc would arrive at by itself: a lower one slows programs that reuse large buffers.
+ * When one of these is set, glibc no longer adapts its mmap threshold, and with it, to the double,
+ * what it keeps at the top. So both are set, to the most that glibc would arrive at by itself: with
+ * less, a program that uses one large buffer after the other has each page by page from the kernel.
  * A larger pad made no measurable difference, and each thread's arena would commit it.
  */
 enum {
-    TRIM_THRESHOLD_BYTES = 16 * MIB,
-    TOP_PAD_BYTES = MIB,
     MMAP_THRESHOLD_BYTES = 32 * MIB,
+    TRIM_THRESHOLD_BYTES = 2 * MMAP_THRESHOLD_BYTES,
+    TOP_PAD_BYTES = MIB,
 };
 /* What glibc by default keeps at the top when it gives memory back. */
 enum { KEEP_BYTES = 128 << 10 };
@@ -40,6 +41,11 @@ enum { KEEP_BYTES = 128 << 10 };
 #define MILLISECOND_NS UINT64_C(1000000)
 /* Memory counts as unused after a window, but not before this time has passed. */
 #define WINDOW_NS_MIN (100 * MILLISECOND_NS)
+/*
+ * While large objects come and go, all that is free goes back once in so many windows: a few of
+ * them may need little of what many left behind. Fewer would have more of it come back at once.
+ */
+enum { WINDOWS_IN_USE = 10 };
 /* malloc_trim looks at every free chunk, so it may take at most one part in so many of the time. */
 enum { TIME_PARTS = 100 };
 
@@ -53,6 +59,7 @@ typedef int malloc_trim_function(size_t);
  */
 static struct {
     _Alignas(ISOLATION_BYTES) _Atomic uint64_t used_ns; /* when large objects last came and went */
+    _Atomic uint64_t since_ns; /* when the first of them came after memory had gone back */
     _Atomic uint64_t not_before_ns; /* the earliest time at which memory may go back again */
     _Atomic uintptr_t trim; /* malloc_trim; 0: the next allocator is not the C library's */
 } next_memory;
@@ -157,6 +164,23 @@ bool mbi_large_give_back(void)
     return trim != NULL && trim_now(trim, 0);
 }
 
+static bool is_due(uint64_t now_ns)
+{
+    uint64_t window_ns = size_max((size_t)mbi_config.decay_ms * MILLISECOND_NS, WINDOW_NS_MIN);
+    return now_ns >= time_read(&next_memory.not_before_ns)
+           && (now_ns >= time_read(&next_memory.used_ns) + window_ns
+               || now_ns >= time_read(&next_memory.since_ns) + WINDOWS_IN_USE * window_ns);
+}
+
+/* relaxed [NEXT-USED]: of several threads that come here at the same time one goes on. */
+static void give_back_if_due(uint64_t now_ns)
+{
+    if (large_keeps() && is_due(now_ns)
+        && atomic_exchange_explicit(&mbi_large_hints.keeps, false, memory_order_relaxed)) {
+        (void)trim_now(trim_function(), KEEP_BYTES);
+    }
+}
+
 void mbi_large_note_use(void)
 {
     if (trim_function() == NULL || mbi_config.decay_ms < 0) {
@@ -165,25 +189,15 @@ void mbi_large_note_use(void)
     uint64_t now_ns = mbi_os_coarse_clock_ns();
     if (time_read(&next_memory.used_ns) != now_ns) {
         time_set(&next_memory.used_ns, now_ns);
+        give_back_if_due(now_ns);
     }
     if (!large_keeps()) {
+        time_set(&next_memory.since_ns, now_ns);
         flag_set(&mbi_large_hints.keeps, true);
     }
 }
 
-static bool is_unused_for_a_window(void)
-{
-    uint64_t window_ns = size_max((size_t)mbi_config.decay_ms * MILLISECOND_NS, WINDOW_NS_MIN);
-    uint64_t now_ns = mbi_os_coarse_clock_ns();
-    return now_ns >= time_read(&next_memory.used_ns) + window_ns
-           && now_ns >= time_read(&next_memory.not_before_ns);
-}
-
 void mbi_large_decay(void)
 {
-    /* relaxed [NEXT-USED]: of several threads that come here at the same time one goes on. */
-    if (large_keeps() && is_unused_for_a_window()
-        && atomic_exchange_explicit(&mbi_large_hints.keeps, false, memory_order_relaxed)) {
-        (void)trim_now(trim_function(), KEEP_BYTES);
-    }
+    give_back_if_due(mbi_os_coarse_clock_ns());
 }

@@ -4,9 +4,11 @@
  *
  *   faults   prints the page faults of rounds in which all large objects are freed
  *   decay    exits 0 when what such rounds left goes back while only small objects come and go
+ *   in_use   exits 0 when it goes back while a few large objects come and go
  *   trim     exits 0 when mb_trim gives it back
  *   cancel   exits 0 when threads that are cancelled in mb_trim leave malloc's locks free
  *   mallopt  prints the faults when the program has told malloc to keep little
+ *   buffers  exits 0 when large buffers that come and go get the pages that were there before
  */
 #include "check.h"
 
@@ -140,14 +142,21 @@ static void cancel_in_trim(void)
     }
 }
 
-static void wait_for_decay(void)
+static void use_large(void)
+{
+    enum { FEW = 40 };
+    free(allocate_and_free_all(FEW));
+}
+
+/* Uses memory as `use` does until what many large objects left behind has gone back. */
+static void wait_for_decay(void (*use)(void))
 {
     enum { TRIES = 3000 };
     use_small();
     free(allocate_and_free_all(DECAY_LARGE)); /* 9 MB */
     long before = resident_kib();
     for (int i = 0; i < TRIES; i++) {
-        use_small();
+        use();
         if (resident_kib() <= before - GIVEN_BACK_KIB) {
             return;
         }
@@ -157,11 +166,52 @@ static void wait_for_decay(void)
     exit(1);
 }
 
+enum { BUFFER_ROUNDS = 20, BUFFERS_MAX = 3 };
+
+/* Allocates and writes buffers of one size, and frees them, some times over; the faults. */
+static uint64_t buffer_rounds(size_t buffers, size_t bytes)
+{
+    uint64_t before = faults();
+    for (int round = 0; round < BUFFER_ROUNDS; round++) {
+        for (size_t i = 0; i < buffers; i++) {
+            large[i] = malloc(bytes);
+            CHECK(large[i] != NULL);
+            memset(large[i], round, bytes);
+        }
+        for (size_t i = 0; i < buffers; i++) {
+            free(large[i]);
+        }
+    }
+    return faults() - before;
+}
+
+static void use_buffers(void)
+{
+    use_small();
+    static const size_t mib[BUFFERS_MAX + 1] = { 0, 30, 25, 20 };
+    for (size_t buffers = 1; buffers <= BUFFERS_MAX; buffers++) {
+        size_t bytes = mib[buffers] << 20;
+        uint64_t pages = buffers * bytes / (size_t)sysconf(_SC_PAGESIZE);
+        uint64_t faults_seen = buffer_rounds(buffers, bytes);
+        printf("%zu of %zu MiB: %llu faults, %llu pages\n", buffers, mib[buffers],
+               (unsigned long long)faults_seen, (unsigned long long)pages);
+        CHECK(faults_seen <= 2 * pages);
+    }
+}
+
 int main(int argc, char **argv)
 {
     CHECK(argc == 2);
+    if (strcmp(argv[1], "buffers") == 0) {
+        use_buffers();
+        return 0;
+    }
     if (strcmp(argv[1], "decay") == 0) {
-        wait_for_decay();
+        wait_for_decay(use_small);
+        return 0;
+    }
+    if (strcmp(argv[1], "in_use") == 0) {
+        wait_for_decay(use_large);
         return 0;
     }
     if (strcmp(argv[1], "trim") == 0) {

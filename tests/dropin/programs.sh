@@ -172,9 +172,11 @@ heap_top)
     done
     told=$(faults "$top" mallopt)
     [ "$told" -ge $((20 * with)) ] || fail "the program's mallopt is overruled: $told page faults"
+    run env MB_DECAY_MS=-1 "$top" buffers
     run env MB_DECAY_MS=-1 "$top" trim
     run env MB_DECAY_MS=-1 "$top" cancel
     run env MB_DECAY_MS=100 "$top" decay
+    run env MB_DECAY_MS=100 "$top" in_use
     ;;
 mbrun)
     set +e
