@@ -218,6 +218,7 @@ Test(sampling, an_opened_class_goes_on_as_before)
         for (size_t i = 0; i < LEFT - frees; i++) {
             cr_assert_eq(mb_alloc(64), objects[i], "%zu after %zu", i, frees);
         }
+        cr_assert_eq(chain_first(magazine_chain(&cache->loaded[CLASS])), NULL, "past the sample");
         mbi_sampling_close(cache, CLASS);
         cr_assert_eq(state->left, 0);
         mbi_sampling_publish(NULL);
