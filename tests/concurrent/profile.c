@@ -46,8 +46,8 @@ static void start(size_t mean_bytes)
 }
 
 /*
- * How far an estimate may lie from the truth: eleven standard errors of independent samples. As
- * some come in bunches, it has up to 2.8 of these.
+ * How far an estimate may lie from the truth: four standard errors and a half, which are up to two
+ * and a half times those of independent samples, as some come in bunches.
  */
 static void expect_near(double estimate, double truth, double samples, const char *what,
                         size_t number)
