@@ -39,10 +39,9 @@ static inline double chance_minus_log(uint64_t number)
     }
     double t = (mantissa - 1) / (mantissa + 1);
     double square = t * t;
-    double sum = 1.0 / 11;
-    for (int power = 9; power > 0; power -= 2) {
-        sum = sum * square + 1.0 / power;
-    }
+    double sum = 1.0 / 9 + square * (1.0 / 11); /* written out: a loop divides as it runs */
+    sum = 1.0 / 5 + square * (1.0 / 7 + square * sum);
+    sum = 1.0 + square * (1.0 / 3 + square * sum);
     return (53 - exponent) * ln2 - 2 * t * sum;
 }
 

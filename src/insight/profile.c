@@ -112,7 +112,7 @@ struct profile_counts mbi_profile_counts(void)
  * The stack of the calling thread from the program's call on. The library's own frames lie before
  * it: paths that jump leave no frame, and paths that call do.
  */
-static uint32_t take_stack(const void *caller)
+MBI_HOT_INLINE uint32_t take_stack(const void *caller)
 {
     void *frames[PROFILE_FRAMES_MAX];
     uint32_t count = mbi_stacks_take_frames(caller, frames, PROFILE_FRAMES_MAX);
@@ -130,8 +130,8 @@ static uint32_t take_stack(const void *caller)
  * Fills a sample in, and counts it as allocated; false without memory. relaxed [COUNT-SHARED]:
  * before the object is known, so before it is counted as freed.
  */
-static bool count_allocated(struct sample *sample, double weight, size_t size_bytes,
-                            const void *caller)
+MBI_HOT_INLINE bool count_allocated(struct sample *sample, double weight, size_t size_bytes,
+                                    const void *caller)
 {
     sample->parts = (size_t)(weight * PROFILE_PARTS + 0.5);
     sample->bytes = (size_t)(weight * (double)size_bytes + 0.5);

@@ -17,6 +17,10 @@
  *
  *   counted    `hidden` has the magazine's chain. The loaded chain is empty and rounds_max is 0, so
  *              that each allocation and each free comes here, to pop and to push in their place.
+ *   opened     counted, and the loaded chain has all again, but cut behind the next slots: as
+ *              many as are no samples, and no free has added any. Allocations take the fast path
+ *              up to the cut, where it finds a word that counts slots and has no address; a free
+ *              closes what is left. For programs that allocate many in a row.
  *   uncounted  the class is as it is without a profile, and no allocation is a sample.
  *
  *   rounds(loaded) + rounds(hidden) = what the magazine would hold without a profile. One is 0.
@@ -31,8 +35,8 @@
  * and its weight is the inverse of that (Horvitz and Thompson, 1952), so that every sum of weights
  * has the true sum as its mean. That needs one thing: what happens in a stretch, and where it
  * ends, must not depend on the choice. A stretch ends where the class would take a slow path
- * without a profile (its magazine is empty, or full), or at its turn, which comes with the slow
- * paths that the thread's other classes take: one class at each, round robin. A sampled object
+ * without a profile (its magazine is empty, or full), or at a lap, where those of all classes end:
+ * after as many slow paths of the thread as it uses classes, LAP_MAX at most. A sampled object
  * holds the slot that it would have been, and frees it when it is freed: so the magazines go on as
  * they would. (With a coin for each stretch, 2^-share to be counted, sums have the same mean, and
  * vary more: the counted stretches were now few, now many.)
@@ -42,7 +46,7 @@
  * much is allocated in one. It raises the next group's share by one, up to the settings' share,
  * while no more than POINTS_MAX samples would be expected in as long a stretch, and lowers it to
  * that at once: samples in bunches say little. So a class that moves in circles, in which the fast
- * paths tell nothing and only turns end a stretch, is counted more often. What remains: a thread
+ * paths tell nothing and only laps end a stretch, is counted more often. What remains: a thread
  * that takes no slow path of any class any more stays in the stretch that it is in. The sum is
  * right on the average then, too, but varies as that one choice does.
  */
@@ -60,31 +64,58 @@ struct sampling_settings {
     uint8_t share_max[SIZE_CLASS_COUNT];
     /* Points of the process in a slot's bytes, on the average, where all is counted. */
     double per_slot[SIZE_CLASS_COUNT];
+    /* What a sample weighs in a stretch of that share. */
+    double weight_at_max[SIZE_CLASS_COUNT];
 };
 
 struct sampling_class {
     _Atomic uint64_t hidden; /* the chain of a counted class; walkers read its rounds */
-    uint32_t left;           /* allocations before the next sample */
-    uint32_t left_drawn;     /* `left` when `seen` was last added to */
+    uint32_t left;           /* allocations before the next sample, when there was a grant last */
     uint32_t seen;           /* allocations in this stretch, while it is counted, up to then */
     uint32_t longest;        /* what the longest counted stretch had, fading */
-    uint32_t skip;           /* stretches that are not counted before the next one that is */
+    uint16_t granted;        /* allocations of which none is a sample, and that are not told here */
+    uint16_t quick;          /* of these, what is left; 0 where they are of the fast path */
+    uint16_t rounds;         /* of the chain, when that was granted */
+    uint16_t rounds_max;     /* of the magazine; 0 while it is uncounted, or opened */
     uint8_t rest;            /* stretches of its group behind the one that is counted, or was */
     uint8_t share;           /* that `left` and `skip` were drawn for. SHARE_NONE: none yet */
     bool counted;
     bool drawn; /* whether `left` is */
 };
+_Static_assert(sizeof(struct sampling_class) == 2 * sizeof(struct magazine),
+               "one is found from the other by their offsets");
+
+/* Where the chain of an opened class is cut. */
+struct sampling_cut {
+    struct slot *last; /* NULL: not opened */
+    uint64_t rest;     /* the word that was in it */
+};
+
+/* Numbers of eight classes, for steps that all take at once. */
+typedef int16_t sampling_lanes __attribute__((vector_size(16)));
+enum { SAMPLING_LANES = 8, SAMPLING_SKIP_NONE = -1 };
+enum { SAMPLING_VECTORS = (SIZE_CLASS_COUNT + SAMPLING_LANES - 1) / SAMPLING_LANES };
+enum { SAMPLING_SKIPS = SAMPLING_VECTORS * SAMPLING_LANES };
 
 /* The owner's, but for `hidden`. One for each cache that ever needed it, and kept with it. */
 struct sampling {
     const struct sampling_settings *settings; /* what the classes go by; NULL: none is counted */
     uint64_t random;
     double large_left; /* bytes of large requests before the next sample */
-    size_t turn;       /* the place in `used` of the class that had the last turn */
-    size_t used_count; /* classes that had a stretch */
-    uint8_t used[SIZE_CLASS_COUNT];
-    bool due; /* the slot just taken is that of a sample */
+    /*
+     * Of each class: stretches that are not counted before the next one that is, 0 also while that
+     * lasts. SKIP_NONE: the class had no stretch yet.
+     */
+    union {
+        int16_t skip[SAMPLING_SKIPS];
+        sampling_lanes skip_lanes[SAMPLING_VECTORS];
+    };
+    uint8_t vectors_end;  /* those from here on have no class that had a stretch */
+    uint8_t used_count;   /* classes that had a stretch */
+    uint8_t before_lap;   /* slow paths before the next lap, and the one that has it */
+    bool due;             /* the slot just taken is that of a sample */
     struct sampling_class classes[SIZE_CLASS_COUNT];
+    struct sampling_cut cuts[SIZE_CLASS_COUNT];
 };
 
 /* NULL: no profile is being taken. */
@@ -109,19 +140,19 @@ static inline uint64_t sampling_hidden(const struct sampling_class *state)
 }
 
 /* Whether slow paths have to look here at all. */
-static inline bool sampling_concerns(const struct thread_cache *cache)
+MBI_HOT_INLINE bool sampling_concerns(const struct thread_cache *cache)
 {
     return MBI_UNLIKELY(sampling_settings() != NULL || sampling_of(cache) != NULL);
 }
 
 /* The cache's, where the class is counted; else NULL. */
-static inline struct sampling *sampling_that_counts(const struct thread_cache *cache, size_t class)
+MBI_HOT_INLINE struct sampling *sampling_that_counts(const struct thread_cache *cache, size_t class)
 {
     struct sampling *sampling = sampling_of(cache);
     return MBI_UNLIKELY(sampling != NULL) && sampling->classes[class].counted ? sampling : NULL;
 }
 
-static inline bool sampling_counts(const struct thread_cache *cache, size_t class)
+MBI_HOT_INLINE bool sampling_counts(const struct thread_cache *cache, size_t class)
 {
     return sampling_that_counts(cache, class) != NULL;
 }
@@ -138,14 +169,6 @@ static inline bool sampling_is_due(void)
 {
     const struct sampling *sampling = sampling_of(mbi_thread_cache);
     return MBI_UNLIKELY(sampling != NULL) && sampling->due;
-}
-
-static inline void sampling_clear_due(struct thread_cache *cache)
-{
-    struct sampling *sampling = sampling_of(cache);
-    if (MBI_UNLIKELY(sampling != NULL)) {
-        sampling->due = false;
-    }
 }
 
 /* Turns sampling on, or off (NULL). Before: mbi_registry_watch. */
@@ -167,14 +190,20 @@ bool mbi_sampling_count_large(size_t size_bytes);
  * For the owner's slow paths.
  *   pop    in a counted stretch: the next slot, unless it is that of a sample. NULL: see take
  *   take   in a counted stretch: the next slot, and sets `due`. NULL: the stretch has to end
- *   keep   in a counted stretch: takes a freed slot. False: the stretch has to end
+ *   keep   in a counted stretch: takes a freed slot, unless the class is opened. False: see
+ *          close, and keep again
+ *   close  of a counted stretch: tells what was granted, and hides the chain again
  *   end    of a counted stretch: leaves the class as it would be without a profile
- *   next   after a slow path of the class: begins its next stretch, and gives another class its
- *          turn
+ *   next   after a slow path of the class: begins its next stretch, and at a lap all others'.
+ *          Whether the class is counted now
  */
 struct slot *mbi_sampling_take(struct thread_cache *cache, size_t class);
+void mbi_sampling_close(struct thread_cache *cache, size_t class);
 void mbi_sampling_end(struct thread_cache *cache, size_t class);
-void mbi_sampling_next(struct thread_cache *cache, size_t class);
+bool mbi_sampling_next_slow(struct thread_cache *cache, size_t class);
+
+/* All stretches end, but for that of the class that has just begun one. */
+void mbi_sampling_have_lap(struct thread_cache *cache, struct sampling *sampling, size_t begun);
 
 /* relaxed [CHAIN]: one writer, the owner. */
 static inline void sampling_set_hidden(struct sampling_class *state, uint64_t hidden)
@@ -197,31 +226,55 @@ static inline bool sampling_is_current(const struct sampling *sampling)
     return MBI_LIKELY(sampling->settings == sampling_settings());
 }
 
-/* The class is counted. `cache` is the owner's, and `sampling` its. */
-static inline struct slot *sampling_pop(const struct thread_cache *cache,
-                                        struct sampling *sampling, size_t class)
+/* A class's, from its magazine in the owner's cache. */
+static inline struct sampling_class *sampling_class_of(struct sampling *sampling,
+                                                       const struct thread_cache *cache,
+                                                       const struct magazine *loaded)
 {
-    struct sampling_class *state = &sampling->classes[class];
+    size_t offset = (size_t)((const char *)loaded - (const char *)cache->loaded);
+    return (struct sampling_class *)(void *)((char *)sampling->classes + 2 * offset);
+}
+
+/* These do nothing in an uncounted stretch. `cache` is the owner's, and `state` in its sampling. */
+static inline struct slot *sampling_pop(const struct thread_cache *cache,
+                                        struct sampling_class *state)
+{
     uint64_t hidden = sampling_hidden(state);
-    if (state->left == 0 || chain_first(hidden) == NULL || cache->busy) {
+    if (state->quick == 0 || chain_first(hidden) == NULL || cache->busy) {
         return NULL;
     }
-    state->left--;
+    state->quick--;
     return sampling_pop_hidden(state, hidden);
 }
 
-static inline bool sampling_keep(const struct thread_cache *cache, struct sampling *sampling,
-                                 size_t class, struct slot *slot)
+static inline bool sampling_keep(const struct thread_cache *cache, const struct sampling *sampling,
+                                 struct sampling_class *state, struct slot *slot)
 {
-    struct sampling_class *state = &sampling->classes[class];
     uint64_t hidden = sampling_hidden(state);
-    if (chain_rounds(hidden) >= cache->capacity[class] || cache->busy
-        || slot == chain_first(hidden) || flag_is_set(&cache->asked)
-        || !sampling_is_current(sampling)) {
+    if (chain_rounds(hidden) >= state->rounds_max || cache->busy || slot == chain_first(hidden)
+        || flag_is_set(&cache->asked) || !sampling_is_current(sampling)) {
         return false;
     }
     sampling_set_hidden(state, chain_push(hidden, slot));
     return true;
+}
+
+/* As next_slow; each slow path comes here. */
+MBI_HOT_INLINE bool sampling_next(struct thread_cache *cache, size_t class)
+{
+    struct sampling *sampling = sampling_of(cache);
+    if (MBI_LIKELY(sampling == NULL)) {
+        return MBI_UNLIKELY(sampling_settings() != NULL) && mbi_sampling_next_slow(cache, class);
+    }
+    if (MBI_UNLIKELY(!sampling_is_current(sampling) || sampling->skip[class] <= 0
+                     || magazine_rounds_max(&cache->loaded[class]) == 0)) {
+        return mbi_sampling_next_slow(cache, class);
+    }
+    sampling->skip[class]--;
+    if (MBI_UNLIKELY(--sampling->before_lap == 0)) {
+        mbi_sampling_have_lap(cache, sampling, class);
+    }
+    return false;
 }
 
 /* Before the class leaves the thread: the same as end. */

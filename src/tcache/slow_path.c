@@ -24,20 +24,17 @@ static MBI_COLD struct slot *thread_cache_take_counted(struct thread_cache *cach
     return slot;
 }
 
-/* After a refill, while a profile is taken. */
-static struct slot *thread_cache_take_sampled(struct thread_cache *cache, size_t class)
-{
-    mbi_sampling_next(cache, class);
-    return sampling_counts(cache, class) ? mbi_sampling_take(cache, class)
-                                         : magazine_pop(&cache->loaded[class]);
-}
-
 /* Of the loaded magazine, once it has some; the class may be one that no thread has used yet. */
 static struct slot *thread_cache_take_loaded(struct thread_cache *cache, size_t class)
 {
     struct magazine *loaded = &cache->loaded[class];
-    struct slot *slot = sampling_counts(cache, class) ? thread_cache_take_counted(cache, class)
-                                                      : magazine_pop(loaded);
+    struct sampling *sampling = sampling_of(cache);
+    bool counted = false;
+    if (MBI_UNLIKELY(sampling != NULL)) {
+        sampling->due = false;
+        counted = sampling->classes[class].counted;
+    }
+    struct slot *slot = counted ? thread_cache_take_counted(cache, class) : magazine_pop(loaded);
     if (slot != NULL) {
         return slot;
     }
@@ -50,8 +47,8 @@ static struct slot *thread_cache_take_loaded(struct thread_cache *cache, size_t 
     if (pool == NULL || !mbi_transfer_refill(cache, pool)) {
         return NULL;
     }
-    return sampling_concerns(cache) ? thread_cache_take_sampled(cache, class)
-                                    : magazine_pop(loaded);
+    counted = sampling_next(cache, class);
+    return counted ? mbi_sampling_take(cache, class) : magazine_pop(loaded);
 }
 
 MBI_COLD struct slot *mbi_thread_cache_take(size_t class)
@@ -64,7 +61,6 @@ MBI_COLD struct slot *mbi_thread_cache_take(size_t class)
         struct pool *pool = is_up ? pool_for_use(class) : NULL;
         slot = pool != NULL ? chain_first(mbi_pool_take_up_to(pool, 1)) : NULL;
     } else {
-        sampling_clear_due(cache);
         slot = thread_cache_take_loaded(cache, class);
         thread_cache_end_slow(cache);
     }
@@ -272,10 +268,9 @@ static MBI_COLD void *thread_cache_alloc_uncounted(size_t size_bytes, const stru
 void *mbi_thread_cache_alloc_slow(size_t size_bytes, const struct magazine *empty)
 {
     const struct thread_cache *cache = mbi_thread_cache;
-    size_t class = (size_t)(empty - cache->loaded);
-    struct sampling *sampling = sampling_that_counts(cache, class);
+    struct sampling *sampling = sampling_of(cache);
     if (sampling != NULL) {
-        struct slot *slot = sampling_pop(cache, sampling, class);
+        struct slot *slot = sampling_pop(cache, sampling_class_of(sampling, cache, empty));
         if (MBI_LIKELY(slot != NULL)) {
             return slot;
         }
@@ -316,6 +311,10 @@ static MBI_COLD void free_foreign(size_t class, void *pointer)
     int saved_errno = errno;
     struct pool *pool = &mbi_pools[class];
     size_t into;
+    if (mbi_profile_free(pointer)) {
+        errno = saved_errno;
+        return;
+    }
     if (slot_space_has(&pool->space, pointer)) {
         mbi_thread_cache_refuse(pool, pointer);
     }
@@ -324,10 +323,8 @@ static MBI_COLD void free_foreign(size_t class, void *pointer)
                     pointer, class, size_class_slot_bytes(class));
         abort();
     }
-    if (!mbi_profile_free(pointer)) {
-        mbi_thread_cache_count_large_free();
-        mbi_large_free(pointer);
-    }
+    mbi_thread_cache_count_large_free();
+    mbi_large_free(pointer);
     errno = saved_errno;
 }
 
@@ -351,8 +348,7 @@ static MBI_COLD void free_slow(void *pointer, const struct magazine *full, size_
         free_foreign(class, pointer);
         return;
     }
-    uint64_t chain = magazine_chain(full) | sampling_hidden_of(mbi_thread_cache, class);
-    if (MBI_UNLIKELY(pointer == chain_first(chain))) { /* one of the two is 0 */
+    if (MBI_UNLIKELY(pointer == chain_first(magazine_chain(full)))) {
         free_again(&mbi_pools[class], pointer);
     }
     int saved_errno = errno;
@@ -361,7 +357,9 @@ static MBI_COLD void free_slow(void *pointer, const struct magazine *full, size_
         mbi_pool_free_direct(&mbi_pools[class], pointer);
     } else {
         struct magazine *loaded = &cache->loaded[class];
-        sampling_settle(cache, class);
+        if (MBI_UNLIKELY(loaded != full)) { /* the cache of a thread before this one */
+            sampling_settle(cache, class);
+        }
         mbi_thread_cache_do_chores(cache);
         if (!magazine_push(loaded, pointer)) {
             if (MBI_LIKELY(mbi_transfer_make_room(cache, &mbi_pools[class]))) {
@@ -371,21 +369,57 @@ static MBI_COLD void free_slow(void *pointer, const struct magazine *full, size_
                 mbi_pool_free_direct(&mbi_pools[class], pointer);
             }
         }
-        if (sampling_concerns(cache)) {
-            mbi_sampling_next(cache, class);
-        }
+        (void)sampling_next(cache, class);
         thread_cache_end_slow(cache);
     }
     errno = saved_errno;
+}
+
+/*
+ * In a counted stretch, from a slow path: closes the class, if it is opened, and keeps the slot;
+ * else the stretch has ended.
+ */
+static bool keep_or_end(struct thread_cache *cache, void *pointer, size_t class)
+{
+    struct sampling *sampling = sampling_of(cache);
+    if (sampling->cuts[class].last != NULL) {
+        mbi_sampling_close(cache, class);
+        cache->busy = false; /* else it refuses */
+        bool kept = sampling_keep(cache, sampling, &sampling->classes[class], pointer);
+        cache->busy = true;
+        if (kept) {
+            return true;
+        }
+    }
+    mbi_sampling_end(cache, class);
+    return false;
+}
+
+static MBI_COLD void free_counted_slow(void *pointer, const struct magazine *full,
+                                       size_t size_bytes)
+{
+    size_t class = magazine_class(full);
+    struct thread_cache *cache = mbi_thread_cache_begin_slow();
+    if (cache != NULL) {
+        bool kept = keep_or_end(cache, pointer, class);
+        thread_cache_end_slow(cache);
+        if (kept) {
+            return;
+        }
+    }
+    free_slow(pointer, full, size_bytes);
 }
 
 /* A counted class takes what the fast path would take, and looks as little at the pointer. */
 void mbi_thread_cache_free_slow(void *pointer, const struct magazine *full, size_t size_bytes)
 {
     const struct thread_cache *cache = mbi_thread_cache;
-    size_t class = (size_t)(full - cache->loaded);
-    struct sampling *sampling = sampling_that_counts(cache, class);
-    if (sampling != NULL && sampling_keep(cache, sampling, class, pointer)) {
+    struct sampling *sampling = sampling_of(cache);
+    if (sampling != NULL && sampling_class_of(sampling, cache, full)->counted) {
+        struct sampling_class *state = sampling_class_of(sampling, cache, full);
+        if (!sampling_keep(cache, sampling, state, pointer)) {
+            free_counted_slow(pointer, full, size_bytes);
+        }
         return;
     }
     free_slow(pointer, full, size_bytes);

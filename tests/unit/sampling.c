@@ -26,8 +26,8 @@ Test(sampling, shares_leave_many_slots_between_samples)
     for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
         size_t slots = settings.mean_bytes / size_class_slot_bytes(class);
         unsigned share = settings.share_max[class];
-        cr_assert(share == SAMPLING_SHARE_MAX || slots >> (share + 1) < 16);
-        cr_assert(share == 0 || slots >> share >= 16);
+        cr_assert(share == SAMPLING_SHARE_MAX || slots >> (share + 1) < 8);
+        cr_assert(share == 0 || slots >> share >= 8);
     }
     mbi_sampling_prepare(&settings, 1);
     cr_assert_eq(settings.share_max[0], 0);
@@ -86,11 +86,11 @@ Test(sampling, an_uncounted_stretch_does_not_end_at_the_first_free)
     struct thread_cache *cache = begin((size_t)1 << 40);
     mb_free(mb_alloc(64));
     while (sampling_counts(cache, CLASS)) { /* with each group the share grows */
-        mbi_sampling_next(cache, CLASS);
+        sampling_next(cache, CLASS);
     }
     magazine_set_rounds_max(&cache->loaded[CLASS], 0);
     while (!sampling_counts(cache, CLASS)) {
-        mbi_sampling_next(cache, CLASS);
+        sampling_next(cache, CLASS);
         cr_assert_eq(magazine_rounds_max(&cache->loaded[CLASS]),
                      sampling_counts(cache, CLASS) ? 0 : cache->capacity[CLASS]);
     }
@@ -107,12 +107,12 @@ Test(sampling, one_stretch_of_a_group_is_counted)
     struct sampling_class *state = &sampling_of(cache)->classes[CLASS];
     settings.share_max[CLASS] = SHARE;
     while (state->share != SHARE || state->rest != 0 || !state->counted) {
-        mbi_sampling_next(cache, CLASS); /* until the last of a group is counted */
+        sampling_next(cache, CLASS); /* until the last of a group is counted */
     }
     for (unsigned group = 0; group < GROUPS; group++) {
         unsigned counted = 0;
         for (unsigned place = 0; place < GROUP; place++) {
-            mbi_sampling_next(cache, CLASS);
+            sampling_next(cache, CLASS);
             counted += sampling_counts(cache, CLASS);
             at[place] += sampling_counts(cache, CLASS);
         }
@@ -132,16 +132,100 @@ Test(sampling, other_classes_have_their_turn_at_a_slow_path)
     struct thread_cache *cache = begin((size_t)1 << 40);
     mb_free(mb_alloc(64));
     mb_free(mb_alloc(200));
-    struct sampling_class *classes = sampling_of(cache)->classes;
+    struct sampling *sampling = sampling_of(cache);
     mbi_sampling_end(cache, CLASS);
     mbi_sampling_end(cache, OTHER);
-    classes[CLASS].skip = classes[OTHER].skip = STRETCHES;
+    sampling->skip[CLASS] = sampling->skip[OTHER] = STRETCHES;
+    sampling->before_lap = 2; /* as many as there are classes */
     for (int i = 0; i < SLOW_PATHS; i++) {
-        mbi_sampling_next(cache, OTHER);
+        sampling_next(cache, OTHER);
     }
-    cr_assert_eq(classes[OTHER].skip, STRETCHES - SLOW_PATHS);
-    cr_assert_eq(classes[CLASS].skip, STRETCHES - SLOW_PATHS / 2, "one of the two has each turn");
+    cr_assert_eq(sampling->skip[OTHER], STRETCHES - SLOW_PATHS);
+    cr_assert_eq(sampling->skip[CLASS], STRETCHES - SLOW_PATHS / 2, "each second one is a lap");
     mbi_sampling_publish(NULL);
+}
+
+/* Of all classes one stretch of a group is counted, also where laps alone end the stretches. */
+Test(sampling, laps_count_one_stretch_of_a_group_of_each_class)
+{
+    enum { CLASSES = 40, OTHER = CLASSES, GROUPS = 20, SHARE = 4, GROUP = 1 << SHARE };
+    struct thread_cache *cache = begin((size_t)1 << 40);
+    mb_free(mb_alloc(8 * (OTHER + 1)));
+    struct sampling *sampling = sampling_of(cache);
+    for (size_t class = 0; class < CLASSES; class++) {
+        settings.share_max[class] = SHARE;
+        mb_free(mb_alloc(8 * (class + 1)));
+    }
+    unsigned counted[CLASSES] = { 0 };
+    for (unsigned lap = 0; lap < GROUP * (GROUPS + SHARE);) {
+        bool is_lap = sampling->before_lap == 1;
+        sampling_next(cache, OTHER);
+        for (size_t class = 0; is_lap && class < CLASSES; class++) {
+            bool is_counted = sampling_counts(cache, class);
+            cr_assert(!is_counted || sampling->skip[class] == 0);
+            counted[class] += is_counted;
+        }
+        lap += is_lap;
+    }
+    for (size_t class = 0; class < CLASSES; class++) { /* SHARE ones more while the share grew */
+        cr_assert_geq(counted[class], GROUPS, "%zu: %u", class, counted[class]);
+        cr_assert_leq(counted[class], GROUPS + 2 * SHARE + 1, "%zu: %u", class, counted[class]);
+    }
+    mbi_sampling_publish(NULL);
+}
+
+/*
+ * After some allocations in a row the next ones take the fast path. Slots come and go in the order
+ * that they have without a profile, whenever that ends, and none is a sample before its turn.
+ */
+Test(sampling, an_opened_class_goes_on_as_before)
+{
+    enum { CLASS = 7, ROUNDS = 200, LEFT = 150 };
+    static void *objects[ROUNDS];
+    mb_free(mb_alloc(64));
+    for (size_t frees = 0; frees < 120; frees++) {
+        for (size_t i = 0; i < ROUNDS; i++) {
+            objects[i] = mb_alloc(64);
+        }
+        struct thread_cache *cache = begin((size_t)1 << 40);
+        mb_free(mb_alloc(64));
+        for (size_t i = 0; i < ROUNDS; i++) {
+            mb_free(objects[ROUNDS - 1 - i]);
+        }
+        struct sampling *sampling = sampling_of(cache);
+        if (!sampling_counts(cache, CLASS)) { /* the frees ended the stretch */
+            sampling->skip[CLASS] = 0;
+            sampling_next(cache, CLASS);
+        }
+        struct sampling_class *state = &sampling->classes[CLASS];
+        mbi_sampling_close(cache, CLASS);
+        state->left = LEFT;
+        bool opened = false;
+        size_t rounds = mbi_thread_cache_rounds(cache, CLASS);
+        for (size_t i = 0; i < frees; i++) {
+            cr_assert_eq(mb_alloc(64), objects[i], "%zu of %zu", i, frees);
+            opened |= sampling->cuts[CLASS].last != NULL;
+            cr_assert_eq(mbi_thread_cache_rounds(cache, CLASS), rounds - 1 - i);
+        }
+        cr_assert_eq(opened, frees > 33, "after %zu", frees); /* one, and 32 of them known */
+        for (size_t i = frees; i > 0; i--) {
+            mb_free(objects[i - 1]);
+            cr_assert_eq(mbi_thread_cache_rounds(cache, CLASS), rounds - i + 1);
+        }
+        cr_assert(sampling_counts(cache, CLASS), "after %zu", frees);
+        mbi_sampling_close(cache, CLASS);
+        cr_assert_eq(state->left, LEFT - frees);
+        for (size_t i = 0; i < LEFT - frees; i++) {
+            cr_assert_eq(mb_alloc(64), objects[i], "%zu after %zu", i, frees);
+        }
+        cr_assert_eq(chain_first(magazine_chain(&cache->loaded[CLASS])), NULL, "past the sample");
+        mbi_sampling_close(cache, CLASS);
+        cr_assert_eq(state->left, 0);
+        mbi_sampling_publish(NULL);
+        for (size_t i = 0; i < LEFT - frees; i++) {
+            mb_free(objects[i]);
+        }
+    }
 }
 
 /* Each slot of a counted stretch is a sample with the same chance. */
