@@ -9,9 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Where this library begins and where its code ends; the linker defines both. */
+/* Where this library begins, and where its data ends, behind all code; the linker defines both. */
 extern const char __ehdr_start[] MBI_HIDDEN; /* NOLINT(bugprone-reserved-identifier): its name */
-extern const char etext[] MBI_HIDDEN;
+extern const char edata[] MBI_HIDDEN;
 
 struct operators_serve mbi_operators_serve;
 
@@ -22,7 +22,7 @@ static bool realloc_is_others;
 static bool is_ours(uintptr_t function)
 {
     uintptr_t begin = (uintptr_t)__ehdr_start;
-    return function - begin < (uintptr_t)etext - begin;
+    return function - begin < (uintptr_t)edata - begin;
 }
 
 /* In a program at a fixed address the program's stub for a function may be its address. */
