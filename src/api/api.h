@@ -121,7 +121,7 @@ MBI_HOT_INLINE void *api_calloc(size_t count, size_t size, enum class_rule rule)
 /* Whether a pointer of this class is a slot: beyond what was carved it may be foreign. */
 static inline bool api_is_slot(const void *pointer, size_t class)
 {
-    return class < SIZE_CLASS_COUNT && slot_space_has(&mbi_pools[class].space, pointer);
+    return class < SIZE_CLASS_COUNT && slot_space_has(&pool_at(class)->space, pointer);
 }
 
 static inline size_t api_usable_bytes(const void *pointer)
@@ -210,8 +210,8 @@ static __attribute__((noinline)) void *api_realloc_slot(void *old, size_t class,
     if (api_stays(slot_bytes, class, size, rule)) {
         return old;
     }
-    if (MBI_UNLIKELY(!slot_space_has_start(&mbi_pools[class].space, old))) {
-        mbi_thread_cache_refuse(&mbi_pools[class], old);
+    if (MBI_UNLIKELY(!slot_space_has_start(&pool_at(class)->space, old))) {
+        mbi_thread_cache_refuse(pool_at(class), old);
     }
     return api_move(old, slot_bytes, size, rule);
 }
@@ -228,7 +228,7 @@ static inline void *api_realloc(void *old, size_t size, enum class_rule rule)
     if (MBI_UNLIKELY(class >= SIZE_CLASS_COUNT)) {
         return mbi_api_realloc_slow(old, size, rule);
     }
-    const struct pool *pool = &mbi_pools[class];
+    const struct pool *pool = pool_at(class);
     if (MBI_UNLIKELY(!slot_space_has_in_first(&pool->space, old))) {
         return mbi_api_realloc_slow(old, size, rule);
     }

@@ -84,7 +84,7 @@ static void begin_turn(void *argument)
         out->slot_bytes = size_class_slot_bytes(class);
         out->magazine_rounds = mbi_config.magazine_rounds[class];
         if (pool_is_laid_out(class)) {
-            read_pool(&mbi_pools[class], out);
+            read_pool(pool_at(class), out);
         }
     }
 }
@@ -149,7 +149,7 @@ static void look_at_pages(struct pool *pool, struct mb_stats *stats, struct mb_p
 static void derive_pools(struct mb_stats *stats, size_t pools, bool with_pages)
 {
     for (size_t class = pools_next(0); class < SIZE_CLASS_COUNT; class = pools_next(class + 1)) {
-        struct pool *pool = &mbi_pools[class];
+        struct pool *pool = pool_at(class);
         bool has_row = class < pools;
         struct mb_pool_stats *row = has_row ? &stats->pool[class] : NULL;
         if (has_row) {

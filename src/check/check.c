@@ -174,7 +174,7 @@ static bool find_near(const void *pointer, struct object *out)
         return mbi_guarded_find(pointer, out);
     }
     enum pool_location where = class < SIZE_CLASS_COUNT
-                                   ? mbi_pool_locate(&mbi_pools[class], pointer, &into)
+                                   ? mbi_pool_locate(pool_at(class), pointer, &into)
                                    : POOL_NOT_MAPPED;
     if (where == POOL_NOT_MAPPED) {
         return find_large_around(pointer, out);

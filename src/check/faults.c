@@ -95,7 +95,7 @@ enum { DESCRIPTION_BYTES = 256 };
 /* What is wrong with a pointer into a pool's span; NULL where the pool has nothing mapped. */
 static const char *describe_in_pool(const void *pointer, size_t class, char out[DESCRIPTION_BYTES])
 {
-    struct pool *pool = &mbi_pools[class];
+    struct pool *pool = pool_at(class);
     size_t into;
     switch (mbi_pool_locate(pool, pointer, &into)) {
     case POOL_SLOT_START:

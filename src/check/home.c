@@ -152,7 +152,7 @@ bool mbi_home_find(struct object *object, size_t alignment_bytes, const struct s
 void mbi_home_undo(const struct object *object)
 {
     if (object->home == HOME_SLOT) {
-        mbi_pool_free_direct(&mbi_pools[object->class], (struct slot *)object_address(object));
+        mbi_pool_free_direct(pool_at(object->class), (struct slot *)object_address(object));
     } else if (object->home == HOME_LARGE) {
         mbi_large_free((void *)object_address(object));
     }

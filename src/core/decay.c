@@ -64,7 +64,7 @@ static void turn_window(uint64_t now_ns)
     }
     pools_set_pending(false); /* first: a push from now on shall be seen */
     for (size_t class = pools_next(0); class < SIZE_CLASS_COUNT; class = pools_next(class + 1)) {
-        struct pool *pool = &mbi_pools[class];
+        struct pool *pool = pool_at(class);
         any |= mbi_pool_age(pool, true);
         slots += counter_read(&pool->carved) - counter_read(&pool->sorted_slots);
     }

@@ -86,7 +86,7 @@ static void count_sorted(void)
     size_t slots_bytes = 0;
     state.sorted_bytes = 0;
     for (size_t class = pools_next(0); class < SIZE_CLASS_COUNT; class = pools_next(class + 1)) {
-        const struct pool *pool = &mbi_pools[class];
+        const struct pool *pool = pool_at(class);
         slots_bytes += counter_read(&pool->sorted_slots) * pool->slot_bytes;
         state.sorted_bytes += mbi_pool_sorted_bytes(pool);
     }
@@ -108,7 +108,7 @@ static bool pool_is_worth(const struct pool *pool)
 /* A piece of work on the pool whose turn it is; false when the turn is over. */
 static bool work_on_pool(struct trim_allowance *left)
 {
-    const struct pool *pool = &mbi_pools[state.turn.class];
+    const struct pool *pool = pool_at(state.turn.class);
     size_t before_bytes = mbi_pool_sorted_bytes(pool);
     if (!pool_is_worth(pool)) { /* then only slots that are sorted already may go */
         state.turn.slots_left = 0;

@@ -109,17 +109,36 @@ struct fresh_run {
  * threads' rounds (bench/speed/seed.c) that cost up to half of the time. There are no lanes while
  * one stack is in use. Under the pool's lock.
  */
-extern MBI_HIDDEN struct pool mbi_pools[SIZE_CLASS_COUNT];
+extern MBI_HIDDEN struct pool mbi_pools[SIZE_CLASS_COUNT]; /* by index */
 extern MBI_HIDDEN struct batch_stack mbi_pool_stacks[CENTRAL_STACKS * SIZE_CLASS_COUNT];
 struct pool_lanes {
     _Alignas(ISOLATION_BYTES) struct fresh_run of[CENTRAL_STACKS];
 };
 extern MBI_HIDDEN struct pool_lanes mbi_pool_lanes[SIZE_CLASS_COUNT];
 
-/* Of a pool that is laid out or not. */
-MBI_HOT_INLINE unsigned pool_class(const struct pool *pool)
+/*
+ * Classes of odd numbers come first: malloc uses no others up to 1,024 bytes
+ * (core/size_class.h). So those of the drop-in lie side by side, on half of the pages.
+ */
+_Static_assert(SIZE_CLASS_COUNT % 2 == 0, "as many odd classes as even ones");
+#define POOL_INDEX(class) ((class) / 2 + ((class) % 2 == 0 ? SIZE_CLASS_COUNT / 2 : 0))
+
+MBI_HOT_INLINE struct pool *pool_at(size_t class)
+{
+    return &mbi_pools[POOL_INDEX(class)];
+}
+
+static inline unsigned pool_index(const struct pool *pool)
 {
     return (unsigned)(pool - mbi_pools);
+}
+
+/* Of a pool that is laid out or not. */
+static inline unsigned pool_class(const struct pool *pool)
+{
+    unsigned index = pool_index(pool);
+    unsigned odd = SIZE_CLASS_COUNT / 2;
+    return index < odd ? 2 * index + 1 : 2 * (index - odd);
 }
 
 /* One of the CENTRAL_STACKS of a pool that is laid out. */
@@ -130,7 +149,7 @@ MBI_HOT_INLINE struct batch_stack *pool_stack(const struct pool *pool, size_t pr
 
 static inline struct fresh_run *pool_lanes(const struct pool *pool)
 {
-    return mbi_pool_lanes[pool_class(pool)].of;
+    return mbi_pool_lanes[pool_index(pool)].of;
 }
 
 static inline size_t pool_batch_bytes(const struct pool *pool)
@@ -191,7 +210,7 @@ bool mbi_pool_lay_out(size_t class);
 MBI_HOT_INLINE struct pool *pool_for_use(size_t class)
 {
     bool is_whole = MBI_LIKELY(pool_is_laid_out(class)) || mbi_pool_lay_out(class);
-    return is_whole ? &mbi_pools[class] : NULL;
+    return is_whole ? pool_at(class) : NULL;
 }
 
 MBI_HOT_INLINE bool pools_pending(void)
@@ -349,7 +368,7 @@ void mbi_pool_set_loose_locked(struct pool *pool, uint64_t chain);
 
 static inline unsigned pool_lock_name(const struct pool *pool)
 {
-    return LOCK_POOLS + pool_class(pool);
+    return LOCK_POOLS + pool_index(pool);
 }
 
 /* The span that fresh slots are carved from. Under the lock. */

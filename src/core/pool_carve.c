@@ -56,7 +56,7 @@ static void pool_lay_out_locked(struct pool *pool, size_t class)
     pool->class = (uint8_t)class;
     pool->slot_bytes = (uint32_t)size_class_slot_bytes(class);
     pool->rounds = (uint16_t)mbi_config.magazine_rounds[class];
-    pool->central = &mbi_pool_stacks[class];
+    pool->central = &mbi_pool_stacks[pool_index(pool)];
     for (enum span_name name = 0; name < SPAN_COUNT; name++) {
         size_t units = size_min(mbi_region.span_bytes[name] / SLOT_UNIT_BYTES, units_left);
         units_left -= units;
@@ -70,7 +70,7 @@ static void pool_lay_out_locked(struct pool *pool, size_t class)
 /* Without mbi_pool_lock, which writes its count to the pool and names it to probes. */
 bool mbi_pool_lay_out(size_t class)
 {
-    struct pool *pool = &mbi_pools[class];
+    struct pool *pool = pool_at(class);
     if (!mbi_lock_acquire(pool_lock_name(pool))) {
         return false;
     }

@@ -16,7 +16,7 @@ static bool free_or_defer(struct pool *pool, struct slot *slot)
 
 static bool free_deferred(struct left_item *item)
 {
-    return free_or_defer(&mbi_pools[region_class_of(item)], (struct slot *)(void *)item);
+    return free_or_defer(pool_at(region_class_of(item)), (struct slot *)(void *)item);
 }
 
 void mbi_pools_free_deferred(void)

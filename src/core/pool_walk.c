@@ -150,15 +150,15 @@ static bool is_all_zeros(const void *memory, size_t bytes)
 /* Before a pool is laid out nothing is written to it; 0, or SIZE_MAX after a message. */
 static size_t pool_check_unused(const struct pool *pool)
 {
-    unsigned class = pool_class(pool);
+    unsigned index = pool_index(pool);
     bool unused = is_all_zeros(pool, sizeof *pool)
-                  && is_all_zeros(&mbi_pool_lanes[class], sizeof mbi_pool_lanes[class]);
+                  && is_all_zeros(&mbi_pool_lanes[index], sizeof mbi_pool_lanes[index]);
     for (size_t i = 0; i < CENTRAL_STACKS; i++) {
-        const struct batch_stack *stack = &mbi_pool_stacks[i * SIZE_CLASS_COUNT + class];
+        const struct batch_stack *stack = &mbi_pool_stacks[i * SIZE_CLASS_COUNT + index];
         unused = unused && is_all_zeros(stack, sizeof *stack);
     }
     if (!unused) {
-        mbi_message("check: pool %u was written to before it was laid out", class);
+        mbi_message("check: pool %u was written to before it was laid out", pool_class(pool));
     }
     return unused ? 0 : SIZE_MAX;
 }

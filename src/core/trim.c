@@ -102,14 +102,14 @@ bool mbi_trim_release(struct pool *pool, struct trim_allowance *left, size_t *by
 void mbi_trim_begin_turn(struct trim_turn *turn, size_t class, unsigned ages)
 {
     bool any = class < SIZE_CLASS_COUNT && pool_is_laid_out(class);
-    uint64_t slots = any ? counter_read(&mbi_pools[class].carved) : 0;
+    uint64_t slots = any ? counter_read(&pool_at(class)->carved) : 0;
     *turn = (struct trim_turn){ .class = class, .ages_left = ages, .slots_left = slots };
 }
 
 /* Sorts some slots; where none of this age are left, some of the next. False if none are left. */
 static bool sort_some(struct trim_turn *turn, struct trim_allowance *left)
 {
-    struct pool *pool = &mbi_pools[turn->class];
+    struct pool *pool = pool_at(turn->class);
     size_t sorted = turn->slots_left != 0 ? mbi_trim_sort(pool, left->slots) : 0;
     while (sorted == 0 && turn->ages_left != 0) {
         mbi_trim_begin_turn(turn, turn->class, turn->ages_left - 1);
@@ -127,7 +127,7 @@ bool mbi_trim_go_on(struct trim_turn *turn, struct trim_allowance *left)
     size_t bytes = 0;
     return pool_is_laid_out(turn->class)
            && (sort_some(turn, left)
-               || mbi_trim_release(&mbi_pools[turn->class], left, &bytes));
+               || mbi_trim_release(pool_at(turn->class), left, &bytes));
 }
 
 /*
@@ -136,7 +136,7 @@ bool mbi_trim_go_on(struct trim_turn *turn, struct trim_allowance *left)
  */
 static bool step(struct trim_turn *turn, size_t bytes_max, size_t *bytes)
 {
-    struct pool *pool = &mbi_pools[turn->class];
+    struct pool *pool = pool_at(turn->class);
     struct trim_allowance left = trim_whole_step;
     size_t before = *bytes;
     if (!pool_is_laid_out(turn->class) || counter_read(&pool->carved) == 0
@@ -164,11 +164,11 @@ MBI_SELDOM size_t mbi_trim_pools(size_t keep_bytes)
 {
     size_t free_bytes = 0;
     for (size_t class = pools_next(0); class < SIZE_CLASS_COUNT; class = pools_next(class + 1)) {
-        if (counter_read(&mbi_pools[class].carved) != 0) {
+        if (counter_read(&pool_at(class)->carved) != 0) {
             (void)step_to_end(class, TRIM_AGES, 0); /* only sorts */
             /* Not in decay's steps: pages that are locked in memory would take a call each time. */
-            mbi_pool_retry_refused(&mbi_pools[class]);
-            free_bytes += mbi_pool_sorted_bytes(&mbi_pools[class]);
+            mbi_pool_retry_refused(pool_at(class));
+            free_bytes += mbi_pool_sorted_bytes(pool_at(class));
         }
     }
     /* No bound with nothing to keep: pages that a release completes go as well. */

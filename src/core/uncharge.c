@@ -78,7 +78,7 @@ static size_t for_all_spans(const struct seal_rule *rule, size_t bytes_wanted)
 {
     size_t bytes = 0;
     for (size_t class = pools_next(0); class < SIZE_CLASS_COUNT; class = pools_next(class + 1)) {
-        struct pool *pool = &mbi_pools[class];
+        struct pool *pool = pool_at(class);
         for (size_t i = 0; i < SPAN_COUNT && counter_read(&pool->released_bytes) != 0; i++) {
             size_t from = 0;
             while (from != SIZE_MAX && bytes < bytes_wanted) {

@@ -26,7 +26,7 @@ static void add_cache(const struct thread_cache *cache, void *argument)
                                                     : THREAD_AT_WORK;
     for (size_t class = pools_next(0); class < SIZE_CLASS_COUNT; class = pools_next(class + 1)) {
         row[THREAD_cached_bytes] +=
-            mbi_thread_cache_rounds(cache, class) * mbi_pools[class].slot_bytes;
+            mbi_thread_cache_rounds(cache, class) * pool_at(class)->slot_bytes;
 #define ADD_TRANSFERS(name, ...) row[THREAD_##name] += counter_read(&cache->transfers[class].name);
         TRANSFER_COUNTERS(ADD_TRANSFERS)
     }

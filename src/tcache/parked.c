@@ -119,7 +119,7 @@ MBI_COLD bool mbi_parked_give_block(size_t class)
     for (; cache != NULL && bytes < mbi_config.block_bytes; cache = cache->next_vacant) {
         size_t rounds = mbi_thread_cache_rounds(cache, class);
         if (rounds != 0) {
-            bytes += rounds * mbi_pools[class].slot_bytes;
+            bytes += rounds * pool_at(class)->slot_bytes;
             size_t taken_bytes = cache->taken_bytes;
             (void)mbi_transfer_flush_class(cache, class);
             mbi_thread_cache_tell(cache);

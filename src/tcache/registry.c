@@ -69,7 +69,7 @@ static void fold_counts(struct thread_cache *cache)
     for (size_t class = pools_next(0); class < SIZE_CLASS_COUNT; class = pools_next(class + 1)) {
         struct transfer_counts *counts = &cache->transfers[class];
         if (!transfer_counts_are_zero(counts)) { /* else the pool's lock can be spared */
-            mbi_pool_fold_counts(&mbi_pools[class], counts);
+            mbi_pool_fold_counts(pool_at(class), counts);
             transfer_counts_clear(counts);
         }
     }
@@ -229,7 +229,7 @@ static void abandon_cache(struct thread_cache *cache)
     for (size_t class = pools_next(0); class < SIZE_CLASS_COUNT; class = pools_next(class + 1)) {
         size_t slots = mbi_thread_cache_rounds(cache, class);
         if (slots != 0) {
-            mbi_pool_add_orphans(&mbi_pools[class], slots);
+            mbi_pool_add_orphans(pool_at(class), slots);
         }
     }
     mbi_vacant_reuse_locked(cache); /* initialised anew when taken */

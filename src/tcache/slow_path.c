@@ -41,7 +41,7 @@ static struct slot *thread_cache_take_loaded(struct thread_cache *cache, size_t 
     mbi_thread_cache_do_chores(cache);
     if (MBI_UNLIKELY(magazine_chain(loaded) != 0)) {
         /* The word counts slots, and has no address. */
-        mbi_slot_space_corrupted(&mbi_pools[class].space, magazine_chain(loaded));
+        mbi_slot_space_corrupted(&pool_at(class)->space, magazine_chain(loaded));
     }
     struct pool *pool = pool_for_use(class);
     if (pool == NULL || !mbi_transfer_refill(cache, pool)) {
@@ -224,7 +224,7 @@ static bool guests_count(size_t class, size_t most)
 static size_t thread_cache_choose_host(size_t class)
 {
     if (!LARGE_IS_ALL_OURS
-        || (pool_is_laid_out(class) && slot_space_is_carved(&mbi_pools[class].space))) {
+        || (pool_is_laid_out(class) && slot_space_is_carved(&pool_at(class)->space))) {
         return class;
     }
     size_t host_bytes = size_class_power_of_two_bytes(class);
@@ -309,7 +309,7 @@ MBI_COLD void mbi_thread_cache_refuse(const struct pool *pool, const void *point
 static MBI_COLD void free_foreign(size_t class, void *pointer)
 {
     int saved_errno = errno;
-    struct pool *pool = &mbi_pools[class];
+    struct pool *pool = pool_at(class);
     size_t into;
     if (mbi_profile_free(pointer)) {
         errno = saved_errno;
@@ -344,17 +344,17 @@ static MBI_COLD void free_slow(void *pointer, const struct magazine *full, size_
         return;
     }
     size_t class = magazine_class(full);
-    if (MBI_UNLIKELY(!slot_space_has_start(&mbi_pools[class].space, pointer))) {
+    if (MBI_UNLIKELY(!slot_space_has_start(&pool_at(class)->space, pointer))) {
         free_foreign(class, pointer);
         return;
     }
     if (MBI_UNLIKELY(pointer == chain_first(magazine_chain(full)))) {
-        free_again(&mbi_pools[class], pointer);
+        free_again(pool_at(class), pointer);
     }
     int saved_errno = errno;
     struct thread_cache *cache = thread_cache_begin_slow_free();
     if (MBI_UNLIKELY(cache == NULL)) {
-        mbi_pool_free_direct(&mbi_pools[class], pointer);
+        mbi_pool_free_direct(pool_at(class), pointer);
     } else {
         struct magazine *loaded = &cache->loaded[class];
         if (MBI_UNLIKELY(loaded != full)) { /* the cache of a thread before this one */
@@ -362,11 +362,11 @@ static MBI_COLD void free_slow(void *pointer, const struct magazine *full, size_
         }
         mbi_thread_cache_do_chores(cache);
         if (!magazine_push(loaded, pointer)) {
-            if (MBI_LIKELY(mbi_transfer_make_room(cache, &mbi_pools[class]))) {
+            if (MBI_LIKELY(mbi_transfer_make_room(cache, pool_at(class)))) {
                 /* Whatever rounds_max says: another thread may have lowered it again. */
                 magazine_set_chain(loaded, chain_push(magazine_chain(loaded), pointer));
             } else {
-                mbi_pool_free_direct(&mbi_pools[class], pointer);
+                mbi_pool_free_direct(pool_at(class), pointer);
             }
         }
         (void)sampling_next(cache, class);

@@ -172,7 +172,7 @@ void mbi_thread_cache_tell(struct thread_cache *cache)
 
 size_t mbi_thread_cache_rounds(const struct thread_cache *cache, size_t class)
 {
-    size_t kept_rounds = (size_t)kept_depth(&cache->kept[class]) * mbi_pools[class].rounds;
+    size_t kept_rounds = (size_t)kept_depth(&cache->kept[class]) * pool_at(class)->rounds;
     return kept_rounds + chain_rounds(magazine_chain(&cache->loaded[class]))
            + chain_rounds(sampling_hidden_of(cache, class));
 }

@@ -373,7 +373,7 @@ bool mbi_transfer_make_room(struct thread_cache *cache, struct pool *pool)
 
 bool mbi_transfer_flush_class(struct thread_cache *cache, size_t class)
 {
-    struct pool *pool = &mbi_pools[class];
+    struct pool *pool = pool_at(class);
     sampling_settle(cache, class);
     while (kept_depth(&cache->kept[class]) != 0) {
         cache_flush_one_kept(cache, pool);

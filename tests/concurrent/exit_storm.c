@@ -72,7 +72,7 @@ static void *sample_until_stopped(void *argument)
         check_not_less(counter_read(&counts->large_allocs), &allocs, "large requests");
         check_not_less(counter_read(&counts->large_frees), &frees, "large frees");
         for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
-            const struct transfer_counts *departed = &mbi_pools[class].departed;
+            const struct transfer_counts *departed = &pool_at(class)->departed;
             check_not_less(counter_read(&departed->refills), &refills[class], "refills");
             check_not_less(counter_read(&departed->flushes), &flushes[class], "flushes");
         }

@@ -122,7 +122,7 @@ static void use_in_child(void)
     size_t class = size_class_of(SIZE_FORK);
     alarm(CHILD_SECONDS);
     CHECK(!is_set(&in_the_middle) && pool_is_laid_out(class), "the fork fell into the middle");
-    CHECK(mbi_pool_check(&mbi_pools[class]) != SIZE_MAX, "the pool is not whole");
+    CHECK(mbi_pool_check(pool_at(class)) != SIZE_MAX, "the pool is not whole");
     mb_free(allocate_of_pool(SIZE_FORK));
     _exit(0);
 }
@@ -174,7 +174,7 @@ static void ask_while_another_forks(void)
     (void)use_while_closed(NULL); /* with a cache */
     pthread_join(start_thread(use_while_closed, NULL), NULL);
     CHECK(!pool_is_laid_out(class), "a lock was taken while another thread forks");
-    CHECK(mbi_pool_check(&mbi_pools[class]) == 0, "a part of the pool is laid out");
+    CHECK(mbi_pool_check(pool_at(class)) == 0, "a part of the pool is laid out");
     set(&may_open, true);
     pthread_join(other, NULL);
     mb_free(allocate_of_pool(SIZE_CLOSED));

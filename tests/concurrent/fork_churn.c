@@ -194,7 +194,7 @@ static struct balance check_balance(void)
     for (size_t class = 0; class < MB_POOL_COUNT; class++) {
         const struct mb_pool_stats *pool = &stats.pool[class];
         uint64_t held = held_slots(pool);
-        size_t walked = mbi_pool_check(&mbi_pools[class]);
+        size_t walked = mbi_pool_check(pool_at(class));
         CHECK(walked <= pool->central, "pool %zu: the centre holds %zu slots, and counts say %llu",
               class, walked, (unsigned long long)pool->central);
         CHECK(pool->carved == pool->live + held, "pool %zu: carved %llu, live %llu, held %llu",

@@ -70,7 +70,7 @@ static void free_under_the_lock(void)
 {
     void *object = mb_alloc(100);
     CHECK(object != NULL, "no memory");
-    struct pool *pool = &mbi_pools[region_class_of(object)];
+    struct pool *pool = pool_at(region_class_of(object));
     CHECK(mbi_lock_acquire(pool_lock_name(pool)), "nobody forks");
     mbi_pool_free_direct(pool, object);
     mbi_lock_release(pool_lock_name(pool));
@@ -87,7 +87,7 @@ int main(void)
     CHECK(object != NULL, "no memory");
     pthread_t other = start_thread(fork_beside, NULL);
     refusals_left = REFUSALS;
-    mbi_pool_free_direct(&mbi_pools[region_class_of(object)], object);
+    mbi_pool_free_direct(pool_at(region_class_of(object)), object);
     CHECK(!pools_have_deferred(), "a freed object waits, and nobody will look for it");
     CHECK(refusals_left == 0, "it was refused %u times too few", refusals_left);
     pthread_join(other, NULL);

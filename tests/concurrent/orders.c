@@ -147,7 +147,7 @@ static void *carve_or_ask(void *argument)
     } else {
         const char *address =
             (const char *)atomic_load_explicit(&carved, memory_order_relaxed); /* [TEST] */
-        CHECK(slot_space_has_start(&mbi_pools[CLASS].space, address), "it is nobody's slot");
+        CHECK(slot_space_has_start(&pool_at(CLASS)->space, address), "it is nobody's slot");
     }
     turn_end();
     return NULL;
@@ -213,7 +213,7 @@ static void *fork_or_free(void *argument)
         CHECK(!pools_have_deferred(), "a freed object waits");
     } else {
         turn_wait_for(1);
-        mbi_pool_free_direct(&mbi_pools[region_class_of(deferred_object)], deferred_object);
+        mbi_pool_free_direct(pool_at(region_class_of(deferred_object)), deferred_object);
         CHECK(pools_have_deferred(), "it was not deferred");
         turn_end();
     }

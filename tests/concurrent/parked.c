@@ -298,7 +298,7 @@ static void a_crowd_of_parked_caches_goes_back(void)
     size_t most = bounded_set_most(&mbi_budget, bounded_taken(&mbi_budget) * 3 / 2);
     CHECK(budget_is_crowded(), "the process is not crowded");
     mb_free(mb_alloc(size));
-    size_t least = small_or_upper(mbi_pools[pool_number].rounds, 1); /* upper ones grow with need */
+    size_t least = small_or_upper(pool_at(pool_number)->rounds, 1); /* upper ones grow with need */
     CHECK(mbi_thread_cache->capacity[pool_number] >= least,
           "the thread may have %u slots", mbi_thread_cache->capacity[pool_number]);
     CHECK(parked_slots(check_accounting(0)) == 0, "the parked cache has its slots still");

@@ -16,7 +16,7 @@
 enum { SIZE = 48, OTHER_SIZE = 400, OBJECTS = 100, AWAITED = 2, DEADLINE_SECONDS = 60 };
 
 static const char *when;
-static const unsigned name = LOCK_POOLS + (SIZE - 1) / 8;
+static const unsigned name = LOCK_POOLS + POOL_INDEX((SIZE - 1) / 8);
 static volatile bool may_interrupt;
 
 static void *use_and_end(void *argument)
@@ -53,7 +53,7 @@ void __wrap_mbi_free_map_count_occupancy(const struct free_map *map, size_t carv
 void __wrap_mbi_free_map_count_occupancy(const struct free_map *map, size_t carved, size_t begin,
                                          size_t end, uint64_t bins[OCCUPANCY_BINS])
 {
-    if (may_interrupt && map == &mbi_pools[(SIZE - 1) / 8].spans[0].map) {
+    if (may_interrupt && map == &pool_at((SIZE - 1) / 8)->spans[0].map) {
         allocate_and_end();
     }
     __real_mbi_free_map_count_occupancy(map, carved, begin, end, bins);

@@ -56,7 +56,7 @@ static void begin(void *argument)
         set(&go_on);
         wait_until(&retired);
     }
-    sum->refills = counter_read(&mbi_pools[CLASS].departed.refills);
+    sum->refills = counter_read(&pool_at(CLASS)->departed.refills);
 }
 
 static void add(const struct thread_cache *cache, void *argument)

@@ -183,9 +183,9 @@ int main(int argc, char **argv)
         CHECK(!pool_is_laid_out(CLASS), "frees use the pool");
         check_is_foreign();
     } else if (strcmp(argv[1], "beside") == 0) {
-        beside(&mbi_pools[CLASS]);
+        beside(pool_at(CLASS));
     } else {
-        deep(&mbi_pools[CLASS]);
+        deep(pool_at(CLASS));
     }
     return 0;
 }

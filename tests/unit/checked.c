@@ -181,7 +181,7 @@ Test(check, slots_that_are_nobodys_cannot_be_freed, .init = cr_redirect_stderr)
 {
     start_in_pools("1");
     cr_assert_not_null(mb_alloc(200));
-    struct pool *pool = &mbi_pools[size_class_of(201)];
+    struct pool *pool = pool_at(size_class_of(201));
     mb_free(chain_first(pool->loose)); /* carved with the object's slot */
     expect_said("invalid free");
     mb_free(pool_carved_span(pool)->carve_next);

@@ -20,7 +20,7 @@
 
 enum { SIZE = 64, CLASS = 7 };
 
-static struct pool *pool = &mbi_pools[CLASS];
+static struct pool *pool = &mbi_pools[POOL_INDEX(CLASS)];
 
 static char *objects[4096];
 
@@ -130,14 +130,14 @@ Test(corruption, what_is_carved_is_known)
     cr_assert_not(has(pool->space.start[SPAN_WIDE]));
     cr_assert_not(has(pool->space.start[SPAN_DENSE] + DENSE_SPAN_BYTES), "the next pool's");
     cr_assert_not(has(pool->space.start[SPAN_DENSE] - SIZE), "the one's before");
-    cr_assert_not(slot_space_has(&mbi_pools[CLASS + 1].space,
+    cr_assert_not(slot_space_has(&pool_at(CLASS + 1)->space,
                                  (struct slot *)(void *)objects[0]));
 }
 
 /* The end of a span is no slot's number in the next one. */
 Test(corruption, what_is_carved_is_known_where_the_wide_span_begins)
 {
-    pool = &mbi_pools[SMALL_CLASS_COUNT - 1];
+    pool = pool_at(SMALL_CLASS_COUNT - 1);
     size_t in_dense = DENSE_SPAN_BYTES / SMALL_BYTES_MAX;
     for (size_t i = 0; i < in_dense; i++) {
         cr_assert_not_null(mb_alloc(SMALL_BYTES_MAX));
@@ -229,7 +229,7 @@ Test(corruption, a_free_inside_an_object_of_the_wide_span_aborts, .init = expect
      .signal = SIGABRT)
 {
     enum { BYTES = 456, WIDE_CLASS = (BYTES - 1) / 8 };
-    pool = &mbi_pools[WIDE_CLASS];
+    pool = pool_at(WIDE_CLASS);
     char *object = mb_alloc(BYTES);
     while (object != NULL && region_dense_class_of(object, region_base(SPAN_DENSE)) == WIDE_CLASS) {
         object = mb_alloc(BYTES);
@@ -246,7 +246,7 @@ Test(corruption, a_free_inside_an_object_of_the_wide_span_aborts, .init = expect
 static void look_at_each_address(void)
 {
     for (size_t class = 0; class < SMALL_CLASS_COUNT; class++) {
-        const struct slot_space *space = &mbi_pools[class].space;
+        const struct slot_space *space = &pool_at(class)->space;
         char *object = mb_alloc((class + 1) * 8);
         cr_assert_not_null(object);
         cr_assert(slot_space_has_start(space, object), "class %zu", class);
@@ -267,7 +267,7 @@ Test(corruption, where_slots_begin_is_known_in_short_spans)
 {
     setenv("MB_REGION_SIZE", "64M", 1);
     look_at_each_address();
-    cr_assert_neq(mbi_pools[40].space.phase[SPAN_DENSE] + mbi_pools[40].space.phase[SPAN_WIDE], 0);
+    cr_assert_neq(pool_at(40)->space.phase[SPAN_DENSE] + pool_at(40)->space.phase[SPAN_WIDE], 0);
 }
 
 /* On the slow path it is seen at once; otherwise when its magazine, or what it left, moves on. */
@@ -409,7 +409,7 @@ Test(corruption, a_batch_that_was_cleared_is_found_when_it_is_taken, .init = exp
 Test(corruption, a_pool_that_was_never_used_has_no_slots)
 {
     allocate(1);
-    const struct slot_space *space = &mbi_pools[CLASS + 1].space;
+    const struct slot_space *space = &pool_at(CLASS + 1)->space;
     char *start = mbi_region_span(CLASS + 1, SPAN_DENSE);
     for (int laid_out = 0; laid_out < 2; laid_out++) {
         cr_assert_eq(pool_is_laid_out(CLASS + 1), laid_out != 0);

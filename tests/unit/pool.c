@@ -44,7 +44,7 @@ static void check_never_used(size_t used)
 {
     for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
         cr_assert_eq(pool_is_laid_out(class), class == used, "class %zu", class);
-        cr_assert_eq(mbi_pool_check(&mbi_pools[class]), 0, "class %zu", class);
+        cr_assert_eq(mbi_pool_check(pool_at(class)), 0, "class %zu", class);
     }
     cr_assert_eq(pools_next(0), used);
     cr_assert_eq(pools_next(used), used);
@@ -56,7 +56,7 @@ static void do_all_for_all_pools(void)
     static struct mb_stats stats;
     uint64_t bins[OCCUPANCY_BINS] = { 0 };
     size_t into;
-    struct pool *never = &mbi_pools[0];
+    struct pool *never = pool_at(0);
     struct trim_turn turn;
     struct trim_allowance left = trim_whole_step;
     (void)mb_trim(0);
@@ -101,13 +101,13 @@ Test(pool, is_all_zeros_until_it_is_used)
 
 Test(pool, what_is_written_before_its_first_use_is_found, .init = cr_redirect_stderr)
 {
-    struct pool *pool = &mbi_pools[9];
+    struct pool *pool = pool_at(9);
     pool->loose = 1;
     cr_assert_eq(mbi_pool_check(pool), SIZE_MAX);
     pool->loose = 0;
-    mbi_pool_lanes[9].of[1].rounds = 1;
+    mbi_pool_lanes[POOL_INDEX(9)].of[1].rounds = 1;
     cr_assert_eq(mbi_pool_check(pool), SIZE_MAX);
-    mbi_pool_lanes[9].of[1].rounds = 0;
+    mbi_pool_lanes[POOL_INDEX(9)].of[1].rounds = 0;
     cr_assert_eq(mbi_pool_check(pool), 0);
 }
 
@@ -116,12 +116,12 @@ Test(pool, is_whole_once_it_is_laid_out)
     cr_assert_eq(mbi_startup(), 0);
     for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
         const struct pool *pool = pool_for_use(class);
-        cr_assert_eq(pool, &mbi_pools[class]);
+        cr_assert_eq(pool, pool_at(class));
         cr_assert_eq(pool_for_use(class), pool, "and stays so");
         cr_assert_eq(pool->class, class);
         cr_assert_eq(pool->slot_bytes, size_class_slot_bytes(class));
         cr_assert_eq(pool->rounds, mbi_config.magazine_rounds[class]);
-        cr_assert_eq(pool_stack(pool, 0), &mbi_pool_stacks[class]);
+        cr_assert_eq(pool_stack(pool, 0), &mbi_pool_stacks[pool_index(pool)]);
         for (enum span_name span = 0; span < SPAN_COUNT; span++) {
             cr_assert_eq(pool->space.start[span], mbi_region_span(class, span));
             cr_assert_gt(pool->spans[span].map.slots_max, 0);
@@ -157,8 +157,8 @@ Test(pool, spans_start_on_pages_of_different_colours)
         cr_assert_eq(offset % page, 0);
         cr_assert(offset >= page, "slot number 0 must stay free");
         if (class > 0) {
-            size_t other = (size_t)(pool_carved_span(&mbi_pools[class - 1])->carve_next
-                                    - mbi_pools[class - 1].space.start[SPAN_DENSE]);
+            size_t other = (size_t)(pool_carved_span(pool_at(class - 1))->carve_next
+                                    - pool_at(class - 1)->space.start[SPAN_DENSE]);
             cr_assert_neq(offset, other);
         }
     }

@@ -77,8 +77,8 @@ Test(registry, counts_of_a_retired_cache_are_kept)
     counter_add(&cache->transfers[5].flushes, 4);
     counter_add(&cache->counts.large_allocs, 7);
     mbi_registry_retire(cache);
-    cr_assert_eq(counter_read(&mbi_pools[5].departed.refills), 3);
-    cr_assert_eq(counter_read(&mbi_pools[5].departed.flushes), 4);
+    cr_assert_eq(counter_read(&pool_at(5)->departed.refills), 3);
+    cr_assert_eq(counter_read(&pool_at(5)->departed.flushes), 4);
     cr_assert_eq(counter_read(&mbi_departed_counts.large_allocs), 7);
     cr_assert_eq(counter_read(&cache->transfers[5].refills), 0);
 }
@@ -95,7 +95,7 @@ static void one_counter_alone_is_kept(size_t offset, const char *name)
     struct thread_cache *cache = mbi_vacant_take();
     mbi_registry_add(cache);
     char *counts = (char *)&cache->transfers[6];
-    char *departed = (char *)&mbi_pools[6].departed;
+    char *departed = (char *)&pool_at(6)->departed;
     counter_add((_Atomic uint64_t *)(void *)(counts + offset), 1);
     mbi_registry_retire(cache);
     cr_expect_eq(counter_read((_Atomic uint64_t *)(void *)(departed + offset)), 1,

@@ -14,7 +14,7 @@
 
 enum { CLASS = 7 };
 
-static struct pool *pool = &mbi_pools[CLASS];
+static struct pool *pool = &mbi_pools[POOL_INDEX(CLASS)];
 
 static void *objects[100000];
 
@@ -285,9 +285,9 @@ static void use_all_classes(size_t budget_bytes)
     mbi_thread_cache_flush(mbi_thread_cache);
     cr_assert_eq(bounded_taken(&mbi_budget), 0);
     for (size_t class = 0; class < SMALL_CLASS_COUNT; class++) {
-        size_t held = mbi_pool_check(&mbi_pools[class]);
-        cr_assert_eq(held + counter_read(&mbi_pools[class].loose_rounds),
-                     counter_read(&mbi_pools[class].carved));
+        size_t held = mbi_pool_check(pool_at(class));
+        cr_assert_eq(held + counter_read(&pool_at(class)->loose_rounds),
+                     counter_read(&pool_at(class)->carved));
     }
 }
 

@@ -268,7 +268,7 @@ Test(trim, a_working_set_stays)
 {
     setenv("MB_DECAY_MS", "0", 1);
     mb_free(mb_alloc(8));
-    struct pool *pool = &mbi_pools[7];
+    struct pool *pool = pool_at(7);
     allocate(64);
     mbi_config.decay_ms = -1; /* from here on by hand */
     free_every(1, 0);
@@ -300,7 +300,7 @@ static void bring_loose_slots(struct pool *pool)
 Test(trim, loose_slots_do_not_use_up_what_the_centre_needs)
 {
     setenv("MB_DECAY_MS", "-1", 1);
-    struct pool *pool = &mbi_pools[7];
+    struct pool *pool = pool_at(7);
     struct trim_turn turn;
     allocate(64);
     free_every(1, 0);
@@ -381,7 +381,7 @@ Test(trim, a_request_at_the_limit_gives_back_no_more_than_it_takes)
     }
     while (mb_alloc(64) != NULL) {
     }
-    const struct pool *pool = &mbi_pools[3];
+    const struct pool *pool = pool_at(3);
     uint64_t sorted = counter_read(&pool->sorted_slots);
     free_every(1, 0);
     cr_assert_not_null(mb_alloc(64));

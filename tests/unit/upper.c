@@ -161,7 +161,7 @@ Test(upper, a_class_beyond_the_share_caches_a_few, .init = all_pools)
     cr_assert_eq(mbi_startup(), 0);
     mb_free(mb_alloc(1)); /* the thread has a cache */
     mbi_thread_cache->upper_bytes += mbi_config.upper_bytes_max;
-    struct pool *pool = &mbi_pools[size_class_of(SIZE)];
+    struct pool *pool = pool_at(size_class_of(SIZE));
     for (size_t round = 0; round < ROUNDS; round++) {
         for (size_t i = 0; i < AT_ONCE; i++) {
             objects[i] = mb_alloc(SIZE);
@@ -243,7 +243,7 @@ static void *allocate_without_a_cache(void *argument)
     object = mb_realloc(object, 30000);
     cr_assert(is_pooled(object));
     for (size_t i = 0; i < MANY; i++) { /* of loose slots there are fewer than make a batch */
-        struct pool *pool = &mbi_pools[size_class_of(20000)];
+        struct pool *pool = pool_at(size_class_of(20000));
         objects[i] = mb_alloc(20000);
         cr_assert(is_pooled(objects[i]));
         cr_assert_lt(counter_read(&pool->loose_rounds), pool->rounds);
@@ -314,7 +314,7 @@ Test(upper, trim_gives_their_memory_back, .init = all_pools)
             mb_free(objects[j]);
         }
         (void)mb_trim(0);
-        struct pool *pool = &mbi_pools[size_class_of(sizes[i])];
+        struct pool *pool = pool_at(size_class_of(sizes[i]));
         cr_assert_leq(mbi_pool_resident_bytes(pool), 8192, "%zu bytes", sizes[i]);
         uint64_t carved = counter_read(&pool->carved);
         for (size_t j = 0; j < MANY; j++) {
@@ -399,7 +399,7 @@ Test(upper, calloc_clears_slots_that_were_used, .init = all_pools)
 
 static void calloc_carves_nothing(size_t count, size_t size)
 {
-    struct pool *pool = &mbi_pools[size_class_of(size)];
+    struct pool *pool = pool_at(size_class_of(size));
     uint64_t carved = counter_read(&pool->carved);
     for (size_t i = 0; i < count; i++) {
         objects[i] = mb_calloc(1, size);
@@ -422,7 +422,7 @@ Test(upper, calloc_takes_no_fresh_slot_while_others_are_free, .init = all_pools)
     calloc_carves_nothing(OBJECTS, SIZE);
     mb_thread_flush();
     (void)mb_trim(0);
-    cr_assert_geq(counter_read(&mbi_pools[size_class_of(SIZE)].sorted_slots), OBJECTS);
+    cr_assert_geq(counter_read(&pool_at(size_class_of(SIZE))->sorted_slots), OBJECTS);
     calloc_carves_nothing(OBJECTS, SIZE);
 
     size_t few_bytes = SIZE / 2;
@@ -431,7 +431,7 @@ Test(upper, calloc_takes_no_fresh_slot_while_others_are_free, .init = all_pools)
     }
     mb_free_batch(FEW, objects);
     mb_thread_flush();
-    cr_assert_geq(counter_read(&mbi_pools[size_class_of(few_bytes)].loose_rounds), FEW);
+    cr_assert_geq(counter_read(&pool_at(size_class_of(few_bytes))->loose_rounds), FEW);
     calloc_carves_nothing(FEW, few_bytes);
     check_accounting(0);
 }
