@@ -39,10 +39,11 @@ static inline void *large_aligned_by(posix_memalign_function *allocate, size_t a
 
 /*
  * The two most frequent calls. They begin as functions that look for the next allocator; what these
- * find replaces them. relaxed [NEXT]: every value can be called at any time.
+ * find replaces them, malloc by way of one that waits for a buffer (dropin/next_memory.c). relaxed
+ * [NEXT]: every value can be called at any time.
  */
 struct next_allocator {
-    /* In lines of their own: written twice in a process's life, and read by each large request. */
+    /* In lines of their own: written seldom, and read by each large request. */
     _Alignas(ISOLATION_BYTES) void *(*_Atomic malloc)(size_t size_bytes);
     void (*_Atomic free)(void *pointer);
 };

@@ -4,7 +4,7 @@
  * Ladder: above api and tcache. Only libmemorybucket-malloc.so is built from it.
  *
  * Contracts are those of the manual pages. The figures are the sum of the pools' and of the next
- * allocator's. mallopt stays the C library's: everything it sets concerns large objects.
+ * allocator's. mallopt is in next_memory.c, and the C library's but for a note.
  */
 #include "memorybucket/memorybucket.h"
 

@@ -9,6 +9,7 @@
  */
 #include "core/large.h"
 #include "dropin/names.h"
+#include "dropin/next_memory.h"
 
 #include <errno.h>
 #include <string.h>
@@ -108,17 +109,27 @@ static MBI_COLD void next_first_free(void *pointer)
 
 struct next_allocator mbi_next = { .malloc = next_first_malloc, .free = next_first_free };
 
+static void next_note(size_t size_bytes)
+{
+    if (MBI_UNLIKELY(size_bytes >= BUFFER_BYTES_MIN)) {
+        mbi_next_note_buffer();
+    }
+}
+
+/* Callers checked for overflow. */
 void *mbi_large_calloc(size_t count, size_t size_bytes)
 {
     if (next_find()) {
+        next_note(count * size_bytes);
         return NEXT(calloc)(count, size_bytes);
     }
-    /* Callers checked for overflow; the arena is zero from the start. */
+    /* The arena is zero from the start. */
     return boot_alloc(1, count * size_bytes);
 }
 
 void *mbi_large_aligned_alloc(size_t alignment_bytes, size_t size_bytes)
 {
+    next_note(size_bytes);
     return next_find() ? large_aligned_by(NEXT(posix_memalign), alignment_bytes, size_bytes)
                        : boot_alloc(alignment_bytes, size_bytes);
 }
@@ -126,6 +137,7 @@ void *mbi_large_aligned_alloc(size_t alignment_bytes, size_t size_bytes)
 void *mbi_large_realloc(void *pointer, size_t size_bytes)
 {
     if (!boot_owns(pointer) && next_find()) {
+        next_note(size_bytes);
         return NEXT(realloc)(pointer, size_bytes);
     }
     void *moved = mbi_large_alloc(size_bytes);

@@ -12,6 +12,8 @@
  *
  * The library leaves glibc's malloc alone: it is the program's, with its small objects.
  */
+#include "dropin/next_memory.h"
+
 #include "core/config.h"
 #include "core/large.h"
 #include "core/lock.h"
@@ -26,13 +28,17 @@
 
 /*
  * When one of these is set, glibc no longer adapts its mmap threshold, and with it, to the double,
- * what it keeps at the top. So both are set, to the most that glibc would arrive at by itself: with
- * less, a program that uses one large buffer after the other has each page by page from the kernel.
- * A larger pad made no measurable difference, and each thread's arena would commit it.
+ * what it keeps at the top. So the threshold is set to the most that glibc would arrive at by
+ * itself: a lower one slows programs that reuse large buffers. What is kept is more from the first
+ * buffer on, as with less a program that uses one after the other has each page by page from the
+ * kernel; and not before, as each thread's heap keeps it, and of other heaps than the first one
+ * malloc_trim leaves the top alone. A larger pad made no measurable difference, and each thread's
+ * arena would commit it.
  */
 enum {
     MMAP_THRESHOLD_BYTES = 32 * MIB,
-    TRIM_THRESHOLD_BYTES = 2 * MMAP_THRESHOLD_BYTES,
+    TRIM_THRESHOLD_BYTES = 16 * MIB,
+    TRIM_THRESHOLD_BYTES_OF_BUFFERS = 2 * MMAP_THRESHOLD_BYTES,
     TOP_PAD_BYTES = MIB,
 };
 /* What glibc by default keeps at the top when it gives memory back. */
@@ -49,6 +55,7 @@ enum { WINDOWS_IN_USE = 10 };
 /* malloc_trim looks at every free chunk, so it may take at most one part in so many of the time. */
 enum { TIME_PARTS = 100 };
 
+typedef void *malloc_function(size_t);
 typedef int mallopt_function(int, int);
 typedef int malloc_trim_function(size_t);
 
@@ -62,6 +69,9 @@ static struct {
     _Atomic uint64_t since_ns; /* when the first of them came after memory had gone back */
     _Atomic uint64_t not_before_ns; /* the earliest time at which memory may go back again */
     _Atomic uintptr_t trim; /* malloc_trim; 0: the next allocator is not the C library's */
+    _Atomic uintptr_t mallopt; /* 0 like it */
+    _Atomic uintptr_t malloc;
+    _Atomic bool awaits_buffer; /* glibc is told to keep more when there is one */
 } next_memory;
 
 struct large_hints mbi_large_hints;
@@ -115,6 +125,45 @@ static int holds_all(struct dl_phdr_info *object, size_t bytes, void *functions)
     return held == FUNCTIONS;
 }
 
+/* relaxed [NEXT-USED]: of several threads with a first buffer one goes on. */
+void mbi_next_note_buffer(void)
+{
+    if (flag_is_set(&next_memory.awaits_buffer)
+        && atomic_exchange_explicit(&next_memory.awaits_buffer, false, memory_order_relaxed)) {
+        malloc_function *plain = FOUND(malloc_function, next_memory.malloc);
+        atomic_store_explicit(&mbi_next.malloc, plain, memory_order_relaxed); /* [NEXT] */
+        (void)FOUND(mallopt_function, next_memory.mallopt)(M_TRIM_THRESHOLD,
+                                                           TRIM_THRESHOLD_BYTES_OF_BUFFERS);
+    }
+}
+
+/* Stands in for the next malloc until there is a buffer. */
+static void *malloc_awaiting_buffer(size_t size_bytes)
+{
+    if (MBI_UNLIKELY(size_bytes >= BUFFER_BYTES_MIN)) {
+        mbi_next_note_buffer();
+    }
+    return FOUND(malloc_function, next_memory.malloc)(size_bytes);
+}
+
+static void await_buffer(void)
+{
+    flag_set(&next_memory.awaits_buffer, true);
+    atomic_store_explicit(&mbi_next.malloc, malloc_awaiting_buffer,
+                          memory_order_relaxed); /* [NEXT] */
+}
+
+/* The C library's; but what the program says of its heap holds from here on. */
+EXPORT int mallopt(int parameter, int value)
+{
+    if (parameter == M_TRIM_THRESHOLD || parameter == M_TOP_PAD || parameter == M_MMAP_THRESHOLD
+        || parameter == M_MMAP_MAX) {
+        flag_set(&next_memory.awaits_buffer, false);
+    }
+    mallopt_function *next = (mallopt_function *)mbi_next_symbol("mallopt");
+    return next != NULL ? next(parameter, value) : 0;
+}
+
 /*
  * Runs after the constructor that reads the environment, and before those of other libraries and of
  * the program, so their calls of mallopt prevail. An allocator that was preloaded behind the
@@ -131,16 +180,19 @@ __attribute__((constructor(103))) static void next_memory_come_up(void)
         [MALLOC_TRIM] = mbi_next_symbol("malloc_trim"),
     };
     bool is_glibc = dl_iterate_phdr(holds_all, functions) != 0;
+    if (is_glibc) {
+        found_set(&next_memory.malloc, functions[MALLOC]);
+        found_set(&next_memory.mallopt, functions[MALLOPT]);
+        found_set(&next_memory.trim, functions[MALLOC_TRIM]);
+    }
     if (is_glibc && !user_has_decided()) {
         mallopt_function *set = (mallopt_function *)functions[MALLOPT];
         (void)set(M_MMAP_THRESHOLD, MMAP_THRESHOLD_BYTES);
         (void)set(M_TRIM_THRESHOLD, TRIM_THRESHOLD_BYTES);
         (void)set(M_TOP_PAD, TOP_PAD_BYTES);
+        await_buffer();
     } else {
         mbi_large_free(mbi_large_alloc(POOL_BYTES_MAX + 1));
-    }
-    if (is_glibc) {
-        found_set(&next_memory.trim, functions[MALLOC_TRIM]);
     }
 }
 

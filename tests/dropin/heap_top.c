@@ -9,6 +9,9 @@
  *   cancel   exits 0 when threads that are cancelled in mb_trim leave malloc's locks free
  *   mallopt  prints the faults when the program has told malloc to keep little
  *   buffers  exits 0 when large buffers that come and go get the pages that were there before
+ *   callocs  the same for buffers from calloc
+ *   told     exits 0 when they do not, as the program has told malloc to keep little
+ *   objects  exits 0 when of many objects that are no buffers no more than before is kept
  */
 #include "check.h"
 
@@ -168,13 +171,20 @@ static void wait_for_decay(void (*use)(void))
 
 enum { BUFFER_ROUNDS = 20, BUFFERS_MAX = 3 };
 
+static void *(*allocate_buffer)(size_t) = malloc;
+
+static void *calloc_buffer(size_t bytes)
+{
+    return calloc(1, bytes);
+}
+
 /* Allocates and writes buffers of one size, and frees them, some times over; the faults. */
 static uint64_t buffer_rounds(size_t buffers, size_t bytes)
 {
     uint64_t before = faults();
     for (int round = 0; round < BUFFER_ROUNDS; round++) {
         for (size_t i = 0; i < buffers; i++) {
-            large[i] = malloc(bytes);
+            large[i] = allocate_buffer(bytes);
             CHECK(large[i] != NULL);
             memset(large[i], round, bytes);
         }
@@ -199,11 +209,49 @@ static void use_buffers(void)
     }
 }
 
+static void use_buffers_as_told(void)
+{
+    enum { BUFFER_BYTES = 20 << 20 };
+    use_small();
+    CHECK(mallopt(M_TRIM_THRESHOLD, 128 << 10) == 1);
+    uint64_t pages = BUFFER_BYTES / (size_t)sysconf(_SC_PAGESIZE);
+    uint64_t faults_seen = buffer_rounds(1, BUFFER_BYTES);
+    printf("%llu faults, %llu pages\n", (unsigned long long)faults_seen, (unsigned long long)pages);
+    CHECK(faults_seen >= (BUFFER_ROUNDS - 1) * pages);
+}
+
+static void use_objects(void)
+{
+    enum { OBJECTS = 200, OBJECT_BYTES = 200000, KEPT_KIB_MAX = 18 << 10 };
+    use_small();
+    long before = resident_kib();
+    for (size_t i = 0; i < OBJECTS; i++) {
+        large[i] = malloc(OBJECT_BYTES);
+        CHECK(large[i] != NULL);
+        memset(large[i], 1, OBJECT_BYTES);
+    }
+    for (size_t i = 0; i < OBJECTS; i++) {
+        free(large[i]);
+    }
+    CHECK(resident_kib() <= before + KEPT_KIB_MAX);
+}
+
 int main(int argc, char **argv)
 {
     CHECK(argc == 2);
-    if (strcmp(argv[1], "buffers") == 0) {
+    if (strcmp(argv[1], "callocs") == 0) {
+        allocate_buffer = calloc_buffer;
+    }
+    if (strcmp(argv[1], "buffers") == 0 || strcmp(argv[1], "callocs") == 0) {
         use_buffers();
+        return 0;
+    }
+    if (strcmp(argv[1], "told") == 0) {
+        use_buffers_as_told();
+        return 0;
+    }
+    if (strcmp(argv[1], "objects") == 0) {
+        use_objects();
         return 0;
     }
     if (strcmp(argv[1], "decay") == 0) {

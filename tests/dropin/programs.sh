@@ -172,7 +172,9 @@ heap_top)
     done
     told=$(faults "$top" mallopt)
     [ "$told" -ge $((20 * with)) ] || fail "the program's mallopt is overruled: $told page faults"
-    run env MB_DECAY_MS=-1 "$top" buffers
+    for mode in buffers callocs told objects; do
+        run env MB_DECAY_MS=-1 "$top" $mode
+    done
     run env MB_DECAY_MS=-1 "$top" trim
     run env MB_DECAY_MS=-1 "$top" cancel
     run env MB_DECAY_MS=100 "$top" decay
