@@ -102,10 +102,10 @@ bool mbi_pool_age(struct pool *pool, bool central)
         return false;
     }
     bool surplus = false;
-    bool takes = central && flag_is_set(&pool->pushed); /* else the stacks are never read */
     if (!mbi_pool_lock(pool)) {
         return true; /* not known */
     }
+    bool takes = central && flag_is_set(&pool->pushed); /* else the stacks are never read */
     for (size_t i = 0; i < CENTRAL_STACKS; i++) {
         surplus |= pool->surplus[i] != 0;
     }
