@@ -247,16 +247,24 @@ static inline struct slot *sampling_pop(const struct thread_cache *cache,
     return sampling_pop_hidden(state, hidden);
 }
 
-static inline bool sampling_keep(const struct thread_cache *cache, const struct sampling *sampling,
-                                 struct sampling_class *state, struct slot *slot)
+/* Of a slow path, which has the cache to itself. */
+static inline bool sampling_keep_in_slow(const struct thread_cache *cache,
+                                         const struct sampling *sampling,
+                                         struct sampling_class *state, struct slot *slot)
 {
     uint64_t hidden = sampling_hidden(state);
-    if (chain_rounds(hidden) >= state->rounds_max || cache->busy || slot == chain_first(hidden)
+    if (chain_rounds(hidden) >= state->rounds_max || slot == chain_first(hidden)
         || flag_is_set(&cache->asked) || !sampling_is_current(sampling)) {
         return false;
     }
     sampling_set_hidden(state, chain_push(hidden, slot));
     return true;
+}
+
+static inline bool sampling_keep(const struct thread_cache *cache, const struct sampling *sampling,
+                                 struct sampling_class *state, struct slot *slot)
+{
+    return !cache->busy && sampling_keep_in_slow(cache, sampling, state, slot);
 }
 
 /* As next_slow; each slow path comes here. */

@@ -48,7 +48,7 @@ static struct slot *thread_cache_take_loaded(struct thread_cache *cache, size_t 
         return NULL;
     }
     counted = sampling_next(cache, class);
-    return counted ? mbi_sampling_take(cache, class) : magazine_pop(loaded);
+    return counted ? thread_cache_take_counted(cache, class) : magazine_pop(loaded);
 }
 
 MBI_COLD struct slot *mbi_thread_cache_take(size_t class)
@@ -384,10 +384,7 @@ static bool keep_or_end(struct thread_cache *cache, void *pointer, size_t class)
     struct sampling *sampling = sampling_of(cache);
     if (sampling->cuts[class].last != NULL) {
         mbi_sampling_close(cache, class);
-        cache->busy = false; /* else it refuses */
-        bool kept = sampling_keep(cache, sampling, &sampling->classes[class], pointer);
-        cache->busy = true;
-        if (kept) {
+        if (sampling_keep_in_slow(cache, sampling, &sampling->classes[class], pointer)) {
             return true;
         }
     }
