@@ -113,9 +113,9 @@ extern MBI_HIDDEN struct large_hints mbi_large_hints;
 
 /*
  * Free memory that the next allocator keeps (dropin/next_memory.c). give_back: gives all of it back
- * to the kernel; whether there was any. note_use: a thread's large objects come and go. decay:
- * gives it back if no thread noted use for a window, and no other thread gives back. No lock, ours
- * or the C library's, may be held; preserve errno.
+ * to the kernel; whether there was any. note_use: a thread's large objects come and go. Either this
+ * or decay gives it back after some windows of use; decay also if no thread noted use for a window.
+ * One thread at a time does so. No lock, ours or the C library's, may be held; preserve errno.
  */
 bool mbi_large_give_back(void);
 void mbi_large_note_use(void);
