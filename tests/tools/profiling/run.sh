@@ -51,15 +51,16 @@ no_probes_left() {
     done
 }
 # meets ARGS...: contention.sh on a contended program, until threads have met on both ways; on a
-# busy machine they may take turns for the few milliseconds that this lasts.
+# busy machine they may take turns for the few milliseconds that this lasts, so the next try lasts longer.
 meets() {
-    local try
+    local try bulks=100
     for try in 1 2 3 4 5 6 7 8; do
-        MB_MAGAZINE_SIZE=8 succeeds contention.sh "$@"
+        MB_MAGAZINE_SIZE=8 succeeds contention.sh "$@" --bulks "$bulks"
         if grep -qE '^64 +[1-9][0-9]* +[1-9][0-9]* +[0-9]+ +[0-9.]+ %$' out && ! grep -q 'were lost' out; then
             return 0
         fi
         echo "try $try: no retries on both ways, or events were lost"
+        grep -q 'were lost' out || bulks=$((bulks * 2))
     done
     die "no retries on refill and on flush, or events were lost each time"
 }
@@ -145,15 +146,15 @@ versus)
     ;;
 contention)
     need_two_cores
-    meets --allocator "$dropin" -- "$contended" --bulks 100
+    meets --allocator "$dropin" -- "$contended"
     has out '% +produce_bulk < run_producer < start_thread$'
     has out '% +consume_bulk < run_consumer < start_thread$'
     no_probes_left
-    meets --every 16 --allocator "$dropin" -- "$contended" --bulks 100
+    meets --every 16 --allocator "$dropin" -- "$contended"
     awk '$1 == 64 { found = 1; exit ($2 % 16 || $3 % 16 || $4 % 16 || $2 + $3 == 0) } END { if (!found) exit 1 }' out ||
         die "--every 16 does not give multiples of 16"
     # What it counts is what the library counts. (The first statistics are the program's, then perf's.)
-    MB_STATS=1 meets --allocator "$dropin" -- "$contended" --bulks 100
+    MB_STATS=1 meets --allocator "$dropin" -- "$contended"
     counted=$(awk '$1 == "slot" { for (i = 1; i <= NF; i++) if ($i == "retries") at = i }
         $1 == 64 && at { print $at; exit }' err)
     shown=$(awk '$1 == 64 && NF == 6 { print $2 + $3; exit }' out)
@@ -165,13 +166,13 @@ contention)
 linked)
     need_two_cores
     for how in shared static; do
-        meets "$build/bin/profiling_contended_$how" --bulks 100
+        meets "$build/bin/profiling_contended_$how"
         has out '% +produce_bulk < run_producer < start_thread$'
         has_not out libmemorybucket-malloc
     done
     mkdir 'a place'
     cp "$build/bin/profiling_contended_static" 'a place/my program'
-    meets 'a place/my program' --bulks 100
+    meets 'a place/my program'
     has out '% +produce_bulk < run_producer < start_thread$'
     ;;
 attach)
