@@ -14,7 +14,7 @@ for file in "$library" "$build/lib/libmemorybucket.so"; do
     begin=$(objdump -h "$file" | awk '$2 == ".seldom" { print "0x" $4 }')
     [ -n "$begin" ] || { echo "$file was linked by a linker without sections.ld" >&2; exit 77; }
     if ((begin > most_kib * 1024)); then
-        complain "$file: what every process runs takes $((begin / 1024)) KiB, more than $most_kib"
+        complain "$file: what ordinary programs run takes $((begin / 1024)) KiB, more than $most_kib"
     fi
 done
 
