@@ -16,7 +16,8 @@ if [ "${1:-}" = --library ]; then
         rm -rf "$work/build"
         CC=${compiler%,*} CXX=${compiler#*,} cmake -S "$source" -B "$work/build" -G Ninja -DCMAKE_BUILD_TYPE=Release \
             -DMEMORYBUCKET_TESTS=OFF -DMEMORYBUCKET_BENCH=OFF -DMEMORYBUCKET_WERROR=ON "-DCMAKE_C_FLAGS=$flags" \
-            "-DCMAKE_EXE_LINKER_FLAGS=-fuse-ld=$linker" "-DCMAKE_SHARED_LINKER_FLAGS=-fuse-ld=$linker" >"$work/log" 2>&1 &&
+            "-DCMAKE_EXE_LINKER_FLAGS=${linker:+-fuse-ld=$linker}" \
+            "-DCMAKE_SHARED_LINKER_FLAGS=${linker:+-fuse-ld=$linker}" >"$work/log" 2>&1 &&
             cmake --build "$work/build" >>"$work/log" 2>&1 || { tail -n 30 "$work/log"; fail "$compiler $flags: does not build"; }
         "$0" "$source" "$work/build/lib" >/dev/null || fail "$compiler $flags: what is built does not serve"
         "$work/build/bin/mbrun" ls / >/dev/null || fail "$compiler $flags: mbrun ls fails"
@@ -27,7 +28,7 @@ if [ "${1:-}" = --library ]; then
             objects=$(ar t "$archive" | wc -l) noted=$(readelf -n "$archive" | grep -c 'IBT, SHSTK') || true
             [ "$noted" = "$objects" ] || fail "$compiler $flags: $noted of $objects objects have notes of IBT and SHSTK"
         fi
-        echo "$compiler $flags, $linker: ok"
+        echo "$compiler $flags, ${linker:-no other linker}: ok"
     done <<'END'
 gcc,g++|-std=c17|bfd
 clang,clang++|-O3|bfd
@@ -35,6 +36,7 @@ gcc,g++|-fno-plt -march=native -fcf-protection=full|bfd
 clang,clang++|-fcf-protection=full -march=native|bfd
 gcc,g++|-flto -ffat-lto-objects -Os|bfd
 gcc,g++|-O2|gold
+gcc,g++|-O2 -fuse-ld=gold|
 clang,clang++|-O2|lld
 END
     exit
