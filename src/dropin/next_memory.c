@@ -6,7 +6,7 @@
  *
  * glibc gives the top of its heap back whenever a free leaves more than 128 KiB there. Without the
  * drop-in small objects pin the top; with it they are in our pools, and the heap would shrink and
- * grow with each large free: `git log -p` took 219,000 page faults. So glibc is told to keep more,
+ * grow with each large free: `git log -p` took 197,000 page faults. So glibc is told to keep more,
  * unless the user has configured it. What it keeps goes back when no large objects came and went
  * for a window, or after some windows in which they did, and with mb_trim.
  *
