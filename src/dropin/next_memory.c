@@ -68,10 +68,12 @@ static struct {
     _Alignas(ISOLATION_BYTES) _Atomic uint64_t used_ns; /* when large objects last came and went */
     _Atomic uint64_t since_ns; /* when the first of them came after memory had gone back */
     _Atomic uint64_t not_before_ns; /* the earliest time at which memory may go back again */
-    _Atomic uintptr_t trim; /* malloc_trim; 0: the next allocator is not the C library's */
-    _Atomic uintptr_t mallopt; /* 0 like it */
+    /* [FOUND] Written once, by the constructor. 0: the next allocator is not the C library's. */
+    _Atomic uintptr_t trim; /* malloc_trim */
+    _Atomic uintptr_t mallopt;
     _Atomic uintptr_t malloc;
-    _Atomic bool awaits_buffer; /* glibc is told to keep more when there is one */
+    /* [NEXT-USED] Set by the constructor; the first buffer, or the program's mallopt, clears it. */
+    _Atomic bool awaits_buffer;
 } next_memory;
 
 struct large_hints mbi_large_hints;

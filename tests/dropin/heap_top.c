@@ -236,42 +236,53 @@ static void use_objects(void)
     CHECK(resident_kib() <= before + KEPT_KIB_MAX);
 }
 
+static void print_faults(void)
+{
+    printf("%llu\n", (unsigned long long)rounds());
+}
+
+static void print_faults_as_told(void)
+{
+    CHECK(mallopt(M_TRIM_THRESHOLD, 128 << 10) == 1 && mallopt(M_TOP_PAD, 128 << 10) == 1);
+    print_faults();
+}
+
+static void use_buffers_of_calloc(void)
+{
+    allocate_buffer = calloc_buffer;
+    use_buffers();
+}
+
+static void wait_while_unused(void)
+{
+    wait_for_decay(use_small);
+}
+
+static void wait_while_in_use(void)
+{
+    wait_for_decay(use_large);
+}
+
+static const struct mode {
+    const char *name;
+    void (*run)(void);
+} modes[] = {
+    { "faults", print_faults },        { "mallopt", print_faults_as_told },
+    { "decay", wait_while_unused },    { "in_use", wait_while_in_use },
+    { "trim", trim },                  { "cancel", cancel_in_trim },
+    { "buffers", use_buffers },        { "callocs", use_buffers_of_calloc },
+    { "told", use_buffers_as_told },   { "objects", use_objects },
+};
+
 int main(int argc, char **argv)
 {
     CHECK(argc == 2);
-    if (strcmp(argv[1], "callocs") == 0) {
-        allocate_buffer = calloc_buffer;
+    for (size_t i = 0; i < sizeof modes / sizeof modes[0]; i++) {
+        if (strcmp(argv[1], modes[i].name) == 0) {
+            modes[i].run();
+            return 0;
+        }
     }
-    if (strcmp(argv[1], "buffers") == 0 || strcmp(argv[1], "callocs") == 0) {
-        use_buffers();
-        return 0;
-    }
-    if (strcmp(argv[1], "told") == 0) {
-        use_buffers_as_told();
-        return 0;
-    }
-    if (strcmp(argv[1], "objects") == 0) {
-        use_objects();
-        return 0;
-    }
-    if (strcmp(argv[1], "decay") == 0) {
-        wait_for_decay(use_small);
-        return 0;
-    }
-    if (strcmp(argv[1], "in_use") == 0) {
-        wait_for_decay(use_large);
-        return 0;
-    }
-    if (strcmp(argv[1], "trim") == 0) {
-        trim();
-        return 0;
-    }
-    if (strcmp(argv[1], "cancel") == 0) {
-        cancel_in_trim();
-        return 0;
-    }
-    if (strcmp(argv[1], "mallopt") == 0) {
-        CHECK(mallopt(M_TRIM_THRESHOLD, 128 << 10) == 1 && mallopt(M_TOP_PAD, 128 << 10) == 1);
-    }
-    printf("%llu\n", (unsigned long long)rounds());
+    fprintf(stderr, "%s: no such mode\n", argv[1]);
+    return 2;
 }
