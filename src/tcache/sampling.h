@@ -145,16 +145,10 @@ MBI_HOT_INLINE bool sampling_concerns(const struct thread_cache *cache)
     return MBI_UNLIKELY(sampling_settings() != NULL || sampling_of(cache) != NULL);
 }
 
-/* The cache's, where the class is counted; else NULL. */
-MBI_HOT_INLINE struct sampling *sampling_that_counts(const struct thread_cache *cache, size_t class)
-{
-    struct sampling *sampling = sampling_of(cache);
-    return MBI_UNLIKELY(sampling != NULL) && sampling->classes[class].counted ? sampling : NULL;
-}
-
 MBI_HOT_INLINE bool sampling_counts(const struct thread_cache *cache, size_t class)
 {
-    return sampling_that_counts(cache, class) != NULL;
+    const struct sampling *sampling = sampling_of(cache);
+    return MBI_UNLIKELY(sampling != NULL) && sampling->classes[class].counted;
 }
 
 /* Of the class, the chain that is not in the magazine. */
