@@ -1,6 +1,6 @@
 /*
  * A malloc for mbreplay to complain of. It never frees; BROKEN says what is wrong with it:
- *   overlap   each object begins in the middle of the one before it
+ *   overlap   what malloc gives lies where this thread's last object does, if it has room for it
  *   dirty     calloc's memory is not zero
  *   none      there is no memory beyond 1 MiB, for malloc: the start of a thread calls calloc
  *   crash     the thousandth free raises SIGSEGV
@@ -19,6 +19,10 @@ static _Alignas(4096) char room[ROOM];
 static atomic_size_t used;
 static atomic_uint frees;
 
+/* Of this thread. Other threads' objects stay whole until they hand one over. */
+static _Thread_local char *last;
+static _Thread_local size_t last_size;
+
 static int is(const char *flaw)
 {
     const char *broken = getenv("BROKEN");
@@ -28,13 +32,15 @@ static int is(const char *flaw)
 static void *take(size_t alignment, size_t size)
 {
     size_t whole = (size + HEAD + alignment + HEAD - 1) / HEAD * HEAD;
-    size_t at = atomic_fetch_add(&used, is("overlap") ? whole / 2 / HEAD * HEAD : whole);
+    size_t at = atomic_fetch_add(&used, whole);
     if (at + whole > ROOM) {
         errno = ENOMEM;
         return NULL;
     }
     char *object = room + (at + HEAD + alignment - 1) / alignment * alignment;
     memcpy(object - sizeof size, &size, sizeof size);
+    last = object;
+    last_size = size;
     return object;
 }
 
@@ -43,6 +49,9 @@ void *malloc(size_t size)
     if (is("none") && atomic_load(&used) > SMALL_ROOM) {
         errno = ENOMEM;
         return NULL;
+    }
+    if (is("overlap") && size <= last_size) {
+        return last;
     }
     return take(HEAD, size);
 }
