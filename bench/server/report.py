@@ -6,7 +6,9 @@ Output:   a table for each phase with the medians of the rounds, and the targets
           figures as JSON; with --charts the picture server, or with --tune server-tune.
 
 The targets, for MemoryBucket (memorybucket) against the best other allocator by its median;
-memcached is another server, and counts for its memory alone:
+memcached is another server, and counts for its memory alone. In requests and p99, which differ by
+tens of percent from round to round, MemoryBucket is held in each round against the allocator that
+was best in the other rounds: of several equal ones the best of all rounds is the luckiest.
   requests  in steady and in mixed, that allocator's requests a second divided by MemoryBucket's: at
             most 1
   p99       in steady and in mixed, MemoryBucket's divided by that allocator's: at most 1
@@ -14,7 +16,9 @@ memcached is another server, and counts for its memory alone:
             most 1; in mixed also by memcached's
 What is judged is the median of the rounds' ratios. A target is missed when that exceeds 1 by more
 than twice its standard error; by less, that is noise, and is called so."""
+import math
 import pathlib
+import statistics
 import sys
 from typing import NamedTuple
 
@@ -79,6 +83,21 @@ def best_of(table, row, metric, peers):
     return table.best(row, metric, peers)
 
 
+def fair_ratio(table, row, metric, peers):
+    """Of rounds, each with the peer that is best in all others; with a single one, in that."""
+    ours = table.values[row, OURS, metric]
+    theirs = [values for one in peers if (values := table.values.get((row, one, metric)))]
+    sign = -1 if metric == REQUESTS else 1
+    ratios = []
+    for turn in range(min(len(ours), *map(len, theirs))):
+        best = min(theirs, key=lambda values, turn=turn: sign * statistics.median(
+            values[:turn] + values[turn + 1:] or values))
+        if best[turn] > 0 and ours[turn] > 0:
+            ratios.append((ours[turn] / best[turn]) ** sign)
+    return sheet.Ratio(statistics.median(ratios) if ratios else math.nan,
+                       sheet.median_error(ratios))
+
+
 def judge(table):
     """A target for each phase that was measured on MemoryBucket and on what it is held against."""
     peers = [one for one in table.allocators if one not in (OURS, MEMCACHED, "dropin")]
@@ -90,8 +109,9 @@ def judge(table):
         for row in (row for row in table.rows if row[0] == phase):
             peer = best_of(table, row, metric, candidates)
             if peer and (row, OURS, metric) in table.values:
-                pair = (peer, OURS) if metric == REQUESTS else (OURS, peer)
-                targets.append(Target(row, metric, peer, table.ratio(row, metric, *pair)))
+                ratio = (table.ratio(row, metric, OURS, peer) if metric == OVERHEAD
+                         else fair_ratio(table, row, metric, candidates))
+                targets.append(Target(row, metric, peer, ratio))
     return targets
 
 
@@ -100,7 +120,8 @@ def print_targets(targets):
         return
     print("\nTargets: MemoryBucket's divided by the best other allocator's (of requests a second the "
           "other way\nround), the median of the rounds' ratios with its standard error; at most 1 is "
-          "asked. Noise: above\nthat by no more than twice the error.")
+          "asked. Noise: above\nthat by no more than twice the error. Of requests and p99 the best is, "
+          "in each round, that of the others.")
     verdicts = [one.ratio.verdict(1) for one in targets]
     for one, verdict in zip(targets, verdicts):
         print(f"{f'{label(one.row)} {one.metric}':34}  {one.peer:12}  {one.ratio.value:7.3f}  "

@@ -79,22 +79,41 @@ static void turn_window(uint64_t now_ns)
     decay.last_step_ns = now_ns;
 }
 
-/* Sorts and releases as much as `elapsed_ns` since the last step ask for, within trim's bounds. */
-static void work(uint64_t elapsed_ns)
+/* What is to be sorted so long after the last step. */
+static uint64_t slots_due(uint64_t elapsed_ns)
 {
-    uint64_t share = UINT64_MAX;
-    if (elapsed_ns < decay.window_ns) {
-        unsigned __int128 slots_ns = (unsigned __int128)decay.slots_per_window * elapsed_ns;
-        share = (uint64_t)(slots_ns / decay.window_ns);
+    if (elapsed_ns >= decay.window_ns) {
+        return UINT64_MAX;
     }
-    struct trim_allowance left = trim_whole_step;
-    left.slots = size_max(size_min(share, left.slots), STEP_SLOTS_MIN);
+    unsigned __int128 slots_ns = (unsigned __int128)decay.slots_per_window * elapsed_ns;
+    return (uint64_t)(slots_ns / decay.window_ns);
+}
+
+/* The time that so many slots are the work of. */
+static uint64_t time_of(uint64_t slots)
+{
+    return slots * decay.window_ns / size_max(decay.slots_per_window, 1);
+}
+
+/*
+ * Sorts and releases as much as the time since the last step asks for, and `most` allows. Returns
+ * whether that was too little: then the next step is due at once, and has the rest of that time.
+ */
+static bool work(uint64_t now_ns, const struct trim_allowance *most)
+{
+    uint64_t elapsed_ns = now_ns - decay.last_step_ns;
+    uint64_t due = slots_due(elapsed_ns);
+    bool late = decay.window_ns != 0 && due > most->slots;
+    struct trim_allowance left = *most;
+    left.slots = size_max(size_min(due, most->slots), STEP_SLOTS_MIN);
     while (decay.turn.class < SIZE_CLASS_COUNT && !trim_is_used_up(&left)) {
         if (!mbi_trim_go_on(&decay.turn, &left)) {
             mbi_trim_begin_turn(&decay.turn, decay.turn.class + 1, decay.ages);
         }
     }
     decay.working = decay.turn.class < SIZE_CLASS_COUNT;
+    decay.last_step_ns += late ? size_min(time_of(most->slots), elapsed_ns) : elapsed_ns;
+    return late || left.tiles == 0 || left.pages == 0 || left.calls == 0;
 }
 
 static void count_step(uint64_t begin_ns)
@@ -104,17 +123,20 @@ static void count_step(uint64_t begin_ns)
     counter_add(max_ns, size_above(mbi_os_clock_ns() - begin_ns, counter_read(max_ns)));
 }
 
-static void step_by_time(uint64_t now_ns)
+/* Returns when the next step is due. */
+static uint64_t step_by_time(uint64_t now_ns, const struct trim_allowance *most)
 {
+    bool hurries = false;
     if (decay.working) {
         uint64_t begin_ns = mbi_os_clock_ns();
-        work(now_ns - decay.last_step_ns);
-        decay.last_step_ns = now_ns;
+        hurries = work(now_ns, most);
         count_step(begin_ns);
     }
     if (!decay.working && now_ns >= decay.window_end_ns) {
         turn_window(now_ns);
+        hurries = false;
     }
+    return !decay.working ? decay.window_end_ns : hurries ? now_ns : now_ns + STEP_GAP_NS;
 }
 
 /* The time, exact only near `due`: the exact clock costs five times the coarse one. */
@@ -123,20 +145,20 @@ static uint64_t clock_near(uint64_t due, uint64_t coarse_ns)
     return due > coarse_ns + COARSE_NS ? coarse_ns : mbi_os_clock_ns();
 }
 
-static void step_by_volume(void)
+static void step_by_volume(const struct trim_allowance *most)
 {
     uint64_t begin_ns = mbi_os_clock_ns();
-    if (mbi_excess_step()) {
+    if (mbi_excess_step(most)) {
         count_step(begin_ns);
         counter_add(&mbi_decay_counts.decay_volume_steps, 1);
     }
 }
 
-static uint64_t poll_pending(uint64_t coarse_ns)
+static uint64_t poll_pending(uint64_t coarse_ns, const struct trim_allowance *most)
 {
     if (mbi_config.decay_ms != 0 && MBI_UNLIKELY(mbi_excess_is_due())) {
         if (mbi_lock_try_acquire(LOCK_TRIM)) {
-            step_by_volume();
+            step_by_volume(most);
             mbi_lock_release(LOCK_TRIM);
         }
         return STEP_GAP_NS;
@@ -153,26 +175,30 @@ static uint64_t poll_pending(uint64_t coarse_ns)
     due = atomic_load_explicit(&mbi_decay_hints.due_ns, memory_order_relaxed); /* [DUE] */
     now_ns = mbi_os_clock_ns();
     if (now_ns >= due) {
-        step_by_time(now_ns);
-        due = decay.working ? now_ns + STEP_GAP_NS : decay.window_end_ns;
+        due = step_by_time(now_ns, most);
         atomic_store_explicit(&mbi_decay_hints.due_ns, due, memory_order_relaxed); /* [DUE] */
     }
     mbi_lock_release(LOCK_TRIM);
     return size_above(due, now_ns);
 }
 
-uint64_t mbi_decay_poll_at(uint64_t coarse_ns)
+static uint64_t poll_if_any(uint64_t coarse_ns, const struct trim_allowance *most)
 {
     if (mbi_config.decay_ms < 0 || !pools_pending()) {
         return UINT64_MAX;
     }
     int saved_errno = errno;
-    uint64_t wait_ns = poll_pending(coarse_ns);
+    uint64_t wait_ns = poll_pending(coarse_ns, most);
     errno = saved_errno;
     return wait_ns;
 }
 
+uint64_t mbi_decay_poll_at(uint64_t coarse_ns)
+{
+    return poll_if_any(coarse_ns, &trim_short_step);
+}
+
 uint64_t mbi_decay_poll(void)
 {
-    return mbi_decay_poll_at(mbi_os_coarse_clock_ns());
+    return poll_if_any(mbi_os_coarse_clock_ns(), &trim_whole_step);
 }

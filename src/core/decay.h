@@ -11,8 +11,9 @@
  * in that time. They are given back one to two and a half windows after they were last needed.
  *
  * Slow paths call mbi_decay_poll_at while pools_pending() says that there may be something to do. A
- * thread does one step at a time (core/trim.h), which is as large as the time since the last step
- * asks for.
+ * thread does one step at a time, which is as large as the time since the last step asks for, and
+ * for which its request waits: so at most a short one (core/trim.h). Where that is too little, the
+ * next slow path goes on.
  */
 #ifndef MEMORYBUCKET_CORE_DECAY_H
 #define MEMORYBUCKET_CORE_DECAY_H
@@ -29,7 +30,7 @@ void mbi_decay_init(void);
  */
 uint64_t mbi_decay_poll(void);
 
-/* The same where the coarse clock was read just now. */
+/* The same for a thread whose request waits: a short step. The coarse clock was read just now. */
 uint64_t mbi_decay_poll_at(uint64_t coarse_ns);
 
 /*

@@ -129,9 +129,8 @@ static void go_on(struct trim_allowance *left)
     }
 }
 
-static void work(void)
+static void work(struct trim_allowance left)
 {
-    struct trim_allowance left = trim_whole_step;
     bool gone = false;
     while (!trim_is_used_up(&left) && !gone && state.turns < TURNS) {
         go_on(&left);
@@ -146,7 +145,7 @@ static void work(void)
     hint_set(&hints.sorted_bytes, state.sorted_bytes);
 }
 
-bool mbi_excess_step(void)
+bool mbi_excess_step(const struct trim_allowance *most)
 {
     bool working = flag_is_set(&hints.working);
     if (!working) {
@@ -160,7 +159,7 @@ bool mbi_excess_step(void)
     }
     if (working) {
         flag_set(&hints.stepping, true);
-        work();
+        work(*most);
         flag_set(&hints.stepping, false);
     }
     return working;

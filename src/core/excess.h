@@ -35,8 +35,12 @@ enum { EXCESS_SHARE = 4 };
 /* Whether a step should be done now. A few loads; any thread, no lock. */
 bool mbi_excess_is_due(void);
 
-/* Does a step, within trim's bounds; whether there was any work. Both with the trim lock. */
-bool mbi_excess_step(void);
+struct trim_allowance;
+
+/* The next two are called with the trim lock. */
+
+/* Does a step, of at most so much; whether there was any work. */
+bool mbi_excess_step(const struct trim_allowance *most);
 
 /* Once a window: forgets which passes were in vain, and counts what is sorted. */
 void mbi_excess_end_window(void);

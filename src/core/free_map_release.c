@@ -81,8 +81,8 @@ static bool page_is_gone(const struct free_map *map, size_t page)
            && !tile_is_sealed(map, page / pages_per_tile(map));
 }
 
-struct page_run mbi_free_map_next_released(const struct free_map *map, size_t *from,
-                                           size_t pages_max)
+MBI_SELDOM struct page_run mbi_free_map_next_released(const struct free_map *map, size_t *from,
+                                                      size_t pages_max)
 {
     size_t end = mbi_free_map_tiles(map, map->covered) * pages_per_tile(map);
     size_t stop = size_min(*from + LOOK_TILES_MAX * pages_per_tile(map), end);
@@ -98,7 +98,8 @@ struct page_run mbi_free_map_next_released(const struct free_map *map, size_t *f
     return run;
 }
 
-struct page_run mbi_free_map_begin_release_again(struct free_map *map, struct page_run run)
+MBI_SELDOM struct page_run mbi_free_map_begin_release_again(struct free_map *map,
+                                                             struct page_run run)
 {
     struct page_run still = { .begin = run.begin, .end = run.begin };
     while (still.end < run.end && page_is_gone(map, still.end)) {

@@ -84,8 +84,9 @@ bool mbi_trim_release(struct pool *pool, struct trim_allowance *left, size_t *by
     for (size_t i = 0; i < SPAN_COUNT; i++) {
         struct span *span = &pool->spans[i];
         size_t tried = 1;
-        while (tried != 0 && left->tiles != 0 && left->pages != 0) {
-            struct page_run run = mbi_pool_begin_release(pool, span, &left->tiles, left->pages);
+        while (tried != 0 && left->tiles != 0 && left->pages != 0 && left->calls != 0) {
+            size_t pages_max = size_min(left->pages, left->calls);
+            struct page_run run = mbi_pool_begin_release(pool, span, &left->tiles, pages_max);
             tried = run.end - run.begin;
             if (tried != 0) {
                 struct pages_gone gone = { { 0 } };
@@ -93,10 +94,11 @@ bool mbi_trim_release(struct pool *pool, struct trim_allowance *left, size_t *by
                 mbi_pool_end_release(pool, span, run, gone.bits, pages);
                 *bytes += pages * span->map.page_bytes;
                 left->pages -= tried;
+                left->calls -= pages == tried ? 1 : tried;
             }
         }
     }
-    return left->tiles == 0 || left->pages == 0;
+    return left->tiles == 0 || left->pages == 0 || left->calls == 0;
 }
 
 void mbi_trim_begin_turn(struct trim_turn *turn, size_t class, unsigned ages)

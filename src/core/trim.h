@@ -8,9 +8,10 @@
  * one run. It holds none while it follows chains or gives pages back. Like carving it may commit
  * memory under the lock, for free maps.
  *
- * One step sorts at most TRIM_SLOTS_MAX slots, and the rest of the last one's magazine. It looks
- * through at most TRIM_TILES_MAX tiles and tries at most TRIM_PAGES_MAX pages, with at most two
- * system calls a page: the kernel may refuse a run of pages, and then each of its pages.
+ * A step stays within an allowance. It sorts so many slots, and the rest of the last one's
+ * magazine. It looks through so many tiles. It tries so many pages, with so many system calls, or
+ * twice as many where the kernel refuses a run of pages and so is asked for each of them. A thread
+ * whose request waits meanwhile does a short step.
  *
  * No slot in use is ever given back. Batches leave the centre by a pop like any other (the whole
  * stack at once, batch_stack_detach). A page goes only when all slots that overlap it are sorted,
@@ -30,13 +31,23 @@ struct trim_allowance {
     size_t slots;
     size_t tiles;
     size_t pages;
+    size_t calls; /* to the kernel, that give pages back; also the most pages of one */
 };
+
+/* No request waits, or one that gets its memory from this alone. */
 static const struct trim_allowance trim_whole_step = { TRIM_SLOTS_MAX, TRIM_TILES_MAX,
-                                                       TRIM_PAGES_MAX };
+                                                       TRIM_PAGES_MAX, TRIM_PAGES_MAX };
+
+/*
+ * A request waits that has no need of it. A flush brings 256 slots at most: so steps of a thread
+ * that only frees keep up with it, and chains enough are followed at once. A call takes as long as
+ * sorting 50 slots, or ten times that where other processors have to be told.
+ */
+static const struct trim_allowance trim_short_step = { 2048, 64, 256, 64 };
 
 static inline bool trim_is_used_up(const struct trim_allowance *left)
 {
-    return left->slots == 0 || left->tiles == 0 || left->pages == 0;
+    return left->slots == 0 || left->tiles == 0 || left->pages == 0 || left->calls == 0;
 }
 
 /*
@@ -63,8 +74,9 @@ bool mbi_trim_go_on(struct trim_turn *turn, struct trim_allowance *left);
 size_t mbi_trim_sort(struct pool *pool, size_t slots_max);
 
 /*
- * Tries to give back pages that only sorted slots overlap, within the tiles and pages that are
- * left, and subtracts these. Adds the bytes that went to *bytes. False when no more can be tried.
+ * Tries to give back pages that only sorted slots overlap, within the tiles, pages and calls that
+ * are left, and subtracts these. Adds the bytes that went to *bytes. False when no more can be
+ * tried.
  */
 bool mbi_trim_release(struct pool *pool, struct trim_allowance *left, size_t *bytes);
 

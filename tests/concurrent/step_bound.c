@@ -1,6 +1,7 @@
 /*
- * step_bound WHICH: what one step of decay asks of the kernel, also where that refuses pages, as it
- * does with those that are locked in memory: `all`, `every_other`, or `none`.
+ * step_bound WHICH: what one step of decay does, as slots that it sorts and calls that it makes: a
+ * step of the background thread, and one that a request waits for. Also where the kernel refuses
+ * pages, as it does with those that are locked in memory: `all`, `every_other`, or `none`.
  *
  * madvise is wrapped, and its calls are counted: of one step, and of all of them together.
  */
@@ -9,14 +10,15 @@
 
 #include "core/config.h"
 #include "core/decay.h"
+#include "core/os.h"
 #include "core/trim.h"
 
 #include <errno.h>
 #include <sys/mman.h>
 
 enum { BYTES = 32 << 20, SIZE = 128, UPPER_SIZE = 6144, PAGE = 4096, PAGES = BYTES / PAGE };
-enum { CALLS_MAX = 2 * TRIM_PAGES_MAX };
 
+static bool short_steps; /* as slow paths do them */
 static uint64_t calls;
 static uint64_t pages_gone;
 static const char *which;
@@ -61,31 +63,74 @@ static void free_all(void)
     mb_thread_flush();
 }
 
-int main(int argc, char **argv)
+static uint64_t poll_decay(void)
 {
-    which = argc > 1 ? argv[1] : "none";
-    setenv("MB_DECAY_MS", "-1", 1); /* not until all is free */
-    mb_init();
+    return short_steps ? mbi_decay_poll_at(mbi_os_coarse_clock_ns()) : mbi_decay_poll();
+}
+
+static uint64_t sorted_slots(const struct pool *pool)
+{
+    return counter_read(&pool->sorted_slots); /* nothing takes any */
+}
+
+struct most {
+    uint64_t calls;
+    uint64_t slots;
+};
+
+/* Gives everything back. Returns the most that one step did. */
+static struct most go_on_to_the_end(const struct pool *pool)
+{
+    struct most most = { 0 };
+    uint64_t calls_before = calls;
+    uint64_t slots_before = sorted_slots(pool);
+    while (poll_decay() != UINT64_MAX) {
+        most.calls = size_max(calls - calls_before, most.calls);
+        most.slots = size_max(sorted_slots(pool) - slots_before, most.slots);
+        calls_before = calls;
+        slots_before = sorted_slots(pool);
+    }
+    return most;
+}
+
+/* With windows of no length, or so short that all of the work is late. */
+static void check_steps(const struct trim_allowance *allowed, int decay_ms)
+{
+    calls = 0;
+    pages_gone = 0;
+    mbi_config.decay_ms = -1; /* not until all is free */
     free_all();
-    mbi_config.decay_ms = 0;
+    mbi_config.decay_ms = decay_ms;
     mbi_decay_init();
 
-    uint64_t calls_before = 0;
-    uint64_t most = 0;
-    while (mbi_decay_poll() != UINT64_MAX) {
-        most = calls - calls_before > most ? calls - calls_before : most;
-        calls_before = calls;
-    }
-    printf("%s locked: %llu calls in %llu steps, at most %llu in one; %llu pages of %d went\n",
-           which, (unsigned long long)calls,
-           (unsigned long long)counter_read(&mbi_decay_counts.decay_steps),
-           (unsigned long long)most, (unsigned long long)pages_gone, PAGES);
-    CHECK(most <= CALLS_MAX, "%llu calls in one step", (unsigned long long)most);
+    const struct pool *pool = pool_at(size_class_of(small_or_upper(SIZE, UPPER_SIZE)));
+    struct most most = go_on_to_the_end(pool);
+    printf("%s locked, %s steps: %llu calls; at most %llu of them in one step, and %llu slots; "
+           "%llu pages of %d went\n",
+           which, short_steps ? "short" : "whole", (unsigned long long)calls,
+           (unsigned long long)most.calls, (unsigned long long)most.slots,
+           (unsigned long long)pages_gone, PAGES);
+    CHECK(most.calls <= 2 * allowed->calls, "%llu calls", (unsigned long long)most.calls);
+    /* The rest of a magazine and, with the last run of pages, that of the last page. */
+    CHECK(most.slots < allowed->slots + 2 * pool->rounds, "%llu slots",
+          (unsigned long long)most.slots);
+    CHECK(most.slots > 0, "no step sorted anything");
     uint64_t possible = is_locked(1) ? 0 : is_locked(0) ? PAGES / 2 : PAGES;
     CHECK(pages_gone + 2 >= possible, "%llu pages of %llu went", (unsigned long long)pages_gone,
           (unsigned long long)possible);
-    CHECK(!is_locked(0) || calls > CALLS_MAX, "only %llu calls: that shows little",
+    CHECK(!is_locked(0) || calls > 2 * allowed->calls, "only %llu calls: that shows little",
           (unsigned long long)calls);
+}
+
+int main(int argc, char **argv)
+{
+    which = argc > 1 ? argv[1] : "none";
+    setenv("MB_DECAY_MS", "-1", 1);
+    mb_init();
+    check_steps(&trim_whole_step, 0);
+    short_steps = true;
+    check_steps(&trim_short_step, 0);
+    check_steps(&trim_short_step, 1);
 
     /* mb_trim tries again what was refused, and what is not locked any more goes. */
     which = "none";

@@ -66,7 +66,7 @@ static void do_all_for_all_pools(void)
     mbi_trim_begin_turn(&turn, 0, TRIM_AGES);
     cr_assert_not(mbi_trim_go_on(&turn, &left));
     cr_assert_not(mbi_pool_age(never, true));
-    (void)mbi_excess_step();
+    (void)mbi_excess_step(&trim_whole_step);
     mbi_lock_release(LOCK_TRIM);
     cr_assert_eq(mbi_pool_resident_bytes(never), 0);
     mbi_pool_count_occupancy(never, bins);
