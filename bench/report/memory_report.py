@@ -68,7 +68,7 @@ METRICS = (
     *resident("after_phase"), *resident("after_exit"))
 SAME_WORK = ("objects", "asked_bytes", "kept_bytes")
 SMALL_POOLS = 32  # of the drop-in: every second one
-UPPER_POOLS = 52  # every second one up to 1 KiB, and four a doubling up to 32 KiB
+UPPER_POOLS = 57  # every second one up to 1 KiB, and five a doubling up to 32 KiB
 # The tables, in this order; of times also minima and maxima. What is not here is in the JSON only.
 TABLES = ("peak_bytes", "freed_bytes", "purged_bytes", "beyond_start_bytes", "purge_ns",
           "below_tenth_s", "after_3s_bytes", "after_1s_bytes", "after_phase_bytes", "end_bytes",

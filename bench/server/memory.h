@@ -3,7 +3,7 @@
  * and how much of it items may take, so that the server stays within -m. Only memory.c calls either
  * of the two, but for the begins of the rings (table.c), which are never freed.
  *
- * Items of more than a KiB are malloc's, which packs their sizes more tightly than pools with four
+ * Items of more than a KiB are malloc's, which packs their sizes more tightly than pools with five
  * slots a doubling: they are few, and so is what a lock costs there. MB_POOL_MAX moves that border.
  *
  * Two things keep the bound. MemoryBucket refuses to commit more than -m has beside malloc's items,

@@ -15,7 +15,7 @@
  * For C11 and C++, gcc and clang, with the shared and with the static library. The program compiles
  * in the layout of the thread cache. The layout's version is part of the name of the one variable
  * that this header refers to, so a program and a library that do not fit together fail to link, or
- * to start ("undefined symbol: mb_inline_cache_v2"), and never run.
+ * to start ("undefined symbol: mb_inline_cache_v3"), and never run.
  */
 #ifndef MEMORYBUCKET_INLINE_H
 #define MEMORYBUCKET_INLINE_H
@@ -52,7 +52,7 @@ struct mb_inline_cache {
     size_t linear_bytes; /* what comes from loaded[(size - 1) / 8] */
 };
 
-extern MB_API __thread struct mb_inline_cache *mb_inline_cache_v2
+extern MB_API __thread struct mb_inline_cache *mb_inline_cache_v3
     __attribute__((tls_model("initial-exec")));
 
 /*
@@ -72,7 +72,7 @@ MB_API void mb_inline_call_free_sized(void *pointer, size_t size);
 MB_INLINE_FUNCTION struct mb_inline_magazine *mb_inline_magazine_for(size_t size)
 {
     size_t offset = MB_INLINE_OFFSET_OF(size, sizeof(struct mb_inline_magazine));
-    return (struct mb_inline_magazine *)(void *)((char *)mb_inline_cache_v2->loaded + offset);
+    return (struct mb_inline_magazine *)(void *)((char *)mb_inline_cache_v3->loaded + offset);
 }
 
 /*
@@ -101,7 +101,7 @@ MB_INLINE_FUNCTION void *mb_alloc(size_t size)
 {
     /* A small constant size needs no look at MB_POOL_MAX. */
     if ((__builtin_constant_p(size) && size - 1 < MB_SMALL_MAX)
-        || MB_INLINE_LIKELY(size - 1 < mb_inline_cache_v2->linear_bytes)) {
+        || MB_INLINE_LIKELY(size - 1 < mb_inline_cache_v3->linear_bytes)) {
         struct mb_inline_magazine *magazine = mb_inline_magazine_for(size);
         uint64_t chain = __atomic_load_n(&magazine->chain, __ATOMIC_RELAXED); /* [CHAIN] */
         mb_inline_word *slot = (mb_inline_word *)(uintptr_t)(chain >> MB_INLINE_ROUNDS_BITS);
@@ -118,7 +118,7 @@ MB_INLINE_FUNCTION void *mb_alloc(size_t size)
 /* Frees a slot of the dense tier into a magazine with room; 0 when the library has to. */
 MB_INLINE_FUNCTION int mb_inline_free(void *pointer)
 {
-    struct mb_inline_cache *cache = mb_inline_cache_v2;
+    struct mb_inline_cache *cache = mb_inline_cache_v3;
     uintptr_t size_class = ((uintptr_t)pointer - cache->dense_base) >> MB_INLINE_DENSE_SHIFT;
     return MB_INLINE_LIKELY(size_class < MB_POOL_COUNT
                             && mb_inline_push(&cache->loaded[size_class], pointer)) != 0;
@@ -135,7 +135,7 @@ MB_INLINE_FUNCTION void mb_free(void *pointer)
 MB_INLINE_FUNCTION void mb_free_sized(void *pointer, size_t size)
 {
     if (__builtin_constant_p(size) && size - 1 < MB_SMALL_MAX) {
-        struct mb_inline_cache *cache = mb_inline_cache_v2;
+        struct mb_inline_cache *cache = mb_inline_cache_v3;
         struct mb_inline_magazine *loaded = &cache->loaded[MB_INLINE_CLASS_OF(size)];
         uintptr_t size_class = ((uintptr_t)pointer - cache->dense_base) >> MB_INLINE_DENSE_SHIFT;
         if (MB_INLINE_LIKELY(size_class == MB_INLINE_CLASS_OF(size)

@@ -57,7 +57,7 @@ extern "C" {
  */
 #define MB_SMALL_MAX 512
 #define MB_SMALL_POOL_COUNT 64
-#define MB_POOL_COUNT 148
+#define MB_POOL_COUNT 153
 
 #if defined(__GNUC__)
 #define MB_API __attribute__((visibility("default")))
@@ -609,7 +609,7 @@ struct mb_pool_stats {
  *
  * The first MB_SMALL_POOL_COUNT pools are the small ones, of 8, 16, ... 512 bytes. The others go up
  * to 32,768 bytes; up to 1,024 two each have slots of one size. Those above the border (pool_max)
- * serve nothing, and their counts are 0. The structure takes some 47 KiB: too much for small
+ * serve nothing, and their counts are 0. The structure takes some 48 KiB: too much for small
  * stacks.
  */
 struct mb_stats {

@@ -127,7 +127,7 @@ static inline bool api_is_slot(const void *pointer, size_t class)
 static inline size_t api_usable_bytes(const void *pointer)
 {
     size_t class = region_dense_class_of(pointer, mbi_thread_cache->dense_base);
-    return MBI_LIKELY(api_is_slot(pointer, class)) ? size_class_slot_bytes(class)
+    return MBI_LIKELY(api_is_slot(pointer, class)) ? pool_at(class)->slot_bytes
                                                 : mbi_api_usable_bytes_slow(pointer);
 }
 
@@ -206,7 +206,7 @@ static inline bool api_stays(size_t slot_bytes, size_t class, size_t size, enum 
 static __attribute__((noinline)) void *api_realloc_slot(void *old, size_t class, size_t size,
                                                         enum class_rule rule)
 {
-    size_t slot_bytes = size_class_slot_bytes(class);
+    size_t slot_bytes = pool_at(class)->slot_bytes;
     if (api_stays(slot_bytes, class, size, rule)) {
         return old;
     }

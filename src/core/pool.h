@@ -120,7 +120,6 @@ extern MBI_HIDDEN struct pool_lanes mbi_pool_lanes[SIZE_CLASS_COUNT];
  * Classes of odd numbers come first: malloc uses no others up to 1,024 bytes
  * (core/size_class.h). So those of the drop-in lie side by side, on half of the pages.
  */
-_Static_assert(SIZE_CLASS_COUNT % 2 == 0, "as many odd classes as even ones");
 #define POOL_INDEX(class) ((class) / 2 + ((class) % 2 == 0 ? SIZE_CLASS_COUNT / 2 : 0))
 
 MBI_HOT_INLINE struct pool *pool_at(size_t class)

@@ -6,8 +6,8 @@
  * of a pointer).
  *
  *   dense_base            wide_base                                     map_base
- *   | 148 spans of 64 MiB | a span of 2^wide_shift bytes for each class | maps of all spans | spare
- *   |0|1|2| ...      |147|   0    |   1    |   2    | ...                |0|1|2| ...        |
+ *   | 153 spans of 64 MiB | a span of 2^wide_shift bytes for each class | maps of all spans | spare
+ *   |0|1|2| ...      |152|   0    |   1    |   2    | ...                |0|1|2| ...        |
  *
  * Wide spans and maps exist only for the classes that serve requests (MB_POOL_MAX). The dense tier
  * has addresses for all, as the fast path takes each address in it for a slot of its class; nothing

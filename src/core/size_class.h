@@ -1,12 +1,14 @@
 /*
  * size_class: which pool serves a request.
  *
- * Ladder: above chain; pure arithmetic. Callers: everything that turns bytes into a class.
+ * Ladder: above chain; pure arithmetic, and a table. Callers: everything that turns bytes into a
+ * class.
  *
  *   classes      requests of               slots of
  *     0 ..  63   8c+1 .. 8c+8 bytes        8c+8 bytes: small
  *    64 .. 127   the same                  the same in whole 16 bytes: upper, and linear like small
- *   128 .. 147   four a doubling           1,280, 1,536, 1,792, 2,048, 2,560 ... 32,768: upper
+ *   128 .. 152   five a doubling           1,152, 1,280, 1,536, 1,792, 2,048, 2,304 ... 32,768:
+ *                                          9, 10, 12, 14 and 16 of its eighths; upper
  *
  * docs/architecture.md, decision 15, says why.
  *
@@ -29,10 +31,10 @@ enum {
     LINEAR_CLASS_COUNT = 128,
     LINEAR_BYTES_MAX = LINEAR_CLASS_COUNT * SIZE_STEP_BYTES,
     /* Classes of a doubling above LINEAR_BYTES_MAX, and the doublings. */
-    DOUBLING_CLASSES_SHIFT = 2,
-    DOUBLING_CLASSES = 1 << DOUBLING_CLASSES_SHIFT,
-    LINEAR_BYTES_SHIFT = 10,
+    DOUBLING_CLASSES = 5,
     DOUBLINGS = 5,
+    /* An eighth of the first doubling: all slots above LINEAR_BYTES_MAX are multiples of it. */
+    DOUBLING_STEP_BYTES = LINEAR_BYTES_MAX / 8,
     SIZE_CLASS_COUNT = LINEAR_CLASS_COUNT + DOUBLINGS * DOUBLING_CLASSES,
     POOL_BYTES_MAX = LINEAR_BYTES_MAX << DOUBLINGS,
     /* What the C ABI expects of malloc for requests that can hold such an object. */
@@ -41,8 +43,7 @@ enum {
     SLOT_ALIGNMENT_BYTES_MAX = 4096,
 };
 _Static_assert(SMALL_BYTES_MAX == 512, "the library's border, unless MB_POOL_MAX moves it");
-_Static_assert(LINEAR_BYTES_MAX == 1 << LINEAR_BYTES_SHIFT, "a doubling begins there");
-_Static_assert(POOL_BYTES_MAX == 32768 && SIZE_CLASS_COUNT == 148, "the largest slot");
+_Static_assert(POOL_BYTES_MAX == 32768 && SIZE_CLASS_COUNT == 153, "the largest slot");
 _Static_assert(SIZE_STEP_BYTES == SLOT_UNIT_BYTES, "the smallest slot holds exactly a link");
 
 /* The spans of each pool, in the order in which it uses them (core/region.h). */
@@ -61,16 +62,16 @@ MBI_HOT_INLINE size_t size_class_of_linear(size_t size_bytes)
 }
 
 /*
- * For LINEAR_BYTES_MAX+1 .. POOL_BYTES_MAX: the doubling is the place of the highest bit of
- * size - 1, and the two bits behind it are the class in the doubling.
+ * In size_class.c: the classes of the doublings, for each DOUBLING_STEP_BYTES of size. The first
+ * ones, up to LINEAR_BYTES_MAX, are not used.
  */
+enum { SIZE_CLASSES_LENGTH = POOL_BYTES_MAX / DOUBLING_STEP_BYTES };
+extern MBI_HIDDEN const uint8_t mbi_size_classes[SIZE_CLASSES_LENGTH];
+
+/* For LINEAR_BYTES_MAX+1 .. POOL_BYTES_MAX. */
 MBI_HOT_INLINE size_t size_class_of_doubling(size_t size_bytes)
 {
-    size_t last = size_bytes - 1;
-    unsigned shift = 63 - (unsigned)__builtin_clzll(last);
-    size_t quarter = last >> (shift - DOUBLING_CLASSES_SHIFT);
-    return LINEAR_CLASS_COUNT - DOUBLING_CLASSES
-           + DOUBLING_CLASSES * (size_t)(shift - LINEAR_BYTES_SHIFT) + quarter;
+    return mbi_size_classes[(size_bytes - 1) / DOUBLING_STEP_BYTES];
 }
 
 /* For 1..POOL_BYTES_MAX. */
@@ -122,10 +123,10 @@ MBI_HOT_INLINE size_t size_class_slot_bytes(size_t class)
         size_t bytes = (class + 1) * SIZE_STEP_BYTES;
         return class < SMALL_CLASS_COUNT ? bytes : round_up(bytes, ABI_ALIGNMENT_BYTES);
     }
-    size_t in_doublings = class - LINEAR_CLASS_COUNT;
-    size_t quarters = DOUBLING_CLASSES + 1 + in_doublings % DOUBLING_CLASSES;
-    return quarters << (LINEAR_BYTES_SHIFT - DOUBLING_CLASSES_SHIFT
-                        + in_doublings / DOUBLING_CLASSES);
+    size_t doubling = (class - LINEAR_CLASS_COUNT) / DOUBLING_CLASSES;
+    size_t in_doubling = (class - LINEAR_CLASS_COUNT) % DOUBLING_CLASSES;
+    size_t eighths = 8 + 2 * in_doubling + (in_doubling == 0);
+    return (eighths * DOUBLING_STEP_BYTES) << doubling;
 }
 
 /* The largest power of two that divides the slot's size, at most SLOT_ALIGNMENT_BYTES_MAX. */
@@ -170,8 +171,8 @@ static inline size_t size_class_next_aligned(size_t class, size_t alignment_byte
 /*
  * The class for an aligned request where pools serve up to `bytes_max`; `alignment_bytes` is a
  * power of two. SIZE_CLASS_COUNT when no pool can serve it. A size that is rounded up to its
- * alignment has a slot that is as much aligned: slots above it in the same doubling are multiples
- * of at least that, or of the doubling's quarter, which divides it.
+ * alignment has a slot that is as much aligned: the slots of a doubling are multiples of its
+ * eighth, and each multiple of its quarter is a slot.
  */
 static inline size_t size_class_of_aligned(size_t alignment_bytes, size_t size_bytes,
                                            size_t bytes_max)

@@ -30,22 +30,22 @@ _Thread_local struct thread_cache *mbi_thread_cache
  * with the drop-in preloaded into a program that is linked to this library, the public name is the
  * drop-in's.
  */
-extern __thread struct mb_inline_cache *mb_inline_cache_v2
+extern __thread struct mb_inline_cache *mb_inline_cache_v3
     __attribute__((alias("mbi_thread_cache")));
 
 /*
- * The layout that programs were compiled with: version 2. A change of a number here needs a higher
+ * The layout that programs were compiled with: version 3. A change of a number here needs a higher
  * one in the name above.
  */
 _Static_assert(sizeof(struct magazine) == 16 && offsetof(struct magazine, chain) == 0
                    && offsetof(struct magazine, rounds_max) == 8,
-               "magazines of version 2");
+               "magazines of version 3");
 _Static_assert(offsetof(struct thread_cache, loaded) == 0
-                   && offsetof(struct thread_cache, dense_base) == 2368
-                   && offsetof(struct thread_cache, linear_bytes) == 2376
-                   && SIZE_CLASS_COUNT == 148 && SIZE_STEP_BYTES == 8,
-               "the thread cache of version 2");
-_Static_assert(CHAIN_ROUNDS_BITS == 16 && DENSE_SHIFT == 26, "words and spans of version 2");
+                   && offsetof(struct thread_cache, dense_base) == 2448
+                   && offsetof(struct thread_cache, linear_bytes) == 2456
+                   && SIZE_CLASS_COUNT == 153 && SIZE_STEP_BYTES == 8,
+               "the thread cache of version 3");
+_Static_assert(CHAIN_ROUNDS_BITS == 16 && DENSE_SHIFT == 26, "words and spans of version 3");
 /* And inline.h says the same. */
 _Static_assert(sizeof(struct mb_inline_magazine) == sizeof(struct magazine)
                    && offsetof(struct mb_inline_magazine, chain) == offsetof(struct magazine, chain)

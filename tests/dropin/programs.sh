@@ -55,7 +55,7 @@ border)
     # Whatever MB_POOL_MAX says, no pool above it is ever used: also where malloc would align a size to a larger slot, or
     # a first object would be the guest of a larger pool.
     unset MB_POOL_MAX
-    for border in :32768 32K:32768 512:512 513:528 520:528 600:608 1024:1024 1025:1280 1280:1280 20000:20480; do
+    for border in :32768 32K:32768 512:512 513:528 520:528 600:608 1024:1024 1025:1152 1280:1280 18000:18432 20000:20480; do
         MB_POOL_MAX=${border%:*}
         [ -z "$MB_POOL_MAX" ] && unset MB_POOL_MAX || export MB_POOL_MAX
         run "$(dirname "$mbrun")/dropin_contract"

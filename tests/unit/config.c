@@ -120,8 +120,9 @@ Test(config, the_border_is_rounded_up_to_a_slot)
 {
     static const size_t borders[][2] = { { 512, 512 },   { 513, 528 },     { 520, 528 },
                                          { 528, 528 },   { 700, 704 },     { 1024, 1024 },
-                                         { 1025, 1280 }, { 1537, 1792 },   { 4096, 4096 },
-                                         { 4097, 5120 }, { 28673, 32768 }, { 32768, 32768 } };
+                                         { 1025, 1152 }, { 1153, 1280 },   { 1537, 1792 },
+                                         { 4096, 4096 }, { 4097, 4608 },   { 28673, 32768 },
+                                         { 32768, 32768 } };
     for (size_t i = 0; i < sizeof borders / sizeof borders[0]; i++) {
         char value[16];
         snprintf(value, sizeof value, "%zu", borders[i][0]);
@@ -364,9 +365,9 @@ Test(config, later_calls_are_told_what_holds, .init = forget_environment)
         { "MB_STATS", "/a", 0 },           { "MB_STATS", "/b", -EBUSY },
         { "MB_STATS", "1", -EBUSY },       { "MB_STATS", "0", -EBUSY },
         { "MB_CHECK", "0", 0 },            { "MB_CHECK", "1", -EBUSY },
-        { "MB_POOL_MAX", "2100", 0 },      { "MB_POOL_MAX", "2560", 0 },
+        { "MB_POOL_MAX", "2100", 0 },      { "MB_POOL_MAX", "2304", 0 },
         { "MB_POOL_MAX", "2049", 0 },      { "MB_POOL_MAX", "2K", -EBUSY },
-        { "MB_POOL_MAX", "2561", -EBUSY }, { "MB_POOL_MAX", NULL, -EBUSY },
+        { "MB_POOL_MAX", "2305", -EBUSY }, { "MB_POOL_MAX", NULL, -EBUSY },
     };
     cr_assert_eq(mbi_config_set_option("MB_MEMORY_LIMIT", "2M", false), 0);
     cr_assert_eq(mbi_config_set_option("MB_POOL_MAX", "2100", false), 0);

@@ -36,8 +36,8 @@ static void begin(size_t slot_bytes)
 
 ParameterizedTestParameters(map, number_and_slot_are_inverse)
 {
-    static size_t sizes[] = { 8, 16, 24, 56, 64, 200, 264, 504, 512, 520, 1000, 1280, 3072, 4096,
-                              5120, 12288, 20480, 28672, 32768 };
+    static size_t sizes[] = { 8, 16, 24, 56, 64, 200, 264, 504, 512, 520, 1000, 1152, 1280, 3072,
+                              4096, 5120, 9216, 12288, 20480, 28672, 32768 };
     return cr_make_param_array(size_t, sizes, sizeof sizes / sizeof sizes[0]);
 }
 
@@ -257,8 +257,8 @@ static bool has_to_be_given(size_t pages, size_t pages_left, size_t slot_bytes)
 /* Slots come and go at random, pages are released and taken back: the walker agrees each time. */
 ParameterizedTestParameters(map, agrees_with_a_plain_model)
 {
-    static size_t sizes[] = { 8, 24, 64, 200, 264, 512, 520, 1000, 1280, 3072, 4096, 5120, 6144,
-                              7168, 10240, 12288, 20480, 28672, 32768 };
+    static size_t sizes[] = { 8, 24, 64, 200, 264, 512, 520, 1000, 1152, 1280, 3072, 4096, 5120,
+                              6144, 7168, 9216, 10240, 12288, 20480, 28672, 32768 };
     return cr_make_param_array(size_t, sizes, sizeof sizes / sizeof sizes[0]);
 }
 

@@ -66,8 +66,10 @@ static size_t upper_size_from(unsigned code)
     unsigned value = code & 0x1FFF;
     size_t doubling = (size_t)8 << value % 13; /* 8 .. 32,768 */
     switch (code >> 13) {
-    case 4:
-        return doubling / 4 * (5 + value / 13 % 4) + value % 3 - 1;
+    case 4: { /* 8, 9, 10, 12, 14 or 16 eighths */
+        size_t place = value / 13 % 6;
+        return doubling / 8 * (place < 2 ? 8 + place : 6 + 2 * place) + value % 3 - 1;
+    }
     case 5:
         return border_given() - 8 + value % 17;
     default:

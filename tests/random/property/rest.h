@@ -54,8 +54,8 @@ static inline void objects_check(size_t count)
 }
 
 /*
- * Slots are of 8, 16, ... 512 bytes; of 528, 544, ... 1,024, in two classes each; and then of 5, 6,
- * 7 and 8 quarters of each power of two. The last class with slots of so many bytes.
+ * Slots are of 8, 16, ... 512 bytes; of 528, 544, ... 1,024, in two classes each; and then of 9, 10,
+ * 12, 14 and 16 eighths of each power of two. The last class with slots of so many bytes.
  */
 static inline size_t class_of_slot(size_t bytes)
 {
@@ -65,10 +65,10 @@ static inline size_t class_of_slot(size_t bytes)
         return bytes / 8 - 1;
     }
     while (bytes > 8 * quarter) {
-        class += 4;
+        class += 5;
         quarter *= 2;
     }
-    return class + bytes / quarter - 5;
+    return bytes % quarter != 0 ? class : class + bytes / quarter - 4;
 }
 
 /* carved = live + held for every pool, and live is what the model says. */

@@ -27,7 +27,7 @@ if [ $status -ne 0 ]; then
     cat >&2 <<'END'
 Programs that are linked to an older library may fail on this one. If the change is meant: run tests/static/abi/update.sh,
 read its diff, and commit it with the change. What removes or alters something also raises the major version in
-memorybucket.h; what alters the layout in inline.h raises the number in mb_inline_cache_v1 as well.
+memorybucket.h; what alters the layout in inline.h raises the number in mb_inline_cache_v3 as well.
 END
 fi
 exit $status
