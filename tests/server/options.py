@@ -303,13 +303,14 @@ def own_commands(setting):
 
 def allocator_variables(setting):
     """It starts also where a variable has the allocator come up before main."""
-    for name in ("MB_EXPORT", "MB_BACKGROUND"):
-        os.environ[name] = "1"
-        try:
-            with setting.start("-m", "16") as server:
-                expect_served(server.port)
-        finally:
-            del os.environ[name]
+    with tempfile.TemporaryDirectory() as folder: # what it publishes is nothing for others to see
+        for name in ("MB_EXPORT", "MB_BACKGROUND"):
+            os.environ.update({name: "1", "XDG_RUNTIME_DIR": folder})
+            try:
+                with setting.start("-m", "16") as server:
+                    expect_served(server.port)
+            finally:
+                del os.environ[name], os.environ["XDG_RUNTIME_DIR"]
 
 
 if __name__ == "__main__":
