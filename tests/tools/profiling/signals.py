@@ -48,12 +48,12 @@ def cpu_seconds_of(session, name):
 
 def contention_was_recorded(directory):
     """Waits until contention.sh, whose files are in this directory, must have recorded an event; False
-    if threads do not meet in a minute. The kernel counts the hits of each probe, and perf for each
+    if threads do not meet in a minute, as with one processor. The kernel counts the hits of each probe, and perf for each
     thread and processor apart."""
     with open("/proc/mounts") as mounts:
         tracing = next(fields[1] for fields in map(str.split, mounts) if fields[2] == "tracefs")
     enough = every * contended_threads * os.cpu_count()
-    for _ in range(1200):
+    for _ in range(1200 if len(os.sched_getaffinity(0)) > 1 else 0):
         with open(tracing + "/uprobe_profile") as profile:
             hits = [int(line.split()[2]) for line in profile if line.split()[0].startswith(directory)]
         if any(count >= enough for count in hits):
