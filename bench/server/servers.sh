@@ -50,12 +50,13 @@ start_server() {
     local command tries log=$work/$serving.log
     command_of "$serving" "$1" "$2"
     rm -f "$work/port"
+    : >"$log" # which is looked at, perhaps before the server's process has opened it
     # Each variable of a setting is a word. memcached writes its port to the file, mbcached to its log.
     env LD_PRELOAD="${preload[$serving]}" MEMCACHED_PORT_FILENAME="$work/port" ${variable[$serving]} "${command[@]}" \
         >"$log" 2>&1 9>&- </dev/null &
     server=$!
     port=
-    for tries in $(seq 200); do
+    for tries in $(seq 2400); do
         port=$(sed -n 's/^TCP INET: //p' "$work/port" 2>/dev/null || true)
         port=${port:-$(sed -n 's/^mbcached: listening on .*:\([0-9]*\)$/\1/p' "$log")}
         [ -z "$port" ] || break
@@ -72,7 +73,7 @@ start_server() {
 ask() {
     exec 8<>"/dev/tcp/127.0.0.1/$port"
     printf '%s\r\nquit\r\n' "$*" >&8
-    timeout 20 tr -d "\r" <&8 || die "$serving: the server does not answer $*"
+    timeout 120 tr -d "\r" <&8 || die "$serving: the server does not answer $*"
     exec 8>&-
 }
 

@@ -24,7 +24,7 @@ said=() printed=() # lines of stderr and of stdout
 plant() {
     ended=0
     { # whose own stderr is bash's, which tells of every abort
-        timeout 60 env LD_PRELOAD="$dropin" MB_CHECK="$1" MB_CHECK_CONTINUE="$2" "$program" "${@:3}" \
+        timeout 300 env LD_PRELOAD="$dropin" MB_CHECK="$1" MB_CHECK_CONTINUE="$2" "$program" "${@:3}" \
             >"$work/stdout" 2>"$work/stderr" || ended=$?
     } 2>/dev/null
     mapfile -t said <"$work/stderr"
@@ -213,7 +213,7 @@ leak_to() { # STDERR: - closes it; the exit status in $ended
     ended=0
     { (
         [ "$1" = - ] && exec 2>&- || exec 2>"$1"
-        timeout 60 env LD_PRELOAD="$dropin" MB_CHECK=leak "$program" leak >/dev/null
+        timeout 300 env LD_PRELOAD="$dropin" MB_CHECK=leak "$program" leak >/dev/null
     ) || ended=$?; } 2>/dev/null
 }
 leak_to -

@@ -56,13 +56,13 @@ static void shuffle_half(void **objects, uint64_t *random)
 }
 
 /*
- * What is held after a phase. Few objects are freed by few slow paths, which may all fall into one
- * thread's step while the kernel runs others: then the steps that are due are done here, as they
- * would be by a program that goes on.
+ * What is held after a phase. A thread that the kernel stops in the middle of a step keeps all others
+ * from doing one, and they may free all they have meanwhile: the steps that are due then are done
+ * here, as they would be by a program that goes on.
  */
 static void note_held(void)
 {
-    while (scale > 1 && mbi_excess_is_due()) {
+    while (mbi_excess_is_due()) {
         (void)mbi_decay_poll();
     }
     if (bounded_taken(&mbi_committed) > committed_max) {

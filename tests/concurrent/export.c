@@ -133,10 +133,14 @@ static void test_sequence(void)
 
 /* ---- publication ------------------------------------------------------------------------------- */
 
+static _Atomic unsigned churning; /* relaxed: they wait for a number, and for nothing behind it */
+
 static void *churn(void *unused)
 {
     enum { OBJECTS = 5000 };
     void *objects[OBJECTS];
+    use_objects(objects, OBJECTS, 64);
+    atomic_fetch_add_explicit(&churning, 1, memory_order_relaxed);
     while (!is_stopped()) {
         use_objects(objects, OBJECTS, 64);
     }
@@ -169,15 +173,21 @@ static void test_publish(void)
     for (size_t i = 0; i < THREADS; i++) {
         threads[i] = start_thread(churn, NULL);
     }
+    while (atomic_load_explicit(&churning, memory_order_relaxed) < THREADS) {
+        usleep(1000);
+    }
+    /* By now each has its cache: those that are read from here on, but for the first, know of all. */
+    unsigned read = 0;
     uint64_t publications = 0;
     uint64_t last_ns = 0;
-    while (publications < PUBLICATIONS) {
+    while (read < PUBLICATIONS) {
         if (mbi_export_read(file, &seen) && seen.totals[TOTAL_published_ns] != last_ns) {
             CHECK(seen.totals[TOTAL_publications] > publications, "it went back");
             CHECK(seen.totals[TOTAL_published_ns] > last_ns, "its time went back");
             publications = seen.totals[TOTAL_publications];
             last_ns = seen.totals[TOTAL_published_ns];
             check_snapshot();
+            read++;
         }
     }
     CHECK(seen.totals[TOTAL_threads] == THREADS, "%llu threads",

@@ -21,7 +21,7 @@ enum { FORKS = 20, FEWER = TEST_IS_SANITIZED ? 3 : FORKS };
 
 static unsigned forks_wanted;
 /* A moment that others wait for; a counter, so that it can come again. */
-static _Atomic unsigned closed_count, done_count, started_count;
+static _Atomic unsigned closed_count, done_count, started_count, checked_count;
 
 static void *early[FORKS][2][EARLY]; /* allocated before the gate closes, freed meanwhile */
 static FILE *nowhere;
@@ -99,7 +99,7 @@ static void *end_now(void *argument)
 }
 static pthread_t ender;
 
-/* In each round once before the fork and once during it. */
+/* In each round once before the fork and once during it; and not while the process is looked at after it. */
 static void *use_before_and_meanwhile(void *argument)
 {
     for (unsigned round = 1; round <= forks_wanted; round++) {
@@ -108,8 +108,8 @@ static void *use_before_and_meanwhile(void *argument)
         wait_for(&closed_count, round);
         use_every_call();
         note(&done_count);
+        wait_for(&checked_count, round); /* for ThreadSanitizer also in the child: it has not ended there */
     }
-    wait_for(&closed_count, forks_wanted + 1); /* till after the last, for ThreadSanitizer in the child */
     return argument;
 }
 
@@ -199,6 +199,7 @@ static void fork_once(unsigned round)
     CHECK(waitpid(pid, &status, 0) == pid && status == 0, "child: status %x", (unsigned)status);
     CHECK(!pools_have_deferred(), "freed objects still wait");
     CHECK(mbi_registry_threads() <= 2, "a cache is still left behind");
+    note(&checked_count);
 }
 
 int main(void)
@@ -211,7 +212,6 @@ int main(void)
     for (unsigned round = 0; round < forks_wanted; round++) {
         fork_once(round);
     }
-    note(&closed_count);
     pthread_join(other, NULL);
     CHECK(live_objects() == 0, "%llu objects are live", (unsigned long long)live_objects());
     check_accounting(0);

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 /* A child that hangs is ended by its alarm. */
-enum { FORKS_PER_LOCK = 3, HOLD_MS = 20, CHILD_SECONDS = 10 };
+enum { FORKS_PER_LOCK = 3, HOLD_MS = 20, CHILD_SECONDS = 60 };
 
 /* Of the pools the first and the last one. */
 static const struct {

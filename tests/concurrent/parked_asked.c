@@ -31,6 +31,7 @@ static void *use_largest_and_end(void *argument)
 int main(void)
 {
     static void *objects[TIMES];
+    setenv("MB_DECAY_MS", "-1", 1); /* what is free stays so, however long this takes */
     mb_free(mb_alloc(MB_SMALL_MAX));
     pthread_join(start_thread(use_largest_and_end, NULL), NULL);
     CHECK(mb_alloc_batch(MB_SMALL_MAX, TIMES, objects) == TIMES, "no memory");

@@ -3,7 +3,7 @@
  *
  * Each allocates objects of all sizes, frees half of them and leaves the rest to the thread that
  * comes after it. Carved slots, caches and resident memory must not grow with the number of
- * threads.
+ * threads. The first ones wait for each other, so that as many live at once as ever will.
  */
 #include "testing.h"
 
@@ -16,6 +16,8 @@ enum { AT_ONCE = 16, OBJECTS = 64 };
 struct heritage {
     void *objects[OBJECTS];
 };
+static bool meet; /* written while no thread runs */
+static pthread_barrier_t all_at_once;
 
 static void *run(void *argument)
 {
@@ -34,6 +36,9 @@ static void *run(void *argument)
         } else {
             heritage->objects[i] = object;
         }
+    }
+    if (meet) {
+        pthread_barrier_wait(&all_at_once);
     }
     return NULL;
 }
@@ -54,9 +59,11 @@ int main(void)
     uint64_t resident_early = 0;
     size_t count = test_times(THREADS, FEWER);
     mb_free(mb_alloc(1)); /* the main thread has its cache from the start */
+    pthread_barrier_init(&all_at_once, NULL, AT_ONCE);
 
     for (size_t started = 0; started < count; started += AT_ONCE) {
         pthread_t threads[AT_ONCE];
+        meet = started < WARM_UP;
         for (size_t i = 0; i < AT_ONCE; i++) {
             threads[i] = start_thread(run, &heritages[i]);
         }

@@ -127,7 +127,7 @@ static void *trim_for_ever(void *begun)
 
 static void cancel_in_trim(void)
 {
-    enum { THREADS = 300, SECONDS = 60 };
+    enum { THREADS = 300, SECONDS = 300 };
     trim_function = (size_t (*)(size_t))(uintptr_t)dlsym(RTLD_DEFAULT, "mb_trim");
     CHECK(trim_function != NULL);
     alarm(SECONDS);

@@ -84,7 +84,7 @@ static void detach(void)
     void *symbol = dlsym(RTLD_DEFAULT, "mb_stats_get");
     CHECK(symbol != NULL);
     memcpy(&get_stats, &symbol, sizeof symbol);
-    for (int turn = 0; turn < 100; turn++) { /* the last ones may still be on their way out */
+    for (int turn = 0; turn < 5000; turn++) { /* the last ones may still be on their way out */
         CHECK(get_stats(&stats, sizeof stats) == 0);
         if (stats.threads <= 1) {
             return;

@@ -14,10 +14,11 @@ fail() {
 }
 
 # run COMMAND...: on the drop-in; its output goes to $work/stdout, the statistics to $work/stderr
+slots_least=100
 run() {
     "$mbrun" "$@" >"$work/stdout" 2>"$work/stderr" || fail "exit status $?"
     grep -q '^MemoryBucket: reserved' "$work/stderr" || fail "printed no statistics"
-    [ "$(awk '$1 ~ /^[0-9]+$/ { slots += $2 } END { print slots + 0 }' "$work/stderr")" -gt 100 ] ||
+    [ "$(awk '$1 ~ /^[0-9]+$/ { slots += $2 } END { print slots + 0 }' "$work/stderr")" -gt $slots_least ] ||
         fail "the pools did not serve it"
 }
 
@@ -212,6 +213,7 @@ mbrun)
     ;;
 stats)
     # Programs that close stderr before they end, and one that has another file by its number.
+    slots_least=10 # without a locale some of them allocate little
     echo line >"$work/lines"
     for command in 'ls -d /' "sort $work/lines" "grep line $work/lines"; do
         run $command

@@ -31,7 +31,7 @@ static const char usage[] =
     "                The environment overrules it: FAULT_ALL, each call in both ways;\n"
     "                FAULT_MORE=N, N times as many first ones and Nth ones, in both ways\n"
     "  --jobs N      so many runs at the same time; default 2\n"
-    "  --seconds N   a run that takes longer hangs; default 60\n"
+    "  --seconds N   a run that takes longer hangs; default 300\n"
     "  --only ...    this one run, with its output; ANY counts the calls of all functions\n";
 
 #define FAULT_NAME_AS_TEXT(name) #name,
@@ -64,7 +64,7 @@ static struct {
     bool in_turns;
     bool only;
     struct plan plan;
-} options = { .every = 1, .first = FIRST_CALLS, .jobs = 2, .seconds = 60 };
+} options = { .every = 1, .first = FIRST_CALLS, .jobs = 2, .seconds = 300 };
 
 static struct {
     uint64_t runs;

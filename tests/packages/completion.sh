@@ -25,10 +25,12 @@ completes 'mbprof top --' '--help --metric --number --output --version'
 completes 'mbprof top -m inuse_' 'inuse_objects inuse_space'
 completes 'mbprof top x' 'compopt -o default'
 
-MB_EXPORT=1 "$build/bin/mbrun" sleep 60 &
+XDG_RUNTIME_DIR=$(mktemp -d)
+export XDG_RUNTIME_DIR
+MB_EXPORT=1 "$build/bin/mbrun" sleep 600 &
 process=$!
-trap 'kill $process' EXIT
-for ((i = 0; i < 100; i++)); do
+trap 'kill $process && wait; rm -rf "$XDG_RUNTIME_DIR"' EXIT
+for ((i = 0; i < 1000; i++)); do
     [[ $("$build/bin/mbstat" --list) != *"$process sleep"* ]] || break
     sleep 0.1
 done

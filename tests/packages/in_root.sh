@@ -56,7 +56,7 @@ expect "mbrun ls" "*/packages*" mbrun ls -d /packages
 expect "mbrun ls, statistics" $'/packages\nMemoryBucket: reserved*' env MB_STATS=1 mbrun ls -d /packages
 expect "LD_PRELOAD without a folder" $'/packages\nMemoryBucket: reserved*' \
     env MB_STATS=1 LD_PRELOAD=libmemorybucket-malloc.so ls -d /packages
-env MB_EXPORT=1 mbrun sleep 60 &
+env MB_EXPORT=1 mbrun sleep 600 &
 until [[ $(mbstat --list 2>/dev/null) == *sleep* ]]; do sleep 0.1; done
 expect "mbstat --once" '*sleep*' mbstat --once $!
 kill $!

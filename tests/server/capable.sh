@@ -20,18 +20,18 @@ trap finish EXIT
 wait_for() {
     local what=$1 i
     shift
-    for i in $(seq 300); do
+    for i in $(seq 1200); do
         ! "$@" || return 0
         sleep 0.1
     done
-    echo "not within 30 seconds: $what" >&2
+    echo "not within 2 minutes: $what" >&2
     cat "$work"/*.stderr >&2
     exit 1
 }
 
 # tests_of PORT: names and results of its tests, which empty the server
 tests_of() {
-    timeout 120 memccapable -a -t 20 -h 127.0.0.1 -p "$1" 2>&1 | sed -nE 's/^(ascii[a-z ]*[a-z])[[:space:]]+\[(.*)\]$/\1: \2/p'
+    timeout 300 memccapable -a -t 60 -h 127.0.0.1 -p "$1" 2>&1 | sed -nE 's/^(ascii[a-z ]*[a-z])[[:space:]]+\[(.*)\]$/\1: \2/p'
 }
 
 MEMCACHED_PORT_FILENAME=$work/port memcached -p -1 -U 0 -l 127.0.0.1 -u "$(id -un)" 2>"$work/memcached.stderr" &

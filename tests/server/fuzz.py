@@ -21,7 +21,7 @@ from server import Failure, Server
 from session import Session
 
 COMMANDS = 30
-TRIES = 5
+TRIES = 10
 SECONDS_TO_REDUCE = 15
 
 
@@ -130,7 +130,7 @@ def junk(setting):
 
 
 def _descriptors_return(server, before):
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 120
     while server.descriptors() > before:
         if time.monotonic() > deadline:
             raise Failure(f"{server.descriptors()} descriptors are open, {before} were before")

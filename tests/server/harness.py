@@ -48,7 +48,7 @@ def expect(got, wanted, what):
         raise Failure(f"{what}: {wanted!r} is expected, {got!r} came")
 
 
-def expect_served(port, seconds=10):
+def expect_served(port, seconds=120):
     """A client that comes now is served."""
     with Client(port, seconds=seconds) as client:
         expect(client.set(b"served", b"yes"), b"STORED", "a new client's set")

@@ -2,6 +2,7 @@
 """The command line, the port, and the surroundings: what is refused is said clearly, what is usual works.
 
 Usage: options.py SERVER [--sanitized] [--only CHECK,...]"""
+import contextlib
 import os
 import resource
 import shutil
@@ -37,7 +38,7 @@ OPTIONS = ("-p", "-l", "-m", "-c", "-t", "-v", "-vv", "-U", "-I", "--allocator",
 
 def call(setting, arguments, **more):
     return subprocess.run([setting.command, *arguments], stdin=subprocess.DEVNULL, capture_output=True,
-                          text=True, timeout=setting.scaled(10), check=False, **more)
+                          text=True, timeout=setting.scaled(60), check=False, **more)
 
 
 def expect_refused(setting, arguments, words, status=(1, 2), **more):
@@ -172,14 +173,49 @@ def free_port():
         return probe.getsockname()[1]
 
 
+PORTS = 10  # tried: another program may take one that was free
+
+
+def start_on_free_port(command, **more):
+    """A process that serves, and its port."""
+    for _ in range(PORTS):
+        port = free_port()
+        process = subprocess.Popen([*command, "-p", str(port), "-vv"], **more)
+        try:
+            wait_until(lambda: process.poll() is not None or is_served(port), "it serves")
+        except Failure:
+            process.kill()
+            process.wait()
+            raise
+        if process.poll() is None:
+            return process, port
+    raise Failure(f"it ends by itself, with status {process.returncode}")
+
+
+@contextlib.contextmanager
+def start_with_metrics(setting, *options):
+    """A server, and its port of /metrics."""
+    for left in range(PORTS - 1, -1, -1):
+        port = free_port()
+        try:
+            server = setting.start(*options, f"--metrics-port={port}").start()
+            break
+        except Failure as failure:
+            if left == 0 or "in use" not in str(failure):
+                raise
+    try:
+        yield server, port
+    except BaseException:
+        server.kill()
+        raise
+    server.stop()
+
+
 def no_terminal(setting):
     """Without a terminal, and with stdin, stdout and stderr closed, it serves and ends."""
-    port = free_port()
     shell = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh"]
-    process = subprocess.Popen([*shell, setting.command, "-p", str(port), "-vv"], start_new_session=True)
+    process, port = start_on_free_port([*shell, setting.command], start_new_session=True)
     try:
-        wait_until(lambda: process.poll() is not None or is_served(port), "it listens")
-        expect(process.poll(), None, "status of a server without a terminal")
         # What it says must not go to a client whose descriptor has stderr's number.
         with Client(port) as client:
             for _ in range(20):
@@ -188,7 +224,7 @@ def no_terminal(setting):
             wanted = b"STORED\r\nVALUE a 0 1\r\n1\r\nEND\r\nERROR\r\n"
             expect(client.read_to_end(), wanted, "answers without a terminal")
         process.terminate()
-        expect(process.wait(setting.scaled(10)), 0, "status")
+        expect(process.wait(setting.scaled(60)), 0, "status")
     finally:
         process.kill()
         process.wait()
@@ -196,16 +232,13 @@ def no_terminal(setting):
 
 def stderr_gone(setting):
     """The reader of its stderr goes away: it goes on serving."""
-    port = free_port()
-    process = subprocess.Popen([setting.command, "-p", str(port), "-vv"], stdin=subprocess.DEVNULL,
-                               stderr=subprocess.PIPE)
+    process, port = start_on_free_port([setting.command], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
     try:
-        wait_until(lambda: is_served(port), "it serves")
         process.stderr.close()
         for _ in range(5):
             expect_served(port)
         process.terminate()
-        expect(process.wait(setting.scaled(10)), 0, "status")
+        expect(process.wait(setting.scaled(60)), 0, "status")
     finally:
         process.kill()
         process.wait()
@@ -234,10 +267,9 @@ def ordinary_user(setting):
 
 def metrics(setting):
     """GET /metrics has figures in Prometheus's form, and junk on that port harms nothing."""
-    port = free_port()
-    with setting.start(f"--metrics-port={port}") as server:
+    with start_with_metrics(setting) as (server, port):
         expect_served(server.port)
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as answer:
             text = answer.read().decode()
             expect(answer.headers["Content-Type"].split(";")[0], "text/plain", "its type")
         names = set()
@@ -252,7 +284,7 @@ def metrics(setting):
         if len(names) < 10:
             raise Failure(f"metrics has {sorted(names)} only")
         try:
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/other", timeout=10)
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/other", timeout=60)
             raise Failure("any path has metrics")
         except urllib.error.HTTPError as error:
             expect(error.code, 404, "another path")
@@ -274,10 +306,9 @@ def metrics(setting):
 
 def metrics_bounded(setting):
     """Connections to the port of /metrics count among those that -c allows."""
-    port = free_port()
-    with setting.start("-c", "5", f"--metrics-port={port}") as server:
+    with start_with_metrics(setting, "-c", "5") as (server, port):
         kept = [socket.create_connection(("127.0.0.1", port)) for _ in range(5)]
-        with socket.create_connection(("127.0.0.1", port), timeout=10) as probe:
+        with socket.create_connection(("127.0.0.1", port), timeout=60) as probe:
             expect(probe.recv(100), b"ERROR Too many open connections\r\n", "one too many")
         with Client(server.port) as client:
             expect(client.read_to_end(), b"ERROR Too many open connections\r\n", "a client too many")
@@ -303,13 +334,14 @@ def own_commands(setting):
 
 def allocator_variables(setting):
     """It starts also where a variable has the allocator come up before main."""
-    for name in ("MB_EXPORT", "MB_BACKGROUND"):
-        os.environ[name] = "1"
-        try:
-            with setting.start("-m", "16") as server:
-                expect_served(server.port)
-        finally:
-            del os.environ[name]
+    with tempfile.TemporaryDirectory() as folder: # what it publishes is nothing for others to see
+        for name in ("MB_EXPORT", "MB_BACKGROUND"):
+            os.environ.update({name: "1", "XDG_RUNTIME_DIR": folder})
+            try:
+                with setting.start("-m", "16") as server:
+                    expect_served(server.port)
+            finally:
+                del os.environ[name], os.environ["XDG_RUNTIME_DIR"]
 
 
 if __name__ == "__main__":

@@ -14,8 +14,8 @@ import time
 
 LISTENING = re.compile(rb"^mbcached: listening on [0-9.]+:([0-9]+)$", re.M)
 SANITIZER = re.compile(rb"ERROR: \w+Sanitizer|WARNING: ThreadSanitizer|runtime error:")
-START_SECONDS = 30
-STOP_SECONDS = 30
+START_SECONDS = 120
+STOP_SECONDS = 120
 
 
 class Failure(Exception):

@@ -284,6 +284,8 @@ def soak(setting):
                   for kind, count in KINDS for number in range(count)]
         for actor in actors:
             actor.start()
+        wait_until(lambda: end.is_set() or is_full(server) and all(actor.acts for actor in actors),
+                   "the cache is full, and each has come to act", 600)
         samples, began = [], time.monotonic()
         while time.monotonic() - began < seconds and not end.wait(min(1, seconds / 60)):
             if not server.runs():
@@ -292,7 +294,7 @@ def soak(setting):
                 samples.append(server.resident_bytes())
         end.set()
         for actor in actors:
-            actor.join(30)
+            actor.join(300)
             if actor.is_alive():
                 raise Failure(f"{actor.name} still waits for an answer")
         for actor in actors:
@@ -307,6 +309,12 @@ def soak(setting):
             acts = sum(actor.acts for actor in actors if isinstance(actor, kind))
             print(f"{kind.__name__}: {acts} acts")
         judge_memory(setting, samples)
+
+
+def is_full(server):
+    """What comes from here on has the place of something else: memory is to be flat."""
+    with Client(server.port) as client:
+        return int(client.stats()["evictions"]) > 0
 
 
 def judge_memory(setting, samples):

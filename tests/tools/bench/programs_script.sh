@@ -84,7 +84,14 @@ made_up 'measured perl -e "print 7; exit 3"'
 run 1 --only perl
 grep -q 'perl on glibc is left out: it failed' "$work/err" || fail "a program that fails: $(cat "$work/err")"
 # What a program leaves running, as a server whose client fails, is ended.
-ended() { [ ! -e "/proc/$1" ] || grep -q "^State:.Z" "/proc/$1/status" 2>/dev/null || [ ! -e "/proc/$1" ]; }
+ended() {
+    local tries
+    for tries in {1..1200}; do # what was killed may be on its way out
+        { [ -e "/proc/$1" ] && ! grep -q "^State:.Z" "/proc/$1/status" 2>/dev/null; } || return 0
+        sleep 0.05
+    done
+    [ ! -e "/proc/$1" ]
+}
 made_up "perl -e 'sleep 300' & echo \$! >$work/left" 'die "the client fails"'
 run 1 --only perl --allocators glibc
 grep -q 'perl on glibc is left out: perl: the client fails' "$work/err" || fail "a client that fails: $(cat "$work/err")"

@@ -31,14 +31,29 @@ def processes_of(session):
     return found
 
 
+def cpu_seconds_of(session, name):
+    """What the processes of that name in the session have taken."""
+    ticks = 0
+    for path in glob.glob("/proc/[0-9]*/stat"):
+        try:
+            with open(path) as stat:
+                front, _, back = stat.read().rpartition(")")
+        except OSError:
+            continue
+        fields = back.split()
+        if int(fields[3]) == session and front.partition("(")[2] == name:
+            ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
 def contention_was_recorded(directory):
     """Waits until contention.sh, whose files are in this directory, must have recorded an event; False
-    if threads do not meet in a minute. The kernel counts the hits of each probe, and perf for each
+    if threads do not meet in a minute, as with one processor. The kernel counts the hits of each probe, and perf for each
     thread and processor apart."""
     with open("/proc/mounts") as mounts:
         tracing = next(fields[1] for fields in map(str.split, mounts) if fields[2] == "tracefs")
     enough = every * contended_threads * os.cpu_count()
-    for _ in range(1200):
+    for _ in range(1200 if len(os.sched_getaffinity(0)) > 1 else 0):
         with open(tracing + "/uprobe_profile") as profile:
             hits = [int(line.split()[2]) for line in profile if line.split()[0].startswith(directory)]
         if any(count >= enough for count in hits):
@@ -60,17 +75,24 @@ def check(number, to_group, script, options, program, shows=None):
             time.sleep(0.05)
         if script == "contention.sh":
             shows = shows if contention_was_recorded(directory) else None
+        elif script == "record.sh": # until there must be samples
+            while cpu_seconds_of(process.pid, name) < 1 and process.poll() is None:
+                time.sleep(0.05)
         else:
             time.sleep(1)
         what = "%s with %s to %s" % (script, number.name, "its group" if to_group else "itself")
         assert process.poll() is None, what + ": ended before the signal"
         (os.killpg if to_group else os.kill)(process.pid, number)
         try:
-            status = process.wait(20)
+            status = process.wait(300)
         finally:
             output.seek(0)
             text = output.read()
-            left = processes_of(process.pid)
+            for _ in range(1200): # what was killed may be on its way out
+                left = processes_of(process.pid)
+                if not left:
+                    break
+                time.sleep(0.05)
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
         assert status == 128 + number, "%s: status %s\n%s" % (what, status, text)

@@ -149,14 +149,17 @@ def wait_ready(process):
     check(process.stdout.readline() == b"ready\n", "the program did not start")
 
 
+PATIENCE_S = 300
+
+
 def run_signals():
     """What is sent to mbrun alone reaches the program."""
     process = subprocess.Popen([MBRUN, "--record", TRACE, RECORDED, "forever"], stdout=subprocess.PIPE)
     wait_ready(process)
     process.send_signal(signal.SIGUSR1)
-    time.sleep(0.2)
+    check(process.stdout.readline() == b"signal\n", "it gets no SIGUSR1")
     process.send_signal(signal.SIGINT)
-    check(process.wait(60) == 11, f"status {process.returncode}")
+    check(process.wait(PATIENCE_S) == 11, f"status {process.returncode}")
     check(Trace().sizes()[14001] > 0, "the trace")
     # An ignored one stays ignored.
     TRACE.unlink()
@@ -166,7 +169,7 @@ def run_signals():
     process.terminate()
     time.sleep(0.2)
     process.send_signal(signal.SIGINT)
-    check(process.wait(60) == 10, f"status {process.returncode}")
+    check(process.wait(PATIENCE_S) == 10, f"status {process.returncode}")
 
 
 def run_terminal():

@@ -1,5 +1,6 @@
 /*
- * Two threads at work until standard input ends; then operations and refills are printed.
+ * Two threads at work until standard input ends, and each has done enough for a mean; then operations and refills are
+ * printed.
  * Usage: live handover|tides    one allocates and the other frees; or each has its own ups and downs
  */
 #include "memorybucket/memorybucket.h"
@@ -13,18 +14,23 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { RING = 4096, TIDE = 60000, OBJECT_BYTES = 64 };
+enum { RING = 4096, TIDE = 60000, OBJECT_BYTES = 64, OPERATIONS_LEAST = 3000000 };
 
 static _Atomic(void *) ring[RING];
 static atomic_bool stop;
 static atomic_ullong operations;
+
+static bool goes_on(uint64_t done)
+{
+    return done < OPERATIONS_LEAST || !atomic_load_explicit(&stop, memory_order_relaxed);
+}
 
 /* Puts or takes in turn; a place is full or empty. */
 static void *hand_over(void *argument)
 {
     bool produces = argument != NULL;
     uint64_t done = 0;
-    for (size_t at = 0; !atomic_load_explicit(&stop, memory_order_relaxed);) {
+    for (size_t at = 0; goes_on(done);) {
         void *object = atomic_load_explicit(&ring[at], memory_order_acquire);
         if ((object == NULL) != produces) {
             sched_yield();
@@ -46,7 +52,7 @@ static void *rise_and_fall(void *argument)
     static void *objects[2][TIDE];
     void **own = objects[argument != NULL];
     uint64_t done = 0;
-    for (; !atomic_load_explicit(&stop, memory_order_relaxed); done += 2 * (uint64_t)TIDE) {
+    for (; goes_on(done); done += 2 * (uint64_t)TIDE) {
         for (size_t i = 0; i < TIDE; i++) {
             own[i] = mb_alloc(OBJECT_BYTES);
         }
