@@ -83,16 +83,19 @@ static bool put_free(struct mb_merge *merge, const struct thread *thread, uint64
     return mb_trace_put(merge->writer, &event) == 0;
 }
 
-/* What still lies at the address of a new object was freed unseen. */
-static bool clear_address(struct mb_merge *merge, const struct thread *thread, uint64_t time_ns,
-                          uint64_t address)
+/* A new object's place. What still lies there was freed unseen. NULL with errno. */
+static inline uint32_t *clear_place(struct mb_merge *merge, const struct thread *thread,
+                                    uint64_t time_ns, uint64_t address)
 {
-    uint32_t object;
-    if (!mb_addresses_take(&merge->addresses, address, &object)) {
-        return true;
+    uint32_t *place = mb_addresses_at(&merge->addresses, address);
+    if (place != NULL && *place != 0) {
+        merge->lost++;
+        if (!put_free(merge, thread, time_ns, *place - 1)) {
+            return NULL;
+        }
+        *place = 0;
     }
-    merge->lost++;
-    return put_free(merge, thread, time_ns, object);
+    return place;
 }
 
 static bool allocate(struct mb_merge *merge, const struct thread *thread, uint64_t time_ns,
@@ -106,9 +109,12 @@ static bool allocate(struct mb_merge *merge, const struct thread *thread, uint64
         .zeroed = record->kind == RAW_ZEROED,
         .time_ns = time_ns,
     };
-    return clear_address(merge, thread, time_ns, record->address)
-           && mb_trace_put(merge->writer, &event) == 0
-           && mb_addresses_add(&merge->addresses, record->address, event.object);
+    uint32_t *place = clear_place(merge, thread, time_ns, record->address);
+    if (place == NULL || mb_trace_put(merge->writer, &event) != 0) {
+        return false;
+    }
+    *place = event.object + 1;
+    return true;
 }
 
 static bool release(struct mb_merge *merge, const struct thread *thread, uint64_t time_ns,
@@ -144,9 +150,13 @@ static bool resize(struct mb_merge *merge, struct thread *thread, uint64_t time_
     if (record->kind == RAW_RESIZE_FREED) {
         return put_free(merge, thread, time_ns, thread->object);
     }
-    return clear_address(merge, thread, time_ns, record->address)
-           && (record->kind == RAW_RESIZE_FAILED || mb_trace_put(merge->writer, &event) == 0)
-           && mb_addresses_add(&merge->addresses, record->address, thread->object);
+    uint32_t *place = clear_place(merge, thread, time_ns, record->address);
+    if (place == NULL
+        || (record->kind != RAW_RESIZE_FAILED && mb_trace_put(merge->writer, &event) != 0)) {
+        return false;
+    }
+    *place = thread->object + 1;
+    return true;
 }
 
 /* False with errno. */
@@ -186,7 +196,8 @@ static uint64_t to_ns(const struct mb_merge *merge, uint64_t ticks)
     const struct moment *from = &merge->from;
     return ticks <= from->ticks
                ? from->ns
-               : from->ns + (uint64_t)((double)(ticks - from->ticks) * merge->tick_ns);
+               : from->ns + (uint64_t)(int64_t)((double)(int64_t)(ticks - from->ticks)
+                                               * merge->tick_ns);
 }
 
 struct mb_merge *mb_merge_open(struct raw_header *raw, int trace_file, uint64_t max_bytes)
@@ -263,6 +274,7 @@ unsigned mb_merge_round(struct mb_merge *merge)
     mb_chunks_begin(merge->chunks, image, merge->to.ticks);
     struct mb_record record;
     while (!merge->is_stopped && mb_chunks_next(merge->chunks, &record)) {
+        mb_addresses_prefetch(&merge->addresses, record.later);
         if (!take(merge, &record, to_ns(merge, record.ticks))) {
             stop(merge, errno);
         }
