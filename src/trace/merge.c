@@ -75,12 +75,10 @@ static bool start(struct mb_merge *merge, struct thread *thread, uint64_t time_n
     return true;
 }
 
-static bool put_free(struct mb_merge *merge, const struct thread *thread, uint64_t time_ns,
-                     uint32_t object)
+static inline bool put_free(struct mb_merge *merge, const struct thread *thread, uint64_t time_ns,
+                            uint32_t object)
 {
-    struct mb_trace_event event = { .kind = MB_TRACE_FREE, .time_ns = time_ns, .object = object,
-                                    .thread = thread->number };
-    return mb_trace_put(merge->writer, &event) == 0;
+    return mb_trace_put_free(merge->writer, thread->number, time_ns, object) == 0;
 }
 
 /* A new object's place. What still lies there was freed unseen. NULL with errno. */
@@ -98,8 +96,9 @@ static inline uint32_t *clear_place(struct mb_merge *merge, const struct thread 
     return place;
 }
 
-static bool allocate(struct mb_merge *merge, const struct thread *thread, uint64_t time_ns,
-                     const struct mb_record *record)
+/* Other than by malloc. */
+static bool allocate_specially(struct mb_merge *merge, const struct thread *thread,
+                               uint64_t time_ns, const struct mb_record *record, uint32_t *object)
 {
     struct mb_trace_event event = {
         .kind = MB_TRACE_ALLOCATE,
@@ -109,12 +108,25 @@ static bool allocate(struct mb_merge *merge, const struct thread *thread, uint64
         .zeroed = record->kind == RAW_ZEROED,
         .time_ns = time_ns,
     };
+    bool good = mb_trace_put(merge->writer, &event) == 0;
+    *object = event.object;
+    return good;
+}
+
+static bool allocate(struct mb_merge *merge, const struct thread *thread, uint64_t time_ns,
+                     const struct mb_record *record)
+{
+    uint32_t object;
     uint32_t *place = clear_place(merge, thread, time_ns, record->address);
-    if (place == NULL || mb_trace_put(merge->writer, &event) != 0) {
-        return false;
+    bool good = place != NULL
+                && (record->kind == RAW_ALLOCATE
+                        ? mb_trace_put_allocate(merge->writer, thread->number, time_ns,
+                                                record->size, &object) == 0
+                        : allocate_specially(merge, thread, time_ns, record, &object));
+    if (good) {
+        *place = object + 1;
     }
-    *place = event.object + 1;
-    return true;
+    return good;
 }
 
 static bool release(struct mb_merge *merge, const struct thread *thread, uint64_t time_ns,

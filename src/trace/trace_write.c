@@ -148,22 +148,22 @@ static void put_head(struct mb_trace_writer *writer, uint64_t head, uint32_t thr
     }
 }
 
-static inline uint64_t make_head(struct mb_trace_writer *writer, const struct mb_trace_event *event,
+static inline uint64_t make_head(struct mb_trace_writer *writer, uint32_t thread, uint64_t time_ns,
                                  enum layout_tag tag)
 {
-    uint64_t ticks = event->time_ns / TICK_NS;
+    uint64_t ticks = time_ns / TICK_NS;
     uint64_t passed = ticks > writer->ticks ? ticks - writer->ticks : 0;
     writer->ticks += passed;
-    return passed << TICKS_SHIFT | (event->thread == writer->thread ? SAME_THREAD : 0) | tag;
+    return passed << TICKS_SHIFT | (thread == writer->thread ? SAME_THREAD : 0) | tag;
 }
 
 /* An event with its first operand. Short ones take no branch that depends on their bytes. */
-static inline void put_event(struct mb_trace_writer *writer, const struct mb_trace_event *event,
+static inline void put_event(struct mb_trace_writer *writer, uint32_t thread, uint64_t time_ns,
                              enum layout_tag tag, uint64_t operand)
 {
-    uint64_t head = make_head(writer, event, tag);
+    uint64_t head = make_head(writer, thread, time_ns, tag);
     if ((head & SAME_THREAD) == 0 || (head | operand) >= SHORT_END) {
-        put_head(writer, head, event->thread);
+        put_head(writer, head, thread);
         put_number(writer, operand);
         return;
     }
@@ -178,57 +178,95 @@ static inline void put_event(struct mb_trace_writer *writer, const struct mb_tra
     writer->plain_bytes += 2 + head_more + operand_more;
 }
 
-/* Numbers what begins, ends what ends, and puts it: false without memory, or where it is not. */
-static inline bool put(struct mb_trace_writer *writer, struct mb_trace_event *event)
+/* Room for an event; as mb_trace_put. */
+static inline int prepare(struct mb_trace_writer *writer)
 {
+    if (writer->failed != 0) {
+        return fail(writer, writer->failed);
+    }
+    return writer->plain_bytes + EVENT_BYTES_MAX > sizeof writer->plain ? write_frame(writer) : 0;
+}
+
+int mb_trace_put_allocate(struct mb_trace_writer *writer, uint32_t thread, uint64_t time_ns,
+                          uint64_t size, uint32_t *object)
+{
+    if (prepare(writer) != 0) {
+        return -1;
+    }
+    if (!mb_numbers_is_live(&writer->threads, thread)
+        || !mb_numbers_begin(&writer->objects, object)) {
+        return fail(writer, ENOMEM);
+    }
+    put_event(writer, thread, time_ns, TAG_ALLOCATE, size);
+    writer->events++;
+    return 0;
+}
+
+int mb_trace_put_free(struct mb_trace_writer *writer, uint32_t thread, uint64_t time_ns,
+                      uint32_t object)
+{
+    if (prepare(writer) != 0) {
+        return -1;
+    }
+    if (!mb_numbers_is_live(&writer->threads, thread)
+        || !mb_numbers_end(&writer->objects, object)) {
+        return fail(writer, ENOMEM);
+    }
+    put_event(writer, thread, time_ns, TAG_FREE, object);
+    writer->events++;
+    return 0;
+}
+
+/* Numbers what begins, ends what ends, and puts it: false without memory, or where it is not. */
+static bool put_slow(struct mb_trace_writer *writer, struct mb_trace_event *event)
+{
+    uint32_t thread = event->thread;
+    uint64_t time_ns = event->time_ns;
     if (event->kind == MB_TRACE_THREAD_START) {
         if (!mb_numbers_begin(&writer->threads, &event->thread)) {
             return false;
         }
         writer->thread = event->thread;
-        put_number(writer, make_head(writer, event, TAG_THREAD_START));
+        put_number(writer, make_head(writer, event->thread, time_ns, TAG_THREAD_START));
         return true;
     }
-    if (!mb_numbers_is_live(&writer->threads, event->thread)) {
+    if (!mb_numbers_is_live(&writer->threads, thread)) {
         return false;
     }
-    switch (event->kind) {
-    case MB_TRACE_ALLOCATE:
-        if (!mb_numbers_begin(&writer->objects, &event->object)) {
-            return false;
-        }
-        if (event->alignment != 0) {
-            put_event(writer, event, TAG_ALLOCATE_ALIGNED, event->size);
-            put_number(writer, (uint64_t)__builtin_ctz(event->alignment));
-        } else {
-            put_event(writer, event, event->zeroed ? TAG_ALLOCATE_ZEROED : TAG_ALLOCATE,
-                      event->size);
-        }
-        return true;
-    case MB_TRACE_FREE:
-        put_event(writer, event, TAG_FREE, event->object);
-        return mb_numbers_end(&writer->objects, event->object);
-    case MB_TRACE_RESIZE:
-        put_event(writer, event, TAG_RESIZE, event->object);
+    if (event->kind == MB_TRACE_THREAD_EXIT) {
+        put_head(writer, make_head(writer, thread, time_ns, TAG_THREAD_EXIT), thread);
+        return mb_numbers_end(&writer->threads, thread);
+    }
+    if (event->kind == MB_TRACE_RESIZE) {
+        put_event(writer, thread, time_ns, TAG_RESIZE, event->object);
         put_number(writer, event->size);
         return mb_numbers_is_live(&writer->objects, event->object);
-    case MB_TRACE_THREAD_EXIT:
-        put_head(writer, make_head(writer, event, TAG_THREAD_EXIT), event->thread);
-        return mb_numbers_end(&writer->threads, event->thread);
-    default:
+    }
+    if (!mb_numbers_begin(&writer->objects, &event->object)) {
         return false;
     }
+    if (event->alignment != 0) {
+        put_event(writer, thread, time_ns, TAG_ALLOCATE_ALIGNED, event->size);
+        put_number(writer, (uint64_t)__builtin_ctz(event->alignment));
+    } else {
+        put_event(writer, thread, time_ns, TAG_ALLOCATE_ZEROED, event->size);
+    }
+    return true;
 }
 
 int mb_trace_put(struct mb_trace_writer *writer, struct mb_trace_event *event)
 {
-    if (writer->failed != 0) {
-        return fail(writer, writer->failed);
+    if (event->kind == MB_TRACE_FREE) {
+        return mb_trace_put_free(writer, event->thread, event->time_ns, event->object);
     }
-    if (writer->plain_bytes + EVENT_BYTES_MAX > sizeof writer->plain && write_frame(writer) != 0) {
+    if (event->kind == MB_TRACE_ALLOCATE && event->alignment == 0 && !event->zeroed) {
+        return mb_trace_put_allocate(writer, event->thread, event->time_ns, event->size,
+                                     &event->object);
+    }
+    if (prepare(writer) != 0) {
         return -1;
     }
-    if (!put(writer, event)) {
+    if (!put_slow(writer, event)) {
         return fail(writer, ENOMEM);
     }
     writer->events++;
