@@ -198,6 +198,8 @@ static const struct option options[] = {
 
 static void read_options(int argc, char **argv)
 {
+    static char name[] = "mbprof";
+    argv[0] = name; /* with which getopt_long begins what it says */
     int option;
     while ((option = getopt_long(argc, argv, "m:n:o:hV", options, NULL)) != -1) {
         switch (option) {
@@ -206,7 +208,7 @@ static void read_options(int argc, char **argv)
         case 'o': output_path = optarg; break;
         case 'h': fputs(usage, stdout); exit(EXIT_SUCCESS);
         case 'V': version_print("mbprof"); exit(EXIT_SUCCESS);
-        default: fputs(usage, stderr); exit(EXIT_USAGE);
+        default: exit(EXIT_USAGE); /* getopt_long has said what is wrong */
         }
     }
 }

@@ -185,6 +185,8 @@ int main(int argc, char **argv)
         return mbreplay_allocator_child(argc, argv);
     }
     struct request request = { .rounds = ROUNDS_STANDARD };
+    static char name[] = "mbreplay";
+    argv[0] = name; /* with which getopt_long begins what it says */
     int option;
     while ((option = getopt_long(argc, argv, "a:r:jc:sAhV", options, NULL)) != -1) {
         if (option == 'h') {

@@ -66,15 +66,11 @@ static uint64_t size_in(const char *text)
                : 0;
 }
 
-static _Noreturn void die_of_usage(void)
-{
-    fputs(usage, stderr);
-    exit(EXIT_OWN);
-}
-
 /* Up to PROGRAM: what follows that is for it. */
 static void read_options(int argc, char **argv)
 {
+    static char name[] = "mbrun";
+    argv[0] = name; /* with which getopt_long begins what it says */
     int option;
     bool has_max = false;
     while ((option = getopt_long(argc, argv, "+r:m:hV", options, NULL)) != -1) {
@@ -91,11 +87,12 @@ static void read_options(int argc, char **argv)
             break;
         case 'h': fputs(usage, stdout); exit(EXIT_SUCCESS);
         case 'V': version_print("mbrun"); exit(EXIT_SUCCESS);
-        default: die_of_usage(); /* getopt_long has said what is wrong */
+        default: exit(EXIT_OWN); /* getopt_long has said what is wrong */
         }
     }
     if (optind >= argc) {
-        die_of_usage();
+        fputs("mbrun: name a program; mbrun --help says more\n", stderr);
+        exit(EXIT_OWN);
     }
     if (has_max && record_path == NULL) {
         fputs("mbrun: --record-max needs --record FILE\n", stderr);

@@ -364,6 +364,8 @@ static int run(struct request *request)
 int main(int argc, char **argv)
 {
     struct request request = { .interval_s = 1 };
+    static char name[] = "mbstat";
+    argv[0] = name; /* with which getopt_long begins what it says */
     int option;
     while ((option = getopt_long(argc, argv, "1jpi:n:lcr:R:f:AhV", options, NULL)) != -1) {
         if (option == 'h') {

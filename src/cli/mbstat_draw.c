@@ -167,7 +167,7 @@ static void draw_pools(struct view *view)
         attroff(A_BOLD);
     }
     if (view->rows == 0) {
-        mvprintw(HEAD_LINES + 1, 0, "no pool has been used yet");
+        mvprintw(HEAD_LINES + 1, 0, "no pool had been used when the figures were written");
     }
 }
 

@@ -12,8 +12,8 @@
  *                    ^──── fork's child ──┘
  *
  * Off costs a slow path one test of a word that it reads anyway (core/pool.h). On, it reads the
- * coarse clock. A publication walks all thread caches. It is made at most every 100 ms, and so
- * seldom that it takes no more than a hundredth of one processor.
+ * coarse clock. A publication walks all thread caches. It is made at most every 100 ms, at first
+ * a few times more often, and so seldom that it takes no more than a hundredth of one processor.
  */
 #ifndef MEMORYBUCKET_INSIGHT_EXPORT_H
 #define MEMORYBUCKET_INSIGHT_EXPORT_H

@@ -5,12 +5,6 @@
 
 #include <string.h>
 
-/*
- * With a share of 5 one stretch of 32 is counted, and samples are 32 times as likely there. The
- * share is less where two samples of a counted stretch would lie less than so many slots apart:
- * several samples in one object say nothing.
- */
-enum { SLOTS_PER_SAMPLE_MIN = 8 };
 /* So many samples of a counted stretch may be expected. */
 #define POINTS_MAX 4.0
 /*
@@ -30,55 +24,7 @@ enum { LAP_MAX = 12 };
  */
 enum { QUICK_MAX = 32, OPENED_MIN = 8, OPENED_MAX = 64 };
 
-const struct sampling_settings *_Atomic mbi_sampling_settings;
 uint64_t mbi_sampling_seed;
-
-void mbi_sampling_publish(const struct sampling_settings *settings)
-{
-    /* release [SAMPLING-STORE]: pairs with [SAMPLING-LOAD], which then sees the settings and all
-     * that the profile has prepared. */
-    atomic_store_explicit(&mbi_sampling_settings, settings, memory_order_release);
-}
-
-/* Points of the process in a slot's bytes, in a counted stretch. */
-static double points_in_slot(const struct sampling_settings *settings, size_t class, unsigned share)
-{
-    return settings->per_slot[class] * (double)(1U << share);
-}
-
-static double weight_at(const struct sampling_settings *settings, size_t class, unsigned share)
-{
-    return (double)(1U << share) / chance_within(points_in_slot(settings, class, share));
-}
-
-void mbi_sampling_prepare(struct sampling_settings *settings, size_t mean_bytes)
-{
-    settings->mean_bytes = mean_bytes;
-    for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
-        size_t slot_bytes = size_class_slot_bytes(class);
-        size_t slots = mean_bytes / slot_bytes;
-        uint8_t share = 0;
-        while (share < SAMPLING_SHARE_MAX && slots >> (share + 1) >= SLOTS_PER_SAMPLE_MIN) {
-            share++;
-        }
-        settings->share_max[class] = share;
-        settings->per_slot[class] = (double)slot_bytes / (double)mean_bytes;
-        settings->weight_at_max[class] = weight_at(settings, class, share);
-    }
-}
-
-double mbi_sampling_weight(const struct sampling *sampling, size_t class)
-{
-    const struct sampling_settings *settings = sampling->settings;
-    uint8_t share = sampling->classes[class].share;
-    return share == settings->share_max[class] ? settings->weight_at_max[class]
-                                               : weight_at(settings, class, share);
-}
-
-double mbi_sampling_large_weight(const struct sampling_settings *settings, size_t size_bytes)
-{
-    return 1 / chance_within((double)size_bytes / (double)settings->mean_bytes);
-}
 
 /*
  * By class, the share of the last counted stretch of any thread: what a thread begins with, so that
@@ -111,7 +57,7 @@ static void draw(struct sampling *sampling, size_t class)
 {
     double points = chance_exponential(&sampling->random);
     struct sampling_class *state = &sampling->classes[class];
-    double left = points / points_in_slot(sampling->settings, class, state->share);
+    double left = points / sampling_points(sampling->settings, class, state->share);
     state->left = left < (double)LEFT_MAX ? (uint32_t)left : LEFT_MAX;
     state->drawn = true;
 }

@@ -127,6 +127,13 @@ static inline const struct sampling_settings *sampling_settings(void)
     return atomic_load_explicit(&mbi_sampling_settings, memory_order_acquire);
 }
 
+/* Points of the process in a slot's bytes, in a counted stretch. */
+static inline double sampling_points(const struct sampling_settings *settings, size_t class,
+                                     unsigned share)
+{
+    return settings->per_slot[class] * (double)(1U << share);
+}
+
 /* acquire [SAMPLING-SEEN]: a walker, which is no owner, sees the fresh page behind the pointer. */
 static inline struct sampling *sampling_of(const struct thread_cache *cache)
 {

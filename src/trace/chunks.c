@@ -3,10 +3,15 @@
 
 #include <stdlib.h>
 
+/* So many words ahead lies the record that is foretold. */
+enum { AHEAD_WORDS = 8 * RAW_RECORD_WORDS };
+
 /* Of a slot; all zero while nothing of its chunk was read. */
 struct cursor {
+    const _Atomic uint64_t *words; /* the chunk */
     uint64_t least;    /* time word: when the chunk was taken, with RAW_TIME_BIT */
     uint64_t ticks;    /* of the record at `at`, if there is one; never less than before */
+    uint64_t thread;
     uint64_t sequence; /* of equal times, the chunk that was taken earlier is first */
     uint32_t slot;
     uint32_t at;
@@ -15,7 +20,9 @@ struct cursor {
 struct mb_chunks {
     struct raw_header *header;
     uint64_t limit;
+    uint64_t until; /* times of the first one's records that come before all others' */
     uint32_t image;
+    unsigned released;    /* in this round */
     struct cursor **heap; /* the first is the one whose record is next */
     size_t heap_count;
     struct cursor cursors[RAW_CHUNKS];
@@ -55,7 +62,7 @@ static void push(struct mb_chunks *chunks, struct cursor *cursor)
     heap[at] = cursor;
 }
 
-/* The first one's record has changed. */
+/* The first one has changed, or its record. */
 static void sift_down(struct mb_chunks *chunks)
 {
     struct cursor **heap = chunks->heap;
@@ -71,22 +78,33 @@ static void sift_down(struct mb_chunks *chunks)
     heap[at] = first;
 }
 
+/* Of the first one: how far it is before those below it, so that they need not be asked again. */
+static uint64_t find_until(const struct mb_chunks *chunks)
+{
+    struct cursor *const *heap = chunks->heap;
+    uint64_t until = UINT64_MAX;
+    for (size_t below = 1; below <= 2 && below < chunks->heap_count; below++) {
+        uint64_t last = heap[below]->ticks - (heap[below]->sequence < heap[0]->sequence);
+        until = last < until ? last : until;
+    }
+    return until;
+}
+
 /* 0 when there is no record. */
-static uint64_t time_at(const struct mb_chunks *chunks, const struct cursor *cursor)
+static inline uint64_t time_at(const struct cursor *cursor)
 {
     if (cursor->at + RAW_LONG_WORDS > RAW_CHUNK_WORDS) {
         return 0;
     }
     /* acquire [RECORD-LOAD]: pairs with [RECORD-STORE]. */
-    uint64_t time = atomic_load_explicit(raw_chunk(chunks->header, cursor->slot) + cursor->at,
-                                         memory_order_acquire);
+    uint64_t time = atomic_load_explicit(cursor->words + cursor->at, memory_order_acquire);
     return time >= cursor->least ? time ^ RAW_TIME_BIT : 0;
 }
 
 /* Whether the round has the record at the cursor, whose time it sets. */
-static bool has_record(const struct mb_chunks *chunks, struct cursor *cursor)
+static inline bool has_record(const struct mb_chunks *chunks, struct cursor *cursor)
 {
-    uint64_t ticks = time_at(chunks, cursor);
+    uint64_t ticks = time_at(cursor);
     if (ticks == 0 || ticks > chunks->limit) {
         return false;
     }
@@ -95,9 +113,14 @@ static bool has_record(const struct mb_chunks *chunks, struct cursor *cursor)
 }
 
 /* relaxed [RECORD-LOAD]: time_at, or the chunk's state, has made it visible. */
-static uint64_t word(const struct mb_chunks *chunks, uint32_t slot, size_t at)
+static inline uint64_t load(const _Atomic uint64_t *word)
 {
-    return atomic_load_explicit(raw_chunk(chunks->header, slot) + at, memory_order_relaxed);
+    return atomic_load_explicit(word, memory_order_relaxed);
+}
+
+static uint64_t image_of(const struct mb_chunks *chunks, uint32_t slot)
+{
+    return load(raw_chunk(chunks->header, slot) + RAW_HEAD_IMAGE);
 }
 
 /* The slots that were ever used. */
@@ -112,60 +135,6 @@ static uint32_t slots_of(const struct mb_chunks *chunks)
 static uint32_t state_of(const struct mb_chunks *chunks, uint32_t slot)
 {
     return atomic_load_explicit(&chunks->header->slots[slot].state, memory_order_acquire);
-}
-
-void mb_chunks_begin(struct mb_chunks *chunks, uint32_t image, uint64_t limit_ticks)
-{
-    chunks->limit = limit_ticks;
-    chunks->image = image;
-    chunks->heap_count = 0;
-    uint32_t slots = slots_of(chunks);
-    for (uint32_t slot = 0; slot < slots; slot++) {
-        struct cursor *cursor = &chunks->cursors[slot];
-        if (state_of(chunks, slot) == RAW_FREE_CHUNK
-            || word(chunks, slot, RAW_HEAD_IMAGE) != image) {
-            continue;
-        }
-        if (cursor->at == 0) {
-            *cursor = (struct cursor){ .slot = slot, .at = RAW_CHUNK_HEAD,
-                                       .sequence = word(chunks, slot, RAW_HEAD_SEQUENCE),
-                                       .least = word(chunks, slot, RAW_HEAD_TAKEN) | RAW_TIME_BIT };
-        }
-        if (has_record(chunks, cursor)) {
-            push(chunks, cursor);
-        }
-    }
-}
-
-bool mb_chunks_next(struct mb_chunks *chunks, struct mb_record *record)
-{
-    if (chunks->heap_count == 0) {
-        return false;
-    }
-    struct cursor *cursor = chunks->heap[0];
-    uint64_t packed = word(chunks, cursor->slot, cursor->at + 1);
-    *record = (struct mb_record){
-        .kind = (enum raw_kind)(packed >> RAW_KIND_SHIFT & 15),
-        .ticks = cursor->ticks,
-        .thread = word(chunks, cursor->slot, RAW_HEAD_THREAD),
-        .address = (packed & ((UINT64_C(1) << RAW_KIND_SHIFT) - 1)) << 3,
-        .size = packed >> RAW_SIZE_SHIFT,
-    };
-    uint32_t words = RAW_RECORD_WORDS;
-    if (record->size == RAW_SIZE_LONG) {
-        uint64_t size = word(chunks, cursor->slot, cursor->at + 2);
-        record->size = size & ((UINT64_C(1) << RAW_ALIGNMENT_SHIFT) - 1);
-        record->alignment_log = (unsigned)(size >> RAW_ALIGNMENT_SHIFT);
-        words = RAW_LONG_WORDS;
-    }
-    cursor->at += words;
-    if (!has_record(chunks, cursor)) {
-        chunks->heap[0] = chunks->heap[--chunks->heap_count];
-    }
-    if (chunks->heap_count > 0) {
-        sift_down(chunks);
-    }
-    return true;
 }
 
 /* For the next thread that takes it. */
@@ -190,25 +159,116 @@ static void release(struct mb_chunks *chunks, uint32_t slot, bool was_done)
     }
 }
 
-unsigned mb_chunks_end(struct mb_chunks *chunks)
+/* Threads that wait may go on. */
+static void tell_released(const struct mb_chunks *chunks)
 {
-    unsigned released = 0;
+    /* relaxed [BACKLOG]: raw_wait looks at it again. */
+    atomic_fetch_add_explicit(&chunks->header->read, 1, memory_order_relaxed);
+    raw_wake(&chunks->header->read);
+}
+
+/* Whether all of a chunk is read, and no thread has it. */
+static bool is_read(const struct mb_chunks *chunks, const struct cursor *cursor)
+{
+    return state_of(chunks, cursor->slot) == RAW_DONE && time_at(cursor) == 0;
+}
+
+void mb_chunks_begin(struct mb_chunks *chunks, uint32_t image, uint64_t limit_ticks)
+{
+    chunks->limit = limit_ticks;
+    chunks->image = image;
+    chunks->heap_count = 0;
+    chunks->released = 0;
     uint32_t slots = slots_of(chunks);
     for (uint32_t slot = 0; slot < slots; slot++) {
-        uint32_t state = state_of(chunks, slot);
-        uint64_t image = state != RAW_FREE_CHUNK ? word(chunks, slot, RAW_HEAD_IMAGE) : 0;
-        bool is_of_past = state != RAW_FREE_CHUNK && image < chunks->image;
-        bool is_read = state == RAW_DONE && image == chunks->image && chunks->cursors[slot].at > 0
-                       && time_at(chunks, &chunks->cursors[slot]) == 0;
-        if (is_of_past || is_read) {
-            release(chunks, slot, state == RAW_DONE);
-            released++;
+        struct cursor *cursor = &chunks->cursors[slot];
+        if (state_of(chunks, slot) == RAW_FREE_CHUNK || image_of(chunks, slot) != image) {
+            continue;
+        }
+        if (cursor->at == 0) {
+            const _Atomic uint64_t *words = raw_chunk(chunks->header, slot);
+            *cursor = (struct cursor){ .words = words, .slot = slot, .at = RAW_CHUNK_HEAD,
+                                       .thread = load(words + RAW_HEAD_THREAD),
+                                       .sequence = load(words + RAW_HEAD_SEQUENCE),
+                                       .least = load(words + RAW_HEAD_TAKEN) | RAW_TIME_BIT };
+        }
+        if (has_record(chunks, cursor)) {
+            push(chunks, cursor);
         }
     }
-    if (released > 0) {
-        /* relaxed [BACKLOG]: raw_wait looks at it again. */
-        atomic_fetch_add_explicit(&chunks->header->read, 1, memory_order_relaxed);
-        raw_wake(&chunks->header->read);
+    chunks->until = chunks->heap_count > 0 ? find_until(chunks) : 0;
+}
+
+/* The first one's records no longer come first, or it has no more. */
+static __attribute__((noinline)) void change_first(struct mb_chunks *chunks, bool has_more)
+{
+    struct cursor *cursor = chunks->heap[0];
+    if (!has_more) {
+        chunks->heap[0] = chunks->heap[--chunks->heap_count];
+        if (is_read(chunks, cursor)) {
+            /* At once: what is written next to it is then still in a cache. */
+            release(chunks, cursor->slot, true);
+            if (++chunks->released % RAW_ASK == 0) {
+                tell_released(chunks);
+            }
+        }
     }
-    return released;
+    if (chunks->heap_count > 0) {
+        sift_down(chunks);
+        chunks->until = find_until(chunks);
+    }
+}
+
+static inline uint64_t address_in(uint64_t packed)
+{
+    return (packed & ((UINT64_C(1) << RAW_KIND_SHIFT) - 1)) << 3;
+}
+
+bool mb_chunks_next(struct mb_chunks *chunks, struct mb_record *record)
+{
+    if (chunks->heap_count == 0) {
+        return false;
+    }
+    struct cursor *cursor = chunks->heap[0];
+    const _Atomic uint64_t *words = cursor->words + cursor->at;
+    uint64_t packed = load(words + 1);
+    record->kind = (enum raw_kind)(packed >> RAW_KIND_SHIFT & 15);
+    record->alignment_log = 0;
+    record->ticks = cursor->ticks;
+    record->thread = cursor->thread;
+    record->address = address_in(packed);
+    size_t ahead = (cursor->at + 1 + AHEAD_WORDS) % RAW_CHUNK_WORDS;
+    record->later = address_in(load(cursor->words + ahead));
+    record->size = packed >> RAW_SIZE_SHIFT;
+    cursor->at += RAW_RECORD_WORDS;
+    if (record->size == RAW_SIZE_LONG) {
+        uint64_t size = load(words + 2);
+        record->size = size & ((UINT64_C(1) << RAW_ALIGNMENT_SHIFT) - 1);
+        record->alignment_log = (unsigned)(size >> RAW_ALIGNMENT_SHIFT);
+        cursor->at += RAW_LONG_WORDS - RAW_RECORD_WORDS;
+    }
+    bool has_more = has_record(chunks, cursor);
+    if (!has_more || cursor->ticks > chunks->until) {
+        change_first(chunks, has_more);
+    }
+    return true;
+}
+
+unsigned mb_chunks_end(struct mb_chunks *chunks)
+{
+    unsigned before = chunks->released;
+    uint32_t slots = slots_of(chunks);
+    for (uint32_t slot = 0; slot < slots; slot++) {
+        const struct cursor *cursor = &chunks->cursors[slot];
+        uint32_t state = state_of(chunks, slot);
+        bool is_of_past = state != RAW_FREE_CHUNK && image_of(chunks, slot) < chunks->image;
+        if (is_of_past || (cursor->at > 0 && is_read(chunks, cursor))) {
+            release(chunks, slot, state == RAW_DONE);
+            chunks->released++;
+        }
+    }
+    if (chunks->released > before || before % RAW_ASK != 0) {
+        tell_released(chunks);
+    }
+    return chunks->released;
 }

@@ -21,6 +21,7 @@ struct mb_record {
     uint64_t thread; /* from 1 on */
     uint64_t address;
     uint64_t size;
+    uint64_t later; /* likely the address of a record that comes soon; any value */
 };
 
 /* NULL without memory. */

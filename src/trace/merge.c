@@ -75,28 +75,30 @@ static bool start(struct mb_merge *merge, struct thread *thread, uint64_t time_n
     return true;
 }
 
-static bool put_free(struct mb_merge *merge, const struct thread *thread, uint64_t time_ns,
-                     uint32_t object)
+static inline bool put_free(struct mb_merge *merge, const struct thread *thread, uint64_t time_ns,
+                            uint32_t object)
 {
-    struct mb_trace_event event = { .kind = MB_TRACE_FREE, .time_ns = time_ns, .object = object,
-                                    .thread = thread->number };
-    return mb_trace_put(merge->writer, &event) == 0;
+    return mb_trace_put_free(merge->writer, thread->number, time_ns, object) == 0;
 }
 
-/* What still lies at the address of a new object was freed unseen. */
-static bool clear_address(struct mb_merge *merge, const struct thread *thread, uint64_t time_ns,
-                          uint64_t address)
+/* A new object's place. What still lies there was freed unseen. NULL with errno. */
+static inline uint32_t *clear_place(struct mb_merge *merge, const struct thread *thread,
+                                    uint64_t time_ns, uint64_t address)
 {
-    uint32_t object;
-    if (!mb_addresses_take(&merge->addresses, address, &object)) {
-        return true;
+    uint32_t *place = mb_addresses_at(&merge->addresses, address);
+    if (place != NULL && *place != 0) {
+        merge->lost++;
+        if (!put_free(merge, thread, time_ns, *place - 1)) {
+            return NULL;
+        }
+        *place = 0;
     }
-    merge->lost++;
-    return put_free(merge, thread, time_ns, object);
+    return place;
 }
 
-static bool allocate(struct mb_merge *merge, const struct thread *thread, uint64_t time_ns,
-                     const struct mb_record *record)
+/* Other than by malloc. */
+static bool allocate_specially(struct mb_merge *merge, const struct thread *thread,
+                               uint64_t time_ns, const struct mb_record *record, uint32_t *object)
 {
     struct mb_trace_event event = {
         .kind = MB_TRACE_ALLOCATE,
@@ -106,9 +108,25 @@ static bool allocate(struct mb_merge *merge, const struct thread *thread, uint64
         .zeroed = record->kind == RAW_ZEROED,
         .time_ns = time_ns,
     };
-    return clear_address(merge, thread, time_ns, record->address)
-           && mb_trace_put(merge->writer, &event) == 0
-           && mb_addresses_add(&merge->addresses, record->address, event.object);
+    bool good = mb_trace_put(merge->writer, &event) == 0;
+    *object = event.object;
+    return good;
+}
+
+static bool allocate(struct mb_merge *merge, const struct thread *thread, uint64_t time_ns,
+                     const struct mb_record *record)
+{
+    uint32_t object;
+    uint32_t *place = clear_place(merge, thread, time_ns, record->address);
+    bool good = place != NULL
+                && (record->kind == RAW_ALLOCATE
+                        ? mb_trace_put_allocate(merge->writer, thread->number, time_ns,
+                                                record->size, &object) == 0
+                        : allocate_specially(merge, thread, time_ns, record, &object));
+    if (good) {
+        *place = object + 1;
+    }
+    return good;
 }
 
 static bool release(struct mb_merge *merge, const struct thread *thread, uint64_t time_ns,
@@ -144,9 +162,13 @@ static bool resize(struct mb_merge *merge, struct thread *thread, uint64_t time_
     if (record->kind == RAW_RESIZE_FREED) {
         return put_free(merge, thread, time_ns, thread->object);
     }
-    return clear_address(merge, thread, time_ns, record->address)
-           && (record->kind == RAW_RESIZE_FAILED || mb_trace_put(merge->writer, &event) == 0)
-           && mb_addresses_add(&merge->addresses, record->address, thread->object);
+    uint32_t *place = clear_place(merge, thread, time_ns, record->address);
+    if (place == NULL
+        || (record->kind != RAW_RESIZE_FAILED && mb_trace_put(merge->writer, &event) != 0)) {
+        return false;
+    }
+    *place = thread->object + 1;
+    return true;
 }
 
 /* False with errno. */
@@ -186,7 +208,8 @@ static uint64_t to_ns(const struct mb_merge *merge, uint64_t ticks)
     const struct moment *from = &merge->from;
     return ticks <= from->ticks
                ? from->ns
-               : from->ns + (uint64_t)((double)(ticks - from->ticks) * merge->tick_ns);
+               : from->ns + (uint64_t)(int64_t)((double)(int64_t)(ticks - from->ticks)
+                                               * merge->tick_ns);
 }
 
 struct mb_merge *mb_merge_open(struct raw_header *raw, int trace_file, uint64_t max_bytes)
@@ -263,6 +286,7 @@ unsigned mb_merge_round(struct mb_merge *merge)
     mb_chunks_begin(merge->chunks, image, merge->to.ticks);
     struct mb_record record;
     while (!merge->is_stopped && mb_chunks_next(merge->chunks, &record)) {
+        mb_addresses_prefetch(&merge->addresses, record.later);
         if (!take(merge, &record, to_ns(merge, record.ticks))) {
             stop(merge, errno);
         }

@@ -5,7 +5,7 @@
 
 enum { ROOM_FIRST = 64 };
 
-static bool grow(struct mb_numbers *numbers)
+bool mb_numbers_grow(struct mb_numbers *numbers)
 {
     size_t room = numbers->room > 0 ? numbers->room * 2 : ROOM_FIRST;
     uint32_t *free_numbers = realloc(numbers->free, room * sizeof *free_numbers);
@@ -19,29 +19,6 @@ static bool grow(struct mb_numbers *numbers)
     }
     numbers->live = live;
     numbers->room = room;
-    return true;
-}
-
-bool mb_numbers_begin(struct mb_numbers *numbers, uint32_t *number)
-{
-    if (numbers->free_count > 0) {
-        *number = numbers->free[--numbers->free_count];
-    } else if (numbers->next == UINT32_MAX || (numbers->next == numbers->room && !grow(numbers))) {
-        return false;
-    } else {
-        *number = numbers->next++;
-    }
-    numbers->live[*number] = true;
-    return true;
-}
-
-bool mb_numbers_end(struct mb_numbers *numbers, uint32_t number)
-{
-    if (!mb_numbers_is_live(numbers, number)) {
-        return false;
-    }
-    numbers->live[number] = false;
-    numbers->free[numbers->free_count++] = number;
     return true;
 }
 

@@ -20,15 +20,38 @@ struct mb_numbers {
     uint32_t next; /* live ones and free ones */
 };
 
-/* False without memory, and when all 32-bit numbers live. */
-bool mb_numbers_begin(struct mb_numbers *numbers, uint32_t *number);
-
-/* False when the number does not live. */
-bool mb_numbers_end(struct mb_numbers *numbers, uint32_t number);
+/* Room for more. False without memory. */
+bool mb_numbers_grow(struct mb_numbers *numbers);
 
 static inline bool mb_numbers_is_live(const struct mb_numbers *numbers, uint64_t number)
 {
     return number < numbers->next && numbers->live[number];
+}
+
+/* False without memory, and when all 32-bit numbers live. */
+static inline bool mb_numbers_begin(struct mb_numbers *numbers, uint32_t *number)
+{
+    if (numbers->free_count > 0) {
+        *number = numbers->free[--numbers->free_count];
+    } else if (numbers->next == UINT32_MAX
+               || (numbers->next == numbers->room && !mb_numbers_grow(numbers))) {
+        return false;
+    } else {
+        *number = numbers->next++;
+    }
+    numbers->live[*number] = true;
+    return true;
+}
+
+/* False when the number does not live. */
+static inline bool mb_numbers_end(struct mb_numbers *numbers, uint32_t number)
+{
+    if (!mb_numbers_is_live(numbers, number)) {
+        return false;
+    }
+    numbers->live[number] = false;
+    numbers->free[numbers->free_count++] = number;
+    return true;
 }
 
 /* Empty again; the memory stays for the next ones. */

@@ -15,6 +15,9 @@ enum { TICK_NS = 64, HEADER_BYTES = AT_PROGRAM + MB_TRACE_PROGRAM_MAX, ZSTD_LEVE
 /* Of a frame, in the file about a third of that: so much may be lost at a full disk. */
 enum { PLAIN_BYTES = 256 * 1024 };
 
+/* Numbers below that have at most two bytes. */
+enum { SHORT_END = 1 << 14 };
+
 struct mb_trace_writer {
     int file;
     uint64_t max_bytes;
@@ -127,7 +130,7 @@ static int write_frame(struct mb_trace_writer *writer)
     return 0;
 }
 
-static void put_number(struct mb_trace_writer *writer, uint64_t number)
+static inline void put_number(struct mb_trace_writer *writer, uint64_t number)
 {
     for (; number >= 0x80; number >>= 7) {
         writer->plain[writer->plain_bytes++] = (unsigned char)(number | 0x80);
@@ -135,78 +138,137 @@ static void put_number(struct mb_trace_writer *writer, uint64_t number)
     writer->plain[writer->plain_bytes++] = (unsigned char)number;
 }
 
-static enum layout_tag tag_of(const struct mb_trace_event *event)
+/* Tag, time, and the thread unless it is the same. */
+static void put_head(struct mb_trace_writer *writer, uint64_t head, uint32_t thread)
 {
-    switch (event->kind) {
-    case MB_TRACE_ALLOCATE:
-        return event->alignment != 0 ? TAG_ALLOCATE_ALIGNED
-               : event->zeroed       ? TAG_ALLOCATE_ZEROED
-                                     : TAG_ALLOCATE;
-    case MB_TRACE_FREE:
-        return TAG_FREE;
-    case MB_TRACE_RESIZE:
-        return TAG_RESIZE;
-    case MB_TRACE_THREAD_START:
-        return TAG_THREAD_START;
-    case MB_TRACE_THREAD_EXIT:
-        return TAG_THREAD_EXIT;
+    put_number(writer, head);
+    if ((head & SAME_THREAD) == 0) {
+        put_number(writer, thread);
+        writer->thread = thread;
     }
-    return TAGS;
 }
 
-static bool tag_begins_object(enum layout_tag tag)
+static inline uint64_t make_head(struct mb_trace_writer *writer, uint32_t thread, uint64_t time_ns,
+                                 enum layout_tag tag)
 {
-    return tag <= TAG_ALLOCATE_ALIGNED;
+    uint64_t ticks = time_ns / TICK_NS;
+    uint64_t passed = ticks > writer->ticks ? ticks - writer->ticks : 0;
+    writer->ticks += passed;
+    return passed << TICKS_SHIFT | (thread == writer->thread ? SAME_THREAD : 0) | tag;
 }
 
-/* Numbers what begins, and ends what ends; false without memory or where it does not live. */
-static bool number(struct mb_trace_writer *writer, enum layout_tag tag,
-                   struct mb_trace_event *event)
+/* An event with its first operand. Short ones take no branch that depends on their bytes. */
+static inline void put_event(struct mb_trace_writer *writer, uint32_t thread, uint64_t time_ns,
+                             enum layout_tag tag, uint64_t operand)
 {
-    if (tag == TAG_THREAD_START) {
-        return mb_numbers_begin(&writer->threads, &event->thread);
+    uint64_t head = make_head(writer, thread, time_ns, tag);
+    if ((head & SAME_THREAD) == 0 || (head | operand) >= SHORT_END) {
+        put_head(writer, head, thread);
+        put_number(writer, operand);
+        return;
     }
-    if (!mb_numbers_is_live(&writer->threads, event->thread)) {
-        return false;
-    }
-    return tag == TAG_THREAD_EXIT     ? mb_numbers_end(&writer->threads, event->thread)
-           : tag == TAG_FREE          ? mb_numbers_end(&writer->objects, event->object)
-           : tag_begins_object(tag)   ? mb_numbers_begin(&writer->objects, &event->object)
-           : tag == TAG_RESIZE        ? mb_numbers_is_live(&writer->objects, event->object)
-                                      : false;
+    unsigned char *at = writer->plain + writer->plain_bytes;
+    unsigned head_more = head >= 0x80;
+    unsigned operand_more = operand >= 0x80;
+    at[0] = (unsigned char)(head | head_more << 7);
+    at[1] = (unsigned char)(head >> 7);
+    at += 1 + head_more;
+    at[0] = (unsigned char)(operand | operand_more << 7);
+    at[1] = (unsigned char)(operand >> 7);
+    writer->plain_bytes += 2 + head_more + operand_more;
 }
 
-int mb_trace_put(struct mb_trace_writer *writer, struct mb_trace_event *event)
+/* Room for an event; as mb_trace_put. */
+static inline int prepare(struct mb_trace_writer *writer)
 {
     if (writer->failed != 0) {
         return fail(writer, writer->failed);
     }
-    if (writer->plain_bytes + EVENT_BYTES_MAX > sizeof writer->plain && write_frame(writer) != 0) {
+    return writer->plain_bytes + EVENT_BYTES_MAX > sizeof writer->plain ? write_frame(writer) : 0;
+}
+
+int mb_trace_put_allocate(struct mb_trace_writer *writer, uint32_t thread, uint64_t time_ns,
+                          uint64_t size, uint32_t *object)
+{
+    if (prepare(writer) != 0) {
         return -1;
     }
-    enum layout_tag tag = tag_of(event);
-    if (!number(writer, tag, event)) {
+    if (!mb_numbers_is_live(&writer->threads, thread)
+        || !mb_numbers_begin(&writer->objects, object)) {
         return fail(writer, ENOMEM);
     }
-    uint64_t ticks = event->time_ns / TICK_NS;
-    uint64_t passed = ticks > writer->ticks ? ticks - writer->ticks : 0;
-    bool is_same = tag == TAG_THREAD_START
-                   || (event->thread == writer->thread && writer->events > 0);
-    put_number(writer, passed << TICKS_SHIFT | (is_same ? SAME_THREAD : 0) | tag);
-    if (!is_same) {
-        put_number(writer, event->thread);
+    put_event(writer, thread, time_ns, TAG_ALLOCATE, size);
+    writer->events++;
+    return 0;
+}
+
+int mb_trace_put_free(struct mb_trace_writer *writer, uint32_t thread, uint64_t time_ns,
+                      uint32_t object)
+{
+    if (prepare(writer) != 0) {
+        return -1;
     }
-    if (tag == TAG_FREE || tag == TAG_RESIZE) {
-        put_number(writer, event->object);
+    if (!mb_numbers_is_live(&writer->threads, thread)
+        || !mb_numbers_end(&writer->objects, object)) {
+        return fail(writer, ENOMEM);
     }
-    if (tag == TAG_RESIZE || tag_begins_object(tag)) {
+    put_event(writer, thread, time_ns, TAG_FREE, object);
+    writer->events++;
+    return 0;
+}
+
+/* Numbers what begins, ends what ends, and puts it: false without memory, or where it is not. */
+static bool put_slow(struct mb_trace_writer *writer, struct mb_trace_event *event)
+{
+    uint32_t thread = event->thread;
+    uint64_t time_ns = event->time_ns;
+    if (event->kind == MB_TRACE_THREAD_START) {
+        if (!mb_numbers_begin(&writer->threads, &event->thread)) {
+            return false;
+        }
+        writer->thread = event->thread;
+        put_number(writer, make_head(writer, event->thread, time_ns, TAG_THREAD_START));
+        return true;
+    }
+    if (!mb_numbers_is_live(&writer->threads, thread)) {
+        return false;
+    }
+    if (event->kind == MB_TRACE_THREAD_EXIT) {
+        put_head(writer, make_head(writer, thread, time_ns, TAG_THREAD_EXIT), thread);
+        return mb_numbers_end(&writer->threads, thread);
+    }
+    if (event->kind == MB_TRACE_RESIZE) {
+        put_event(writer, thread, time_ns, TAG_RESIZE, event->object);
         put_number(writer, event->size);
+        return mb_numbers_is_live(&writer->objects, event->object);
     }
-    if (tag == TAG_ALLOCATE_ALIGNED) {
+    if (!mb_numbers_begin(&writer->objects, &event->object)) {
+        return false;
+    }
+    if (event->alignment != 0) {
+        put_event(writer, thread, time_ns, TAG_ALLOCATE_ALIGNED, event->size);
         put_number(writer, (uint64_t)__builtin_ctz(event->alignment));
+    } else {
+        put_event(writer, thread, time_ns, TAG_ALLOCATE_ZEROED, event->size);
     }
-    writer->ticks += passed;
-    writer->thread = event->thread;
+    return true;
+}
+
+int mb_trace_put(struct mb_trace_writer *writer, struct mb_trace_event *event)
+{
+    if (event->kind == MB_TRACE_FREE) {
+        return mb_trace_put_free(writer, event->thread, event->time_ns, event->object);
+    }
+    if (event->kind == MB_TRACE_ALLOCATE && event->alignment == 0 && !event->zeroed) {
+        return mb_trace_put_allocate(writer, event->thread, event->time_ns, event->size,
+                                     &event->object);
+    }
+    if (prepare(writer) != 0) {
+        return -1;
+    }
+    if (!put_slow(writer, event)) {
+        return fail(writer, ENOMEM);
+    }
     writer->events++;
     return 0;
 }

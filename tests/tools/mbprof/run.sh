@@ -108,6 +108,7 @@ refuses 1 'cannot be written' pprof -o /dev/full leak.1.heap
 refuses 2 'inuse_space' top -m heap leak.1.heap
 refuses 2 '1 to 1000000' top -n 0 leak.1.heap
 refuses 2 'no such command' list leak.1.heap
+refuses 2 'unrecognized option' --nothing
 refuses 2 'two, the earlier one first' diff leak.1.heap
 
 # The library: a place that cannot be written to, a full disk, a value that is none, and checked mode.

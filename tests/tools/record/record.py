@@ -221,7 +221,8 @@ def run_usage():
     for size in ("0", "x", "255K", "2T", "-1", "1KB", "99999999999999999999", ""):
         refused("--record", TRACE, "--record-max", size, "true", said=f"--record-max: {size}: a size from 256K to 1T")
     refused("--record-max", "1M", "true", said="needs --record")
-    refused("--record", TRACE, said="Usage: mbrun")
+    refused("--record", TRACE, said="mbrun: name a program; mbrun --help says more")
+    refused("--nothing", "true", said="mbrun: unrecognized option '--nothing'")
     refused("--record", FOLDER / "none" / "trace", "true", said="none/trace: No such file")
     refused("--record", "/dev/full", "true", said="/dev/full: is no regular file")
     refused("--record", FOLDER, "true", said="is no regular file")
