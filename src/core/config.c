@@ -11,7 +11,7 @@
 
 enum { DEFAULT_DECAY_MS = 1000 };
 
-enum kind { SWITCH, BYTES, SLOT, MILLISECONDS, ROUNDS, REPORT, PATH, SIGNAL, EXPORT, CHECKS };
+enum kind { SWITCH, BYTES, SLOT, MILLISECONDS, ROUNDS, REPORT, PATH, SIGNAL, EXPORT, HUGE, CHECKS };
 
 struct config mbi_config;
 bool mbi_config_decay_is_given;
@@ -39,6 +39,7 @@ static const struct config defaults = {
     .pool_bytes_max = LARGE_IS_ALL_OURS ? POOL_BYTES_MAX : SMALL_BYTES_MAX,
     .memory_limit_bytes = SIZE_MAX,
     .decay_ms = DEFAULT_DECAY_MS,
+    .huge_pages = HUGE_IN_LARGE_POOLS,
 };
 
 /* Written with mbi_config. */
@@ -73,14 +74,16 @@ static bool parse_signal(const char *text, const struct rule *rule, unsigned *si
     return good;
 }
 
-static bool parse_export(const char *text, uint8_t *exports)
+/* "0", "1", or a word, which stands for 2. */
+static MBI_SELDOM bool parse_switch_or(const char *word, const char *text, uint8_t *value)
 {
     bool on;
-    bool trims = strcmp(text, "trim") == 0;
-    bool good = parse_switch(text, &on) || trims;
-    *exports = trims ? EXPORT_TRIM : on ? EXPORT_ON : EXPORT_OFF;
+    bool is_word = strcmp(text, word) == 0;
+    bool good = parse_switch(text, &on) || is_word;
+    *value = is_word ? 2 : on;
     return good;
 }
+_Static_assert(EXPORT_TRIM == 2 && HUGE_IN_LARGE_POOLS == 2, "as parse_switch_or has them");
 
 /* Digits and at most one of K, M, G (or k, m, g). */
 static bool parse_bytes(const char *text, const struct rule *rule, size_t *bytes)
@@ -232,7 +235,8 @@ static MBI_SELDOM bool parse_value(enum option option, const char *text, struct 
     case REPORT: good = parse_report(text, field); break;
     case PATH: good = parse_path(text, field); break;
     case SIGNAL: good = parse_signal(text, rule, field); break;
-    case EXPORT: good = parse_export(text, field); break;
+    case EXPORT: good = parse_switch_or("trim", text, field); break;
+    case HUGE: good = parse_switch_or("large", text, field); break;
     case CHECKS: good = parse_checks(text, field); break;
     }
     if (good) {

@@ -21,8 +21,9 @@ enum {
     CHECK_ALL = 31,
 };
 
-/* What MB_EXPORT says. */
+/* What MB_EXPORT and MB_HUGEPAGE say. */
 enum exports { EXPORT_OFF, EXPORT_ON, EXPORT_TRIM };
+enum huge_pages { HUGE_NEVER, HUGE_IN_ALL_POOLS, HUGE_IN_LARGE_POOLS };
 
 struct config {
     uint16_t magazine_rounds[SIZE_CLASS_COUNT]; /* MB_MAGAZINE_SIZE */
@@ -36,7 +37,7 @@ struct config {
     size_t memory_limit_bytes;                  /* MB_MEMORY_LIMIT; SIZE_MAX: none */
     int64_t decay_ms;                           /* MB_DECAY_MS; -1: never */
     bool background;                            /* MB_BACKGROUND */
-    bool huge_pages;                            /* MB_HUGEPAGE */
+    uint8_t huge_pages;                         /* MB_HUGEPAGE: enum huge_pages */
     bool stats_at_exit;                         /* MB_STATS */
     size_t profile_bytes;                       /* MB_PROFILE; 0: none */
     bool profile_to_file;                       /* MB_PROFILE_FILE has a value */

@@ -63,7 +63,7 @@ void mbi_free_map_note_released(struct free_map *map, size_t page)
     page_set_released(map, page, true);
 }
 
-void mbi_free_map_retry_refused(struct free_map *map)
+MBI_SELDOM void mbi_free_map_retry_refused(struct free_map *map)
 {
     if (map->refused) {
         map->refused = false;

@@ -45,9 +45,9 @@
     X(MB_REGION_SIZE, BYTES, region_bytes, 64 * MIB, REGION_BYTES_MAX,                             \
       "64M to 4096G bytes", "as much as there is room for",                                        \
       "how much the pools may grow to together; mapped as it is used")                             \
-    X(MB_HUGEPAGE, SWITCH, huge_pages, 0, 1,                                                       \
-      "0 or 1", "0",                                                                               \
-      "1: asks the kernel for huge pages: a little faster, and far more memory")                   \
+    X(MB_HUGEPAGE, HUGE, huge_pages, 0, HUGE_IN_LARGE_POOLS,                                       \
+      "0, 1 or large", "large",                                                                    \
+      "large: huge pages in pools of 32 MiB or more; 1: in all, for far more memory; 0: none")     \
     X(MB_STATS, REPORT, stats_at_exit, 0, 1,                                                       \
       "0, 1, or a path from / on, in which %p is the process", "0",                                \
       "1: writes the statistics to stderr at exit; a path: appends them to that file")             \

@@ -120,6 +120,12 @@ void mbi_os_populate(void *start, size_t bytes)
     (void)madvise(start, bytes, MADV_POPULATE_WRITE);
 }
 
+MBI_SELDOM void mbi_os_split(void *start, size_t bytes)
+{
+    /* For its side effect: MADV_DONTNEED of a part leaves the huge page whole. */
+    (void)madvise(start, bytes, MADV_FREE);
+}
+
 bool mbi_os_release(void *start, size_t bytes)
 {
     /* Not MADV_FREE, whose pages count as resident until memory is short, and may hold old data. */

@@ -58,6 +58,12 @@ uint64_t mbi_os_random(void);
  */
 void mbi_os_populate(void *start, size_t bytes);
 
+/*
+ * Splits the huge page that a part of is about to be given back, if there is one. What the part
+ * holds may be lost.
+ */
+void mbi_os_split(void *start, size_t bytes);
+
 /* Gives whole pages back: they stay accessible, and are zero when they are touched again. */
 bool mbi_os_release(void *start, size_t bytes);
 

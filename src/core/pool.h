@@ -71,6 +71,8 @@ struct pool {
      */
     _Alignas(ISOLATION_BYTES) struct span spans[SPAN_COUNT];
     enum span_name carving; /* the span that fresh slots are carved from */
+    uint16_t slots_seen;    /* the low bits of their number, when the batches grew older last */
+    _Atomic bool is_still;  /* it was the same the time before */
     uint64_t loose;         /* a chain, shorter than a batch */
     /* Lists of batches, from one central stack each: their first slots' numbers. */
     uint32_t aged[CENTRAL_STACKS];
@@ -264,12 +266,21 @@ void mbi_pool_push_batch(struct pool *pool, uint64_t chain, struct transfer_coun
  */
 struct fresh_run mbi_pool_obtain(struct pool *pool, size_t rounds_wanted, uint64_t *chain);
 
+/* All bytes that the pool committed, given back or not; and its slots, in lanes or carved. */
+static inline uint64_t pool_committed_ever(const struct pool *pool)
+{
+    return counter_read(&pool->committed_bytes) + counter_read(&pool->released_bytes);
+}
+
+static inline uint64_t pool_reserved_slots(const struct pool *pool)
+{
+    return counter_read(&pool->carved) + counter_read(&pool->in_lanes);
+}
+
 /* Whether so many fresh slots would have the pool commit one more block: about, without a lock. */
 static inline bool pool_needs_block(const struct pool *pool, size_t rounds)
 {
-    uint64_t bytes = counter_read(&pool->committed_bytes) + counter_read(&pool->released_bytes);
-    uint64_t slots = counter_read(&pool->carved) + counter_read(&pool->in_lanes);
-    return (slots + rounds) * pool->slot_bytes > bytes;
+    return (pool_reserved_slots(pool) + rounds) * pool->slot_bytes > pool_committed_ever(pool);
 }
 
 /*
@@ -357,11 +368,13 @@ void mbi_pool_unlock(struct pool *pool);
 /*
  * Up to `rounds_wanted` fresh slots. The first call is for slots that only fill a page up. The
  * second is for slots that threads use: whole batches come from lanes, and where foreign memory
- * ends a span early it goes on in the next one. The third gives what is left of some lane.
+ * ends a span early it goes on in the next one. The third gives what is left of some lane, or of
+ * the huge page that was taken last, which has_idle finds out without the lock.
  */
 struct fresh_run mbi_pool_carve_locked(struct pool *pool, size_t rounds_wanted);
 struct fresh_run mbi_pool_carve_for_use_locked(struct pool *pool, size_t rounds_wanted);
-struct fresh_run mbi_pool_carve_from_lanes_locked(struct pool *pool, size_t rounds_max);
+struct fresh_run mbi_pool_carve_idle_locked(struct pool *pool, size_t rounds_max);
+bool mbi_pool_has_idle(const struct pool *pool);
 
 void mbi_pool_set_loose_locked(struct pool *pool, uint64_t chain);
 

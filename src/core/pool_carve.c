@@ -33,8 +33,8 @@ static void span_lay_out(struct pool *pool, enum span_name name, size_t span_byt
     mbi_free_map_place(&span->map, map, map_bytes, huge_pages_of_map());
 
     size_t bytes = round_up(colour + slots * pool->slot_bytes, page_bytes);
-    size_t unused = huge_unmapped_bytes(name, colour);
-    extent_init(&span->extent, start + unused, bytes - unused, huge_pages_of_span(name));
+    size_t unused = huge_unmapped_bytes(colour);
+    extent_init(&span->extent, start + unused, bytes - unused, huge_pages_of_span());
     span->carve_next = span->map.first;
     span->touched_end = span->map.first;
     span->commit_end = span->extent.first;
@@ -137,19 +137,42 @@ static bool pool_commit_bytes_locked(struct pool *pool, size_t bytes, bool ahead
     return true;
 }
 
-/*
- * The bytes to commit at a time. Smaller under a limit, as every size in use keeps the rest of its
- * last block from the others.
- */
-static size_t pool_block_bytes(void)
+/* The most to commit at a time: every size in use keeps the rest of its last block from others. */
+static size_t pool_block_bytes_max(void)
 {
     enum { BLOCKS_IN_LIMIT = 4 * SMALL_CLASS_COUNT };
-    size_t bytes_max = bounded_most(&mbi_committed) / BLOCKS_IN_LIMIT;
+    return bounded_most(&mbi_committed) / BLOCKS_IN_LIMIT;
+}
+
+/* The bytes to commit at a time. Smaller under a limit. */
+static size_t pool_block_bytes(void)
+{
     size_t bytes = mbi_config.block_bytes;
-    while (bytes > bytes_max) {
+    while (bytes > pool_block_bytes_max()) {
         bytes /= 2;
     }
     return size_max(bytes, huge_block_bytes_min());
+}
+
+/*
+ * Commits on to the end of the huge page that `wanted_end` is in, and takes those that nothing of
+ * was committed before. False, and nothing done, where the span or what may be committed ends
+ * before.
+ */
+static MBI_SELDOM bool pool_commit_huge_locked(struct pool *pool, const char *wanted_end,
+                                               size_t bytes_max)
+{
+    struct span *span = pool_carved_span(pool);
+    uintptr_t begin = (uintptr_t)span->commit_end;
+    uintptr_t end = round_up((uintptr_t)wanted_end, HUGE_PAGE_BYTES);
+    uintptr_t first_whole = round_up(begin, HUGE_PAGE_BYTES);
+    if (end - begin > bytes_max || !pool_commit_bytes_locked(pool, end - begin, true)) {
+        return false;
+    }
+    if (first_whole < end) {
+        mbi_huge_take((char *)first_whole, end - first_whole);
+    }
+    return true;
 }
 
 /*
@@ -167,6 +190,10 @@ static bool pool_commit_locked(struct pool *pool, size_t bytes)
     size_t needed_bytes = round_up((size_t)(wanted_end - span->commit_end), page_bytes);
     size_t left_bytes = round_up((size_t)(free_map_end(&span->map) - span->commit_end), page_bytes);
     size_t block_bytes = size_min(round_up(needed_bytes, pool_block_bytes()), left_bytes);
+    if (huge_is_next(pool->slot_bytes, pool_committed_ever(pool), pool_block_bytes_max())
+        && pool_commit_huge_locked(pool, wanted_end, left_bytes)) {
+        return true;
+    }
     return pool_commit_bytes_locked(pool, block_bytes, true)
            || pool_commit_bytes_locked(pool, needed_bytes, false);
 }
@@ -290,9 +317,44 @@ static struct fresh_run pool_take_from_lanes_locked(struct pool *pool, size_t ro
     return MBI_LIKELY(run.rounds != 0) ? run : pool_reserve_for_use_locked(pool, rounds_wanted);
 }
 
-struct fresh_run mbi_pool_carve_from_lanes_locked(struct pool *pool, size_t rounds_max)
+/*
+ * Whether pages of a huge one are left. In a pool that grew since the last window they stay:
+ * threads would get them again as small ones.
+ */
+static MBI_SELDOM bool pool_has_rest(const struct pool *pool)
 {
-    return pool_count_carved_locked(pool, pool_take_from_any_lane_locked(pool, rounds_max));
+    uint64_t committed = pool_committed_ever(pool);
+    uint64_t reserved = pool_reserved_slots(pool) * pool->slot_bytes;
+    return size_above(committed, reserved) >= HUGE_SMALL_PAGE_BYTES
+           && huge_is_next(pool->slot_bytes, committed, HUGE_PAGE_BYTES);
+}
+
+/* The rest of the last huge page, up to where the next fresh run begins on a cache line. */
+static MBI_SELDOM struct fresh_run pool_take_rest_locked(struct pool *pool, size_t rounds_max)
+{
+    struct fresh_run run = { .first = NULL, .rounds = 0 };
+    const struct span *span = pool_carved_span(pool);
+    size_t bytes = size_above((uintptr_t)span->commit_end, (uintptr_t)span->carve_next);
+    size_t rounds = size_min(bytes / pool->slot_bytes, rounds_max);
+    rounds = round_down(rounds, size_class_line_rounds(pool->class));
+    bool any = flag_is_set(&pool->is_still) && pool_has_rest(pool) && rounds != 0;
+    return any ? pool_reserve_locked(pool, rounds) : run;
+}
+
+struct fresh_run mbi_pool_carve_idle_locked(struct pool *pool, size_t rounds_max)
+{
+    struct fresh_run run = pool_take_from_any_lane_locked(pool, rounds_max);
+    if (run.rounds == 0) {
+        run = pool_take_rest_locked(pool, rounds_max);
+    }
+    return pool_count_carved_locked(pool, run);
+}
+
+bool mbi_pool_has_idle(const struct pool *pool)
+{
+    return counter_read(&pool->in_lanes) != 0
+           || (flag_is_set(&pool->is_still) && pool_committed_ever(pool) >= HUGE_POOL_BYTES
+               && pool_has_rest(pool));
 }
 
 struct fresh_run mbi_pool_carve_for_use_locked(struct pool *pool, size_t rounds_wanted)

@@ -105,6 +105,9 @@ bool mbi_pool_age(struct pool *pool, bool central)
     if (!mbi_pool_lock(pool)) {
         return true; /* not known */
     }
+    uint16_t slots = (uint16_t)pool_reserved_slots(pool);
+    flag_set(&pool->is_still, slots == pool->slots_seen);
+    pool->slots_seen = slots;
     bool takes = central && flag_is_set(&pool->pushed); /* else the stacks are never read */
     for (size_t i = 0; i < CENTRAL_STACKS; i++) {
         surplus |= pool->surplus[i] != 0;
@@ -148,11 +151,11 @@ static size_t pool_sort_run_locked(struct pool *pool, struct fresh_run run)
 size_t mbi_pool_sort_lanes(struct pool *pool, size_t slots_max)
 {
     size_t sorted = 0;
-    size_t more = counter_read(&pool->in_lanes) != 0;
+    size_t more = mbi_pool_has_idle(pool);
     while (more != 0 && sorted < slots_max && mbi_pool_lock(pool)) {
         size_t part = size_min(slots_max - sorted, SORTED_SLOTS_MAX);
         more = pool_cover_locked(pool)
-                   ? pool_sort_run_locked(pool, mbi_pool_carve_from_lanes_locked(pool, part))
+                   ? pool_sort_run_locked(pool, mbi_pool_carve_idle_locked(pool, part))
                    : 0;
         sorted += more;
         mbi_pool_unlock(pool);
@@ -258,7 +261,7 @@ void mbi_pool_end_release(struct pool *pool, struct span *span, struct page_run 
     probe_release(pool->slot_bytes, bytes);
 }
 
-void mbi_pool_retry_refused(struct pool *pool)
+MBI_SELDOM void mbi_pool_retry_refused(struct pool *pool)
 {
     if (mbi_pool_lock(pool)) {
         for (size_t i = 0; i < SPAN_COUNT; i++) {

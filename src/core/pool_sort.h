@@ -43,8 +43,9 @@ bool mbi_pool_has_old_batch_locked(const struct pool *pool);
 bool mbi_pool_age(struct pool *pool, bool central);
 
 /*
- * Sorts up to `slots_max` of the slots that lie in lanes, which are free, too; a part at a time
- * under the lock. Returns how many; 0 also where there is no memory for the bits.
+ * Sorts up to `slots_max` of the slots that lie in lanes or in the rest of a huge page, which are
+ * free, too; a part at a time under the lock. Returns how many; 0 also where there is no memory
+ * for the bits.
  */
 size_t mbi_pool_sort_lanes(struct pool *pool, size_t slots_max);
 

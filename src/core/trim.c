@@ -2,6 +2,7 @@
 #include "core/trim.h"
 
 #include "core/config.h"
+#include "core/huge.h"
 
 /* The slots that are being sorted, by number: half a step. Under the trim lock. */
 enum { NUMBERS_MAX = TRIM_SLOTS_MAX / 2 };
@@ -62,11 +63,14 @@ struct pages_gone {
  * Gives the pages back, without a lock: all at once or, where the kernel refuses that because one
  * is locked in memory, one by one. No thread uses them meanwhile. Returns how many went.
  */
-static size_t release_pages(const struct free_map *map, struct page_run run,
-                            struct pages_gone *gone)
+static size_t release_pages(const struct pool *pool, const struct free_map *map,
+                            struct page_run run, struct pages_gone *gone)
 {
     char *start = map->first + run.begin * map->page_bytes;
     size_t pages = run.end - run.begin;
+    if (huge_may_be_in(pool->slot_bytes, pool_committed_ever(pool))) {
+        mbi_huge_split_ends(start, pages * map->page_bytes);
+    }
     bool all = mbi_os_release(start, pages * map->page_bytes);
     size_t released = 0;
     for (size_t i = 0; i < pages; i++) {
@@ -90,7 +94,7 @@ bool mbi_trim_release(struct pool *pool, struct trim_allowance *left, size_t *by
             tried = run.end - run.begin;
             if (tried != 0) {
                 struct pages_gone gone = { { 0 } };
-                size_t pages = release_pages(&span->map, run, &gone);
+                size_t pages = release_pages(pool, &span->map, run, &gone);
                 mbi_pool_end_release(pool, span, run, gone.bits, pages);
                 *bytes += pages * span->map.page_bytes;
                 left->pages -= tried;

@@ -29,7 +29,7 @@ static bool pools_wanted;
 static const char *text_that_holds(enum option option)
 {
     const char *text = mbi_config_text(option);
-    if (text != NULL && option == OPTION_MB_HUGEPAGE && !mbi_config.huge_pages) {
+    if (text != NULL && option == OPTION_MB_HUGEPAGE && mbi_config.huge_pages == HUGE_NEVER) {
         return "0";
     }
     if (text != NULL && option == OPTION_MB_POOL_MAX
@@ -66,7 +66,7 @@ static void startup_locked(void)
         mbi_message("no address space for the pools: every request goes to the system allocator");
     }
     mbi_copies_publish();
-    mbi_huge_init();
+    huge_init();
     mbi_decay_init();
     (void)bounded_set_most(&mbi_committed, mbi_config.memory_limit_bytes);
     mbi_export_init();

@@ -141,7 +141,8 @@ int main(int argc, char **argv)
                data_bytes >> 10);
         CHECK(now <= mappings_before + 256 + 2 * mbi_free_map_seals(), "%zu mappings, %zu seals", now,
               mbi_free_map_seals());
-        CHECK(!holes || i > 0 || mbi_free_map_seals() == 0, "short runs are sealed too early");
+        /* One run is long: the rest of a huge page. */
+        CHECK(!holes || i > 0 || mbi_free_map_seals() <= 1, "short runs are sealed too early");
         CHECK(!holes || i == 0 || mbi_free_map_seals() >= BYTES / HOLE_BYTES / 4, "%zu seals",
               mbi_free_map_seals());
     }

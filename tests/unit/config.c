@@ -44,7 +44,7 @@ Test(config, defaults)
     cr_assert_eq(mbi_config.thread_cache_bytes_max, 4 << 20);
     cr_assert_not(mbi_config.stats_at_exit);
     cr_assert_not(mbi_config.verbose);
-    cr_assert_not(mbi_config.huge_pages);
+    cr_assert_eq(mbi_config.huge_pages, HUGE_IN_LARGE_POOLS);
 }
 
 Test(config, one_magazine_size_for_all)
@@ -111,7 +111,11 @@ Test(config, switches)
     read_with("MB_VERBOSE", "1");
     cr_assert(mbi_config.verbose);
     read_with("MB_HUGEPAGE", "1");
-    cr_assert(mbi_config.huge_pages);
+    cr_assert_eq(mbi_config.huge_pages, HUGE_IN_ALL_POOLS);
+    read_with("MB_HUGEPAGE", "0");
+    cr_assert_eq(mbi_config.huge_pages, HUGE_NEVER);
+    read_with("MB_HUGEPAGE", "large");
+    cr_assert_eq(mbi_config.huge_pages, HUGE_IN_LARGE_POOLS);
 }
 
 /* Each line on stderr names the variable, its value and what is accepted. */
@@ -150,7 +154,8 @@ Test(config, bad_values_are_named_and_change_nothing, .init = cr_redirect_stderr
         { "MB_REGION_SIZE", "4097G" },       { "MB_REGION_SIZE", "99999999999999999999" },
         { "MB_REGION_SIZE", "99999999999G" }, { "MB_STATS", "yes" },
         { "MB_STATS", "" },                  { "MB_VERBOSE", "2" },
-        { "MB_HUGEPAGE", "yes" },            { "MB_DECAY_MS", "-2" },
+        { "MB_HUGEPAGE", "yes" },            { "MB_HUGEPAGE", "2" },
+        { "MB_HUGEPAGE", "larger" },         { "MB_DECAY_MS", "-2" },
         { "MB_DECAY_MS", "1s" },             { "MB_DECAY_MS", "86400001" },
         { "MB_POOL_MAX", "" },               { "MB_POOL_MAX", "511" },
         { "MB_POOL_MAX", "32769" },          { "MB_POOL_MAX", "33K" },

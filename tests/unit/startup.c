@@ -63,7 +63,7 @@ Test(startup, huge_pages_need_the_dense_tier, .init = cr_redirect_stderr)
     unsetenv("MB_DECAY_MS");
     cr_assert_eq(mbi_startup(), 0);
     cr_assert(says("MB_HUGEPAGE=1: no huge pages, as the address space has no room for them"));
-    cr_assert_not(mbi_config.huge_pages);
+    cr_assert_eq(mbi_config.huge_pages, HUGE_NEVER);
     cr_assert_eq(mbi_config.decay_ms, 1000);
 }
 
@@ -72,7 +72,7 @@ Test(startup, huge_pages_do_not_decay_unless_asked)
     setenv("MB_HUGEPAGE", "1", 1);
     unsetenv("MB_DECAY_MS");
     cr_assert_eq(mbi_startup(), 0);
-    cr_assert_eq(mbi_config.decay_ms, mbi_config.huge_pages ? -1 : 1000); /* as the kernel has them */
+    cr_assert_eq(mbi_config.decay_ms, mbi_config.huge_pages != HUGE_NEVER ? -1 : 1000); /* as the kernel has them */
 }
 
 /* The kernel gives a huge page only where all of it is committed. */
@@ -80,7 +80,7 @@ Test(startup, a_block_is_a_huge_page_where_they_are_asked_for)
 {
     setenv("MB_HUGEPAGE", "1", 1);
     cr_assert_not_null(mb_alloc(64));
-    cr_assert_eq(bounded_taken(&mbi_committed), mbi_config.huge_pages ? 2 << 20 : 64 << 10);
+    cr_assert_eq(bounded_taken(&mbi_committed), mbi_config.huge_pages != HUGE_NEVER ? 2 << 20 : 64 << 10);
 }
 
 Test(startup, huge_pages_decay_when_asked)

@@ -37,7 +37,7 @@ static const struct {
     { "MB_BACKGROUND", 0, 1 },
     { "MB_MEMORY_LIMIT", 1 << 20, (size_t)1024 << 30 },
     { "MB_REGION_SIZE", 64 << 20, (size_t)4096 << 30 },
-    { "MB_HUGEPAGE", 0, 1 },
+    { "MB_HUGEPAGE", 0, HUGE_IN_LARGE_POOLS },
     { "MB_STATS", 0, 1 },
     { "MB_VERBOSE", 0, 1 },
     { "MB_CHECK", 0, CHECK_ALL },
@@ -359,6 +359,16 @@ static void check_export(void)
     EXPECT(mbi_config.exports == (trims ? EXPORT_TRIM : on), "MB_EXPORT");
 }
 
+static void check_huge_pages(void)
+{
+    const char *value = getenv("MB_HUGEPAGE");
+    bool all = value != NULL && strcmp(value, "1") == 0;
+    bool never = value != NULL && strcmp(value, "0") == 0;
+    expect_complaint(HUGEPAGE, value != NULL && !all && !never && strcmp(value, "large") != 0);
+    EXPECT(mbi_config.huge_pages == (all ? HUGE_IN_ALL_POOLS : never ? HUGE_NEVER : HUGE_IN_LARGE_POOLS),
+           "MB_HUGEPAGE");
+}
+
 /* The border, up to which pools serve, and what their share of a thread's cache leaves. */
 static void check_border(size_t border, size_t spare_bytes)
 {
@@ -400,7 +410,7 @@ static void check_config(const uint16_t standard_rounds[])
            bound);
     check_border(border, bound - pair_bytes);
     EXPECT(mbi_config.cache_bytes_max == size_expected(CACHE_MAX, 0), "MB_CACHE_MAX");
-    EXPECT(mbi_config.huge_pages == switch_expected(HUGEPAGE), "MB_HUGEPAGE");
+    check_huge_pages();
     EXPECT(mbi_config.block_bytes == 64 << 10, "block");
     check_removed(BLOCK_SIZE);
     check_removed(SANITIZER_POOLS);

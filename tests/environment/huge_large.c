@@ -1,0 +1,194 @@
+/*
+ * huge_large [off | limit]: a pool that has 32 MiB takes a huge page at a time, each whole and once,
+ * and leaves no trace of it in its mapping; what huge pages add is bounded, and goes back. Smaller
+ * pools, slots larger than a page, MB_HUGEPAGE=0 and small limits have none.
+ *
+ * madvise is wrapped, and what it is asked for is noted.
+ */
+#include "testing.h"
+
+#include "core/huge.h"
+#include "core/pool_sort.h"
+
+#include <sys/mman.h>
+
+enum { SIZE = 512, OBJECTS = (72 << 20) / SIZE, FEW = (30 << 20) / SIZE, UPPER = 8192 };
+
+static void *objects[OBJECTS];
+static char *asked; /* for huge pages, and not yet for small ones again */
+static size_t asked_bytes;
+static size_t taken_bytes;
+static size_t splits;
+static char *taken_first;
+static char *taken_end;
+
+int __real_madvise(void *start, size_t bytes, int advice);
+int __wrap_madvise(void *start, size_t bytes, int advice);
+
+int __wrap_madvise(void *start, size_t bytes, int advice)
+{
+    if (advice == MADV_HUGEPAGE) {
+        CHECK((uintptr_t)start % HUGE_PAGE_BYTES == 0 && bytes % HUGE_PAGE_BYTES == 0,
+              "%zu bytes at %p are no whole huge pages", bytes, start);
+        CHECK((char *)start >= taken_end || taken_end == NULL, "%p was taken before", start);
+        CHECK(mbi_os_resident_bytes(start, bytes) == 0, "some of %p is in memory", start);
+        asked = start;
+        asked_bytes = bytes;
+    } else if (advice == MADV_NOHUGEPAGE && asked != NULL) {
+        CHECK(start == asked && bytes == asked_bytes, "%p and then %p", (void *)asked, start);
+        CHECK(mbi_os_resident_bytes(start, bytes) != 0, "%p was not touched", start);
+        taken_first = taken_first == NULL ? start : taken_first;
+        taken_end = (char *)start + bytes;
+        taken_bytes += bytes;
+        asked = NULL;
+    } else if (advice == MADV_FREE) {
+        CHECK(bytes < HUGE_PAGE_BYTES, "all of a huge page is split");
+        splits++;
+    }
+    return __real_madvise(start, bytes, advice);
+}
+
+static void make(size_t from, size_t to)
+{
+    for (size_t i = from; i < to; i++) {
+        objects[i] = mb_alloc(SIZE);
+        CHECK(objects[i] != NULL, "no memory");
+        memset(objects[i], 1, SIZE);
+    }
+}
+
+static size_t committed(size_t size)
+{
+    return counter_read(&pool_at(size_class_of(size))->committed_bytes);
+}
+
+/* The mappings of the dense span; with `flag` only those that have it. */
+static size_t mappings(const char *flag)
+{
+    uintptr_t span = (uintptr_t)mbi_region_span(size_class_of(SIZE), SPAN_DENSE);
+    size_t found = 0;
+    bool inside = false;
+    char line[512];
+    FILE *smaps = fopen("/proc/self/smaps", "r");
+    CHECK(smaps != NULL, "/proc/self/smaps");
+    while (fgets(line, sizeof line, smaps) != NULL) {
+        unsigned long begin;
+        unsigned long end;
+        if (sscanf(line, "%lx-%lx ", &begin, &end) == 2) {
+            inside = begin - span < DENSE_SPAN_BYTES && end - span <= DENSE_SPAN_BYTES;
+            found += inside && flag == NULL;
+        } else if (inside && flag != NULL && strncmp(line, "VmFlags:", 8) == 0) {
+            found += strstr(line, flag) != NULL;
+        }
+    }
+    fclose(smaps);
+    return found;
+}
+
+static void expect_none(void)
+{
+    make(0, OBJECTS);
+    CHECK(taken_bytes == 0, "%zu bytes of huge pages", taken_bytes);
+    mb_free_batch(OBJECTS, objects);
+    (void)mb_trim(0);
+    CHECK(splits == 0 || mbi_config.huge_pages != HUGE_NEVER, "%zu splits", splits);
+}
+
+/* As many bytes, in slots of which a part may stay unused. */
+static void expect_none_in_large_slots(void)
+{
+    static void *large[(72 << 20) / UPPER];
+    size_t count = sizeof large / sizeof large[0];
+    size_t before = taken_bytes;
+    CHECK(mb_alloc_batch(UPPER, count, large) == count, "no memory");
+    CHECK(taken_bytes == before && committed(UPPER) >= HUGE_POOL_BYTES, "huge pages for large slots");
+    mb_free_batch(count, large);
+}
+
+static void expect_some(void)
+{
+    make(0, FEW);
+    CHECK(taken_bytes == 0, "%zu bytes of huge pages in a pool of 30 MiB", taken_bytes);
+    size_t used = (size_t)FEW * SIZE;
+    CHECK(committed(SIZE) <= used + used / 16, "%zu bytes for %zu", committed(SIZE), used);
+    for (size_t i = FEW; i < OBJECTS; i++) {
+        make(i, i + 1);
+        used += SIZE;
+        CHECK(committed(SIZE) <= used + used / 16, "%zu bytes for %zu", committed(SIZE), used);
+    }
+    CHECK(asked == NULL && taken_bytes >= used - HUGE_POOL_BYTES - 3 * HUGE_PAGE_BYTES,
+          "%zu bytes of huge pages", taken_bytes);
+    char *span = mbi_region_span(size_class_of(SIZE), SPAN_DENSE);
+    CHECK(taken_first - span <= (ptrdiff_t)(HUGE_POOL_BYTES + HUGE_PAGE_BYTES), "the first is late");
+    CHECK(mappings(" hg") == 0, "%zu mappings ask for huge pages", mappings(" hg"));
+    CHECK(mbi_region.reserved_bytes != 0 || mappings(NULL) == 1, "%zu mappings", mappings(NULL));
+}
+
+/* What is left of a huge page stays while the pool grows. */
+static void expect_rest_to_wait(void)
+{
+    enum { WINDOWS = 3, MORE = (300 << 10) / SIZE };
+    static void *more[WINDOWS][MORE];
+    struct pool *pool = pool_at(size_class_of(SIZE));
+    for (size_t window = 0; window < WINDOWS; window++) {
+        CHECK(mb_alloc_batch(SIZE, MORE, more[window]) == MORE, "no memory");
+        (void)mbi_pool_age(pool, false);
+        CHECK(mbi_pool_sort_lanes(pool, MORE) == 0, "the rest goes back while the pool grows");
+    }
+    (void)mbi_pool_age(pool, false);
+    CHECK(mbi_pool_sort_lanes(pool, MORE) != 0, "the rest does not go back");
+    mb_free_batch((size_t)WINDOWS * MORE, more[0]);
+}
+
+/* Of each 64 KiB a part; and then all, with what was taken and never used. */
+static void give_back(void)
+{
+    for (size_t i = 0; i < OBJECTS; i++) {
+        if (i % 128 >= 16) {
+            mb_free(objects[i]);
+        }
+    }
+    (void)mb_trim(0);
+    CHECK(splits != 0, "no huge page was split");
+    for (size_t i = 0; i < OBJECTS; i++) {
+        if (i % 128 < 16) {
+            CHECK(*(char *)objects[i] == 1, "an object lost what it held");
+            mb_free(objects[i]);
+        }
+    }
+    (void)mb_trim(0);
+    mb_thread_flush();
+    (void)mb_trim(0);
+    const struct pool *pool = pool_at(size_class_of(SIZE));
+    CHECK(committed(SIZE) <= 4 * mbi_os_page_bytes(), "%zu bytes stay", committed(SIZE));
+    CHECK(mbi_pool_resident_bytes((struct pool *)pool) <= 4 * mbi_os_page_bytes(), "in memory");
+    make(0, OBJECTS);
+    mb_free_batch(OBJECTS, objects);
+}
+
+int main(int argc, char **argv)
+{
+    const char *what = argc == 2 ? argv[1] : "";
+    bool off = strcmp(what, "off") == 0;
+    bool limit = strcmp(what, "limit") == 0;
+    CHECK(argc == 1 || off || limit, "usage: huge_large [off | limit]");
+    CHECK(mb_option_set("MB_POOL_MAX", "32K") == 0, "MB_POOL_MAX");
+    CHECK(mb_option_set("MB_DECAY_MS", "-1") == 0, "MB_DECAY_MS"); /* windows end when they are told to */
+    CHECK(!off || mb_option_set("MB_HUGEPAGE", "0") == 0, "MB_HUGEPAGE");
+    CHECK(!limit || mb_option_set("MB_MEMORY_LIMIT", "400M") == 0, "MB_MEMORY_LIMIT");
+    if (off || limit || mbi_os_page_bytes() != HUGE_SMALL_PAGE_BYTES) {
+        expect_none();
+    } else {
+        void *sample = mbi_os_reserve(HUGE_PAGE_BYTES);
+        if (sample == NULL || __real_madvise(sample, HUGE_PAGE_BYTES, MADV_HUGEPAGE) != 0) {
+            return SKIPPED; /* a kernel that knows none */
+        }
+        mbi_os_unreserve(sample, HUGE_PAGE_BYTES);
+        expect_some();
+        expect_none_in_large_slots();
+        expect_rest_to_wait();
+        give_back();
+    }
+    check_accounting(0);
+    return 0;
+}
