@@ -1,7 +1,7 @@
 /*
  * huge: where there are huge pages, by MB_HUGEPAGE, and what they change.
  *
- * Ladder: above region. Callers: region, pool_carve, pool_sort, trim, uncharge, startup.
+ * Ladder: above region. Callers: region, pool_carve, trim, uncharge, startup.
  *
  * By default (MB_HUGEPAGE=large) a pool that has 32 MiB takes a whole huge page at a time: it
  * commits up to the end of the next one, and has the kernel bring that into memory at once. So huge

@@ -71,7 +71,7 @@ struct pool {
      */
     _Alignas(ISOLATION_BYTES) struct span spans[SPAN_COUNT];
     enum span_name carving; /* the span that fresh slots are carved from */
-    uint16_t slots_seen;    /* the low bits of their number, when the batches grew older last */
+    uint16_t slots_seen;    /* low bits of pool_reserved_slots when the batches grew older last */
     _Atomic bool is_still;  /* it was the same the time before */
     uint64_t loose;         /* a chain, shorter than a batch */
     /* Lists of batches, from one central stack each: their first slots' numbers. */

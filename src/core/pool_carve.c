@@ -317,10 +317,7 @@ static struct fresh_run pool_take_from_lanes_locked(struct pool *pool, size_t ro
     return MBI_LIKELY(run.rounds != 0) ? run : pool_reserve_for_use_locked(pool, rounds_wanted);
 }
 
-/*
- * Whether pages of a huge one are left. In a pool that grew since the last window they stay:
- * threads would get them again as small ones.
- */
+/* Whether pages of a huge one are left, about: by the counters, which need no lock. */
 static MBI_SELDOM bool pool_has_rest(const struct pool *pool)
 {
     uint64_t committed = pool_committed_ever(pool);
@@ -329,7 +326,10 @@ static MBI_SELDOM bool pool_has_rest(const struct pool *pool)
            && huge_is_next(pool->slot_bytes, committed, HUGE_PAGE_BYTES);
 }
 
-/* The rest of the last huge page, up to where the next fresh run begins on a cache line. */
+/*
+ * The rest of the last huge page, up to where the next fresh run begins on a cache line. While the
+ * pool grows it stays: threads would get it again as small pages.
+ */
 static MBI_SELDOM struct fresh_run pool_take_rest_locked(struct pool *pool, size_t rounds_max)
 {
     struct fresh_run run = { .first = NULL, .rounds = 0 };

@@ -10,7 +10,8 @@
  *
  * A step stays within an allowance. It sorts so many slots, and the rest of the last one's
  * magazine. It looks through so many tiles. It tries so many pages, with so many system calls, or
- * twice as many where the kernel refuses a run of pages and so is asked for each of them. A thread
+ * twice as many where the kernel refuses a run of pages and so is asked for each of them.
+ * Besides it splits the huge pages at a run's ends, with up to two calls (core/huge.h). A thread
  * whose request waits meanwhile does a short step.
  *
  * No slot in use is ever given back. Batches leave the centre by a pop like any other (the whole
