@@ -212,7 +212,8 @@ MB_API void *mb_calloc(size_t count, size_t size) MB_ALLOCATES(1, 2);
  *
  * Contents are kept up to the smaller of both sizes. The object stays where it is while it fits its
  * slot and uses more than half of it. Otherwise it moves, and the old pointer is freed. One that
- * grows gets up to a quarter or 31 bytes more than asked for, so that it need not move each time.
+ * grows gets up to a quarter or 31 bytes more than asked for, and beyond 1,024 bytes up to a half,
+ * so that it need not move each time.
  * The alignment is that of mb_alloc for the new size, unless an object that shrinks stays because
  * there is no memory to move it.
  *
@@ -276,10 +277,10 @@ MB_API size_t mb_usable_size(const void *pointer);
  * Parameters:
  *   size: bytes, any number.
  * Returns: bytes, at least `size`. Up to 512 the size rounded up to a multiple of 8; 8 for 0. Up
- *   to 1,024 rounded up to 16, and beyond that to the next of 5, 6, 7 and 8 quarters of a power of
- *   two: 1,280, 1,536, 1,792, 2,048, 2,560 and so on. Above the border (mb_alloc), `size` itself:
- *   what the system allocator adds is not known. In checked mode `size` itself, as no byte more may
- *   be used.
+ *   to 1,024 rounded up to 16, and beyond that to the next of 9, 10, 12, 14 and 16 eighths of a
+ *   power of two: 1,152, 1,280, 1,536, 1,792, 2,048, 2,304 and so on. Above the border (mb_alloc),
+ *   `size` itself: what the system allocator adds is not known. In checked mode `size` itself, as
+ *   no byte more may be used.
  * Errors: none.
  * Cost: constant.
  * See also: mb_alloc, mb_usable_size
