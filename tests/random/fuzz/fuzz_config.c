@@ -208,7 +208,7 @@ static void check_decay(void)
            (long long)expected);
 }
 
-/* Of slots of 8, 16, ... 1,024 bytes, and then of 5, 6, 7 and 8 quarters of each power of two. */
+/* Of slots of 8, 16, ... 1,024 bytes, and then of 9, 10, 12, 14 and 16 eighths of each power of two. */
 static size_t class_of(size_t bytes)
 {
     size_t class = 128;
@@ -217,10 +217,11 @@ static size_t class_of(size_t bytes)
         return (bytes + 7) / 8 - 1;
     }
     while (bytes > 2 * power) {
-        class += 4;
+        class += 5;
         power *= 2;
     }
-    return class + (bytes - power - 1) / (power / 4);
+    size_t eighths = (bytes - power - 1) / (power / 8) + 1;
+    return class + (eighths == 1 ? 0 : (eighths + 1) / 2);
 }
 
 static size_t slot_of(size_t bytes)
