@@ -243,6 +243,7 @@ static void case_threads(void)
     pthread_t threads[THREADS];
     pthread_t dumping = start_thread(run_dumping, NULL);
     for (uintptr_t round = 0; round < 3 || !seen; round++) { /* the kernel may not run the other at once */
+        CHECK(round < 1000, "no profile counted anything");
         for (uintptr_t i = 0; i < THREADS; i++) {
             threads[i] = start_thread(run_handing, (void *)(round * THREADS + i + 1));
         }
