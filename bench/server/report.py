@@ -120,8 +120,8 @@ def print_targets(targets):
         return
     print("\nTargets: MemoryBucket's divided by the best other allocator's (of requests a second the "
           "other way\nround), the median of the rounds' ratios with its standard error; at most 1 is "
-          "asked. Noise: above\nthat by no more than twice the error. Of requests and p99 the best is, "
-          "in each round, that of the others.")
+          "asked. Noise: above\nthat by no more than twice the error. In requests and p99 a round is held "
+          "against the allocator\nthat is best in the other rounds; named is the best of all.")
     verdicts = [one.ratio.verdict(1) for one in targets]
     for one, verdict in zip(targets, verdicts):
         print(f"{f'{label(one.row)} {one.metric}':34}  {one.peer:12}  {one.ratio.value:7.3f}  "

@@ -729,8 +729,9 @@ MB_API int mb_stats_write(int fd, enum mb_stats_format format);
  *
  * MB_EXPORT=1 does the same when the library is loaded. The figures stand in a file in memory that
  * only the same user may read, below $XDG_RUNTIME_DIR/memorybucket or, without that variable, in
- * /dev/shm. Threads write them there when they are on a slow path anyway, at most every 100 ms; the
- * background thread (mb_background_start) does, too. Those of a process that sleeps stand still.
+ * /dev/shm. Threads write them there when they are on a slow path anyway, at most every 100 ms, at
+ * first a few times more often; the background thread (mb_background_start) does, too. Those of a
+ * process that sleeps stand still.
  *
  * The file is taken away at exit. The child of a fork gets its own on its first slow path. A
  * program that the process becomes (exec) publishes only if it does so itself.

@@ -195,11 +195,15 @@ static void write_text(struct output *out, const struct snapshot *snapshot,
     print(out, "\n");
     print(out,
           "threads %" PRIu64 " (%" PRIu64 " idle), parked caches %" PRIu64
-          ", caches hold %" PRIu64 " of %" PRIu64 " KiB; large requests %" PRIu64
-          ", freed %" PRIu64 "\n\n",
+          ", caches hold %" PRIu64,
           sums[TOTAL_threads], sums[TOTAL_threads_idle], sums[TOTAL_parked_caches],
-          sums[TOTAL_cache_bytes] >> 10, sums[TOTAL_cache_bytes_max] >> 10,
-          sums[TOTAL_large_allocs], sums[TOTAL_large_frees]);
+          sums[TOTAL_cache_bytes] >> 10);
+    if (sums[TOTAL_cache_bytes_max] != 0) {
+        print(out, " of %" PRIu64, sums[TOTAL_cache_bytes_max] >> 10);
+    }
+    print(out, " KiB%s; large requests %" PRIu64 ", freed %" PRIu64 "\n\n",
+          sums[TOTAL_cache_bytes_max] != 0 ? "" : " (no bound)", sums[TOTAL_large_allocs],
+          sums[TOTAL_large_frees]);
     print(out, "%6s %9s %9s %9s %9s %9s %4s %9s %9s %8s %8s %6s\n", "size", "live KiB", "cached",
           "central", "sorted", "returned", "use", "refills", "flushes", "retries", "waits",
           "mag.");

@@ -165,11 +165,13 @@ static void check_snapshot(void)
 
 static void test_publish(void)
 {
-    enum { THREADS = 4, PUBLICATIONS = 5 };
+    enum { THREADS = 4, PUBLICATIONS = 10, INTERVAL_NS = 100000000, FIRST_SOONER = 128, SOON_LAST = 8 };
     pthread_t threads[THREADS];
     CHECK(mb_export_start(0) == 0, "no start");
-    CHECK(mb_export_start(1) == 0, "a second start");
     const _Atomic uint64_t *file = good_map_of(getpid());
+    CHECK(mbi_export_read(file, &seen) && seen.totals[TOTAL_publications] == 1, "not published");
+    CHECK(seen.totals[TOTAL_interval_ns] == INTERVAL_NS / FIRST_SOONER, "the next one is not to come soon");
+    CHECK(mb_export_start(1) == 0, "a second start");
     for (size_t i = 0; i < THREADS; i++) {
         threads[i] = start_thread(churn, NULL);
     }
@@ -186,6 +188,8 @@ static void test_publish(void)
             CHECK(seen.totals[TOTAL_published_ns] > last_ns, "its time went back");
             publications = seen.totals[TOTAL_publications];
             last_ns = seen.totals[TOTAL_published_ns];
+            CHECK(publications <= SOON_LAST || seen.totals[TOTAL_interval_ns] >= INTERVAL_NS,
+                  "publication %llu comes too soon", (unsigned long long)publications);
             check_snapshot();
             read++;
         }

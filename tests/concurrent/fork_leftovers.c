@@ -102,7 +102,8 @@ static size_t threads(void)
 static void start_threads(void)
 {
     pthread_join(start_thread(take_lock, NULL), NULL);
-    while (threads() != 1) { /* the kernel lists a thread for a moment after its join */
+    for (int turn = 0; threads() != 1; turn++) { /* the kernel lists a thread for a moment after its join */
+        CHECK(turn < 120000, "%zu threads", threads());
         usleep(1000);
     }
     CHECK(mb_background_start() == 0, "no background thread");

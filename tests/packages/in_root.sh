@@ -57,7 +57,10 @@ expect "mbrun ls, statistics" $'/packages\nMemoryBucket: reserved*' env MB_STATS
 expect "LD_PRELOAD without a folder" $'/packages\nMemoryBucket: reserved*' \
     env MB_STATS=1 LD_PRELOAD=libmemorybucket-malloc.so ls -d /packages
 env MB_EXPORT=1 mbrun sleep 600 &
-until [[ $(mbstat --list 2>/dev/null) == *sleep* ]]; do sleep 0.1; done
+for tries in {1..1200}; do
+    [[ $(mbstat --list 2>/dev/null) != *sleep* ]] || break
+    sleep 0.1
+done
 expect "mbstat --once" '*sleep*' mbstat --once $!
 kill $!
 wait $! 2>/dev/null || true

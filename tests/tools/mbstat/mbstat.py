@@ -242,9 +242,9 @@ def record():
             json.loads(line)
 
 
-def make_report(worker):
+def make_report(worker, readings=5):
     recording, page = Path(worker.folder, "recording"), Path(worker.folder, "page.html")
-    worker.output(f"--record={recording}", "--count=5", "--interval=0.2", str(worker.pid))
+    worker.output(f"--record={recording}", f"--count={readings}", "--interval=0.2", str(worker.pid))
     # A name that would end the script, were it not written otherwise.
     recording.write_text(recording.read_text().replace('"worker"', '"</script><b>"'))
     worker.output(f"--report={page}", f"--from={recording}")
@@ -268,21 +268,31 @@ def report():
         worker.refused("No such file", f"--report={live}", "--from=/nowhere")
 
 
+def shown(worker, page):
+    """What a browser makes of the page."""
+    done = subprocess.run(
+        ["chromium", "--headless=new", "--no-sandbox", "--disable-gpu",
+         "--disable-dev-shm-usage", "--dump-dom",
+         f"--user-data-dir={worker.folder}/profile", "--enable-logging=stderr",
+         "--virtual-time-budget=2000", page.as_uri()],
+        text=True, capture_output=True, timeout=300)
+    check("CONSOLE" not in done.stderr, done.stderr)
+    check(done.stdout.count("<svg ") == 4, "four charts")
+    check(done.stdout.count("<polyline ") == 12, "their lines")
+    marks = re.findall(r"<text [^>]*>([^<]*)</text>", done.stdout)
+    check(marks.count("0") == 8 and all(re.fullmatch(r"0|[0-9.]+( ([KMGTP]?i?B|d|h|min|s)|[KMGTP])?", mark)
+                                        for mark in marks), marks)
+    return done.stdout
+
+
 def browser():
     need("chromium")
     with Worker() as worker:
-        page = make_report(worker)
-        done = subprocess.run(
-            ["chromium", "--headless=new", "--no-sandbox", "--disable-gpu",
-             "--disable-dev-shm-usage", "--dump-dom",
-             f"--user-data-dir={worker.folder}/profile", "--enable-logging=stderr",
-             "--virtual-time-budget=2000", page.as_uri()],
-            text=True, capture_output=True, timeout=300)
-        check("CONSOLE" not in done.stderr, done.stderr)
-        check(done.stdout.count("<svg ") == 4, "four charts")
-        check(done.stdout.count("<polyline ") == 12, "their lines")
-        check("MemoryBucket: &lt;/script&gt;&lt;b&gt;" in done.stdout, "the name as a text")
-        check(len(re.findall(r"<td>128</td>", done.stdout)) == 1, "the table of pools")
+        text = shown(worker, make_report(worker))
+        check("MemoryBucket: &lt;/script&gt;&lt;b&gt;" in text, "the name as a text")
+        check(len(re.findall(r"<td>128</td>", text)) == 1, "the table of pools")
+        text = shown(worker, make_report(worker, 1))
+        check(text.count(">1 s</text>") == 4, "a single reading has an axis of a second")
 
 
 # ---- the live view -------------------------------------------------------------------------------
