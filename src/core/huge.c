@@ -29,15 +29,57 @@ MBI_SELDOM bool mbi_huge_fits(size_t slot_bytes, size_t block_bytes_max)
            && block_bytes_max >= HUGE_PAGE_BYTES && mbi_os_page_bytes() == HUGE_SMALL_PAGE_BYTES;
 }
 
+/*
+ * To look for a huge page the kernel may move other memory about, while a pool's lock is held. So
+ * after the kernel had none, requests are left out: one, then 3, 7, and up to LEFT_OUT_MAX.
+ *
+ * relaxed [HUGE-MISS]: pools that count at the same time leave out a request more, or one less.
+ */
+enum { LEFT_OUT_MAX = 255 };
+static struct {
+    _Atomic uint16_t now;  /* are still left out */
+    _Atomic uint16_t next; /* were left out since the kernel had one, the last time */
+} left_out;
+
+static bool is_left_out(void)
+{
+    uint16_t now = atomic_load_explicit(&left_out.now, memory_order_relaxed); /* [HUGE-MISS] */
+    if (now != 0) {
+        atomic_store_explicit(&left_out.now, (uint16_t)(now - 1),
+                              memory_order_relaxed); /* [HUGE-MISS] */
+    }
+    return now != 0;
+}
+
+static void note_taken(bool whole)
+{
+    uint16_t before = atomic_load_explicit(&left_out.next, memory_order_relaxed); /* [HUGE-MISS] */
+    uint16_t next = whole ? 0 : (uint16_t)size_min(before * 2U + 1, LEFT_OUT_MAX);
+    if (!whole || before != 0) {
+        atomic_store_explicit(&left_out.now, next, memory_order_relaxed);  /* [HUGE-MISS] */
+        atomic_store_explicit(&left_out.next, next, memory_order_relaxed); /* [HUGE-MISS] */
+    }
+}
+
+/* Of a huge page of which the first byte was written: whether it came as one. */
+static bool came_whole(const char *huge_page)
+{
+    const char *last = huge_page + HUGE_PAGE_BYTES - HUGE_SMALL_PAGE_BYTES;
+    return mbi_os_resident_bytes(last, HUGE_SMALL_PAGE_BYTES) != 0;
+}
+
 MBI_SELDOM void mbi_huge_take(char *start, size_t bytes)
 {
     int saved_errno = errno;
-    if (mbi_os_ask_for_pages(start, bytes, OS_PAGES_HUGE)) {
-        for (size_t done = 0; done < bytes; done += HUGE_PAGE_BYTES) {
+    if (!is_left_out() && mbi_os_ask_for_pages(start, bytes, OS_PAGES_HUGE)) {
+        bool whole = true;
+        for (size_t done = 0; whole && done < bytes; done += HUGE_PAGE_BYTES) {
             /* relaxed [FRESH]: no other thread has the memory. An exchange writes, always. */
             (void)atomic_exchange_explicit((_Atomic char *)(start + done), 0,
                                            memory_order_relaxed);
+            whole = came_whole(start + done);
         }
+        note_taken(whole);
         (void)mbi_os_ask_for_pages(start, bytes, OS_PAGES_SMALL);
     }
     errno = saved_errno;

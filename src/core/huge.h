@@ -50,7 +50,8 @@ static inline bool huge_may_be_in(size_t slot_bytes, size_t pool_bytes)
 
 /*
  * Brings whole huge pages into memory, of which nothing is in memory yet: mapped, committed, and
- * no thread's. Where the kernel has none, small ones come as they are touched. Preserves errno.
+ * no thread's. Where the kernel has none, small ones come as they are touched, and of the next
+ * requests some are left out. Preserves errno.
  */
 void mbi_huge_take(char *start, size_t bytes);
 

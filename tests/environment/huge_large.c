@@ -1,9 +1,11 @@
 /*
- * huge_large [off | limit]: a pool that has 32 MiB takes a huge page at a time, each whole and once,
+ * huge_large [off | limit | none]: a pool that has 32 MiB takes a huge page at a time, each whole and once,
  * and leaves no trace of it in its mapping; what huge pages add is bounded, and goes back. Smaller
- * pools, slots larger than a page, MB_HUGEPAGE=0 and small limits have none.
+ * pools, slots larger than a page, MB_HUGEPAGE=0 and small limits have none. A kernel that has none is
+ * asked less and less (none).
  *
- * madvise is wrapped, and what it is asked for is noted.
+ * madvise is wrapped, and what it is asked for is noted. So is mincore: of single pages it says what
+ * is to be tested, and not what this machine's kernel had at hand.
  */
 #include "testing.h"
 
@@ -17,10 +19,25 @@ enum { SIZE = 512, OBJECTS = (72 << 20) / SIZE, FEW = (30 << 20) / SIZE, UPPER =
 static void *objects[OBJECTS];
 static char *asked; /* for huge pages, and not yet for small ones again */
 static size_t asked_bytes;
+static size_t requests;
 static size_t taken_bytes;
 static size_t splits;
 static char *taken_first;
 static char *taken_end;
+
+static bool kernel_has_some = true;
+
+int __real_mincore(void *start, size_t bytes, unsigned char *in_memory);
+int __wrap_mincore(void *start, size_t bytes, unsigned char *in_memory);
+
+int __wrap_mincore(void *start, size_t bytes, unsigned char *in_memory)
+{
+    int result = __real_mincore(start, bytes, in_memory);
+    if (bytes == HUGE_SMALL_PAGE_BYTES) {
+        in_memory[0] = kernel_has_some;
+    }
+    return result;
+}
 
 int __real_madvise(void *start, size_t bytes, int advice);
 int __wrap_madvise(void *start, size_t bytes, int advice);
@@ -34,6 +51,7 @@ int __wrap_madvise(void *start, size_t bytes, int advice)
         CHECK(mbi_os_resident_bytes(start, bytes) == 0, "some of %p is in memory", start);
         asked = start;
         asked_bytes = bytes;
+        requests++;
     } else if (advice == MADV_NOHUGEPAGE && asked != NULL) {
         CHECK(start == asked && bytes == asked_bytes, "%p and then %p", (void *)asked, start);
         CHECK(mbi_os_resident_bytes(start, bytes) != 0, "%p was not touched", start);
@@ -124,6 +142,15 @@ static void expect_some(void)
     CHECK(mbi_region.reserved_bytes != 0 || mappings(NULL) == 1, "%zu mappings", mappings(NULL));
 }
 
+/* Of 20 huge pages the first is asked for, the third, the seventh, the 15th. */
+static void expect_fewer_requests(void)
+{
+    kernel_has_some = false;
+    make(0, OBJECTS);
+    CHECK(requests >= 2 && requests <= 5, "%zu requests", requests);
+    mb_free_batch(OBJECTS, objects);
+}
+
 /* What is left of a huge page stays while the pool grows. */
 static void expect_rest_to_wait(void)
 {
@@ -171,7 +198,8 @@ int main(int argc, char **argv)
     const char *what = argc == 2 ? argv[1] : "";
     bool off = strcmp(what, "off") == 0;
     bool limit = strcmp(what, "limit") == 0;
-    CHECK(argc == 1 || off || limit, "usage: huge_large [off | limit]");
+    bool none = strcmp(what, "none") == 0;
+    CHECK(argc == 1 || off || limit || none, "usage: huge_large [off | limit | none]");
     CHECK(mb_option_set("MB_POOL_MAX", "32K") == 0, "MB_POOL_MAX");
     CHECK(mb_option_set("MB_DECAY_MS", "-1") == 0, "MB_DECAY_MS"); /* windows end when they are told to */
     CHECK(!off || mb_option_set("MB_HUGEPAGE", "0") == 0, "MB_HUGEPAGE");
@@ -184,6 +212,10 @@ int main(int argc, char **argv)
             return SKIPPED; /* a kernel that knows none */
         }
         mbi_os_unreserve(sample, HUGE_PAGE_BYTES);
+        if (none) {
+            expect_fewer_requests();
+            return 0;
+        }
         expect_some();
         expect_none_in_large_slots();
         expect_rest_to_wait();
