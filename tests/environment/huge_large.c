@@ -7,6 +7,7 @@
  * madvise is wrapped, and what it is asked for is noted. So is mincore: of single pages it says what
  * is to be tested, and not what this machine's kernel had at hand.
  */
+#include "mappings.h"
 #include "testing.h"
 
 #include "core/huge.h"
@@ -80,29 +81,6 @@ static size_t committed(size_t size)
     return counter_read(&pool_at(size_class_of(size))->committed_bytes);
 }
 
-/* The mappings of the dense span; with `flag` only those that have it. */
-static size_t mappings(const char *flag)
-{
-    uintptr_t span = (uintptr_t)mbi_region_span(size_class_of(SIZE), SPAN_DENSE);
-    size_t found = 0;
-    bool inside = false;
-    char line[512];
-    FILE *smaps = fopen("/proc/self/smaps", "r");
-    CHECK(smaps != NULL, "/proc/self/smaps");
-    while (fgets(line, sizeof line, smaps) != NULL) {
-        unsigned long begin;
-        unsigned long end;
-        if (sscanf(line, "%lx-%lx ", &begin, &end) == 2) {
-            inside = begin - span < DENSE_SPAN_BYTES && end - span <= DENSE_SPAN_BYTES;
-            found += inside && flag == NULL;
-        } else if (inside && flag != NULL && strncmp(line, "VmFlags:", 8) == 0) {
-            found += strstr(line, flag) != NULL;
-        }
-    }
-    fclose(smaps);
-    return found;
-}
-
 static void expect_none(void)
 {
     make(0, OBJECTS);
@@ -138,8 +116,8 @@ static void expect_some(void)
           "%zu bytes of huge pages", taken_bytes);
     char *span = mbi_region_span(size_class_of(SIZE), SPAN_DENSE);
     CHECK(taken_first - span <= (ptrdiff_t)(HUGE_POOL_BYTES + HUGE_PAGE_BYTES), "the first is late");
-    CHECK(mappings(" hg") == 0, "%zu mappings ask for huge pages", mappings(" hg"));
-    CHECK(mbi_region.reserved_bytes != 0 || mappings(NULL) == 1, "%zu mappings", mappings(NULL));
+    CHECK(span_mappings(SIZE, " hg") == 0, "%zu mappings ask for huge pages", span_mappings(SIZE, " hg"));
+    CHECK(mbi_region.reserved_bytes != 0 || span_mappings(SIZE, NULL) == 1, "%zu mappings", span_mappings(SIZE, NULL));
 }
 
 /* Of 20 huge pages the first is asked for, the third, the seventh, the 15th. */

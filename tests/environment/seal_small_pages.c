@@ -4,6 +4,7 @@
  * mapping (before Linux 6.7): the linker puts a function in mmap's place that does not pass the
  * flag on.
  */
+#include "mappings.h"
 #include "testing.h"
 
 #include "core/region.h"
@@ -22,32 +23,7 @@ void *__wrap_mmap(void *start, size_t bytes, int access, int flags, int file, of
 
 static void *objects[OBJECTS];
 
-struct mappings {
-    size_t all;
-    size_t small_pages; /* asked to have no others */
-};
-
-static struct mappings mappings_of_span(void)
-{
-    struct mappings found = { 0, 0 };
-    uintptr_t span = (uintptr_t)mbi_region_span(size_class_of(SIZE), SPAN_DENSE);
-    bool inside = false;
-    char line[512];
-    FILE *smaps = fopen("/proc/self/smaps", "r");
-    CHECK(smaps != NULL, "/proc/self/smaps");
-    while (fgets(line, sizeof line, smaps) != NULL) {
-        unsigned long begin;
-        unsigned long end;
-        if (sscanf(line, "%lx-%lx ", &begin, &end) == 2) {
-            inside = begin - span < DENSE_SPAN_BYTES && end - span <= DENSE_SPAN_BYTES;
-            found.all += inside;
-        } else if (inside && strncmp(line, "VmFlags:", 8) == 0) {
-            found.small_pages += strstr(line, " nh") != NULL;
-        }
-    }
-    fclose(smaps);
-    return found;
-}
+static const char small_pages[] = " nh"; /* the flag of a mapping that asked to have no others */
 
 static void use(void)
 {
@@ -61,20 +37,20 @@ static void use(void)
 int main(void)
 {
     use();
-    struct mappings before = mappings_of_span();
-    if (before.small_pages == 0 || mbi_region.reserved_bytes != 0) {
+    if (span_mappings(SIZE, small_pages) == 0 || mbi_region.reserved_bytes != 0) {
         return SKIPPED; /* a kernel without huge pages, or a tool that has the address space */
     }
-    CHECK(before.all == 1, "%zu mappings of one span", before.all);
+    size_t before = span_mappings(SIZE, NULL);
+    CHECK(before == 1, "%zu mappings of one span", before);
     mb_free_batch(OBJECTS, objects);
     (void)mb_trim(0);
     CHECK(mbi_free_map_seals() != 0, "nothing was sealed");
     use();
-    struct mappings after = mappings_of_span();
-    CHECK(after.all == after.small_pages, "of %zu mappings %zu may have huge pages", after.all,
-          after.all - after.small_pages);
+    size_t after = span_mappings(SIZE, NULL);
+    size_t after_small = span_mappings(SIZE, small_pages);
+    CHECK(after == after_small, "of %zu mappings %zu may have huge pages", after, after - after_small);
     /* At the span's beginning nothing joins it with what was used before: that has its own history. */
-    CHECK(after.all <= 2, "%zu mappings of one span where there was one", after.all);
+    CHECK(after <= 2, "%zu mappings of one span where there was one", after);
     mb_free_batch(OBJECTS, objects);
     check_accounting(0);
     return 0;
