@@ -241,7 +241,7 @@ char *mbi_region_spare(void)
     struct places places = find_places();
     size_t maps_bytes = 0;
     for (enum span_name span = 0; span < SPAN_COUNT; span++) {
-        maps_bytes += map_bytes(mbi_region.span_bytes[span]) * mbi_region.classes;
+        maps_bytes += map_bytes(mbi_region.span_bytes[span]) * region_classes();
     }
     bool has_spare = mbi_region.place != NULL && spare_bytes(places.each * places.unit) != 0;
     return has_spare ? (char *)(mbi_region.map_base + maps_bytes) : NULL;

@@ -51,8 +51,8 @@ enum { DENSE_SHIFT = 26, WIDE_SHIFT_MAX = 35, WIDE_SHIFT_MIN = 18 };
  * Written once, by mbi_region_claim, before the first slot exists. Read by every free. relaxed
  * [REGION]: a thread got its pointer into the region, directly or through others, from a thread
  * that had seen these values, in an order that brings them along. A foreign pointer is foreign by
- * the old values, the new ones and any mix: with the old shift of 0 only the first 64 bytes of the
- * wide tier would match, and no slot or other mapping lies there.
+ * the old values, the new ones and any mix: with the old shift of 0 only as many of the wide
+ * tier's first bytes as there are classes would match, and no slot or other mapping lies there.
  */
 struct region {
     _Atomic uintptr_t base[SPAN_COUNT]; /* of each tier; REGION_NOWHERE without it */
@@ -86,13 +86,18 @@ MBI_HOT_INLINE uintptr_t region_base(enum span_name span)
     return atomic_load_explicit(&mbi_region.base[span], memory_order_relaxed); /* [REGION] */
 }
 
-/* The same for the wide tier. */
+MBI_HOT_INLINE size_t region_classes(void)
+{
+    return atomic_load_explicit(&mbi_region.classes, memory_order_relaxed); /* [REGION] */
+}
+
+/* Whether the wide tier has the address, and of which class. */
 MBI_HOT_INLINE bool region_is_in_wide(const void *address, size_t *class)
 {
     uintptr_t base = region_base(SPAN_WIDE);
     unsigned shift = atomic_load_explicit(&mbi_region.wide_shift,
                                           memory_order_relaxed); /* [REGION] */
-    size_t classes = atomic_load_explicit(&mbi_region.classes, memory_order_relaxed); /* [REGION] */
+    size_t classes = region_classes();
     *class = ((uintptr_t)address - base) >> shift;
     return *class < classes;
 }

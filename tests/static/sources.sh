@@ -52,7 +52,8 @@ done
 mapfile -t files < <(find src -name '*.c' -not -path 'src/dropin/*')
 protoc-c --c_out="$work" -I src/cli src/cli/profile.proto
 warnings+=(-isystem "$work")
-for compiler in "gcc -std=c17" "clang -std=c11"; do
+# clang also finds each plain access to an atomic, which would be sequentially consistent, and has no label.
+for compiler in "gcc -std=c17" "clang -std=c11 -Watomic-implicit-seq-cst"; do
     compiles 'sources' $compiler -DMBRUN_RECORDS -DMBRUN_LIBRARY_FROM_BIN='"../lib"' "${files[@]}"
     compiles 'sources' $compiler -DMEMORYBUCKET_DROPIN '-DMEMORYBUCKET_LIBURCU="liburcu-bp.so"' src/dropin/*.c
 done
