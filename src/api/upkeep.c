@@ -21,10 +21,8 @@ size_t mb_trim(size_t keep_bytes)
     if (mbi_startup_patiently() == -EAGAIN) {
         return 0; /* a signal handler interrupted the start */
     }
-    int saved_errno = errno; /* pages that are locked in memory are refused */
     size_t bytes = mbi_out_of_memory_trim(keep_bytes);
     (void)mbi_large_give_back();
-    errno = saved_errno;
     return bytes;
 }
 

@@ -4,6 +4,8 @@
 #include "tcache/thread_cache.h"
 #include "tcache/transfer.h"
 
+#include <errno.h>
+
 /* Moves up to `count` slots of the loaded magazine to `out`. */
 static size_t thread_cache_unload_into(struct magazine *loaded, size_t count, void **out)
 {
@@ -18,50 +20,55 @@ static size_t thread_cache_unload_into(struct magazine *loaded, size_t count, vo
     return taken;
 }
 
+/* A magazine's slots, kept ones or a batch of the centre, or what the pool obtains; how many. */
+static size_t thread_cache_take_magazine(struct thread_cache *cache, struct pool *pool, void **out)
+{
+    struct magazine *loaded = &cache->loaded[pool->class];
+    struct fresh_run run = { .first = NULL, .rounds = 0 };
+    /* Each time: a parked cache may have a batch, which spares a block. */
+    if (!mbi_transfer_refill_whole(cache, pool)) {
+        uint64_t chain;
+        run = mbi_pool_obtain(pool, pool->rounds, &chain);
+        magazine_set_chain(loaded, chain);
+    }
+    size_t taken = thread_cache_unload_into(loaded, pool->rounds, out);
+    /* Beside a chain the run is empty. */
+    mbi_pool_touch_run(pool, run);
+    for (size_t round = 0; round < run.rounds; round++) {
+        struct slot *slot = (struct slot *)(void *)(run.first + round * pool->slot_bytes);
+        pool_expect_fresh(pool, slot->rest);
+        out[taken++] = slot;
+    }
+    return taken;
+}
+
+static size_t thread_cache_take_ready(struct thread_cache *cache, size_t class, size_t count,
+                                      void **out)
+{
+    struct pool *pool = pool_for_use(class);
+    if (pool == NULL || sampling_counts(cache, class)) { /* singly, as any may be a sample */
+        return 0;
+    }
+    size_t done = thread_cache_unload_into(&cache->loaded[class], count, out);
+    bool more = !sampling_concerns(cache); /* else a single request begins the next stretch */
+    while (more && count - done >= pool->rounds) {
+        size_t taken = thread_cache_take_magazine(cache, pool, out + done);
+        done += taken;
+        more = taken != 0;
+    }
+    return done;
+}
+
 size_t mbi_thread_cache_take_many(size_t class, size_t count, void **out)
 {
+    int saved_errno = errno; /* the kernel may refuse a part, as to populate pages */
     struct thread_cache *cache = mbi_thread_cache_begin_slow();
-    if (cache == NULL) {
-        return 0;
-    }
-    struct pool *pool = pool_for_use(class);
-    if (pool == NULL) {
+    size_t done = 0;
+    if (cache != NULL) {
+        done = thread_cache_take_ready(cache, class, count, out);
         thread_cache_end_slow(cache);
-        return 0;
     }
-    struct magazine *loaded = &cache->loaded[class];
-    if (sampling_counts(cache, class)) { /* singly, as any may be a sample */
-        thread_cache_end_slow(cache);
-        return 0;
-    }
-    size_t done = thread_cache_unload_into(loaded, count, out);
-    if (sampling_concerns(cache)) { /* a single request begins the next stretch */
-        thread_cache_end_slow(cache);
-        return done;
-    }
-    while (count - done >= pool->rounds) {
-        /* Each time: a parked cache may have a batch, which spares a block. */
-        if (mbi_transfer_refill_whole(cache, pool)) {
-            done += thread_cache_unload_into(loaded, pool->rounds, out + done);
-            continue;
-        }
-        uint64_t loose;
-        struct fresh_run run = mbi_pool_obtain(pool, pool->rounds, &loose);
-        if (loose != 0) {
-            magazine_set_chain(loaded, loose);
-            done += thread_cache_unload_into(loaded, pool->rounds, out + done);
-        } else if (run.rounds == 0) {
-            break;
-        }
-        /* Beside a chain the run is empty. */
-        mbi_pool_touch_run(pool, run);
-        for (size_t round = 0; round < run.rounds; round++) {
-            struct slot *slot = (struct slot *)(void *)(run.first + round * pool->slot_bytes);
-            pool_expect_fresh(pool, slot->rest);
-            out[done++] = slot;
-        }
-    }
-    thread_cache_end_slow(cache);
+    errno = saved_errno;
     return done;
 }
 

@@ -31,11 +31,13 @@ void mbi_out_of_memory_set_handler(out_of_memory_handler *new_handler, void *arg
 
 size_t mbi_out_of_memory_trim(size_t keep_bytes)
 {
+    int saved_errno = errno; /* pages that are locked in memory are refused */
     mbi_thread_cache_flush_own();
     mbi_registry_ask_all();
     size_t bytes = mbi_trim_pools(keep_bytes);
     bytes += mbi_uncharge_what_came_back();
     (void)mbi_uncharge(SEAL_LONG_TILES, SEALS_MAX, SIZE_MAX);
+    errno = saved_errno;
     return bytes;
 }
 

@@ -22,7 +22,10 @@ typedef int out_of_memory_handler(size_t size_bytes, void *argument);
 
 void mbi_out_of_memory_set_handler(out_of_memory_handler *handler, void *argument);
 
-/* Does mb_trim: flushes the caller's cache, asks the other threads for theirs, trims the pools. */
+/*
+ * Does mb_trim: flushes the caller's cache, asks the other threads for theirs, trims the pools.
+ * Preserves errno.
+ */
 size_t mbi_out_of_memory_trim(size_t keep_bytes);
 
 #endif

@@ -146,7 +146,7 @@ struct slot *mbi_thread_cache_take_zeroed(size_t class);
 /*
  * Up to `count` slots of a class, as many as are ready without linking them first: the loaded
  * magazine's, and then, for each further whole magazine that is wanted, one that was kept, a batch
- * of the centre, or a fresh run.
+ * of the centre, or a fresh run. Keeps errno.
  */
 size_t mbi_thread_cache_take_many(size_t class, size_t count, void **out);
 

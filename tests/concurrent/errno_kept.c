@@ -1,7 +1,7 @@
 /*
  * errno_kept: the kernel refuses to give pages back that are locked in memory, and to commit more
  * than it may. What succeeds all the same leaves errno alone: large requests that do a step of
- * decay, small and aligned ones that others serve, and trim.
+ * decay, small and aligned ones that others serve, trim, and a limit below what is committed.
  *
  * madvise is wrapped, and refuses as for pages that are locked. posix_memalign is, too, and changes
  * errno also where it succeeds, as POSIX allows.
@@ -102,6 +102,11 @@ int main(void)
     errno = MARK;
     (void)mb_trim(0);
     CHECK(refused != 0 && errno == MARK, "trim left errno %d", errno);
+    free_many();
+    refused = 0;
+    errno = MARK;
+    (void)mb_memory_limit_set(1);
+    CHECK(refused != 0 && errno == MARK, "the limit left errno %d", errno);
     check_accounting(0);
     return 0;
 }

@@ -74,6 +74,18 @@ static void expect_populated(const char *what)
     CHECK(calls <= BYTES / PAGE / 4, "%s: %zu calls", what, calls);
 }
 
+/* The slots of a batch come by another way than single ones. */
+static void make_batch(size_t size)
+{
+    enum { COUNT = BYTES / 1024 };
+    static void *objects[COUNT];
+    calls = 0;
+    errno = ERRNO_KEPT;
+    CHECK(mb_alloc_batch(size, COUNT, objects) == COUNT, "no memory");
+    CHECK(calls != 0 && errno == ERRNO_KEPT, "errno became %d in %zu calls", errno, calls);
+    mb_free_batch(COUNT, objects);
+}
+
 int main(int argc, char **argv)
 {
     (void)argv;
@@ -104,5 +116,7 @@ int main(int argc, char **argv)
     objects = make(20 << 10);
     CHECK(populated_bytes == 0, "%zu bytes of large slots were populated", populated_bytes);
     unmake(20 << 10, objects);
+
+    make_batch(1024);
     return 0;
 }
