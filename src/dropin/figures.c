@@ -113,7 +113,7 @@ static void print_pools(FILE *stream)
 
 /*
  * The next allocator's document without the end of its outermost element; NULL when there is none.
- * mb_free frees it.
+ * The C library allocates it by the malloc in use, which may not be ours: so in_use_free frees it.
  */
 static char *next_document(void)
 {
@@ -128,7 +128,7 @@ static char *next_document(void)
     int error = next(0, memory);
     char *last = fclose(memory) == 0 && error == 0 ? strstr(text, end) : NULL;
     if (last == NULL) {
-        mb_free(text);
+        in_use_free(text);
         return NULL;
     }
     *last = '\0';
@@ -143,7 +143,7 @@ EXPORT int malloc_info(int options, FILE *stream)
     }
     char *next = next_document();
     fputs(next != NULL ? next : "<malloc version=\"1\">\n", stream);
-    mb_free(next);
+    in_use_free(next);
     print_pools(stream);
     fputs("</malloc>\n", stream);
     return 0;

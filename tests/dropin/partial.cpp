@@ -10,12 +10,15 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <new>
 #include <string>
 #include <vector>
+
+#include <malloc.h>
 
 #ifdef MALLOC
 #define OPERATORS 0
@@ -209,6 +212,9 @@ static void use_what_is_missing()
         CHECK(aligned != nullptr && std::uintptr_t(aligned) % alignment == 0);
         std::memset(aligned, 1, 4096);
     }
+    std::FILE *nowhere = std::fopen("/dev/null", "w");
+    CHECK(nowhere != nullptr && malloc_info(0, nowhere) == 0);
+    std::fclose(nowhere);
 }
 #endif
 
