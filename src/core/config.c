@@ -135,6 +135,13 @@ static bool parse_rounds(const char **text, uint16_t *rounds)
     return true;
 }
 
+/* The last class that serves requests of a size: in the drop-in malloc's, whose classes are odd. */
+static size_t last_class_of(size_t size_bytes)
+{
+    size_t class = size_class_of(size_bytes);
+    return LARGE_IS_ALL_OURS && class < LINEAR_CLASS_COUNT ? class | 1 : class;
+}
+
 /* "LOW-HIGH:ROUNDS", sizes in bytes; sets every class that serves a size of the range. */
 static bool parse_rounds_range(const char **text, uint16_t rounds_of_class[])
 {
@@ -148,7 +155,7 @@ static bool parse_rounds_range(const char **text, uint16_t rounds_of_class[])
     if (low < 1 || high < low || high > POOL_BYTES_MAX) {
         return false;
     }
-    for (size_t class = size_class_of(low); class <= size_class_of(high); class++) {
+    for (size_t class = size_class_of(low); class <= last_class_of(high); class++) {
         rounds_of_class[class] = rounds;
     }
     return true;
