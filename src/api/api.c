@@ -245,6 +245,15 @@ static void *move_from_system(void *old, size_t size, enum class_rule rule)
     return pointer;
 }
 
+/*
+ * Asked first: all objects of a pool beyond its dense span come this way, and to ask whether they
+ * are another copy's takes twenty times as long.
+ */
+static bool is_own_slot(const void *pointer, size_t class)
+{
+    return api_is_slot(pointer, class) && !checked_is_on();
+}
+
 /* Both are large, or the old one may be a sample. */
 static void *realloc_in_system(void *old, size_t size, enum class_rule rule, const void *caller)
 {
@@ -257,6 +266,10 @@ static void *realloc_in_system(void *old, size_t size, enum class_rule rule, con
 
 MBI_COLD void *mbi_api_realloc_slow(void *old, size_t size, enum class_rule rule)
 {
+    size_t class = region_class_of(old);
+    if (is_own_slot(old, class)) {
+        return api_realloc_slot(old, class, size, rule);
+    }
     const struct copy_calls *owner = mbi_profile_holds(old) ? NULL : owner_of(old);
     if (MBI_UNLIKELY(owner != NULL)) {
         return owner->realloc(old, size);
@@ -269,10 +282,6 @@ MBI_COLD void *mbi_api_realloc_slow(void *old, size_t size, enum class_rule rule
                                                 ? api_alignment_in_pool(size, rule)
                                                 : standard);
     }
-    size_t class = region_class_of(old);
-    if (api_is_slot(old, class)) {
-        return api_realloc_slot(old, class, size, rule);
-    }
     if (old == NULL) {
         return api_alloc(size, rule);
     }
@@ -281,16 +290,16 @@ MBI_COLD void *mbi_api_realloc_slow(void *old, size_t size, enum class_rule rule
 
 MBI_COLD size_t mbi_api_usable_bytes_slow(const void *pointer)
 {
+    size_t class = region_class_of(pointer);
+    if (is_own_slot(pointer, class)) {
+        return pool_at(class)->slot_bytes;
+    }
     const struct copy_calls *owner = owner_of(pointer);
     if (MBI_UNLIKELY(owner != NULL)) {
         return owner->usable_bytes(pointer);
     }
     if (checked_is_on()) {
         return mbi_check_usable_bytes(pointer);
-    }
-    size_t class = region_class_of(pointer);
-    if (api_is_slot(pointer, class)) {
-        return size_class_slot_bytes(class);
     }
     size_t small_bytes = mbi_profile_small_bytes(pointer);
     if (pointer == NULL || small_bytes != 0) {
