@@ -157,7 +157,7 @@ static void start_thread(void)
 MBI_COLD void *mbi_api_alloc_slow(size_t size, enum class_rule rule)
 {
     if (size == 0) {
-        return thread_cache_alloc(0, 0);
+        return thread_cache_alloc(api_class_of(1, rule), 0);
     }
     start_thread();
     if (checked_is_on()) {

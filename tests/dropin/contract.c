@@ -40,7 +40,7 @@ static void check_alignment_and_size(void)
     for (size_t size = 0; size <= 40000; size += size < 1500 ? 1 : 131) {
         unsigned char *object = malloc(size);
         CHECK(object != NULL);
-        CHECK((uintptr_t)object % (size > 8 ? 16 : 8) == 0);
+        CHECK((uintptr_t)object % 16 == 0);
         CHECK(malloc_usable_size(object) >= size);
         memset(object, 0xEE, size);
         free(object);
