@@ -28,8 +28,8 @@
  * Cost: "constant" is a number of instructions without a lock or a system call. "Amortised
  *   constant" is the same for nearly all calls. One call in some hundred moves a whole magazine,
  *   with one compare-and-swap or under one pool's lock. It may also commit memory, or do a step of
- *   giving memory back, which takes at most about 2 ms. A call is "linear" in what is named. No
- *   call waits for another thread, except for locks that are held briefly.
+ *   giving memory back, of 0.1 to 0.5 ms of the processor's time as a rule. A call is "linear" in
+ *   what is named. No call waits for another thread, except for locks that are held briefly.
  *
  * Algorithms: magazines, which move whole, are those of J. Bonwick and J. Adams, "Magazines and
  *   Vmem", USENIX 2001. The central free lists are stacks of R. K. Treiber, IBM RJ 5118, 1986, with
@@ -365,9 +365,9 @@ MB_API void mb_thread_busy(void);
  * dump is right on the average. With 1 every object is a sample, and figures are exact. Small
  * objects and large requests count alike, of all threads.
  *
- * A sampled object is one of the system allocator, whatever its size, and aligned at least as it
- * would be otherwise. It may be freed by any call, in any thread, also after mb_profile_stop.
- * MB_PROFILE does the same from the start of a process, and writes a dump at its end.
+ * A sampled object lies outside the pools, whatever its size, and is aligned at least as it would
+ * be otherwise. It may be freed by any call, in any thread, also after mb_profile_stop. MB_PROFILE
+ * does the same from the start of a process, and writes a dump at its end.
  *
  * Parameters:
  *   mean_bytes: from 1 to 1024G. 524288 is a good choice for a server.
@@ -472,7 +472,7 @@ MB_API int mb_background_start(void);
  * Where none runs, the call only keeps the child of a fork from starting one.
  *
  * Errors: none.
- * Cost: at most the step of decay that the thread is at, about 2 ms.
+ * Cost: at most the step of decay that the thread is at, 0.5 ms as a rule, and 3 ms now and then.
  * Safety: not from fork handlers.
  * See also: mb_background_start
  */

@@ -74,7 +74,8 @@ struct Unborn {
 /*
  * Brings the library up, as mb_init does; optional.
  *
- * Returns: false when no address space could be had; all else still works.
+ * Returns: false when no address space could be had, where all else still works; and in a signal
+ *   handler that interrupted the start itself.
  * See also: mb_init
  */
 inline bool initMemoryPool() noexcept

@@ -247,7 +247,7 @@ static void *move_from_system(void *old, size_t size, enum class_rule rule)
 
 /*
  * Asked first: all objects of a pool beyond its dense span come this way, and to ask whether they
- * are another copy's takes twenty times as long.
+ * are another copy's takes 70 ns.
  */
 static bool is_own_slot(const void *pointer, size_t class)
 {

@@ -130,6 +130,18 @@ static size_t pool_check_batches(struct pool *pool, uint64_t number)
     return slots;
 }
 
+/* Whether a part of the pool holds what is counted; else false after a message. */
+static bool count_check(const struct pool *pool, const char *part, size_t slots,
+                        const _Atomic uint64_t *counter)
+{
+    bool agree = counter_read(counter) == slots;
+    if (!agree) {
+        mbi_message("check: pool %u: its %s hold %zu slots, which is not what is counted",
+                    pool->class, part, slots);
+    }
+    return agree;
+}
+
 /* Adds `found` to *slots; false when it stands for an error. */
 static bool add_found(size_t *slots, size_t found)
 {
@@ -178,17 +190,13 @@ size_t mbi_pool_check(struct pool *pool)
             return SIZE_MAX;
         }
     }
-    if (!chain_check(pool, pool->loose, "on the loose list")
-        || counter_read(&pool->loose_rounds) != chain_rounds(pool->loose)) {
-        return SIZE_MAX;
-    }
     size_t in_lanes = 0;
     for (size_t i = 0; i < CENTRAL_STACKS; i++) {
         in_lanes += pool_lanes(pool)[i].rounds;
     }
-    if (counter_read(&pool->in_lanes) != in_lanes) {
-        mbi_message("check: pool %u: its lanes hold %zu slots, which is not what is counted",
-                    pool_class(pool), in_lanes);
+    if (!chain_check(pool, pool->loose, "on the loose list")
+        || !count_check(pool, "loose list", chain_rounds(pool->loose), &pool->loose_rounds)
+        || !count_check(pool, "lanes", in_lanes, &pool->in_lanes)) {
         return SIZE_MAX;
     }
     size_t sorted_slots = 0;
@@ -198,5 +206,5 @@ size_t mbi_pool_check(struct pool *pool)
             return SIZE_MAX;
         }
     }
-    return counter_read(&pool->sorted_slots) == sorted_slots ? slots : SIZE_MAX;
+    return count_check(pool, "free maps", sorted_slots, &pool->sorted_slots) ? slots : SIZE_MAX;
 }
