@@ -50,6 +50,10 @@ static void check_alignment_and_size(void)
         }
         free(object);
     }
+    for (int i = 0; i < 2; i++) { /* of which one would not be by chance */
+        sink = malloc(0);
+        CHECK(sink != NULL && (uintptr_t)sink % 16 == 0);
+    }
     CHECK(malloc_usable_size(NULL) == 0);
     free(NULL);
 }
