@@ -247,9 +247,9 @@ static void *move_from_system(void *old, size_t size, enum class_rule rule)
 
 /*
  * Asked first: all objects of a pool beyond its dense span come this way, and to ask whether they
- * are another copy's takes 70 ns.
+ * are another copy's takes 70 ns. Inlined: each realloc of NULL comes here, too (sections.ld).
  */
-static bool is_own_slot(const void *pointer, size_t class)
+MBI_HOT_INLINE bool is_own_slot(const void *pointer, size_t class)
 {
     return api_is_slot(pointer, class) && !checked_is_on();
 }
