@@ -64,6 +64,18 @@ static inline bool mb_recorder_is_on(void)
     return atomic_load_explicit(&mb_recorder_state->recording, memory_order_relaxed);
 }
 
+/* The C library's; false where it has none, or is not sure. */
+extern char __libc_single_threaded __attribute__((weak));
+
+/* Of what the thread does here: see raw.h. */
+static inline uint64_t mb_recorder_time(void)
+{
+    if (&__libc_single_threaded == NULL || !__libc_single_threaded) {
+        raw_wait_for_loads();
+    }
+    return raw_ticks_unordered(mb_recorder_clock);
+}
+
 /* A later time is as good: what is recorded is either done already, or waits. */
 static inline void mb_recorder_add(enum raw_kind kind, uint64_t time, const void *pointer,
                                    uint64_t size, unsigned alignment_log)
