@@ -4,7 +4,7 @@
  * Ladder: below merge.
  *
  * A hash table with open addressing, of 8 bytes an entry: so an address costs one line of a cache,
- * and 16 to 32 bytes of memory for each object that lives, whatever its size. What is freed stays
+ * and 16 to 64 bytes of memory for each object that lives, whatever its size. What is freed stays
  * as an entry without an object, for an address comes back soon, until the table is made anew.
  *
  * An entry has room for no address. But a one-to-one function scatters addresses over the table, so
@@ -52,7 +52,7 @@ mb_addresses_begin_scattered(const struct mb_addresses *addresses, uint64_t scat
 static inline struct mb_addresses_search mb_addresses_begin(const struct mb_addresses *addresses,
                                                             uint64_t address)
 {
-    /* Odd, so that no two addresses become one; the golden ratio's bits put neighbours far apart. */
+    /* Odd, so that no two addresses become one; by the golden ratio neighbours are far apart. */
     uint64_t scattered = (address >> ADDRESSES_UNIT_LOG) * UINT64_C(0x13c6ef372fe9);
     return mb_addresses_begin_scattered(addresses,
                                         scattered & ((UINT64_C(1) << ADDRESSES_BITS) - 1));
@@ -87,8 +87,8 @@ static inline bool mb_addresses_take(struct mb_addresses *addresses, uint64_t ad
 }
 
 /*
- * Of any value: the entry comes near. always_inline, as GCC leaves out calls of a function that does
- * nothing else.
+ * Of any value: the entry comes near. It says always_inline, as GCC leaves out calls of a function
+ * that does nothing else.
  */
 static inline __attribute__((always_inline)) void
 mb_addresses_prefetch(const struct mb_addresses *addresses, uint64_t address)
