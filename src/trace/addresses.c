@@ -27,7 +27,7 @@ static bool move(struct mb_addresses *to, uint64_t scattered, uint64_t object)
 enum made { MADE, TOO_SMALL, NO_MEMORY };
 
 /* Entries without an object go. */
-static enum made make_anew(struct mb_addresses *addresses, size_t room)
+static enum made make_of(struct mb_addresses *addresses, size_t room)
 {
     struct mb_addresses made = { .room = room, .log = (unsigned)__builtin_ctzl(room) };
     made.entries = calloc(room, sizeof *made.entries);
@@ -57,21 +57,21 @@ static size_t count_objects(const struct mb_addresses *addresses)
     return count;
 }
 
-bool mb_addresses_put_slow(struct mb_addresses *addresses, uint64_t address, uint32_t object,
-                           uint32_t *before)
+bool mb_addresses_make_anew(struct mb_addresses *addresses, uint32_t object)
 {
     /* At least a quarter of the room is then there for new addresses. */
     size_t objects = count_objects(addresses);
     size_t room = addresses->room > 0 ? addresses->room : ROOM_FIRST;
+    /* With room for both, an entry was too far from where the search for it began. */
     room *= addresses->count * 2 < addresses->room && object < addresses->room ? 2 : 1;
     while (objects * 4 > room || object >= room) {
         room *= 2;
     }
     enum made made;
-    while ((made = make_anew(addresses, room)) == TOO_SMALL) {
+    while ((made = make_of(addresses, room)) == TOO_SMALL) {
         room *= 2;
     }
-    return made == MADE && mb_addresses_put(addresses, address, object, before);
+    return made == MADE;
 }
 
 void mb_addresses_free(struct mb_addresses *addresses)

@@ -98,9 +98,8 @@ mb_addresses_prefetch(const struct mb_addresses *addresses, uint64_t address)
     }
 }
 
-/* As mb_addresses_put, where the table has to be made anew. */
-bool mb_addresses_put_slow(struct mb_addresses *addresses, uint64_t address, uint32_t object,
-                           uint32_t *before);
+/* Makes the table anew, with room for an object of this number. False without memory. */
+bool mb_addresses_make_anew(struct mb_addresses *addresses, uint32_t object);
 
 /*
  * An object, below ADDRESSES_NONE, lies at an address, a multiple of 8 below 2^48, from now on.
@@ -109,18 +108,22 @@ bool mb_addresses_put_slow(struct mb_addresses *addresses, uint64_t address, uin
 static inline bool mb_addresses_put(struct mb_addresses *addresses, uint64_t address,
                                     uint32_t object, uint32_t *before)
 {
-    if (addresses->count * 2 >= addresses->room || object >= addresses->room) {
-        return mb_addresses_put_slow(addresses, address, object, before);
+    for (;;) {
+        if (addresses->count * 2 < addresses->room && object < addresses->room) {
+            struct mb_addresses_search search = mb_addresses_begin(addresses, address);
+            uint64_t *entry = mb_addresses_find(addresses, &search);
+            if (search.rest >> (63 - addresses->log) == 0) { /* an entry has room for its steps */
+                *before = *entry & 1 ? (uint32_t)(*entry >> 1 & (addresses->room - 1))
+                                     : ADDRESSES_NONE;
+                addresses->count += *entry == 0;
+                *entry = search.rest << (addresses->log + 1) | (uint64_t)object << 1 | 1;
+                return true;
+            }
+        }
+        if (!mb_addresses_make_anew(addresses, object)) {
+            return false;
+        }
     }
-    struct mb_addresses_search search = mb_addresses_begin(addresses, address);
-    uint64_t *entry = mb_addresses_find(addresses, &search);
-    if (search.rest >> (63 - addresses->log) != 0) { /* too many steps for an entry */
-        return mb_addresses_put_slow(addresses, address, object, before);
-    }
-    *before = *entry & 1 ? (uint32_t)(*entry >> 1 & (addresses->room - 1)) : ADDRESSES_NONE;
-    addresses->count += *entry == 0;
-    *entry = search.rest << (addresses->log + 1) | (uint64_t)object << 1 | 1;
-    return true;
 }
 
 void mb_addresses_free(struct mb_addresses *addresses);

@@ -11,6 +11,13 @@
 
 #include "trace/raw.h"
 
+#if __has_include(<sys/single_threaded.h>)
+#include <sys/single_threaded.h>
+/* The program may run with an older C library than the one at hand. */
+#pragma weak __libc_single_threaded
+#define RECORDER_KNOWS_ALONE 1
+#endif
+
 #define RECORDER_COLD __attribute__((noinline, cold))
 #define RECORDER_LIKELY(condition) __builtin_expect((condition), 1)
 #define RECORDER_PER_THREAD _Thread_local __attribute__((tls_model("initial-exec")))
@@ -64,13 +71,20 @@ static inline bool mb_recorder_is_on(void)
     return atomic_load_explicit(&mb_recorder_state->recording, memory_order_relaxed);
 }
 
-/* The C library's; false where it has none, or is not sure. */
-extern char __libc_single_threaded __attribute__((weak));
+/* As the C library says; false where it has no word for it, or is not sure. */
+static inline bool mb_recorder_is_alone(void)
+{
+#if defined(RECORDER_KNOWS_ALONE)
+    return &__libc_single_threaded != NULL && __libc_single_threaded;
+#else
+    return false;
+#endif
+}
 
 /* Of what the thread does here: see raw.h. */
 static inline uint64_t mb_recorder_time(void)
 {
-    if (&__libc_single_threaded == NULL || !__libc_single_threaded) {
+    if (!mb_recorder_is_alone()) {
         raw_wait_for_loads();
     }
     return raw_ticks_unordered(mb_recorder_clock);
