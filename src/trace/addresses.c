@@ -1,65 +1,81 @@
-/* addresses: growing, and ending. */
+/* addresses: the table made anew, and ending. */
 #include "trace/addresses.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 enum { ROOM_FIRST = 1024 };
 
-static bool is_empty(const struct mb_addresses_leaf *leaf)
+/* What stands in an entry, as its object's address scattered over all the table. */
+static uint64_t scattered_of(const struct mb_addresses *addresses, size_t at, uint64_t entry)
 {
-    static const struct mb_addresses_leaf empty;
-    return memcmp(leaf, &empty, sizeof empty) == 0;
+    unsigned bits = ADDRESSES_BITS - addresses->log;
+    uint64_t rest = entry >> (addresses->log + 1);
+    uint64_t home = (at - (rest >> bits) + 1) & (addresses->room - 1);
+    return home << bits | (rest & ((UINT64_C(1) << bits) - 1));
 }
 
-/* Empty leaves go; at least a quarter of the room is then there for new ones. */
-static bool grow(struct mb_addresses *addresses)
+/* False where it lies too far from where its search begins. */
+static bool move(struct mb_addresses *to, uint64_t scattered, uint64_t object)
 {
-    size_t count = 0;
-    for (size_t i = 0; i < addresses->room; i++) {
-        struct mb_addresses_block *block = &addresses->blocks[i];
-        count += block->leaf != NULL && !is_empty(block->leaf);
+    struct mb_addresses_search search = mb_addresses_begin_scattered(to, scattered);
+    uint64_t *entry = mb_addresses_find(to, &search);
+    *entry = search.rest << (to->log + 1) | object << 1 | 1;
+    to->count++;
+    return search.rest >> (63 - to->log) == 0;
+}
+
+enum made { MADE, TOO_SMALL, NO_MEMORY };
+
+/* Entries without an object go. */
+static enum made make_of(struct mb_addresses *addresses, size_t room)
+{
+    struct mb_addresses made = { .room = room, .log = (unsigned)__builtin_ctzl(room) };
+    made.entries = calloc(room, sizeof *made.entries);
+    if (made.entries == NULL) {
+        return NO_MEMORY;
     }
-    struct mb_addresses larger = { .room = ROOM_FIRST, .count = count };
-    while (count * 4 > larger.room) {
-        larger.room *= 2;
-    }
-    larger.shift = 64U - (unsigned)__builtin_ctzl(larger.room);
-    larger.blocks = calloc(larger.room, sizeof *larger.blocks);
-    if (larger.blocks == NULL) {
-        return false;
-    }
-    for (size_t i = 0; i < addresses->room; i++) {
-        struct mb_addresses_block *block = &addresses->blocks[i];
-        if (block->leaf != NULL && is_empty(block->leaf)) {
-            free(block->leaf);
-        } else if (block->leaf != NULL) {
-            *mb_addresses_block(&larger, block->key) = *block;
+    for (size_t at = 0; at < addresses->room; at++) {
+        uint64_t entry = addresses->entries[at];
+        if ((entry & 1) != 0
+            && !move(&made, scattered_of(addresses, at, entry),
+                     entry >> 1 & (addresses->room - 1))) {
+            free(made.entries);
+            return TOO_SMALL;
         }
     }
-    free(addresses->blocks);
-    *addresses = larger;
-    return true;
+    free(addresses->entries);
+    *addresses = made;
+    return MADE;
 }
 
-struct mb_addresses_leaf *mb_addresses_add_leaf(struct mb_addresses *addresses, uint64_t key)
+static size_t count_objects(const struct mb_addresses *addresses)
 {
-    if (addresses->count * 2 >= addresses->room && !grow(addresses)) {
-        return NULL;
+    size_t count = 0;
+    for (size_t at = 0; at < addresses->room; at++) {
+        count += addresses->entries[at] & 1;
     }
-    struct mb_addresses_leaf *leaf = calloc(1, sizeof *leaf);
-    if (leaf != NULL) {
-        *mb_addresses_block(addresses, key) = (struct mb_addresses_block){ key, leaf };
-        addresses->count++;
+    return count;
+}
+
+bool mb_addresses_make_anew(struct mb_addresses *addresses, uint32_t object)
+{
+    /* At least a quarter of the room is then there for new addresses. */
+    size_t objects = count_objects(addresses);
+    size_t room = addresses->room > 0 ? addresses->room : ROOM_FIRST;
+    /* With room for both, an entry was too far from where the search for it began. */
+    room *= addresses->count * 2 < addresses->room && object < addresses->room ? 2 : 1;
+    while (objects * 4 > room || object >= room) {
+        room *= 2;
     }
-    return leaf;
+    enum made made;
+    while ((made = make_of(addresses, room)) == TOO_SMALL) {
+        room *= 2;
+    }
+    return made == MADE;
 }
 
 void mb_addresses_free(struct mb_addresses *addresses)
 {
-    for (size_t i = 0; i < addresses->room; i++) {
-        free(addresses->blocks[i].leaf);
-    }
-    free(addresses->blocks);
+    free(addresses->entries);
     *addresses = (struct mb_addresses){ 0 };
 }

@@ -3,11 +3,18 @@
  *
  * Ladder: below merge.
  *
- * The address space is cut into blocks of 1 KiB. A hash table leads to the blocks in which objects
- * lie, and each has a leaf: an entry for each 16 bytes. Objects whose addresses are no multiples of
- * 16 have leaves of their own. So an address is found without a search among its neighbours, and
- * goes without leaving a hole. A leaf in which nothing lies any more stays until the table grows.
- * An object that has its block to itself takes some 300 bytes here, a small one as few as 4.
+ * A hash table with open addressing, of 8 bytes an entry: so an address costs one line of a cache,
+ * and 16 to 64 bytes of memory for each object that lives, whatever its size. What is freed stays
+ * as an entry without an object, for an address comes back soon, until the table is made anew.
+ *
+ * An entry has room for no address. But a one-to-one function scatters addresses over the table, so
+ * that the place where the search for one begins says some of its bits, and the entry has the rest:
+ *
+ *   63 ..                46 | ..                     | log .. 1          | 0
+ *   steps from there, plus 1 | 45 - log bits of address | object: log bits | whether it lies there
+ *
+ * An entry that is all 0 is empty. The table has 2^log entries, and at least as many as objects are
+ * numbered: so the number fits, too.
  */
 #ifndef MEMORYBUCKET_TRACE_ADDRESSES_H
 #define MEMORYBUCKET_TRACE_ADDRESSES_H
@@ -16,98 +23,105 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { ADDRESSES_OF_LEAF = 64 };
-
-struct mb_addresses_leaf {
-    uint32_t objects[ADDRESSES_OF_LEAF]; /* plus 1; 0 where none lies */
-};
-
-/* All zero is the empty one. Open addressing; at most half of the room is used. */
+/* All zero is the empty one. */
 struct mb_addresses {
-    struct mb_addresses_block {
-        uint64_t key;
-        struct mb_addresses_leaf *leaf; /* NULL of a place that is empty */
-    } *blocks;
-    size_t room;    /* 0, or a power of two */
-    unsigned shift; /* 64 less its logarithm */
-    size_t count;   /* of blocks */
+    uint64_t *entries;
+    size_t room;  /* of them: 0, or 2^log */
+    size_t count; /* that are not empty: at most half of the room */
+    unsigned log;
 };
 
-enum { ADDRESSES_SLOT_LOG = 4, ADDRESSES_HALF_SLOT_LOG = 3, ADDRESSES_BLOCK_LOG = 10 };
-_Static_assert(ADDRESSES_OF_LEAF == 1 << (ADDRESSES_BLOCK_LOG - ADDRESSES_SLOT_LOG),
-               "a leaf is of a block");
+enum { ADDRESSES_UNIT_LOG = 3, ADDRESSES_BITS = 45 };
 
-/* The block, and whether the address lies half a slot behind a whole one. */
-static inline uint64_t mb_addresses_key(uint64_t address)
+#define ADDRESSES_NONE UINT32_MAX
+
+/* Where an address is sought, and what its entry has there above the object. */
+struct mb_addresses_search {
+    size_t at;
+    uint64_t rest;
+};
+
+static inline struct mb_addresses_search
+mb_addresses_begin_scattered(const struct mb_addresses *addresses, uint64_t scattered)
 {
-    return address >> ADDRESSES_BLOCK_LOG << 1 | (address >> ADDRESSES_HALF_SLOT_LOG & 1);
+    unsigned bits = ADDRESSES_BITS - addresses->log;
+    uint64_t rest = scattered & ((UINT64_C(1) << bits) - 1);
+    return (struct mb_addresses_search){ scattered >> bits, UINT64_C(1) << bits | rest };
 }
 
-static inline uint32_t *mb_addresses_entry(struct mb_addresses_leaf *leaf, uint64_t address)
+static inline struct mb_addresses_search mb_addresses_begin(const struct mb_addresses *addresses,
+                                                            uint64_t address)
 {
-    return &leaf->objects[address >> ADDRESSES_SLOT_LOG & (ADDRESSES_OF_LEAF - 1)];
+    /* Odd, so that no two addresses become one; by the golden ratio neighbours are far apart. */
+    uint64_t scattered = (address >> ADDRESSES_UNIT_LOG) * UINT64_C(0x13c6ef372fe9);
+    return mb_addresses_begin_scattered(addresses,
+                                        scattered & ((UINT64_C(1) << ADDRESSES_BITS) - 1));
 }
 
-/* Where a search for the block begins. */
-static inline struct mb_addresses_block *mb_addresses_home(const struct mb_addresses *addresses,
-                                                           uint64_t key)
+/* To the address's entry, or else to the empty one behind those that it could be. */
+static inline uint64_t *mb_addresses_find(const struct mb_addresses *addresses,
+                                          struct mb_addresses_search *search)
 {
-    return &addresses->blocks[key * UINT64_C(0x9e3779b97f4a7c15) >> addresses->shift];
-}
-
-/* Where the block is, or the empty place where it would be. There must be room. */
-static inline struct mb_addresses_block *mb_addresses_block(const struct mb_addresses *addresses,
-                                                            uint64_t key)
-{
-    struct mb_addresses_block *block = mb_addresses_home(addresses, key);
-    while (block->leaf != NULL && block->key != key) {
-        block = block + 1 < addresses->blocks + addresses->room ? block + 1 : addresses->blocks;
+    uint64_t *entry = &addresses->entries[search->at];
+    while (*entry != 0 && *entry >> (addresses->log + 1) != search->rest) {
+        search->at = (search->at + 1) & (addresses->room - 1);
+        search->rest += UINT64_C(1) << (ADDRESSES_BITS - addresses->log);
+        entry = &addresses->entries[search->at];
     }
-    return block;
+    return entry;
 }
 
-/* A leaf for the block, which has none. NULL without memory. */
-struct mb_addresses_leaf *mb_addresses_add_leaf(struct mb_addresses *addresses, uint64_t key);
-
-/*
- * Of an address, a multiple of 8: where its object's number plus 1 is kept, or 0 where none lies
- * there. Valid until the next call. NULL without memory.
- */
-static inline uint32_t *mb_addresses_at(struct mb_addresses *addresses, uint64_t address)
-{
-    uint64_t key = mb_addresses_key(address);
-    struct mb_addresses_leaf *leaf = addresses->room > 0
-                                         ? mb_addresses_block(addresses, key)->leaf
-                                         : NULL;
-    if (leaf == NULL && (leaf = mb_addresses_add_leaf(addresses, key)) == NULL) {
-        return NULL;
-    }
-    return mb_addresses_entry(leaf, address);
-}
-
-/* Takes an address out; false when it is not there. */
+/* Takes an address out; false when nothing lies there. */
 static inline bool mb_addresses_take(struct mb_addresses *addresses, uint64_t address,
                                      uint32_t *object)
 {
-    struct mb_addresses_leaf *leaf =
-        addresses->room > 0 ? mb_addresses_block(addresses, mb_addresses_key(address))->leaf : NULL;
-    uint32_t *entry = leaf != NULL ? mb_addresses_entry(leaf, address) : NULL;
-    if (entry == NULL || *entry == 0) {
+    if (addresses->room == 0) {
         return false;
     }
-    *object = *entry - 1;
-    *entry = 0;
-    return true;
+    struct mb_addresses_search search = mb_addresses_begin(addresses, address);
+    uint64_t *entry = mb_addresses_find(addresses, &search);
+    *object = (uint32_t)(*entry >> 1 & (addresses->room - 1));
+    bool lay_there = *entry & 1;
+    *entry &= ~UINT64_C(1);
+    return lay_there;
 }
 
-/* Of any value: what it leads to comes near. */
-static inline void mb_addresses_prefetch(const struct mb_addresses *addresses, uint64_t address)
+/*
+ * Of any value: the entry comes near. It says always_inline, as GCC leaves out calls of a function
+ * that does nothing else.
+ */
+static inline __attribute__((always_inline)) void
+mb_addresses_prefetch(const struct mb_addresses *addresses, uint64_t address)
 {
     if (addresses->room > 0) {
-        struct mb_addresses_leaf *leaf =
-            mb_addresses_home(addresses, mb_addresses_key(address))->leaf;
-        if (leaf != NULL) {
-            __builtin_prefetch(mb_addresses_entry(leaf, address), 1);
+        __builtin_prefetch(&addresses->entries[mb_addresses_begin(addresses, address).at], 1);
+    }
+}
+
+/* Makes the table anew, with room for an object of this number. False without memory. */
+bool mb_addresses_make_anew(struct mb_addresses *addresses, uint32_t object);
+
+/*
+ * An object, below ADDRESSES_NONE, lies at an address, a multiple of 8 below 2^48, from now on.
+ * Where another one lay that is `before`, or else ADDRESSES_NONE. False without memory.
+ */
+static inline bool mb_addresses_put(struct mb_addresses *addresses, uint64_t address,
+                                    uint32_t object, uint32_t *before)
+{
+    for (;;) {
+        if (addresses->count * 2 < addresses->room && object < addresses->room) {
+            struct mb_addresses_search search = mb_addresses_begin(addresses, address);
+            uint64_t *entry = mb_addresses_find(addresses, &search);
+            if (search.rest >> (63 - addresses->log) == 0) { /* an entry has room for its steps */
+                *before = *entry & 1 ? (uint32_t)(*entry >> 1 & (addresses->room - 1))
+                                     : ADDRESSES_NONE;
+                addresses->count += *entry == 0;
+                *entry = search.rest << (addresses->log + 1) | (uint64_t)object << 1 | 1;
+                return true;
+            }
+        }
+        if (!mb_addresses_make_anew(addresses, object)) {
+            return false;
         }
     }
 }

@@ -3,9 +3,6 @@
 
 #include <stdlib.h>
 
-/* So many words ahead lies the record that is foretold. */
-enum { AHEAD_WORDS = 8 * RAW_RECORD_WORDS };
-
 /* Of a slot; all zero while nothing of its chunk was read. */
 struct cursor {
     const _Atomic uint64_t *words; /* the chunk */
@@ -20,7 +17,6 @@ struct cursor {
 struct mb_chunks {
     struct raw_header *header;
     uint64_t limit;
-    uint64_t until; /* times of the first one's records that come before all others' */
     uint32_t image;
     unsigned released;    /* in this round */
     struct cursor **heap; /* the first is the one whose record is next */
@@ -78,7 +74,7 @@ static void sift_down(struct mb_chunks *chunks)
     heap[at] = first;
 }
 
-/* Of the first one: how far it is before those below it, so that they need not be asked again. */
+/* Of the first one: up to when it is before those below it. */
 static uint64_t find_until(const struct mb_chunks *chunks)
 {
     struct cursor *const *heap = chunks->heap;
@@ -90,15 +86,9 @@ static uint64_t find_until(const struct mb_chunks *chunks)
     return until;
 }
 
-/* 0 when there is no record. */
 static inline uint64_t time_at(const struct cursor *cursor)
 {
-    if (cursor->at + RAW_LONG_WORDS > RAW_CHUNK_WORDS) {
-        return 0;
-    }
-    /* acquire [RECORD-LOAD]: pairs with [RECORD-STORE]. */
-    uint64_t time = atomic_load_explicit(cursor->words + cursor->at, memory_order_acquire);
-    return time >= cursor->least ? time ^ RAW_TIME_BIT : 0;
+    return mb_chunks_time(cursor->words, cursor->at, cursor->least);
 }
 
 /* Whether the round has the record at the cursor, whose time it sets. */
@@ -112,15 +102,9 @@ static inline bool has_record(const struct mb_chunks *chunks, struct cursor *cur
     return true;
 }
 
-/* relaxed [RECORD-LOAD]: time_at, or the chunk's state, has made it visible. */
-static inline uint64_t load(const _Atomic uint64_t *word)
-{
-    return atomic_load_explicit(word, memory_order_relaxed);
-}
-
 static uint64_t image_of(const struct mb_chunks *chunks, uint32_t slot)
 {
-    return load(raw_chunk(chunks->header, slot) + RAW_HEAD_IMAGE);
+    return mb_chunks_load(raw_chunk(chunks->header, slot) + RAW_HEAD_IMAGE);
 }
 
 /* The slots that were ever used. */
@@ -188,22 +172,36 @@ void mb_chunks_begin(struct mb_chunks *chunks, uint32_t image, uint64_t limit_ti
         if (cursor->at == 0) {
             const _Atomic uint64_t *words = raw_chunk(chunks->header, slot);
             *cursor = (struct cursor){ .words = words, .slot = slot, .at = RAW_CHUNK_HEAD,
-                                       .thread = load(words + RAW_HEAD_THREAD),
-                                       .sequence = load(words + RAW_HEAD_SEQUENCE),
-                                       .least = load(words + RAW_HEAD_TAKEN) | RAW_TIME_BIT };
+                                       .thread = mb_chunks_load(words + RAW_HEAD_THREAD),
+                                       .sequence = mb_chunks_load(words + RAW_HEAD_SEQUENCE),
+                                       .least = mb_chunks_load(words + RAW_HEAD_TAKEN)
+                                                | RAW_TIME_BIT };
         }
         if (has_record(chunks, cursor)) {
             push(chunks, cursor);
         }
     }
-    chunks->until = chunks->heap_count > 0 ? find_until(chunks) : 0;
 }
 
-/* The first one's records no longer come first, or it has no more. */
-static __attribute__((noinline)) void change_first(struct mb_chunks *chunks, bool has_more)
+bool mb_chunks_next(struct mb_chunks *chunks, struct mb_run *run)
+{
+    if (chunks->heap_count == 0) {
+        return false;
+    }
+    const struct cursor *cursor = chunks->heap[0];
+    uint64_t until = find_until(chunks);
+    *run = (struct mb_run){ .words = cursor->words, .thread = cursor->thread,
+                            .least = cursor->least, .ticks = cursor->ticks, .at = cursor->at,
+                            .until = until < chunks->limit ? until : chunks->limit };
+    return true;
+}
+
+void mb_chunks_leave(struct mb_chunks *chunks, const struct mb_run *run)
 {
     struct cursor *cursor = chunks->heap[0];
-    if (!has_more) {
+    cursor->at = run->at;
+    cursor->ticks = run->ticks;
+    if (!has_record(chunks, cursor)) {
         chunks->heap[0] = chunks->heap[--chunks->heap_count];
         if (is_read(chunks, cursor)) {
             /* At once: what is written next to it is then still in a cache. */
@@ -215,43 +213,7 @@ static __attribute__((noinline)) void change_first(struct mb_chunks *chunks, boo
     }
     if (chunks->heap_count > 0) {
         sift_down(chunks);
-        chunks->until = find_until(chunks);
     }
-}
-
-static inline uint64_t address_in(uint64_t packed)
-{
-    return (packed & ((UINT64_C(1) << RAW_KIND_SHIFT) - 1)) << 3;
-}
-
-bool mb_chunks_next(struct mb_chunks *chunks, struct mb_record *record)
-{
-    if (chunks->heap_count == 0) {
-        return false;
-    }
-    struct cursor *cursor = chunks->heap[0];
-    const _Atomic uint64_t *words = cursor->words + cursor->at;
-    uint64_t packed = load(words + 1);
-    record->kind = (enum raw_kind)(packed >> RAW_KIND_SHIFT & 15);
-    record->alignment_log = 0;
-    record->ticks = cursor->ticks;
-    record->thread = cursor->thread;
-    record->address = address_in(packed);
-    size_t ahead = (cursor->at + 1 + AHEAD_WORDS) % RAW_CHUNK_WORDS;
-    record->later = address_in(load(cursor->words + ahead));
-    record->size = packed >> RAW_SIZE_SHIFT;
-    cursor->at += RAW_RECORD_WORDS;
-    if (record->size == RAW_SIZE_LONG) {
-        uint64_t size = load(words + 2);
-        record->size = size & ((UINT64_C(1) << RAW_ALIGNMENT_SHIFT) - 1);
-        record->alignment_log = (unsigned)(size >> RAW_ALIGNMENT_SHIFT);
-        cursor->at += RAW_LONG_WORDS - RAW_RECORD_WORDS;
-    }
-    bool has_more = has_record(chunks, cursor);
-    if (!has_more || cursor->ticks > chunks->until) {
-        change_first(chunks, has_more);
-    }
-    return true;
 }
 
 unsigned mb_chunks_end(struct mb_chunks *chunks)

@@ -3,6 +3,7 @@
 
 #include "trace/addresses.h"
 #include "trace/chunks.h"
+#include "trace/trace_put.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -32,7 +33,7 @@ struct mb_merge {
     int error;
     struct moment from; /* the round is between the two */
     struct moment to;
-    double tick_ns; /* between them */
+    uint64_t tick_scale; /* ns of a tick between them, times 2^TICK_SCALE_LOG */
     struct mb_chunks *chunks;
     struct mb_trace_writer *writer;
     struct mb_addresses addresses;
@@ -40,6 +41,10 @@ struct mb_merge {
     size_t thread_room;
     uint64_t lost;
 };
+
+/* So a round of an hour is right to two microseconds. */
+enum { TICK_SCALE_LOG = 32 };
+__extension__ typedef unsigned __int128 product;
 
 /* The recorder counts from 1 on; far more threads than that are no threads. */
 enum { THREADS_MAX = 1 << 28 };
@@ -81,24 +86,36 @@ static inline bool put_free(struct mb_merge *merge, const struct thread *thread,
     return mb_trace_put_free(merge->writer, thread->number, time_ns, object) == 0;
 }
 
-/* A new object's place. What still lies there was freed unseen. NULL with errno. */
-static inline uint32_t *clear_place(struct mb_merge *merge, const struct thread *thread,
-                                    uint64_t time_ns, uint64_t address)
+/* Where that is rare. */
+static __attribute__((noinline)) bool put_free_rarely(struct mb_merge *merge,
+                                                      const struct thread *thread,
+                                                      uint64_t time_ns, uint32_t object)
 {
-    uint32_t *place = mb_addresses_at(&merge->addresses, address);
-    if (place != NULL && *place != 0) {
-        merge->lost++;
-        if (!put_free(merge, thread, time_ns, *place - 1)) {
-            return NULL;
-        }
-        *place = 0;
+    struct mb_trace_event event = { .kind = MB_TRACE_FREE, .thread = thread->number,
+                                    .object = object, .time_ns = time_ns };
+    return mb_trace_put(merge->writer, &event) == 0;
+}
+
+/* Gives an object its place. What still lies there was freed unseen. False with errno. */
+static inline __attribute__((always_inline)) bool place(struct mb_merge *merge,
+                                                        const struct thread *thread,
+                                                        uint64_t time_ns, uint64_t address,
+                                                        uint32_t object)
+{
+    uint32_t before;
+    if (!mb_addresses_put(&merge->addresses, address, object, &before)) {
+        return false;
     }
-    return place;
+    if (before == ADDRESSES_NONE) {
+        return true;
+    }
+    merge->lost++;
+    return put_free_rarely(merge, thread, time_ns, before);
 }
 
 /* Other than by malloc. */
 static bool allocate_specially(struct mb_merge *merge, const struct thread *thread,
-                               uint64_t time_ns, const struct mb_record *record, uint32_t *object)
+                               uint64_t time_ns, const struct mb_record *record)
 {
     struct mb_trace_event event = {
         .kind = MB_TRACE_ALLOCATE,
@@ -108,32 +125,23 @@ static bool allocate_specially(struct mb_merge *merge, const struct thread *thre
         .zeroed = record->kind == RAW_ZEROED,
         .time_ns = time_ns,
     };
-    bool good = mb_trace_put(merge->writer, &event) == 0;
-    *object = event.object;
-    return good;
+    return mb_trace_put(merge->writer, &event) == 0
+           && place(merge, thread, time_ns, record->address, event.object);
 }
 
-static bool allocate(struct mb_merge *merge, const struct thread *thread, uint64_t time_ns,
-                     const struct mb_record *record)
+static inline bool allocate(struct mb_merge *merge, const struct thread *thread, uint64_t time_ns,
+                            uint64_t address, uint64_t size)
 {
     uint32_t object;
-    uint32_t *place = clear_place(merge, thread, time_ns, record->address);
-    bool good = place != NULL
-                && (record->kind == RAW_ALLOCATE
-                        ? mb_trace_put_allocate(merge->writer, thread->number, time_ns,
-                                                record->size, &object) == 0
-                        : allocate_specially(merge, thread, time_ns, record, &object));
-    if (good) {
-        *place = object + 1;
-    }
-    return good;
+    return mb_trace_put_allocate(merge->writer, thread->number, time_ns, size, &object) == 0
+           && place(merge, thread, time_ns, address, object);
 }
 
-static bool release(struct mb_merge *merge, const struct thread *thread, uint64_t time_ns,
-                    const struct mb_record *record)
+static inline bool release(struct mb_merge *merge, const struct thread *thread, uint64_t time_ns,
+                           uint64_t address)
 {
     uint32_t object;
-    if (!mb_addresses_take(&merge->addresses, record->address, &object)) {
+    if (!mb_addresses_take(&merge->addresses, address, &object)) {
         merge->lost++;
         return true;
     }
@@ -156,40 +164,30 @@ static bool resize(struct mb_merge *merge, struct thread *thread, uint64_t time_
                                     .object = thread->object, .size = record->size,
                                     .time_ns = time_ns };
     if (!thread->is_resizing) { /* of an object that was not seen before */
-        return record->kind != RAW_RESIZE_TO || allocate(merge, thread, time_ns, record);
+        return record->kind != RAW_RESIZE_TO
+               || allocate_specially(merge, thread, time_ns, record);
     }
     thread->is_resizing = false;
     if (record->kind == RAW_RESIZE_FREED) {
-        return put_free(merge, thread, time_ns, thread->object);
+        return put_free_rarely(merge, thread, time_ns, thread->object);
     }
-    uint32_t *place = clear_place(merge, thread, time_ns, record->address);
-    if (place == NULL
-        || (record->kind != RAW_RESIZE_FAILED && mb_trace_put(merge->writer, &event) != 0)) {
-        return false;
-    }
-    *place = thread->object + 1;
-    return true;
+    return (record->kind == RAW_RESIZE_FAILED || mb_trace_put(merge->writer, &event) == 0)
+           && place(merge, thread, time_ns, record->address, thread->object);
 }
 
-/* False with errno. */
-static bool take(struct mb_merge *merge, const struct mb_record *record, uint64_t time_ns)
+/* Other than malloc and free. False with errno. */
+static __attribute__((noinline)) bool take_other(struct mb_merge *merge, struct thread *thread,
+                                                 const struct mb_record *record, uint64_t time_ns)
 {
-    struct thread *thread = thread_of(merge, record->thread);
-    if (thread == NULL || (!thread->is_started && !start(merge, thread, time_ns))) {
-        return false;
-    }
     switch (record->kind) {
     case RAW_EXIT:
         thread->is_started = false;
         struct mb_trace_event event = { .kind = MB_TRACE_THREAD_EXIT, .thread = thread->number,
                                         .time_ns = time_ns };
         return mb_trace_put(merge->writer, &event) == 0;
-    case RAW_ALLOCATE:
     case RAW_ZEROED:
     case RAW_ALIGNED:
-        return allocate(merge, thread, time_ns, record);
-    case RAW_FREE:
-        return release(merge, thread, time_ns, record);
+        return allocate_specially(merge, thread, time_ns, record);
     case RAW_RESIZE_FROM:
         return resize_from(merge, thread, record);
     case RAW_RESIZE_TO:
@@ -203,13 +201,35 @@ static bool take(struct mb_merge *merge, const struct mb_record *record, uint64_
 }
 
 /* On the line through the two moments of the round. */
-static uint64_t to_ns(const struct mb_merge *merge, uint64_t ticks)
+static inline uint64_t to_ns(const struct mb_merge *merge, uint64_t ticks)
 {
-    const struct moment *from = &merge->from;
-    return ticks <= from->ticks
-               ? from->ns
-               : from->ns + (uint64_t)(int64_t)((double)(int64_t)(ticks - from->ticks)
-                                               * merge->tick_ns);
+    uint64_t passed = ticks > merge->from.ticks ? ticks - merge->from.ticks : 0;
+    return merge->from.ns + (uint64_t)((product)passed * merge->tick_scale >> TICK_SCALE_LOG);
+}
+
+/* All of it. False with errno. */
+static bool take_run(struct mb_merge *merge, struct mb_run *whole)
+{
+    struct thread *thread = thread_of(merge, whole->thread);
+    struct mb_run run = *whole; /* in registers, as only what is rare has a pointer to a record */
+    struct mb_record record;
+    bool good = thread != NULL;
+    while (good && mb_run_take(&run, &record)) {
+        mb_addresses_prefetch(&merge->addresses, record.later);
+        uint64_t time_ns = to_ns(merge, record.ticks);
+        if (!thread->is_started && !start(merge, thread, time_ns)) {
+            good = false;
+        } else if (record.kind == RAW_FREE) {
+            good = release(merge, thread, time_ns, record.address);
+        } else if (record.kind == RAW_ALLOCATE) {
+            good = allocate(merge, thread, time_ns, record.address, record.size);
+        } else {
+            struct mb_record other = record;
+            good = take_other(merge, thread, &other, time_ns);
+        }
+    }
+    *whole = run;
+    return good;
 }
 
 struct mb_merge *mb_merge_open(struct raw_header *raw, int trace_file, uint64_t max_bytes)
@@ -279,17 +299,18 @@ unsigned mb_merge_round(struct mb_merge *merge)
     merge->to.ns = raw_monotonic_ns() - merge->raw->begin_ns;
     merge->to.ticks = raw_ticks(merge->raw->clock);
     (void)raw_ticks(merge->raw->clock); /* waits: no load of the round comes before the first */
-    merge->tick_ns = merge->to.ticks > merge->from.ticks
-                         ? (double)(merge->to.ns - merge->from.ns)
-                               / (double)(merge->to.ticks - merge->from.ticks)
-                         : 0;
+    merge->tick_scale = merge->to.ticks > merge->from.ticks
+                            ? (uint64_t)((double)(merge->to.ns - merge->from.ns)
+                                         / (double)(merge->to.ticks - merge->from.ticks)
+                                         * (double)(UINT64_C(1) << TICK_SCALE_LOG))
+                            : 0;
     mb_chunks_begin(merge->chunks, image, merge->to.ticks);
-    struct mb_record record;
-    while (!merge->is_stopped && mb_chunks_next(merge->chunks, &record)) {
-        mb_addresses_prefetch(&merge->addresses, record.later);
-        if (!take(merge, &record, to_ns(merge, record.ticks))) {
+    struct mb_run run;
+    while (!merge->is_stopped && mb_chunks_next(merge->chunks, &run)) {
+        if (!take_run(merge, &run)) {
             stop(merge, errno);
         }
+        mb_chunks_leave(merge->chunks, &run);
     }
     return mb_chunks_end(merge->chunks);
 }

@@ -23,6 +23,10 @@
  * is stored. Reading the clock waits for the loads before it. So what happened to one address has
  * times in its true order, whichever threads did it. And a record that is stored only after mbrun
  * looked, though its time is before that, has nothing that depends on it before that time.
+ *
+ * A thread that is the process's only one does not wait for its loads: what it did stands in its
+ * chunk in that order, whatever the times. It waits where it begins a chunk. Another thread begins
+ * behind a system call, and so behind those times.
  */
 #ifndef MEMORYBUCKET_TRACE_RAW_H
 #define MEMORYBUCKET_TRACE_RAW_H
@@ -110,23 +114,39 @@ static inline uint64_t raw_monotonic_ns(void)
     return (uint64_t)now.tv_sec * 1000000000U + (uint64_t)now.tv_nsec;
 }
 
-static inline uint64_t raw_ticks(uint32_t clock)
+/* In the order of the thread's program only where raw_wait_for_loads comes before it. */
+static inline uint64_t raw_ticks_unordered(uint32_t clock)
 {
 #if defined(__x86_64__)
     if (clock == RAW_CLOCK_COUNTER) {
         uint32_t low, high;
-        __asm__ volatile("lfence\n\trdtsc" : "=a"(low), "=d"(high)::"memory");
+        __asm__ volatile("rdtsc" : "=a"(low), "=d"(high)::"memory");
         return (uint64_t)high << 32 | low;
     }
 #elif defined(__aarch64__)
     if (clock == RAW_CLOCK_COUNTER) {
         uint64_t count;
-        __asm__ volatile("isb\n\tmrs %0, cntvct_el0" : "=r"(count)::"memory");
+        __asm__ volatile("mrs %0, cntvct_el0" : "=r"(count)::"memory");
         return count;
     }
 #endif
     (void)clock;
     return raw_monotonic_ns();
+}
+
+static inline void raw_wait_for_loads(void)
+{
+#if defined(__x86_64__)
+    __asm__ volatile("lfence" ::: "memory");
+#elif defined(__aarch64__)
+    __asm__ volatile("isb" ::: "memory");
+#endif
+}
+
+static inline uint64_t raw_ticks(uint32_t clock)
+{
+    raw_wait_for_loads();
+    return raw_ticks_unordered(clock);
 }
 
 /* Until the word is no longer `seen`, a wake, a signal, or so many milliseconds. */

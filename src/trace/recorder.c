@@ -145,7 +145,7 @@ static void thread_exits(void *unused)
 {
     (void)unused;
     if (mb_recorder_is_on()) {
-        mb_recorder_add(RAW_EXIT, raw_ticks(mb_recorder_clock), NULL, 0, 0);
+        mb_recorder_add(RAW_EXIT, mb_recorder_time(), NULL, 0, 0);
         leave_chunk();
     }
     thread = 0;

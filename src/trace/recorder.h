@@ -11,6 +11,13 @@
 
 #include "trace/raw.h"
 
+#if __has_include(<sys/single_threaded.h>)
+#include <sys/single_threaded.h>
+/* The program may run with an older C library than the one at hand. */
+#pragma weak __libc_single_threaded
+#define RECORDER_KNOWS_ALONE 1
+#endif
+
 #define RECORDER_COLD __attribute__((noinline, cold))
 #define RECORDER_LIKELY(condition) __builtin_expect((condition), 1)
 #define RECORDER_PER_THREAD _Thread_local __attribute__((tls_model("initial-exec")))
@@ -62,6 +69,25 @@ static inline bool mb_recorder_is_on(void)
 {
     /* relaxed [RECORDING]: what is written after a stop is not read. */
     return atomic_load_explicit(&mb_recorder_state->recording, memory_order_relaxed);
+}
+
+/* As the C library says; false where it has no word for it, or is not sure. */
+static inline bool mb_recorder_is_alone(void)
+{
+#if defined(RECORDER_KNOWS_ALONE)
+    return &__libc_single_threaded != NULL && __libc_single_threaded;
+#else
+    return false;
+#endif
+}
+
+/* Of what the thread does here: see raw.h. */
+static inline uint64_t mb_recorder_time(void)
+{
+    if (!mb_recorder_is_alone()) {
+        raw_wait_for_loads();
+    }
+    return raw_ticks_unordered(mb_recorder_clock);
 }
 
 /* A later time is as good: what is recorded is either done already, or waits. */

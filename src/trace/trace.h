@@ -118,12 +118,6 @@ struct mb_trace_writer *mb_trace_create(int file, uint64_t max_bytes);
  */
 int mb_trace_put(struct mb_trace_writer *writer, struct mb_trace_event *event);
 
-/* The same for the two that a program has most: malloc, whose object it sets, and free. */
-int mb_trace_put_allocate(struct mb_trace_writer *writer, uint32_t thread, uint64_t time_ns,
-                          uint64_t size, uint32_t *object);
-int mb_trace_put_free(struct mb_trace_writer *writer, uint32_t thread, uint64_t time_ns,
-                      uint32_t object);
-
 /*
  * Ends the trace and frees the writer. Takes program, start_ns, duration_ns, page_bytes and
  * truncated from the header, and sets the rest. 0; or -1 with errno where not all fits: the file is

@@ -1,44 +1,12 @@
 /* trace: the writer. A frame is written whole or not at all, so that what fits is a trace. */
-#include "trace/layout.h"
-#include "trace/numbers.h"
-#include "trace/trace.h"
+#include "trace/trace_put.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <zstd.h>
 
-/* A tick is short beside what an event costs, and most events then come within 8 ticks. */
-enum { TICK_NS = 64, HEADER_BYTES = AT_PROGRAM + MB_TRACE_PROGRAM_MAX, ZSTD_LEVEL = 1 };
-
-/* Of a frame, in the file about a third of that: so much may be lost at a full disk. */
-enum { PLAIN_BYTES = 256 * 1024 };
-
-/* Numbers below that have at most two bytes. */
-enum { SHORT_END = 1 << 14 };
-
-struct mb_trace_writer {
-    int file;
-    uint64_t max_bytes;
-    int failed; /* errno of the first failure */
-    ZSTD_CCtx *context;
-    struct mb_numbers threads;
-    struct mb_numbers objects;
-    uint32_t thread; /* of the event before */
-    uint64_t ticks;  /* likewise */
-    uint64_t events;
-    struct written { /* in whole frames */
-        uint64_t file_bytes;
-        uint64_t events;
-        uint32_t threads;
-        uint32_t objects;
-    } written;
-    size_t plain_bytes;
-    size_t packed_room;
-    unsigned char *packed;
-    unsigned char plain[PLAIN_BYTES];
-};
+enum { HEADER_BYTES = AT_PROGRAM + MB_TRACE_PROGRAM_MAX, ZSTD_LEVEL = 1 };
 
 static int write_all(int file, const unsigned char *bytes, size_t count, uint64_t at)
 {
@@ -97,13 +65,6 @@ struct mb_trace_writer *mb_trace_create(int file, uint64_t max_bytes)
     return writer;
 }
 
-static int fail(struct mb_trace_writer *writer, int why)
-{
-    writer->failed = why;
-    errno = why;
-    return -1;
-}
-
 static int write_frame(struct mb_trace_writer *writer)
 {
     if (writer->plain_bytes == 0) {
@@ -112,13 +73,13 @@ static int write_frame(struct mb_trace_writer *writer)
     size_t bytes = ZSTD_compress2(writer->context, writer->packed, writer->packed_room,
                                   writer->plain, writer->plain_bytes);
     if (ZSTD_isError(bytes)) {
-        return fail(writer, ENOMEM);
+        return mb_trace_fail(writer, ENOMEM);
     }
     if (bytes > writer->max_bytes - writer->written.file_bytes) {
-        return fail(writer, EOVERFLOW);
+        return mb_trace_fail(writer, EOVERFLOW);
     }
     if (write_all(writer->file, writer->packed, bytes, writer->written.file_bytes) != 0) {
-        return fail(writer, errno);
+        return mb_trace_fail(writer, errno);
     }
     writer->plain_bytes = 0;
     writer->written = (struct written){
@@ -148,73 +109,19 @@ static void put_head(struct mb_trace_writer *writer, uint64_t head, uint32_t thr
     }
 }
 
-static inline uint64_t make_head(struct mb_trace_writer *writer, uint32_t thread, uint64_t time_ns,
-                                 enum layout_tag tag)
+void mb_trace_put_long(struct mb_trace_writer *writer, uint32_t thread, uint64_t head,
+                       uint64_t operand)
 {
-    uint64_t ticks = time_ns / TICK_NS;
-    uint64_t passed = ticks > writer->ticks ? ticks - writer->ticks : 0;
-    writer->ticks += passed;
-    return passed << TICKS_SHIFT | (thread == writer->thread ? SAME_THREAD : 0) | tag;
+    put_head(writer, head, thread);
+    put_number(writer, operand);
 }
 
-/* An event with its first operand. Short ones take no branch that depends on their bytes. */
-static inline void put_event(struct mb_trace_writer *writer, uint32_t thread, uint64_t time_ns,
-                             enum layout_tag tag, uint64_t operand)
-{
-    uint64_t head = make_head(writer, thread, time_ns, tag);
-    if ((head & SAME_THREAD) == 0 || (head | operand) >= SHORT_END) {
-        put_head(writer, head, thread);
-        put_number(writer, operand);
-        return;
-    }
-    unsigned char *at = writer->plain + writer->plain_bytes;
-    unsigned head_more = head >= 0x80;
-    unsigned operand_more = operand >= 0x80;
-    at[0] = (unsigned char)(head | head_more << 7);
-    at[1] = (unsigned char)(head >> 7);
-    at += 1 + head_more;
-    at[0] = (unsigned char)(operand | operand_more << 7);
-    at[1] = (unsigned char)(operand >> 7);
-    writer->plain_bytes += 2 + head_more + operand_more;
-}
-
-/* Room for an event; as mb_trace_put. */
-static inline int prepare(struct mb_trace_writer *writer)
+int mb_trace_make_room(struct mb_trace_writer *writer)
 {
     if (writer->failed != 0) {
-        return fail(writer, writer->failed);
+        return mb_trace_fail(writer, writer->failed);
     }
     return writer->plain_bytes + EVENT_BYTES_MAX > sizeof writer->plain ? write_frame(writer) : 0;
-}
-
-int mb_trace_put_allocate(struct mb_trace_writer *writer, uint32_t thread, uint64_t time_ns,
-                          uint64_t size, uint32_t *object)
-{
-    if (prepare(writer) != 0) {
-        return -1;
-    }
-    if (!mb_numbers_is_live(&writer->threads, thread)
-        || !mb_numbers_begin(&writer->objects, object)) {
-        return fail(writer, ENOMEM);
-    }
-    put_event(writer, thread, time_ns, TAG_ALLOCATE, size);
-    writer->events++;
-    return 0;
-}
-
-int mb_trace_put_free(struct mb_trace_writer *writer, uint32_t thread, uint64_t time_ns,
-                      uint32_t object)
-{
-    if (prepare(writer) != 0) {
-        return -1;
-    }
-    if (!mb_numbers_is_live(&writer->threads, thread)
-        || !mb_numbers_end(&writer->objects, object)) {
-        return fail(writer, ENOMEM);
-    }
-    put_event(writer, thread, time_ns, TAG_FREE, object);
-    writer->events++;
-    return 0;
 }
 
 /* Numbers what begins, ends what ends, and puts it: false without memory, or where it is not. */
@@ -227,18 +134,18 @@ static bool put_slow(struct mb_trace_writer *writer, struct mb_trace_event *even
             return false;
         }
         writer->thread = event->thread;
-        put_number(writer, make_head(writer, event->thread, time_ns, TAG_THREAD_START));
+        put_number(writer, mb_trace_make_head(writer, event->thread, time_ns, TAG_THREAD_START));
         return true;
     }
     if (!mb_numbers_is_live(&writer->threads, thread)) {
         return false;
     }
     if (event->kind == MB_TRACE_THREAD_EXIT) {
-        put_head(writer, make_head(writer, thread, time_ns, TAG_THREAD_EXIT), thread);
+        put_head(writer, mb_trace_make_head(writer, thread, time_ns, TAG_THREAD_EXIT), thread);
         return mb_numbers_end(&writer->threads, thread);
     }
     if (event->kind == MB_TRACE_RESIZE) {
-        put_event(writer, thread, time_ns, TAG_RESIZE, event->object);
+        mb_trace_put_event(writer, thread, time_ns, TAG_RESIZE, event->object);
         put_number(writer, event->size);
         return mb_numbers_is_live(&writer->objects, event->object);
     }
@@ -246,10 +153,10 @@ static bool put_slow(struct mb_trace_writer *writer, struct mb_trace_event *even
         return false;
     }
     if (event->alignment != 0) {
-        put_event(writer, thread, time_ns, TAG_ALLOCATE_ALIGNED, event->size);
+        mb_trace_put_event(writer, thread, time_ns, TAG_ALLOCATE_ALIGNED, event->size);
         put_number(writer, (uint64_t)__builtin_ctz(event->alignment));
     } else {
-        put_event(writer, thread, time_ns, TAG_ALLOCATE_ZEROED, event->size);
+        mb_trace_put_event(writer, thread, time_ns, TAG_ALLOCATE_ZEROED, event->size);
     }
     return true;
 }
@@ -263,11 +170,11 @@ int mb_trace_put(struct mb_trace_writer *writer, struct mb_trace_event *event)
         return mb_trace_put_allocate(writer, event->thread, event->time_ns, event->size,
                                      &event->object);
     }
-    if (prepare(writer) != 0) {
+    if (mb_trace_make_room(writer) != 0) {
         return -1;
     }
     if (!put_slow(writer, event)) {
-        return fail(writer, ENOMEM);
+        return mb_trace_fail(writer, ENOMEM);
     }
     writer->events++;
     return 0;
@@ -275,7 +182,7 @@ int mb_trace_put(struct mb_trace_writer *writer, struct mb_trace_event *event)
 
 int mb_trace_finish(struct mb_trace_writer *writer, struct mb_trace_header *header)
 {
-    int status = writer->failed != 0 ? fail(writer, writer->failed) : write_frame(writer);
+    int status = writer->failed != 0 ? mb_trace_fail(writer, writer->failed) : write_frame(writer);
     int why = errno;
     const struct written *written = &writer->written;
     header->events = written->events;
@@ -293,7 +200,7 @@ int mb_trace_finish(struct mb_trace_writer *writer, struct mb_trace_header *head
     layout_store(bytes + AT_OBJECTS, 4, written->objects);
     layout_store(bytes + AT_PAGE, 4, header->page_bytes);
     layout_store(bytes + AT_FLAGS, 4, header->truncated ? FLAG_TRUNCATED : 0);
-    layout_store(bytes + AT_TICK, 4, TICK_NS);
+    layout_store(bytes + AT_TICK, 4, TRACE_TICK_NS);
     memcpy(bytes + AT_PROGRAM, header->program,
            strnlen(header->program, MB_TRACE_PROGRAM_MAX - 1));
     layout_store(bytes + AT_SUM, 4, layout_sum(bytes, sizeof bytes));

@@ -125,7 +125,7 @@ def run_forks():
 def run_exec():
     trace = record("exec")
     check(trace.sizes()[15001] == 0 and trace.sizes()[10001] == 1, "not of the last program alone")
-    check(trace.fields["program"].endswith(" names"), trace.fields["program"])
+    check(trace.fields["program"].endswith(" names-unread"), trace.fields["program"])
     TRACE.unlink()
     done = mbrun("--record", TRACE, "sh", "-c", f"exec env A=1 '{RECORDED}' names")
     check(done.returncode == 0 and Trace().sizes()[10001] == 1, f"through sh and env: {done.stderr}")
