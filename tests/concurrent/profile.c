@@ -126,6 +126,22 @@ static void case_estimates(size_t mean_bytes, unsigned turns)
     fclose(dump);
 }
 
+/* The library's own frames are in no stack: each begins in a site. */
+static void expect_begins_in_sites(FILE *dump)
+{
+    char line[DUMP_LINE_BYTES];
+    rewind(dump);
+    while (fgets(line, sizeof line, dump) != NULL && strncmp(line, "MAPPED", 6) != 0) {
+        const char *at = strstr(line, "@ 0x");
+        uintptr_t first = at != NULL ? strtoul(at + 1, NULL, 16) : 0;
+        bool found = at == NULL;
+        for (size_t i = 0; i < SITES && !found; i++) {
+            found = first - (uintptr_t)sites[i] < FUNCTION_BYTES;
+        }
+        CHECK(found, "a stack begins elsewhere: %s", line);
+    }
+}
+
 /* A mean of 1: each object is a sample, and all figures are exact, also after the objects. */
 static void case_exact(void)
 {
@@ -156,6 +172,9 @@ static void case_exact(void)
               "site %zu: %.0f objects live", number, found.live_objects);
     }
     CHECK(dump_count(dump, "lost ") == 0, "lost");
+    if (!TEST_IS_SANITIZED) { /* there frames are others, and a stack may be shown from its beginning on */
+        expect_begins_in_sites(dump);
+    }
     fclose(dump);
     for (size_t i = 1; i < OBJECTS; i += 2) {
         mb_free(objects[i]);
