@@ -4,7 +4,7 @@
  *
  * One thread frees an object that may be a sample, in a profile that began while it waited; one finds
  * that profile's settings; its samples then have the places of others that were freed; and two
- * threads put stacks on the same list.
+ * threads put stacks on the same list, one while the other does.
  */
 #include "testing.h"
 
@@ -13,7 +13,7 @@
 
 #include <sched.h>
 
-enum { ROOMS = 500, SAMPLES = 10 * ROOMS, LARGE_BYTES = 40000, TURNS = 6, STACKS = 300, STACKS_BEFORE = 3000 };
+enum { ROOMS = 500, SAMPLES = 10 * ROOMS, LARGE_BYTES = 40000, TURNS = 6 };
 static _Atomic unsigned turn;
 
 static void wait_for_turn(unsigned number)
@@ -56,22 +56,51 @@ static void *run_sampling(void *unused)
     return unused;
 }
 
-/* A stack of one made-up address. All share a list, as the bits that differ reach none of its number's. */
-static void put_stack(uintptr_t number)
+/* A stack of one made-up address. All of one list share it, as the bits that differ reach none of its number's. */
+static void put_stack(uintptr_t list, uintptr_t number)
 {
-    void *frame = (void *)(1 + (number * PROFILE_HEADS << 32));
+    void *frame = (void *)(list + (number * PROFILE_HEADS << 32));
     CHECK(mbi_profile_stacks_put(&frame, 1) != 0, "no room for a stack");
 }
 
-/* Each looks through the list before it adds to it: meanwhile the other one may. */
-static void *run_putting(void *argument)
+/* The list to which main adds while it waits, in the middle, for another thread to do so; 0: it does not. */
+static _Atomic uintptr_t shared_list;
+
+bool __real_mbi_os_commit(void *start, size_t bytes);
+
+/* Called now and then between the look at a list and the exchange of its head. */
+bool __wrap_mbi_os_commit(void *start, size_t bytes)
 {
-    for (uintptr_t i = 1; i <= STACKS; i++) {
+    if (atomic_load_explicit(&shared_list, memory_order_relaxed) != 0
+        && atomic_load_explicit(&turn, memory_order_relaxed) == TURNS + 1) {
         give_turn();
-        wait_for_turn(TURNS + 2 * (unsigned)i);
-        put_stack(STACKS_BEFORE + 2 * i + (uintptr_t)argument);
+        wait_for_turn(TURNS + 3);
     }
-    return NULL;
+    return __real_mbi_os_commit(start, bytes);
+}
+
+static void *run_putting(void *unused)
+{
+    put_stack(1, 1);
+    give_turn();
+    wait_for_turn(TURNS + 2);
+    put_stack(atomic_load_explicit(&shared_list, memory_order_relaxed), 1);
+    give_turn();
+    return unused;
+}
+
+static void put_stacks(void)
+{
+    pthread_t thread = start_thread(run_putting, NULL);
+    wait_for_turn(TURNS + 1);
+    put_stack(1, 2);
+    for (uintptr_t list = 2; atomic_load_explicit(&turn, memory_order_relaxed) < TURNS + 3; list++) {
+        CHECK(list < PROFILE_HEADS, "no stack needed memory");
+        atomic_store_explicit(&shared_list, list, memory_order_relaxed);
+        put_stack(list, 2);
+    }
+    atomic_store_explicit(&shared_list, 0, memory_order_relaxed);
+    pthread_join(thread, NULL);
 }
 
 int main(void)
@@ -97,14 +126,6 @@ int main(void)
     fclose(dump);
     CHECK(all.objects == ROOMS + SAMPLES && all.live_objects == 0, "%.0f of %.0f objects live",
           all.live_objects, all.objects);
-    for (size_t i = 0; i < STACKS_BEFORE; i++) {
-        put_stack(i);
-    }
-    for (size_t i = 0; i < 2; i++) {
-        threads[i] = start_thread(run_putting, (void *)i);
-    }
-    for (size_t i = 0; i < 2; i++) {
-        pthread_join(threads[i], NULL);
-    }
+    put_stacks();
     return 0;
 }
