@@ -89,12 +89,25 @@ static void *write_rounds(void *unused)
     return unused;
 }
 
+/* Until the writer has begun another round, or has ended. What it wrote before is not waited for. */
+static void wait_for_another(uint64_t sequence)
+{
+    enum { TURNS = 10000 };
+    const _Atomic uint64_t *now = &lock_file[EXPORT_AT_SEQUENCE];
+    for (int i = 0; i < TURNS && atomic_load_explicit(now, memory_order_relaxed) == sequence; i++) {
+        sched_yield();
+    }
+}
+
 /* A whole publication, or 0. */
-static uint64_t read_round(void)
+static uint64_t read_round(bool meets_writer)
 {
     uint64_t sequence = export_sequence(lock_file);
     if (sequence % 2 != 0) {
         return 0;
+    }
+    if (meets_writer) {
+        wait_for_another(sequence);
     }
     uint64_t words[WORDS];
     for (size_t i = 0; i < WORDS; i++) {
@@ -119,7 +132,7 @@ static void test_sequence(void)
     unsigned met = 0;
     pthread_t writer = start_thread(write_rounds, NULL);
     while (whole < WHOLE_ENOUGH) {
-        bool is_whole = read_round() != 0;
+        bool is_whole = read_round((whole + met) % 2 != 0) != 0;
         whole += is_whole;
         met += !is_whole;
         if (is_whole) {
@@ -234,9 +247,13 @@ static void test_fork(void)
     pid_t child = fork();
     if (child == 0) {
         CHECK(access(path_of(getpid()), F_OK) != 0, "a file without any request");
+        errno = EDOM;
         work_for_a_moment();
+        CHECK(errno == EDOM, "errno became %d", errno);
         const _Atomic uint64_t *own = good_map_of(getpid());
         CHECK(mbi_export_read(own, &seen) && seen.totals[TOTAL_publications] != 0, "not published");
+        CHECK(seen.totals[TOTAL_thread_rows] == 1 && seen.threads[0][THREAD_thread] == (uint64_t)getpid(),
+              "of thread %llu", (unsigned long long)seen.threads[0][THREAD_thread]);
         exit(0);
     }
     wait_for(child);

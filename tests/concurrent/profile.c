@@ -126,6 +126,22 @@ static void case_estimates(size_t mean_bytes, unsigned turns)
     fclose(dump);
 }
 
+/* The library's own frames are in no stack: each begins in a site. */
+static void expect_begins_in_sites(FILE *dump)
+{
+    char line[DUMP_LINE_BYTES];
+    rewind(dump);
+    while (fgets(line, sizeof line, dump) != NULL && strncmp(line, "MAPPED", 6) != 0) {
+        const char *at = strstr(line, "@ 0x");
+        uintptr_t first = at != NULL ? strtoul(at + 1, NULL, 16) : 0;
+        bool found = at == NULL;
+        for (size_t i = 0; i < SITES && !found; i++) {
+            found = first - (uintptr_t)sites[i] < FUNCTION_BYTES;
+        }
+        CHECK(found, "a stack begins elsewhere: %s", line);
+    }
+}
+
 /* A mean of 1: each object is a sample, and all figures are exact, also after the objects. */
 static void case_exact(void)
 {
@@ -156,6 +172,9 @@ static void case_exact(void)
               "site %zu: %.0f objects live", number, found.live_objects);
     }
     CHECK(dump_count(dump, "lost ") == 0, "lost");
+    if (!TEST_IS_SANITIZED) { /* there frames are others, and a stack may be shown from its beginning on */
+        expect_begins_in_sites(dump);
+    }
     fclose(dump);
     for (size_t i = 1; i < OBJECTS; i += 2) {
         mb_free(objects[i]);
@@ -367,7 +386,71 @@ static void case_errors(void)
     CHECK(full >= 0 && mb_profile_dump(full) == -ENOSPC, "a full disk");
     mb_profile_stop();
     start(8192);
+    FILE *second = dump_profile();
+    CHECK(dump_count(second, "mean ") == 8192, "a second profile's mean is %lu", dump_count(second, "mean "));
+    fclose(second);
     mb_profile_stop();
+}
+
+/* Of a large object, 1.87 in truth: what is shown is the nearest number. It is a sample until it goes. */
+static void case_large(void)
+{
+    enum { BYTES = 100000, MEAN = 1 << 17 };
+    volatile size_t too_large = PTRDIFF_MAX;
+    FILE *dump;
+    void *object;
+    unsigned long samples = 0;
+    start(MEAN);
+    for (;;) {
+        object = sites[0](BYTES);
+        dump = dump_profile();
+        samples = dump_count(dump, "samples ");
+        if (samples != 0) {
+            break;
+        }
+        mb_free(object);
+        fclose(dump);
+    }
+    struct figures all = figures_in(dump, 0);
+    fclose(dump);
+    CHECK(samples == 1 && all.live_objects == 2 && all.objects == 2, "%.0f live, %.0f allocated",
+          all.live_objects, all.objects);
+    double expected = BYTES / (1 - exp(-(double)BYTES / MEAN));
+    CHECK(fabs(all.bytes - expected) < 1, "%.0f bytes, not %.0f", all.bytes, expected);
+    if (!TEST_IS_SANITIZED) { /* ThreadSanitizer ends the process */
+        CHECK(mb_realloc(object, too_large) == NULL, "a realloc to half of the address space");
+    }
+    dump = dump_profile();
+    CHECK(figures_in(dump, 0).live_objects == 2, "after a realloc that failed");
+    fclose(dump);
+    mb_profile_stop();
+    mb_free(object);
+    dump = dump_profile();
+    CHECK(figures_in(dump, 0).live_objects == 0, "it stays");
+    fclose(dump);
+}
+
+/* More samples of a size than there are cells: those beyond are said to be lost, and are objects as any. */
+static void case_lost(void)
+{
+    enum { CELLS_MAX = 1 << 17, OBJECTS = CELLS_MAX + 100 };
+    static unsigned char *objects[OBJECTS];
+    start(1);
+    for (size_t i = 0; i < OBJECTS; i++) {
+        objects[i] = sites[0](16);
+        objects[i][15] = (unsigned char)i;
+    }
+    for (size_t i = 0; i < OBJECTS; i++) {
+        CHECK(objects[i][15] == (unsigned char)i, "object %zu is another's", i);
+        mb_free(objects[i]);
+    }
+    mb_profile_stop();
+    FILE *dump = dump_profile();
+    unsigned long lost = dump_count(dump, "lost ");
+    CHECK(lost >= OBJECTS - CELLS_MAX && dump_count(dump, "samples ") + lost == OBJECTS, "%lu lost", lost);
+    CHECK(figures_in(dump, 0).live_objects == 0, "%.0f objects live", figures_in(dump, 0).live_objects);
+    fclose(dump);
+    (void)check_accounting(0);
 }
 
 int main(int argc, char **argv)
@@ -391,6 +474,10 @@ int main(int argc, char **argv)
         case_signal();
     } else if (strcmp(name, "errors") == 0) {
         case_errors();
+    } else if (strcmp(name, "lost") == 0) {
+        case_lost();
+    } else if (strcmp(name, "large") == 0) {
+        case_large();
     } else {
         CHECK(false, "no case %s", name);
     }

@@ -41,6 +41,8 @@ Test(cells, of_all_sizes_are_apart, .init = begin)
     cr_assert_not_null(mbi_cells_take(32768, 4096));
     cr_assert_null(mbi_cells_take(32769, 1));
     cr_assert_null(mbi_cells_take(1, 65536));
+    void *last = (void *)(mbi_cells_range.start + mbi_cells_range.bytes - 32768);
+    cr_assert(cells_have(last) && !mbi_cells_remove(last, &sample), "a cell that never was used");
 }
 
 /* What was given back last comes first, and a range that is used up gives no more. */

@@ -9,7 +9,9 @@
 #include <criterion/criterion.h>
 #include <execinfo.h>
 #include <pthread.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/mman.h>
 
 enum { FRAMES = 64 };
 #ifdef __x86_64__
@@ -144,4 +146,124 @@ Test(frames, no_walk_leaves_the_stack, .init = begin)
     cr_assert_eq(mbi_frames_walk(&words[0], frames, FRAMES), 0, "an address of 0");
     words[1] = (uintptr_t)&words;
     cr_assert_eq(mbi_frames_walk(&words[0], frames, FRAMES), 0, "an address that is no code's");
+}
+
+/* A frame at `words`, from which the function returns to `address`: what a walk makes of it. */
+static uint32_t walk_from(uintptr_t *words, uintptr_t address)
+{
+    void *frames[FRAMES];
+    words[0] = 0;
+    words[1] = address;
+    return mbi_frames_walk(words, frames, FRAMES);
+}
+
+/* Many of these share a place with an address that is known, such as one where a walk ends. */
+Test(frames, what_is_known_of_one_address_is_not_of_another, .init = begin)
+{
+    enum { ADDRESSES = 1 << 16 };
+    uintptr_t words[4] = { 0 };
+    run(NULL);
+    for (uintptr_t address = 1; address < ADDRESSES; address++) {
+        cr_assert_eq(walk_from(words, address), 0, "%#lx", (unsigned long)address);
+    }
+}
+
+#ifdef __x86_64__
+/* Calls a function with so many bytes more on the stack, and no frame pointer that tells. */
+static __attribute__((naked, noinline)) void
+call_behind(__attribute__((unused)) size_t bytes, __attribute__((unused)) void (*function)(void))
+{
+    __asm__("push %rbx\n.cfi_def_cfa_offset 16\n.cfi_offset rbx, -16\n"
+            "mov %rsp, %rbx\n.cfi_def_cfa_register rbx\n"
+            "sub %rdi, %rsp\ncall *%rsi\n"
+            "mov %rbx, %rsp\n.cfi_def_cfa_register rsp\n"
+            "pop %rbx\n.cfi_def_cfa_offset 8\nret");
+}
+
+Test(frames, a_step_that_varies_is_not_believed, .init = begin)
+{
+    enum { TURNS = 3, SIZES = 3 };
+    for (unsigned turn = 0; turn < TURNS; turn++) {
+        for (size_t size = 0; size < SIZES; size++) {
+            walked = 0;
+            for (unsigned again = 0; again < 3; again++) {
+                call_behind(64 * size, take);
+            }
+            cr_assert((size == 0 && turn == 0) || walked == 0, "%zu bytes are taken for all", 64 * size);
+        }
+    }
+}
+#endif
+
+/*
+ * A thread's stack at the top of a mapping, with no access above it; another one, for a signal
+ * handler, at its bottom; and between them what is no stack.
+ */
+enum { MAPPING_BYTES = 64 << 20, STACK_BYTES = 1 << 20, NO_ACCESS_BYTES = 4 << 20 };
+enum { ROOM_BYTES = 100 << 10 };
+static char *mapping;
+static uintptr_t outermost, in_room; /* addresses that are known */
+
+static uintptr_t *between(void)
+{
+    return (uintptr_t *)(void *)(mapping + MAPPING_BYTES / 2);
+}
+
+static __attribute__((noinline)) uint32_t unwind_here(void **frames, uint32_t frames_max)
+{
+    uint32_t count = mbi_frames_unwind(__builtin_frame_address(0), frames, frames_max);
+    cr_assert_gt(count, 1);
+    return count;
+}
+
+static __attribute__((noinline)) void with_room(void)
+{
+    void *frames[FRAMES];
+    volatile char room[ROOM_BYTES];
+    room[0] = 1;
+    outermost = (uintptr_t)frames[unwind_here(frames, FRAMES) - 1];
+    in_room = (uintptr_t)frames[0];
+    room[ROOM_BYTES - 1] = room[0];
+}
+
+/* Its stack is another one: what leads on from there is not learnt, whether seen in part or whole. */
+static void handle(int number)
+{
+    void *frames[FRAMES];
+    (void)number;
+    (void)unwind_here(frames, 2);
+    cr_assert_eq(walk_from(between(), outermost), 0, "between two stacks, one of which was seen in part");
+    (void)unwind_here(frames, FRAMES);
+    cr_assert_eq(walk_from(between(), outermost), 0, "between two stacks");
+}
+
+static void *run_at_the_top(void *argument)
+{
+    uintptr_t words[4] = { 0 };
+    stack_t stack = { .ss_sp = mapping, .ss_size = STACK_BYTES };
+    with_room();
+    cr_assert(walk_from(words, outermost) == WALKS_SUCCEED || TEST_IS_SANITIZED, "where a walk ends");
+    cr_assert_eq(walk_from(words, in_room), 0, "a step that leads beyond the stack");
+    cr_assert_eq(walk_from(between(), outermost), 0, "far below what was seen of the stack");
+    cr_assert_eq(sigaltstack(&stack, NULL), 0);
+    cr_assert_eq(raise(SIGUSR1), 0);
+    stack.ss_flags = SS_DISABLE;
+    cr_assert_eq(sigaltstack(&stack, NULL), 0);
+    return argument;
+}
+
+Test(frames, no_walk_leads_from_stack_to_stack, .init = begin)
+{
+    struct sigaction action = { .sa_handler = handle, .sa_flags = SA_ONSTACK };
+    pthread_attr_t attributes;
+    pthread_t thread;
+    mapping = mmap(NULL, MAPPING_BYTES + NO_ACCESS_BYTES, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    cr_assert(mapping != MAP_FAILED);
+    cr_assert_eq(mprotect(mapping + MAPPING_BYTES, NO_ACCESS_BYTES, PROT_NONE), 0);
+    cr_assert_eq(sigaction(SIGUSR1, &action, NULL), 0);
+    cr_assert_eq(pthread_attr_init(&attributes), 0);
+    cr_assert_eq(pthread_attr_setstack(&attributes, mapping + MAPPING_BYTES - STACK_BYTES, STACK_BYTES), 0);
+    cr_assert_eq(pthread_create(&thread, &attributes, run_at_the_top, NULL), 0);
+    cr_assert_eq(pthread_join(thread, NULL), 0);
 }

@@ -119,6 +119,15 @@ says() {
 }
 says 'could not be written to /nowhere/1: ENOENT' MB_PROFILE=1M MB_PROFILE_FILE=/nowhere/%n
 says 'could not be written to /dev/full: ENOSPC' MB_PROFILE=1M MB_PROFILE_FILE=/dev/full
+trap '' XFSZ
+ulimit -S -f 1
+says "could not be written to $work/part: EFBIG" MB_PROFILE=1M MB_PROFILE_FILE="$work/part"
+ulimit -S -f unlimited
+trap - XFSZ
+[ ! -e part ] || fail 'a dump that is not whole stays'
+trap '' USR2
+says 'MB_PROFILE_SIGNAL=12: the signal cannot be taken, or is in use' MB_PROFILE=1M MB_PROFILE_FILE="$work/at-exit" MB_PROFILE_SIGNAL=12
+trap - USR2
 says 'MB_PROFILE=0 is not valid' MB_PROFILE=0
 says 'MB_PROFILE_FILE=heap is not valid' MB_PROFILE=1M MB_PROFILE_FILE=heap
 says 'checked mode is on' MB_PROFILE=1M MB_CHECK=1
