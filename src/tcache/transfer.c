@@ -220,6 +220,28 @@ static bool cache_obtain_few(struct thread_cache *cache, struct pool *pool)
     return chain != 0;
 }
 
+/*
+ * Has the lines of a batch come all at once, where its slots lie side by side, as those do that
+ * were freed in the order in which they were allocated: one by one, each link has to come before
+ * the slot behind it is known. Two links tell. Smaller slots' lines the processor fetches by itself
+ * (docs/architecture.md, decision 4). Inlined: gcc 12 drops calls of a function that only fetches.
+ */
+enum { FETCH_SLOT_BYTES_MIN = 256 };
+
+MBI_HOT_INLINE void batch_fetch(const struct pool *pool, uint64_t chain)
+{
+    const struct slot *first = chain_first(chain);
+    uintptr_t address = (uintptr_t)chain_first(first->rest);
+    intptr_t step = (intptr_t)address - (intptr_t)first;
+    intptr_t slot_bytes = (intptr_t)pool->slot_bytes;
+    if (step == slot_bytes || step == -slot_bytes) {
+        for (size_t rounds = pool->rounds; rounds > 2; rounds--) {
+            address += (uintptr_t)step;
+            __builtin_prefetch((const void *)address);
+        }
+    }
+}
+
 bool mbi_transfer_refill_whole(struct thread_cache *cache, struct pool *pool)
 {
     struct kept *kept = &cache->kept[pool->class];
@@ -236,6 +258,9 @@ bool mbi_transfer_refill_whole(struct thread_cache *cache, struct pool *pool)
         if (chain != 0) {
             kept_note_refill(kept);
         }
+    }
+    if (chain != 0 && pool->slot_bytes >= FETCH_SLOT_BYTES_MIN) {
+        batch_fetch(pool, chain);
     }
     magazine_set_chain(&cache->loaded[pool->class], chain);
     return chain != 0;
