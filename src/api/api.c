@@ -212,11 +212,11 @@ MBI_COLD void mbi_api_free_slow(void *pointer, size_t size)
     const struct copy_calls *owner = owner_of(pointer);
     if (MBI_UNLIKELY(owner != NULL)) {
         owner->free(pointer);
-    } else if (checked_is_on() && pointer != NULL) {
+    } else if (checked_is_on()) {
         mbi_check_free(pointer, size);
     } else if (class < SIZE_CLASS_COUNT) { /* the thread has a constant cache, without a region */
         thread_cache_free(mbi_thread_cache, pointer, class, size);
-    } else if (pointer != NULL) {
+    } else {
         int saved_errno = errno; /* the drop-in may call dlsym here */
         mbi_thread_cache_count_large_free();
         mbi_large_free(pointer);
@@ -245,15 +245,6 @@ static void *move_from_system(void *old, size_t size, enum class_rule rule)
     return pointer;
 }
 
-/*
- * Asked first: all objects of a pool beyond its dense span come this way, and to ask whether they
- * are another copy's takes 70 ns. Inlined: each realloc of NULL comes here, too (sections.ld).
- */
-MBI_HOT_INLINE bool is_own_slot(const void *pointer, size_t class)
-{
-    return api_is_slot(pointer, class) && !checked_is_on();
-}
-
 /* Both are large, or the old one may be a sample. */
 static void *realloc_in_system(void *old, size_t size, enum class_rule rule, const void *caller)
 {
@@ -264,10 +255,23 @@ static void *realloc_in_system(void *old, size_t size, enum class_rule rule, con
                               : mbi_large_realloc(old, size);
 }
 
+/*
+ * Whether it is a slot of this copy's, while checked mode is off, in which no thread has a cache.
+ * Most that come here are, in pools that have outgrown their dense spans: to ask for other copies
+ * first took 60 ns. Inlined: small programs come here, too (sections.ld).
+ */
+MBI_HOT_INLINE bool is_plain_slot(const void *pointer, size_t class)
+{
+    return mbi_thread_cache->active && api_is_slot(pointer, class);
+}
+
 MBI_COLD void *mbi_api_realloc_slow(void *old, size_t size, enum class_rule rule)
 {
+    if (old == NULL) { /* interpreters ask for all their memory so (Lua does) */
+        return api_alloc(size, rule);
+    }
     size_t class = region_class_of(old);
-    if (is_own_slot(old, class)) {
+    if (is_plain_slot(old, class)) {
         return api_realloc_slot(old, class, size, rule);
     }
     const struct copy_calls *owner = mbi_profile_holds(old) ? NULL : owner_of(old);
@@ -282,8 +286,9 @@ MBI_COLD void *mbi_api_realloc_slow(void *old, size_t size, enum class_rule rule
                                                 ? api_alignment_in_pool(size, rule)
                                                 : standard);
     }
-    if (old == NULL) {
-        return api_alloc(size, rule);
+    class = region_class_of(old); /* again: the library may have come up only now */
+    if (api_is_slot(old, class)) {
+        return api_realloc_slot(old, class, size, rule);
     }
     return realloc_in_system(old, size, rule, __builtin_return_address(0));
 }
@@ -291,8 +296,8 @@ MBI_COLD void *mbi_api_realloc_slow(void *old, size_t size, enum class_rule rule
 MBI_COLD size_t mbi_api_usable_bytes_slow(const void *pointer)
 {
     size_t class = region_class_of(pointer);
-    if (is_own_slot(pointer, class)) {
-        return pool_at(class)->slot_bytes;
+    if (is_plain_slot(pointer, class)) {
+        return size_class_slot_bytes(class);
     }
     const struct copy_calls *owner = owner_of(pointer);
     if (MBI_UNLIKELY(owner != NULL)) {
@@ -300,6 +305,9 @@ MBI_COLD size_t mbi_api_usable_bytes_slow(const void *pointer)
     }
     if (checked_is_on()) {
         return mbi_check_usable_bytes(pointer);
+    }
+    if (api_is_slot(pointer, class)) {
+        return size_class_slot_bytes(class);
     }
     size_t small_bytes = mbi_profile_small_bytes(pointer);
     if (pointer == NULL || small_bytes != 0) {

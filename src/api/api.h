@@ -39,13 +39,13 @@ void *mbi_api_aligned_alloc(size_t alignment, size_t size);
 void *mbi_api_calloc_large(size_t count, size_t size, enum class_rule rule);
 
 /*
- * Off the fast path: size 0, a NULL pointer, a thread without a cache, a large request whose turn
- * it is to do a step of decay, an object of another copy of the library.
+ * Off the fast path: size 0, a thread without a cache, a large request whose turn it is to do a
+ * step of decay, an object of another copy of the library. What is freed is not NULL.
  */
 void *mbi_api_alloc_slow(size_t size, enum class_rule rule);
 void mbi_api_free_slow(void *pointer, size_t size);
 
-/* Also off the fast path: an object outside the dense tier, or a thread without a cache. */
+/* Also off the fast path: NULL, an object outside the dense tier, or a thread without a cache. */
 void *mbi_api_realloc_slow(void *old, size_t size, enum class_rule rule);
 size_t mbi_api_usable_bytes_slow(const void *pointer);
 
@@ -67,8 +67,10 @@ MBI_HOT_INLINE void *api_alloc_large(struct thread_cache *cache, size_t size, en
 
 MBI_HOT_INLINE void api_free_foreign(struct thread_cache *cache, void *pointer, size_t size)
 {
-    if (MBI_UNLIKELY(pointer == NULL || !flag_is_set(&cache->passes_on))
-        || region_is_in_places(pointer)) {
+    if (pointer == NULL) { /* programs free what may be none */
+        return;
+    }
+    if (MBI_UNLIKELY(!flag_is_set(&cache->passes_on)) || region_is_in_places(pointer)) {
         mbi_api_free_slow(pointer, size);
         return;
     }

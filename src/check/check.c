@@ -278,9 +278,6 @@ static void *mbi_check_move(void *old, size_t old_bytes, size_t size_bytes, size
 void *mbi_check_realloc(void *pointer, size_t size_bytes, size_t alignment_bytes)
 {
     struct object object;
-    if (pointer == NULL) {
-        return mbi_check_alloc(size_bytes, alignment_bytes);
-    }
     if (!forwards && look_up(pointer, &object)) {
         if (object.state == OBJECT_LIVE) {
             return mbi_check_move(pointer, object.size_bytes, size_bytes, alignment_bytes);

@@ -13,7 +13,7 @@
 /* Zeroed memory for a product that no small pool serves, and that does not overflow. */
 void *mbi_check_calloc_large(size_t count, size_t size_bytes);
 
-/* Any pointer, also NULL, and any size, also 0. */
+/* Any pointer but NULL, and any size, also 0. */
 void *mbi_check_realloc(void *pointer, size_t size_bytes, size_t alignment_bytes);
 
 /* The bytes that were asked for, as what lies behind them is checked. 0 for NULL. */

@@ -93,6 +93,11 @@ static malloc_trim_function *trim_function(void)
     return FOUND(malloc_trim_function, next_memory.trim);
 }
 
+bool mbi_next_is_c_library(void)
+{
+    return trim_function() != NULL;
+}
+
 static bool user_has_decided(void)
 {
     static const char *const variables[] = { "MALLOC_TRIM_THRESHOLD_", "MALLOC_TOP_PAD_",

@@ -14,4 +14,7 @@
 /* There is a buffer. No lock may be held. */
 void mbi_next_note_buffer(void);
 
+/* Whether the next allocator is the C library's; false before the constructor that looks. */
+bool mbi_next_is_c_library(void);
+
 #endif
