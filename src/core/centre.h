@@ -1,24 +1,28 @@
 /*
  * centre: how many bytes lie in the central free lists of all pools together.
  *
- * Ladder: beside pool. Callers: pool, trim and the thread caches tell what they move; excess reads.
+ * Ladder: beside pool. Callers: pool, trim and the thread caches tell what they move,
+ * and pool how it grows; excess reads.
  *
  *   told + what the thread caches have not told yet = sum of (flushes - refills) * batch bytes
  *
  * A thread adds up what it moves, tells it in portions of CENTRE_TELL_BYTES, and tells the rest
  * when it gives up its cache. So few transfers meet other threads here, and the sum is off by at
  * most one portion a thread. What moves under a pool's lock is told at once.
+ *
+ *   grown = bytes that pools committed while much lay here, and that excess has not answered yet
  */
 #ifndef MEMORYBUCKET_CORE_CENTRE_H
 #define MEMORYBUCKET_CORE_CENTRE_H
 
 #include "core/base.h"
 
-enum { CENTRE_TELL_BYTES = 256 << 10 };
+enum { CENTRE_TELL_BYTES = 256 << 10, CENTRE_MUCH_BYTES = 1 << 20 };
 
-/* Written by threads that tell; read by every slow path. Below zero while flushes are told late. */
+/* Written by threads that tell; read by every slow path. */
 struct centre {
-    _Alignas(ISOLATION_BYTES) _Atomic int64_t bytes;
+    _Alignas(ISOLATION_BYTES) _Atomic int64_t bytes; /* below 0 while flushes are told late */
+    _Atomic size_t grown;
 };
 extern MBI_HIDDEN struct centre mbi_centre;
 
@@ -34,6 +38,25 @@ static inline size_t centre_bytes(void)
 {
     int64_t bytes = atomic_load_explicit(&mbi_centre.bytes, memory_order_relaxed); /* [CENTRE] */
     return bytes > 0 ? (size_t)bytes : 0;
+}
+
+/* A pool committed so many fresh bytes. */
+static inline void centre_tell_growth(size_t bytes)
+{
+    if (centre_bytes() > CENTRE_MUCH_BYTES) {
+        atomic_fetch_add_explicit(&mbi_centre.grown, bytes, memory_order_relaxed); /* [CENTRE] */
+    }
+}
+
+static inline size_t centre_grown(void)
+{
+    return atomic_load_explicit(&mbi_centre.grown, memory_order_relaxed); /* [CENTRE] */
+}
+
+/* What two threads set at the same time may be lost: it only says how much goes back. */
+static inline void centre_set_grown(size_t bytes)
+{
+    atomic_store_explicit(&mbi_centre.grown, bytes, memory_order_relaxed); /* [CENTRE] */
 }
 
 #endif

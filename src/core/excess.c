@@ -46,12 +46,23 @@ static void hint_set(_Atomic size_t *hint, size_t value)
     atomic_store_explicit(hint, value, memory_order_relaxed); /* [EXCESS] */
 }
 
-/* The most that may be free, while `free_bytes` are. */
+/* The most that may be free, while `free_bytes` are: a floor, a share of the rest, and `wanted`. */
+static size_t most_above(size_t floor_bytes, unsigned part, size_t free_bytes)
+{
+    size_t share = size_above(bounded_taken(&mbi_committed), free_bytes) / part;
+    size_t wanted = size_min(hint_read(&hints.wanted_bytes), EXCESS_WANTED_BYTES + share);
+    return floor_bytes + share + wanted;
+}
+
 static size_t excess_most(size_t free_bytes)
 {
-    size_t share = size_above(bounded_taken(&mbi_committed), free_bytes) / EXCESS_SHARE;
-    size_t wanted = size_min(hint_read(&hints.wanted_bytes), EXCESS_WANTED_BYTES + share);
-    return EXCESS_FLOOR_BYTES + share + wanted;
+    return most_above(EXCESS_FLOOR_BYTES, EXCESS_SHARE, free_bytes);
+}
+
+static size_t growth_most(size_t central_bytes)
+{
+    size_t floor_bytes = central_mask() == 0 ? GROWTH_FLOOR_BYTES : GROWTH_FLOOR_SPREAD_BYTES;
+    return most_above(floor_bytes, GROWTH_SHARE, central_bytes);
 }
 
 /* Whether more is free than may be, and enough of it in the centre, where a step can take it. */
@@ -68,6 +79,19 @@ static bool excess_is_gone(size_t central_bytes, size_t sorted_bytes)
            || central_bytes <= most / CENTRE_REST_PART;
 }
 
+/* Whether pools have grown while too much lay in the centre; if not so much, that is forgotten. */
+static bool growth_is_worth(size_t central_bytes)
+{
+    if (MBI_LIKELY(centre_grown() == 0)) {
+        return false;
+    }
+    bool is_worth = central_bytes > growth_most(central_bytes);
+    if (!is_worth) {
+        centre_set_grown(0);
+    }
+    return is_worth;
+}
+
 bool mbi_excess_is_due(void)
 {
     size_t central_bytes = centre_bytes();
@@ -77,7 +101,8 @@ bool mbi_excess_is_due(void)
     }
     return flag_is_set(&hints.working)
            || (central_bytes > hint_read(&hints.central_bytes_min)
-               && excess_is_worth(central_bytes, hint_read(&hints.sorted_bytes)));
+               && (growth_is_worth(central_bytes)
+                   || excess_is_worth(central_bytes, hint_read(&hints.sorted_bytes))));
 }
 
 /* Counts what is sorted. What is missing since last time was taken again: `wanted` grows by it. */
@@ -129,6 +154,19 @@ static void go_on(struct trim_allowance *left)
     }
 }
 
+static void begin_passes(void)
+{
+    state.turns = 0;
+    mbi_trim_begin_turn(&state.turn, state.turn.class, 0);
+}
+
+/* What follows is not tried again before more lies in the centre, or a window has ended. */
+static void end_passes(bool gone, size_t most)
+{
+    hint_set(&hints.central_bytes_min, gone ? 0 : centre_bytes() + most / CENTRE_PART);
+    count_sorted();
+}
+
 static void work(struct trim_allowance left)
 {
     bool gone = false;
@@ -137,32 +175,81 @@ static void work(struct trim_allowance left)
         gone = excess_is_gone(centre_bytes(), state.sorted_bytes);
     }
     if (gone || state.turns == TURNS) {
-        size_t most = excess_most(centre_bytes() + state.sorted_bytes);
-        hint_set(&hints.central_bytes_min, gone ? 0 : centre_bytes() + most / CENTRE_PART);
         flag_set(&hints.working, false);
-        count_sorted();
+        end_passes(gone, excess_most(centre_bytes() + state.sorted_bytes));
     }
     hint_set(&hints.sorted_bytes, state.sorted_bytes);
+}
+
+/*
+ * Gives pages back of the pool whose turn it is, and then sorts as much more of it as may still go.
+ * No more: what is sorted and stays in memory spares none, and threads need a lock for it.
+ */
+static MBI_SELDOM void go_on_for_growth(struct trim_allowance *left, size_t *sorted_bytes_left)
+{
+    size_t slot_bytes = size_class_slot_bytes(state.turn.class);
+    size_t bytes = 0;
+    if (pool_is_laid_out(state.turn.class)) {
+        (void)mbi_trim_release(pool_at(state.turn.class), left, &bytes);
+    }
+    if (!trim_is_used_up(left)) {
+        size_t wanted_bytes = size_min(left->pages * mbi_os_page_bytes(), *sorted_bytes_left);
+        size_t slots_kept = size_above(left->slots, wanted_bytes / slot_bytes + 1);
+        left->slots -= slots_kept;
+        size_t slots = left->slots;
+        go_on(left);
+        size_t sorted = slots - left->slots;
+        left->slots += slots_kept;
+        *sorted_bytes_left = size_above(*sorted_bytes_left, sorted * slot_bytes);
+    }
+}
+
+/*
+ * The passes go on with the next growth, and begin anew when all was tried. Small programs never
+ * come here, so they have this code not in memory (decision 19).
+ */
+static MBI_SELDOM void answer_growth(struct trim_allowance left)
+{
+    size_t page_bytes = mbi_os_page_bytes();
+    size_t grown = centre_grown();
+    size_t sorted_bytes = grown * GROWTH_SORTED;
+    bool gone = false;
+    left.pages = size_min(left.pages, size_max(grown * GROWTH_TIMES / page_bytes, 1));
+    size_t pages = left.pages;
+    while (!trim_is_used_up(&left) && sorted_bytes != 0 && !gone && state.turns < TURNS) {
+        go_on_for_growth(&left, &sorted_bytes);
+        gone = centre_bytes() <= growth_most(centre_bytes());
+    }
+    if (gone || state.turns == TURNS) {
+        end_passes(gone, growth_most(centre_bytes()));
+        begin_passes();
+    }
+    size_t released_for = (pages - left.pages) * page_bytes / GROWTH_TIMES;
+    size_t sorted_for = grown - sorted_bytes / GROWTH_SORTED;
+    centre_set_grown(size_above(centre_grown(), size_max(released_for, sorted_for)));
 }
 
 bool mbi_excess_step(const struct trim_allowance *most)
 {
     bool working = flag_is_set(&hints.working);
+    bool growing = false;
     if (!working) {
         count_sorted();
         working = excess_is_worth(centre_bytes(), state.sorted_bytes);
-        if (working) {
-            state.turns = 0;
-            mbi_trim_begin_turn(&state.turn, state.turn.class, 0);
-            flag_set(&hints.working, true);
-        }
+        growing = !working && growth_is_worth(centre_bytes());
     }
+    if (working && !flag_is_set(&hints.working)) {
+        begin_passes();
+        flag_set(&hints.working, true);
+    }
+    flag_set(&hints.stepping, true);
     if (working) {
-        flag_set(&hints.stepping, true);
         work(*most);
-        flag_set(&hints.stepping, false);
+    } else if (growing) {
+        answer_growth(*most);
     }
-    return working;
+    flag_set(&hints.stepping, false);
+    return working || growing;
 }
 
 void mbi_excess_end_window(void)

@@ -16,7 +16,17 @@
  * `wanted` spares a program that swings by more: it grows by the sorted slots that were taken again
  * since the last look, and halves with each window.
  *
- * Slow paths check the bound, unless decay is off or gives back at once. So threads may exceed it
+ * Growth has a lower bound. A pool that commits fresh memory has nothing free; so what lies in the
+ * centre is of other sizes, and the process may be in a phase that does not need it:
+ *
+ *   most while pools grow = GROWTH_FLOOR_BYTES + in use / GROWTH_SHARE + wanted
+ *
+ * Beyond that about GROWTH_TIMES as much goes back as was committed, and at most GROWTH_SORTED as
+ * much is sorted for it. So a process whose phases use different sizes peaks at little more than
+ * its largest phase. One of a single size, or that takes again what it has, grows no more, and pays
+ * nothing: all that ever goes back for this is bounded by what was ever committed fresh.
+ *
+ * Slow paths check the bounds, unless decay is off or gives back at once. So threads may exceed it
  * until a step has caught up.
  */
 #ifndef MEMORYBUCKET_CORE_EXCESS_H
@@ -32,7 +42,15 @@
 #define EXCESS_WANTED_BYTES ((size_t)16 << 20)
 enum { EXCESS_SHARE = 4 };
 
-/* Whether a step should be done now. A few loads; any thread, no lock. */
+/*
+ * Threads on several processors tell late what they move, up to 256 KiB each, and have lanes, which
+ * go with the first surplus (core/pool.h): so there more may lie free.
+ */
+#define GROWTH_FLOOR_BYTES ((size_t)2 << 20)
+#define GROWTH_FLOOR_SPREAD_BYTES ((size_t)8 << 20)
+enum { GROWTH_SHARE = 8, GROWTH_TIMES = 2, GROWTH_SORTED = 8 };
+
+/* Whether a step should be done now. A few loads, and a store at most; any thread, no lock. */
 bool mbi_excess_is_due(void);
 
 struct trim_allowance;

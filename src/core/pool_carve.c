@@ -1,4 +1,5 @@
 /* pool_carve: where slots lie in their spans, and fresh ones. */
+#include "core/centre.h"
 #include "core/config.h"
 #include "core/huge.h"
 #include "core/limit.h"
@@ -132,6 +133,7 @@ static bool pool_commit_bytes_locked(struct pool *pool, size_t bytes, bool ahead
     }
     span->commit_end += bytes;
     counter_add(&pool->committed_bytes, bytes);
+    centre_tell_growth(bytes);
     span_cover(span);
     probe_commit(pool->slot_bytes, bytes);
     return true;

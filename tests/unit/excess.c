@@ -242,3 +242,52 @@ Test(excess, a_forked_child_knows_what_other_threads_moved, .init = never_by_tim
     pthread_join(thread, NULL);
     check_accounting(0);
 }
+
+static uint64_t committed_max;
+
+static void note_committed(void)
+{
+    committed_max = size_max(committed_max, bounded_taken(&mbi_committed));
+}
+
+/* Of one size, written and freed; what all pools together have is noted all along. */
+static void do_phase(size_t count, size_t size)
+{
+    for (size_t i = 0; i < count; i++) {
+        objects[i] = mb_alloc(size);
+        cr_assert_not_null(objects[i]);
+        memset(objects[i], 0x5a, size);
+        note_committed();
+    }
+    free_all(count);
+}
+
+/* Both are below the floor: what goes back does so because the other pool grows. */
+Test(excess, two_phases_peak_at_about_the_larger_one, .init = never_by_time)
+{
+    enum { COUNT = 60000, LARGER = 400, OTHER = 304 };
+    cr_assert_lt(COUNT * LARGER, EXCESS_FLOOR_BYTES);
+    do_phase(COUNT, LARGER);
+    cr_assert_eq(stats_now()->released_bytes, 0);
+    size_t first = committed_max;
+    do_phase(COUNT, OTHER);
+    size_t sum = COUNT * (LARGER + OTHER);
+    cr_assert_leq(committed_max, first + (size_t)8 * MIB, "%zu MiB", committed_max >> 20);
+    cr_assert_lt(first + (size_t)8 * MIB, sum);
+    check_accounting(0);
+}
+
+/* What came back stays: the pools do not grow any more. */
+Test(excess, phases_in_turn_soon_give_nothing_back, .init = never_by_time)
+{
+    enum { COUNT = 60000 };
+    uint64_t steps = 0;
+    for (int round = 0; round < 6; round++) {
+        do_phase(COUNT, 400);
+        do_phase(COUNT, 304);
+        steps = round == 2 ? stats_now()->decay_volume_steps : steps;
+    }
+    cr_assert_gt(steps, 0);
+    cr_assert_eq(stats_now()->decay_volume_steps, steps);
+    check_accounting(0);
+}
