@@ -23,7 +23,7 @@
 
 enum class_rule {
     CLASS_TIGHT,       /* mb_ calls: the smallest slot that holds the request */
-    CLASS_ABI_ALIGNED, /* malloc: 16-byte aligned above 8 bytes */
+    CLASS_ABI_ALIGNED, /* malloc: aligned to 16 bytes, as slots of odd classes are */
 };
 
 MBI_HOT_INLINE size_t api_class_offset_of(size_t size, enum class_rule rule)

@@ -160,11 +160,15 @@ static void begin_passes(void)
     mbi_trim_begin_turn(&state.turn, state.turn.class, 0);
 }
 
-/* What follows is not tried again before more lies in the centre, or a window has ended. */
+/*
+ * What follows is not tried again before more lies in the centre, or a window has ended. Growth
+ * goes on with the passes that it finds: so these are new ones.
+ */
 static void end_passes(bool gone, size_t most)
 {
     hint_set(&hints.central_bytes_min, gone ? 0 : centre_bytes() + most / CENTRE_PART);
     count_sorted();
+    begin_passes();
 }
 
 static void work(struct trim_allowance left)
@@ -183,24 +187,28 @@ static void work(struct trim_allowance left)
 
 /*
  * Gives pages back of the pool whose turn it is, and then sorts as much more of it as may still go.
- * No more: what is sorted and stays in memory spares none, and threads need a lock for it.
+ * No more: what is sorted and stays in memory spares none, and threads need a lock for it. These
+ * are whole magazines, as no less is sorted: so all of it counts.
  */
 static MBI_SELDOM void go_on_for_growth(struct trim_allowance *left, size_t *sorted_bytes_left)
 {
-    size_t slot_bytes = size_class_slot_bytes(state.turn.class);
-    size_t bytes = 0;
-    if (pool_is_laid_out(state.turn.class)) {
-        (void)mbi_trim_release(pool_at(state.turn.class), left, &bytes);
+    if (!pool_is_laid_out(state.turn.class)) {
+        go_on(left);
+        return;
     }
+    struct pool *pool = pool_at(state.turn.class);
+    size_t bytes = 0;
+    (void)mbi_trim_release(pool, left, &bytes);
     if (!trim_is_used_up(left)) {
         size_t wanted_bytes = size_min(left->pages * mbi_os_page_bytes(), *sorted_bytes_left);
-        size_t slots_kept = size_above(left->slots, wanted_bytes / slot_bytes + 1);
+        size_t magazines = size_max(wanted_bytes / pool_batch_bytes(pool), 1);
+        size_t slots_kept = size_above(left->slots, magazines * pool->rounds);
         left->slots -= slots_kept;
         size_t slots = left->slots;
         go_on(left);
         size_t sorted = slots - left->slots;
         left->slots += slots_kept;
-        *sorted_bytes_left = size_above(*sorted_bytes_left, sorted * slot_bytes);
+        *sorted_bytes_left = size_above(*sorted_bytes_left, sorted * pool->slot_bytes);
     }
 }
 
@@ -222,7 +230,6 @@ static MBI_SELDOM void answer_growth(struct trim_allowance left)
     }
     if (gone || state.turns == TURNS) {
         end_passes(gone, growth_most(centre_bytes()));
-        begin_passes();
     }
     size_t released_for = (pages - left.pages) * page_bytes / GROWTH_TIMES;
     size_t sorted_for = grown - sorted_bytes / GROWTH_SORTED;

@@ -22,12 +22,13 @@
  *   most while pools grow = GROWTH_FLOOR_BYTES + in use / GROWTH_SHARE + wanted
  *
  * Beyond that about GROWTH_TIMES as much goes back as was committed, and at most GROWTH_SORTED as
- * much is sorted for it. So a process whose phases use different sizes peaks at little more than
- * its largest phase. One of a single size, or that takes again what it has, grows no more, and pays
- * nothing: all that ever goes back for this is bounded by what was ever committed fresh.
+ * much is sorted for it. So a process whose phases use different sizes, each once, peaks at little
+ * more than its largest phase. One of a single size, or that takes again what it has, grows no
+ * more, and pays nothing: all that ever goes back for this is bounded by what was ever committed
+ * fresh.
  *
- * Slow paths check the bounds, unless decay is off or gives back at once. So threads may exceed it
- * until a step has caught up.
+ * Slow paths check the bounds, unless decay is off or gives back at once. So threads may exceed
+ * them until a step has caught up.
  */
 #ifndef MEMORYBUCKET_CORE_EXCESS_H
 #define MEMORYBUCKET_CORE_EXCESS_H

@@ -136,8 +136,8 @@ static bool count_check(const struct pool *pool, const char *part, size_t slots,
 {
     bool agree = counter_read(counter) == slots;
     if (!agree) {
-        mbi_message("check: pool %u: its %s hold %zu slots, which is not what is counted",
-                    pool->class, part, slots);
+        mbi_message("check: pool %u: %zu slots are in its %s, which is not what is counted",
+                    pool->class, slots, part);
     }
     return agree;
 }

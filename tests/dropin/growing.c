@@ -95,8 +95,9 @@ static void check_no_room(void)
     size_t usable = malloc_usable_size(object);
     CHECK(usable >= HUGE_BYTES + ROOM_BYTES_MAX
           && usable < HUGE_BYTES + ROOM_BYTES_MAX + (size_t)2 * HEADER_BYTES);
-    struct rlimit limit = { .rlim_cur = address_space_bytes() + ROOM_BYTES_MAX / 2,
-                            .rlim_max = RLIM_INFINITY };
+    struct rlimit limit;
+    CHECK(getrlimit(RLIMIT_AS, &limit) == 0);
+    limit.rlim_cur = address_space_bytes() + ROOM_BYTES_MAX / 2;
     CHECK(setrlimit(RLIMIT_AS, &limit) == 0);
     errno = 7;
     object = realloc(object, usable + HEADER_BYTES);

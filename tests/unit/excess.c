@@ -4,6 +4,7 @@
 #include "core/config.h"
 #include "core/huge.h"
 #include "core/limit.h"
+#include "core/trim.h"
 #include "testing.h"
 
 #include <criterion/criterion.h>
@@ -290,4 +291,35 @@ Test(excess, phases_in_turn_soon_give_nothing_back, .init = never_by_time)
     cr_assert_gt(steps, 0);
     cr_assert_eq(stats_now()->decay_volume_steps, steps);
     check_accounting(0);
+}
+
+/* Also where magazines are large, and few of the pages that are sorted for growth can go. */
+Test(excess, a_step_for_growth_sorts_no_more_than_another, .init = never_by_time)
+{
+    enum { SIZE = 64, COUNT = 300000, KEPT = 50, OTHER = 304, OTHERS = 50000 };
+    static void *others[OTHERS];
+    setenv("MB_MAGAZINE_SIZE", "4096", 1);
+    allocate(COUNT, SIZE);
+    cr_assert_lt(COUNT * SIZE, EXCESS_FLOOR_BYTES);
+    for (size_t i = 0; i < COUNT; i++) {
+        if (i % KEPT != 0) {
+            mb_free(objects[i]);
+        }
+    }
+    mb_thread_flush();
+    const struct pool *pool = pool_at(size_class_of(SIZE));
+    uint64_t before = counter_read(&pool->sorted_slots);
+    uint64_t most = 0;
+    for (size_t i = 0; i < OTHERS; i++) {
+        others[i] = mb_alloc(OTHER);
+        uint64_t sorted = counter_read(&pool->sorted_slots);
+        most = size_max(most, size_above(sorted, before));
+        before = sorted;
+    }
+    cr_assert_gt(most, 0);
+    cr_assert_lt(most, trim_short_step.slots + pool->rounds, "%lu slots", (unsigned long)most);
+    for (size_t i = 0; i < OTHERS; i++) {
+        mb_free(others[i]);
+    }
+    check_accounting(COUNT / KEPT);
 }
