@@ -226,7 +226,7 @@ static bool cache_obtain_few(struct thread_cache *cache, struct pool *pool)
  * the slot behind it is known. Two links tell. Smaller slots' lines the processor fetches by itself
  * (docs/architecture.md, decision 4). Inlined: gcc 12 drops calls of a function that only fetches.
  */
-enum { FETCH_SLOT_BYTES_MIN = 256 };
+enum { FETCH_SLOT_BYTES_MIN = 256, FETCH_ROUNDS_MAX = 64 };
 
 MBI_HOT_INLINE void batch_fetch(const struct pool *pool, uint64_t chain)
 {
@@ -235,7 +235,8 @@ MBI_HOT_INLINE void batch_fetch(const struct pool *pool, uint64_t chain)
     intptr_t step = (intptr_t)address - (intptr_t)first;
     intptr_t slot_bytes = (intptr_t)pool->slot_bytes;
     if (step == slot_bytes || step == -slot_bytes) {
-        for (size_t rounds = pool->rounds; rounds > 2; rounds--) {
+        size_t fetched = size_min(pool->rounds, FETCH_ROUNDS_MAX); /* all, by default */
+        for (size_t rounds = fetched; rounds > 2; rounds--) {
             address += (uintptr_t)step;
             __builtin_prefetch((const void *)address);
         }
