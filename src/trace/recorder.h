@@ -13,9 +13,10 @@
 
 #if __has_include(<sys/single_threaded.h>)
 #include <sys/single_threaded.h>
-/* The program may run with an older C library than the one at hand. */
-#pragma weak __libc_single_threaded
-#define RECORDER_KNOWS_ALONE 1
+/* Whether the process has one thread. Where the C library is not sure, or has no word for it, 0. */
+#define RECORDER_IS_ALONE __libc_single_threaded
+#else
+#define RECORDER_IS_ALONE 0
 #endif
 
 #define RECORDER_COLD __attribute__((noinline, cold))
@@ -71,20 +72,10 @@ static inline bool mb_recorder_is_on(void)
     return atomic_load_explicit(&mb_recorder_state->recording, memory_order_relaxed);
 }
 
-/* As the C library says; false where it has no word for it, or is not sure. */
-static inline bool mb_recorder_is_alone(void)
-{
-#if defined(RECORDER_KNOWS_ALONE)
-    return &__libc_single_threaded != NULL && __libc_single_threaded;
-#else
-    return false;
-#endif
-}
-
 /* Of what the thread does here: see raw.h. */
 static inline uint64_t mb_recorder_time(void)
 {
-    if (!mb_recorder_is_alone()) {
+    if (!RECORDER_IS_ALONE) {
         raw_wait_for_loads();
     }
     return raw_ticks_unordered(mb_recorder_clock);
