@@ -119,10 +119,11 @@ says() {
 }
 says 'could not be written to /nowhere/1: ENOENT' MB_PROFILE=1M MB_PROFILE_FILE=/nowhere/%n
 says 'could not be written to /dev/full: ENOSPC' MB_PROFILE=1M MB_PROFILE_FILE=/dev/full
+limit=$(ulimit -S -f) # where the hard one is less than unlimited, no more can be set
 trap '' XFSZ
 ulimit -S -f 1
 says "could not be written to $work/part: EFBIG" MB_PROFILE=1M MB_PROFILE_FILE="$work/part"
-ulimit -S -f unlimited
+ulimit -S -f "$limit"
 trap - XFSZ
 [ ! -e part ] || fail 'a dump that is not whole stays'
 trap '' USR2
