@@ -28,6 +28,25 @@ enum { IS_OPTIMIZED = 0 };
 
 static unsigned walked; /* since the test began */
 static unsigned taken;
+static bool shared;
+
+/*
+ * Whether two addresses have the same place in the table, of 4,096 (check/frames.c): where the
+ * loader puts code so, which is one run in some hundred, no walk passes both.
+ */
+static bool share_a_place(void *const *frames, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        for (uint32_t j = 0; j < i; j++) {
+            uint64_t places = ((uintptr_t)frames[i] * UINT64_C(0x9E3779B97F4A7C15))
+                              ^ ((uintptr_t)frames[j] * UINT64_C(0x9E3779B97F4A7C15));
+            if (frames[i] != frames[j] && places >> 52 == 0) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
 
 /* Both ways at one place: what the walk gives is right. */
 static __attribute__((noinline)) void take(void)
@@ -38,6 +57,7 @@ static __attribute__((noinline)) void take(void)
     uint32_t count = mbi_frames_walk(frame, frames, FRAMES);
     uint32_t expected = mbi_frames_unwind(frame, unwound, FRAMES);
     cr_assert_gt(expected, 2);
+    shared = shared || share_a_place(unwound, expected);
     if (count != 0) {
         cr_assert_eq(count, expected, "%u frames, not %u", count, expected);
         cr_assert_eq(memcmp(frames, unwound, count * sizeof *frames), 0);
@@ -105,7 +125,7 @@ static void begin(void)
 Test(frames, walks_give_the_unwinders_frames, .init = begin)
 {
     run(NULL);
-    cr_assert(walked > 10 || !WALKS_SUCCEED, "%u of %u", walked, taken);
+    cr_assert(walked > 10 || shared || !WALKS_SUCCEED, "%u of %u", walked, taken);
 }
 
 Test(frames, of_each_thread, .init = begin)
@@ -115,7 +135,7 @@ Test(frames, of_each_thread, .init = begin)
         cr_assert_eq(pthread_create(&thread, NULL, run, NULL), 0);
         cr_assert_eq(pthread_join(thread, NULL), 0);
     }
-    cr_assert(walked > 200 || !WALKS_SUCCEED, "%u of %u", walked, taken);
+    cr_assert(walked > 200 || shared || !WALKS_SUCCEED, "%u of %u", walked, taken);
 }
 
 /*
@@ -133,13 +153,13 @@ Test(frames, are_known_the_second_time, .init = begin)
     for (volatile unsigned i = 0; i < 10; i++) {
         descend(3);
     }
-    cr_assert_geq(walked, 9, "the first call is at another address");
+    cr_assert(walked >= 9 || shared, "the first call is at another address");
     descend_framed(5);
     walked = 0;
     for (volatile unsigned i = 0; i < 10; i++) {
         descend_framed(5);
     }
-    cr_assert_geq(walked, 9, "the first call is at another address");
+    cr_assert(walked >= 9 || shared, "the first call is at another address");
 }
 
 /* On another stack, and where nothing is known, a walk gives up. */
