@@ -228,7 +228,8 @@ static int judge(const struct recording *recording, const struct mb_merged *merg
                 strerror(merged->error));
         return EXIT_OWN;
     } else if (events == 0) {
-        fprintf(stderr, "mbrun: %s: has no events: the program's malloc is in itself\n",
+        fprintf(stderr,
+                "mbrun: %s: has no events: the program allocates nothing, or has its own malloc\n",
                 recording->path);
     } else if (merged->lost > events / 1000) {
         fprintf(stderr, "mbrun: %s: beside %llu events, %llu calls fit no other and are left out\n",
