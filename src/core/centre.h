@@ -22,7 +22,7 @@ enum { CENTRE_TELL_BYTES = 256 << 10, CENTRE_MUCH_BYTES = 1 << 20 };
 /* Written by threads that tell; read by every slow path. */
 struct centre {
     _Alignas(ISOLATION_BYTES) _Atomic int64_t bytes; /* below 0 while flushes are told late */
-    _Atomic size_t grown;
+    _Atomic size_t grown; /* excess also lowers it, in a step, or to 0 where little lies here */
 };
 extern MBI_HIDDEN struct centre mbi_centre;
 

@@ -244,10 +244,10 @@ bool mbi_excess_step(const struct trim_allowance *most)
         count_sorted();
         working = excess_is_worth(centre_bytes(), state.sorted_bytes);
         growing = !working && growth_is_worth(centre_bytes());
-    }
-    if (working && !flag_is_set(&hints.working)) {
-        begin_passes();
-        flag_set(&hints.working, true);
+        if (working) {
+            begin_passes();
+            flag_set(&hints.working, true);
+        }
     }
     flag_set(&hints.stepping, true);
     if (working) {

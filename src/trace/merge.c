@@ -80,20 +80,12 @@ static bool start(struct mb_merge *merge, struct thread *thread, uint64_t time_n
     return true;
 }
 
-static inline bool put_free(struct mb_merge *merge, const struct thread *thread, uint64_t time_ns,
-                            uint32_t object)
-{
-    return mb_trace_put_free(merge->writer, thread->number, time_ns, object) == 0;
-}
-
-/* Where that is rare. */
+/* Of an object that no free's record names: rarely, and so not inlined. */
 static __attribute__((noinline)) bool put_free_rarely(struct mb_merge *merge,
                                                       const struct thread *thread,
                                                       uint64_t time_ns, uint32_t object)
 {
-    struct mb_trace_event event = { .kind = MB_TRACE_FREE, .thread = thread->number,
-                                    .object = object, .time_ns = time_ns };
-    return mb_trace_put(merge->writer, &event) == 0;
+    return mb_trace_put_free(merge->writer, thread->number, time_ns, object) == 0;
 }
 
 /* Gives an object its place. What still lies there was freed unseen. False with errno. */
@@ -145,7 +137,7 @@ static inline bool release(struct mb_merge *merge, const struct thread *thread, 
         merge->lost++;
         return true;
     }
-    return put_free(merge, thread, time_ns, object);
+    return mb_trace_put_free(merge->writer, thread->number, time_ns, object) == 0;
 }
 
 static bool resize_from(struct mb_merge *merge, struct thread *thread,
