@@ -10,12 +10,15 @@
 #include <string.h>
 #include <unistd.h>
 
+/* More are of handlers that were left by longjmp: the oldest is forgotten. */
+enum { RESIZING_MAX = 4 };
+
 /* A thread as the recorder counted it. */
 struct thread {
     bool is_started;
-    bool is_resizing; /* between the two records of a realloc, of `object` */
+    uint8_t resizing; /* calls of realloc between their two records: of signal handlers, too */
     uint32_t number;  /* in the trace */
-    uint32_t object;
+    uint32_t objects[RESIZING_MAX]; /* theirs, or ADDRESSES_NONE; the last call is the first done */
 };
 
 /* One moment on two clocks. */
@@ -143,8 +146,16 @@ static inline bool release(struct mb_merge *merge, const struct thread *thread, 
 static bool resize_from(struct mb_merge *merge, struct thread *thread,
                         const struct mb_record *record)
 {
-    thread->is_resizing = mb_addresses_take(&merge->addresses, record->address, &thread->object);
-    merge->lost += !thread->is_resizing;
+    if (thread->resizing == RESIZING_MAX) {
+        thread->resizing--;
+        memmove(thread->objects, thread->objects + 1, thread->resizing * sizeof *thread->objects);
+    }
+    uint32_t object;
+    if (!mb_addresses_take(&merge->addresses, record->address, &object)) {
+        object = ADDRESSES_NONE;
+        merge->lost++;
+    }
+    thread->objects[thread->resizing++] = object;
     return true;
 }
 
@@ -152,19 +163,18 @@ static bool resize_from(struct mb_merge *merge, struct thread *thread,
 static bool resize(struct mb_merge *merge, struct thread *thread, uint64_t time_ns,
                    const struct mb_record *record)
 {
-    struct mb_trace_event event = { .kind = MB_TRACE_RESIZE, .thread = thread->number,
-                                    .object = thread->object, .size = record->size,
-                                    .time_ns = time_ns };
-    if (!thread->is_resizing) { /* of an object that was not seen before */
+    uint32_t object = thread->resizing > 0 ? thread->objects[--thread->resizing] : ADDRESSES_NONE;
+    if (object == ADDRESSES_NONE) { /* it was not seen before */
         return record->kind != RAW_RESIZE_TO
                || allocate_specially(merge, thread, time_ns, record);
     }
-    thread->is_resizing = false;
     if (record->kind == RAW_RESIZE_FREED) {
-        return put_free_rarely(merge, thread, time_ns, thread->object);
+        return put_free_rarely(merge, thread, time_ns, object);
     }
+    struct mb_trace_event event = { .kind = MB_TRACE_RESIZE, .thread = thread->number,
+                                    .object = object, .size = record->size, .time_ns = time_ns };
     return (record->kind == RAW_RESIZE_FAILED || mb_trace_put(merge->writer, &event) == 0)
-           && place(merge, thread, time_ns, record->address, thread->object);
+           && place(merge, thread, time_ns, record->address, object);
 }
 
 /* Other than malloc and free. False with errno. */

@@ -8,6 +8,9 @@
  *
  *   struct raw_header | struct raw_slot, one for each chunk | chunk, chunk, ...
  *
+ * A thread has one chunk, and a second one for what its signal handlers do in the middle of a
+ * record.
+ *
  *   free ──thread takes──> taken ──thread leaves──> done ──mbrun has read──> free
  *
  * A chunk has RAW_CHUNK_HEAD words, and then records of two words, or three:

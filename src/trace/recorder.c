@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -19,7 +20,8 @@ static pthread_key_t key;
 
 RECORDER_PER_THREAD struct recorder_chunk mb_recorder_chunk;
 static RECORDER_PER_THREAD uint64_t thread; /* its number, or 0 */
-static RECORDER_PER_THREAD bool is_inside;  /* take_chunk */
+/* Of records inside others. Written with all signals blocked. */
+static RECORDER_PER_THREAD struct recorder_chunk inside;
 static atomic_uint_least64_t threads;
 
 /* For the whole process; what was written before is read. */
@@ -35,14 +37,14 @@ static RECORDER_COLD void stop(int error)
 }
 
 /* The thread's chunk is for mbrun alone now. */
-static void leave_chunk(void)
+static void leave(struct recorder_chunk *chunk)
 {
-    if (mb_recorder_chunk.end != NULL) {
-        mb_recorder_chunk.next = mb_recorder_chunk.end = NULL;
+    if (chunk->end != NULL) {
+        chunk->next = chunk->end = NULL;
         /* relaxed [BACKLOG]: a bound, which may be passed by as many as there are threads. */
         uint32_t before = atomic_fetch_add_explicit(&header->backlog, 1, memory_order_relaxed);
         /* release [CHUNK-STORE]: pairs with [CHUNK-LOAD]. */
-        atomic_store_explicit(&header->slots[mb_recorder_chunk.slot].state, RAW_DONE,
+        atomic_store_explicit(&header->slots[chunk->slot].state, RAW_DONE,
                               memory_order_release);
         if (before % RAW_ASK == RAW_ASK - 1) {
             /* relaxed [BACKLOG]: raw_wait looks at it again. */
@@ -94,13 +96,8 @@ static uint32_t take_slot(void)
 }
 
 /* The time when it is the thread's. */
-static uint64_t begin_chunk(uint32_t slot)
+static uint64_t begin(struct recorder_chunk *chunk, uint32_t slot)
 {
-    if (thread == 0) {
-        /* relaxed [BACKLOG]: only the number counts. */
-        thread = atomic_fetch_add_explicit(&threads, 1, memory_order_relaxed) + 1;
-        pthread_setspecific(key, &thread);
-    }
     uint64_t time = raw_ticks(mb_recorder_clock);
     _Atomic uint64_t *words = raw_chunk(header, slot);
     /* relaxed [CHUNK-STORE]: the state below publishes them. */
@@ -111,44 +108,77 @@ static uint64_t begin_chunk(uint32_t slot)
     atomic_store_explicit(&words[RAW_HEAD_TAKEN], time, memory_order_relaxed);
     /* release [CHUNK-STORE]: pairs with [CHUNK-LOAD]. */
     atomic_store_explicit(&header->slots[slot].state, RAW_TAKEN, memory_order_release);
-    mb_recorder_chunk = (struct recorder_chunk){
-        .next = words + RAW_CHUNK_HEAD,
-        .end = words + RAW_CHUNK_WORDS - RAW_LONG_WORDS,
-        .slot = slot,
-    };
+    chunk->slot = slot;
+    chunk->next = words + RAW_CHUNK_HEAD;
+    chunk->end = words + RAW_CHUNK_WORDS - RAW_LONG_WORDS;
+    return time;
+}
+
+/* In place of a full one; the time, or 0 when there is none. */
+static uint64_t take(struct recorder_chunk *chunk)
+{
+    int saved = errno;
+    uint64_t time = 0;
+    bool is_new = thread == 0;
+    if (is_new) {
+        /* relaxed [BACKLOG]: only the number counts. */
+        thread = atomic_fetch_add_explicit(&threads, 1, memory_order_relaxed) + 1;
+    }
+    leave(chunk);
+    bool is_read = wait_for_reader();
+    uint32_t slot = is_read ? take_slot() : RAW_CHUNKS;
+    if (slot < RAW_CHUNKS) {
+        time = begin(chunk, slot);
+    } else {
+        stop(is_read ? EAGAIN : 0); /* more threads than chunks */
+    }
+    if (is_new) {
+        pthread_setspecific(key, &thread); /* which may allocate: a record inside this one */
+    }
+    errno = saved;
     return time;
 }
 
 RECORDER_COLD uint64_t mb_recorder_take_chunk(void)
 {
-    if (is_inside) {
-        return 0;
-    }
-    is_inside = true;
-    int saved = errno;
-    uint64_t time = 0;
-    leave_chunk();
-    bool is_read = wait_for_reader();
-    uint32_t slot = is_read ? take_slot() : RAW_CHUNKS;
-    if (slot < RAW_CHUNKS) {
-        time = begin_chunk(slot);
-    } else {
-        stop(is_read ? EAGAIN : 0); /* more threads than chunks */
-    }
-    errno = saved;
-    is_inside = false;
-    return time;
+    return take(&mb_recorder_chunk);
 }
 
-/* Where another key's destructor still allocates, it does so as a new thread. */
+RECORDER_COLD void mb_recorder_add_inside(enum raw_kind kind, const void *pointer, uint64_t size,
+                                          unsigned alignment_log)
+{
+    int saved = errno;
+    sigset_t all, before;
+    sigfillset(&all);
+    if (!(inside.next < inside.end)) {
+        (void)wait_for_reader(); /* with signals, as it may take long */
+    }
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    if (inside.next < inside.end || take(&inside) != 0) {
+        mb_recorder_write(&inside, kind, raw_ticks(mb_recorder_clock), (uintptr_t)pointer >> 3,
+                          size, alignment_log);
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    errno = saved;
+}
+
+/*
+ * Where another key's destructor, or a signal handler from here on, still allocates, it does so as
+ * a new thread.
+ */
 static void thread_exits(void *unused)
 {
     (void)unused;
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
     if (mb_recorder_is_on()) {
-        mb_recorder_add(RAW_EXIT, mb_recorder_time(), NULL, 0, 0);
-        leave_chunk();
+        mb_recorder_add(RAW_EXIT, NULL, 0, 0);
+        leave(&mb_recorder_chunk);
+        leave(&inside);
     }
     thread = 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
 /* ---- the beginning ---- */

@@ -36,23 +36,28 @@ struct recorder_chunk {
     _Atomic uint64_t *next;
     _Atomic uint64_t *end; /* a long record fits while next < end */
     uint32_t slot;
+    atomic_bool is_busy; /* a call of mb_recorder_add is between its two stores to this */
 };
 extern RECORDER_PER_THREAD struct recorder_chunk mb_recorder_chunk;
 
 /* A new chunk, as the last one is full, and the time when it was taken; 0 when there is none. */
 uint64_t mb_recorder_take_chunk(void);
 
+/* mb_recorder_add inside another one, of a signal handler: to a second chunk of the thread. */
+void mb_recorder_add_inside(enum raw_kind kind, const void *pointer, uint64_t size,
+                            unsigned alignment_log);
+
 /* Begins to record if this process is to be. Once, when the next malloc is known. */
 void mb_recorder_begin(void);
 
-/* `next` moves on first: a signal handler that allocates writes behind this record. */
-static inline void mb_recorder_write(enum raw_kind kind, uint64_t time, uint64_t address,
-                                     uint64_t size, unsigned alignment_log)
+/* Of a chunk that has room, and that no signal handler writes to meanwhile. */
+static inline void mb_recorder_write(struct recorder_chunk *chunk, enum raw_kind kind,
+                                     uint64_t time, uint64_t address, uint64_t size,
+                                     unsigned alignment_log)
 {
-    _Atomic uint64_t *record = mb_recorder_chunk.next;
+    _Atomic uint64_t *record = chunk->next;
     bool is_long = kind == RAW_ALIGNED || !RECORDER_LIKELY(size < RAW_SIZE_LONG);
-    mb_recorder_chunk.next = record + (is_long ? RAW_LONG_WORDS : RAW_RECORD_WORDS);
-    atomic_signal_fence(memory_order_seq_cst); /* [RECORD-STORE]: for the handler */
+    chunk->next = record + (is_long ? RAW_LONG_WORDS : RAW_RECORD_WORDS);
     if (is_long) {
         /* relaxed [RECORD-STORE]: the time below publishes both. */
         atomic_store_explicit(&record[2], size | (uint64_t)alignment_log << RAW_ALIGNMENT_SHIFT,
@@ -81,17 +86,29 @@ static inline uint64_t mb_recorder_time(void)
     return raw_ticks_unordered(mb_recorder_clock);
 }
 
-/* A later time is as good: what is recorded is either done already, or waits. */
-static inline void mb_recorder_add(enum raw_kind kind, uint64_t time, const void *pointer,
-                                   uint64_t size, unsigned alignment_log)
+/*
+ * What is recorded is either done already, or waits. A signal handler that comes before the first
+ * store to is_busy, or after the last one, may fill the chunk and take another: so the time is read
+ * between them, too, as a time before that of the chunk is none.
+ */
+static inline void mb_recorder_add(enum raw_kind kind, const void *pointer, uint64_t size,
+                                   unsigned alignment_log)
 {
-    if (!RECORDER_LIKELY(mb_recorder_chunk.next < mb_recorder_chunk.end)) {
-        time = mb_recorder_take_chunk();
-        if (time == 0) {
-            return;
-        }
+    struct recorder_chunk *chunk = &mb_recorder_chunk;
+    /* relaxed [RECORD-BUSY]: of this thread, whose handlers are all that comes between. */
+    if (!RECORDER_LIKELY(!atomic_load_explicit(&chunk->is_busy, memory_order_relaxed))) {
+        mb_recorder_add_inside(kind, pointer, size, alignment_log);
+        return;
     }
-    mb_recorder_write(kind, time, (uintptr_t)pointer >> 3, size, alignment_log);
+    atomic_store_explicit(&chunk->is_busy, true, memory_order_relaxed); /* [RECORD-BUSY] */
+    atomic_signal_fence(memory_order_seq_cst); /* [RECORD-BUSY]: it comes first */
+    uint64_t time = RECORDER_LIKELY(chunk->next < chunk->end) ? mb_recorder_time()
+                                                              : mb_recorder_take_chunk();
+    if (RECORDER_LIKELY(time != 0)) {
+        mb_recorder_write(chunk, kind, time, (uintptr_t)pointer >> 3, size, alignment_log);
+    }
+    atomic_signal_fence(memory_order_seq_cst); /* [RECORD-BUSY]: it comes last */
+    atomic_store_explicit(&chunk->is_busy, false, memory_order_relaxed); /* [RECORD-BUSY] */
 }
 
 #endif

@@ -91,7 +91,7 @@ static inline void *record_new(enum raw_kind kind, void *pointer, uint64_t size,
 {
     if (pointer != NULL && mb_recorder_is_on()) {
         unsigned log = alignment > 1 ? 64U - (unsigned)__builtin_clzl(alignment - 1) : 0;
-        mb_recorder_add(kind, mb_recorder_time(), pointer, size, log);
+        mb_recorder_add(kind, pointer, size, log);
     }
     return pointer;
 }
@@ -118,7 +118,7 @@ EXPORT void free(void *pointer)
         return;
     }
     if (mb_recorder_is_on()) {
-        mb_recorder_add(RAW_FREE, mb_recorder_time(), pointer, 0, 0);
+        mb_recorder_add(RAW_FREE, pointer, 0, 0);
     }
     next.free(pointer);
 }
@@ -144,14 +144,14 @@ EXPORT void *realloc(void *pointer, size_t size)
     if (!mb_recorder_is_on()) {
         return next.realloc(pointer, size);
     }
-    mb_recorder_add(RAW_RESIZE_FROM, mb_recorder_time(), pointer, 0, 0);
+    mb_recorder_add(RAW_RESIZE_FROM, pointer, 0, 0);
     void *moved = next.realloc(pointer, size);
     enum raw_kind kind = moved != NULL ? RAW_RESIZE_TO
                          : size == 0   ? RAW_RESIZE_FREED
                                        : RAW_RESIZE_FAILED;
     if (mb_recorder_is_on()) {
         const void *at = moved != NULL ? moved : pointer;
-        mb_recorder_add(kind, mb_recorder_time(), at, size, 0);
+        mb_recorder_add(kind, at, size, 0);
     }
     return moved;
 }

@@ -2,7 +2,7 @@
 """mbrun --record, seen from outside: what is in the trace, however the program does and ends.
 
 Usage: record.py CASE MBRUN RECORDED DUMP   CASE: names, cross, short_threads, many_threads, forks, exec, closes,
-                                            ends, signals, terminal, limit, full, usage, completion
+                                            ends, signals, stepped, terminal, limit, full, usage, completion
 Status 77: the machine lacks what the case needs.
 """
 import os
@@ -170,6 +170,35 @@ def run_signals():
     time.sleep(0.2)
     process.send_signal(signal.SIGINT)
     check(process.wait(PATIENCE_S) == 10, f"status {process.returncode}")
+
+
+def run_stepped():
+    """A signal handler that allocates, at each instruction of the recorder: all is there, and once."""
+    TRACE.unlink(missing_ok=True)
+    done = mbrun("--record", TRACE, Path(RECORDED).parent / "stepped", "200")
+    if done.returncode == 77:
+        print("no stepping through a program here")
+        sys.exit(SKIPPED)
+    check(done.returncode == 0 and done.stderr == "", f"status {done.returncode}, {done.stderr}")
+    resized, others, handlers, timers = map(int, done.stdout.split())
+    trace = Trace()
+    allocated, grown = trace.sizes(), trace.sizes("resize")
+    check(handlers > 20000, f"the handler came only {handlers} times")
+    for size, count in ((17041, others), (18041, timers)):
+        check(allocated[size] == trace.freed(size)[0] == count,
+              f"{count} of {size} bytes: {allocated[size]} allocated, {trace.freed(size)[0]} freed")
+    for size, count in ((17001, resized), (18001, handlers)):
+        check(allocated[size] == grown[size + 20] == trace.freed(size)[0] == count,
+              f"{count} of {size} bytes: {allocated[size]} allocated, {grown[size + 20]} resized, "
+              f"{trace.freed(size)[0]} freed")
+    check(trace.fields["threads"] == "1", f"{trace.fields['threads']} threads")
+    # A handler that does not come back leaves a record half written: all later ones are there.
+    TRACE.unlink()
+    done = mbrun("--record", TRACE, Path(RECORDED).parent / "stepped", "120", "left")
+    check(done.returncode == 0 and done.stderr == "", f"left: status {done.returncode}, {done.stderr}")
+    trace, made = Trace(), int(done.stdout)
+    check(trace.sizes()[19041] == trace.freed(19041)[0] == made, f"left: {trace.sizes()[19041]} of {made}")
+    check(trace.fields["count_start"] == "121" and trace.fields["count_exit"] == "120", "left: threads")
 
 
 def run_terminal():
