@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static const char usage[] =
@@ -152,9 +153,9 @@ static void run_top(struct dump *dump)
     print_stacks(dump, &sum);
 }
 
-static void run_diff(struct dump *later, const struct dump *earlier)
+/* From which the earlier one is subtracted. */
+static void run_diff(struct dump *later)
 {
-    mbprof_dump_subtract(later, earlier);
     struct dump_stack sum = sum_of(later);
     mbprof_symbols_join(later);
     sort_by_metric(later);
@@ -213,6 +214,17 @@ static void read_options(int argc, char **argv)
     }
 }
 
+static void refuse_to_overwrite(const char *dump_path)
+{
+    struct stat output;
+    struct stat dump;
+    if (output_path != NULL && stat(output_path, &output) == 0 && S_ISREG(output.st_mode)
+        && stat(dump_path, &dump) == 0 && output.st_dev == dump.st_dev
+        && output.st_ino == dump.st_ino) {
+        mbprof_die("%s: is the dump itself; name another file for the output", output_path);
+    }
+}
+
 /* The standard output becomes the file that was asked for. */
 static void open_output(void)
 {
@@ -258,12 +270,16 @@ int main(int argc, char **argv)
     mbprof_dump_read(&dump, argv[argc - 1]);
     if (command == DIFF) {
         mbprof_dump_read(&earlier, argv[optind]);
+        mbprof_dump_subtract(&dump, &earlier);
     }
     mbprof_symbols_open(&dump);
-    open_output();
+    for (int i = optind; i < argc; i++) {
+        refuse_to_overwrite(argv[i]);
+    }
+    open_output(); /* from here on what was there is gone: all that was given is read */
     switch (command) {
     case TOP: run_top(&dump); break;
-    case DIFF: run_diff(&dump, &earlier); break;
+    case DIFF: run_diff(&dump); break;
     case FOLDED: run_folded(&dump); break;
     default:
         if (output_path == NULL && isatty(STDOUT_FILENO)) {

@@ -72,7 +72,9 @@ static void read_mapping(struct dump *dump, const char *line)
     if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %4s %" SCNx64 " %*s %*s %n", &mapping.start,
                &mapping.end, rights, &mapping.offset, &used) != 4
         || used == 0) {
-        mbprof_die("%s: a line of its memory map cannot be read: %.60s", dump->path, line);
+        int bytes = (int)strcspn(line, "\n");
+        mbprof_die("%s: a line of its memory map cannot be read: %.*s", dump->path,
+                   bytes < 60 ? bytes : 60, line);
     }
     if (rights[2] == 'x' && line[used] == '/') {
         mapping.file = strndup(line + used, strcspn(line + used, "\n"));
@@ -141,7 +143,9 @@ void mbprof_dump_read(struct dump *dump, const char *path)
     if (file == NULL) {
         mbprof_die("%s: %s", path, strerror(errno));
     }
-    bool known = getline(&line, &room, file) > 0 && strncmp(line, "heap profile: ", 14) == 0;
+    /* Looked at first: a line of /dev/zero has no end. */
+    bool known = ungetc(getc(file), file) == 'h' && getline(&line, &room, file) > 0
+                 && strncmp(line, "heap profile: ", 14) == 0;
     if (!known && ferror(file)) {
         mbprof_die("%s: %s", path, strerror(errno));
     }

@@ -106,57 +106,59 @@ static bool say_error(const char *path)
     return false;
 }
 
-/* Writes readings until there are `count`, the process ends, or a signal comes. */
-static bool write_readings(FILE *to, const char *path, const struct request *request,
-                           unsigned long count)
+static struct snapshot snapshot;
+
+/* The process, and its first reading; false after a line. */
+static bool open_first(const struct request *request, struct source *source)
 {
-    static struct snapshot snapshot;
-    struct source source;
-    if (!source_open(request->wanted, &source)) {
+    if (!source_open(request->wanted, source)) {
         return false;
     }
-    bool good = source_read_first(&source, &snapshot);
-    bool goes_on = good;
-    for (unsigned long done = 1; goes_on; done++) {
-        if (!write_reading(to, &source, &snapshot, request->format)) {
-            good = say_error(path);
-            break;
+    bool good = source_read_first(source, &snapshot);
+    if (!good) {
+        source_close(source);
+    }
+    return good;
+}
+
+/* Writes the reading that is there, and more until there are `count`, the process ends, or a
+ * signal comes. */
+static bool write_readings(FILE *to, const char *path, struct source *source,
+                           const struct request *request, unsigned long count)
+{
+    enum source_state state = SOURCE_READ;
+    for (unsigned long done = 1; state == SOURCE_READ || state == SOURCE_NONE; done++) {
+        if (!write_reading(to, source, &snapshot, request->format)) {
+            return say_error(path);
         }
         if (done == count || interrupted) {
             break;
         }
         sleep_for(request->interval_s);
-        enum source_state state = source_read(&source, &snapshot);
-        goes_on = !interrupted && (state == SOURCE_READ || state == SOURCE_NONE);
-        if (!interrupted && state == SOURCE_DAMAGED) {
-            source_say(&source, state);
-            good = false;
-        }
+        state = interrupted ? SOURCE_ENDED : source_read(source, &snapshot);
     }
-    source_close(&source);
-    return good;
+    if (state == SOURCE_DAMAGED) {
+        source_say(source, state);
+    }
+    return state != SOURCE_DAMAGED;
 }
 
 /* What two readings say, --interval apart. */
 static bool advise(const struct request *request)
 {
-    static struct snapshot first;
     static struct snapshot last;
     struct source source;
-    if (!source_open(request->wanted, &source)) {
+    if (!open_first(request, &source)) {
         return false;
     }
-    bool good = source_read_first(&source, &first);
-    if (good) {
-        sleep_for(request->interval_s);
-        enum source_state state = source_read(&source, &last);
-        good = state == SOURCE_READ || state == SOURCE_NONE;
-        if (!good) {
-            source_say(&source, state);
-        }
+    sleep_for(request->interval_s);
+    enum source_state state = source_read(&source, &last);
+    bool good = state == SOURCE_READ || state == SOURCE_NONE;
+    if (!good) {
+        source_say(&source, state);
     }
     good = good
-           && mbstat_advise(&source.owner, &first, &last,
+           && mbstat_advise(&source.owner, &snapshot, &last,
                             request->has_format && request->format == MB_STATS_JSON);
     source_close(&source);
     return good;
@@ -168,15 +170,34 @@ static bool close_file(FILE *file, const char *path, bool good)
     return good && (written || say_error(path));
 }
 
+static bool write_formatted(const struct request *request)
+{
+    struct source source;
+    if (!open_first(request, &source)) {
+        return false;
+    }
+    bool good = write_readings(stdout, "standard output", &source, request,
+                               request->count != 0 ? request->count : 1);
+    source_close(&source);
+    return good;
+}
+
+/* A file that was there stays where there is nothing to record. */
 static bool record(const struct request *request)
 {
-    FILE *file = fopen(request->record, "we");
-    if (file == NULL) {
-        return say_error(request->record);
+    struct source source;
+    if (!open_first(request, &source)) {
+        return false;
     }
     catch_interrupts();
-    return close_file(file, request->record,
-                      write_readings(file, request->record, request, request->count));
+    FILE *file = fopen(request->record, "we");
+    bool good = file != NULL || say_error(request->record);
+    if (file != NULL) {
+        good = close_file(file, request->record,
+                          write_readings(file, request->record, &source, request, request->count));
+    }
+    source_close(&source);
+    return good;
 }
 
 /* The readings that a report is made of, from its first byte on; NULL after a line. */
@@ -189,12 +210,20 @@ static FILE *open_readings(const struct request *request)
         say_error(name);
         return NULL;
     }
-    unsigned long count = request->count != 0 ? request->count : READINGS;
-    if (request->from == NULL && !write_readings(readings, name, request, count)) {
-        fclose(readings);
-        return NULL;
+    if (request->from == NULL) {
+        struct source source;
+        bool good = open_first(request, &source);
+        if (good) {
+            good = write_readings(readings, name, &source, request,
+                                  request->count != 0 ? request->count : READINGS);
+            source_close(&source);
+        }
+        if (!good) {
+            fclose(readings);
+            return NULL;
+        }
+        rewind(readings);
     }
-    rewind(readings);
     return readings;
 }
 
@@ -205,15 +234,8 @@ static bool report(const struct request *request)
     if (readings == NULL) {
         return false;
     }
-    FILE *page = fopen(request->report, "we");
-    bool good = page != NULL || say_error(request->report);
-    if (page != NULL) {
-        good = report_write(page, readings, request->from != NULL ? request->from : "readings");
-        if (good && ferror(page)) {
-            good = say_error(request->report);
-        }
-        good = close_file(page, request->report, good);
-    }
+    bool good = report_write(request->report, readings,
+                             request->from != NULL ? request->from : "readings");
     fclose(readings);
     return good;
 }
@@ -230,7 +252,8 @@ static bool read_interval(const char *text, double *seconds)
 {
     char *end;
     *seconds = strtod(text, &end);
-    return (end != text && *end == '\0' && *seconds >= 0.1 && *seconds <= 3600)
+    bool is_plain = text[strspn(text, "0123456789.")] == '\0';
+    return (is_plain && end != text && *end == '\0' && *seconds >= 0.1 && *seconds <= 3600)
            || refuse("--interval", text, "0.1 to 3600 seconds");
 }
 
@@ -316,19 +339,15 @@ static bool take_rest(int argc, char **argv, struct request *request)
 
 static int show_live(const struct request *request)
 {
-    static struct snapshot snapshot;
     struct source source;
     if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO)) {
         fputs("mbstat: there is no terminal; --once, --json or --prometheus need none\n", stderr);
         return EXIT_FAILURE;
     }
-    if (!source_open(request->wanted, &source)) {
+    if (!open_first(request, &source)) {
         return EXIT_FAILURE;
     }
-    int status = EXIT_FAILURE;
-    if (source_read_first(&source, &snapshot)) {
-        status = view_run(&source, &snapshot, request->interval_s, request->count);
-    }
+    int status = view_run(&source, &snapshot, request->interval_s, request->count);
     source_close(&source);
     return status;
 }
@@ -350,8 +369,7 @@ static int run(struct request *request)
         set_format(request, MB_STATS_JSON);
         good = report(request);
     } else if (request->has_format) {
-        good = write_readings(stdout, "standard output", request,
-                              request->count != 0 ? request->count : 1);
+        good = write_formatted(request);
     } else if (!request->clean) {
         return show_live(request);
     }

@@ -1,8 +1,10 @@
 /* mbstat_report: the page, in four pieces, and the lines between them. */
 #include "cli/mbstat_report.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 
 static const char page_begin[] =
@@ -180,6 +182,12 @@ static const char page_charts[] =
     "}\n"
     "</script></body></html>\n";
 
+static bool say_error(const char *path)
+{
+    fprintf(stderr, "mbstat: %s: %s\n", path, strerror(errno));
+    return false;
+}
+
 /* Whether mbstat wrote the line, and wrote all of it. */
 static bool is_reading(const char *line, size_t bytes)
 {
@@ -202,28 +210,77 @@ static void write_line(FILE *page, const char *line, bool is_first)
     }
 }
 
-bool report_write(FILE *page, FILE *recording, const char *recording_name)
+static bool write_page(FILE *page, FILE *recording, const char *recording_name)
 {
     char *line = NULL;
     size_t room = 0;
     size_t count = 0;
-    ssize_t bytes;
     bool good = true;
     fputs(page_begin, page);
-    while (good && (bytes = getline(&line, &room, recording)) >= 0) {
-        good = is_reading(line, (size_t)bytes);
+    for (int begin; good && (begin = getc(recording)) != EOF;) {
+        ungetc(begin, recording);
+        /* Looked at first: a line of /dev/zero has no end. */
+        ssize_t bytes = begin == '{' ? getline(&line, &room, recording) : 0;
+        good = bytes > 0 && is_reading(line, (size_t)bytes);
         if (good) {
             write_line(page, line, count == 0);
             count++;
         }
     }
     free(line);
+    if (ferror(recording)) {
+        return say_error(recording_name);
+    }
     if (!good || count == 0) {
-        fprintf(stderr, "mbstat: %s: %s %zu is no reading of mbstat --record\n", recording_name,
-                "line", count + 1);
+        fprintf(stderr, "mbstat: %s: line %zu is no reading of mbstat --record\n", recording_name,
+                count + 1);
         return false;
     }
     fputs(page_script, page);
     fputs(page_charts, page);
-    return true;
+    return (fflush(page) == 0 && !ferror(page)) || say_error("a temporary file");
+}
+
+static bool is_same_file(FILE *open_file, const char *path)
+{
+    struct stat one;
+    struct stat other;
+    return fstat(fileno(open_file), &one) == 0 && S_ISREG(one.st_mode) && stat(path, &other) == 0
+           && one.st_dev == other.st_dev && one.st_ino == other.st_ino;
+}
+
+static bool copy(FILE *from, const char *path)
+{
+    char text[16 * 1024];
+    size_t bytes;
+    FILE *to = fopen(path, "we");
+    bool good = to != NULL;
+    rewind(from);
+    while (good && (bytes = fread(text, 1, sizeof text, from)) > 0) {
+        good = fwrite(text, 1, bytes, to) == bytes;
+    }
+    good = good && ferror(from) == 0;
+    int why = errno;
+    if (to != NULL && fclose(to) != 0 && good) {
+        good = false;
+        why = errno;
+    }
+    errno = why;
+    return good || say_error(path);
+}
+
+bool report_write(const char *path, FILE *recording, const char *recording_name)
+{
+    if (is_same_file(recording, path)) {
+        fprintf(stderr, "mbstat: %s: is the recording itself; name another file for the page\n",
+                path);
+        return false;
+    }
+    FILE *page = tmpfile();
+    if (page == NULL) {
+        return say_error("a temporary file");
+    }
+    bool good = write_page(page, recording, recording_name) && copy(page, path);
+    fclose(page);
+    return good;
 }

@@ -13,9 +13,10 @@
 #include <stdio.h>
 
 /*
- * Writes the page of the lines in a recording. False when the recording has a line that mbstat did
- * not write, or none (a line says so); errors of `page` are left to its caller.
+ * Writes the page of the lines in a recording to a file. False, after a line, when the recording
+ * has a line that mbstat did not write, or none, or is that file itself: what was there stays then.
+ * Also when the page cannot be written.
  */
-bool report_write(FILE *page, FILE *recording, const char *recording_name);
+bool report_write(const char *path, FILE *recording, const char *recording_name);
 
 #endif

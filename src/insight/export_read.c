@@ -38,6 +38,18 @@ const char *mbi_export_flaw(const _Atomic uint64_t *file, size_t bytes)
     return fits ? NULL : "is damaged: a table lies outside of it";
 }
 
+/* A name that another one chose does nothing to the terminal that shows it. */
+static void hide_controls(char *name)
+{
+    for (; *name != '\0'; name++) {
+        unsigned char byte = (unsigned char)*name;
+        bool is_c1 = byte == 0xc2 && ((unsigned char)name[1] & 0xe0) == 0x80; /* in UTF-8 */
+        if (byte < ' ' || byte == 0x7f || is_c1) {
+            *name = '?';
+        }
+    }
+}
+
 void mbi_export_owner(const _Atomic uint64_t *file, struct snapshot_owner *owner)
 {
     owner->process = export_header_word(file, EXPORT_AT_PROCESS);
@@ -48,6 +60,7 @@ void mbi_export_owner(const _Atomic uint64_t *file, struct snapshot_owner *owner
         memcpy(owner->name + i * sizeof word, &word, sizeof word);
     }
     owner->name[sizeof owner->name - 1] = '\0';
+    hide_controls(owner->name);
 }
 
 /* The first `rows` rows of a table, each as far as both sides know it. */

@@ -105,6 +105,14 @@ others=(python.*.heap) # python3 may be a script that starts others
 refuses 1 'lacks' diff leak.2.heap "${others[0]}"
 refuses 1 'No space left' top -o /dev/full leak.1.heap
 refuses 1 'cannot be written' pprof -o /dev/full leak.1.heap
+# What was there stays where nothing comes of it.
+echo old >kept
+refuses 1 'lacks' diff -o kept leak.2.heap "${others[0]}"
+refuses 1 'is not a heap profile' top -o kept /dev/zero
+[ "$(<kept)" = old ] || fail 'an output is lost'
+cp leak.1.heap copy.heap
+refuses 1 'is the dump itself' top -o copy.heap ./copy.heap
+cmp -s leak.1.heap copy.heap || fail 'a dump is lost'
 refuses 2 'inuse_space' top -m heap leak.1.heap
 refuses 2 '1 to 1000000' top -n 0 leak.1.heap
 refuses 2 'no such command' list leak.1.heap

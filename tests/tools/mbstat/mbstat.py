@@ -196,7 +196,7 @@ def damaged():
 def command_line():
     with Worker() as worker:
         pid = str(worker.pid)
-        for value in ("0", "-1", "x", "0.01", "1e9", "nan", ""):
+        for value in ("0", "-1", "x", "0.01", "1e9", "nan", "", "0x10", " 5", "+5"):
             worker.refused("accepted: 0.1 to 3600", f"--interval={value}", pid, status=2)
         for value in ("0", "-1", "x", "1.5", "", "99999999999999999999"):
             worker.refused("accepted: 1 to", f"--count={value}", pid, status=2)
@@ -266,6 +266,15 @@ def report():
             bad.write_text(content)
             worker.refused("is no reading", f"--report={live}", f"--from={bad}")
         worker.refused("No such file", f"--report={live}", "--from=/nowhere")
+        worker.refused("is no reading", f"--report={live}", "--from=/dev/zero")
+        worker.refused("Is a directory", f"--report={live}", f"--from={worker.folder}")
+        # What was there stays where nothing comes of it.
+        check("</html>" in live.read_text(), "a page is lost to a recording that is none")
+        recording = Path(worker.folder, "recording")
+        before = recording.read_text()
+        worker.refused("is the recording itself", f"--report={recording}", f"--from={recording}")
+        worker.refused("there is no process", f"--record={recording}", "999999999")
+        check(recording.read_text() == before, "a recording is lost")
 
 
 def shown(worker, page):
