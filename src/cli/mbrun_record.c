@@ -33,6 +33,7 @@ struct recording {
     uint64_t raw_inode;
     struct raw_header *header;
     struct mb_merge *merge;
+    sigset_t signals; /* blocked before; all are from make_trace to run, where they are caught */
 };
 
 static int say_error(const char *path, int error)
@@ -194,12 +195,9 @@ static int follow(const struct recording *recording, pid_t program)
 /* The program's status as of waitpid(2); -1 with errno where it could not be started. */
 static int run(const struct recording *recording, char **program)
 {
-    sigset_t all, before;
-    sigfillset(&all);
-    sigprocmask(SIG_BLOCK, &all, &before);
     pid_t forked = fork();
     if (forked == 0) {
-        sigprocmask(SIG_SETMASK, &before, NULL);
+        sigprocmask(SIG_SETMASK, &recording->signals, NULL);
         _exit(run_recorded(recording, program));
     }
     if (forked < 0) {
@@ -207,7 +205,7 @@ static int run(const struct recording *recording, char **program)
     }
     child = forked;
     catch_signals();
-    sigprocmask(SIG_SETMASK, &before, NULL);
+    sigprocmask(SIG_SETMASK, &recording->signals, NULL);
     int status = follow(recording, forked);
     child = 0;
     return status;
@@ -238,7 +236,10 @@ static int judge(const struct recording *recording, const struct mb_merged *merg
     return 0;
 }
 
-/* The trace gets its name: 0; or EXIT_OWN, and says why. `ended` as of waitpid(2). */
+/*
+ * The trace gets its name: 0; or EXIT_OWN, and says why. Also 0, with a line, where a signal ended
+ * the program before there was anything to record. `ended` as of waitpid(2).
+ */
 static int finish(const struct recording *recording, int ended, const char *program)
 {
     struct mb_merged merged;
@@ -251,9 +252,10 @@ static int finish(const struct recording *recording, int ended, const char *prog
         if (own >= EXIT_OWN && own <= EXIT_NOT_FOUND) { /* the child has said why */
             return own;
         }
-        fprintf(stderr, "mbrun: %s was not recorded: it did not load %s\n", program,
-                RECORDER_NAME);
-        return EXIT_OWN;
+        bool is_killed = WIFSIGNALED(ended);
+        fprintf(stderr, "mbrun: %s was not recorded: it %s %s\n", program,
+                is_killed ? "was killed before it loaded" : "did not load", RECORDER_NAME);
+        return is_killed ? 0 : EXIT_OWN;
     }
     bool is_whole = fchmod(recording->trace_file, 0666 & ~mask) == 0
                     && close(recording->trace_file) == 0
@@ -297,6 +299,9 @@ int mbrun_record(const char *path, uint64_t max_bytes, char **program)
     if (error != 0) {
         return say_error("no memory to record through", error);
     }
+    sigset_t all;
+    sigfillset(&all);
+    sigprocmask(SIG_BLOCK, &all, &recording.signals);
     error = make_trace(&recording, max_bytes);
     if (error != 0) {
         return say_error(path, error);

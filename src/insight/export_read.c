@@ -44,7 +44,10 @@ static void hide_controls(char *name)
     for (; *name != '\0'; name++) {
         unsigned char byte = (unsigned char)*name;
         bool is_c1 = byte == 0xc2 && ((unsigned char)name[1] & 0xe0) == 0x80; /* in UTF-8 */
-        if (byte < ' ' || byte == 0x7f || is_c1) {
+        if (is_c1) {
+            *name++ = '?';
+        }
+        if (is_c1 || byte < ' ' || byte == 0x7f) {
             *name = '?';
         }
     }

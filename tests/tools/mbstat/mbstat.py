@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from checks import check, need
 
 WORDS_OF_HEADER = 64
-AT_VERSION, AT_TOTAL_BYTES, AT_POOLS = 1, 3, 13
+AT_VERSION, AT_TOTAL_BYTES, AT_NAME, AT_POOLS = 1, 3, 6, 13
 MBSTAT = WORKER = None
 
 
@@ -152,6 +152,10 @@ def find():
         struct.pack_into("<2Q", stale, 8 * 4, os.getpid(), start)
         own.write_bytes(stale)
         worker.refused("has become another program", "--once", str(os.getpid()))
+        # Its name does nothing to the terminal.
+        struct.pack_into("<16s", stale, 8 * AT_NAME, b"a\x1b[1m\x7f\xc2\x9bb\xc3\xa9")
+        own.write_bytes(stale)
+        worker.refused("(a?[1m???b\u00e9) has become", "--once", str(os.getpid()))
         if os.geteuid() != 0:
             worker.refused("belongs to user", "--once", "1")
     with Worker(export=None) as worker:
@@ -277,14 +281,19 @@ def report():
         check(recording.read_text() == before, "a recording is lost")
 
 
-def shown(worker, page):
+def dump(worker, page):
     """What a browser makes of the page."""
-    done = subprocess.run(
+    return subprocess.run(
         ["chromium", "--headless=new", "--no-sandbox", "--disable-gpu",
          "--disable-dev-shm-usage", "--dump-dom",
          f"--user-data-dir={worker.folder}/profile", "--enable-logging=stderr",
          "--virtual-time-budget=2000", page.as_uri()],
         text=True, capture_output=True, timeout=300)
+
+
+def shown(worker, page):
+    """The same of a page that is right."""
+    done = dump(worker, page)
     check("CONSOLE" not in done.stderr, done.stderr)
     check(done.stdout.count("<svg ") == 4, "four charts")
     check(done.stdout.count("<polyline ") == 12, "their lines")
@@ -300,6 +309,11 @@ def browser():
         text = shown(worker, make_report(worker))
         check("MemoryBucket: &lt;/script&gt;&lt;b&gt;" in text, "the name as a text")
         check(len(re.findall(r"<td>128</td>", text)) == 1, "the table of pools")
+        # A recording that is damaged inside of a line says so on its page.
+        recording, page = Path(worker.folder, "recording"), Path(worker.folder, "damaged.html")
+        recording.write_text(recording.read_text().replace('"live":', '"live"x', 1))
+        worker.output(f"--report={page}", f"--from={recording}")
+        check(">The recording is damaged: " in dump(worker, page).stdout, "a damaged recording")
         text = shown(worker, make_report(worker, 1))
         check(text.count(">1 s</text>") == 4, "a single reading has an axis of a second")
 

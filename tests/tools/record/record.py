@@ -175,7 +175,7 @@ def run_signals():
 def run_stepped():
     """A signal handler that allocates, at each instruction of the recorder: all is there, and once."""
     TRACE.unlink(missing_ok=True)
-    done = mbrun("--record", TRACE, Path(RECORDED).parent / "stepped", "200")
+    done = mbrun("--record", TRACE, Path(RECORDED).parent / "stepped", "60")
     if done.returncode == 77:
         print("no stepping through a program here")
         sys.exit(SKIPPED)
