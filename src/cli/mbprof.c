@@ -207,8 +207,8 @@ static void read_options(int argc, char **argv)
         case 'm': metric = metric_named(optarg); break;
         case 'n': stacks_max = number_in(optarg); break;
         case 'o': output_path = optarg; break;
-        case 'h': fputs(usage, stdout); exit(EXIT_SUCCESS);
-        case 'V': version_print("mbprof"); exit(EXIT_SUCCESS);
+        case 'h': exit(help_print("mbprof", usage) ? EXIT_SUCCESS : EXIT_FAILURE);
+        case 'V': exit(version_print("mbprof") ? EXIT_SUCCESS : EXIT_FAILURE);
         default: exit(EXIT_USAGE); /* getopt_long has said what is wrong */
         }
     }

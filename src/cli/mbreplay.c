@@ -190,12 +190,10 @@ int main(int argc, char **argv)
     int option;
     while ((option = getopt_long(argc, argv, "a:r:jc:sAhV", options, NULL)) != -1) {
         if (option == 'h') {
-            fputs(usage, stdout);
-            return EXIT_SUCCESS;
+            return help_print("mbreplay", usage) ? EXIT_SUCCESS : EXIT_FAILURE;
         }
         if (option == 'V') {
-            version_print("mbreplay");
-            return EXIT_SUCCESS;
+            return version_print("mbreplay") ? EXIT_SUCCESS : EXIT_FAILURE;
         }
         if (!take_option(option, &request)) {
             return EXIT_USAGE;

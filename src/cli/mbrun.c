@@ -85,8 +85,8 @@ static void read_options(int argc, char **argv)
                 exit(EXIT_OWN);
             }
             break;
-        case 'h': fputs(usage, stdout); exit(EXIT_SUCCESS);
-        case 'V': version_print("mbrun"); exit(EXIT_SUCCESS);
+        case 'h': exit(help_print("mbrun", usage) ? EXIT_SUCCESS : EXIT_OWN);
+        case 'V': exit(version_print("mbrun") ? EXIT_SUCCESS : EXIT_OWN);
         default: exit(EXIT_OWN); /* getopt_long has said what is wrong */
         }
     }

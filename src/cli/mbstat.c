@@ -387,12 +387,10 @@ int main(int argc, char **argv)
     int option;
     while ((option = getopt_long(argc, argv, "1jpi:n:lcr:R:f:AhV", options, NULL)) != -1) {
         if (option == 'h') {
-            fputs(usage, stdout);
-            return EXIT_SUCCESS;
+            return help_print("mbstat", usage) ? EXIT_SUCCESS : EXIT_FAILURE;
         }
         if (option == 'V') {
-            version_print("mbstat");
-            return EXIT_SUCCESS;
+            return version_print("mbstat") ? EXIT_SUCCESS : EXIT_FAILURE;
         }
         if (!take_option(option, &request)) {
             return EXIT_USAGE;

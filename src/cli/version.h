@@ -1,5 +1,5 @@
 /*
- * version: what the programs say with --version, by the numbers of memorybucket.h.
+ * version: what the programs say with --version, by the numbers of memorybucket.h, and --help.
  *
  * Ladder: needs nothing of src/. Callers: the programs' command lines.
  */
@@ -8,12 +8,28 @@
 
 #include "memorybucket/memorybucket.h"
 
+#include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
+#include <string.h>
 
-static inline void version_print(const char *program)
+/* To the standard output, with which the program ends. False after a line. */
+static inline bool help_print(const char *program, const char *text)
 {
-    printf("%s (MemoryBucket) %d.%d.%d\n", program, MB_VERSION_MAJOR, MB_VERSION_MINOR,
-           MB_VERSION_PATCH);
+    bool good = fputs(text, stdout) != EOF && fflush(stdout) == 0;
+    if (!good) {
+        fprintf(stderr, "%s: standard output: %s\n", program, strerror(errno));
+    }
+    return good;
+}
+
+/* The same. */
+static inline bool version_print(const char *program)
+{
+    char text[80];
+    snprintf(text, sizeof text, "%s (MemoryBucket) %d.%d.%d\n", program, MB_VERSION_MAJOR,
+             MB_VERSION_MINOR, MB_VERSION_PATCH);
+    return help_print(program, text);
 }
 
 #endif

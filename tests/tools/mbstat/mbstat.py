@@ -219,6 +219,10 @@ def command_line():
             done = subprocess.run([MBSTAT, "--json", pid], env=worker.environment, stdout=full,
                                   stderr=subprocess.PIPE, text=True)
         check(done.returncode == 1 and "No space left" in done.stderr, done)
+        for option in ("--help", "--version"):
+            with open("/dev/full", "w") as full:
+                done = subprocess.run([MBSTAT, option], stdout=full, stderr=subprocess.PIPE, text=True)
+            check(done.returncode == 1 and done.stderr.endswith("No space left on device\n"), done)
 
 
 # ---- recordings and pages ------------------------------------------------------------------------
