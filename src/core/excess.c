@@ -12,14 +12,16 @@
 enum { ROOM_PART = 8, CENTRE_PART = 16, CENTRE_REST_PART = 32, POOL_PART = SIZE_CLASS_COUNT };
 
 /*
- * Steps write these a few times each, with the trim lock; every slow path reads them while there is
- * something in the centre. relaxed [EXCESS]: a thread that reads an old value begins a step late or
- * in vain; a step reads what it acts upon under the locks.
+ * Steps write these a few times each, with the trim lock, and slow paths the peak; every slow path
+ * reads them while there is something in the centre. relaxed [EXCESS]: a thread that reads an old
+ * value begins a step late or in vain; a step reads what it acts upon under the locks.
  */
 static struct {
     _Alignas(ISOLATION_BYTES) _Atomic size_t sorted_bytes; /* in memory, when last counted */
     _Atomic size_t central_bytes_min; /* up to this much in the centre all was tried in vain */
     _Atomic size_t wanted_bytes;      /* sorted, and then taken again */
+    _Atomic size_t peak_bytes;        /* the most in use in this window; any thread writes it */
+    _Atomic size_t peak_bytes_before; /* the same of the last window */
     _Atomic bool stepping;            /* a thread does a step */
     _Atomic bool working;             /* the passes are not done */
 } hints;
@@ -46,23 +48,33 @@ static void hint_set(_Atomic size_t *hint, size_t value)
     atomic_store_explicit(hint, value, memory_order_relaxed); /* [EXCESS] */
 }
 
-/* The most that may be free, while `free_bytes` are: a floor, a share of the rest, and `wanted`. */
-static size_t most_above(size_t floor_bytes, unsigned part, size_t free_bytes)
+static size_t in_use_beside(size_t free_bytes)
 {
-    size_t share = size_above(bounded_taken(&mbi_committed), free_bytes) / part;
-    size_t wanted = size_min(hint_read(&hints.wanted_bytes), EXCESS_WANTED_BYTES + share);
-    return floor_bytes + share + wanted;
+    return size_above(bounded_taken(&mbi_committed), free_bytes);
 }
 
+/* `wanted`, but no more than a floor and a share, or than `spared_bytes` if that is more. */
+static size_t wanted_up_to(size_t share_bytes, size_t spared_bytes)
+{
+    size_t most = size_max(EXCESS_WANTED_BYTES + share_bytes, spared_bytes);
+    return size_min(hint_read(&hints.wanted_bytes), most);
+}
+
+/* The most that may be free, while `free_bytes` are. */
 static size_t excess_most(size_t free_bytes)
 {
-    return most_above(EXCESS_FLOOR_BYTES, EXCESS_SHARE, free_bytes);
+    size_t in_use_bytes = in_use_beside(free_bytes);
+    size_t share_bytes = in_use_bytes / EXCESS_SHARE;
+    size_t peak_bytes = size_max(hint_read(&hints.peak_bytes), hint_read(&hints.peak_bytes_before));
+    return EXCESS_FLOOR_BYTES + share_bytes
+           + wanted_up_to(share_bytes, size_above(peak_bytes, in_use_bytes));
 }
 
 static size_t growth_most(size_t central_bytes)
 {
     size_t floor_bytes = central_mask() == 0 ? GROWTH_FLOOR_BYTES : GROWTH_FLOOR_SPREAD_BYTES;
-    return most_above(floor_bytes, GROWTH_SHARE, central_bytes);
+    size_t share_bytes = in_use_beside(central_bytes) / GROWTH_SHARE;
+    return floor_bytes + share_bytes + wanted_up_to(share_bytes, 0);
 }
 
 /* Whether more is free than may be, and enough of it in the centre, where a step can take it. */
@@ -92,9 +104,19 @@ static bool growth_is_worth(size_t central_bytes)
     return is_worth;
 }
 
+/* Of what two threads note at the same time the smaller may stay; a later one mends that. */
+static void note_peak(size_t central_bytes)
+{
+    size_t in_use_bytes = in_use_beside(central_bytes + hint_read(&hints.sorted_bytes));
+    if (MBI_UNLIKELY(in_use_bytes > hint_read(&hints.peak_bytes))) {
+        hint_set(&hints.peak_bytes, in_use_bytes);
+    }
+}
+
 bool mbi_excess_is_due(void)
 {
     size_t central_bytes = centre_bytes();
+    note_peak(central_bytes);
     if (MBI_LIKELY(central_bytes <= EXCESS_FLOOR_BYTES / CENTRE_REST_PART)
         || flag_is_set(&hints.stepping)) {
         return false;
@@ -264,4 +286,6 @@ void mbi_excess_end_window(void)
     hint_set(&hints.central_bytes_min, 0);
     count_sorted();
     hint_set(&hints.wanted_bytes, hint_read(&hints.wanted_bytes) / 2);
+    hint_set(&hints.peak_bytes_before, hint_read(&hints.peak_bytes));
+    hint_set(&hints.peak_bytes, 0);
 }

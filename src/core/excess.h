@@ -5,7 +5,9 @@
  *
  *   free   = in the centre + sorted and still in memory
  *   in use = committed - free                     live objects, and what threads cache
+ *   peak   = the most that was in use in this window or the last one
  *   wanted = sorted and soon taken again        at most EXCESS_WANTED_BYTES + in use / EXCESS_SHARE
+ *                                               or, if that is more, peak - in use
  *   most   = EXCESS_FLOOR_BYTES + in use / EXCESS_SHARE + wanted
  *
  * When more than `most` is free and a sixteenth of that lies in the centre, batches of the centre
@@ -14,12 +16,16 @@
  * empty: then live objects hold the pages that are left.
  *
  * `wanted` spares a program that swings by more: it grows by the sorted slots that were taken again
- * since the last look, and halves with each window.
+ * since the last look, and halves with each window. So a program that takes again what it gave back
+ * may soon keep what it had in use, and its peak stays where it is: what is free and what is in use
+ * come to no more than the peak, the floor and the share. Without the peak's bound, phases that
+ * alternate between many sizes would keep the memory of all.
  *
  * Growth has a lower bound. A pool that commits fresh memory has nothing free; so what lies in the
  * centre is of other sizes, and the process may be in a phase that does not need it:
  *
  *   most while pools grow = GROWTH_FLOOR_BYTES + in use / GROWTH_SHARE + wanted
+ *                           where wanted is at most EXCESS_WANTED_BYTES + in use / GROWTH_SHARE
  *
  * Beyond that about GROWTH_TIMES as much goes back as was committed, and at most GROWTH_SORTED as
  * much is sorted for it. So a process whose phases use different sizes, each once, peaks at little
@@ -51,7 +57,7 @@ enum { EXCESS_SHARE = 4 };
 #define GROWTH_FLOOR_SPREAD_BYTES ((size_t)8 << 20)
 enum { GROWTH_SHARE = 8, GROWTH_TIMES = 2, GROWTH_SORTED = 8 };
 
-/* Whether a step should be done now. A few loads, and a store at most; any thread, no lock. */
+/* Whether a step should be done now; notes a peak. Loads and a store or two; any thread, no lock. */
 bool mbi_excess_is_due(void);
 
 struct trim_allowance;
