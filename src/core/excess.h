@@ -5,10 +5,9 @@
  *
  *   free   = in the centre + sorted and still in memory
  *   in use = committed - free                     live objects, and what threads cache
- *   peak   = the most that was in use in this window or the last one
  *   wanted = sorted and soon taken again        at most EXCESS_WANTED_BYTES + in use / EXCESS_SHARE
- *                                               or, if that is more, peak - in use
- *   most   = EXCESS_FLOOR_BYTES + in use / EXCESS_SHARE + wanted
+ *   swing  = the same, where nearly all was     at most what was in use lately, less what is
+ *   most   = EXCESS_FLOOR_BYTES + in use / EXCESS_SHARE + the larger one of wanted and swing
  *
  * When more than `most` is free and a sixteenth of that lies in the centre, batches of the centre
  * are sorted and whole pages given back, oldest first: surplus, then aged, then all. That goes on
@@ -16,16 +15,18 @@
  * empty: then live objects hold the pages that are left.
  *
  * `wanted` spares a program that swings by more: it grows by the sorted slots that were taken again
- * since the last look, and halves with each window. So a program that takes again what it gave back
- * may soon keep what it had in use, and its peak stays where it is: what is free and what is in use
- * come to no more than the peak, the floor and the share. Without the peak's bound, phases that
- * alternate between many sizes would keep the memory of all.
+ * since the last look, and halves with each window.
+ *
+ * `swing` spares one that swings by far more, in the same sizes: it grows by those slots less all
+ * that are still sorted, and halves alike. Phases of other sizes each leave slots that nothing
+ * takes, and have none. What was in use lately is the peak of this window and the last: so what is
+ * free and what is in use come to no more than that, the floor and the share, and a program's peak
+ * stays where it is.
  *
  * Growth has a lower bound. A pool that commits fresh memory has nothing free; so what lies in the
  * centre is of other sizes, and the process may be in a phase that does not need it:
  *
  *   most while pools grow = GROWTH_FLOOR_BYTES + in use / GROWTH_SHARE + wanted
- *                           where wanted is at most EXCESS_WANTED_BYTES + in use / GROWTH_SHARE
  *
  * Beyond that about GROWTH_TIMES as much goes back as was committed, and at most GROWTH_SORTED as
  * much is sorted for it. So a process whose phases use different sizes, each once, peaks at little
