@@ -57,7 +57,8 @@ static size_t in_use_beside(size_t free_bytes)
 /* The most that may be free above a floor, but for what a peak spares. */
 static size_t share_and_wanted(size_t share_bytes)
 {
-    return share_bytes + size_min(hint_read(&hints.wanted_bytes), EXCESS_WANTED_BYTES + share_bytes);
+    size_t wanted_bytes = hint_read(&hints.wanted_bytes);
+    return share_bytes + size_min(wanted_bytes, EXCESS_WANTED_BYTES + share_bytes);
 }
 
 /* What swings, as far as the last peak was above what is in use. */

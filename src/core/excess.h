@@ -58,7 +58,7 @@ enum { EXCESS_SHARE = 4 };
 #define GROWTH_FLOOR_SPREAD_BYTES ((size_t)8 << 20)
 enum { GROWTH_SHARE = 8, GROWTH_TIMES = 2, GROWTH_SORTED = 8 };
 
-/* Whether a step should be done now; notes a peak. Loads and a store or two; any thread, no lock. */
+/* Whether a step should be done now; notes a peak. A few loads and stores; any thread, no lock. */
 bool mbi_excess_is_due(void);
 
 struct trim_allowance;
