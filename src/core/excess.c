@@ -12,14 +12,17 @@
 enum { ROOM_PART = 8, CENTRE_PART = 16, CENTRE_REST_PART = 32, POOL_PART = SIZE_CLASS_COUNT };
 
 /*
- * Steps write these a few times each, with the trim lock; every slow path reads them while there is
- * something in the centre. relaxed [EXCESS]: a thread that reads an old value begins a step late or
- * in vain; a step reads what it acts upon under the locks.
+ * Steps write these a few times each, with the trim lock, and slow paths the peak; every slow path
+ * reads them while there is something in the centre. relaxed [EXCESS]: a thread that reads an old
+ * value begins a step late or in vain; a step reads what it acts upon under the locks.
  */
 static struct {
     _Alignas(ISOLATION_BYTES) _Atomic size_t sorted_bytes; /* in memory, when last counted */
     _Atomic size_t central_bytes_min; /* up to this much in the centre all was tried in vain */
     _Atomic size_t wanted_bytes;      /* sorted, and then taken again */
+    _Atomic size_t swing_bytes;       /* the same, less what was not taken again */
+    _Atomic size_t peak_bytes;        /* the most in use in this window; any thread writes it */
+    _Atomic size_t peak_bytes_before; /* the same of the last window */
     _Atomic bool stepping;            /* a thread does a step */
     _Atomic bool working;             /* the passes are not done */
 } hints;
@@ -46,23 +49,38 @@ static void hint_set(_Atomic size_t *hint, size_t value)
     atomic_store_explicit(hint, value, memory_order_relaxed); /* [EXCESS] */
 }
 
-/* The most that may be free, while `free_bytes` are: a floor, a share of the rest, and `wanted`. */
-static size_t most_above(size_t floor_bytes, unsigned part, size_t free_bytes)
+static size_t in_use_beside(size_t free_bytes)
 {
-    size_t share = size_above(bounded_taken(&mbi_committed), free_bytes) / part;
-    size_t wanted = size_min(hint_read(&hints.wanted_bytes), EXCESS_WANTED_BYTES + share);
-    return floor_bytes + share + wanted;
+    return size_above(bounded_taken(&mbi_committed), free_bytes);
 }
 
+/* The most that may be free above a floor, but for what a peak spares. */
+static size_t share_and_wanted(size_t share_bytes)
+{
+    size_t wanted_bytes = hint_read(&hints.wanted_bytes);
+    return share_bytes + size_min(wanted_bytes, EXCESS_WANTED_BYTES + share_bytes);
+}
+
+/* What swings, as far as the last peak was above what is in use. */
+static size_t spared_above(size_t in_use_bytes)
+{
+    size_t peak_bytes = size_max(hint_read(&hints.peak_bytes), hint_read(&hints.peak_bytes_before));
+    return size_min(hint_read(&hints.swing_bytes), size_above(peak_bytes, in_use_bytes));
+}
+
+/* The most that may be free, while `free_bytes` are. */
 static size_t excess_most(size_t free_bytes)
 {
-    return most_above(EXCESS_FLOOR_BYTES, EXCESS_SHARE, free_bytes);
+    size_t in_use_bytes = in_use_beside(free_bytes);
+    size_t share_bytes = in_use_bytes / EXCESS_SHARE;
+    return EXCESS_FLOOR_BYTES
+           + size_max(share_and_wanted(share_bytes), share_bytes + spared_above(in_use_bytes));
 }
 
 static size_t growth_most(size_t central_bytes)
 {
     size_t floor_bytes = central_mask() == 0 ? GROWTH_FLOOR_BYTES : GROWTH_FLOOR_SPREAD_BYTES;
-    return most_above(floor_bytes, GROWTH_SHARE, central_bytes);
+    return floor_bytes + share_and_wanted(in_use_beside(central_bytes) / GROWTH_SHARE);
 }
 
 /* Whether more is free than may be, and enough of it in the centre, where a step can take it. */
@@ -92,9 +110,19 @@ static bool growth_is_worth(size_t central_bytes)
     return is_worth;
 }
 
+/* Of what two threads note at the same time the smaller may stay; a later one mends that. */
+static void note_peak(size_t central_bytes)
+{
+    size_t in_use_bytes = in_use_beside(central_bytes + hint_read(&hints.sorted_bytes));
+    if (MBI_UNLIKELY(in_use_bytes > hint_read(&hints.peak_bytes))) {
+        hint_set(&hints.peak_bytes, in_use_bytes);
+    }
+}
+
 bool mbi_excess_is_due(void)
 {
     size_t central_bytes = centre_bytes();
+    note_peak(central_bytes);
     if (MBI_LIKELY(central_bytes <= EXCESS_FLOOR_BYTES / CENTRE_REST_PART)
         || flag_is_set(&hints.stepping)) {
         return false;
@@ -105,7 +133,15 @@ bool mbi_excess_is_due(void)
                    || excess_is_worth(central_bytes, hint_read(&hints.sorted_bytes))));
 }
 
-/* Counts what is sorted. What is missing since last time was taken again: `wanted` grows by it. */
+static void hint_add(_Atomic size_t *hint, size_t value)
+{
+    hint_set(hint, hint_read(hint) + value);
+}
+
+/*
+ * Counts what is sorted. What is missing since last time was taken again: `wanted` grows by it, and
+ * `swing` by as much as it is more than what is left.
+ */
 static void count_sorted(void)
 {
     size_t slots_bytes = 0;
@@ -117,7 +153,8 @@ static void count_sorted(void)
     }
     if (slots_bytes < state.sorted_slots_bytes) {
         size_t taken = state.sorted_slots_bytes - slots_bytes;
-        hint_set(&hints.wanted_bytes, hint_read(&hints.wanted_bytes) + taken);
+        hint_add(&hints.wanted_bytes, taken);
+        hint_add(&hints.swing_bytes, size_above(taken, slots_bytes));
     }
     state.sorted_slots_bytes = slots_bytes;
     hint_set(&hints.sorted_bytes, state.sorted_bytes);
@@ -264,4 +301,7 @@ void mbi_excess_end_window(void)
     hint_set(&hints.central_bytes_min, 0);
     count_sorted();
     hint_set(&hints.wanted_bytes, hint_read(&hints.wanted_bytes) / 2);
+    hint_set(&hints.swing_bytes, hint_read(&hints.swing_bytes) / 2);
+    hint_set(&hints.peak_bytes_before, hint_read(&hints.peak_bytes));
+    hint_set(&hints.peak_bytes, 0);
 }

@@ -6,7 +6,8 @@
  *   free   = in the centre + sorted and still in memory
  *   in use = committed - free                     live objects, and what threads cache
  *   wanted = sorted and soon taken again        at most EXCESS_WANTED_BYTES + in use / EXCESS_SHARE
- *   most   = EXCESS_FLOOR_BYTES + in use / EXCESS_SHARE + wanted
+ *   swing  = the same, where nearly all was     at most what was in use lately, less what is
+ *   most   = EXCESS_FLOOR_BYTES + in use / EXCESS_SHARE + the larger one of wanted and swing
  *
  * When more than `most` is free and a sixteenth of that lies in the centre, batches of the centre
  * are sorted and whole pages given back, oldest first: surplus, then aged, then all. That goes on
@@ -15,6 +16,12 @@
  *
  * `wanted` spares a program that swings by more: it grows by the sorted slots that were taken again
  * since the last look, and halves with each window.
+ *
+ * `swing` spares one that swings by far more, in the same sizes: it grows by those slots less all
+ * that are still sorted, and halves alike. Phases of other sizes each leave slots that nothing
+ * takes, and have none. What was in use lately is the peak of this window and the last: so what is
+ * free and what is in use come to no more than that, the floor and the share, and a program's peak
+ * stays where it is.
  *
  * Growth has a lower bound. A pool that commits fresh memory has nothing free; so what lies in the
  * centre is of other sizes, and the process may be in a phase that does not need it:
@@ -51,7 +58,7 @@ enum { EXCESS_SHARE = 4 };
 #define GROWTH_FLOOR_SPREAD_BYTES ((size_t)8 << 20)
 enum { GROWTH_SHARE = 8, GROWTH_TIMES = 2, GROWTH_SORTED = 8 };
 
-/* Whether a step should be done now. A few loads, and a store at most; any thread, no lock. */
+/* Whether a step should be done now; notes a peak. A few loads and stores; any thread, no lock. */
 bool mbi_excess_is_due(void);
 
 struct trim_allowance;

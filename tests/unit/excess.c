@@ -293,6 +293,38 @@ Test(excess, phases_in_turn_soon_give_nothing_back, .init = never_by_time)
     check_accounting(0);
 }
 
+/* What goes back in the first rounds shows that it is wanted: so later it stays. */
+Test(excess, rounds_far_above_the_floor_soon_give_nothing_back, .init = never_by_time)
+{
+    enum { SIZE = 400 };
+    cr_assert_gt(OBJECTS * SIZE, 2 * (EXCESS_FLOOR_BYTES + EXCESS_WANTED_BYTES));
+    do_phase(OBJECTS, SIZE);
+    size_t first = committed_max;
+    cr_assert_gt(stats_now()->decay_volume_steps, 0);
+    uint64_t steps = 0;
+    for (int round = 0; round < 6; round++) {
+        do_phase(OBJECTS, SIZE);
+        steps = round == 1 ? stats_now()->decay_volume_steps : steps;
+    }
+    cr_assert_eq(stats_now()->decay_volume_steps, steps);
+    cr_assert_leq(committed_max, first + SLACK_BYTES);
+    check_accounting(0);
+}
+
+/* Also where all of it is taken again and again: what is wanted never adds to the peak. */
+Test(excess, phases_of_many_sizes_in_turn_do_not_add_up, .init = never_by_time, .timeout = 6000)
+{
+    enum { COUNT = 300000, LARGEST = 400, SIZES = 4, STEP = 32 };
+    const size_t most = (size_t)COUNT * LARGEST;
+    for (int round = 0; round < 3 * SIZES; round++) {
+        do_phase(COUNT, LARGEST - (size_t)(round % SIZES) * STEP);
+    }
+    size_t bound = most + most / 2 + EXCESS_FLOOR_BYTES + EXCESS_WANTED_BYTES + SLACK_BYTES;
+    cr_assert_leq(committed_max, bound, "%zu MiB", committed_max >> 20);
+    cr_assert_lt(bound, most * (SIZES - 1));
+    check_accounting(0);
+}
+
 /* Also where magazines are large, and few of the pages that are sorted for growth can go. */
 Test(excess, a_step_for_growth_sorts_no_more_than_another, .init = never_by_time)
 {
