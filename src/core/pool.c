@@ -66,6 +66,30 @@ static MBI_COLD void pool_note_retries(const struct pool *pool, struct transfer_
 }
 
 /*
+ * Takes the oldest of the last few batches of another processor's stack, and moves the younger ones
+ * to `own`, the oldest of them on top: 0 when there is none. What was pushed last is still in the
+ * other processor's caches, and a thread that takes what others free would get just that from a
+ * stack, each time; so it gets it in the order in which it came. A few, as this waits for a line of
+ * each. Meanwhile two of them at most are on no stack.
+ */
+static MBI_COLD uint64_t pool_pop_oldest(struct pool *pool, struct batch_stack *own,
+                                         struct batch_stack *other, uint64_t *retries)
+{
+    enum { MOVED_MAX = 7 };
+    uint64_t oldest = batch_stack_pop(other, &pool->space, pool->rounds, retries);
+    for (unsigned moved = 0; oldest != 0 && moved < MOVED_MAX; moved++) {
+        uint64_t older = batch_stack_pop(other, &pool->space, pool->rounds, retries);
+        if (older == 0) {
+            break;
+        }
+        batch_stack_push(own, &pool->space, oldest, retries);
+        pools_set_pending(true); /* decay may have seen it on no stack */
+        oldest = older;
+    }
+    return oldest;
+}
+
+/*
  * A flush is counted before its CAS, a refill after it: so flushes less refills is never below the
  * batches that are there. A fork may fall into another thread's transfer: in the child that batch
  * counts as the centre's, not as live.
@@ -76,12 +100,12 @@ uint64_t mbi_pool_pop_batch(struct pool *pool, struct transfer_counts *counts)
         return 0;
     }
     uint64_t retries = 0;
-    uint64_t chain = 0;
     unsigned here = central_here();
     unsigned mask = central_mask();
-    for (unsigned i = 0; chain == 0 && i <= mask; i++) {
-        chain = batch_stack_pop(pool_stack(pool, (here + i) & mask), &pool->space, pool->rounds,
-                                &retries);
+    struct batch_stack *own = pool_stack(pool, here & mask);
+    uint64_t chain = batch_stack_pop(own, &pool->space, pool->rounds, &retries);
+    for (unsigned i = 1; chain == 0 && i <= mask; i++) {
+        chain = pool_pop_oldest(pool, own, pool_stack(pool, (here + i) & mask), &retries);
     }
     if (chain != 0) {
         counter_add(&counts->refills, 1);

@@ -36,7 +36,7 @@
  * The central free list has a stack of batches for each of the process's processors
  * (core/processors.h). More than CENTRAL_STACKS processors share stacks; one thread alone uses one.
  * A thread pushes to the stack of its processor, whose caches hold the memory; it pops there first,
- * and then from the others.
+ * and then from the others, of which it moves some batches to its own (pool_pop_oldest).
  */
 enum { CENTRAL_STACKS = 8 };
 _Static_assert((CENTRAL_STACKS & (CENTRAL_STACKS - 1)) == 0, "chosen by a mask");
@@ -249,7 +249,10 @@ static inline unsigned central_here(void)
     return processor_rank(mbi_os_processor());
 }
 
-/* A transfer: one CAS, no lock. Pop returns 0 if the centre is empty. The caller tells centre.h. */
+/*
+ * A transfer: one CAS, or up to 15 where a pop finds nothing on its processor's own stack; no lock.
+ * Pop returns 0 if the centre is empty. The caller tells centre.h.
+ */
 uint64_t mbi_pool_pop_batch(struct pool *pool, struct transfer_counts *counts);
 void mbi_pool_push_batch(struct pool *pool, uint64_t chain, struct transfer_counts *counts);
 

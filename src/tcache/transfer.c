@@ -223,10 +223,11 @@ static bool cache_obtain_few(struct thread_cache *cache, struct pool *pool)
 /*
  * Has the lines of a batch come all at once, where its slots lie side by side, as those do that
  * were freed in the order in which they were allocated: one by one, each link has to come before
- * the slot behind it is known. Two links tell. Smaller slots' lines the processor fetches by itself
- * (docs/architecture.md, decision 4). Inlined: gcc 12 drops calls of a function that only fetches.
+ * the slot behind it is known. Two links tell. What the thread itself kept of smaller slots the
+ * processor fetches by itself; what comes from the centre lies in another one's caches (decisions 4
+ * and 6 in docs/architecture.md). Inlined: gcc 12 drops calls of a function that only fetches.
  */
-enum { FETCH_SLOT_BYTES_MIN = 256, FETCH_ROUNDS_MAX = 64 };
+enum { FETCH_KEPT_SLOT_BYTES_MIN = 256, FETCH_ROUNDS_MAX = 256 };
 
 MBI_HOT_INLINE void batch_fetch(const struct pool *pool, uint64_t chain)
 {
@@ -236,8 +237,9 @@ MBI_HOT_INLINE void batch_fetch(const struct pool *pool, uint64_t chain)
     intptr_t slot_bytes = (intptr_t)pool->slot_bytes;
     if (step == slot_bytes || step == -slot_bytes) {
         size_t fetched = size_min(pool->rounds, FETCH_ROUNDS_MAX); /* all, by default */
-        for (size_t rounds = fetched; rounds > 2; rounds--) {
-            address += (uintptr_t)step;
+        size_t line_rounds = size_max(LINE_BYTES / pool->slot_bytes, 1);
+        for (size_t rounds = 2; rounds < fetched; rounds += line_rounds) {
+            address += (uintptr_t)(step * (intptr_t)line_rounds);
             __builtin_prefetch((const void *)address);
         }
     }
@@ -247,6 +249,7 @@ bool mbi_transfer_refill_whole(struct thread_cache *cache, struct pool *pool)
 {
     struct kept *kept = &cache->kept[pool->class];
     uint64_t chain;
+    bool fetches = pool->slot_bytes >= FETCH_KEPT_SLOT_BYTES_MIN;
     if (kept_depth(kept) != 0) {
         chain = cache_unkeep(cache, pool);
         cache_end_swap(cache, pool);
@@ -259,8 +262,9 @@ bool mbi_transfer_refill_whole(struct thread_cache *cache, struct pool *pool)
         if (chain != 0) {
             kept_note_refill(kept);
         }
+        fetches = chain != 0;
     }
-    if (chain != 0 && pool->slot_bytes >= FETCH_SLOT_BYTES_MIN) {
+    if (fetches) {
         batch_fetch(pool, chain);
     }
     magazine_set_chain(&cache->loaded[pool->class], chain);

@@ -259,6 +259,36 @@ Test(pool, batches_stay_with_the_processor_and_are_found_from_any)
     cr_assert_eq(counter_read(&counts.refills), count);
 }
 
+/*
+ * What another processor's threads freed comes in the order in which they freed it: of more batches
+ * than eight the last eight first, and then those before.
+ */
+Test(pool, batches_of_another_processor_come_oldest_first)
+{
+    enum { MOVED = 8, BATCHES = MOVED + 3 };
+    struct pool *pool = pool_of(64);
+    struct transfer_counts counts = { 0 };
+    size_t processors[CENTRAL_STACKS];
+    if (spread_over(processors) < 2) {
+        cr_skip_test("one processor");
+    }
+    uint64_t pushed[BATCHES];
+    cr_assert(run_on(processors[1]));
+    for (size_t i = 0; i < BATCHES; i++) {
+        pushed[i] = obtain_chain(pool, pool->rounds);
+        mbi_pool_push_batch(pool, pushed[i], &counts);
+    }
+    cr_assert(run_on(processors[0]));
+    for (size_t i = 0; i < BATCHES; i++) {
+        size_t expected = i < MOVED ? BATCHES - MOVED + i : i - MOVED;
+        cr_assert_eq(mbi_pool_pop_batch(pool, &counts), pushed[expected], "batch %zu", i);
+        cr_assert_eq(mbi_pool_check(pool), (BATCHES - i - 1) * pool->rounds);
+    }
+    cr_assert_eq(mbi_pool_pop_batch(pool, &counts), 0);
+    cr_assert_eq(counter_read(&counts.refills), BATCHES);
+    cr_assert_eq(counter_read(&counts.flushes), BATCHES);
+}
+
 /* Whole fresh batches of one processor lie side by side, and no other's between them. */
 Test(pool, each_processor_has_a_lane_of_its_own)
 {
