@@ -157,11 +157,12 @@ static void uncount_allocated(const struct sample *sample)
 MBI_COLD void *mbi_profile_sample(void *slot, size_t size_bytes, size_t alignment_bytes,
                                   const void *caller)
 {
-    struct sampling *sampling = sampling_of(mbi_thread_cache);
+    struct sampling *sampling = &thread_cache_own()->sampling;
     size_t class = region_class_of(slot);
-    double weight = mbi_sampling_weight(sampling, class);
+    double weight = sampling_weight(sampling, class);
     struct sample sample = { .slot = slot, .class = (uint32_t)class };
     sampling->due = false;
+    mbi_sampling_draw(sampling);
     void *cell = mbi_cells_take(size_bytes, alignment_bytes);
     if (cell != NULL && count_allocated(&sample, weight, size_bytes, caller)) {
         mbi_cells_publish(cell, &sample);

@@ -4,7 +4,6 @@
 #include "core/os.h"
 #include "core/upcalls.h"
 #include "tcache/background.h"
-#include "tcache/sampling.h"
 #include "tcache/thread_cache.h"
 #include "tcache/transfer.h"
 
@@ -22,7 +21,7 @@ static MBI_COLD void thread_cache_flush_as_asked(struct thread_cache *cache)
 static uint32_t thread_cache_state_of(const struct thread_cache *cache, size_t class)
 {
     const struct kept *kept = &cache->kept[class];
-    uint64_t chain = magazine_chain(&cache->loaded[class]) ^ sampling_hidden_of(cache, class);
+    uint64_t chain = magazine_chain(&cache->loaded[class]);
     return (uint32_t)chain ^ (uint32_t)(chain >> 32) ^ kept->top ^ (uint16_t)kept->swaps;
 }
 
@@ -120,7 +119,7 @@ void mbi_thread_cache_begin_large_alloc(void)
 
 void mbi_thread_cache_count_large_free(void)
 {
-    struct thread_cache *cache = mbi_thread_cache;
+    struct thread_cache *cache = thread_cache_own();
     if (cache->active) {
         counter_add(&cache->counts.large_frees, 1);
     } else {

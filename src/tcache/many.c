@@ -46,7 +46,7 @@ static size_t thread_cache_take_ready(struct thread_cache *cache, size_t class, 
                                       void **out)
 {
     struct pool *pool = pool_for_use(class);
-    if (pool == NULL || sampling_counts(cache, class)) { /* singly, as any may be a sample */
+    if (pool == NULL || cache->sampling.counted) { /* singly, as any may be a sample */
         return 0;
     }
     size_t done = thread_cache_unload_into(&cache->loaded[class], count, out);

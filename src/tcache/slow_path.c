@@ -13,42 +13,32 @@
 #include <errno.h>
 #include <stdlib.h>
 
-/* In a counted stretch of a profile: its next slot; NULL where the stretch has ended. */
-static MBI_COLD struct slot *thread_cache_take_counted(struct thread_cache *cache, size_t class)
-{
-    struct slot *slot = mbi_sampling_take(cache, class);
-    if (slot == NULL) {
-        mbi_sampling_end(cache, class);
-        slot = magazine_pop(&cache->loaded[class]);
-    }
-    return slot;
-}
-
 /* Of the loaded magazine, once it has some; the class may be one that no thread has used yet. */
 static struct slot *thread_cache_take_loaded(struct thread_cache *cache, size_t class)
 {
     struct magazine *loaded = &cache->loaded[class];
-    struct sampling *sampling = sampling_of(cache);
-    bool counted = false;
-    if (MBI_UNLIKELY(sampling != NULL)) {
-        sampling->due = false;
-        counted = sampling->classes[class].counted;
+    struct sampling *sampling = &cache->sampling;
+    struct slot *slot = magazine_pop(loaded);
+    sampling->due = false;
+    if (slot == NULL) {
+        mbi_thread_cache_do_chores(cache);
+        if (MBI_UNLIKELY(magazine_chain(loaded) != 0)) {
+            /* The word counts slots, and has no address. */
+            mbi_slot_space_corrupted(&pool_at(class)->space, magazine_chain(loaded));
+        }
+        struct pool *pool = pool_for_use(class);
+        if (pool == NULL || !mbi_transfer_refill(cache, pool)) {
+            return NULL;
+        }
+        sampling_next(cache);
+        slot = magazine_pop(loaded);
+    } else if (MBI_UNLIKELY(!sampling_is_current(sampling))) {
+        sampling_next(cache); /* else a thread that moves in circles would stay covered for ever */
     }
-    struct slot *slot = counted ? thread_cache_take_counted(cache, class) : magazine_pop(loaded);
-    if (slot != NULL) {
-        return slot;
+    if (MBI_UNLIKELY(sampling->counted)) {
+        sampling->due = sampling_count(sampling, class);
     }
-    mbi_thread_cache_do_chores(cache);
-    if (MBI_UNLIKELY(magazine_chain(loaded) != 0)) {
-        /* The word counts slots, and has no address. */
-        mbi_slot_space_corrupted(&pool_at(class)->space, magazine_chain(loaded));
-    }
-    struct pool *pool = pool_for_use(class);
-    if (pool == NULL || !mbi_transfer_refill(cache, pool)) {
-        return NULL;
-    }
-    counted = sampling_next(cache, class);
-    return counted ? thread_cache_take_counted(cache, class) : magazine_pop(loaded);
+    return slot;
 }
 
 MBI_COLD struct slot *mbi_thread_cache_take(size_t class)
@@ -72,8 +62,9 @@ MBI_COLD struct slot *mbi_thread_cache_take(size_t class)
 
 struct slot *mbi_thread_cache_take_zeroed(size_t class)
 {
-    if (!mbi_thread_cache->active || magazine_chain(&mbi_thread_cache->loaded[class]) != 0
-        || sampling_concerns(mbi_thread_cache)) { /* any request may be a sample */
+    const struct thread_cache *own = thread_cache_own();
+    if (!own->active || magazine_chain(&own->loaded[class]) != 0
+        || sampling_concerns(own)) { /* any request may be a sample */
         return NULL;
     }
     int saved_errno = errno;
@@ -89,7 +80,7 @@ struct slot *mbi_thread_cache_take_zeroed(size_t class)
     return slot;
 }
 
-/* The class of a magazine of the calling thread's cache, constant or not. */
+/* The class of a magazine of mbi_thread_cache, constant or not. */
 static size_t magazine_class(const struct magazine *loaded)
 {
     return (size_t)(loaded - mbi_thread_cache->loaded);
@@ -167,18 +158,44 @@ static MBI_COLD void *thread_cache_alloc_uncounted(size_t size_bytes, const stru
     return pointer;
 }
 
-/* Not cold: a class that a profile counts comes here for each slot. */
+/*
+ * Whether a covered thread may use its cache as the fast paths would. A handler that interrupts a
+ * slow path goes straight to the pools; and settings that have changed are a slow path's to adopt.
+ */
+static inline bool covered_may_count(const struct thread_cache *cache)
+{
+    return MBI_LIKELY(!cache->busy && sampling_is_current(&cache->sampling));
+}
+
+/* The object of a sample that holds the slot. */
+static MBI_COLD void *thread_cache_sample(struct slot *slot, size_t size_bytes, size_t class,
+                                          const void *caller)
+{
+    int saved_errno = errno;
+    void *object = mbi_profile_sample(slot, size_bytes,
+                                      size_class_promised_alignment_bytes(class), caller);
+    errno = saved_errno;
+    return object;
+}
+
+/*
+ * Not cold: a covered thread comes here for each slot, and takes what the fast path would have
+ * taken from its own cache.
+ */
 void *mbi_thread_cache_alloc_slow(size_t size_bytes, const struct magazine *empty)
 {
-    const struct thread_cache *cache = mbi_thread_cache;
-    struct sampling *sampling = sampling_of(cache);
-    if (sampling != NULL) {
-        struct slot *slot = sampling_pop(cache, sampling_class_of(sampling, cache, empty));
-        if (MBI_LIKELY(slot != NULL)) {
-            return slot;
-        }
+    if (!thread_is_covered()) {
+        return thread_cache_alloc_uncounted(size_bytes, empty);
     }
-    return thread_cache_alloc_uncounted(size_bytes, empty);
+    size_t class = magazine_class(empty);
+    struct thread_cache *cache = mbi_covered_cache;
+    struct slot *slot = covered_may_count(cache) ? magazine_pop(&cache->loaded[class]) : NULL;
+    if (MBI_UNLIKELY(slot == NULL)) {
+        return thread_cache_alloc_uncounted(size_bytes, empty);
+    }
+    return sampling_count(&cache->sampling, class)
+               ? thread_cache_sample(slot, size_bytes, class, __builtin_return_address(0))
+               : slot;
 }
 
 /*
@@ -251,7 +268,7 @@ static MBI_COLD void free_slow(void *pointer, const struct magazine *full, size_
         free_foreign(class, pointer);
         return;
     }
-    if (MBI_UNLIKELY(pointer == chain_first(magazine_chain(full)))) {
+    if (MBI_UNLIKELY(pointer == chain_first(magazine_chain(&thread_cache_own()->loaded[class])))) {
         free_again(pool_at(class), pointer);
     }
     int saved_errno = errno;
@@ -260,9 +277,6 @@ static MBI_COLD void free_slow(void *pointer, const struct magazine *full, size_
         mbi_pool_free_direct(pool_at(class), pointer);
     } else {
         struct magazine *loaded = &cache->loaded[class];
-        if (MBI_UNLIKELY(loaded != full)) { /* the cache of a thread before this one */
-            sampling_settle(cache, class);
-        }
         mbi_thread_cache_do_chores(cache);
         if (!magazine_push(loaded, pointer)) {
             if (MBI_LIKELY(mbi_transfer_make_room(cache, pool_at(class)))) {
@@ -272,55 +286,18 @@ static MBI_COLD void free_slow(void *pointer, const struct magazine *full, size_
                 mbi_pool_free_direct(pool_at(class), pointer);
             }
         }
-        (void)sampling_next(cache, class);
+        sampling_next(cache);
         thread_cache_end_slow(cache);
     }
     errno = saved_errno;
 }
 
-/*
- * In a counted stretch, from a slow path: closes the class, if it is opened, and keeps the slot;
- * else the stretch has ended.
- */
-static bool keep_or_end(struct thread_cache *cache, void *pointer, size_t class)
-{
-    struct sampling *sampling = sampling_of(cache);
-    if (sampling->cuts[class].last != NULL) {
-        mbi_sampling_close(cache, class);
-        if (sampling_keep_in_slow(cache, sampling, &sampling->classes[class], pointer)) {
-            return true;
-        }
-    }
-    mbi_sampling_end(cache, class);
-    return false;
-}
-
-static MBI_COLD void free_counted_slow(void *pointer, const struct magazine *full,
-                                       size_t size_bytes)
-{
-    size_t class = magazine_class(full);
-    struct thread_cache *cache = mbi_thread_cache_begin_slow();
-    if (cache != NULL) {
-        bool kept = keep_or_end(cache, pointer, class);
-        thread_cache_end_slow(cache);
-        if (kept) {
-            return;
-        }
-    }
-    free_slow(pointer, full, size_bytes);
-}
-
-/* A counted class takes what the fast path would take, and looks as little at the pointer. */
+/* A covered thread frees what the fast path would free, and looks as little at the pointer. */
 void mbi_thread_cache_free_slow(void *pointer, const struct magazine *full, size_t size_bytes)
 {
-    const struct thread_cache *cache = mbi_thread_cache;
-    struct sampling *sampling = sampling_of(cache);
-    if (sampling != NULL && sampling_class_of(sampling, cache, full)->counted) {
-        struct sampling_class *state = sampling_class_of(sampling, cache, full);
-        if (!sampling_keep(cache, sampling, state, pointer)) {
-            free_counted_slow(pointer, full, size_bytes);
-        }
-        return;
+    struct thread_cache *cache = thread_is_covered() ? mbi_covered_cache : NULL;
+    if (cache == NULL || !covered_may_count(cache)
+        || !magazine_push(&cache->loaded[magazine_class(full)], pointer)) {
+        free_slow(pointer, full, size_bytes);
     }
-    free_slow(pointer, full, size_bytes);
 }

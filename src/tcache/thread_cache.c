@@ -8,7 +8,6 @@
 #include "core/decay.h"
 #include "tcache/budget.h"
 #include "tcache/checked.h"
-#include "tcache/sampling.h"
 #include "tcache/transfer.h"
 
 _Atomic bool mbi_checked;
@@ -24,6 +23,7 @@ const struct thread_cache mbi_cache_direct = CONSTANT_CACHE;
 
 _Thread_local struct thread_cache *mbi_thread_cache
     __attribute__((tls_model("initial-exec"))) = (struct thread_cache *)&mbi_cache_none;
+_Thread_local struct thread_cache *mbi_covered_cache __attribute__((tls_model("initial-exec")));
 
 /*
  * The same variable for code that inlined the fast paths. The library keeps to its own hidden name:
@@ -70,7 +70,6 @@ static void clear_class(struct thread_cache *cache, size_t class)
     kept_init(&cache->kept[class]);
     cache->obtained[class] = 0;
     cache->capacity[class] = 0;
-    mbi_sampling_forget(cache, class);
 }
 
 void mbi_thread_cache_init(struct thread_cache *cache)
@@ -89,6 +88,7 @@ void mbi_thread_cache_init(struct thread_cache *cache)
     cache->untold_bytes = 0;
     cache->windows = decay_windows();
     cache->large_seen = 0;
+    cache->sampling = (struct sampling){ .random = cache->sampling.random };
     flag_set(&cache->asked, false);
     flag_set(&cache->idle, false);
     thread_cache_set_thread(cache, 0);
@@ -104,7 +104,7 @@ struct thread_cache *mbi_thread_cache_ensure(void)
     if (MBI_UNLIKELY(mbi_thread_cache == &mbi_cache_none)) {
         (void)mbi_thread_start();
     }
-    struct thread_cache *cache = mbi_thread_cache;
+    struct thread_cache *cache = thread_cache_own();
     return MBI_LIKELY(cache->active) ? cache : NULL;
 }
 
@@ -173,6 +173,5 @@ void mbi_thread_cache_tell(struct thread_cache *cache)
 size_t mbi_thread_cache_rounds(const struct thread_cache *cache, size_t class)
 {
     size_t kept_rounds = (size_t)kept_depth(&cache->kept[class]) * pool_at(class)->rounds;
-    return kept_rounds + chain_rounds(magazine_chain(&cache->loaded[class]))
-           + chain_rounds(sampling_hidden_of(cache, class));
+    return kept_rounds + chain_rounds(magazine_chain(&cache->loaded[class]));
 }

@@ -7,6 +7,8 @@
  *   mbi_thread_cache (TLS, 8 bytes) -> one of
  *     mbi_cache_none    constant and empty: this thread has done nothing yet
  *     mbi_cache_direct  constant and empty: no cache now, or never again; straight to the pools
+ *     mbi_cache_covered constant and empty: a heap profile counts what the thread does with its
+ *                       cache, which is mbi_covered_cache (sampling.h)
  *     a cache           loaded[]  the magazine in use, any number of rounds
  *                       kept[]    full magazines, as many as the thread has shown need of
  *
@@ -26,6 +28,28 @@
 #include "tcache/magazine.h"
 
 #include <urcu/list.h>
+
+/* A group of stretches has at most 2^SAMPLING_SHARE_MAX. */
+enum { SAMPLING_SHARE_MAX = 8 };
+
+/*
+ * A thread's part of a heap profile (sampling.h). All zeros: it takes no part. The owner's. What a
+ * slow path reads comes last, beside what it reads of the cache.
+ */
+struct sampling {
+    uint64_t random;
+    double large_left;    /* bytes of large requests before the next sample */
+    int64_t drawn_bytes;  /* left_bytes when the stretch began, and what was drawn since */
+    size_t longest_bytes; /* of slots allocated in the longest counted stretch, fading */
+    const struct sampling_settings *settings; /* what the thread goes by; NULL: none */
+    int64_t left_bytes; /* of slots before the next sample, in counted stretches */
+    uint16_t skip;      /* stretches before the next one that is counted */
+    uint8_t rest;       /* stretches of its group behind the one that is counted, or was */
+    uint8_t share;      /* of the group of stretches that `skip` leads to */
+    bool counted;       /* this stretch is */
+    bool drawn;         /* whether left_bytes is, for that share */
+    bool due;           /* the slot just taken is that of a sample */
+};
 
 struct thread_cache {
     _Alignas(ISOLATION_BYTES) struct magazine loaded[SIZE_CLASS_COUNT];
@@ -59,7 +83,7 @@ struct thread_cache {
      */
     _Atomic bool passes_on;
     _Atomic uint8_t large_turn;
-    struct sampling *_Atomic sampling; /* tcache/sampling.h; NULL before the first profile */
+    struct sampling sampling;
     /*
      * Another thread wants what is cached here. All magazines' rounds_max is then 0: so the owner's
      * next free takes the slow path, where the owner gives all up. Any thread sets this, under the
@@ -116,6 +140,22 @@ extern MBI_HIDDEN const struct thread_cache mbi_cache_direct;
 /* initial-exec: 8 bytes of static TLS, and no call to __tls_get_addr, which may allocate. */
 extern MBI_HIDDEN _Thread_local struct thread_cache *mbi_thread_cache
     __attribute__((tls_model("initial-exec")));
+
+/* Written once, before the first thread is covered; and each covered thread's own cache. */
+extern MBI_HIDDEN struct thread_cache mbi_cache_covered;
+extern MBI_HIDDEN _Thread_local struct thread_cache *mbi_covered_cache
+    __attribute__((tls_model("initial-exec")));
+
+static inline bool thread_is_covered(void)
+{
+    return MBI_UNLIKELY(mbi_thread_cache == &mbi_cache_covered);
+}
+
+/* The calling thread's cache, also while it is covered, or one of the other constant caches. */
+static inline struct thread_cache *thread_cache_own(void)
+{
+    return thread_is_covered() ? mbi_covered_cache : mbi_thread_cache;
+}
 
 /* All threads that have no cache count here: many writers. */
 extern MBI_HIDDEN struct thread_counts mbi_uncached_counts;

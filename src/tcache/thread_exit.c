@@ -2,6 +2,7 @@
 #include "tcache/thread_exit.h"
 
 #include "tcache/checked.h"
+#include "tcache/sampling.h"
 #include "tcache/startup.h"
 
 #include <errno.h>
@@ -21,7 +22,8 @@ static _Thread_local struct thread_cache *volatile unlisted
 
 struct thread_cache *mbi_thread_listed_cache(void)
 {
-    struct thread_cache *cache = mbi_thread_cache->active ? mbi_thread_cache : unlisted;
+    struct thread_cache *own = thread_cache_own();
+    struct thread_cache *cache = own->active ? own : unlisted;
     return cache != NULL && cache->listed ? cache : NULL;
 }
 
@@ -120,7 +122,7 @@ static void thread_give_up(struct thread_cache *cache, bool (*give_back)(struct 
 static void thread_exit(void *argument)
 {
     (void)argument;
-    struct thread_cache *cache = unlisted != NULL ? unlisted : mbi_thread_cache;
+    struct thread_cache *cache = unlisted != NULL ? unlisted : thread_cache_own();
     if (!cache->active) {
         return;
     }
@@ -189,6 +191,7 @@ static bool thread_start(void)
     }
     mbi_thread_cache = cache;
     unlisted = NULL;
+    mbi_sampling_resume(cache);
     return true;
 }
 

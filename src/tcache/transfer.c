@@ -5,7 +5,6 @@
 #include "core/config.h"
 #include "core/upcalls.h"
 #include "tcache/budget.h"
-#include "tcache/sampling.h"
 
 /* The thread moved `bytes` to the centre; negative: from it. */
 static void cache_count_central(struct thread_cache *cache, int64_t bytes)
@@ -404,15 +403,13 @@ bool mbi_transfer_make_room(struct thread_cache *cache, struct pool *pool)
 bool mbi_transfer_flush_class(struct thread_cache *cache, size_t class)
 {
     struct pool *pool = pool_at(class);
-    sampling_settle(cache, class);
     while (kept_depth(&cache->kept[class]) != 0) {
         cache_flush_one_kept(cache, pool);
     }
     kept_init(&cache->kept[class]);
     /*
      * Also where slots stay, as another thread forks: the next free takes the slow path, which
-     * begins the class's next stretch (sampling.h). Else the cache's next thread could go round in
-     * the fast paths for ever, in no stretch at all, and a profile would never see it.
+     * makes room anew.
      */
     magazine_set_rounds_max(&cache->loaded[class], 0);
     uint64_t chain = magazine_unload(&cache->loaded[class]);

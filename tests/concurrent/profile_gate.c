@@ -15,8 +15,8 @@
 #include <semaphore.h>
 #include <sys/wait.h>
 
-/* Each stretch is counted. */
-enum { SIZE = 64, MEAN = 4 * SIZE, OBJECTS = 20, PAIRS = 2000 };
+/* Each stretch is counted, as so many samples lie in it. */
+enum { SIZE = 64, MEAN = 1, OBJECTS = 20, PAIRS = 2000 };
 
 static sem_t ready;
 static sem_t may_end;
@@ -34,8 +34,8 @@ static void *use_and_wait(void *argument)
     void *objects[OBJECTS];
     CHECK(mb_alloc_batch(SIZE, OBJECTS, objects) == OBJECTS, "no memory");
     mb_free_batch(OBJECTS, objects);
-    CHECK(sampling_counts(mbi_thread_cache, size_class_of(SIZE)), "not counted before");
-    CHECK(mbi_thread_cache_rounds(mbi_thread_cache, size_class_of(SIZE)) != 0, "nothing cached");
+    CHECK(thread_is_covered(), "not counted before");
+    CHECK(mbi_thread_cache_rounds(thread_cache_own(), size_class_of(SIZE)) != 0, "nothing cached");
     sem_post(&ready);
     wait_for(&may_end);
     return argument;
