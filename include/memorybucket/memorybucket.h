@@ -380,7 +380,7 @@ MB_API void mb_thread_busy(void);
  *   -EAGAIN: a signal handler made the call, and had interrupted the start of the library.
  * Cost: the first call loads the stack unwinder, which allocates. From then on a stack is taken for
  *   each sample, and large requests look whether they are one. Programs that do little else than
- *   allocate took 1 to 9 % more of the processor's time with 512K, and one of few slow paths 90 %.
+ *   allocate took 1 to 4 % more of the processor's time with 512K.
  * Safety: it waits for a fork in another thread. The child of a fork goes on with the profile.
  * See also: mb_profile_stop, mb_profile_dump
  */

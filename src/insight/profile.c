@@ -159,6 +159,9 @@ MBI_COLD void *mbi_profile_sample(void *slot, size_t size_bytes, size_t alignmen
 {
     struct sampling *sampling = &thread_cache_own()->sampling;
     size_t class = region_class_of(slot);
+    if (MBI_UNLIKELY(sampling->settings == NULL)) { /* a signal handler ended the profile */
+        return slot;
+    }
     double weight = sampling_weight(sampling, class);
     struct sample sample = { .slot = slot, .class = (uint32_t)class };
     sampling->due = false;

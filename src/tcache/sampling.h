@@ -52,7 +52,6 @@
 struct sampling_settings {
     size_t mean_bytes;
     double mean_at_share[SAMPLING_SHARE_MAX + 1]; /* in counted stretches */
-    uint32_t slot_bytes[SIZE_CLASS_COUNT];
     /* The inverse of an allocation's chance to be a sample, by the share of its stretch. */
     double weights[SAMPLING_SHARE_MAX + 1][SIZE_CLASS_COUNT];
 };
@@ -102,10 +101,16 @@ double mbi_sampling_large_weight(const struct sampling_settings *settings, size_
 /* Counts a large request of the calling thread; whether it is a sample. */
 bool mbi_sampling_count_large(size_t size_bytes);
 
-/* Counts an allocation in the thread's counted stretch; whether it is a sample. */
+/* Written before the first thread is covered. */
+extern MBI_HIDDEN uint32_t mbi_sampling_slot_bytes[SIZE_CLASS_COUNT];
+
+/*
+ * Counts an allocation in the thread's counted stretch; whether it is a sample. Reads no settings: a
+ * signal handler that interrupts the thread may have it adopt that there are none.
+ */
 MBI_HOT_INLINE bool sampling_count(struct sampling *sampling, size_t class)
 {
-    sampling->left_bytes -= (int64_t)sampling->settings->slot_bytes[class];
+    sampling->left_bytes -= (int64_t)mbi_sampling_slot_bytes[class];
     return MBI_UNLIKELY(sampling->left_bytes < 0);
 }
 

@@ -4,11 +4,15 @@
 
 const struct sampling_settings *_Atomic mbi_sampling_settings;
 struct thread_cache mbi_cache_covered;
+uint32_t mbi_sampling_slot_bytes[SIZE_CLASS_COUNT];
 
 /* Once, before the first thread is covered: what the fast paths read beside the magazines. */
 static void prepare_covered(void)
 {
     if (!mbi_cache_covered.active) {
+        for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
+            mbi_sampling_slot_bytes[class] = (uint32_t)size_class_slot_bytes(class);
+        }
         mbi_cache_covered.dense_base = region_base(SPAN_DENSE);
         mbi_cache_covered.linear_bytes = size_min(mbi_config.pool_bytes_max, LINEAR_BYTES_MAX);
         mbi_cache_covered.pool_bytes = mbi_config.pool_bytes_max;
@@ -27,9 +31,6 @@ void mbi_sampling_publish(const struct sampling_settings *settings)
 void mbi_sampling_prepare(struct sampling_settings *settings, size_t mean_bytes)
 {
     settings->mean_bytes = mean_bytes;
-    for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
-        settings->slot_bytes[class] = (uint32_t)size_class_slot_bytes(class);
-    }
     for (unsigned share = 0; share <= SAMPLING_SHARE_MAX; share++) {
         double stretches = 1U << share;
         settings->mean_at_share[share] = (double)mean_bytes / stretches;
