@@ -53,7 +53,7 @@ static void learn(struct sampling *sampling)
 }
 
 /* A signal handler between the two stores finds the thread as it was before. */
-static void cover(struct thread_cache *cache)
+void mbi_sampling_cover(struct thread_cache *cache)
 {
     mbi_covered_cache = cache;
     atomic_signal_fence(memory_order_seq_cst); /* [COVER] */
@@ -98,19 +98,12 @@ MBI_COLD void mbi_sampling_next_slow(struct thread_cache *cache)
             sampling->drawn = true;
         }
         sampling->drawn_bytes = sampling->left_bytes;
-        cover(cache);
+        mbi_sampling_cover(cache);
     } else {
         sampling->skip--;
         mbi_thread_cache = cache;
     }
     sampling->counted = counted;
-}
-
-void mbi_sampling_resume(struct thread_cache *cache)
-{
-    if (MBI_UNLIKELY(cache->sampling.counted)) {
-        cover(cache);
-    }
 }
 
 bool mbi_sampling_count_large(size_t size_bytes)

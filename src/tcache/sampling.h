@@ -66,7 +66,7 @@ static inline const struct sampling_settings *sampling_settings(void)
 }
 
 /* Whether the cache goes by the settings of now. */
-static inline bool sampling_is_current(const struct sampling *sampling)
+MBI_HOT_INLINE bool sampling_is_current(const struct sampling *sampling)
 {
     return MBI_LIKELY(sampling->settings == sampling_settings());
 }
@@ -132,8 +132,16 @@ MBI_HOT_INLINE void sampling_next(struct thread_cache *cache)
     }
 }
 
+/* Puts the calling thread on the constant cache in place of its own. */
+void mbi_sampling_cover(struct thread_cache *cache);
+
 /* The calling thread, which has just got the cache, goes on in the stretch of the one before it. */
-void mbi_sampling_resume(struct thread_cache *cache);
+MBI_HOT_INLINE void sampling_resume(struct thread_cache *cache)
+{
+    if (MBI_UNLIKELY(cache->sampling.counted)) {
+        mbi_sampling_cover(cache);
+    }
+}
 
 /* What each thread's random numbers begin with, where tests want the same ones; 0: any. */
 extern MBI_HIDDEN uint64_t mbi_sampling_seed;

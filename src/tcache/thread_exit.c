@@ -191,7 +191,7 @@ static bool thread_start(void)
     }
     mbi_thread_cache = cache;
     unlisted = NULL;
-    mbi_sampling_resume(cache);
+    sampling_resume(cache);
     return true;
 }
 
