@@ -105,8 +105,8 @@ bool mbi_sampling_count_large(size_t size_bytes);
 extern MBI_HIDDEN uint32_t mbi_sampling_slot_bytes[SIZE_CLASS_COUNT];
 
 /*
- * Counts an allocation in the thread's counted stretch; whether it is a sample. Reads no settings: a
- * signal handler that interrupts the thread may have it adopt that there are none.
+ * Counts an allocation in the thread's counted stretch; whether it is a sample. Reads no settings:
+ * a signal handler that interrupts the thread may have it adopt that there are none.
  */
 MBI_HOT_INLINE bool sampling_count(struct sampling *sampling, size_t class)
 {
