@@ -11,6 +11,12 @@
  */
 enum { FADE = 256 };
 
+/*
+ * So many stretches are counted before fewer of them are: what comes next may be a phase of which
+ * none has been counted yet.
+ */
+enum { STEADY_MIN = 48 };
+
 uint64_t mbi_sampling_seed;
 
 /*
@@ -42,12 +48,18 @@ static void learn(struct sampling *sampling)
     size_t seen_bytes = (size_t)(sampling->drawn_bytes - sampling->left_bytes);
     sampling->longest_bytes = size_max(seen_bytes, faded_bytes);
     double points = (double)sampling->longest_bytes / (double)sampling->settings->mean_bytes;
-    unsigned share = (unsigned)size_min(sampling->share + 1U, SAMPLING_SHARE_MAX);
+    bool raised = sampling->steady == STEADY_MIN && sampling->share < SAMPLING_SHARE_MAX;
+    unsigned share = sampling->share + raised;
     while (share > 0 && points * (double)(1U << share) > POINTS_MAX) {
         share--;
     }
-    sampling->drawn = sampling->drawn && sampling->share == share;
-    sampling->share = (uint8_t)share;
+    if (share == sampling->share) {
+        sampling->steady = (uint8_t)size_min(sampling->steady + 1U, STEADY_MIN);
+    } else {
+        sampling->share = (uint8_t)share;
+        sampling->steady = 1;
+        sampling->drawn = false;
+    }
     choose(sampling);
     atomic_store_explicit(&last_share, (uint8_t)share, memory_order_relaxed); /* [SHARE] */
 }

@@ -46,6 +46,7 @@ struct sampling {
     uint16_t skip;      /* stretches before the next one that is counted */
     uint8_t rest;       /* stretches of its group behind the one that is counted, or was */
     uint8_t share;      /* of the group of stretches that `skip` leads to */
+    uint8_t steady;     /* stretches counted since it changed, up to what it takes to raise it */
     bool counted;       /* this stretch is */
     bool drawn;         /* whether left_bytes is, for that share */
     bool due;           /* the slot just taken is that of a sample */
