@@ -172,6 +172,19 @@ def run_signals():
     check(process.wait(PATIENCE_S) == 10, f"status {process.returncode}")
 
 
+    # What mbrun ignores for itself, the program does not; and its status is seen although SIGCHLD was ignored.
+    def ignore_ends():
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+
+    for _ in range(20):
+        TRACE.unlink(missing_ok=True)
+        done = subprocess.run([MBRUN, "-r", TRACE, "sh", "-c", "grep SigIgn /proc/self/status; exit 9"],
+                              preexec_fn=ignore_ends, capture_output=True, text=True)
+        check(done.returncode == 9 and done.stderr == "", f"status {done.returncode}, {done.stderr}")
+        ignored = int(done.stdout.split()[1], 16)
+        check(not ignored >> (signal.SIGXFSZ - 1) & 1, f"ignored: {done.stdout}")
+
+
 def run_stepped():
     """A signal handler that allocates, at each instruction of the recorder: all is there, and once."""
     TRACE.unlink(missing_ok=True)
