@@ -212,6 +212,13 @@ def run_stepped():
     trace, made = Trace(), int(done.stdout)
     check(trace.sizes()[19041] == trace.freed(19041)[0] == made, f"left: {trace.sizes()[19041]} of {made}")
     check(trace.fields["count_start"] == "121" and trace.fields["count_exit"] == "120", "left: threads")
+    # In the middle of a thread's first record: one thread, which ends.
+    TRACE.unlink()
+    done = mbrun("--record", TRACE, Path(RECORDED).parent / "stepped", "120", "first")
+    check(done.returncode == 0 and done.stderr == "", f"first: status {done.returncode}, {done.stderr}")
+    trace = Trace()
+    check(trace.fields["count_start"] == "121" and trace.fields["count_exit"] == "120", "first: threads")
+    check(trace.sizes()[18001] == trace.freed(18001)[0] > 120, f"first: {trace.sizes()[18001]} of the handlers'")
 
 
 def run_terminal():
