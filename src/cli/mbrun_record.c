@@ -118,13 +118,14 @@ static int make_trace(struct recording *recording, uint64_t max_bytes)
 /* ---- the program ---- */
 
 static volatile sig_atomic_t child;
+static volatile sig_atomic_t is_following; /* what came before may have come before the child was */
 
 /* What a terminal sends, the program has got, too. */
 static void pass_on(int signal_number, siginfo_t *info, void *context)
 {
     (void)context;
     int saved = errno;
-    if (child > 0 && info->si_code <= 0) {
+    if (child > 0 && (info->si_code <= 0 || !is_following)) {
         kill((pid_t)child, signal_number);
     }
     errno = saved;
@@ -221,6 +222,7 @@ static int run(struct recording *recording, char **program)
     child = forked;
     catch_signals();
     sigprocmask(SIG_SETMASK, &recording->signals, NULL);
+    is_following = true;
     int status = follow(recording, forked);
     child = 0;
     return status;
