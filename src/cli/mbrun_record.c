@@ -34,6 +34,8 @@ struct recording {
     struct raw_header *header;
     struct mb_merge *merge;
     sigset_t signals; /* blocked before; all are from make_trace to run, where they are caught */
+    struct sigaction child_ends; /* before, as the next one: both are the program's again */
+    struct sigaction file_too_large;
 };
 
 static int say_error(const char *path, int error)
@@ -116,13 +118,14 @@ static int make_trace(struct recording *recording, uint64_t max_bytes)
 /* ---- the program ---- */
 
 static volatile sig_atomic_t child;
+static volatile sig_atomic_t is_following; /* what came before may have come before the child was */
 
 /* What a terminal sends, the program has got, too. */
 static void pass_on(int signal_number, siginfo_t *info, void *context)
 {
     (void)context;
     int saved = errno;
-    if (child > 0 && info->si_code <= 0) {
+    if (child > 0 && (info->si_code <= 0 || !is_following)) {
         kill((pid_t)child, signal_number);
     }
     errno = saved;
@@ -135,6 +138,21 @@ static void note_end(int signal_number)
     (void)signal_number; /* ends a wait */
 }
 
+/* Before the fork: where SIGCHLD was ignored, the kernel would keep no status of an early end. */
+static void catch_end(struct recording *recording)
+{
+    struct sigaction end = { .sa_handler = note_end };
+    sigaction(SIGCHLD, &end, &recording->child_ends);
+}
+
+/* As they were, in the child. */
+static void restore_signals(const struct recording *recording)
+{
+    sigaction(SIGCHLD, &recording->child_ends, NULL);
+    sigaction(SIGXFSZ, &recording->file_too_large, NULL);
+    sigprocmask(SIG_SETMASK, &recording->signals, NULL);
+}
+
 static void catch_signals(void)
 {
     struct sigaction action = { .sa_sigaction = pass_on, .sa_flags = SA_SIGINFO | SA_RESTART };
@@ -144,12 +162,9 @@ static void catch_signals(void)
             sigaction(passed_on[i], &action, NULL);
         }
     }
-    struct sigaction end = { .sa_handler = note_end };
-    sigaction(SIGCHLD, &end, NULL);
     /* The trace is finished, also where nothing reads what mbrun says. */
     signal(SIGPIPE, SIG_IGN);
     signal(SIGTTOU, SIG_IGN);
-    signal(SIGXFSZ, SIG_IGN);
 }
 
 /* The child's part: becomes the program, or returns an exit status. */
@@ -175,7 +190,7 @@ static int run_recorded(const struct recording *recording, char **program)
 /* Takes what the program does until it has ended; returns its status as of waitpid(2). */
 static int follow(const struct recording *recording, pid_t program)
 {
-    int status;
+    int status = EXIT_OWN << 8;
     for (;;) {
         /* relaxed [BACKLOG]: raw_wait returns at once when the program has asked since. */
         uint32_t seen = atomic_load_explicit(&recording->header->asked, memory_order_relaxed);
@@ -193,11 +208,12 @@ static int follow(const struct recording *recording, pid_t program)
 }
 
 /* The program's status as of waitpid(2); -1 with errno where it could not be started. */
-static int run(const struct recording *recording, char **program)
+static int run(struct recording *recording, char **program)
 {
+    catch_end(recording);
     pid_t forked = fork();
     if (forked == 0) {
-        sigprocmask(SIG_SETMASK, &recording->signals, NULL);
+        restore_signals(recording);
         _exit(run_recorded(recording, program));
     }
     if (forked < 0) {
@@ -206,6 +222,7 @@ static int run(const struct recording *recording, char **program)
     child = forked;
     catch_signals();
     sigprocmask(SIG_SETMASK, &recording->signals, NULL);
+    is_following = true;
     int status = follow(recording, forked);
     child = 0;
     return status;
@@ -294,7 +311,8 @@ int mbrun_record(const char *path, uint64_t max_bytes, char **program)
         return EXIT_OWN;
     }
     struct recording recording = { .path = path };
-    signal(SIGXFSZ, SIG_IGN);
+    struct sigaction ignored = { .sa_handler = SIG_IGN };
+    sigaction(SIGXFSZ, &ignored, &recording.file_too_large);
     int error = make_memory(&recording);
     if (error != 0) {
         return say_error("no memory to record through", error);

@@ -28,8 +28,8 @@
  * looked, though its time is before that, has nothing that depends on it before that time.
  *
  * A thread that is the process's only one does not wait for its loads: what it did stands in its
- * chunk in that order, whatever the times. It waits where it begins a chunk. Another thread begins
- * behind a system call, and so behind those times.
+ * chunk in that order, whatever the times. It waits where it begins a chunk, and for each record in
+ * its second one. Another thread begins behind a system call, and so behind those times.
  */
 #ifndef MEMORYBUCKET_TRACE_RAW_H
 #define MEMORYBUCKET_TRACE_RAW_H
@@ -49,7 +49,7 @@
 enum {
     RAW_CHUNK_BYTES = 16 * 1024,
     RAW_CHUNK_WORDS = RAW_CHUNK_BYTES / 8,
-    RAW_CHUNKS = 16384,     /* each running thread has one */
+    RAW_CHUNKS = 16384,     /* each running thread has one, or two */
     RAW_BACKLOG_MAX = 2048, /* chunks that wait for mbrun; with more, threads wait for it */
     RAW_ASK = 64,           /* so many at a time are worth waking mbrun for */
     RAW_PROGRAM_MAX = 256,
@@ -65,7 +65,7 @@ enum raw_kind {
     RAW_ZEROED,
     RAW_ALIGNED, /* always with a third word */
     RAW_FREE,
-    RAW_RESIZE_FROM, /* the thread's next record says what became of it */
+    RAW_RESIZE_FROM, /* what became of it, a later record of the thread says */
     RAW_RESIZE_TO,
     RAW_RESIZE_FAILED, /* the object is where it was */
     RAW_RESIZE_FREED,  /* to 0 bytes, by an allocator that frees then */

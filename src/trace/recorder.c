@@ -19,10 +19,16 @@ static uint32_t image;
 static pthread_key_t key;
 
 RECORDER_PER_THREAD struct recorder_chunk mb_recorder_chunk;
-static RECORDER_PER_THREAD uint64_t thread; /* its number, or 0 */
+static RECORDER_PER_THREAD atomic_uint_least64_t thread; /* its number, or 0 */
 /* Of records inside others. Written with all signals blocked. */
 static RECORDER_PER_THREAD struct recorder_chunk inside;
 static atomic_uint_least64_t threads;
+
+/* relaxed [RECORD-BUSY]: written by this thread alone. */
+static uint64_t number_of(void)
+{
+    return atomic_load_explicit(&thread, memory_order_relaxed);
+}
 
 /* For the whole process; what was written before is read. */
 static RECORDER_COLD void stop(int error)
@@ -102,7 +108,7 @@ static uint64_t begin(struct recorder_chunk *chunk, uint32_t slot)
     _Atomic uint64_t *words = raw_chunk(header, slot);
     /* relaxed [CHUNK-STORE]: the state below publishes them. */
     uint32_t sequence = atomic_fetch_add_explicit(&header->sequence, 1, memory_order_relaxed);
-    atomic_store_explicit(&words[RAW_HEAD_THREAD], thread, memory_order_relaxed);
+    atomic_store_explicit(&words[RAW_HEAD_THREAD], number_of(), memory_order_relaxed);
     atomic_store_explicit(&words[RAW_HEAD_SEQUENCE], sequence, memory_order_relaxed);
     atomic_store_explicit(&words[RAW_HEAD_IMAGE], image, memory_order_relaxed);
     atomic_store_explicit(&words[RAW_HEAD_TAKEN], time, memory_order_relaxed);
@@ -114,15 +120,26 @@ static uint64_t begin(struct recorder_chunk *chunk, uint32_t slot)
     return time;
 }
 
+/* A signal handler may come between, and have given it one: then that is the thread's. */
+static void number_thread(void)
+{
+    uint64_t none = 0;
+    /* relaxed [BACKLOG]: only the number counts. */
+    uint64_t number = atomic_fetch_add_explicit(&threads, 1, memory_order_relaxed) + 1;
+    /* relaxed [RECORD-BUSY]: of this thread, in one instruction. */
+    if (atomic_compare_exchange_strong_explicit(&thread, &none, number, memory_order_relaxed,
+                                                memory_order_relaxed)) {
+        pthread_setspecific(key, &thread); /* which may allocate: a record inside this one */
+    }
+}
+
 /* In place of a full one; the time, or 0 when there is none. */
 static uint64_t take(struct recorder_chunk *chunk)
 {
     int saved = errno;
     uint64_t time = 0;
-    bool is_new = thread == 0;
-    if (is_new) {
-        /* relaxed [BACKLOG]: only the number counts. */
-        thread = atomic_fetch_add_explicit(&threads, 1, memory_order_relaxed) + 1;
+    if (number_of() == 0) {
+        number_thread();
     }
     leave(chunk);
     bool is_read = wait_for_reader();
@@ -131,9 +148,6 @@ static uint64_t take(struct recorder_chunk *chunk)
         time = begin(chunk, slot);
     } else {
         stop(is_read ? EAGAIN : 0); /* more threads than chunks */
-    }
-    if (is_new) {
-        pthread_setspecific(key, &thread); /* which may allocate: a record inside this one */
     }
     errno = saved;
     return time;
@@ -177,7 +191,7 @@ static void thread_exits(void *unused)
         leave(&mb_recorder_chunk);
         leave(&inside);
     }
-    thread = 0;
+    atomic_store_explicit(&thread, 0, memory_order_relaxed); /* [RECORD-BUSY] */
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 

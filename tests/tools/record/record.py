@@ -172,6 +172,19 @@ def run_signals():
     check(process.wait(PATIENCE_S) == 10, f"status {process.returncode}")
 
 
+    # What mbrun ignores for itself, the program does not; and its status is seen although SIGCHLD was ignored.
+    def ignore_ends():
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+
+    for _ in range(20):
+        TRACE.unlink(missing_ok=True)
+        done = subprocess.run([MBRUN, "-r", TRACE, "sh", "-c", "grep SigIgn /proc/self/status; exit 9"],
+                              preexec_fn=ignore_ends, capture_output=True, text=True)
+        check(done.returncode == 9 and done.stderr == "", f"status {done.returncode}, {done.stderr}")
+        ignored = int(done.stdout.split()[1], 16)
+        check(not ignored >> (signal.SIGXFSZ - 1) & 1, f"ignored: {done.stdout}")
+
+
 def run_stepped():
     """A signal handler that allocates, at each instruction of the recorder: all is there, and once."""
     TRACE.unlink(missing_ok=True)
@@ -199,6 +212,13 @@ def run_stepped():
     trace, made = Trace(), int(done.stdout)
     check(trace.sizes()[19041] == trace.freed(19041)[0] == made, f"left: {trace.sizes()[19041]} of {made}")
     check(trace.fields["count_start"] == "121" and trace.fields["count_exit"] == "120", "left: threads")
+    # In the middle of a thread's first record: one thread, which ends.
+    TRACE.unlink()
+    done = mbrun("--record", TRACE, Path(RECORDED).parent / "stepped", "120", "first")
+    check(done.returncode == 0 and done.stderr == "", f"first: status {done.returncode}, {done.stderr}")
+    trace = Trace()
+    check(trace.fields["count_start"] == "121" and trace.fields["count_exit"] == "120", "first: threads")
+    check(trace.sizes()[18001] == trace.freed(18001)[0] > 120, f"first: {trace.sizes()[18001]} of the handlers'")
 
 
 def run_terminal():

@@ -8,8 +8,9 @@
  * Prints how many of each there were: the resized ones, the others, the handler's, the timer's.
  *
  * With a second argument it leaves a call by siglongjmp at one instruction after the other, each in a thread of its
- * own, and prints how many objects of 19041 bytes the threads have made, and freed, after that.
- * Usage: stepped ROUNDS [left]
+ * own, and prints how many objects of 19041 bytes the threads have made, and freed, after that. With "first" the call
+ * is the thread's first one, and the handler makes its calls at that instruction alone.
+ * Usage: stepped ROUNDS [left | first]
  * Status 77: not on this processor, or nothing of the recorder was stepped through.
  */
 #include <link.h>
@@ -124,12 +125,28 @@ static void *run_left(void *unused)
     return unused;
 }
 
-static int run_all_left(long rounds)
+static void step_once(int number, siginfo_t *info, void *context)
+{
+    if (is_in_recorder(context) && leave_at-- == 0) {
+        step(number, info, context);
+    }
+}
+
+static void *run_first(void *unused)
+{
+    FLAGS("orq $0x100");
+    void *object = used(malloc(19001));
+    FLAGS("andq $~0x100");
+    free(object);
+    return unused;
+}
+
+static int run_threads(long rounds, void *(*run)(void *))
 {
     for (long i = 0; i < rounds; i++) {
         pthread_t thread;
         leave_at = i;
-        if (pthread_create(&thread, NULL, run_left, NULL) != 0 || pthread_join(thread, NULL) != 0) {
+        if (pthread_create(&thread, NULL, run, NULL) != 0 || pthread_join(thread, NULL) != 0) {
             return 1;
         }
     }
@@ -141,10 +158,12 @@ int main(int argc, char **argv)
 {
     long rounds = argc > 1 ? atol(argv[1]) : 100;
     dl_iterate_phdr(find_recorder, NULL);
-    struct sigaction action = { .sa_sigaction = argc > 2 ? leave : step, .sa_flags = SA_SIGINFO };
+    int is_first = argc > 2 && strcmp(argv[2], "first") == 0;
+    struct sigaction action = { .sa_sigaction = is_first ? step_once : argc > 2 ? leave : step,
+                                .sa_flags = SA_SIGINFO };
     sigaction(SIGTRAP, &action, NULL);
     if (argc > 2) {
-        return run_all_left(rounds);
+        return run_threads(rounds, is_first ? run_first : run_left);
     }
     set_timer(TIMER_US);
     for (long i = 0; i < rounds; i++) {
