@@ -83,7 +83,10 @@ static inline bool sampling_is_due(void)
     return MBI_UNLIKELY(thread_cache_own()->sampling.due);
 }
 
-/* Turns sampling on, or off (NULL). Under LOCK_INIT. Before: mbi_registry_watch. */
+/*
+ * Turns sampling on, under LOCK_INIT, with the library up and after mbi_registry_watch; or off
+ * (NULL), at any time.
+ */
 void mbi_sampling_publish(const struct sampling_settings *settings);
 
 /* Fills settings in for a mean number of bytes between samples, at least 1. */

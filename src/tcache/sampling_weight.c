@@ -22,7 +22,9 @@ static void prepare_covered(void)
 
 void mbi_sampling_publish(const struct sampling_settings *settings)
 {
-    prepare_covered();
+    if (settings != NULL) { /* a stop may come before the library is up, or beside a start */
+        prepare_covered();
+    }
     /* release [SAMPLING-STORE]: pairs with [SAMPLING-LOAD], which then sees the settings and all
      * that the profile has prepared. */
     atomic_store_explicit(&mbi_sampling_settings, settings, memory_order_release);

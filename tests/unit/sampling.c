@@ -33,6 +33,17 @@ static void end(void)
     cr_assert(!thread_is_covered());
 }
 
+/* What a covered thread reads of its constant cache is there, also after a stop that came first. */
+Test(sampling, a_profile_may_be_stopped_before_the_library_is_up)
+{
+    mb_profile_stop();
+    const struct thread_cache *cache = begin((size_t)1 << 40);
+    cr_assert_eq(mbi_cache_covered.dense_base, cache->dense_base);
+    cr_assert_eq(mbi_cache_covered.linear_bytes, cache->linear_bytes);
+    cr_assert_eq(mbi_cache_covered.pool_bytes, cache->pool_bytes);
+    end();
+}
+
 /* One slot after the other, in a counted stretch with its samples far away. */
 Test(sampling, a_covered_thread_holds_as_many_slots_as_without_a_profile)
 {
