@@ -51,6 +51,7 @@
 /* What a profile was started with. Constant once it is published; kept for ever. */
 struct sampling_settings {
     size_t mean_bytes;
+    unsigned share_max; /* with more, counted stretches would have no more samples */
     double mean_at_share[SAMPLING_SHARE_MAX + 1]; /* in counted stretches */
     /* The inverse of an allocation's chance to be a sample, by the share of its stretch. */
     double weights[SAMPLING_SHARE_MAX + 1][SIZE_CLASS_COUNT];

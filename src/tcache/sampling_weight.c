@@ -36,9 +36,18 @@ void mbi_sampling_prepare(struct sampling_settings *settings, size_t mean_bytes)
     for (unsigned share = 0; share <= SAMPLING_SHARE_MAX; share++) {
         double stretches = 1U << share;
         settings->mean_at_share[share] = (double)mean_bytes / stretches;
+        if (share == 0 || settings->mean_at_share[share] >= (double)size_class_slot_bytes(0)) {
+            settings->share_max = share;
+        }
         for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
             double points = (double)size_class_slot_bytes(class) * stretches / (double)mean_bytes;
             settings->weights[share][class] = stretches / chance_within(points);
+        }
+    }
+    if (mean_bytes == 1) { /* by chance, one object of 8 bytes in 3,000 would be none */
+        settings->mean_at_share[0] = 0;
+        for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
+            settings->weights[0][class] = 1;
         }
     }
 }

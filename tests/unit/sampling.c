@@ -154,6 +154,29 @@ Test(sampling, one_stretch_of_a_group_is_counted)
     end();
 }
 
+/* With a mean of 1 each object is a sample, whatever a thread did before, and in what profile. */
+Test(sampling, each_stretch_is_counted_where_each_object_is_a_sample)
+{
+    static struct sampling_settings exact;
+    struct thread_cache *cache = begin((size_t)1 << 40);
+    while (cache->sampling.share != SAMPLING_SHARE_MAX) {
+        sampling_next(cache);
+    }
+    mbi_sampling_prepare(&exact, 1);
+    mbi_sampling_publish(&exact);
+    for (unsigned stretch = 0; stretch < 100; stretch++) { /* nothing is allocated in them */
+        sampling_next(cache);
+        cr_assert(thread_is_covered());
+        cr_assert_eq(cache->sampling.share, 0);
+    }
+    for (unsigned i = 0; i < 100000; i++) { /* also of the smallest */
+        cr_assert(sampling_count(&cache->sampling, 0));
+        mbi_sampling_draw(&cache->sampling);
+    }
+    cr_assert_eq(sampling_weight(&cache->sampling, 0), 1);
+    end();
+}
+
 /* Stretches with many samples are counted more often. */
 Test(sampling, the_share_follows_what_a_stretch_allocates)
 {
