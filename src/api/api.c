@@ -404,7 +404,7 @@ static MBI_COLD void *aligned_alloc_slow(size_t alignment, size_t size)
     return pointer;
 }
 
-/* The constant caches, checked mode's among them, and a class that a profile counts are empty. */
+/* The constant caches, checked mode's and a covered thread's among them, are empty. */
 void *mbi_api_aligned_alloc(size_t alignment, size_t size)
 {
     struct thread_cache *cache = mbi_thread_cache;

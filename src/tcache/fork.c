@@ -4,8 +4,8 @@
  * prepare closes the gate of all locks (core/lock.h), and so waits until none is held: nothing is
  * half done under a lock when the address space is copied. A transfer is one atomic instruction:
  * the copy has the central stack's head before or after it. A batch that another thread had in its
- * hands is lost to the child, and so is what is in that thread's cache. Walks and grace periods
- * hold no lock, and are not waited for.
+ * hands, or two (pool_pop_oldest), are lost to the child, and so is what is in that thread's cache.
+ * Walks and grace periods hold no lock, and are not waited for.
  *
  * While the gate is closed no other thread waits for the one that forks, but for the few that
  * core/lock.h names; docs/architecture.md, "Fork", says what the others do without. Parent and

@@ -48,7 +48,7 @@ static void learn(struct sampling *sampling)
     size_t seen_bytes = (size_t)(sampling->drawn_bytes - sampling->left_bytes);
     sampling->longest_bytes = size_max(seen_bytes, faded_bytes);
     double points = (double)sampling->longest_bytes / (double)sampling->settings->mean_bytes;
-    bool raised = sampling->steady == STEADY_MIN && sampling->share < SAMPLING_SHARE_MAX;
+    bool raised = sampling->steady == STEADY_MIN && sampling->share < sampling->settings->share_max;
     unsigned share = sampling->share + raised;
     while (share > 0 && points * (double)(1U << share) > POINTS_MAX) {
         share--;
@@ -87,7 +87,8 @@ static MBI_COLD void adopt(struct thread_cache *cache)
     if (sampling->settings != NULL) {
         sampling->large_left =
             chance_exponential(&sampling->random) * (double)sampling->settings->mean_bytes;
-        sampling->share = atomic_load_explicit(&last_share, memory_order_relaxed); /* [SHARE] */
+        uint8_t share = atomic_load_explicit(&last_share, memory_order_relaxed); /* [SHARE] */
+        sampling->share = (uint8_t)size_min(share, sampling->settings->share_max);
         choose(sampling);
     }
 }

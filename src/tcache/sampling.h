@@ -38,9 +38,12 @@
  * another thread with the share that the last one had. Each counted stretch shows how much is
  * allocated in one. After STEADY_MIN of them the share is raised by one, if no more than POINTS_MAX
  * samples would be expected in the longest one; and it is lowered to that at once: samples in
- * bunches say little. So a thread whose stretches are long is counted more often. What remains: a
- * thread that takes no slow path any more stays in the stretch that it is in. The sum is right on
- * the average then, too, but varies as that one choice does.
+ * bunches say little. So a thread whose stretches are long is counted more often. There is a most,
+ * with which one sample is expected in eight bytes: so a mean of 1 counts all, also where threads
+ * only freed.
+ *
+ * What remains: a thread that takes no slow path any more stays in the stretch that it is in. The
+ * sum is right on the average then, too, but varies as that one choice does.
  */
 #ifndef MEMORYBUCKET_TCACHE_SAMPLING_H
 #define MEMORYBUCKET_TCACHE_SAMPLING_H
@@ -51,6 +54,7 @@
 /* What a profile was started with. Constant once it is published; kept for ever. */
 struct sampling_settings {
     size_t mean_bytes;
+    unsigned share_max; /* with more, counted stretches would have no more samples */
     double mean_at_share[SAMPLING_SHARE_MAX + 1]; /* in counted stretches */
     /* The inverse of an allocation's chance to be a sample, by the share of its stretch. */
     double weights[SAMPLING_SHARE_MAX + 1][SIZE_CLASS_COUNT];
@@ -83,7 +87,10 @@ static inline bool sampling_is_due(void)
     return MBI_UNLIKELY(thread_cache_own()->sampling.due);
 }
 
-/* Turns sampling on, or off (NULL). Under LOCK_INIT. Before: mbi_registry_watch. */
+/*
+ * Turns sampling on, under LOCK_INIT, with the library up and after mbi_registry_watch; or off
+ * (NULL), at any time.
+ */
 void mbi_sampling_publish(const struct sampling_settings *settings);
 
 /* Fills settings in for a mean number of bytes between samples, at least 1. */

@@ -22,7 +22,9 @@ static void prepare_covered(void)
 
 void mbi_sampling_publish(const struct sampling_settings *settings)
 {
-    prepare_covered();
+    if (settings != NULL) { /* a stop may come before the library is up, or beside a start */
+        prepare_covered();
+    }
     /* release [SAMPLING-STORE]: pairs with [SAMPLING-LOAD], which then sees the settings and all
      * that the profile has prepared. */
     atomic_store_explicit(&mbi_sampling_settings, settings, memory_order_release);
@@ -34,9 +36,18 @@ void mbi_sampling_prepare(struct sampling_settings *settings, size_t mean_bytes)
     for (unsigned share = 0; share <= SAMPLING_SHARE_MAX; share++) {
         double stretches = 1U << share;
         settings->mean_at_share[share] = (double)mean_bytes / stretches;
+        if (share == 0 || settings->mean_at_share[share] >= (double)size_class_slot_bytes(0)) {
+            settings->share_max = share;
+        }
         for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
             double points = (double)size_class_slot_bytes(class) * stretches / (double)mean_bytes;
             settings->weights[share][class] = stretches / chance_within(points);
+        }
+    }
+    if (mean_bytes == 1) { /* by chance, one object of 8 bytes in 3,000 would be none */
+        settings->mean_at_share[0] = 0;
+        for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
+            settings->weights[0][class] = 1;
         }
     }
 }

@@ -33,6 +33,17 @@ static void end(void)
     cr_assert(!thread_is_covered());
 }
 
+/* What a covered thread reads of its constant cache is there, also after a stop that came first. */
+Test(sampling, a_profile_may_be_stopped_before_the_library_is_up)
+{
+    mb_profile_stop();
+    const struct thread_cache *cache = begin((size_t)1 << 40);
+    cr_assert_eq(mbi_cache_covered.dense_base, cache->dense_base);
+    cr_assert_eq(mbi_cache_covered.linear_bytes, cache->linear_bytes);
+    cr_assert_eq(mbi_cache_covered.pool_bytes, cache->pool_bytes);
+    end();
+}
+
 /* One slot after the other, in a counted stretch with its samples far away. */
 Test(sampling, a_covered_thread_holds_as_many_slots_as_without_a_profile)
 {
@@ -140,6 +151,29 @@ Test(sampling, one_stretch_of_a_group_is_counted)
         cr_assert_leq(fabs(in_part[part] - expected), 5 * sqrt(expected), "%u: %u", part,
                       in_part[part]);
     }
+    end();
+}
+
+/* With a mean of 1 each object is a sample, whatever a thread did before, and in what profile. */
+Test(sampling, each_stretch_is_counted_where_each_object_is_a_sample)
+{
+    static struct sampling_settings exact;
+    struct thread_cache *cache = begin((size_t)1 << 40);
+    while (cache->sampling.share != SAMPLING_SHARE_MAX) {
+        sampling_next(cache);
+    }
+    mbi_sampling_prepare(&exact, 1);
+    mbi_sampling_publish(&exact);
+    for (unsigned stretch = 0; stretch < 100; stretch++) { /* nothing is allocated in them */
+        sampling_next(cache);
+        cr_assert(thread_is_covered());
+        cr_assert_eq(cache->sampling.share, 0);
+    }
+    for (unsigned i = 0; i < 100000; i++) { /* also of the smallest */
+        cr_assert(sampling_count(&cache->sampling, 0));
+        mbi_sampling_draw(&cache->sampling);
+    }
+    cr_assert_eq(sampling_weight(&cache->sampling, 0), 1);
     end();
 }
 
