@@ -20,7 +20,8 @@ enum { UPPER_SCALE = 50, UPPER_BYTES = 24576, KEPT_BYTES = 8192 };
 static size_t scale; /* the objects are so many times as large, and there are so many times fewer */
 static size_t objects_of_thread;
 static pthread_barrier_t turn;
-static size_t committed_max;
+static size_t held[PHASES];
+static size_t held_count;
 static uint64_t steps_here; /* of note_held */
 static _Atomic uint64_t live;
 
@@ -68,9 +69,7 @@ static void note_held(void)
         (void)mbi_decay_poll();
     }
     steps_here += counter_read(&mbi_decay_counts.decay_volume_steps) - steps_before;
-    if (bounded_taken(&mbi_committed) > committed_max) {
-        committed_max = bounded_taken(&mbi_committed);
-    }
+    held[held_count++] = bounded_taken(&mbi_committed);
 }
 
 static void *run(void *argument)
@@ -111,6 +110,13 @@ static void *run(void *argument)
     return NULL;
 }
 
+static int compare_sizes(const void *left, const void *right)
+{
+    const size_t *a = left;
+    const size_t *b = right;
+    return (*a > *b) - (*a < *b);
+}
+
 int main(void)
 {
     setenv("MB_DECAY_MS", "86400000", 1); /* nothing happens because time passes */
@@ -135,8 +141,15 @@ int main(void)
     size_t kept_bytes = KEPT_BYTES + (scale > 1 ? UPPER_BYTES : 0);
     size_t most = (scale > 1 ? 3 : 2) * EXCESS_FLOOR_BYTES
                   + (size_t)THREADS * PHASES * (objects_of_thread / KEEP_ONE_IN) * kept_bytes;
-    CHECK(committed_max <= most, "%zu bytes were held after a phase", committed_max);
-    printf("at most %zu MiB after a phase, %llu steps, %llu of them at a phase's end\n",
-           committed_max >> 20, (unsigned long long)stats->decay_volume_steps,
+    /* Beside other load single phases held half as much again, in 1 run of 50. Where nothing is given
+     * back each phase holds its 120 MB more than the one before. */
+    CHECK(held_count == PHASES, "%zu phases", held_count);
+    qsort(held, PHASES, sizeof held[0], compare_sizes);
+    size_t median = held[PHASES / 2];
+    size_t max = held[PHASES - 1];
+    CHECK(median <= most, "%zu bytes were held after half of the phases", median);
+    CHECK(max <= 2 * most, "%zu bytes were held after a phase", max);
+    printf("%zu MiB after a phase, at most %zu, %llu steps, %llu of them at a phase's end\n",
+           median >> 20, max >> 20, (unsigned long long)stats->decay_volume_steps,
            (unsigned long long)steps_here);
 }
