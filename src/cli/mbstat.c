@@ -100,12 +100,6 @@ static void sleep_for(double seconds)
     }
 }
 
-static bool say_error(const char *path)
-{
-    fprintf(stderr, "mbstat: %s: %s\n", path, strerror(errno));
-    return false;
-}
-
 static struct snapshot snapshot;
 
 /* The process, and its first reading; false after a line. */
@@ -121,15 +115,17 @@ static bool open_first(const struct request *request, struct source *source)
     return good;
 }
 
-/* Writes the reading that is there, and more until there are `count`, the process ends, or a
- * signal comes. */
+/*
+ * Writes the reading that is there, and more until there are `count`, the process ends, or a signal
+ * comes.
+ */
 static bool write_readings(FILE *to, const char *path, struct source *source,
                            const struct request *request, unsigned long count)
 {
     enum source_state state = SOURCE_READ;
     for (unsigned long done = 1; state == SOURCE_READ || state == SOURCE_NONE; done++) {
         if (!write_reading(to, source, &snapshot, request->format)) {
-            return say_error(path);
+            return report_say_error(path);
         }
         if (done == count || interrupted) {
             break;
@@ -167,7 +163,7 @@ static bool advise(const struct request *request)
 static bool close_file(FILE *file, const char *path, bool good)
 {
     bool written = fclose(file) == 0;
-    return good && (written || say_error(path));
+    return good && (written || report_say_error(path));
 }
 
 static bool write_formatted(const struct request *request)
@@ -191,7 +187,7 @@ static bool record(const struct request *request)
     }
     catch_interrupts();
     FILE *file = fopen(request->record, "we");
-    bool good = file != NULL || say_error(request->record);
+    bool good = file != NULL || report_say_error(request->record);
     if (file != NULL) {
         good = close_file(file, request->record,
                           write_readings(file, request->record, &source, request, request->count));
@@ -207,7 +203,7 @@ static FILE *open_readings(const struct request *request)
     FILE *readings = request->from != NULL ? fopen(request->from, "re") : tmpfile();
     const char *name = request->from != NULL ? request->from : "a temporary file";
     if (readings == NULL) {
-        say_error(name);
+        report_say_error(name);
         return NULL;
     }
     if (request->from == NULL) {
@@ -374,7 +370,7 @@ static int run(struct request *request)
         return show_live(request);
     }
     if (fflush(stdout) != 0 && good) {
-        good = say_error("standard output");
+        good = report_say_error("standard output");
     }
     return good ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -186,7 +186,7 @@ static const char page_charts[] =
     "}\n"
     "</script></body></html>\n";
 
-static bool say_error(const char *path)
+bool report_say_error(const char *path)
 {
     fprintf(stderr, "mbstat: %s: %s\n", path, strerror(errno));
     return false;
@@ -233,7 +233,7 @@ static bool write_page(FILE *page, FILE *recording, const char *recording_name)
     }
     free(line);
     if (ferror(recording)) {
-        return say_error(recording_name);
+        return report_say_error(recording_name);
     }
     if (!good || count == 0) {
         fprintf(stderr, "mbstat: %s: line %zu is no reading of mbstat --record\n", recording_name,
@@ -242,7 +242,7 @@ static bool write_page(FILE *page, FILE *recording, const char *recording_name)
     }
     fputs(page_script, page);
     fputs(page_charts, page);
-    return (fflush(page) == 0 && !ferror(page)) || say_error("a temporary file");
+    return (fflush(page) == 0 && !ferror(page)) || report_say_error("a temporary file");
 }
 
 static bool is_same_file(FILE *open_file, const char *path)
@@ -270,7 +270,7 @@ static bool copy(FILE *from, const char *path)
         why = errno;
     }
     errno = why;
-    return good || say_error(path);
+    return good || report_say_error(path);
 }
 
 bool report_write(const char *path, FILE *recording, const char *recording_name)
@@ -282,7 +282,7 @@ bool report_write(const char *path, FILE *recording, const char *recording_name)
     }
     FILE *page = tmpfile();
     if (page == NULL) {
-        return say_error("a temporary file");
+        return report_say_error("a temporary file");
     }
     bool good = write_page(page, recording, recording_name) && copy(page, path);
     fclose(page);

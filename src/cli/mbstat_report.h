@@ -19,4 +19,7 @@
  */
 bool report_write(const char *path, FILE *recording, const char *recording_name);
 
+/* Says in a line what errno says of a file that is written or read; false. */
+bool report_say_error(const char *path);
+
 #endif

@@ -72,6 +72,12 @@ void mbi_sampling_cover(struct thread_cache *cache)
     mbi_thread_cache = &mbi_cache_covered;
 }
 
+static void draw_large(struct sampling *sampling)
+{
+    double mean_bytes = (double)sampling->settings->mean_bytes;
+    sampling->large_left = chance_exponential(&sampling->random) * mean_bytes;
+}
+
 /* Settings have changed: the thread begins anew. */
 static MBI_COLD void adopt(struct thread_cache *cache)
 {
@@ -85,8 +91,7 @@ static MBI_COLD void adopt(struct thread_cache *cache)
     }
     *sampling = (struct sampling){ .settings = sampling_settings(), .random = random };
     if (sampling->settings != NULL) {
-        sampling->large_left =
-            chance_exponential(&sampling->random) * (double)sampling->settings->mean_bytes;
+        draw_large(sampling);
         uint8_t share = atomic_load_explicit(&last_share, memory_order_relaxed); /* [SHARE] */
         sampling->share = (uint8_t)size_min(share, sampling->settings->share_max);
         choose(sampling);
@@ -134,8 +139,7 @@ bool mbi_sampling_count_large(size_t size_bytes)
         sampling->large_left -= (double)size_bytes;
         sampled = sampling->large_left < 0;
         if (sampled) {
-            sampling->large_left =
-                chance_exponential(&sampling->random) * (double)sampling->settings->mean_bytes;
+            draw_large(sampling);
         }
     }
     thread_cache_end_slow(cache);

@@ -129,6 +129,17 @@ static size_t thread_cache_choose_host(size_t class)
     return is_guest ? host : class;
 }
 
+/* The object of a sample that holds the slot. */
+static MBI_COLD void *thread_cache_sample(struct slot *slot, size_t size_bytes, size_t class,
+                                          const void *caller)
+{
+    int saved_errno = errno;
+    void *object = mbi_profile_sample(slot, size_bytes,
+                                      size_class_promised_alignment_bytes(class), caller);
+    errno = saved_errno;
+    return object;
+}
+
 static MBI_COLD void *thread_cache_alloc_uncounted(size_t size_bytes, const struct magazine *empty)
 {
     size_t class = magazine_class(empty); /* now: below the thread may get another cache */
@@ -148,9 +159,7 @@ static MBI_COLD void *thread_cache_alloc_uncounted(size_t size_bytes, const stru
     if (MBI_UNLIKELY(pointer == NULL)) {
         pointer = mbi_thread_cache_spill(class, size_class_promised_alignment_bytes(class));
     } else if (sampling_is_due()) {
-        pointer = mbi_profile_sample(pointer, size_bytes,
-                                     size_class_promised_alignment_bytes(class),
-                                     __builtin_return_address(0));
+        pointer = thread_cache_sample(pointer, size_bytes, class, __builtin_return_address(0));
     }
     if (pointer != NULL) {
         errno = saved_errno;
@@ -165,17 +174,6 @@ static MBI_COLD void *thread_cache_alloc_uncounted(size_t size_bytes, const stru
 static inline bool covered_may_count(const struct thread_cache *cache)
 {
     return MBI_LIKELY(!cache->busy && sampling_is_current(&cache->sampling));
-}
-
-/* The object of a sample that holds the slot. */
-static MBI_COLD void *thread_cache_sample(struct slot *slot, size_t size_bytes, size_t class,
-                                          const void *caller)
-{
-    int saved_errno = errno;
-    void *object = mbi_profile_sample(slot, size_bytes,
-                                      size_class_promised_alignment_bytes(class), caller);
-    errno = saved_errno;
-    return object;
 }
 
 /*

@@ -62,7 +62,7 @@ struct thread_cache {
     uintptr_t dense_base;
     /*
      * Requests of up to so many bytes come from the linear pools, and from all pools: MB_POOL_MAX.
-     * These two constant caches say SMALL_BYTES_MAX, and then only the slow path decides.
+     * Those two constant caches say SMALL_BYTES_MAX, and then only the slow path decides.
      */
     size_t linear_bytes;
     size_t pool_bytes;
@@ -95,7 +95,7 @@ struct thread_cache {
     _Atomic bool parked; /* written under the registry's lock, read by walkers (parked.h) */
     /* The owner's number, where the process publishes its statistics; 0: not known (yet). */
     _Atomic uint32_t thread;
-    bool active; /* false in these two: nothing may be written */
+    bool active; /* false in mbi_cache_none and mbi_cache_direct: nothing may be written */
     /*
      * The owner is on a slow path, and the magazines may be in any state: a signal handler that
      * interrupts it works straight on the pools. Meanwhile the owner is not cancelled

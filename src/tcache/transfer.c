@@ -407,10 +407,7 @@ bool mbi_transfer_flush_class(struct thread_cache *cache, size_t class)
         cache_flush_one_kept(cache, pool);
     }
     kept_init(&cache->kept[class]);
-    /*
-     * Also where slots stay, as another thread forks: the next free takes the slow path, which
-     * makes room anew.
-     */
+    /* Also where slots stay, as another thread forks: the next free makes room on its slow path. */
     magazine_set_rounds_max(&cache->loaded[class], 0);
     uint64_t chain = magazine_unload(&cache->loaded[class]);
     if (chain_rounds(chain) == pool->rounds) {
