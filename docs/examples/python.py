@@ -22,6 +22,6 @@ def new_bytes(size):
 
 numbers = new_bytes(100)
 numbers[:] = range(100)
-print(sum(numbers), mb.mb_usable_size(numbers))
+print(sum(numbers), mb.mb_usable_size(numbers), flush=True)  # before what the library writes itself
 mb.mb_stats_write(1, 1)  # to stdout, as JSON (MB_STATS_JSON)
 mb.mb_free(numbers)

@@ -171,7 +171,7 @@ rust() {
 python() {
     export LD_LIBRARY_PATH=$build/lib
     local printed
-    printed=$(/usr/bin/python3 "$examples/python.py")
+    printed=$(env -u PYTHONUNBUFFERED /usr/bin/python3 "$examples/python.py")
     [[ $printed == '4950 104'*'"live":1'* ]] || fail "$printed"
     MB_CHECK=1 /usr/bin/python3 "$examples/python.py" >/dev/null || fail "checked mode complains"
     echo "$way: ok"
