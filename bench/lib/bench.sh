@@ -190,12 +190,10 @@ check_allocators() {
     done
 }
 
-# library NAME: the path of a library of the system
-library() {
-    local path
-    path=$(ldconfig -p | awk -v name="$1" '$1 == name && path == "" { path = $NF } END { print path }')
+# preload_of NAME: sets $path to where a library of the system is. An ordinary user's PATH has no ldconfig in Debian.
+preload_of() {
+    path=$(PATH=$PATH:/usr/sbin:/sbin ldconfig -p | awk -v name="$1" '$1 == name && path == "" { path = $NF } END { print path }')
     [ -n "$path" ] || die "$1 is not installed, though its package should be"
-    echo "$path"
 }
 
 # For each allocator: which way of the workload's programs, what to preload, which library must serve;
@@ -206,14 +204,14 @@ add_allocator() { # add_allocator NAME WAY PRELOAD EXPECT
     names+=("$1") way[$1]=$2 preload[$1]=$3 expect[$1]=$4 tree[$1]=$build variable[$1]=
 }
 add_known_allocators() { # add_known_allocators LIST
-    local name
+    local name path
     for name in ${1//,/ }; do
         case $name in
         glibc) add_allocator glibc malloc '' libc.so.6 ;;
-        mimalloc) add_allocator mimalloc malloc "$(library libmimalloc.so.2)" libmimalloc ;;
-        jemalloc) add_allocator jemalloc malloc "$(library libjemalloc.so.2)" libjemalloc ;;
-        tcmalloc) add_allocator tcmalloc malloc "$(library libtcmalloc_minimal.so.4)" libtcmalloc ;;
-        tbbmalloc) add_allocator tbbmalloc malloc "$(library libtbbmalloc_proxy.so.2)" libtbbmalloc ;;
+        mimalloc) preload_of libmimalloc.so.2 && add_allocator mimalloc malloc "$path" libmimalloc ;;
+        jemalloc) preload_of libjemalloc.so.2 && add_allocator jemalloc malloc "$path" libjemalloc ;;
+        tcmalloc) preload_of libtcmalloc_minimal.so.4 && add_allocator tcmalloc malloc "$path" libtcmalloc ;;
+        tbbmalloc) preload_of libtbbmalloc_proxy.so.2 && add_allocator tbbmalloc malloc "$path" libtbbmalloc ;;
         dropin*) add_allocator "$name" malloc "$PWD/$build/lib/libmemorybucket-malloc.so" libmemorybucket-malloc ;;
         called* | inlined*) add_allocator "$name" "${name%-*}" '' libmemorybucket.so ;;
         esac

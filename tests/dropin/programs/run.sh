@@ -47,7 +47,7 @@ while [ $# -gt 0 ]; do
     --check) check=1 rounds=1 ;;
     --peers)
         for peer in mimalloc:libmimalloc.so.2 jemalloc:libjemalloc.so.2 tcmalloc:libtcmalloc_minimal.so.4; do
-            add_peer "${peer%%:*}" "$(ldconfig -p | awk -v name="${peer##*:}" '$1 == name { print $NF; exit }')"
+            add_peer "${peer%%:*}" "$(PATH=$PATH:/usr/sbin:/sbin ldconfig -p | awk -v name="${peer##*:}" '$1 == name { print $NF; exit }')"
         done
         ;;
     --only | --rounds | --preload | --build)

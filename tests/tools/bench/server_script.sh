@@ -87,6 +87,17 @@ grep -q 'nothing: .*libnothing.so is not in the server' "$work/err" || fail "it 
 kept "another allocator"
 mv "$work/mbcached" "$project/build/bench-release/bin/mbcached"
 
+# A peer that is not installed: its rows would be glibc's.
+printf '#!/bin/sh\n' >"$work/path/ldconfig"
+chmod +x "$work/path/ldconfig"
+run 1 --allocators glibc,mimalloc
+grep -q 'libmimalloc.so.2 is not installed' "$work/err" || fail "it goes on without a peer: $(cat "$work/err")"
+rm "$work/path/ldconfig"
+kept "a peer that is missing"
+# An ordinary user's PATH, in which there is no ldconfig.
+(. "$source/bench/lib/bench.sh" && PATH=/usr/bin:/bin && preload_of libc.so.6 && [ -f "$path" ]) ||
+    fail "the system's libraries are not found"
+
 # A load that finds a wrong value.
 printf '#!/bin/sh\necho "key 7: its bytes are not those stored" >&2\nexit 1\n' >"$project/build/bench-release/bin/mbload"
 run 1 --allocators memorybucket
