@@ -261,6 +261,7 @@ static MBI_SELDOM void answer_growth(struct trim_allowance left)
     bool gone = false;
     left.pages = size_min(left.pages, size_max(grown * GROWTH_TIMES / page_bytes, 1));
     size_t pages = left.pages;
+    left.any_huge = false; /* that would be far more than has grown */
     while (!trim_is_used_up(&left) && sorted_bytes != 0 && !gone && state.turns < TURNS) {
         go_on_for_growth(&left, &sorted_bytes);
         gone = centre_bytes() <= growth_most(centre_bytes());

@@ -1,5 +1,6 @@
 /* free_map_release: pages are given back, tiles are sealed and unsealed. */
 #include "core/free_map_bits.h"
+#include "core/huge.h"
 #include "core/os.h"
 
 static bool page_is_releasable(const struct free_map *map, size_t page)
@@ -35,8 +36,44 @@ static bool skip_to_releasable_page(struct free_map *map, size_t *tiles_max)
     return false;
 }
 
+/* Whether the page lies on a huge one that came whole, whose first page is *begin. */
+static bool page_is_huge(const struct free_map *map, size_t page, size_t *begin)
+{
+    uintptr_t first = (uintptr_t)map->first;
+    uintptr_t huge_page = round_down(first + page * map->page_bytes, HUGE_PAGE_BYTES);
+    *begin = (huge_page - first) / map->page_bytes;
+    return huge_page >= first && tile_at(map, *begin / pages_per_tile(map))->huge;
+}
+
+MBI_SELDOM void mbi_free_map_note_huge(struct free_map *map, const char *huge_page)
+{
+    if (huge_page >= map->first) {
+        size_t tile = (size_t)(huge_page - map->first) / TILE_BYTES;
+        if (tile < mbi_free_map_tiles(map, map->covered)) {
+            tile_at(map, tile)->huge = true;
+        }
+    }
+}
+
+/* The run is the huge page that begins there, if all of that may go; it is huge no more. */
+static MBI_SELDOM void run_on_huge(struct free_map *map, struct page_run *run, size_t begin,
+                                   bool any_huge)
+{
+    size_t end = begin + HUGE_PAGE_BYTES / map->page_bytes;
+    size_t page = begin;
+    tile_at(map, begin / pages_per_tile(map))->huge = false;
+    run->is_huge = true;
+    while (any_huge && page < end && page_is_releasable(map, page)) {
+        page++;
+    }
+    if (page == end) {
+        run->begin = begin;
+        run->end = end;
+    }
+}
+
 struct page_run mbi_free_map_begin_release(struct free_map *map, size_t *tiles_max,
-                                           size_t pages_max)
+                                           size_t pages_max, bool any_huge)
 {
     struct page_run run = { .begin = 0, .end = 0 };
     if (pages_max == 0 || !skip_to_releasable_page(map, tiles_max)) {
@@ -44,8 +81,13 @@ struct page_run mbi_free_map_begin_release(struct free_map *map, size_t *tiles_m
     }
     run.begin = map->dirty_begin;
     run.end = run.begin + 1;
+    size_t huge;
+    if (MBI_UNLIKELY(page_is_huge(map, run.begin, &huge))) {
+        run_on_huge(map, &run, huge, any_huge);
+    }
     while (run.end < map->dirty_end && run.end - run.begin < pages_max
-           && page_is_releasable(map, run.end)) {
+           && page_is_releasable(map, run.end)
+           && !(page_is_huge(map, run.end, &huge) && huge == run.end)) {
         run.end++;
     }
     map->dirty_begin = run.end;
@@ -56,6 +98,12 @@ struct page_run mbi_free_map_begin_release(struct free_map *map, size_t *tiles_m
 void mbi_free_map_end_release(struct free_map *map, struct page_run run)
 {
     run_assign(map, run, true);
+}
+
+MBI_SELDOM void mbi_free_map_try_again(struct free_map *map, struct page_run run)
+{
+    map->dirty_begin = free_map_is_dirty(map) ? size_min(run.begin, map->dirty_begin) : run.begin;
+    map->dirty_end = size_max(run.end, map->dirty_end);
 }
 
 void mbi_free_map_note_released(struct free_map *map, size_t page)

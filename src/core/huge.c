@@ -68,9 +68,10 @@ static bool came_whole(const char *huge_page)
     return mbi_os_resident_bytes(last, HUGE_SMALL_PAGE_BYTES) != 0;
 }
 
-MBI_SELDOM void mbi_huge_take(char *start, size_t bytes)
+MBI_SELDOM size_t mbi_huge_take(char *start, size_t bytes)
 {
     int saved_errno = errno;
+    size_t whole_bytes = 0;
     if (!is_left_out() && mbi_os_ask_for_pages(start, bytes, OS_PAGES_HUGE)) {
         bool whole = true;
         for (size_t done = 0; whole && done < bytes; done += HUGE_PAGE_BYTES) {
@@ -78,11 +79,13 @@ MBI_SELDOM void mbi_huge_take(char *start, size_t bytes)
             (void)atomic_exchange_explicit((_Atomic char *)(start + done), 0,
                                            memory_order_relaxed);
             whole = came_whole(start + done);
+            whole_bytes += whole ? HUGE_PAGE_BYTES : 0;
         }
         note_taken(whole);
         (void)mbi_os_ask_for_pages(start, bytes, OS_PAGES_SMALL);
     }
     errno = saved_errno;
+    return whole_bytes;
 }
 
 MBI_SELDOM void mbi_huge_split_ends(char *start, size_t bytes)

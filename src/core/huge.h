@@ -41,19 +41,18 @@ static inline bool huge_is_next(size_t slot_bytes, size_t pool_bytes, size_t blo
     return pool_bytes >= HUGE_POOL_BYTES && mbi_huge_fits(slot_bytes, block_bytes_max);
 }
 
-/* Whether some of the pool's pages may be huge. */
-static inline bool huge_may_be_in(size_t slot_bytes, size_t pool_bytes)
+/* Whether any page may be huge: else the free maps know which ones are (core/free_map.h). */
+static inline bool huge_may_be_anywhere(void)
 {
-    return mbi_config.huge_pages == HUGE_IN_ALL_POOLS
-           || huge_is_next(slot_bytes, pool_bytes, HUGE_PAGE_BYTES);
+    return mbi_config.huge_pages == HUGE_IN_ALL_POOLS;
 }
 
 /*
  * Brings whole huge pages into memory, of which nothing is in memory yet: mapped, committed, and
- * no thread's. Where the kernel has none, small ones come as they are touched, and of the next
- * requests some are left out. Preserves errno.
+ * no thread's. Returns how many bytes came so. Where the kernel has none, small ones come as they
+ * are touched, and of the next requests some are left out. Preserves errno.
  */
-void mbi_huge_take(char *start, size_t bytes);
+size_t mbi_huge_take(char *start, size_t bytes);
 
 /*
  * Called before pages are given back. The kernel keeps what is given back of a huge page until all

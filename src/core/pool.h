@@ -77,6 +77,12 @@ struct pool {
     /* Lists of batches, from one central stack each: their first slots' numbers. */
     uint32_t aged[CENTRAL_STACKS];
     uint32_t surplus[CENTRAL_STACKS];
+    /*
+     * The slot number from which on all that is fresh lies in huge pages that came whole; 0: none.
+     * relaxed [FRESH-WHOLE]: a thread that reads an old value makes a system call in vain, or takes
+     * a few page faults.
+     */
+    _Atomic uint32_t whole_from;
     _Atomic uint64_t carved;   /* slots */
     _Atomic uint64_t in_lanes; /* slots that are not carved yet */
     POOL_SLOT_COUNTERS(POOL_SLOT_FIELD)

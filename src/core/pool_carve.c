@@ -119,6 +119,19 @@ static void span_cover(struct span *span)
     }
 }
 
+/* What is committed from here on is in huge pages that came whole; or, with NULL, is not. */
+static void pool_set_whole_from(struct pool *pool, const char *start)
+{
+    uint64_t number = start != NULL ? slot_space_number(&pool->space, (const void *)start) : 0;
+    atomic_store_explicit(&pool->whole_from, (uint32_t)number,
+                          memory_order_relaxed); /* [FRESH-WHOLE] */
+}
+
+static uint32_t pool_whole_from(const struct pool *pool)
+{
+    return atomic_load_explicit(&pool->whole_from, memory_order_relaxed); /* [FRESH-WHOLE] */
+}
+
 /* With `ahead` more may be mapped than is committed (mbi_extent_grow). */
 static bool pool_commit_bytes_locked(struct pool *pool, size_t bytes, bool ahead)
 {
@@ -171,8 +184,17 @@ static MBI_SELDOM bool pool_commit_huge_locked(struct pool *pool, const char *wa
     if (end - begin > bytes_max || !pool_commit_bytes_locked(pool, end - begin, true)) {
         return false;
     }
+    size_t whole_bytes = 0;
     if (first_whole < end) {
-        mbi_huge_take((char *)first_whole, end - first_whole);
+        whole_bytes = mbi_huge_take((char *)first_whole, end - first_whole);
+    }
+    for (size_t done = 0; done < whole_bytes; done += HUGE_PAGE_BYTES) {
+        mbi_free_map_note_huge(&span->map, (char *)first_whole + done);
+    }
+    if (whole_bytes == 0 || whole_bytes != end - first_whole) {
+        pool_set_whole_from(pool, NULL);
+    } else if (pool_whole_from(pool) == 0 || begin != first_whole) {
+        pool_set_whole_from(pool, (char *)first_whole);
     }
     return true;
 }
@@ -196,6 +218,7 @@ static bool pool_commit_locked(struct pool *pool, size_t bytes)
         && pool_commit_huge_locked(pool, wanted_end, left_bytes)) {
         return true;
     }
+    pool_set_whole_from(pool, NULL);
     return pool_commit_bytes_locked(pool, block_bytes, true)
            || pool_commit_bytes_locked(pool, needed_bytes, false);
 }
@@ -381,7 +404,11 @@ void mbi_pool_touch_run(const struct pool *pool, struct fresh_run run)
 {
     enum { PAGE_BYTES_MIN = 4096 }; /* where pages are larger, some are written to twice */
     size_t index = 0;
-    mbi_pool_populate(run.first, pool->slot_bytes, run.rounds);
+    uint32_t whole_from = pool_whole_from(pool);
+    struct slot *first = (struct slot *)(void *)run.first;
+    if (whole_from == 0 || slot_space_number(&pool->space, first) < whole_from) {
+        mbi_pool_populate(run.first, pool->slot_bytes, run.rounds);
+    }
     while (index < run.rounds) {
         char *slot = run.first + index * pool->slot_bytes;
         /* relaxed [FRESH]: no other thread has the slot. An exchange is a write that reads. */

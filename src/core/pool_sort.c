@@ -231,12 +231,12 @@ static void complete_last_page_locked(struct pool *pool)
 }
 
 struct page_run mbi_pool_begin_release(struct pool *pool, struct span *span, size_t *tiles_max,
-                                       size_t pages_max)
+                                       size_t pages_max, bool any_huge)
 {
     struct page_run run = { .begin = 0, .end = 0 };
     if (mbi_pool_lock(pool)) {
         complete_last_page_locked(pool);
-        run = mbi_free_map_begin_release(&span->map, tiles_max, pages_max);
+        run = mbi_free_map_begin_release(&span->map, tiles_max, pages_max, any_huge);
         mbi_pool_unlock(pool);
     }
     return run;
@@ -249,6 +249,9 @@ void mbi_pool_end_release(struct pool *pool, struct span *span, struct page_run 
     (void)mbi_pool_lock(pool);
     mbi_free_map_end_release(&span->map, run);
     span->map.refused |= pages_gone != run.end - run.begin;
+    if (run.is_huge && pages_gone == 0) {
+        mbi_free_map_try_again(&span->map, run);
+    }
     for (size_t i = 0; i < run.end - run.begin; i++) {
         if ((gone[i / 64] >> i % 64 & 1U) != 0) {
             mbi_free_map_note_released(&span->map, run.begin + i);

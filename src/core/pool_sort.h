@@ -66,7 +66,7 @@ size_t mbi_pool_sorted_bytes(const struct pool *pool);
  * mbi_free_map_begin_release does. End is told which of its pages went, a bit each, and how many.
  */
 struct page_run mbi_pool_begin_release(struct pool *pool, struct span *span, size_t *tiles_max,
-                                       size_t pages_max);
+                                       size_t pages_max, bool any_huge);
 void mbi_pool_end_release(struct pool *pool, struct span *span, struct page_run run,
                           const uint64_t gone[], size_t pages_gone);
 

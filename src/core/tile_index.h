@@ -37,6 +37,7 @@ struct tile {
     uint16_t ready;    /* of these, on no page that was given back */
     uint16_t released; /* a bit for each page that was given back */
     bool sealed;       /* all pages can only be read, as zeros */
+    bool huge;         /* a huge page begins here that came whole, and nothing of it went back */
 };
 
 struct tile_group {

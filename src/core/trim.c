@@ -54,6 +54,10 @@ size_t mbi_trim_sort(struct pool *pool, size_t slots_max)
     return found;
 }
 
+/* The small pages of a huge one; where small pages are larger there are none (core/huge.h). */
+enum { HUGE_PAGES = HUGE_PAGE_BYTES / HUGE_SMALL_PAGE_BYTES };
+_Static_assert((int)HUGE_PAGES <= (int)TRIM_PAGES_MAX, "struct pages_gone has room");
+
 /* Which pages of a run are gone. */
 struct pages_gone {
     uint64_t bits[TRIM_PAGES_MAX / 64];
@@ -63,16 +67,19 @@ struct pages_gone {
  * Gives the pages back, without a lock: all at once or, where the kernel refuses that because one
  * is locked in memory, one by one. No thread uses them meanwhile. Returns how many went.
  */
-static size_t release_pages(const struct pool *pool, const struct free_map *map,
-                            struct page_run run, struct pages_gone *gone)
+static size_t release_pages(const struct free_map *map, struct page_run run,
+                            struct pages_gone *gone)
 {
     char *start = map->first + run.begin * map->page_bytes;
     size_t pages = run.end - run.begin;
-    if (huge_may_be_in(pool->slot_bytes, pool_committed_ever(pool))) {
+    if (run.is_huge || huge_may_be_anywhere()) {
         mbi_huge_split_ends(start, pages * map->page_bytes);
     }
     bool all = mbi_os_release(start, pages * map->page_bytes);
     size_t released = 0;
+    if (!all && run.is_huge) { /* tried again, in pieces */
+        return 0;
+    }
     for (size_t i = 0; i < pages; i++) {
         if (all || mbi_os_release(start + i * map->page_bytes, map->page_bytes)) {
             gone->bits[i / 64] |= (uint64_t)1 << i % 64;
@@ -90,15 +97,18 @@ bool mbi_trim_release(struct pool *pool, struct trim_allowance *left, size_t *by
         size_t tried = 1;
         while (tried != 0 && left->tiles != 0 && left->pages != 0 && left->calls != 0) {
             size_t pages_max = size_min(left->pages, left->calls);
-            struct page_run run = mbi_pool_begin_release(pool, span, &left->tiles, pages_max);
+            bool any_huge = left->any_huge || left->pages >= HUGE_PAGES;
+            struct page_run run =
+                mbi_pool_begin_release(pool, span, &left->tiles, pages_max, any_huge);
             tried = run.end - run.begin;
             if (tried != 0) {
                 struct pages_gone gone = { { 0 } };
-                size_t pages = release_pages(pool, &span->map, run, &gone);
+                size_t pages = release_pages(&span->map, run, &gone);
                 mbi_pool_end_release(pool, span, run, gone.bits, pages);
                 *bytes += pages * span->map.page_bytes;
-                left->pages -= tried;
-                left->calls -= pages == tried ? 1 : tried;
+                left->pages = size_above(left->pages, tried);
+                left->calls = size_above(left->calls, pages == tried ? 1 : tried);
+                left->any_huge = left->any_huge && tried < HUGE_PAGES;
             }
         }
     }
@@ -150,6 +160,7 @@ static bool step(struct trim_turn *turn, size_t bytes_max, size_t *bytes)
         return false;
     }
     left.pages = size_min(bytes_max / mbi_os_page_bytes(), left.pages);
+    left.any_huge = false;
     bool more = left.pages != 0 && mbi_trim_release(pool, &left, bytes);
     more = *bytes != before || sort_some(turn, &left) || more;
     mbi_lock_release(LOCK_TRIM);

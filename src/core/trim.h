@@ -11,8 +11,9 @@
  * A step stays within an allowance. It sorts so many slots, and the rest of the last one's
  * magazine. It looks through so many tiles. It tries so many pages, with so many system calls, or
  * twice as many where the kernel refuses a run of pages and so is asked for each of them.
- * Besides it splits the huge pages at a run's ends, with up to two calls (core/huge.h). A thread
- * whose request waits meanwhile does a short step.
+ * Besides it splits the huge pages of which it gives a part back, with a call for each, once; and
+ * one that is free altogether goes whole, in one call, whatever the pages left (core/huge.h). A
+ * thread whose request waits meanwhile does a short step.
  *
  * No slot in use is ever given back. Batches leave the centre by a pop like any other (the whole
  * stack at once, batch_stack_detach). A page goes only when all slots that overlap it are sorted,
@@ -33,18 +34,19 @@ struct trim_allowance {
     size_t tiles;
     size_t pages;
     size_t calls; /* to the kernel, that give pages back; also the most pages of one */
+    bool any_huge; /* one call may give all of a huge page back instead, if it is all free */
 };
 
 /* No request waits, or one that gets its memory from this alone. */
 static const struct trim_allowance trim_whole_step = { TRIM_SLOTS_MAX, TRIM_TILES_MAX,
-                                                       TRIM_PAGES_MAX, TRIM_PAGES_MAX };
+                                                       TRIM_PAGES_MAX, TRIM_PAGES_MAX, true };
 
 /*
  * A request waits that has no need of it. A flush brings 256 slots at most: so steps of a thread
  * that only frees keep up with it, and chains enough are followed at once. A call takes as long as
  * sorting 50 slots, or ten times that where other processors have to be told.
  */
-static const struct trim_allowance trim_short_step = { 2048, 64, 256, 64 };
+static const struct trim_allowance trim_short_step = { 2048, 64, 256, 64, true };
 
 static inline bool trim_is_used_up(const struct trim_allowance *left)
 {

@@ -1,8 +1,8 @@
 /*
- * huge_large [off | limit | none]: a pool that has 32 MiB takes a huge page at a time, each whole and once,
- * and leaves no trace of it in its mapping; what huge pages add is bounded, and goes back. Smaller
- * pools, slots larger than a page, MB_HUGEPAGE=0 and small limits have none. A kernel that has none is
- * asked less and less (none).
+ * huge_large [off | limit | none | refused]: a pool that has 32 MiB takes a huge page at a time, each whole and once,
+ * and leaves no trace of it in its mapping; what huge pages add is bounded, and goes back. Each is split
+ * once, and nothing else is. Smaller pools, slots larger than a page, MB_HUGEPAGE=0 and small limits have none. A kernel that has none is
+ * asked less and less (none). One that refuses to take whole ones back gets them in pieces (refused).
  *
  * madvise is wrapped, and what it is asked for is noted. So is mincore: of single pages it says what
  * is to be tested, and not what this machine's kernel had at hand.
@@ -13,7 +13,12 @@
 #include "core/huge.h"
 #include "core/pool_sort.h"
 
+#include <errno.h>
 #include <sys/mman.h>
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
 
 enum { SIZE = 512, OBJECTS = (72 << 20) / SIZE, FEW = (30 << 20) / SIZE, UPPER = 8192 };
 
@@ -23,10 +28,12 @@ static size_t asked_bytes;
 static size_t requests;
 static size_t taken_bytes;
 static size_t splits;
+static size_t brought_in_again; /* calls to bring in what lies in huge pages */
 static char *taken_first;
 static char *taken_end;
 
 static bool kernel_has_some = true;
+static bool kernel_refuses; /* to take as much as a huge page back */
 
 int __real_mincore(void *start, size_t bytes, unsigned char *in_memory);
 int __wrap_mincore(void *start, size_t bytes, unsigned char *in_memory);
@@ -62,7 +69,14 @@ int __wrap_madvise(void *start, size_t bytes, int advice)
         asked = NULL;
     } else if (advice == MADV_FREE) {
         CHECK(bytes < HUGE_PAGE_BYTES, "all of a huge page is split");
+        CHECK((char *)start >= taken_first && (char *)start < taken_end, "%p never was huge", start);
         splits++;
+    } else if (advice == MADV_POPULATE_WRITE) {
+        brought_in_again += (char *)start >= taken_first && (char *)start < taken_end;
+    }
+    if (advice == MADV_DONTNEED && kernel_refuses && bytes >= HUGE_PAGE_BYTES) {
+        errno = EINVAL;
+        return -1;
     }
     return __real_madvise(start, bytes, advice);
 }
@@ -116,6 +130,7 @@ static void expect_some(void)
           "%zu bytes of huge pages", taken_bytes);
     char *span = mbi_region_span(size_class_of(SIZE), SPAN_DENSE);
     CHECK(taken_first - span <= (ptrdiff_t)(HUGE_POOL_BYTES + HUGE_PAGE_BYTES), "the first is late");
+    CHECK(brought_in_again == 0, "%zu calls for what is in memory", brought_in_again);
     CHECK(span_mappings(SIZE, " hg") == 0, "%zu mappings ask for huge pages", span_mappings(SIZE, " hg"));
     CHECK(mbi_region.reserved_bytes != 0 || span_mappings(SIZE, NULL) == 1, "%zu mappings", span_mappings(SIZE, NULL));
 }
@@ -155,6 +170,7 @@ static void give_back(void)
     }
     (void)mb_trim(0);
     CHECK(splits != 0, "no huge page was split");
+    CHECK(splits <= taken_bytes / HUGE_PAGE_BYTES, "%zu splits, of %zu bytes", splits, taken_bytes);
     for (size_t i = 0; i < OBJECTS; i++) {
         if (i % 128 < 16) {
             CHECK(*(char *)objects[i] == 1, "an object lost what it held");
@@ -171,13 +187,23 @@ static void give_back(void)
     mb_free_batch(OBJECTS, objects);
 }
 
+static void give_all_back(void)
+{
+    mb_free_batch(OBJECTS, objects);
+    mb_thread_flush();
+    (void)mb_trim(0);
+    CHECK(committed(SIZE) <= 4 * mbi_os_page_bytes(), "%zu bytes stay", committed(SIZE));
+    CHECK(splits <= 1, "%zu splits, where all but the last page's rest goes", splits);
+}
+
 int main(int argc, char **argv)
 {
     const char *what = argc == 2 ? argv[1] : "";
     bool off = strcmp(what, "off") == 0;
     bool limit = strcmp(what, "limit") == 0;
     bool none = strcmp(what, "none") == 0;
-    CHECK(argc == 1 || off || limit || none, "usage: huge_large [off | limit | none]");
+    kernel_refuses = strcmp(what, "refused") == 0;
+    CHECK(argc == 1 || off || limit || none || kernel_refuses, "usage: huge_large [off | limit | none | refused]");
     CHECK(mb_option_set("MB_POOL_MAX", "32K") == 0, "MB_POOL_MAX");
     CHECK(mb_option_set("MB_DECAY_MS", "-1") == 0, "MB_DECAY_MS"); /* windows end when they are told to */
     CHECK(!off || mb_option_set("MB_HUGEPAGE", "0") == 0, "MB_HUGEPAGE");
@@ -200,6 +226,10 @@ int main(int argc, char **argv)
             return 0;
         }
         expect_some();
+        if (kernel_refuses) {
+            give_all_back();
+            return 0;
+        }
         expect_none_in_large_slots();
         expect_rest_to_wait();
         give_back();

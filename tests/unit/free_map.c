@@ -1,6 +1,7 @@
 /* sorted: against a plain list of what is free, for sizes that do and do not divide a page. */
 #include "core/free_map.h"
 
+#include "core/huge.h"
 #include "core/os.h"
 #include "testing.h"
 
@@ -82,7 +83,7 @@ Test(free_map, slots_come_back_lowest_first)
 static struct page_run next_run(size_t pages_max)
 {
     size_t tiles = SIZE_MAX;
-    return mbi_free_map_begin_release(&sorted, &tiles, pages_max);
+    return mbi_free_map_begin_release(&sorted, &tiles, pages_max, false);
 }
 
 static void gone(struct page_run run)
@@ -112,6 +113,84 @@ Test(free_map, a_page_goes_when_all_slots_that_overlap_it_are_here)
     cr_assert(mbi_free_map_check(&sorted));
     run = next_run(SIZE_MAX);
     cr_assert_eq(run.begin, run.end, "once is enough");
+}
+
+enum { HUGE_PAGES = HUGE_PAGE_BYTES / PAGE, COLOUR_PAGES = 3 };
+
+/* A span that begins some pages before a huge page, which has another one behind it; all is here. */
+static void begin_huge(size_t slot_bytes)
+{
+    begin_at(span + HUGE_PAGE_BYTES - COLOUR_PAGES * PAGE, slot_bytes, 2 * HUGE_PAGE_BYTES + 8 * PAGE);
+    mbi_free_map_note_huge(&sorted, span); /* before the span: nothing */
+    mbi_free_map_note_huge(&sorted, span + HUGE_PAGE_BYTES);
+    mbi_free_map_note_huge(&sorted, span + 2 * HUGE_PAGE_BYTES);
+    for (size_t index = 0; index < slots_max; index++) {
+        mbi_free_map_add(&sorted, index);
+    }
+}
+
+static struct page_run next_run_or_huge(size_t pages_max)
+{
+    size_t tiles = SIZE_MAX;
+    return mbi_free_map_begin_release(&sorted, &tiles, pages_max, true);
+}
+
+static void expect_run(struct page_run run, size_t begin, size_t pages, bool is_huge)
+{
+    cr_assert_eq(run.begin, begin, "%zu", run.begin);
+    cr_assert_eq(run.end - run.begin, pages, "%zu pages", run.end - run.begin);
+    cr_assert_eq(run.is_huge, is_huge);
+    gone(run);
+}
+
+/* More than a run may have otherwise; what is before it ends there. */
+Test(free_map, a_huge_page_goes_whole)
+{
+    begin_huge(1024);
+    expect_run(next_run_or_huge(64), 0, COLOUR_PAGES, false);
+    expect_run(next_run_or_huge(64), COLOUR_PAGES, HUGE_PAGES, true);
+    expect_run(next_run_or_huge(64), COLOUR_PAGES + HUGE_PAGES, HUGE_PAGES, true);
+    expect_run(next_run_or_huge(64), COLOUR_PAGES + 2 * HUGE_PAGES, 8 - COLOUR_PAGES, false);
+    cr_assert(mbi_free_map_check(&sorted));
+}
+
+/* Or it is split, once: because so much may not go, or because a slot in it is in use. */
+Test(free_map, a_huge_page_of_which_a_part_goes_is_one_no_more)
+{
+    begin_huge(1024);
+    uint32_t first;
+    size_t pages = 0;
+    cr_assert_eq(mbi_free_map_take(&sorted, 1, &first, &pages), 1);
+    expect_run(next_run_or_huge(64), 1, COLOUR_PAGES - 1, false);
+    expect_run(next_run(64), COLOUR_PAGES, 64, true);
+    expect_run(next_run_or_huge(64), COLOUR_PAGES + 64, 64, false);
+    expect_run(next_run(SIZE_MAX), COLOUR_PAGES + 128, HUGE_PAGES - 128, false);
+    cr_assert(mbi_free_map_check(&sorted));
+}
+
+Test(free_map, a_huge_page_with_a_slot_in_use_goes_in_parts)
+{
+    begin_at(span, 1024, HUGE_PAGE_BYTES);
+    mbi_free_map_note_huge(&sorted, span);
+    for (size_t index = 0; index < slots_max - 1; index++) {
+        mbi_free_map_add(&sorted, index);
+    }
+    expect_run(next_run_or_huge(64), 0, 64, true);
+    expect_run(next_run_or_huge(64), 64, 64, false);
+    cr_assert(mbi_free_map_check(&sorted));
+}
+
+/* What the kernel refused as a whole is tried once more, in pieces. */
+Test(free_map, a_huge_page_that_was_refused_is_tried_in_pieces)
+{
+    begin_huge(1024);
+    gone(next_run_or_huge(64));
+    struct page_run run = next_run_or_huge(64);
+    cr_assert_eq(run.end - run.begin, HUGE_PAGES);
+    mbi_free_map_end_release(&sorted, run);
+    mbi_free_map_try_again(&sorted, run);
+    expect_run(next_run_or_huge(64), COLOUR_PAGES, 64, false);
+    cr_assert(mbi_free_map_check(&sorted));
 }
 
 /* Slot 40 overlaps both: it is away with page 2 when the other slots of page 1 are taken. */
@@ -544,7 +623,7 @@ Test(free_map, the_check_finds_what_is_wrong, .init = cr_redirect_stderr)
     cr_assert(mbi_free_map_check(&sorted));
 
     size_t tiles_max = SIZE_MAX;
-    struct page_run run = mbi_free_map_begin_release(&sorted, &tiles_max, 1);
+    struct page_run run = mbi_free_map_begin_release(&sorted, &tiles_max, 1, false);
     cr_assert_eq(run.end - run.begin, 1);
     mbi_free_map_end_release(&sorted, run);
     mbi_free_map_note_released(&sorted, run.begin);

@@ -48,13 +48,13 @@ Test(huge, they_add_a_16th_at_most)
     cr_assert_leq(HUGE_PAGE_BYTES, HUGE_POOL_BYTES / 16);
 }
 
-Test(huge, may_be_split_where_they_may_be)
+/* With the other settings the free maps know which pages are. */
+Test(huge, may_be_anywhere_in_all_pools)
 {
     mbi_config.huge_pages = HUGE_NEVER;
-    cr_assert_not(huge_may_be_in(64, SIZE_MAX));
-    mbi_config.huge_pages = HUGE_IN_ALL_POOLS;
-    cr_assert(huge_may_be_in(8192, 0));
+    cr_assert_not(huge_may_be_anywhere());
     mbi_config.huge_pages = HUGE_IN_LARGE_POOLS;
-    cr_assert_eq(huge_may_be_in(64, LARGE), mbi_os_page_bytes() == 4096);
-    cr_assert_not(huge_may_be_in(64, SMALLER));
+    cr_assert_not(huge_may_be_anywhere());
+    mbi_config.huge_pages = HUGE_IN_ALL_POOLS;
+    cr_assert(huge_may_be_anywhere());
 }
