@@ -38,6 +38,7 @@ struct model {
     size_t class_end;
     struct model_pool pools[SIZE_CLASS_COUNT];
     struct cache **caches; /* of each thread's number */
+    uint32_t threads;      /* that have begun */
     struct cache *parked[PARKED_CACHES_MAX];
     size_t parked_count;
     uint64_t carved_bytes;
@@ -144,14 +145,28 @@ static bool take_room(const struct model *model, struct cache *cache, size_t cla
     return true;
 }
 
+static bool widen_to_two(struct model *model, struct cache *cache, size_t class)
+{
+    const struct model_pool *pool = &model->pools[class];
+    return pool->slot_bytes > TWO_BATCHES_SLOT_BYTES && model->threads == 1
+           && cache->capacity[class] == pool->rounds && cache->kept[class].depth_more != 0
+           && widen(model, cache, class, 2 * (size_t)pool->rounds);
+}
+
+/* A batch of the magazine's; or the magazine may hold more. */
 static void put_away(struct model *model, struct cache *cache, size_t class)
 {
     struct kept *kept = &cache->kept[class];
     if (take_room(model, cache, class)) {
         keep(model, cache, class);
         end_swap(model, cache, class);
+        cache->loaded[class] -= model->pools[class].rounds;
         return;
     }
+    if (widen_to_two(model, cache, class)) {
+        return;
+    }
+    cache->loaded[class] -= model->pools[class].rounds;
     if (kept_depth(kept) != 0) { /* the one kept last gives up its place */
         unkeep(model, cache, class);
         use(cache, class, batch_bytes(&model->pools[class]));
@@ -187,10 +202,10 @@ static bool make_room(struct model *model, struct cache *cache, size_t class)
         }
     }
     uint32_t loaded = cache->loaded[class];
-    cache->loaded[class] = 0;
-    if (loaded == pool->rounds) {
+    if (loaded >= pool->rounds) {
         put_away(model, cache, class);
     } else if (loaded != 0) {
+        cache->loaded[class] = 0;
         leave_loose(pool, loaded);
     }
     return capacity != 0;
@@ -273,8 +288,8 @@ static void refill(struct model *model, struct cache *cache, size_t class)
 {
     size_t rounds = model->pools[class].rounds;
     bool may_have_batch;
-    if (!is_upper(class) || cache->capacity[class] == rounds) {
-        may_have_batch = widen_to_batch(model, cache, class);
+    if (!is_upper(class) || cache->capacity[class] >= rounds) {
+        may_have_batch = cache->capacity[class] > rounds || widen_to_batch(model, cache, class);
     } else {
         size_t bytes = (rounds - cache->capacity[class]) * model->pools[class].slot_bytes;
         may_have_batch = has_share(model, cache, class, bytes);
@@ -295,10 +310,12 @@ static void flush_cache(struct model *model, struct cache *cache)
         for (uint16_t depth = kept_depth(&cache->kept[class]); depth != 0; depth--) {
             flush(pool);
         }
-        if (cache->loaded[class] == pool->rounds) {
+        uint32_t loaded = cache->loaded[class];
+        for (; loaded >= pool->rounds; loaded -= pool->rounds) {
             flush(pool);
-        } else if (cache->loaded[class] != 0) {
-            leave_loose(pool, cache->loaded[class]);
+        }
+        if (loaded != 0) {
+            leave_loose(pool, loaded);
         }
     }
     free(cache);
@@ -308,6 +325,7 @@ static void flush_cache(struct model *model, struct cache *cache)
 static struct cache *cache_of(struct model *model, uint32_t thread)
 {
     if (model->caches[thread] == NULL) {
+        model->threads++;
         model->caches[thread] = model->parked_count != 0 ? model->parked[--model->parked_count]
                                                          : mbreplay_zeroed(1, sizeof(struct cache));
     }

@@ -82,39 +82,62 @@ MBI_HOT_INLINE uint64_t slot_space_units(const struct slot_space *space, unsigne
     return atomic_load_explicit(&space->units[span], memory_order_relaxed); /* [SPAN-UNITS] */
 }
 
-MBI_HOT_INLINE uint64_t slot_space_number(const struct slot_space *space, const struct slot *slot)
+/* An address and its number; what is no slot's may be anywhere. `unit` counts from `phase` on. */
+struct slot_place {
+    struct slot *slot;
+    uint64_t number;
+    uint32_t unit;
+};
+_Static_assert(SPAN_COUNT == 2, "what is not in the first span is in the last");
+
+/* The next two read how long the first span is once: a transfer's slots are looked at by them. */
+MBI_HOT_INLINE struct slot_place slot_space_place_of(const struct slot_space *space,
+                                                     const struct slot *slot)
 {
-    uint64_t before = 0;
-    unsigned span = 0;
-    for (; span < SPAN_COUNT - 1; span++) {
-        uint64_t units = slot_space_units(space, span);
-        uint64_t unit = ((uintptr_t)slot - (uintptr_t)space->start[span]) / SLOT_UNIT_BYTES;
-        if (unit < units) {
-            return before + unit;
-        }
-        before += units;
+    uint64_t units = slot_space_units(space, 0);
+    uint64_t unit = ((uintptr_t)slot - (uintptr_t)space->start[0]) / SLOT_UNIT_BYTES;
+    struct slot_place place = { .slot = (struct slot *)(uintptr_t)slot, .number = unit };
+    if (MBI_LIKELY(unit < units)) {
+        place.unit = (uint32_t)(unit - space->phase[0]);
+        return place;
     }
-    return before + ((uintptr_t)slot - (uintptr_t)space->start[span]) / SLOT_UNIT_BYTES;
+    unit = ((uintptr_t)slot - (uintptr_t)space->start[1]) / SLOT_UNIT_BYTES;
+    place.number = units + unit;
+    place.unit = (uint32_t)(unit - space->phase[1]);
+    return place;
 }
 
-/* The span of a slot's number, which becomes the units from that span's first byte on. */
-MBI_HOT_INLINE unsigned slot_space_span(const struct slot_space *space, uint64_t *number)
+MBI_HOT_INLINE struct slot_place slot_space_place_at(const struct slot_space *space,
+                                                     uint64_t number)
 {
-    unsigned span = 0;
-    while (span < SPAN_COUNT - 1 && *number >= slot_space_units(space, span)) {
-        *number -= slot_space_units(space, span++);
-    }
-    return span;
+    uint64_t units = slot_space_units(space, 0);
+    unsigned span = number >= units;
+    uint64_t unit = span == 0 ? number : number - units;
+    return (struct slot_place){
+        .slot = (struct slot *)(void *)(space->start[span] + unit * SLOT_UNIT_BYTES),
+        .number = number,
+        .unit = (uint32_t)(unit - space->phase[span]),
+    };
+}
+
+MBI_HOT_INLINE uint64_t slot_space_number(const struct slot_space *space, const struct slot *slot)
+{
+    return slot_space_place_of(space, slot).number;
+}
+
+/* The span of a slot's number. */
+MBI_HOT_INLINE unsigned slot_space_span(const struct slot_space *space, uint64_t number)
+{
+    return number >= slot_space_units(space, 0);
 }
 
 MBI_HOT_INLINE struct slot *slot_space_slot(const struct slot_space *space, uint64_t number)
 {
-    unsigned span = slot_space_span(space, &number);
-    return (struct slot *)(void *)(space->start[span] + number * SLOT_UNIT_BYTES);
+    return slot_space_place_at(space, number).slot;
 }
 
 /* Whether the number lies where slots were carved. 0 means none: the colour has no slots. */
-static inline bool slot_space_has_number(const struct slot_space *space, uint64_t number)
+MBI_HOT_INLINE bool slot_space_has_number(const struct slot_space *space, uint64_t number)
 {
     uint64_t end = atomic_load_explicit(&space->carved_end, memory_order_relaxed); /* [CARVED] */
     return number != 0 && number < end;
@@ -126,21 +149,14 @@ static inline uint64_t slot_reciprocal(size_t units)
     return UINT64_MAX / units + 1; /* 0 for 1 unit, where every number fits */
 }
 
-/* A number's distance, in units, from where slots begin in its span (`phase`). */
-static inline uint32_t slot_space_unit(const struct slot_space *space, uint64_t number)
-{
-    unsigned span = slot_space_span(space, &number);
-    return (uint32_t)(number - space->phase[span]);
-}
-
 /*
- * Whether a number is a slot's. Multiplies: a division would take longer than a transfer's other
- * checks (Lemire, Kaser and Kurz, "Faster remainder by direct computation", 2019).
+ * Whether a slot begins at a place. Multiplies: a division would take longer than a transfer's
+ * other checks (Lemire, Kaser and Kurz, "Faster remainder by direct computation", 2019).
  */
-static inline bool slot_space_is_slot(const struct slot_space *space, uint64_t number)
+MBI_HOT_INLINE bool slot_space_is_slot(const struct slot_space *space, struct slot_place place)
 {
-    uint64_t fraction = slot_space_unit(space, number) * space->slot_reciprocal;
-    return slot_space_has_number(space, number) && fraction <= space->slot_reciprocal - 1;
+    uint64_t fraction = place.unit * space->slot_reciprocal;
+    return slot_space_has_number(space, place.number) && fraction <= space->slot_reciprocal - 1;
 }
 
 /* carved_end: unless it is 0, the pool's constants are seen from now on. */
@@ -183,7 +199,7 @@ static inline bool slot_space_has_in_first(const struct slot_space *space, const
 static inline bool slot_space_has_start(const struct slot_space *space, const void *address)
 {
     return slot_space_is_carved(space)
-           && slot_space_is_slot(space, slot_space_number(space, address))
+           && slot_space_is_slot(space, slot_space_place_of(space, address))
            && (uintptr_t)address % SLOT_UNIT_BYTES == 0;
 }
 
@@ -207,22 +223,22 @@ MBI_HOT_INLINE void batch_write_packed(struct slot *first, uint64_t packed)
 }
 
 /* The number of the second slot of a chain that is to be packed: at least 2 rounds. */
-static inline uint64_t batch_second_number(const struct slot_space *space, uint64_t chain)
+MBI_HOT_INLINE uint64_t batch_second_number(const struct slot_space *space, uint64_t chain)
 {
     uint64_t rest = chain_first(chain)->rest;
-    uint64_t number = slot_space_number(space, chain_first(rest));
+    struct slot_place second = slot_space_place_of(space, chain_first(rest));
     assert(chain_rounds(chain) >= 2);
     /* Freed twice in a row, a slot leads to itself. */
-    if (MBI_UNLIKELY(!slot_space_is_slot(space, number) || chain_first(rest) == chain_first(chain)
+    if (MBI_UNLIKELY(!slot_space_is_slot(space, second) || second.slot == chain_first(chain)
                      || chain_rounds(rest) != chain_rounds(chain) - 1U)) {
         mbi_slot_space_corrupted(space, rest);
     }
-    return number;
+    return second.number;
 }
 
 /* Gives a chain the form of a batch, with `next_batch` behind it; returns the batch's number. */
-static inline uint64_t batch_pack(const struct slot_space *space, uint64_t chain,
-                                  uint64_t next_batch)
+MBI_HOT_INLINE uint64_t batch_pack(const struct slot_space *space, uint64_t chain,
+                                   uint64_t next_batch)
 {
     struct slot *first = chain_first(chain);
     uint64_t second_number = batch_second_number(space, chain);
@@ -231,17 +247,17 @@ static inline uint64_t batch_pack(const struct slot_space *space, uint64_t chain
 }
 
 /* The way back: the chain of a batch whose first word is `packed`; at least 2 rounds. */
-static inline uint64_t batch_unpack(const struct slot_space *space, struct slot *first,
-                                    uint64_t packed, uint32_t rounds)
+MBI_HOT_INLINE uint64_t batch_unpack(const struct slot_space *space, struct slot *first,
+                                     uint64_t packed, uint32_t rounds)
 {
-    uint64_t second_number = packed & SLOT_NUMBER_MASK;
     uint64_t next_number = packed >> SLOT_NUMBER_BITS;
-    struct slot *second = slot_space_slot(space, second_number);
-    if (MBI_UNLIKELY(!slot_space_is_slot(space, second_number) || second == first
-                     || (next_number != 0 && !slot_space_is_slot(space, next_number)))) {
+    struct slot_place second = slot_space_place_at(space, packed & SLOT_NUMBER_MASK);
+    if (MBI_UNLIKELY(!slot_space_is_slot(space, second) || second.slot == first
+                     || (next_number != 0
+                         && !slot_space_is_slot(space, slot_space_place_at(space, next_number))))) {
         mbi_slot_space_corrupted(space, packed);
     }
-    first->rest = chain_make(second, rounds - 1);
+    first->rest = chain_make(second.slot, rounds - 1);
     return chain_make(first, rounds);
 }
 

@@ -19,18 +19,43 @@
 
 enum { CENTRE_TELL_BYTES = 256 << 10, CENTRE_MUCH_BYTES = 1 << 20 };
 
-/* Written by threads that tell; read by every slow path. */
+/* Written by threads that tell. */
 struct centre {
     _Alignas(ISOLATION_BYTES) _Atomic int64_t bytes; /* below 0 while flushes are told late */
     _Atomic size_t grown; /* excess also lowers it, in a step, or to 0 where little lies here */
+    /*
+     * Since excess looked: it need not look while these are as they were. Every slow path reads
+     * this. Cleared before it looks, and set behind each step: what a thread sets meanwhile stays.
+     */
+    _Atomic bool changed;
 };
 extern MBI_HIDDEN struct centre mbi_centre;
+
+MBI_HOT_INLINE bool centre_has_changed(void)
+{
+    return flag_is_set(&mbi_centre.changed);
+}
+
+static inline void centre_note_change(void)
+{
+    if (!centre_has_changed()) {
+        flag_set(&mbi_centre.changed, true);
+    }
+}
+
+static inline void centre_note_look(void)
+{
+    if (centre_has_changed()) {
+        flag_set(&mbi_centre.changed, false);
+    }
+}
 
 /* So many bytes more, or, if negative, fewer. Tell a flush before it happens, a refill after. */
 static inline void centre_tell(int64_t bytes)
 {
     /* relaxed [CENTRE]: the sum is right whatever the order, and orders nothing. */
     atomic_fetch_add_explicit(&mbi_centre.bytes, bytes, memory_order_relaxed);
+    centre_note_change();
 }
 
 /* About the bytes in the centre; exact when no thread has anything to tell. */
@@ -46,6 +71,7 @@ static inline void centre_tell_growth(size_t bytes)
     if (centre_bytes() > CENTRE_MUCH_BYTES) {
         atomic_fetch_add_explicit(&mbi_centre.grown, bytes, memory_order_relaxed); /* [CENTRE] */
     }
+    centre_note_change();
 }
 
 static inline size_t centre_grown(void)

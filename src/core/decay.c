@@ -1,6 +1,7 @@
 /* decay: windows, and the steps between them. */
 #include "core/decay.h"
 
+#include "core/centre.h"
 #include "core/config.h"
 #include "core/excess.h"
 #include "core/os.h"
@@ -160,6 +161,8 @@ static uint64_t poll_pending(uint64_t coarse_ns, const struct trim_allowance *mo
         if (mbi_lock_try_acquire(LOCK_TRIM)) {
             step_by_volume(most);
             mbi_lock_release(LOCK_TRIM);
+        } else {
+            centre_note_change();
         }
         return STEP_GAP_NS;
     }
@@ -184,6 +187,7 @@ static uint64_t poll_pending(uint64_t coarse_ns, const struct trim_allowance *mo
 
 static uint64_t poll_if_any(uint64_t coarse_ns, const struct trim_allowance *most)
 {
+    centre_note_look();
     if (mbi_config.decay_ms < 0 || !pools_pending()) {
         return UINT64_MAX;
     }

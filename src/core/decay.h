@@ -10,10 +10,11 @@
  * A window lasts MB_DECAY_MS. Batches that lie in the centre through a whole window were not needed
  * in that time. They are given back one to two and a half windows after they were last needed.
  *
- * Slow paths call mbi_decay_poll_at while pools_pending() says that there may be something to do. A
- * thread does one step at a time, which is as large as the time since the last step asks for, and
- * for which its request waits: so at most a short one (core/trim.h). Where that is too little, the
- * next slow path goes on.
+ * Slow paths call mbi_decay_poll_at while pools_pending() says that there may be something to do,
+ * and not each of those that come in quick succession (tcache/chores.c). A thread does one step at
+ * a time, which is as large as the time since the last step asks for, and for which its request
+ * waits: so at most a short one (core/trim.h). Where that is too little, the next slow path goes
+ * on.
  */
 #ifndef MEMORYBUCKET_CORE_DECAY_H
 #define MEMORYBUCKET_CORE_DECAY_H
@@ -32,6 +33,9 @@ uint64_t mbi_decay_poll(void);
 
 /* The same for a thread whose request waits: a short step. The coarse clock was read just now. */
 uint64_t mbi_decay_poll_at(uint64_t coarse_ns);
+
+/* A step that is due in less is not waited for by leaving looks at the clock out: some ticks. */
+#define DECAY_SOON_NS UINT64_C(20000000)
 
 /*
  * Has windows go on until threads are told that one has ended, also if nothing lies in the centre.

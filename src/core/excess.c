@@ -294,6 +294,7 @@ bool mbi_excess_step(const struct trim_allowance *most)
         answer_growth(*most);
     }
     flag_set(&hints.stepping, false);
+    centre_note_change(); /* there may be more, and threads that looked meanwhile saw the step */
     return working || growing;
 }
 
@@ -305,4 +306,5 @@ void mbi_excess_end_window(void)
     hint_set(&hints.swing_bytes, hint_read(&hints.swing_bytes) / 2);
     hint_set(&hints.peak_bytes_before, hint_read(&hints.peak_bytes));
     hint_set(&hints.peak_bytes, 0);
+    centre_note_change();
 }

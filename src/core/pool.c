@@ -89,6 +89,18 @@ static MBI_COLD uint64_t pool_pop_oldest(struct pool *pool, struct batch_stack *
     return oldest;
 }
 
+/* A batch of the other processors' stacks; 0 when they have none. */
+static MBI_COLD uint64_t pool_pop_of_others(struct pool *pool, unsigned here, uint64_t *retries)
+{
+    unsigned mask = central_mask();
+    uint64_t chain = 0;
+    for (unsigned i = 1; chain == 0 && i <= mask; i++) {
+        chain = pool_pop_oldest(pool, pool_stack(pool, here), pool_stack(pool, (here + i) & mask),
+                                retries);
+    }
+    return chain;
+}
+
 /*
  * A flush is counted before its CAS, a refill after it: so flushes less refills is never below the
  * batches that are there. A fork may fall into another thread's transfer: in the child that batch
@@ -101,11 +113,10 @@ uint64_t mbi_pool_pop_batch(struct pool *pool, struct transfer_counts *counts)
     }
     uint64_t retries = 0;
     unsigned here = central_here();
-    unsigned mask = central_mask();
-    struct batch_stack *own = pool_stack(pool, here & mask);
-    uint64_t chain = batch_stack_pop(own, &pool->space, pool->rounds, &retries);
-    for (unsigned i = 1; chain == 0 && i <= mask; i++) {
-        chain = pool_pop_oldest(pool, own, pool_stack(pool, (here + i) & mask), &retries);
+    uint64_t chain =
+        batch_stack_pop(pool_stack(pool, here), &pool->space, pool->rounds, &retries);
+    if (MBI_UNLIKELY(chain == 0) && central_mask() != 0) {
+        chain = pool_pop_of_others(pool, here, &retries);
     }
     if (chain != 0) {
         counter_add(&counts->refills, 1);
@@ -125,8 +136,7 @@ void mbi_pool_push_batch(struct pool *pool, uint64_t chain, struct transfer_coun
     if (MBI_UNLIKELY(!flag_is_set(&pool->pushed))) {
         flag_set(&pool->pushed, true); /* first: a thread that expects the batch looks */
     }
-    batch_stack_push(pool_stack(pool, central_here() & central_mask()), &pool->space, chain,
-                     &retries);
+    batch_stack_push(pool_stack(pool, central_here()), &pool->space, chain, &retries);
     pools_set_pending(true);
     probe_flush(pool->slot_bytes, pool->rounds);
     if (MBI_UNLIKELY(retries != 0)) {

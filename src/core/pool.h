@@ -249,10 +249,14 @@ MBI_HOT_INLINE unsigned central_mask(void)
                                 memory_order_relaxed); /* [SPREAD] */
 }
 
-/* The rank of the thread's processor. Masked, it names the stack and lane where it begins. */
+/*
+ * The stack and the lane where the thread begins: the rank of its processor, masked. While one is
+ * in use nothing has to be asked.
+ */
 static inline unsigned central_here(void)
 {
-    return processor_rank(mbi_os_processor());
+    unsigned mask = central_mask();
+    return mask != 0 ? processor_rank(mbi_os_processor()) & mask : 0;
 }
 
 /*
@@ -401,7 +405,7 @@ static inline struct span *pool_carved_span(struct pool *pool)
 /* The span of a slot's number. */
 static inline struct span *pool_span_of(struct pool *pool, uint64_t number)
 {
-    return &pool->spans[slot_space_span(&pool->space, &number)];
+    return &pool->spans[slot_space_span(&pool->space, number)];
 }
 
 /*

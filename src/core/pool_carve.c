@@ -315,7 +315,7 @@ static size_t pool_lane_rounds(struct pool *pool, size_t rounds_wanted)
 /* Of the lane of the calling thread's processor, which gets fresh slots when it is empty. */
 static struct fresh_run pool_take_from_own_lane_locked(struct pool *pool, size_t rounds_wanted)
 {
-    struct fresh_run *lane = &pool_lanes(pool)[central_here() & central_mask()];
+    struct fresh_run *lane = &pool_lanes(pool)[central_here()];
     if (lane->rounds == 0) {
         *lane = pool_reserve_for_use_locked(pool, pool_lane_rounds(pool, rounds_wanted));
         counter_add(&pool->in_lanes, lane->rounds);

@@ -21,8 +21,10 @@ enum {
     MAGAZINE_ROUNDS_MAX = 4096,
     /* A magazine of large slots begins with fewer than the above. A batch has a second slot. */
     BATCH_ROUNDS_MIN = 2,
+    /* Of larger slots so few fit a magazine that a lone thread's may hold two batches. */
+    TWO_BATCHES_SLOT_BYTES = 2 << 10,
 };
-_Static_assert(MAGAZINE_ROUNDS_MAX <= CHAIN_ROUNDS_MAX, "a chain's word holds its rounds");
+_Static_assert(2 * MAGAZINE_ROUNDS_MAX <= CHAIN_ROUNDS_MAX, "a chain's word holds its rounds");
 _Static_assert(MAGAZINE_ROUNDS_STEP * SIZE_STEP_BYTES % LINE_BYTES == 0, "runs end on a line");
 
 /* Two of the smallest magazines of every small class: 16 * (8 + 16 + ... + 512) bytes. */

@@ -17,6 +17,12 @@ enum { BUDGET_PIECE_BYTES = 16 << 10 };
 /* In bytes, in thread_cache.c; not bounded while the process has one thread. */
 extern MBI_HIDDEN struct bounded mbi_budget;
 
+/* Whether the process has had one thread only, from which nothing that it caches is kept. */
+static inline bool budget_is_of_one_thread(void)
+{
+    return bounded_most(&mbi_budget) == BOUNDED_NONE;
+}
+
 static inline bool budget_is_crowded(void)
 {
     return bounded_taken(&mbi_budget) > bounded_most(&mbi_budget) / 2;

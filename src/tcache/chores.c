@@ -1,4 +1,5 @@
 /* chores: what a thread does for the process on a slow path, and at some large requests. */
+#include "core/centre.h"
 #include "core/decay.h"
 #include "core/large.h"
 #include "core/os.h"
@@ -44,7 +45,7 @@ static MBI_COLD void thread_cache_end_window(struct thread_cache *cache)
 }
 
 /* Notes that the thread's large objects come and go; if they do not, does their step of decay. */
-static void thread_cache_decay_large(struct thread_cache *cache)
+static inline void thread_cache_decay_large(struct thread_cache *cache)
 {
     const struct thread_counts *counts = &cache->counts;
     uint64_t large = counter_read(&counts->large_allocs) + counter_read(&counts->large_frees);
@@ -66,25 +67,42 @@ void mbi_thread_cache_give_up_due(struct thread_cache *cache)
     }
 }
 
+/*
+ * To read the coarse clock takes as long as a CAS, and it stands still for 1 to 10 ms. So a
+ * thread that saw it stand still leaves the next looks out, unless a step is due soon. One that
+ * then pauses goes on a few slow paths late.
+ */
+enum { LOOKS_LEFT_OUT = 7 };
+
 /* What is done when its time has come. */
-static void thread_cache_watch_clock(struct thread_cache *cache)
+static __attribute__((noinline)) void thread_cache_look_at_clock(struct thread_cache *cache)
 {
-    bool pending = pools_pending();
-    bool exporting = pools_exporting();
-    if (pending || exporting) {
-        uint64_t coarse_ns = mbi_os_coarse_clock_ns();
-        if (pending) {
-            (void)mbi_decay_poll_at(coarse_ns);
-        }
-        if (exporting) {
-            mbi_export_poll(cache, coarse_ns);
+    uint64_t coarse_ns = mbi_os_coarse_clock_ns();
+    uint64_t wait_ns = pools_pending() ? mbi_decay_poll_at(coarse_ns) : UINT64_MAX;
+    if (pools_exporting()) {
+        mbi_export_poll(cache, coarse_ns);
+    }
+    bool stands = coarse_ns == cache->looked_ns && wait_ns > DECAY_SOON_NS;
+    cache->looked_ns = coarse_ns;
+    cache->looks_left_out = stands ? LOOKS_LEFT_OUT : 0;
+}
+
+static inline void thread_cache_watch_clock(struct thread_cache *cache)
+{
+    if (pools_pending() || pools_exporting()) {
+        if (cache->looks_left_out != 0 && !centre_has_changed() && !pools_exporting()) {
+            cache->looks_left_out--;
+        } else {
+            thread_cache_look_at_clock(cache);
         }
     }
 }
 
 void mbi_thread_cache_do_chores(struct thread_cache *cache)
 {
-    mbi_thread_cache_give_up_due(cache);
+    if (MBI_UNLIKELY(cache->windows != decay_windows() || flag_is_set(&cache->asked))) {
+        mbi_thread_cache_give_up_due(cache);
+    }
     thread_cache_watch_clock(cache);
     if (MBI_UNLIKELY(pools_have_deferred())) {
         mbi_pools_free_deferred();
@@ -112,7 +130,9 @@ void mbi_thread_cache_begin_large_alloc(void)
     }
     if (thread_cache_is_decay_turn(cache)) {
         mbi_large_note_use();
-        thread_cache_watch_clock(cache);
+        if (pools_pending() || pools_exporting()) {
+            thread_cache_look_at_clock(cache);
+        }
     }
     counter_add(&cache->counts.large_allocs, 1);
 }

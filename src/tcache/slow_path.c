@@ -14,7 +14,7 @@
 #include <stdlib.h>
 
 /* Of the loaded magazine, once it has some; the class may be one that no thread has used yet. */
-static struct slot *thread_cache_take_loaded(struct thread_cache *cache, size_t class)
+MBI_HOT_INLINE struct slot *thread_cache_take_loaded(struct thread_cache *cache, size_t class)
 {
     struct magazine *loaded = &cache->loaded[class];
     struct sampling *sampling = &cache->sampling;
@@ -41,20 +41,25 @@ static struct slot *thread_cache_take_loaded(struct thread_cache *cache, size_t 
     return slot;
 }
 
-MBI_COLD struct slot *mbi_thread_cache_take(size_t class)
+/* Of a thread without a cache; it may have none because the library is not up. */
+static MBI_COLD struct slot *take_uncached(size_t class)
+{
+    bool is_up = mbi_thread_cache != &mbi_cache_none || mbi_thread_start();
+    struct pool *pool = is_up ? pool_for_use(class) : NULL;
+    return pool != NULL ? chain_first(mbi_pool_take_up_to(pool, 1)) : NULL;
+}
+
+struct slot *mbi_thread_cache_take(size_t class)
 {
     struct thread_cache *cache = mbi_thread_cache_begin_slow();
     struct slot *slot = NULL;
     if (MBI_UNLIKELY(cache == NULL)) {
-        /* The thread may have no cache because the library is not up. */
-        bool is_up = mbi_thread_cache != &mbi_cache_none || mbi_thread_start();
-        struct pool *pool = is_up ? pool_for_use(class) : NULL;
-        slot = pool != NULL ? chain_first(mbi_pool_take_up_to(pool, 1)) : NULL;
+        slot = take_uncached(class);
     } else {
         slot = thread_cache_take_loaded(cache, class);
         thread_cache_end_slow(cache);
     }
-    if (slot == NULL) {
+    if (MBI_UNLIKELY(slot == NULL)) {
         errno = ENOMEM;
     }
     return slot;
@@ -112,15 +117,11 @@ static bool guests_count(size_t class, size_t most)
 }
 
 /*
- * The class that serves a request of a size, while its own pool has nothing yet. Pools beyond
+ * The class that serves a request of a size while its own pool has nothing yet. Pools beyond
  * MB_POOL_MAX have no spans.
  */
 static size_t thread_cache_choose_host(size_t class)
 {
-    if (!LARGE_IS_ALL_OURS
-        || (pool_is_laid_out(class) && slot_space_is_carved(&pool_at(class)->space))) {
-        return class;
-    }
     size_t host_bytes = size_class_power_of_two_bytes(class);
     size_t host = size_class_of(host_bytes);
     size_t guests_max = size_min(GUESTS_BYTES_MAX / host_bytes, GUESTS_MAX);
@@ -140,6 +141,13 @@ static MBI_COLD void *thread_cache_sample(struct slot *slot, size_t size_bytes, 
     return object;
 }
 
+/* The class that serves a request of a size: a guest's host, or its own. */
+static inline size_t thread_cache_host_of(size_t class)
+{
+    bool has_slots = pool_is_laid_out(class) && slot_space_is_carved(&pool_at(class)->space);
+    return !LARGE_IS_ALL_OURS || MBI_LIKELY(has_slots) ? class : thread_cache_choose_host(class);
+}
+
 static MBI_COLD void *thread_cache_alloc_uncounted(size_t size_bytes, const struct magazine *empty)
 {
     size_t class = magazine_class(empty); /* now: below the thread may get another cache */
@@ -151,7 +159,7 @@ static MBI_COLD void *thread_cache_alloc_uncounted(size_t size_bytes, const stru
         && checked_is_on()) {
         return mbi_check_alloc(size_bytes, size_class_promised_alignment_bytes(class));
     }
-    size_t host = thread_cache_choose_host(class);
+    size_t host = thread_cache_host_of(class);
     void *pointer = mbi_thread_cache_take(host);
     if (MBI_UNLIKELY(pointer == NULL) && host != class) {
         pointer = mbi_thread_cache_take(class);
@@ -204,9 +212,10 @@ void *mbi_thread_cache_alloc_slow(size_t size_bytes, const struct magazine *empt
 enum { FREES_WITHOUT_CACHE = 32 };
 static _Thread_local unsigned frees_without_cache __attribute__((tls_model("initial-exec")));
 
-static struct thread_cache *thread_cache_begin_slow_free(void)
+static inline struct thread_cache *thread_cache_begin_slow_free(void)
 {
-    if (mbi_thread_cache == &mbi_cache_none && frees_without_cache < FREES_WITHOUT_CACHE) {
+    if (MBI_UNLIKELY(mbi_thread_cache == &mbi_cache_none)
+        && frees_without_cache < FREES_WITHOUT_CACHE) {
         frees_without_cache++;
         return NULL;
     }
@@ -215,7 +224,7 @@ static struct thread_cache *thread_cache_begin_slow_free(void)
 
 MBI_COLD void mbi_thread_cache_refuse(const struct pool *pool, const void *pointer)
 {
-    uint32_t unit = slot_space_unit(&pool->space, slot_space_number(&pool->space, pointer));
+    uint32_t unit = slot_space_place_of(&pool->space, pointer).unit;
     mbi_message("invalid free: %p lies %zu bytes into an object of pool %u (%u bytes)", pointer,
                 (size_t)unit * SLOT_UNIT_BYTES % pool->slot_bytes
                     + (uintptr_t)pointer % SLOT_UNIT_BYTES,
@@ -257,31 +266,32 @@ static MBI_COLD _Noreturn void free_again(const struct pool *pool, const void *p
 
 static MBI_COLD void free_slow(void *pointer, const struct magazine *full, size_t size_bytes)
 {
-    if (!mbi_thread_cache->active && checked_is_on()) {
+    if (MBI_UNLIKELY(!mbi_thread_cache->active) && checked_is_on()) {
         mbi_check_free(pointer, size_bytes);
         return;
     }
     size_t class = magazine_class(full);
-    if (MBI_UNLIKELY(!slot_space_has_start(&pool_at(class)->space, pointer))) {
+    struct pool *pool = pool_at(class);
+    if (MBI_UNLIKELY(!slot_space_has_start(&pool->space, pointer))) {
         free_foreign(class, pointer);
         return;
     }
     if (MBI_UNLIKELY(pointer == chain_first(magazine_chain(&thread_cache_own()->loaded[class])))) {
-        free_again(pool_at(class), pointer);
+        free_again(pool, pointer);
     }
     int saved_errno = errno;
     struct thread_cache *cache = thread_cache_begin_slow_free();
     if (MBI_UNLIKELY(cache == NULL)) {
-        mbi_pool_free_direct(pool_at(class), pointer);
+        mbi_pool_free_direct(pool, pointer);
     } else {
         struct magazine *loaded = &cache->loaded[class];
         mbi_thread_cache_do_chores(cache);
         if (!magazine_push(loaded, pointer)) {
-            if (MBI_LIKELY(mbi_transfer_make_room(cache, pool_at(class)))) {
+            if (MBI_LIKELY(mbi_transfer_make_room(cache, pool))) {
                 /* Whatever rounds_max says: another thread may have lowered it again. */
                 magazine_set_chain(loaded, chain_push(magazine_chain(loaded), pointer));
             } else {
-                mbi_pool_free_direct(pool_at(class), pointer);
+                mbi_pool_free_direct(pool, pointer);
             }
         }
         sampling_next(cache);

@@ -87,6 +87,8 @@ void mbi_thread_cache_init(struct thread_cache *cache)
     cache->taken_bytes = 0;
     cache->untold_bytes = 0;
     cache->windows = decay_windows();
+    cache->looks_left_out = 0;
+    cache->looked_ns = 0;
     cache->large_seen = 0;
     cache->sampling = (struct sampling){ .random = cache->sampling.random };
     flag_set(&cache->asked, false);
@@ -111,7 +113,10 @@ struct thread_cache *mbi_thread_cache_ensure(void)
 struct thread_cache *mbi_thread_cache_begin_slow(void)
 {
     int cancel_type = mbi_lock_defer_cancel();
-    struct thread_cache *cache = mbi_thread_cache_ensure();
+    struct thread_cache *cache = thread_cache_own();
+    if (MBI_UNLIKELY(!cache->active)) {
+        cache = mbi_thread_cache_ensure();
+    }
     if (MBI_UNLIKELY(cache == NULL || cache->busy)) {
         mbi_lock_restore_cancel(cancel_type);
         return NULL;

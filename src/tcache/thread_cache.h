@@ -69,6 +69,8 @@ struct thread_cache {
 
     /* Slow paths only. Written by the owner; the atomic ones are read by walkers. */
     uint32_t windows;   /* decay_windows() when one ended for this thread */
+    uint8_t looks_left_out; /* slow paths on which it does not look at the clock (chores.c) */
+    uint64_t looked_ns;     /* what the clock was when it looked last */
     size_t extra_bytes; /* kept beyond one magazine a class; at most mbi_config.extra_bytes_max */
     size_t used_bytes;  /* of all capacities, and of what is kept */
     size_t upper_bytes; /* of these, the upper classes'; beyond their share only first rounds */
@@ -116,7 +118,8 @@ struct thread_cache {
     uint32_t obtained[SIZE_CLASS_COUNT];
     /*
      * loaded[class].rounds_max, unless another thread asks for the magazine: 0 until the thread
-     * first needs the class, then the pool's rounds, or fewer where the process is crowded.
+     * first needs the class, then the pool's rounds, or fewer where the process is crowded, or
+     * twice as many (transfer.c).
      */
     uint16_t capacity[SIZE_CLASS_COUNT];
     struct kept kept[SIZE_CLASS_COUNT];

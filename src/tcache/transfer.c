@@ -7,10 +7,11 @@
 #include "tcache/budget.h"
 
 /* The thread moved `bytes` to the centre; negative: from it. */
-static void cache_count_central(struct thread_cache *cache, int64_t bytes)
+MBI_HOT_INLINE void cache_count_central(struct thread_cache *cache, int64_t bytes)
 {
-    cache->untold_bytes += bytes;
-    if (cache->untold_bytes >= CENTRE_TELL_BYTES || cache->untold_bytes <= -CENTRE_TELL_BYTES) {
+    int64_t untold_bytes = cache->untold_bytes + bytes;
+    cache->untold_bytes = untold_bytes;
+    if (MBI_UNLIKELY(untold_bytes >= CENTRE_TELL_BYTES || untold_bytes <= -CENTRE_TELL_BYTES)) {
         mbi_thread_cache_tell(cache);
     }
 }
@@ -21,7 +22,7 @@ static void cache_push_batch(struct thread_cache *cache, struct pool *pool, uint
     mbi_pool_push_batch(pool, chain, &cache->transfers[pool->class]);
 }
 
-static uint64_t cache_pop_batch(struct thread_cache *cache, struct pool *pool)
+MBI_HOT_INLINE uint64_t cache_pop_batch(struct thread_cache *cache, struct pool *pool)
 {
     uint64_t chain = mbi_pool_pop_batch(pool, &cache->transfers[pool->class]);
     if (chain != 0) {
@@ -30,31 +31,38 @@ static uint64_t cache_pop_batch(struct thread_cache *cache, struct pool *pool)
     return chain;
 }
 
-static bool class_is_upper(size_t class)
+MBI_HOT_INLINE bool class_is_upper(size_t class)
 {
     return class >= SMALL_CLASS_COUNT;
 }
 
 /* Whether the upper classes' share of the thread's bytes has room for `bytes` more of the class. */
-static bool cache_has_share(const struct thread_cache *cache, size_t class, size_t bytes)
+MBI_HOT_INLINE bool cache_has_share(const struct thread_cache *cache, size_t class, size_t bytes)
 {
     return !class_is_upper(class) || cache->upper_bytes + bytes <= mbi_config.upper_bytes_max;
 }
 
+/* Takes `missing` bytes of the process's budget, in whole pieces if it has as much. */
+static MBI_COLD bool cache_take_budget(struct thread_cache *cache, size_t missing)
+{
+    size_t more = round_up(missing, BUDGET_PIECE_BYTES);
+    if (bounded_take(&mbi_budget, 1, more) == 0) {
+        more = missing;
+        if (bounded_take(&mbi_budget, 1, more) == 0) {
+            return false;
+        }
+    }
+    cache->taken_bytes += more;
+    return true;
+}
+
 /* Counts `bytes` more of a class as used; false when the process's budget has no more. */
-static bool cache_use(struct thread_cache *cache, size_t class, size_t bytes)
+MBI_HOT_INLINE bool cache_use(struct thread_cache *cache, size_t class, size_t bytes)
 {
     size_t used_bytes = cache->used_bytes + bytes;
-    if (used_bytes > cache->taken_bytes) {
-        size_t missing = used_bytes - cache->taken_bytes;
-        size_t more = round_up(missing, BUDGET_PIECE_BYTES);
-        if (bounded_take(&mbi_budget, 1, more) == 0) {
-            more = missing;
-            if (bounded_take(&mbi_budget, 1, more) == 0) {
-                return false;
-            }
-        }
-        cache->taken_bytes += more;
+    if (MBI_UNLIKELY(used_bytes > cache->taken_bytes)
+        && !cache_take_budget(cache, used_bytes - cache->taken_bytes)) {
+        return false;
     }
     cache->used_bytes = used_bytes;
     cache->upper_bytes += class_is_upper(class) ? bytes : 0;
@@ -62,7 +70,7 @@ static bool cache_use(struct thread_cache *cache, size_t class, size_t bytes)
 }
 
 /* Counts `bytes` less of a class as used. */
-static void cache_unuse(struct thread_cache *cache, size_t class, size_t bytes)
+MBI_HOT_INLINE void cache_unuse(struct thread_cache *cache, size_t class, size_t bytes)
 {
     cache->used_bytes -= bytes;
     cache->upper_bytes -= class_is_upper(class) ? bytes : 0;
@@ -105,7 +113,7 @@ static bool cache_has_room(const struct thread_cache *cache, const struct pool *
  * Lets the loaded magazine hold `rounds`, more than now; false when the budget, or the thread's
  * room for upper classes, has no more.
  */
-static bool cache_widen(struct thread_cache *cache, const struct pool *pool, size_t rounds)
+static MBI_COLD bool cache_widen(struct thread_cache *cache, const struct pool *pool, size_t rounds)
 {
     size_t class = pool->class;
     size_t bytes = (rounds - cache->capacity[class]) * pool->slot_bytes;
@@ -119,14 +127,14 @@ static bool cache_widen(struct thread_cache *cache, const struct pool *pool, siz
 }
 
 /* Whether the process is crowded, also when one parked cache has given its part back. */
-static bool is_crowded(void)
+MBI_HOT_INLINE bool is_crowded(void)
 {
     return MBI_UNLIKELY(budget_is_crowded())
            && (!mbi_parked_drain_oldest() || budget_is_crowded());
 }
 
 /* Lets the loaded magazine be as large as a batch; false where the process is crowded. */
-static bool cache_widen_to_batch(struct thread_cache *cache, const struct pool *pool)
+MBI_HOT_INLINE bool cache_widen_to_batch(struct thread_cache *cache, const struct pool *pool)
 {
     return MBI_LIKELY(cache->capacity[pool->class] == pool->rounds)
            || (!is_crowded() && cache_widen(cache, pool, pool->rounds));
@@ -154,7 +162,7 @@ static uint64_t cache_unkeep(struct thread_cache *cache, struct pool *pool)
     return chain;
 }
 
-static void cache_flush_one_kept(struct thread_cache *cache, struct pool *pool)
+static MBI_COLD void cache_flush_one_kept(struct thread_cache *cache, struct pool *pool)
 {
     uint64_t chain = cache_unkeep(cache, pool);
     cache_push_batch(cache, pool, chain);
@@ -184,7 +192,7 @@ static size_t cache_run_rounds(const struct thread_cache *cache, const struct po
     return size_min(round_up(rounds, size_class_line_rounds(pool->class)), pool->rounds);
 }
 
-static bool cache_obtain(struct thread_cache *cache, struct pool *pool)
+static MBI_COLD bool cache_obtain(struct thread_cache *cache, struct pool *pool)
 {
     size_t wanted = cache_run_rounds(cache, pool);
     uint64_t chain;
@@ -204,7 +212,7 @@ static bool cache_obtain(struct thread_cache *cache, struct pool *pool)
  * The same where the process is crowded: as many slots as would be carved, of any kind, and at
  * least one, which the caller takes out at once.
  */
-static bool cache_obtain_few(struct thread_cache *cache, struct pool *pool)
+static MBI_COLD bool cache_obtain_few(struct thread_cache *cache, struct pool *pool)
 {
     size_t class = pool->class;
     size_t rounds = cache_run_rounds(cache, pool);
@@ -244,30 +252,37 @@ MBI_HOT_INLINE void batch_fetch(const struct pool *pool, uint64_t chain)
     }
 }
 
+/* A batch that parked caches give, where the pool would have to commit a block; or 0. */
+static MBI_COLD uint64_t cache_pop_parked(struct thread_cache *cache, struct pool *pool)
+{
+    return pool_needs_block(pool, pool->rounds) && mbi_parked_give_block(pool->class)
+               ? cache_pop_batch(cache, pool)
+               : 0;
+}
+
 bool mbi_transfer_refill_whole(struct thread_cache *cache, struct pool *pool)
 {
     struct kept *kept = &cache->kept[pool->class];
     uint64_t chain;
-    bool fetches = pool->slot_bytes >= FETCH_KEPT_SLOT_BYTES_MIN;
     if (kept_depth(kept) != 0) {
         chain = cache_unkeep(cache, pool);
         cache_end_swap(cache, pool);
+        if (pool->slot_bytes >= FETCH_KEPT_SLOT_BYTES_MIN) {
+            batch_fetch(pool, chain);
+        }
     } else {
         chain = cache_pop_batch(cache, pool);
-        if (MBI_UNLIKELY(chain == 0) && pool_needs_block(pool, pool->rounds)
-            && mbi_parked_give_block(pool->class)) {
-            chain = cache_pop_batch(cache, pool);
+        if (MBI_UNLIKELY(chain == 0)) {
+            chain = cache_pop_parked(cache, pool);
         }
-        if (chain != 0) {
-            kept_note_refill(kept);
+        if (MBI_UNLIKELY(chain == 0)) {
+            return false;
         }
-        fetches = chain != 0;
-    }
-    if (fetches) {
+        kept_note_refill(kept);
         batch_fetch(pool, chain);
     }
     magazine_set_chain(&cache->loaded[pool->class], chain);
-    return chain != 0;
+    return true;
 }
 
 /*
@@ -278,7 +293,10 @@ bool mbi_transfer_refill_whole(struct thread_cache *cache, struct pool *pool)
 static bool cache_may_have_batch(struct thread_cache *cache, const struct pool *pool)
 {
     size_t class = pool->class;
-    if (!class_is_upper(class) || cache->capacity[class] == pool->rounds) {
+    if (MBI_LIKELY(cache->capacity[class] >= pool->rounds)) {
+        return true;
+    }
+    if (!class_is_upper(class)) {
         return cache_widen_to_batch(cache, pool);
     }
     size_t bytes = (pool->rounds - (size_t)cache->capacity[class]) * pool->slot_bytes;
@@ -286,7 +304,7 @@ static bool cache_may_have_batch(struct thread_cache *cache, const struct pool *
 }
 
 /* After a refill, of which an upper class's magazine may hold less. */
-static void cache_widen_to_loaded(struct thread_cache *cache, const struct pool *pool)
+MBI_HOT_INLINE void cache_widen_to_loaded(struct thread_cache *cache, const struct pool *pool)
 {
     size_t rounds = chain_rounds(magazine_chain(&cache->loaded[pool->class]));
     if (MBI_UNLIKELY(rounds > cache->capacity[pool->class])) {
@@ -328,7 +346,7 @@ struct slot *mbi_transfer_take_zeroed(struct thread_cache *cache, struct pool *p
  * classes keep some while they use less than a quarter of their share: the rest is for loaded ones,
  * which every class needs, and which spare more.
  */
-static bool cache_take_room(struct thread_cache *cache, const struct pool *pool)
+MBI_HOT_INLINE bool cache_take_room(struct thread_cache *cache, const struct pool *pool)
 {
     const struct kept *kept = &cache->kept[pool->class];
     size_t depth = kept_depth(kept);
@@ -345,13 +363,66 @@ static bool cache_take_room(struct thread_cache *cache, const struct pool *pool)
     return cache_use(cache, pool->class, bytes);
 }
 
-/* Keeps the loaded magazine's chain, which is as long as a batch, or gives it to the centre. */
-static void cache_put_away(struct thread_cache *cache, struct pool *pool, uint64_t chain)
+/*
+ * Lets a magazine of large slots hold two batches, of which one stays when it is full. Of a few
+ * slots each, magazines run full and empty all the time where objects are replaced at random: with
+ * room on both sides the square of their rounds lies between two transfers, and not twice their
+ * rounds. Only in the process's first thread while there is no other, which might have what lies in
+ * the magazine; and where a batch has come back from the centre, and cannot be kept beside.
+ */
+static MBI_COLD bool cache_widen_to_two(struct thread_cache *cache, const struct pool *pool)
+{
+    return pool->slot_bytes > TWO_BATCHES_SLOT_BYTES && budget_is_of_one_thread()
+           && cache->kept[pool->class].depth_more != 0
+           && cache_widen(cache, pool, 2 * (size_t)pool->rounds);
+}
+
+/*
+ * Cuts the batch that was freed first off a longer chain. The slots freed last stay, and their
+ * words count less: they are walked, at most a batch.
+ */
+static MBI_COLD uint64_t chain_cut_batch(const struct pool *pool, uint64_t *chain)
+{
+    uint64_t rounds = pool->rounds;
+    uint64_t rest = *chain;
+    *chain -= rounds;
+    for (;;) {
+        struct slot *slot = chain_first(rest);
+        uint64_t word = slot->rest;
+        struct slot_place next = slot_space_place_of(&pool->space, chain_first(word));
+        if (MBI_UNLIKELY(!slot_space_is_slot(&pool->space, next)
+                         || chain_rounds(word) != chain_rounds(rest) - 1U)) {
+            mbi_slot_space_corrupted(&pool->space, word);
+        }
+        if (chain_rounds(word) == rounds) {
+            slot->rest = 0;
+            return word;
+        }
+        slot->rest = word - rounds;
+        rest = word;
+    }
+}
+
+/*
+ * Of a full magazine's chain: keeps a batch, or gives one to the centre; or the magazine may hold
+ * more. Loads what stays.
+ */
+MBI_HOT_INLINE void cache_put_away(struct thread_cache *cache, struct pool *pool, uint64_t chain)
 {
     struct kept *kept = &cache->kept[pool->class];
+    struct magazine *loaded = &cache->loaded[pool->class];
+    if (MBI_UNLIKELY(chain_rounds(chain) != pool->rounds)) {
+        uint64_t batch = chain_cut_batch(pool, &chain);
+        magazine_set_chain(loaded, chain);
+        chain = batch;
+    }
     if (cache_take_room(cache, pool)) {
         cache_keep(cache, pool, chain);
         cache_end_swap(cache, pool);
+        return;
+    }
+    if (cache->capacity[pool->class] == pool->rounds && cache_widen_to_two(cache, pool)) {
+        magazine_set_chain(loaded, chain);
         return;
     }
     if (kept_depth(kept) != 0) {
@@ -390,7 +461,7 @@ bool mbi_transfer_make_room(struct thread_cache *cache, struct pool *pool)
         }
     }
     uint64_t chain = magazine_unload(loaded);
-    if (chain_rounds(chain) == pool->rounds) {
+    if (chain_rounds(chain) >= pool->rounds) {
         cache_put_away(cache, pool, chain);
     } else if (chain != 0 && !mbi_pool_return_loose(pool, chain)) {
         /* Another thread forks. The magazine may hold more than its maximum, but no batch. */
@@ -410,6 +481,10 @@ bool mbi_transfer_flush_class(struct thread_cache *cache, size_t class)
     /* Also where slots stay, as another thread forks: the next free makes room on its slow path. */
     magazine_set_rounds_max(&cache->loaded[class], 0);
     uint64_t chain = magazine_unload(&cache->loaded[class]);
+    if (chain_rounds(chain) > pool->rounds) {
+        uint64_t batch = chain_cut_batch(pool, &chain);
+        cache_push_batch(cache, pool, batch);
+    }
     if (chain_rounds(chain) == pool->rounds) {
         cache_push_batch(cache, pool, chain);
     } else if (chain != 0 && !mbi_pool_return_loose(pool, chain)) {

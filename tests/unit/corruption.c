@@ -4,6 +4,7 @@
  */
 #include "memorybucket/memorybucket.h"
 
+#include "core/config.h"
 #include "core/pool.h"
 #include "core/region.h"
 #include "tcache/thread_cache.h"
@@ -376,6 +377,69 @@ Test(corruption, a_link_out_of_the_span_is_found_when_the_magazine_is_put_away,
         mb_free(objects[i]);
         memset(objects[i], 'A', sizeof(struct slot)); /* but the one behind it has it already */
     }
+}
+
+enum { LARGE_SIZE = 4096 };
+
+static void expect_corrupted_large(void)
+{
+    setenv("MB_POOL_MAX", "32K", 1);
+    expect_abort();
+    snprintf(meant, sizeof meant,
+             "memorybucket: corrupted free list: a free slot of pool %zu (%d bytes) holds ",
+             size_class_of(LARGE_SIZE), LARGE_SIZE);
+}
+
+/* Until a magazine that may hold two batches is full; *live becomes an object of the class. */
+static struct magazine *fill_two_batches(char **live)
+{
+    size_t class = size_class_of(LARGE_SIZE);
+    mb_free(mb_alloc(LARGE_SIZE));
+    size_t rounds = mbi_config.magazine_rounds[class];
+    struct thread_cache *cache = mbi_thread_cache;
+    cache->upper_bytes += mbi_config.upper_bytes_max / 4; /* then no magazine is kept */
+    while (cache->capacity[class] < 2 * rounds) {
+        for (size_t i = 0; i < 4 * rounds; i++) {
+            objects[i] = mb_alloc(LARGE_SIZE);
+        }
+        for (size_t i = 0; i < 4 * rounds; i++) {
+            mb_free(objects[i]);
+        }
+    }
+    for (size_t i = 0; i < 4 * rounds; i++) {
+        objects[i] = mb_alloc(LARGE_SIZE);
+    }
+    *live = objects[4 * rounds - 1];
+    struct magazine *loaded = &cache->loaded[class];
+    for (size_t i = 0; chain_rounds(magazine_chain(loaded)) < 2 * rounds; i++) {
+        mb_free(objects[i]);
+    }
+    return loaded;
+}
+
+/* Of two batches in a magazine the slots of the one that stays are looked at when it is cut. */
+Test(corruption, a_link_out_of_the_span_is_found_when_a_magazine_is_cut,
+     .init = expect_corrupted_large, .signal = SIGABRT)
+{
+    char *live;
+    const struct magazine *loaded = fill_two_batches(&live);
+    struct slot *third = chain_first(chain_first(chain_first(magazine_chain(loaded))->rest)->rest);
+    static struct slot outside; /* whose link and count would do */
+    outside.rest = chain_first(third->rest)->rest;
+    third->rest = chain_make(&outside, chain_rounds(third->rest));
+    mb_free(live);
+}
+
+/* And their counts: here one of them is left out. */
+Test(corruption, a_wrong_count_is_found_when_a_magazine_is_cut, .init = expect_corrupted_large,
+     .signal = SIGABRT)
+{
+    char *live;
+    const struct magazine *loaded = fill_two_batches(&live);
+    struct slot *first = chain_first(magazine_chain(loaded));
+    struct slot *third = chain_first(chain_first(first->rest)->rest);
+    third->rest = chain_first(third->rest)->rest;
+    mb_free(live);
 }
 
 /* Also where the count in it is the right one. */

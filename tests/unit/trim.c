@@ -1,9 +1,11 @@
 /* trim, decay and the limit, through the public calls and on one thread. */
+#include "core/centre.h"
 #include "core/config.h"
 #include "core/decay.h"
 #include "core/limit.h"
 #include "core/os.h"
 #include "core/trim.h"
+#include "tcache/thread_cache.h"
 #include "testing.h"
 
 #include <criterion/criterion.h>
@@ -244,6 +246,62 @@ static void use_another_size(void)
 {
     void *some[600];
     mb_free_batch(mb_alloc_batch(128, 600, some), some);
+}
+
+/*
+ * A thread whose slow paths come in quick succession leaves some looks at the clock out, but not
+ * many: the step that is due is done in any case.
+ */
+Test(trim, looks_at_the_clock_are_left_out_a_few_times_only)
+{
+    enum { LOOKS_LEFT_OUT_MAX = 7 };
+    setenv("MB_DECAY_MS", "86400000", 1);
+    allocate(64);
+    free_every(1, 0);
+    for (int turn = 0; turn < 100; turn++) {
+        mbi_thread_cache_do_chores(mbi_thread_cache);
+        cr_assert_leq(mbi_thread_cache->looks_left_out, LOOKS_LEFT_OUT_MAX);
+    }
+    for (int turn = 0; turn < 100; turn++) {
+        mbi_thread_cache_do_chores(mbi_thread_cache);
+        atomic_store(&mbi_decay_hints.due_ns, 0);
+        for (int chores = 0; chores <= LOOKS_LEFT_OUT_MAX; chores++) {
+            mbi_thread_cache_do_chores(mbi_thread_cache);
+        }
+        cr_assert_neq(atomic_load(&mbi_decay_hints.due_ns), 0, "turn %d", turn);
+    }
+    check_accounting(0);
+}
+
+/* Windows of 10 ms: the next step is always due soon. */
+Test(trim, no_look_at_the_clock_is_left_out_while_a_step_is_due_soon)
+{
+    setenv("MB_DECAY_MS", "10", 1);
+    allocate(64);
+    free_every(1, 0);
+    for (int turn = 0; turn < 1000; turn++) {
+        mbi_thread_cache_do_chores(mbi_thread_cache);
+        cr_assert_eq(mbi_thread_cache->looks_left_out, 0, "turn %d", turn);
+    }
+    check_accounting(0);
+}
+
+/* What is told of the centre is looked at by the next slow path, whatever the clock. */
+Test(trim, a_change_of_the_centre_is_looked_at_at_once)
+{
+    setenv("MB_DECAY_MS", "86400000", 1);
+    allocate(64);
+    free_every(1, 0);
+    mbi_thread_cache_do_chores(mbi_thread_cache);
+    mbi_thread_cache->looks_left_out = 7;
+    cr_assert_not(centre_has_changed());
+    centre_tell(1);
+    mbi_thread_cache_do_chores(mbi_thread_cache);
+    cr_assert_not(centre_has_changed());
+    centre_tell_growth(4096);
+    cr_assert(centre_has_changed());
+    centre_tell(-1);
+    check_accounting(0);
 }
 
 /* The other pool has grown before: growth would give something back at once (core/excess.h). */

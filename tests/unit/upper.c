@@ -8,6 +8,7 @@
 
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -151,6 +152,107 @@ Test(upper, few_full_magazines_are_kept, .init = all_pools)
     size_t batch_bytes = mbi_config.magazine_rounds[class] * (size_t)SIZE;
     size_t held = mbi_thread_cache_rounds(mbi_thread_cache, class) * SIZE;
     cr_assert_leq(held, mbi_config.upper_bytes_max / 4 + 2 * batch_bytes, "%zu bytes", held);
+    check_accounting(0);
+}
+
+/* So much of other classes that no magazine of an upper one is kept. */
+static void use_a_quarter_of_the_share(void)
+{
+    for (size_t class = size_class_of(8192); class < SIZE_CLASS_COUNT; class++) {
+        use_class(class);
+    }
+    cr_assert_gt(mbi_thread_cache->upper_bytes, mbi_config.upper_bytes_max / 4);
+}
+
+/* Each object says which it is: so none is given out twice. */
+static void take(size_t from, size_t to, size_t size)
+{
+    for (size_t i = from; i < to; i++) {
+        objects[i] = mb_alloc(size);
+        cr_assert_not_null(objects[i]);
+        *(size_t *)objects[i] = i;
+    }
+}
+
+static void give(size_t from, size_t to)
+{
+    for (size_t i = from; i < to; i++) {
+        cr_assert_eq(*(size_t *)objects[i], i);
+        mb_free(objects[i]);
+    }
+}
+
+static uint64_t transfers_of(size_t class)
+{
+    const struct transfer_counts *counts = &mbi_thread_cache->transfers[class];
+    return counter_read(&counts->refills) + counter_read(&counts->flushes);
+}
+
+/* Swings over a few batches: shows need of more than one. */
+static void swing(size_t size, size_t rounds)
+{
+    enum { SWINGS = 3 };
+    for (int turn = 0; turn < SWINGS; turn++) {
+        take(0, 4 * rounds, size);
+        give(0, 4 * rounds);
+    }
+}
+
+/* Then what comes and goes around the middle is no transfer. */
+Test(upper, a_lone_threads_magazine_of_large_slots_holds_two_batches, .init = all_pools)
+{
+    enum { SIZE = 4096, TURNS = 100 };
+    size_t class = size_class_of(SIZE);
+    use_a_quarter_of_the_share();
+    size_t rounds = mbi_config.magazine_rounds[class];
+    swing(SIZE, rounds);
+    cr_assert_eq(mbi_thread_cache->capacity[class], 2 * rounds);
+    size_t in_magazines = mbi_thread_cache_rounds(mbi_thread_cache, class);
+    cr_assert(in_magazines >= rounds && in_magazines <= 2 * rounds, "%zu slots", in_magazines);
+    take(0, 3 * rounds, SIZE);
+    give(0, rounds);
+    uint64_t before = transfers_of(class);
+    for (int turn = 0; turn < TURNS; turn++) {
+        take(0, rounds, SIZE);
+        give(0, rounds);
+    }
+    cr_assert_eq(transfers_of(class), before);
+    give(rounds, 3 * rounds);
+    check_accounting(0);
+    mb_thread_flush();
+    cr_assert_eq(mbi_thread_cache_rounds(mbi_thread_cache, class), 0);
+    cr_assert_eq(mbi_thread_cache->upper_bytes, 0);
+    check_accounting(0);
+}
+
+Test(upper, magazines_of_smaller_slots_hold_one_batch, .init = all_pools)
+{
+    enum { SIZE = 2048 };
+    size_t class = size_class_of(SIZE);
+    use_a_quarter_of_the_share();
+    swing(SIZE, mbi_config.magazine_rounds[class]);
+    cr_assert_eq(mbi_thread_cache->capacity[class], mbi_config.magazine_rounds[class]);
+    check_accounting(0);
+}
+
+static void *use_some(void *size)
+{
+    mb_free(mb_alloc(*(size_t *)size));
+    return NULL;
+}
+
+/* Another one may have what lies in the magazine. */
+Test(upper, a_magazine_holds_one_batch_where_there_were_other_threads, .init = all_pools)
+{
+    enum { SIZE = 4096 };
+    static size_t size = SIZE;
+    size_t class = size_class_of(SIZE);
+    pthread_t thread;
+    use_a_quarter_of_the_share();
+    cr_assert_eq(pthread_create(&thread, NULL, use_some, &size), 0);
+    pthread_join(thread, NULL);
+    swing(SIZE, mbi_config.magazine_rounds[class]);
+    cr_assert_eq(mbi_thread_cache->capacity[class], mbi_config.magazine_rounds[class]);
     check_accounting(0);
 }
 
