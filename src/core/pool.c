@@ -240,6 +240,20 @@ bool mbi_pool_return_loose(struct pool *pool, uint64_t chain)
     return true;
 }
 
+uint64_t mbi_pool_cut(struct pool *pool, uint64_t chain, uint32_t rounds)
+{
+    uint64_t taken = 0;
+    uint64_t rest = chain;
+    chain_move(pool, &taken, &rest, rounds);
+    if (!mbi_pool_return_loose(pool, rest)) {
+        chain_move(pool, &rest, &taken, chain_rounds(chain));
+        return rest;
+    }
+    uint64_t ordered = 0; /* moving turns the order round */
+    chain_move(pool, &ordered, &taken, rounds);
+    return ordered;
+}
+
 void mbi_pool_fold_counts(struct pool *pool, const struct transfer_counts *counts)
 {
     if (!mbi_pool_lock(pool)) {

@@ -339,6 +339,12 @@ uint64_t mbi_pool_link_run(const struct pool *pool, struct fresh_run run);
 bool mbi_pool_return_loose(struct pool *pool, uint64_t chain);
 
 /*
+ * Keeps the first `rounds` of a chain, fewer than it has, in their order; the others become loose.
+ * All of it comes back when the lock is refused.
+ */
+uint64_t mbi_pool_cut(struct pool *pool, uint64_t chain, uint32_t rounds);
+
+/*
  * Adds the counts of a cache that goes away, or the slots lost in one, to the pool's. Under the
  * registry's lock, or in a child's only thread.
  */

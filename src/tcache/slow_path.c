@@ -287,7 +287,7 @@ static MBI_COLD void free_slow(void *pointer, const struct magazine *full, size_
         struct magazine *loaded = &cache->loaded[class];
         mbi_thread_cache_do_chores(cache);
         if (!magazine_push(loaded, pointer)) {
-            if (MBI_LIKELY(mbi_transfer_make_room(cache, pool))) {
+            if (MBI_LIKELY(mbi_transfer_make_room(cache, pool, pointer))) {
                 /* Whatever rounds_max says: another thread may have lowered it again. */
                 magazine_set_chain(loaded, chain_push(magazine_chain(loaded), pointer));
             } else {

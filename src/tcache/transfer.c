@@ -439,7 +439,53 @@ MBI_HOT_INLINE void cache_put_away(struct thread_cache *cache, struct pool *pool
     kept_note_flush(kept);
 }
 
-bool mbi_transfer_make_room(struct thread_cache *cache, struct pool *pool)
+/*
+ * A thread that only frees what another one allocates cuts its magazines elsewhere than that one
+ * began them, and each round splits what lay side by side once more: then nothing tells where the
+ * lines of a batch are (batch_fetch). So where `next` lies beside the slot freed last, a full
+ * magazine is cut where the order breaks, a few times a thread: the older slots become loose, and
+ * the next magazine ends where the allocating thread's did. How many slots stay; 0 if none break.
+ */
+enum { CUTS_MAX = 32 };
+
+static uint32_t chain_leading(const struct pool *pool, uint64_t chain, const struct slot *next)
+{
+    const struct slot *slot = chain_first(chain);
+    const intptr_t step = (intptr_t)slot - (intptr_t)next;
+    const intptr_t slot_bytes = (intptr_t)pool->slot_bytes;
+    uint32_t leading = 0;
+    if (step == slot_bytes || step == -slot_bytes) {
+        for (leading = 1; leading < chain_rounds(chain); leading++) {
+            const struct slot *older = chain_first(slot->rest);
+            if ((intptr_t)older - (intptr_t)slot != step) {
+                return leading;
+            }
+            slot = older;
+        }
+    }
+    return 0;
+}
+
+/* Whether the loaded magazine, which is full, was cut: then it has room. */
+static bool cache_cut(struct thread_cache *cache, struct pool *pool, const struct slot *next)
+{
+    struct magazine *loaded = &cache->loaded[pool->class];
+    uint32_t *cuts = &cache->obtained[pool->class]; /* nothing was obtained: it counts these */
+    if (*cuts >= CUTS_MAX || counter_read(&cache->transfers[pool->class].refills) != 0) {
+        return false;
+    }
+    uint64_t chain = magazine_chain(loaded);
+    uint32_t leading = chain_rounds(chain) == pool->rounds ? chain_leading(pool, chain, next) : 0;
+    if (leading == 0) {
+        return false;
+    }
+    ++*cuts;
+    magazine_set_chain(loaded, mbi_pool_cut(pool, magazine_unload(loaded), leading));
+    return chain_rounds(magazine_chain(loaded)) < pool->rounds;
+}
+
+bool mbi_transfer_make_room(struct thread_cache *cache, struct pool *pool,
+                            const struct slot *next)
 {
     size_t class = pool->class;
     struct magazine *loaded = &cache->loaded[class];
@@ -459,6 +505,9 @@ bool mbi_transfer_make_room(struct thread_cache *cache, struct pool *pool)
         if (chain_rounds(magazine_chain(loaded)) < capacity) { /* else it was too long already */
             return true;
         }
+    }
+    if (cache_cut(cache, pool, next)) {
+        return true;
     }
     uint64_t chain = magazine_unload(loaded);
     if (chain_rounds(chain) >= pool->rounds) {

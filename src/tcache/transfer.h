@@ -32,10 +32,11 @@ struct slot *mbi_transfer_take_zeroed(struct thread_cache *cache, struct pool *p
 
 /*
  * Makes room in the loaded magazine, which has reached rounds_max: restores rounds_max if another
- * thread lowered it, else raises it, else empties the magazine. False when the thread may not hold
- * a single slot of the class.
+ * thread lowered it, else raises it, else empties the magazine, or cuts it. `next` is the slot that
+ * it is for. False when the thread may not hold a single slot of the class.
  */
-bool mbi_transfer_make_room(struct thread_cache *cache, struct pool *pool);
+bool mbi_transfer_make_room(struct thread_cache *cache, struct pool *pool,
+                            const struct slot *next);
 
 /* Gives the budget pieces that the cache does not use, but for one or a few. O(1). */
 void mbi_transfer_give_back_unused(struct thread_cache *cache);

@@ -206,6 +206,43 @@ Test(thread_cache, who_is_asked_gives_everything_up)
     cr_assert_eq(mbi_pool_check(pool) + counter_read(&pool->loose_rounds), held);
 }
 
+/* Fresh slots side by side, and some behind them that nothing uses. */
+static char *obtain_apart(size_t rounds)
+{
+    uint64_t chain;
+    struct fresh_run run = mbi_pool_obtain(pool, rounds, &chain);
+    cr_assert_eq(run.rounds, rounds);
+    cr_assert_eq(mbi_pool_obtain(pool, 8, &chain).rounds, 8);
+    return run.first;
+}
+
+/* 40 objects, and then as many as a batch has: those come together, and in their order. */
+Test(thread_cache, a_thread_that_only_frees_cuts_where_the_order_breaks)
+{
+    enum { BEFORE = 40, BYTES = 64 };
+    size_t rounds = pool_rounds_after_startup();
+    cr_assert_not_null(mbi_thread_cache_ensure());
+    char *before = obtain_apart(BEFORE);
+    char *batch = obtain_apart(rounds);
+    char *after = obtain_apart(8);
+    for (size_t i = 0; i < BEFORE; i++) {
+        free_of(before + i * BYTES, CLASS);
+    }
+    for (size_t i = 0; i < rounds; i++) {
+        free_of(batch + i * BYTES, CLASS);
+    }
+    cr_assert_eq(counter_read(&pool->loose_rounds), BEFORE);
+    uint64_t chain = magazine_chain(&mbi_thread_cache->loaded[CLASS]);
+    cr_assert_eq(chain_rounds(chain), rounds);
+    for (size_t i = rounds; i-- > 0; chain = chain_first(chain)->rest) {
+        cr_assert_eq((char *)chain_first(chain), batch + i * BYTES, "slot %zu", i);
+        cr_assert_eq(chain_rounds(chain), i + 1);
+    }
+    free_of(after, CLASS);
+    cr_assert_eq(counter_read(&pool->loose_rounds), BEFORE, "it is kept whole");
+    cr_assert_eq(kept_depth(&mbi_thread_cache->kept[CLASS]), 1);
+}
+
 /* Only the mailbox was seen: the owner has complied, and the asker's last stores come late. */
 Test(thread_cache, a_lowered_maximum_is_restored)
 {
