@@ -467,7 +467,7 @@ static uint32_t chain_leading(const struct pool *pool, uint64_t chain, const str
 }
 
 /* Whether the loaded magazine, which is full, was cut: then it has room. */
-static bool cache_cut(struct thread_cache *cache, struct pool *pool, const struct slot *next)
+static MBI_COLD bool cache_cut(struct thread_cache *cache, struct pool *pool, const struct slot *next)
 {
     struct magazine *loaded = &cache->loaded[pool->class];
     uint32_t *cuts = &cache->obtained[pool->class]; /* nothing was obtained: it counts these */
