@@ -396,7 +396,8 @@ static MBI_COLD void *aligned_alloc_slow(size_t alignment, size_t size)
     if (pointer == NULL) {
         pointer = mbi_thread_cache_spill(class, alignment);
     } else if (sampling_is_due()) {
-        pointer = mbi_profile_sample(pointer, size, alignment, __builtin_return_address(0));
+        struct program_call call = { __builtin_return_address(0), NULL };
+        pointer = mbi_profile_sample(pointer, size, alignment, call);
     }
     if (pointer != NULL) {
         errno = saved_errno;

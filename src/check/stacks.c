@@ -126,14 +126,14 @@ static bool is_unwinder(const void *caller)
     return (uintptr_t)caller - unwinder_start < unwinder_bytes;
 }
 
-uint32_t mbi_stacks_take_frames(const void *caller, void **frames, uint32_t frames_max)
+uint32_t mbi_stacks_take_frames(const void *caller, const void *frame, void **frames,
+                                uint32_t frames_max)
 {
     /* acquire [WARM-LOAD]: pairs with [WARM-STORE]. */
     bool is_warm = atomic_load_explicit(&warm, memory_order_acquire);
     if (!is_warm || taking || is_unwinder(caller)) {
         return 0;
     }
-    const void *frame = __builtin_frame_address(0);
     uint32_t count = mbi_frames_walk(frame, frames, frames_max);
     if (MBI_LIKELY(count != 0)) {
         return count;
@@ -152,7 +152,8 @@ uint32_t mbi_stacks_take_frames(const void *caller, void **frames, uint32_t fram
 
 void mbi_stacks_take(const void *caller, struct stack *stack)
 {
-    stack->count = mbi_stacks_take_frames(caller, stack->frames, STACK_FRAMES_MAX);
+    stack->count = mbi_stacks_take_frames(caller, __builtin_frame_address(0), stack->frames,
+                                          STACK_FRAMES_MAX);
 }
 
 static struct stored *stored_at(uint32_t id)

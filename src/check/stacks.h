@@ -43,8 +43,12 @@ void mbi_stacks_warm_up(void);
  */
 void mbi_stacks_take(const void *caller, struct stack *stack);
 
-/* The same into an array; how many frames there are, 0 for none. */
-uint32_t mbi_stacks_take_frames(const void *caller, void **frames, uint32_t frames_max);
+/*
+ * The same into an array, from the callers of a function on that the calling thread is in; `frame`:
+ * its frame (__builtin_frame_address). How many frames there are, 0 for none.
+ */
+uint32_t mbi_stacks_take_frames(const void *caller, const void *frame, void **frames,
+                                uint32_t frames_max);
 
 /* Stores a stack and returns its number. Under the check lock. */
 uint32_t mbi_stacks_put(const struct stack *stack);

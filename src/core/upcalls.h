@@ -77,11 +77,15 @@ void mbi_check_note_child(void);
  *
  *   sample  the request for which this slot was just taken is a sample: the object to serve it
  *           with, in which the profile knows it; the slot itself where there is no memory for that.
- *           The caller, a return address, is in the code that called the allocator
+ *           The call's return address is in the code that called the allocator
  *   free    frees an object that the profile knows; false, and nothing done, for any other pointer
  */
+struct program_call {
+    const void *caller; /* the return address */
+    const void *frame;  /* __builtin_frame_address of one of the library's functions; or NULL */
+};
 void *mbi_profile_sample(void *slot, size_t size_bytes, size_t alignment_bytes,
-                         const void *caller);
+                         struct program_call call);
 bool mbi_profile_free(void *pointer);
 
 /*

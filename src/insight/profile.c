@@ -17,13 +17,10 @@
 
 _Atomic bool mbi_profile_begun;
 
-/* Many writers. relaxed [COUNT-SHARED]: statistics order nothing. */
-static struct {
-    _Atomic uint64_t samples;
-    _Atomic uint64_t freed;
-    _Atomic uint64_t lost;
-} counts;
+/* Samples for which there was no memory. */
+static _Atomic uint64_t lost;
 
+/* Many writers. relaxed [COUNT-SHARED]: statistics order nothing. */
 static void add_shared(_Atomic uint64_t *sum, uint64_t amount)
 {
     atomic_fetch_add_explicit(sum, amount, memory_order_relaxed); /* [COUNT-SHARED] */
@@ -102,28 +99,29 @@ struct profile_counts mbi_profile_counts(void)
     const struct sampling_settings *settings = sampling_settings();
     return (struct profile_counts){
         .mean_bytes = settings != NULL ? settings->mean_bytes : 0,
-        .samples = counter_read(&counts.samples),
-        .freed = counter_read(&counts.freed),
-        .lost = counter_read(&counts.lost),
+        .lost = counter_read(&lost),
     };
 }
 
 /*
  * The stack of the calling thread from the program's call on. The library's own frames lie before
- * it: paths that jump leave no frame, and paths that call do.
+ * it: paths that jump leave no frame, and paths that call do. `last`: one that it may be, or 0.
  */
-MBI_HOT_INLINE uint32_t take_stack(const void *caller)
+MBI_HOT_INLINE uint32_t take_stack(struct program_call call, uint32_t last)
 {
     void *frames[PROFILE_FRAMES_MAX];
-    uint32_t count = mbi_stacks_take_frames(caller, frames, PROFILE_FRAMES_MAX);
+    const void *frame = call.frame != NULL ? call.frame : __builtin_frame_address(0);
+    uint32_t count = mbi_stacks_take_frames(call.caller, frame, frames, PROFILE_FRAMES_MAX);
     uint32_t first = 0;
-    while (first < count && frames[first] != caller) {
+    while (first < count && frames[first] != call.caller) {
         first++;
     }
     if (first == count) { /* none taken, or one that does not show the call: all of it */
         first = 0;
     }
-    return mbi_profile_stacks_put(frames + first, count - first);
+    return mbi_profile_stacks_is(last, frames + first, count - first)
+               ? last
+               : mbi_profile_stacks_put(frames + first, count - first);
 }
 
 /*
@@ -131,18 +129,18 @@ MBI_HOT_INLINE uint32_t take_stack(const void *caller)
  * before the object is known, so before it is counted as freed.
  */
 MBI_HOT_INLINE bool count_allocated(struct sample *sample, double weight, size_t size_bytes,
-                                    const void *caller)
+                                    struct program_call call, uint32_t last)
 {
     sample->parts = (size_t)(weight * PROFILE_PARTS + 0.5);
     sample->bytes = (size_t)(weight * (double)size_bytes + 0.5);
-    sample->stack = take_stack(caller);
+    sample->stack = take_stack(call, last);
     if (sample->stack == 0) {
         return false;
     }
     struct profile_stack *stack = mbi_profile_stack(sample->stack);
     add_shared(&stack->alloc_parts, sample->parts);
     add_shared(&stack->alloc_bytes, sample->bytes);
-    add_shared(&counts.samples, 1);
+    add_shared(&stack->samples, 1);
     return true;
 }
 
@@ -151,11 +149,11 @@ static void uncount_allocated(const struct sample *sample)
     struct profile_stack *stack = mbi_profile_stack(sample->stack);
     add_shared(&stack->alloc_parts, (uint64_t)0 - sample->parts);
     add_shared(&stack->alloc_bytes, (uint64_t)0 - sample->bytes);
-    add_shared(&counts.samples, (uint64_t)0 - 1);
+    add_shared(&stack->samples, (uint64_t)0 - 1);
 }
 
 MBI_COLD void *mbi_profile_sample(void *slot, size_t size_bytes, size_t alignment_bytes,
-                                  const void *caller)
+                                  struct program_call call)
 {
     struct sampling *sampling = &thread_cache_own()->sampling;
     size_t class = region_class_of(slot);
@@ -167,11 +165,12 @@ MBI_COLD void *mbi_profile_sample(void *slot, size_t size_bytes, size_t alignmen
     sampling->due = false;
     mbi_sampling_draw(sampling);
     void *cell = mbi_cells_take(size_bytes, alignment_bytes);
-    if (cell != NULL && count_allocated(&sample, weight, size_bytes, caller)) {
+    if (cell != NULL && count_allocated(&sample, weight, size_bytes, call, sampling->stack)) {
+        sampling->stack = sample.stack;
         mbi_cells_publish(cell, &sample);
         return cell;
     }
-    add_shared(&counts.lost, 1);
+    add_shared(&lost, 1);
     if (cell != NULL) {
         mbi_cells_give_back(cell);
     }
@@ -187,12 +186,13 @@ MBI_COLD void mbi_profile_note_large(void *pointer, size_t size_bytes, const voi
     int saved_errno = errno;
     struct sample sample = { .slot = NULL };
     double weight = mbi_sampling_large_weight(settings, size_bytes);
-    bool counted = count_allocated(&sample, weight, size_bytes, caller);
+    struct program_call call = { caller, NULL };
+    bool counted = count_allocated(&sample, weight, size_bytes, call, 0);
     if (counted && !mbi_samples_put(pointer, &sample)) {
         uncount_allocated(&sample);
         counted = false;
     }
-    add_shared(&counts.lost, !counted);
+    add_shared(&lost, !counted);
     errno = saved_errno;
 }
 
@@ -208,7 +208,7 @@ static void count_freed(const struct sample *sample)
     struct profile_stack *stack = mbi_profile_stack(sample->stack);
     add_freed(&stack->freed_parts, sample->parts);
     add_freed(&stack->freed_bytes, sample->bytes);
-    add_shared(&counts.freed, 1);
+    add_freed(&stack->freed, 1);
 }
 
 bool mbi_profile_holds(const void *pointer)
@@ -263,7 +263,7 @@ void *mbi_profile_realloc_large(void *pointer, size_t size_bytes, const void *ca
     bool sampled = mbi_samples_take(pointer, &sample);
     void *moved = mbi_large_realloc(pointer, size_bytes);
     if (moved == NULL && sampled && !mbi_samples_put(pointer, &sample)) {
-        add_shared(&counts.lost, 1); /* its place is another's now: it counts as freed */
+        add_shared(&lost, 1); /* its place is another's now: it counts as freed */
         count_freed(&sample);
     }
     if (moved != NULL && sampled) {

@@ -61,12 +61,10 @@ size_t mbi_profile_small_bytes(const void *pointer);
  */
 void *mbi_profile_realloc_large(void *pointer, size_t size_bytes, const void *caller);
 
-/* What the dump's first lines say. */
+/* What the dump's first lines say, beside what its stacks do. */
 struct profile_counts {
     size_t mean_bytes; /* of the last profile */
-    uint64_t samples;
-    uint64_t freed;
-    uint64_t lost; /* for which there was no memory */
+    uint64_t lost;     /* samples for which there was no memory */
 };
 struct profile_counts mbi_profile_counts(void);
 

@@ -5,13 +5,14 @@
 
 #include <string.h>
 
-/* Words are of 8 bytes; a stack's number is the offset of its first word. */
+/* Words are of 8 bytes; a stack's number is the offset of its first word, which begins a line. */
 enum { COMMIT_WORDS = 1 << 15, ARENA_WORDS_MAX = 1 << 25, ARENA_WORDS_MIN = 1 << 17 };
+enum { LINE_WORDS = LINE_BYTES / sizeof(uint64_t) };
 
 /* The arena's address and size are written before the first call that uses them, by init. */
 static uint64_t *arena;
 static size_t arena_words;
-static _Atomic uint64_t used = 1; /* number 0 is none */
+static _Atomic uint64_t used = LINE_WORDS; /* number 0 is none */
 static _Atomic uint64_t committed;
 static _Atomic uint32_t heads[PROFILE_HEADS];
 
@@ -76,13 +77,26 @@ uint32_t mbi_profile_stacks_head(unsigned head)
     return atomic_load_explicit(&heads[head], memory_order_acquire);
 }
 
+/* Word by word: most stacks are short. */
+bool mbi_profile_stacks_is(uint32_t number, void *const *frames, uint32_t count)
+{
+    if (number == 0 || mbi_profile_stack(number)->count != count) {
+        return false;
+    }
+    const struct profile_stack *stack = mbi_profile_stack(number);
+    uint32_t same = 0;
+    while (same < count && stack->frames[same] == frames[same]) {
+        same++;
+    }
+    return same == count;
+}
+
 /* In the list from `number` on. */
 static uint32_t find(uint32_t number, uint64_t hash, void *const *frames, uint32_t count)
 {
     while (number != 0) {
         const struct profile_stack *stack = mbi_profile_stack(number);
-        if (stack->hash == hash && stack->count == count
-            && memcmp(stack->frames, frames, count * sizeof *frames) == 0) {
+        if (stack->hash == hash && mbi_profile_stacks_is(number, frames, count)) {
             break;
         }
         number = stack->next;
@@ -99,7 +113,7 @@ uint32_t mbi_profile_stacks_put(void *const *frames, uint32_t count)
     if (found != 0) {
         return found;
     }
-    uint32_t number = arena_take(sizeof(struct profile_stack) / sizeof *arena + count);
+    uint32_t number = arena_take(LINE_WORDS + round_up(count, LINE_WORDS));
     if (number == 0) {
         return 0;
     }

@@ -21,19 +21,23 @@
 enum { PROFILE_FRAMES_MAX = 64, PROFILE_HEADS = 1 << 14 };
 
 /*
- * Sums of weights, in parts of an object (1/256) and in bytes. The freed ones are added behind the
- * allocated ones of the same sample, and read before them: never more is freed than allocated.
+ * How many samples, and sums of their weights, in parts of an object (1/256) and in bytes. The
+ * freed ones are added behind the allocated ones of the same sample, and read before them: never
+ * more is freed than allocated. All in one cache line: what two threads count costs them one.
  */
 struct profile_stack {
     uint64_t hash;
     uint32_t next; /* 0: the last */
     uint32_t count;
+    _Atomic uint64_t samples;
+    _Atomic uint64_t freed;
     _Atomic uint64_t alloc_parts;
     _Atomic uint64_t alloc_bytes;
     _Atomic uint64_t freed_parts;
     _Atomic uint64_t freed_bytes;
     void *frames[]; /* return addresses, innermost first */
 };
+_Static_assert(sizeof(struct profile_stack) == LINE_BYTES, "stacks begin with a line");
 enum { PROFILE_PARTS = 256 };
 
 /* Reserves memory for them; false without. Once, before all other calls. */
@@ -41,6 +45,9 @@ bool mbi_profile_stacks_init(void);
 
 /* A stack's number, which is stored if it is new; 0 without memory. */
 uint32_t mbi_profile_stacks_put(void *const *frames, uint32_t count);
+
+/* Whether the stack of that number is this one; false for number 0. */
+bool mbi_profile_stacks_is(uint32_t number, void *const *frames, uint32_t count);
 
 /* By its number, which is not 0. */
 struct profile_stack *mbi_profile_stack(uint32_t number);

@@ -66,8 +66,10 @@ static void put_named(struct output *output, const char *name, uint64_t number)
     put_number(output, number, 10);
 }
 
-/* Estimates of one stack, or the sum of all. */
+/* Estimates of one stack, or the sum of all, and from how many samples. */
 struct figures {
+    uint64_t samples;
+    uint64_t freed;
     uint64_t live_parts;
     uint64_t live_bytes;
     uint64_t alloc_parts;
@@ -83,11 +85,14 @@ static uint64_t read_freed(const _Atomic uint64_t *sum)
 /* What was freed is read first: so it is not more than what was allocated. */
 static struct figures figures_of(struct profile_stack *stack)
 {
+    uint64_t freed = read_freed(&stack->freed);
     uint64_t freed_parts = read_freed(&stack->freed_parts);
     uint64_t freed_bytes = read_freed(&stack->freed_bytes);
     uint64_t alloc_parts = counter_read(&stack->alloc_parts);
     uint64_t alloc_bytes = counter_read(&stack->alloc_bytes);
-    return (struct figures){ .live_parts = size_above(alloc_parts, freed_parts),
+    return (struct figures){ .samples = counter_read(&stack->samples),
+                             .freed = freed,
+                             .live_parts = size_above(alloc_parts, freed_parts),
                              .live_bytes = size_above(alloc_bytes, freed_bytes),
                              .alloc_parts = alloc_parts,
                              .alloc_bytes = alloc_bytes };
@@ -119,6 +124,8 @@ static void add_figures(struct profile_stack *stack, void *argument)
 {
     struct figures *sum = argument;
     struct figures figures = figures_of(stack);
+    sum->samples += figures.samples;
+    sum->freed += figures.freed;
     sum->live_parts += figures.live_parts;
     sum->live_bytes += figures.live_bytes;
     sum->alloc_parts += figures.alloc_parts;
@@ -140,14 +147,14 @@ static void put_stack(struct profile_stack *stack, void *argument)
 static void put_header(struct output *output)
 {
     struct profile_counts counts = mbi_profile_counts();
-    struct figures sum = { .live_parts = 0 };
+    struct figures sum = { .samples = 0 };
     for_each_stack(add_figures, &sum);
     put(output, "heap profile: ");
     put_figures(output, &sum);
     put(output, "heapprofile\n");
     put_named(output, "# memorybucket 1: mean ", counts.mean_bytes);
-    put_named(output, ", samples ", counts.samples);
-    put_named(output, ", freed ", counts.freed);
+    put_named(output, ", samples ", sum.samples);
+    put_named(output, ", freed ", sum.freed);
     put_named(output, ", lost ", counts.lost);
     put_named(output, ", pid ", (uint64_t)getpid());
     put(output, "\n");

@@ -17,6 +17,7 @@
 struct magazine {
     _Atomic uint64_t chain;
     _Atomic uint16_t rounds_max;
+    uint32_t counted_bytes; /* of a slot, in the cache that covers threads (sampling.h); else 0 */
 };
 _Static_assert(sizeof(struct magazine) == 16, "four magazines to a cache line");
 

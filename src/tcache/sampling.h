@@ -108,16 +108,15 @@ double mbi_sampling_large_weight(const struct sampling_settings *settings, size_
 /* Counts a large request of the calling thread; whether it is a sample. */
 bool mbi_sampling_count_large(size_t size_bytes);
 
-/* Written before the first thread is covered. */
-extern MBI_HIDDEN uint32_t mbi_sampling_slot_bytes[SIZE_CLASS_COUNT];
-
 /*
- * Counts an allocation in the thread's counted stretch; whether it is a sample. Reads no settings:
- * a signal handler that interrupts the thread may have it adopt that there are none.
+ * Counts an allocation in the thread's counted stretch, of the class of that magazine of
+ * mbi_cache_covered, which has the bytes of a slot: in the line that the fast path has just read.
+ * Whether it is a sample. Reads no settings: a signal handler that interrupts the thread may have
+ * it adopt that there are none.
  */
-MBI_HOT_INLINE bool sampling_count(struct sampling *sampling, size_t class)
+MBI_HOT_INLINE bool sampling_count(struct sampling *sampling, const struct magazine *covered)
 {
-    sampling->left_bytes -= (int64_t)mbi_sampling_slot_bytes[class];
+    sampling->left_bytes -= (int64_t)covered->counted_bytes;
     return MBI_UNLIKELY(sampling->left_bytes < 0);
 }
 

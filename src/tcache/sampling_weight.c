@@ -4,14 +4,14 @@
 
 const struct sampling_settings *_Atomic mbi_sampling_settings;
 struct thread_cache mbi_cache_covered;
-uint32_t mbi_sampling_slot_bytes[SIZE_CLASS_COUNT];
 
 /* Once, before the first thread is covered: what the fast paths read beside the magazines. */
 static void prepare_covered(void)
 {
     if (!mbi_cache_covered.active) {
         for (size_t class = 0; class < SIZE_CLASS_COUNT; class++) {
-            mbi_sampling_slot_bytes[class] = (uint32_t)size_class_slot_bytes(class);
+            uint32_t slot_bytes = (uint32_t)size_class_slot_bytes(class);
+            mbi_cache_covered.loaded[class].counted_bytes = slot_bytes;
         }
         mbi_cache_covered.dense_base = region_base(SPAN_DENSE);
         mbi_cache_covered.linear_bytes = size_min(mbi_config.pool_bytes_max, LINEAR_BYTES_MAX);

@@ -36,7 +36,7 @@ MBI_HOT_INLINE struct slot *thread_cache_take_loaded(struct thread_cache *cache,
         sampling_next(cache); /* else a thread that moves in circles would stay covered for ever */
     }
     if (MBI_UNLIKELY(sampling->counted)) {
-        sampling->due = sampling_count(sampling, class);
+        sampling->due = sampling_count(sampling, &mbi_cache_covered.loaded[class]);
     }
     return slot;
 }
@@ -130,13 +130,17 @@ static size_t thread_cache_choose_host(size_t class)
     return is_guest ? host : class;
 }
 
-/* The object of a sample that holds the slot. */
+/*
+ * The object of a sample that holds the slot. A covered thread jumps here: so the frame returns to
+ * the program's call, and a walk of the stack begins there.
+ */
 static MBI_COLD void *thread_cache_sample(struct slot *slot, size_t size_bytes, size_t class,
                                           const void *caller)
 {
     int saved_errno = errno;
-    void *object = mbi_profile_sample(slot, size_bytes,
-                                      size_class_promised_alignment_bytes(class), caller);
+    struct program_call call = { caller, __builtin_frame_address(0) };
+    void *object =
+        mbi_profile_sample(slot, size_bytes, size_class_promised_alignment_bytes(class), call);
     errno = saved_errno;
     return object;
 }
@@ -175,32 +179,46 @@ static MBI_COLD void *thread_cache_alloc_uncounted(size_t size_bytes, const stru
     return pointer;
 }
 
-/*
- * Whether a covered thread may use its cache as the fast paths would. A handler that interrupts a
- * slow path goes straight to the pools; and settings that have changed are a slow path's to adopt.
- */
-static inline bool covered_may_count(const struct thread_cache *cache)
+/* Of a magazine of mbi_cache_covered: where that of the class lies in any cache. */
+static inline size_t covered_offset(const struct magazine *magazine)
 {
-    return MBI_LIKELY(!cache->busy && sampling_is_current(&cache->sampling));
+    return (size_t)((const char *)magazine - (const char *)mbi_cache_covered.loaded);
+}
+
+/* The class's magazine in a cache. */
+static inline struct magazine *thread_cache_loaded_in(struct thread_cache *cache, size_t offset)
+{
+    return (struct magazine *)(void *)((char *)cache->loaded + offset);
+}
+
+/* Whether it is one: the fast path found the thread covered. */
+static inline bool magazine_covers(const struct magazine *magazine)
+{
+    return MBI_UNLIKELY(covered_offset(magazine) < sizeof mbi_cache_covered.loaded);
 }
 
 /*
  * Not cold: a covered thread comes here for each slot, and takes what the fast path would have
- * taken from its own cache.
+ * taken from its own cache. A handler that interrupts a slow path goes straight to the pools; and
+ * settings that have changed are a slow path's to adopt.
  */
 void *mbi_thread_cache_alloc_slow(size_t size_bytes, const struct magazine *empty)
 {
-    if (!thread_is_covered()) {
+    if (!magazine_covers(empty)) {
         return thread_cache_alloc_uncounted(size_bytes, empty);
     }
-    size_t class = magazine_class(empty);
     struct thread_cache *cache = mbi_covered_cache;
-    struct slot *slot = covered_may_count(cache) ? magazine_pop(&cache->loaded[class]) : NULL;
+    struct slot *slot = NULL;
+    if (MBI_LIKELY(!cache->busy && sampling_is_current(&cache->sampling))) {
+        slot = magazine_pop(thread_cache_loaded_in(cache, covered_offset(empty)));
+    }
     if (MBI_UNLIKELY(slot == NULL)) {
         return thread_cache_alloc_uncounted(size_bytes, empty);
     }
-    return sampling_count(&cache->sampling, class)
-               ? thread_cache_sample(slot, size_bytes, class, __builtin_return_address(0))
+    return sampling_count(&cache->sampling, empty)
+               ? thread_cache_sample(slot, size_bytes,
+                                     covered_offset(empty) / sizeof(struct magazine),
+                                     __builtin_return_address(0))
                : slot;
 }
 
@@ -300,12 +318,18 @@ static MBI_COLD void free_slow(void *pointer, const struct magazine *full, size_
     errno = saved_errno;
 }
 
-/* A covered thread frees what the fast path would free, and looks as little at the pointer. */
+/*
+ * A covered thread frees what the fast path would free, and looks as little at the pointer. Frees
+ * are not counted: settings that have changed are the next allocation's to adopt.
+ */
 void mbi_thread_cache_free_slow(void *pointer, const struct magazine *full, size_t size_bytes)
 {
-    struct thread_cache *cache = thread_is_covered() ? mbi_covered_cache : NULL;
-    if (cache == NULL || !covered_may_count(cache)
-        || !magazine_push(&cache->loaded[magazine_class(full)], pointer)) {
-        free_slow(pointer, full, size_bytes);
+    if (magazine_covers(full)) {
+        struct thread_cache *cache = mbi_covered_cache;
+        if (MBI_LIKELY(!cache->busy)
+            && magazine_push(thread_cache_loaded_in(cache, covered_offset(full)), pointer)) {
+            return;
+        }
     }
+    free_slow(pointer, full, size_bytes);
 }

@@ -41,6 +41,7 @@ struct sampling {
     double large_left;    /* bytes of large requests before the next sample */
     int64_t drawn_bytes;  /* left_bytes when the stretch began, and what was drawn since */
     size_t longest_bytes; /* of slots allocated in the longest counted stretch, fading */
+    uint32_t stack;       /* of the last sample (insight/profile_stacks.h); 0: none */
     const struct sampling_settings *settings; /* what the thread goes by; NULL: none */
     int64_t left_bytes; /* of slots before the next sample, in counted stretches */
     uint16_t skip;      /* stretches before the next one that is counted */

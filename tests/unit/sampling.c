@@ -170,7 +170,7 @@ Test(sampling, each_stretch_is_counted_where_each_object_is_a_sample)
         cr_assert_eq(cache->sampling.share, 0);
     }
     for (unsigned i = 0; i < 100000; i++) { /* also of the smallest */
-        cr_assert(sampling_count(&cache->sampling, 0));
+        cr_assert(sampling_count(&cache->sampling, &mbi_cache_covered.loaded[0]));
         mbi_sampling_draw(&cache->sampling);
     }
     cr_assert_eq(sampling_weight(&cache->sampling, 0), 1);
@@ -232,7 +232,7 @@ Test(sampling, samples_are_as_frequent_as_they_should_be)
     struct sampling *sampling = &cache->sampling;
     size_t due = 0;
     for (size_t i = 0; i < OBJECTS; i++) {
-        if (sampling_count(sampling, CLASS)) {
+        if (sampling_count(sampling, &mbi_cache_covered.loaded[CLASS])) {
             mbi_sampling_draw(sampling);
             due++;
         }
