@@ -8,6 +8,7 @@
  * serve those requests, and above 512 bytes a small static arena that is never freed.
  */
 #include "core/large.h"
+#include "core/os.h"
 #include "dropin/names.h"
 #include "dropin/next_memory.h"
 
@@ -109,18 +110,10 @@ static MBI_COLD void next_first_free(void *pointer)
 
 struct next_allocator mbi_next = { .malloc = next_first_malloc, .free = next_first_free };
 
-static void next_note(size_t size_bytes)
-{
-    if (MBI_UNLIKELY(size_bytes >= BUFFER_BYTES_MIN)) {
-        mbi_next_note_buffer();
-    }
-}
-
 /* Callers checked for overflow. */
 void *mbi_large_calloc(size_t count, size_t size_bytes)
 {
     if (next_find()) {
-        next_note(count * size_bytes);
         return NEXT(calloc)(count, size_bytes);
     }
     /* The arena is zero from the start. */
@@ -129,7 +122,6 @@ void *mbi_large_calloc(size_t count, size_t size_bytes)
 
 void *mbi_large_aligned_alloc(size_t alignment_bytes, size_t size_bytes)
 {
-    next_note(size_bytes);
     return next_find() ? large_aligned_by(NEXT(posix_memalign), alignment_bytes, size_bytes)
                        : boot_alloc(alignment_bytes, size_bytes);
 }
@@ -158,15 +150,16 @@ static void *next_realloc(void *pointer, size_t size_bytes)
         }
         errno = saved_errno;
     }
-    bool stays = size_bytes <= usable_bytes && size_bytes > usable_bytes - room_bytes;
+    /* What is mapped alone is whole pages, up to one more than it was to grow to. */
+    size_t spare_bytes = room_bytes + mbi_os_page_bytes();
+    bool stays = size_bytes <= usable_bytes && size_bytes > size_above(usable_bytes, spare_bytes);
     return stays ? pointer : NEXT(realloc)(pointer, size_bytes);
 }
 
 void *mbi_large_realloc(void *pointer, size_t size_bytes)
 {
     if (!boot_owns(pointer) && next_find()) {
-        next_note(size_bytes);
-        return next_realloc(pointer, size_bytes);
+            return next_realloc(pointer, size_bytes);
     }
     void *moved = mbi_large_alloc(size_bytes);
     if (moved != NULL) {

@@ -27,19 +27,27 @@
 #include <string.h>
 
 /*
- * When one of these is set, glibc no longer adapts its mmap threshold, and with it, to the double,
- * what it keeps at the top. So the threshold is set to the most that glibc would arrive at by
- * itself: a lower one slows programs that reuse large buffers. What is kept is more from the first
- * buffer on, as with less a program that uses one after the other has each page by page from the
- * kernel; and not before, as each thread's heap keeps it, and of other heaps than the first one
- * malloc_trim leaves the top alone. A larger pad made no measurable difference, and each thread's
- * arena would commit it.
+ * glibc maps what is as large as its mmap threshold, and gives it back when it is freed. By its own
+ * rule the threshold rises to the size of each such object that is freed, and with it, to the
+ * double, what it keeps at the top; a call of mallopt ends that rule. Ours is slower: a program
+ * that frees one large object after the other, each once, would have them in its heap, where holes
+ * stay between those that live. When BUFFERS_MAPPED were freed, or so many bytes that to get their
+ * pages anew counts, the threshold rises beyond the least of them: then such sizes come again, and
+ * their pages shall stay.
+ *
+ * The top is kept, and the heap grows by steps of a MiB, only when FREES_FIRST large objects were
+ * freed: before, there is little to gain. A larger pad made no measurable difference, and each
+ * thread's arena would commit it.
  */
 enum {
-    MMAP_THRESHOLD_BYTES = 32 * MIB,
+    MMAP_THRESHOLD_BYTES = 128 << 10, /* glibc's at the start */
+    MMAP_THRESHOLD_BYTES_MAX = 32 * MIB,
+    MMAP_THRESHOLD_ROOM = 8, /* it rises by so small a part more */
     TRIM_THRESHOLD_BYTES = 16 * MIB,
-    TRIM_THRESHOLD_BYTES_OF_BUFFERS = 2 * MMAP_THRESHOLD_BYTES,
     TOP_PAD_BYTES = MIB,
+    BUFFERS_MAPPED = 8,
+    BUFFERS_MAPPED_BYTES = 64 * MIB,
+    FREES_FIRST = 64,
 };
 /* What glibc by default keeps at the top when it gives memory back. */
 enum { KEEP_BYTES = 128 << 10 };
@@ -55,7 +63,8 @@ enum { WINDOWS_IN_USE = 10 };
 /* malloc_trim looks at every free chunk, so it may take at most one part in so many of the time. */
 enum { TIME_PARTS = 100 };
 
-typedef void *malloc_function(size_t);
+typedef void free_function(void *);
+typedef size_t malloc_usable_size_function(void *);
 typedef int mallopt_function(int, int);
 typedef int malloc_trim_function(size_t);
 
@@ -71,10 +80,23 @@ static struct {
     /* [FOUND] Written once, by the constructor. 0: the next allocator is not the C library's. */
     _Atomic uintptr_t trim; /* malloc_trim */
     _Atomic uintptr_t mallopt;
-    _Atomic uintptr_t malloc;
-    /* [NEXT-USED] Set by the constructor; the first buffer, or the program's mallopt, clears it. */
-    _Atomic bool awaits_buffer;
+    _Atomic uintptr_t free;
+    _Atomic uintptr_t malloc_usable_size;
+    /* [NEXT-USED] Set by the constructor; the program's mallopt clears it. */
+    _Atomic bool decides;
 } next_memory;
+
+/*
+ * What free_watching counts.
+ * relaxed [NEXT-USED]: of what two threads count at the same time a part may be lost.
+ */
+static struct {
+    _Alignas(ISOLATION_BYTES) _Atomic size_t threshold_bytes; /* what glibc was told last */
+    _Atomic size_t least_bytes; /* of the buffers, which are at least as large as that */
+    _Atomic size_t buffers;     /* freed since the threshold rose */
+    _Atomic size_t bytes;       /* the same in bytes */
+    _Atomic size_t frees;       /* up to FREES_FIRST */
+} watched = { .threshold_bytes = MMAP_THRESHOLD_BYTES, .least_bytes = SIZE_MAX };
 
 struct large_hints mbi_large_hints;
 
@@ -111,7 +133,7 @@ static bool user_has_decided(void)
     return tunables != NULL && strstr(tunables, "glibc.malloc.") != NULL;
 }
 
-enum { MALLOC, MALLOPT, MALLOC_TRIM, FUNCTIONS };
+enum { FREE, MALLOC_USABLE_SIZE, MALLOPT, MALLOC_TRIM, FUNCTIONS };
 
 /*
  * For dl_iterate_phdr, which a result of 1 ends: whether all of the functions lie in the object.
@@ -132,32 +154,70 @@ static int holds_all(struct dl_phdr_info *object, size_t bytes, void *functions)
     return held == FUNCTIONS;
 }
 
-/* relaxed [NEXT-USED]: of several threads with a first buffer one goes on. */
-void mbi_next_note_buffer(void)
+static size_t count_read(_Atomic size_t *count)
 {
-    if (flag_is_set(&next_memory.awaits_buffer)
-        && atomic_exchange_explicit(&next_memory.awaits_buffer, false, memory_order_relaxed)) {
-        malloc_function *plain = FOUND(malloc_function, next_memory.malloc);
-        atomic_store_explicit(&mbi_next.malloc, plain, memory_order_relaxed); /* [NEXT] */
-        (void)FOUND(mallopt_function, next_memory.mallopt)(M_TRIM_THRESHOLD,
-                                                           TRIM_THRESHOLD_BYTES_OF_BUFFERS);
+    return atomic_load_explicit(count, memory_order_relaxed); /* [NEXT-USED] */
+}
+
+static void count_set(_Atomic size_t *count, size_t value)
+{
+    atomic_store_explicit(count, value, memory_order_relaxed); /* [NEXT-USED] */
+}
+
+static void tell(int parameter, size_t bytes)
+{
+    (void)FOUND(mallopt_function, next_memory.mallopt)(parameter, (int)bytes);
+}
+
+/* The top of a heap keeps twice what may be freed there at once. */
+static MBI_COLD void keep_top(void)
+{
+    size_t threshold_bytes = count_read(&watched.threshold_bytes);
+    count_set(&watched.frees, FREES_FIRST);
+    tell(M_TOP_PAD, TOP_PAD_BYTES);
+    tell(M_TRIM_THRESHOLD, size_max(TRIM_THRESHOLD_BYTES, 2 * threshold_bytes));
+}
+
+static MBI_COLD void raise_threshold(size_t least_bytes)
+{
+    size_t threshold_bytes = least_bytes + least_bytes / MMAP_THRESHOLD_ROOM;
+    threshold_bytes = size_min(threshold_bytes, MMAP_THRESHOLD_BYTES_MAX);
+    count_set(&watched.threshold_bytes, threshold_bytes);
+    tell(M_MMAP_THRESHOLD, threshold_bytes);
+    keep_top();
+}
+
+/* An object is freed that is as large as the threshold, and so mapped, as a rule. */
+static void note_buffer(size_t size_bytes)
+{
+    size_t least_bytes = size_min(count_read(&watched.least_bytes), size_bytes);
+    size_t buffers = count_read(&watched.buffers) + 1;
+    size_t bytes = count_read(&watched.bytes) + size_bytes;
+    bool again = buffers >= BUFFERS_MAPPED || bytes >= BUFFERS_MAPPED_BYTES;
+    count_set(&watched.least_bytes, again ? SIZE_MAX : least_bytes);
+    count_set(&watched.buffers, again ? 0 : buffers);
+    count_set(&watched.bytes, again ? 0 : bytes);
+    if (again) {
+        raise_threshold(least_bytes);
     }
 }
 
-/* Stands in for the next malloc until there is a buffer. */
-static void *malloc_awaiting_buffer(size_t size_bytes)
+/* Stands in for the next free. */
+static void free_watching(void *pointer)
 {
-    if (MBI_UNLIKELY(size_bytes >= BUFFER_BYTES_MIN)) {
-        mbi_next_note_buffer();
+    size_t size_bytes = FOUND(malloc_usable_size_function, next_memory.malloc_usable_size)(pointer);
+    size_t frees = count_read(&watched.frees);
+    if (MBI_UNLIKELY(size_bytes >= count_read(&watched.threshold_bytes))
+        && size_bytes < MMAP_THRESHOLD_BYTES_MAX && flag_is_set(&next_memory.decides)) {
+        note_buffer(size_bytes);
     }
-    return FOUND(malloc_function, next_memory.malloc)(size_bytes);
-}
-
-static void await_buffer(void)
-{
-    flag_set(&next_memory.awaits_buffer, true);
-    atomic_store_explicit(&mbi_next.malloc, malloc_awaiting_buffer,
-                          memory_order_relaxed); /* [NEXT] */
+    if (MBI_UNLIKELY(frees < FREES_FIRST) && flag_is_set(&next_memory.decides)) {
+        count_set(&watched.frees, frees + 1);
+        if (frees + 1 == FREES_FIRST) {
+            keep_top();
+        }
+    }
+    FOUND(free_function, next_memory.free)(pointer);
 }
 
 /* The C library's; but what the program says of its heap holds from here on. */
@@ -165,7 +225,7 @@ EXPORT int mallopt(int parameter, int value)
 {
     if (parameter == M_TRIM_THRESHOLD || parameter == M_TOP_PAD || parameter == M_MMAP_THRESHOLD
         || parameter == M_MMAP_MAX) {
-        flag_set(&next_memory.awaits_buffer, false);
+        flag_set(&next_memory.decides, false);
     }
     mallopt_function *next = (mallopt_function *)mbi_next_symbol("mallopt");
     return next != NULL ? next(parameter, value) : 0;
@@ -182,22 +242,22 @@ EXPORT int mallopt(int parameter, int value)
 __attribute__((constructor(103))) static void next_memory_come_up(void)
 {
     uintptr_t functions[] = {
-        [MALLOC] = mbi_next_symbol("malloc"),
+        [FREE] = mbi_next_symbol("free"),
+        [MALLOC_USABLE_SIZE] = mbi_next_symbol("malloc_usable_size"),
         [MALLOPT] = mbi_next_symbol("mallopt"),
         [MALLOC_TRIM] = mbi_next_symbol("malloc_trim"),
     };
     bool is_glibc = dl_iterate_phdr(holds_all, functions) != 0;
     if (is_glibc) {
-        found_set(&next_memory.malloc, functions[MALLOC]);
+        found_set(&next_memory.free, functions[FREE]);
+        found_set(&next_memory.malloc_usable_size, functions[MALLOC_USABLE_SIZE]);
         found_set(&next_memory.mallopt, functions[MALLOPT]);
         found_set(&next_memory.trim, functions[MALLOC_TRIM]);
     }
     if (is_glibc && !user_has_decided()) {
-        mallopt_function *set = (mallopt_function *)functions[MALLOPT];
-        (void)set(M_MMAP_THRESHOLD, MMAP_THRESHOLD_BYTES);
-        (void)set(M_TRIM_THRESHOLD, TRIM_THRESHOLD_BYTES);
-        (void)set(M_TOP_PAD, TOP_PAD_BYTES);
-        await_buffer();
+        tell(M_MMAP_THRESHOLD, MMAP_THRESHOLD_BYTES);
+        flag_set(&next_memory.decides, true);
+        atomic_store_explicit(&mbi_next.free, free_watching, memory_order_relaxed); /* [NEXT] */
     } else {
         mbi_large_free(mbi_large_alloc(POOL_BYTES_MAX + 1));
     }

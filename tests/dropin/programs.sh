@@ -173,7 +173,7 @@ heap_top)
     done
     told=$(faults "$top" mallopt)
     [ "$told" -ge $((20 * with)) ] || fail "the program's mallopt is overruled: $told page faults"
-    for mode in buffers callocs told objects; do
+    for mode in buffers callocs told objects once few; do
         run env MB_DECAY_MS=-1 "$top" $mode
     done
     run env MB_DECAY_MS=-1 "$top" trim
