@@ -24,8 +24,9 @@ struct centre {
     _Alignas(ISOLATION_BYTES) _Atomic int64_t bytes; /* below 0 while flushes are told late */
     _Atomic size_t grown; /* excess also lowers it, in a step, or to 0 where little lies here */
     /*
-     * Since excess looked: it need not look while these are as they were. Every slow path reads
-     * this. Cleared before it looks, and set behind each step: what a thread sets meanwhile stays.
+     * Since excess looked: it need not look while these are as they were. Cleared before it looks,
+     * and set behind each step. A thread that finds it set does not store: what it changed while
+     * another one clears this is seen a few slow paths late (tcache/chores.c).
      */
     _Atomic bool changed;
 };

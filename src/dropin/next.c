@@ -159,7 +159,7 @@ static void *next_realloc(void *pointer, size_t size_bytes)
 void *mbi_large_realloc(void *pointer, size_t size_bytes)
 {
     if (!boot_owns(pointer) && next_find()) {
-            return next_realloc(pointer, size_bytes);
+        return next_realloc(pointer, size_bytes);
     }
     void *moved = mbi_large_alloc(size_bytes);
     if (moved != NULL) {

@@ -133,11 +133,11 @@ MBI_HOT_INLINE bool is_crowded(void)
            && (!mbi_parked_drain_oldest() || budget_is_crowded());
 }
 
-/* Lets the loaded magazine be as large as a batch; false where the process is crowded. */
+/* Lets the loaded magazine, which is smaller, hold a batch; false where the process is crowded. */
 MBI_HOT_INLINE bool cache_widen_to_batch(struct thread_cache *cache, const struct pool *pool)
 {
-    return MBI_LIKELY(cache->capacity[pool->class] == pool->rounds)
-           || (!is_crowded() && cache_widen(cache, pool, pool->rounds));
+    assert(cache->capacity[pool->class] < pool->rounds);
+    return !is_crowded() && cache_widen(cache, pool, pool->rounds);
 }
 
 /* Keeps a full magazine, whose bytes the caller has counted as used. */
@@ -443,8 +443,9 @@ MBI_HOT_INLINE void cache_put_away(struct thread_cache *cache, struct pool *pool
  * A thread that only frees what another one allocates cuts its magazines elsewhere than that one
  * began them, and each round splits what lay side by side once more: then nothing tells where the
  * lines of a batch are (batch_fetch). So where `next` lies beside the slot freed last, a full
- * magazine is cut where the order breaks, a few times a thread: the older slots become loose, and
- * the next magazine ends where the allocating thread's did. How many slots stay; 0 if none break.
+ * magazine is cut where the order breaks, a few times a class until that is flushed: the older
+ * slots become loose, and the next magazine ends where the allocating thread's did. How many slots
+ * stay; 0 if none break.
  */
 enum { CUTS_MAX = 32 };
 
@@ -453,24 +454,26 @@ static uint32_t chain_leading(const struct pool *pool, uint64_t chain, const str
     const struct slot *slot = chain_first(chain);
     const intptr_t step = (intptr_t)slot - (intptr_t)next;
     const intptr_t slot_bytes = (intptr_t)pool->slot_bytes;
-    uint32_t leading = 0;
-    if (step == slot_bytes || step == -slot_bytes) {
-        for (leading = 1; leading < chain_rounds(chain); leading++) {
-            const struct slot *older = chain_first(slot->rest);
-            if ((intptr_t)older - (intptr_t)slot != step) {
-                return leading;
-            }
-            slot = older;
+    if (step != slot_bytes && step != -slot_bytes) {
+        return 0;
+    }
+    for (uint32_t leading = 1; leading < chain_rounds(chain); leading++) {
+        const struct slot *older = chain_first(slot->rest);
+        if ((intptr_t)older - (intptr_t)slot != step) {
+            return leading;
         }
+        slot = older;
     }
     return 0;
 }
 
 /* Whether the loaded magazine, which is full, was cut: then it has room. */
-static MBI_COLD bool cache_cut(struct thread_cache *cache, struct pool *pool, const struct slot *next)
+static MBI_COLD bool cache_cut(struct thread_cache *cache, struct pool *pool,
+                               const struct slot *next)
 {
     struct magazine *loaded = &cache->loaded[pool->class];
-    uint32_t *cuts = &cache->obtained[pool->class]; /* nothing was obtained: it counts these */
+    uint32_t *cuts = &cache->obtained[pool->class];
+    /* Slots obtained count as cuts: a thread that got some also frees its own. */
     if (*cuts >= CUTS_MAX || counter_read(&cache->transfers[pool->class].refills) != 0) {
         return false;
     }
