@@ -34,8 +34,9 @@
  * more, and pays nothing: all that ever goes back for this is bounded by what was ever committed
  * fresh.
  *
- * Slow paths check the bounds where what they depend on has changed (core/centre.h), unless decay
- * is off or gives back at once. So threads may exceed them until a step has caught up.
+ * Slow paths check the bounds where what they depend on has changed (core/centre.h), and when they
+ * look at the clock, unless decay is off or gives back at once. So threads may exceed them until a
+ * step has caught up.
  */
 #ifndef MEMORYBUCKET_CORE_EXCESS_H
 #define MEMORYBUCKET_CORE_EXCESS_H
