@@ -152,10 +152,9 @@ static void count_since_fork(void)
     }
 }
 
-void mbi_stats_exit_report(void)
+static MBI_SELDOM void report(void)
 {
-    mbi_config_read_late();
-    if (!mbi_config.stats_at_exit || mb_stats_get(&now, sizeof now) != 0) {
+    if (mb_stats_get(&now, sizeof now) != 0) {
         return;
     }
     struct cancelling cancelling = mbi_lock_forbid_cancel(); /* writing is a cancellation point */
@@ -172,4 +171,12 @@ void mbi_stats_exit_report(void)
         }
     }
     mbi_lock_allow_cancel(cancelling);
+}
+
+void mbi_stats_exit_report(void)
+{
+    mbi_config_read_late();
+    if (mbi_config.stats_at_exit) {
+        report();
+    }
 }

@@ -36,19 +36,24 @@ enum { FORWARDS_TO_SANITIZER = true };
 /* A sanitizer watches its own malloc, so that serves all. Constant from mbi_check_init on. */
 static bool forwards;
 
-bool mbi_check_init(void)
+static MBI_SELDOM void begin_checks(void)
 {
-    forwards = FORWARDS_TO_SANITIZER && annotate_sanitizer_is_here() && mbi_config.check == 0;
     if (config_checks(CHECK_USE_AFTER_FREE | CHECK_OVERFLOW) && !annotate_is_watched()
         && mbi_guarded_init()) {
         mbi_segv_take();
     }
+    /* Larger objects are the system allocator's: the ledger guards them there. Quarantines are of
+     * small slots (home.c). */
+    mbi_config.pool_bytes_max = SMALL_BYTES_MAX;
+    /* release [CHECKED-STORE]: pairs with [CHECKED-LOAD], which then also sees the above. */
+    atomic_store_explicit(&mbi_checked, true, memory_order_release);
+}
+
+bool mbi_check_init(void)
+{
+    forwards = FORWARDS_TO_SANITIZER && annotate_sanitizer_is_here() && mbi_config.check == 0;
     if (forwards || annotate_memcheck_is_here() || mbi_config.check != 0) {
-        /* Larger objects are the system allocator's: the ledger guards them there. Quarantines are
-         * of small slots (home.c). */
-        mbi_config.pool_bytes_max = SMALL_BYTES_MAX;
-        /* release [CHECKED-STORE]: pairs with [CHECKED-LOAD], which then also sees the above. */
-        atomic_store_explicit(&mbi_checked, true, memory_order_release);
+        begin_checks();
     }
     return !forwards;
 }

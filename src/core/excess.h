@@ -55,7 +55,7 @@ enum { EXCESS_SHARE = 4 };
  * Threads on several processors tell late what they move, up to 256 KiB each, and have lanes, which
  * go with the first surplus (core/pool.h): so there more may lie free.
  */
-#define GROWTH_FLOOR_BYTES ((size_t)2 << 20)
+#define GROWTH_FLOOR_BYTES ((size_t)1 << 20)
 #define GROWTH_FLOOR_SPREAD_BYTES ((size_t)8 << 20)
 enum { GROWTH_SHARE = 8, GROWTH_TIMES = 2, GROWTH_SORTED = 8 };
 

@@ -72,15 +72,10 @@ static MBI_SELDOM void run_on_huge(struct free_map *map, struct page_run *run, s
     }
 }
 
-struct page_run mbi_free_map_begin_release(struct free_map *map, size_t *tiles_max,
-                                           size_t pages_max, bool any_huge)
+/* The run that begins with the first dirty page, which can go. */
+static MBI_COLD struct page_run begin_run(struct free_map *map, size_t pages_max, bool any_huge)
 {
-    struct page_run run = { .begin = 0, .end = 0 };
-    if (pages_max == 0 || !skip_to_releasable_page(map, tiles_max)) {
-        return run;
-    }
-    run.begin = map->dirty_begin;
-    run.end = run.begin + 1;
+    struct page_run run = { .begin = map->dirty_begin, .end = map->dirty_begin + 1 };
     size_t huge;
     if (MBI_UNLIKELY(page_is_huge(map, run.begin, &huge))) {
         run_on_huge(map, &run, huge, any_huge);
@@ -93,6 +88,15 @@ struct page_run mbi_free_map_begin_release(struct free_map *map, size_t *tiles_m
     map->dirty_begin = run.end;
     run_assign(map, run, false);
     return run;
+}
+
+struct page_run mbi_free_map_begin_release(struct free_map *map, size_t *tiles_max,
+                                           size_t pages_max, bool any_huge)
+{
+    if (pages_max == 0 || !skip_to_releasable_page(map, tiles_max)) {
+        return (struct page_run){ .begin = 0, .end = 0 };
+    }
+    return begin_run(map, pages_max, any_huge);
 }
 
 void mbi_free_map_end_release(struct free_map *map, struct page_run run)

@@ -227,14 +227,18 @@ static uint64_t mix(uint64_t value)
     return value ^ value >> 31;
 }
 
+static MBI_SELDOM uint64_t random_of_time_and_place(void)
+{
+    int here;
+    return mix(mbi_os_clock_ns()) ^ mix((uint64_t)(uintptr_t)&here)
+           ^ mix((uint64_t)syscall(SYS_getpid));
+}
+
 uint64_t mbi_os_random(void)
 {
     uint64_t value = 0;
-    if (syscall(SYS_getrandom, &value, sizeof value, GRND_NONBLOCK, 0) != (long)sizeof value) {
-        value = mix(mbi_os_clock_ns()) ^ mix((uint64_t)(uintptr_t)&value)
-                ^ mix((uint64_t)syscall(SYS_getpid));
-    }
-    return value;
+    long bytes = syscall(SYS_getrandom, &value, sizeof value, GRND_NONBLOCK, 0);
+    return bytes == (long)sizeof value ? value : random_of_time_and_place();
 }
 
 size_t mbi_os_memory_bytes(void)

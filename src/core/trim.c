@@ -89,6 +89,20 @@ static size_t release_pages(const struct free_map *map, struct page_run run,
     return released;
 }
 
+/* Returns how many bytes went. Apart from what looks whether any can (sections.ld). */
+static MBI_COLD size_t release_run(struct pool *pool, struct span *span, struct page_run run,
+                                   struct trim_allowance *left)
+{
+    struct pages_gone gone = { { 0 } };
+    size_t tried = run.end - run.begin;
+    size_t pages = release_pages(&span->map, run, &gone);
+    mbi_pool_end_release(pool, span, run, gone.bits, pages);
+    left->pages = size_above(left->pages, tried);
+    left->calls = size_above(left->calls, pages == tried ? 1 : tried);
+    left->any_huge = left->any_huge && tried < HUGE_PAGES;
+    return pages * span->map.page_bytes;
+}
+
 bool mbi_trim_release(struct pool *pool, struct trim_allowance *left, size_t *bytes)
 {
     assert(left->pages <= TRIM_PAGES_MAX);
@@ -102,13 +116,7 @@ bool mbi_trim_release(struct pool *pool, struct trim_allowance *left, size_t *by
                 mbi_pool_begin_release(pool, span, &left->tiles, pages_max, any_huge);
             tried = run.end - run.begin;
             if (tried != 0) {
-                struct pages_gone gone = { { 0 } };
-                size_t pages = release_pages(&span->map, run, &gone);
-                mbi_pool_end_release(pool, span, run, gone.bits, pages);
-                *bytes += pages * span->map.page_bytes;
-                left->pages = size_above(left->pages, tried);
-                left->calls = size_above(left->calls, pages == tried ? 1 : tried);
-                left->any_huge = left->any_huge && tried < HUGE_PAGES;
+                *bytes += release_run(pool, span, run, left);
             }
         }
     }

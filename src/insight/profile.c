@@ -177,10 +177,10 @@ MBI_COLD void *mbi_profile_sample(void *slot, size_t size_bytes, size_t alignmen
     return slot;
 }
 
-MBI_COLD void mbi_profile_note_large(void *pointer, size_t size_bytes, const void *caller)
+static MBI_SELDOM void note_large(void *pointer, size_t size_bytes, const void *caller,
+                                  const struct sampling_settings *settings)
 {
-    const struct sampling_settings *settings = sampling_settings();
-    if (settings == NULL || pointer == NULL || !mbi_sampling_count_large(size_bytes)) {
+    if (!mbi_sampling_count_large(size_bytes)) {
         return;
     }
     int saved_errno = errno;
@@ -194,6 +194,14 @@ MBI_COLD void mbi_profile_note_large(void *pointer, size_t size_bytes, const voi
     }
     add_shared(&lost, !counted);
     errno = saved_errno;
+}
+
+MBI_COLD void mbi_profile_note_large(void *pointer, size_t size_bytes, const void *caller)
+{
+    const struct sampling_settings *settings = sampling_settings();
+    if (settings != NULL && pointer != NULL) {
+        note_large(pointer, size_bytes, caller, settings);
+    }
 }
 
 /* release [FREED-ADD]: pairs with [FREED-READ], which then sees the sample as allocated, too. */
@@ -211,10 +219,15 @@ static void count_freed(const struct sample *sample)
     add_freed(&stack->freed, 1);
 }
 
-bool mbi_profile_holds(const void *pointer)
+static MBI_SELDOM bool holds(const void *pointer)
 {
     struct sample sample;
-    return profile_is_begun() && (cells_have(pointer) || mbi_samples_find(pointer, &sample));
+    return cells_have(pointer) || mbi_samples_find(pointer, &sample);
+}
+
+bool mbi_profile_holds(const void *pointer)
+{
+    return profile_is_begun() && holds(pointer);
 }
 
 size_t mbi_profile_small_bytes(const void *pointer)
@@ -236,12 +249,9 @@ static void free_small(void *pointer)
     thread_cache_free(mbi_thread_cache, sample.slot, sample.class, CHECKED_SIZE_UNKNOWN);
 }
 
-MBI_COLD bool mbi_profile_free(void *pointer)
+static MBI_SELDOM bool free_sample(void *pointer)
 {
     struct sample sample;
-    if (!profile_is_begun()) {
-        return false;
-    }
     if (cells_have(pointer)) {
         free_small(pointer);
         return true;
@@ -255,6 +265,11 @@ MBI_COLD bool mbi_profile_free(void *pointer)
     mbi_large_free(pointer); /* only now may another thread be given this address */
     errno = saved_errno;
     return true;
+}
+
+MBI_COLD bool mbi_profile_free(void *pointer)
+{
+    return profile_is_begun() && free_sample(pointer);
 }
 
 void *mbi_profile_realloc_large(void *pointer, size_t size_bytes, const void *caller)

@@ -39,7 +39,7 @@ static const char *text_that_holds(enum option option)
     return text;
 }
 
-static void report(void)
+static MBI_SELDOM void report(void)
 {
     mbi_message("reserved %zu KiB, spans of %zu + %zu MiB a pool%s; pools of up to %zu bytes; "
                 "magazines of %u (8 bytes) to %u (%zu bytes) rounds; thread caches up to %zu KiB",

@@ -72,11 +72,17 @@ static void clear_class(struct thread_cache *cache, size_t class)
     cache->capacity[class] = 0;
 }
 
+static MBI_COLD void clear_classes(struct thread_cache *cache)
+{
+    for (size_t class = pools_next(0); class < SIZE_CLASS_COUNT; class = pools_next(class + 1)) {
+        clear_class(cache, class);
+    }
+}
+
 void mbi_thread_cache_init(struct thread_cache *cache)
 {
-    for (size_t class = pools_next(0); cache->listed && class < SIZE_CLASS_COUNT;
-         class = pools_next(class + 1)) {
-        clear_class(cache, class);
+    if (cache->listed) {
+        clear_classes(cache);
     }
     cache->dense_base = region_base(SPAN_DENSE);
     cache->linear_bytes = size_min(mbi_config.pool_bytes_max, LINEAR_BYTES_MAX);

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# What programs of one thread run of the drop-in stands together in 64 KiB, and what ordinary ones do in 128
-# (src/sections.ld); so that much of its file counts as their memory: a small C and a small C++ program, one with
-# threads, one that forks, in parent and child, and a C++ program with files.
+# What programs of one thread, or two, run of the drop-in stands together in 64 KiB, and what ordinary ones do in 128
+# (src/sections.ld); so that much of its file counts as their memory: a small C and a small C++ program, also with a
+# second thread, one with more threads, one that forks, in parent and child, and a C++ program with files.
 # Usage: sections.sh SOURCE_DIR BUILD_DIR
 set -euo pipefail
 . "$(dirname "$0")/../support/of_build.sh"
 library=$build/lib/libmemorybucket-malloc.so
-most_kib=128 small_kib=64
+most_kib=140 small_kib=64 second_kib=76 # a thread that ends reads 12 KiB at the file's end
 around=$(cat /sys/kernel/debug/fault_around_bytes 2>/dev/null || echo 65536)
 [ "$around" -le 65536 ] || { echo "this kernel maps $around bytes around a page, not 64 KiB" >&2; exit 77; }
 
@@ -36,13 +36,17 @@ program() {
 }
 # The names of single functions' sections are gcc's.
 if ! readelf -p .comment "$library" | grep -q clang; then
-    g++ -x c++ -o "$work/small" - <<'END'
+    g++ -x c++ -pthread -o "$work/small" - <<'END'
 #include <cstdio>
 #include <string>
+#include <thread>
 #include <vector>
-int main()
+int main(int count, char **)
 {
     std::vector<std::string> lines;
+    if (count > 1) {
+        std::thread([&] { for (int i = 0; i < 2000; i++) lines.push_back(std::string(i % 400, ' ')); }).join();
+    }
     char line[500];
     FILE *file = std::fopen("/proc/self/smaps", "r");
     while (std::fgets(line, sizeof line, file)) lines.push_back(line);
@@ -52,6 +56,7 @@ END
     program C "$small_kib" cat /proc/self/smaps
     program perl "$small_kib" perl -e 'open(F, "/proc/self/smaps"); @l = <F>; print @l'
     program 'small C++' "$small_kib" "$work/small"
+    program 'a second thread' "$second_kib" "$work/small" more
 fi
 g++ -x c++ -o "$work/objects" - <<'END'
 #include <fstream>
