@@ -171,8 +171,9 @@ static size_t pool_block_bytes(void)
 
 /*
  * Commits on to the end of the huge page that `wanted_end` is in, and takes those that nothing of
- * was committed before. False, and nothing done, where the span or what may be committed ends
- * before.
+ * was committed before. One that could not be noted would never be split, and comes as small pages:
+ * there was no memory for the free map. False, and nothing done, where the span or what may be
+ * committed ends before.
  */
 static MBI_SELDOM bool pool_commit_huge_locked(struct pool *pool, const char *wanted_end,
                                                size_t bytes_max)
@@ -185,7 +186,8 @@ static MBI_SELDOM bool pool_commit_huge_locked(struct pool *pool, const char *wa
         return false;
     }
     size_t whole_bytes = 0;
-    if (first_whole < end) {
+    if (first_whole < end
+        && mbi_free_map_can_note_huge(&span->map, (char *)end - HUGE_PAGE_BYTES)) {
         whole_bytes = mbi_huge_take((char *)first_whole, end - first_whole);
     }
     for (size_t done = 0; done < whole_bytes; done += HUGE_PAGE_BYTES) {

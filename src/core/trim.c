@@ -72,11 +72,15 @@ static size_t release_pages(const struct free_map *map, struct page_run run,
 {
     char *start = map->first + run.begin * map->page_bytes;
     size_t pages = run.end - run.begin;
-    if (run.is_huge || huge_may_be_anywhere()) {
+    bool may_be_huge = run.is_huge || huge_may_be_anywhere();
+    if (may_be_huge) {
         mbi_huge_split_ends(start, pages * map->page_bytes);
     }
     bool all = mbi_os_release(start, pages * map->page_bytes);
     size_t released = 0;
+    if (!all && may_be_huge) {
+        mbi_huge_split_refused(start, pages * map->page_bytes);
+    }
     if (!all && run.is_huge) { /* tried again, in pieces */
         return 0;
     }
