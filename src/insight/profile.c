@@ -179,8 +179,12 @@ MBI_COLD void *mbi_profile_sample(void *slot, size_t size_bytes, size_t alignmen
 
 MBI_COLD void mbi_profile_note_large(void *pointer, size_t size_bytes, const void *caller)
 {
-    const struct sampling_settings *settings = sampling_settings();
-    if (settings == NULL || pointer == NULL || !mbi_sampling_count_large(size_bytes)) {
+    if (sampling_settings() == NULL || pointer == NULL || !mbi_sampling_count_large(size_bytes)) {
+        return;
+    }
+    /* Those that the thread counted by: others may have been published meanwhile. */
+    const struct sampling_settings *settings = thread_cache_own()->sampling.settings;
+    if (settings == NULL) { /* a signal handler ended the profile */
         return;
     }
     int saved_errno = errno;
