@@ -354,17 +354,19 @@ static MBI_SELDOM bool pool_has_rest(const struct pool *pool)
 }
 
 /*
- * The rest of the last huge page, up to where the next fresh run begins on a cache line. While the
- * pool grows it stays: threads would get it again as small pages.
+ * The rest of the last huge page, up to where the next fresh run begins on a cache line; none where
+ * there is no memory for the free map to cover it. While the pool grows it stays: threads would get
+ * it again as small pages.
  */
 static MBI_SELDOM struct fresh_run pool_take_rest_locked(struct pool *pool, size_t rounds_max)
 {
     struct fresh_run run = { .first = NULL, .rounds = 0 };
-    const struct span *span = pool_carved_span(pool);
+    struct span *span = pool_carved_span(pool);
     size_t bytes = size_above((uintptr_t)span->commit_end, (uintptr_t)span->carve_next);
     size_t rounds = size_min(bytes / pool->slot_bytes, rounds_max);
     rounds = round_down(rounds, size_class_line_rounds(pool->class));
-    bool any = flag_is_set(&pool->is_still) && pool_has_rest(pool) && rounds != 0;
+    bool any = flag_is_set(&pool->is_still) && pool_has_rest(pool) && rounds != 0
+               && mbi_free_map_cover(&span->map, span_carved_slots(span) + rounds);
     return any ? pool_reserve_locked(pool, rounds) : run;
 }
 

@@ -8,6 +8,7 @@
  *
  * madvise is wrapped, and what it is asked for is noted. So is mincore: of single pages it says what
  * is to be tested, and not what this machine's kernel had at hand. mmap has no memory for free maps.
+ * Each slot that comes into one has to be covered.
  */
 #include "mappings.h"
 #include "testing.h"
@@ -55,6 +56,15 @@ int __wrap_mincore(void *start, size_t bytes, unsigned char *in_memory)
         in_memory[0] = kernel_has_some;
     }
     return result;
+}
+
+void __real_mbi_free_map_add(struct free_map *map, size_t index);
+void __wrap_mbi_free_map_add(struct free_map *map, size_t index);
+
+void __wrap_mbi_free_map_add(struct free_map *map, size_t index)
+{
+    CHECK(index < map->covered, "slot %zu of %zu", index, map->covered);
+    __real_mbi_free_map_add(map, index);
 }
 
 static bool maps_are_refused;
