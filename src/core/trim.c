@@ -112,7 +112,6 @@ bool mbi_trim_release(struct pool *pool, struct trim_allowance *left, size_t *by
                 *bytes += pages * span->map.page_bytes;
                 left->pages = size_above(left->pages, tried);
                 left->calls = size_above(left->calls, pages == tried ? 1 : tried);
-                left->any_huge = left->any_huge && tried < HUGE_PAGES;
             }
         }
     }
@@ -164,7 +163,7 @@ static bool step(struct trim_turn *turn, size_t bytes_max, size_t *bytes)
         return false;
     }
     left.pages = size_min(bytes_max / mbi_os_page_bytes(), left.pages);
-    left.any_huge = false;
+    left.any_huge = bytes_max / mbi_os_page_bytes() >= TRIM_PAGES_MAX + HUGE_PAGES;
     bool more = left.pages != 0 && mbi_trim_release(pool, &left, bytes);
     more = *bytes != before || sort_some(turn, &left) || more;
     mbi_lock_release(LOCK_TRIM);

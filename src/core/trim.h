@@ -35,7 +35,7 @@ struct trim_allowance {
     size_t tiles;
     size_t pages;
     size_t calls; /* to the kernel, that give pages back; also the most pages of one */
-    bool any_huge; /* one call may give all of a huge page back instead, if it is all free */
+    bool any_huge; /* the last call may give all of a huge page back instead, if it is all free */
 };
 
 /* No request waits, or one that gets its memory from this alone. */

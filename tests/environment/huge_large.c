@@ -331,6 +331,7 @@ static bool give_back_around_a_locked_page(void)
     if (page_is_locked) {
         give_all_back();
         CHECK(huge_pages[WHICH].splits == 1, "it was split %u times", huge_pages[WHICH].splits);
+        CHECK(splits <= 2, "%zu splits, where all but one and the last page's rest go as wholes", splits);
     }
     return page_is_locked;
 }
