@@ -1,7 +1,7 @@
 /*
- * large_frees buffers | told: how often the drop-in asks for the size of a large object that is freed. It does while that
- * may change what it tells the C library's malloc: not when the threshold is at its highest (buffers), and not when the
- * program has told malloc something itself (told).
+ * large_frees buffers | told DROPIN: how often the drop-in asks for the size of a large object that is freed. It does
+ * while that may change what it tells the C library's malloc: not when the threshold is at its highest (buffers), and not
+ * when the program has told malloc something itself (told). Starts itself on the drop-in.
  */
 #include "check.h"
 
@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 unsigned long sizes_asked_for(void);
 
@@ -40,6 +41,10 @@ static void *free_in_thread(void *frees)
 
 int main(int argc, char **argv)
 {
+    if (argc == 3) {
+        CHECK(setenv("LD_PRELOAD", argv[2], 1) == 0, "setenv");
+        execl("/proc/self/exe", argv[0], argv[1], (char *)NULL);
+    }
     CHECK(argc == 2 && (strcmp(argv[1], "buffers") == 0 || strcmp(argv[1], "told") == 0), "buffers or told");
     CHECK(asked_in(FREES) == FREES, "nothing is looked at: is this the drop-in?");
     pthread_t thread;
