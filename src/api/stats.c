@@ -222,10 +222,10 @@ static MBI_COLD void write_sums(FILE *stream, const struct mb_stats *stats)
     fprintf(stream,
             "MemoryBucket: reserved %" PRIu64 " KiB, committed %" PRIu64 " KiB, resident %" PRIu64
             " KiB, given back %" PRIu64 " KiB; pools of up to %" PRIu64 " bytes; %" PRIu64
-            " threads, %" PRIu64 " parked and %" PRIu64 " vacant caches; ",
+            " thread%s, %" PRIu64 " parked and %" PRIu64 " vacant caches; ",
             stats->reserved_bytes >> 10, stats->committed_bytes >> 10, stats->resident_bytes >> 10,
-            stats->released_bytes >> 10, stats->pool_max, stats->threads, stats->parked_caches,
-            stats->vacant_caches);
+            stats->released_bytes >> 10, stats->pool_max, stats->threads,
+            stats->threads == 1 ? "" : "s", stats->parked_caches, stats->vacant_caches);
 #define PRINT_THREAD(name, before, after) \
     fprintf(stream, before "%" PRIu64 after, stats->name);
     THREAD_COUNTERS(PRINT_THREAD)

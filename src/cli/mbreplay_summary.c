@@ -172,7 +172,8 @@ static void print_head(const char *path, const struct summary *summary)
     printf("%s: %s\n", path, header->program);
     printf("recorded %s, %.1f s%s\n", when, (double)header->duration_ns / 1e9,
            header->truncated ? ", and cut off: the program went on" : "");
-    printf("%" PRIu32 " threads, at most %" PRIu32 " at once\n", summary->lives, header->threads);
+    printf("%" PRIu32 " thread%s, at most %" PRIu32 " at once\n", summary->lives,
+           summary->lives == 1 ? "" : "s", header->threads);
     printf("%" PRIu64 " allocations (%" PRIu64 " zeroed, %" PRIu64 " aligned), %" PRIu64
            " frees, %" PRIu64 " resizes\n",
            summary->all.allocations - summary->resizes, summary->zeroed, summary->aligned,

@@ -179,10 +179,10 @@ static void print_text(const struct live_advice *advice, const struct snapshot_o
     }
     printf("   ");
     print_settings(advice, " ", "=", "", "");
-    printf("\n\nwould leave %.1f refills a second%s, and %" PRIu64 " threads could hold %.1f MiB "
+    printf("\n\nwould leave %.1f refills a second%s, and %" PRIu64 " thread%s could hold %.1f MiB "
            "more.\n",
            advice->refills_then, advice->thread_cache_mib != 0 ? " or fewer" : "", advice->threads,
-           (double)advice->more_bytes / MIB);
+           advice->threads == 1 ? "" : "s", (double)advice->more_bytes / MIB);
 }
 
 bool mbstat_advise(const struct snapshot_owner *owner, const struct snapshot *first,

@@ -73,7 +73,7 @@ struct free_map {
 struct page_run {
     size_t begin;
     size_t end;
-    bool is_huge; /* on a huge page, until now: it is whole, or to be split first */
+    bool is_huge; /* on a huge page: it is whole, or to be split first */
 };
 
 /* Empty, for the span whose first slot is `first`, a page's first byte. */
@@ -120,13 +120,17 @@ void mbi_free_map_add(struct free_map *map, size_t index);
  */
 size_t mbi_free_map_take(struct free_map *map, size_t count, uint32_t *out, size_t *pages);
 
-/* Notes that there is a huge page here, whole. Nothing where the map does not cover its begin. */
+/* Whether a huge page that begins here can be noted. Not where there was no memory for the map. */
+bool mbi_free_map_can_note_huge(const struct free_map *map, const char *huge_page);
+
+/* Notes that there is a huge page here, whole; it can be noted. */
 void mbi_free_map_note_huge(struct free_map *map, const char *huge_page);
 
 /*
  * Finds the next run of at most `pages_max` dirty pages that can be released; empty when there is
  * none. Of a huge page: all of it, with `any_huge`, or else some pages. It counts as one no more;
- * so the caller splits it first. Looks through at most *tiles_max tiles, and subtracts these there.
+ * so the caller splits it first. (Where a child of fork may share it, it counts as one for some
+ * more runs.) Looks through at most *tiles_max tiles, and subtracts these there.
  * The slots that overlap the run are away while the caller gives the pages back. A run is found
  * once: pages that cannot be given back are not tried again until one of their slots has been used.
  */
@@ -136,7 +140,7 @@ struct page_run mbi_free_map_begin_release(struct free_map *map, size_t *tiles_m
 /* Puts those slots back; changes nothing about the pages. */
 void mbi_free_map_end_release(struct free_map *map, struct page_run run);
 
-/* Puts the run's pages among those that are looked at again: not as a huge one this time. */
+/* Puts the run's pages among those that are looked at again: not as a huge one from here on. */
 void mbi_free_map_try_again(struct free_map *map, struct page_run run);
 
 /* Notes that a page, all of whose slots are here, was given back. */

@@ -42,33 +42,53 @@ static bool page_is_huge(const struct free_map *map, size_t page, size_t *begin)
     uintptr_t first = (uintptr_t)map->first;
     uintptr_t huge_page = round_down(first + page * map->page_bytes, HUGE_PAGE_BYTES);
     *begin = (huge_page - first) / map->page_bytes;
-    return huge_page >= first && tile_at(map, *begin / pages_per_tile(map))->huge;
+    return huge_page >= first && tile_at(map, *begin / pages_per_tile(map))->huge != 0;
+}
+
+static size_t tile_of_address(const struct free_map *map, const char *address)
+{
+    return (size_t)(address - map->first) / TILE_BYTES;
+}
+
+MBI_SELDOM bool mbi_free_map_can_note_huge(const struct free_map *map, const char *huge_page)
+{
+    return huge_page >= map->first
+           && tile_of_address(map, huge_page) < mbi_free_map_tiles(map, map->covered);
 }
 
 MBI_SELDOM void mbi_free_map_note_huge(struct free_map *map, const char *huge_page)
 {
-    if (huge_page >= map->first) {
-        size_t tile = (size_t)(huge_page - map->first) / TILE_BYTES;
-        if (tile < mbi_free_map_tiles(map, map->covered)) {
-            tile_at(map, tile)->huge = true;
-        }
-    }
+    assert(mbi_free_map_can_note_huge(map, huge_page));
+    tile_at(map, tile_of_address(map, huge_page))->huge = 1;
 }
 
-/* The run is the huge page that begins there, if all of that may go; it is huge no more. */
+/*
+ * The most runs of a huge page before the last of which it may still be split: with the first, the
+ * second, the fourth, and so on. So it takes a few calls at most, and the last ones come late.
+ */
+enum { HUGE_RUNS_MAX = 128 };
+
+/*
+ * The run is the huge page that begins there, if all of that may go; it is huge no more. Else the
+ * run is a part of it, and to be split. The kernel does not split what a child of fork shares, and
+ * does not say so: so it is to be split again with a later run.
+ */
 static MBI_SELDOM void run_on_huge(struct free_map *map, struct page_run *run, size_t begin,
                                    bool any_huge)
 {
     size_t end = begin + HUGE_PAGE_BYTES / map->page_bytes;
     size_t page = begin;
-    tile_at(map, begin / pages_per_tile(map))->huge = false;
-    run->is_huge = true;
+    struct tile *tile = tile_at(map, begin / pages_per_tile(map));
     while (any_huge && page < end && page_is_releasable(map, page)) {
         page++;
     }
     if (page == end) {
-        run->begin = begin;
-        run->end = end;
+        *run = (struct page_run){ .begin = begin, .end = end, .is_huge = true };
+        tile->huge = 0;
+    } else {
+        run->is_huge = is_power_of_two(tile->huge);
+        bool again = huge_may_be_shared() && tile->huge < HUGE_RUNS_MAX;
+        tile->huge = again ? (uint8_t)(tile->huge + 1) : 0;
     }
 }
 
@@ -106,6 +126,10 @@ void mbi_free_map_end_release(struct free_map *map, struct page_run run)
 
 MBI_SELDOM void mbi_free_map_try_again(struct free_map *map, struct page_run run)
 {
+    size_t huge;
+    if (page_is_huge(map, run.begin, &huge)) {
+        tile_at(map, huge / pages_per_tile(map))->huge = 0;
+    }
     map->dirty_begin = free_map_is_dirty(map) ? size_min(run.begin, map->dirty_begin) : run.begin;
     map->dirty_end = size_max(run.end, map->dirty_end);
 }

@@ -3,6 +3,8 @@
 
 #include <errno.h>
 
+_Atomic bool mbi_huge_shared;
+
 MBI_SELDOM void mbi_huge_init(void)
 {
     void *sample = mbi_os_reserve(HUGE_PAGE_BYTES);
@@ -61,7 +63,10 @@ static void note_taken(bool whole)
     }
 }
 
-/* Of a huge page of which the first byte was written: whether it came as one. */
+/*
+ * Of a huge page of which the first byte was written: whether it came as one. A kernel that refuses
+ * mincore says no. So hardly any is asked for there; those that come are not noted, and not split.
+ */
 static bool came_whole(const char *huge_page)
 {
     const char *last = huge_page + HUGE_PAGE_BYTES - HUGE_SMALL_PAGE_BYTES;
@@ -103,5 +108,20 @@ MBI_SELDOM void mbi_huge_split_ends(char *start, size_t bytes)
     }
     if (end != last_whole) {
         mbi_os_split((char *)last_whole, end - last_whole);
+    }
+}
+
+/*
+ * The kernel gave back what lies before the first locked page, and there is nothing to split there.
+ * So it is asked at the end. Where that page is locked itself, too, the rest stays in one until
+ * memory is short.
+ */
+MBI_SELDOM void mbi_huge_split_refused(char *start, size_t bytes)
+{
+    uintptr_t begin = round_up((uintptr_t)start, HUGE_PAGE_BYTES);
+    uintptr_t end = (uintptr_t)start + bytes;
+    size_t page_bytes = mbi_os_page_bytes();
+    for (; begin + HUGE_PAGE_BYTES <= end; begin += HUGE_PAGE_BYTES) {
+        mbi_os_split((char *)begin + HUGE_PAGE_BYTES - page_bytes, page_bytes);
     }
 }

@@ -1,7 +1,7 @@
 /*
  * huge: where there are huge pages, by MB_HUGEPAGE, and what they change.
  *
- * Ladder: above region. Callers: region, pool_carve, trim, uncharge, startup.
+ * Ladder: above region. Callers: region, free_map, pool_carve, trim, uncharge, startup, fork.
  *
  * By default (MB_HUGEPAGE=large) a pool that has 32 MiB takes a whole huge page at a time: it
  * commits up to the end of the next one, and has the kernel bring that into memory at once. So huge
@@ -59,6 +59,31 @@ size_t mbi_huge_take(char *start, size_t bytes);
  * of it is, or memory is short: so those at the ends, of which a part goes, are split first.
  */
 void mbi_huge_split_ends(char *start, size_t bytes);
+
+/*
+ * The same for whole huge pages of a range that the kernel refused, as a small page of it is locked
+ * in memory, and that goes in pieces now.
+ */
+void mbi_huge_split_refused(char *start, size_t bytes);
+
+/*
+ * The process has forked, or is a child of fork: another one may share any huge page, and then the
+ * kernel does not split it. Told before fork closes the gate (core/lock.h), which waits for the
+ * step of a thread that did not see it.
+ */
+extern MBI_HIDDEN _Atomic bool mbi_huge_shared;
+
+static inline void huge_note_fork(void)
+{
+    if (!flag_is_set(&mbi_huge_shared)) { /* else no page of the parent's is written to */
+        flag_set(&mbi_huge_shared, true);
+    }
+}
+
+static inline bool huge_may_be_shared(void)
+{
+    return flag_is_set(&mbi_huge_shared);
+}
 
 /* The size of the pages to ask for, in a span and in a free map. */
 static inline enum os_pages huge_pages_of_span(void)

@@ -39,8 +39,9 @@ static inline void *large_aligned_by(posix_memalign_function *allocate, size_t a
 
 /*
  * The two most frequent calls. They begin as functions that look for the next allocator; what these
- * find replaces them, free of the C library by way of one that looks at the size
- * (dropin/next_memory.c). relaxed [NEXT]: every value can be called at any time.
+ * find replaces them, free of the C library by way of one that looks at the size while that may
+ * change its settings (dropin/next_memory.c). relaxed [NEXT]: every value can be called at any
+ * time.
  */
 struct next_allocator {
     /* In lines of their own: written seldom, and read by each large request. */

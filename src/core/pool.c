@@ -240,18 +240,36 @@ bool mbi_pool_return_loose(struct pool *pool, uint64_t chain)
     return true;
 }
 
-uint64_t mbi_pool_cut(struct pool *pool, uint64_t chain, uint32_t rounds)
+uint64_t mbi_pool_cut(const struct pool *pool, uint64_t *chain, uint32_t rounds)
 {
-    uint64_t taken = 0;
-    uint64_t rest = chain;
-    chain_move(pool, &taken, &rest, rounds);
-    if (!mbi_pool_return_loose(pool, rest)) {
-        chain_move(pool, &rest, &taken, chain_rounds(chain));
-        return rest;
+    assert(rounds != 0 && rounds < chain_rounds(*chain));
+    uint64_t rest = *chain;
+    *chain -= rounds;
+    for (;;) {
+        struct slot *slot = chain_first(rest);
+        uint64_t word = slot->rest;
+        struct slot_place next = slot_space_place_of(&pool->space, chain_first(word));
+        if (MBI_UNLIKELY(!slot_space_is_slot(&pool->space, next)
+                         || chain_rounds(word) != chain_rounds(rest) - 1U)) {
+            mbi_slot_space_corrupted(&pool->space, word);
+        }
+        if (chain_rounds(word) == rounds) {
+            slot->rest = 0;
+            return word;
+        }
+        slot->rest = word - rounds;
+        rest = word;
     }
-    uint64_t ordered = 0; /* moving turns the order round */
-    chain_move(pool, &ordered, &taken, rounds);
-    return ordered;
+}
+
+MBI_COLD uint64_t mbi_pool_keep_first(struct pool *pool, uint64_t chain, uint32_t rounds)
+{
+    uint32_t rounds_before = chain_rounds(chain);
+    uint64_t others = mbi_pool_cut(pool, &chain, rounds_before - rounds);
+    if (!mbi_pool_return_loose(pool, others)) {
+        chain_move(pool, &chain, &others, rounds_before);
+    }
+    return chain;
 }
 
 void mbi_pool_fold_counts(struct pool *pool, const struct transfer_counts *counts)

@@ -339,10 +339,16 @@ uint64_t mbi_pool_link_run(const struct pool *pool, struct fresh_run run);
 bool mbi_pool_return_loose(struct pool *pool, uint64_t chain);
 
 /*
- * Keeps the first `rounds` of a chain, fewer than it has, in their order; the others become loose.
- * All of it comes back when the lock is refused.
+ * Cuts the last `rounds` off a chain of more. The first ones stay in it in their order, and their
+ * words count less: they are walked.
  */
-uint64_t mbi_pool_cut(struct pool *pool, uint64_t chain, uint32_t rounds);
+MBI_COLD uint64_t mbi_pool_cut(const struct pool *pool, uint64_t *chain, uint32_t rounds);
+
+/*
+ * Keeps the first `rounds` of a chain of more, in their order; the others become loose. All of it
+ * comes back, those others in front, when the lock is refused.
+ */
+uint64_t mbi_pool_keep_first(struct pool *pool, uint64_t chain, uint32_t rounds);
 
 /*
  * Adds the counts of a cache that goes away, or the slots lost in one, to the pool's. Under the

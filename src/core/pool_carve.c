@@ -171,8 +171,9 @@ static size_t pool_block_bytes(void)
 
 /*
  * Commits on to the end of the huge page that `wanted_end` is in, and takes those that nothing of
- * was committed before. False, and nothing done, where the span or what may be committed ends
- * before.
+ * was committed before. One that could not be noted would never be split, and comes as small pages:
+ * there was no memory for the free map. False, and nothing done, where the span or what may be
+ * committed ends before.
  */
 static MBI_SELDOM bool pool_commit_huge_locked(struct pool *pool, const char *wanted_end,
                                                size_t bytes_max)
@@ -185,7 +186,8 @@ static MBI_SELDOM bool pool_commit_huge_locked(struct pool *pool, const char *wa
         return false;
     }
     size_t whole_bytes = 0;
-    if (first_whole < end) {
+    if (first_whole < end
+        && mbi_free_map_can_note_huge(&span->map, (char *)end - HUGE_PAGE_BYTES)) {
         whole_bytes = mbi_huge_take((char *)first_whole, end - first_whole);
     }
     for (size_t done = 0; done < whole_bytes; done += HUGE_PAGE_BYTES) {
@@ -352,17 +354,19 @@ static MBI_SELDOM bool pool_has_rest(const struct pool *pool)
 }
 
 /*
- * The rest of the last huge page, up to where the next fresh run begins on a cache line. While the
- * pool grows it stays: threads would get it again as small pages.
+ * The rest of the last huge page, up to where the next fresh run begins on a cache line; none where
+ * there is no memory for the free map to cover it. While the pool grows it stays: threads would get
+ * it again as small pages.
  */
 static MBI_SELDOM struct fresh_run pool_take_rest_locked(struct pool *pool, size_t rounds_max)
 {
     struct fresh_run run = { .first = NULL, .rounds = 0 };
-    const struct span *span = pool_carved_span(pool);
+    struct span *span = pool_carved_span(pool);
     size_t bytes = size_above((uintptr_t)span->commit_end, (uintptr_t)span->carve_next);
     size_t rounds = size_min(bytes / pool->slot_bytes, rounds_max);
     rounds = round_down(rounds, size_class_line_rounds(pool->class));
-    bool any = flag_is_set(&pool->is_still) && pool_has_rest(pool) && rounds != 0;
+    bool any = flag_is_set(&pool->is_still) && pool_has_rest(pool) && rounds != 0
+               && mbi_free_map_cover(&span->map, span_carved_slots(span) + rounds);
     return any ? pool_reserve_locked(pool, rounds) : run;
 }
 

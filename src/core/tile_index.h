@@ -32,12 +32,14 @@ enum {
     TILES_MAX = TILES_PER_GROUP * TILE_MIDDLE_WORDS * 64
 };
 
+/* Under the lock of the pool whose span it is. */
 struct tile {
     uint16_t slots;    /* here, and beginning in this tile; 8 Ki of 8 bytes at most */
     uint16_t ready;    /* of these, on no page that was given back */
     uint16_t released; /* a bit for each page that was given back */
     bool sealed;       /* all pages can only be read, as zeros */
-    bool huge;         /* a huge page begins here that came whole, and nothing of it went back */
+    uint8_t huge;      /* a huge page begins here that came whole: 1, and how many runs of it went
+                          that a child of fork may have shared; 0: none, or it was split */
 };
 
 struct tile_group {

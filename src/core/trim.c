@@ -72,11 +72,15 @@ static size_t release_pages(const struct free_map *map, struct page_run run,
 {
     char *start = map->first + run.begin * map->page_bytes;
     size_t pages = run.end - run.begin;
-    if (run.is_huge || huge_may_be_anywhere()) {
+    bool may_be_huge = run.is_huge || huge_may_be_anywhere();
+    if (may_be_huge) {
         mbi_huge_split_ends(start, pages * map->page_bytes);
     }
     bool all = mbi_os_release(start, pages * map->page_bytes);
     size_t released = 0;
+    if (!all && may_be_huge) {
+        mbi_huge_split_refused(start, pages * map->page_bytes);
+    }
     if (!all && run.is_huge) { /* tried again, in pieces */
         return 0;
     }
@@ -99,7 +103,6 @@ static MBI_COLD size_t release_run(struct pool *pool, struct span *span, struct 
     mbi_pool_end_release(pool, span, run, gone.bits, pages);
     left->pages = size_above(left->pages, tried);
     left->calls = size_above(left->calls, pages == tried ? 1 : tried);
-    left->any_huge = left->any_huge && tried < HUGE_PAGES;
     return pages * span->map.page_bytes;
 }
 
@@ -168,7 +171,7 @@ static bool step(struct trim_turn *turn, size_t bytes_max, size_t *bytes)
         return false;
     }
     left.pages = size_min(bytes_max / mbi_os_page_bytes(), left.pages);
-    left.any_huge = false;
+    left.any_huge = bytes_max / mbi_os_page_bytes() >= TRIM_PAGES_MAX + HUGE_PAGES;
     bool more = left.pages != 0 && mbi_trim_release(pool, &left, bytes);
     more = *bytes != before || sort_some(turn, &left) || more;
     mbi_lock_release(LOCK_TRIM);

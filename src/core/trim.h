@@ -11,9 +11,10 @@
  * A step stays within an allowance. It sorts so many slots, and the rest of the last one's
  * magazine. It looks through so many tiles. It tries so many pages, with so many system calls, or
  * twice as many where the kernel refuses a run of pages and so is asked for each of them.
- * Besides it splits the huge pages of which it gives a part back, with a call for each, once; and
- * one that is free altogether goes whole, in one call, whatever the pages left (core/huge.h). A
- * thread whose request waits meanwhile does a short step.
+ * Besides it splits the huge pages of which it gives a part back, with a call for each, once, or a
+ * few times after a fork; and one that is free altogether goes whole, in one call, whatever the
+ * pages left, or is split where that is refused (core/huge.h). A thread whose request waits
+ * meanwhile does a short step.
  *
  * No slot in use is ever given back. Batches leave the centre by a pop like any other (the whole
  * stack at once, batch_stack_detach). A page goes only when all slots that overlap it are sorted,
@@ -34,7 +35,7 @@ struct trim_allowance {
     size_t tiles;
     size_t pages;
     size_t calls; /* to the kernel, that give pages back; also the most pages of one */
-    bool any_huge; /* one call may give all of a huge page back instead, if it is all free */
+    bool any_huge; /* the last call may give all of a huge page back instead, if it is all free */
 };
 
 /* No request waits, or one that gets its memory from this alone. */

@@ -178,6 +178,18 @@ static MBI_COLD void keep_top(void)
     tell(M_TRIM_THRESHOLD, size_max(TRIM_THRESHOLD_BYTES, 2 * threshold_bytes));
 }
 
+/*
+ * Ends free_watching: nothing is left to look for. Before the constructor nothing was. relaxed
+ * [NEXT]: a thread that does not see it yet looks at some more frees.
+ */
+static MBI_COLD void stop_watching(void)
+{
+    free_function *next = FOUND(free_function, next_memory.free);
+    if (next != NULL) {
+        atomic_store_explicit(&mbi_next.free, next, memory_order_relaxed); /* [NEXT] */
+    }
+}
+
 static MBI_COLD void raise_threshold(size_t least_bytes)
 {
     size_t threshold_bytes = least_bytes + least_bytes / MMAP_THRESHOLD_ROOM;
@@ -185,6 +197,9 @@ static MBI_COLD void raise_threshold(size_t least_bytes)
     count_set(&watched.threshold_bytes, threshold_bytes);
     tell(M_MMAP_THRESHOLD, threshold_bytes);
     keep_top();
+    if (threshold_bytes == MMAP_THRESHOLD_BYTES_MAX) {
+        stop_watching();
+    }
 }
 
 /* An object is freed that is as large as the threshold, and so mapped, as a rule. */
@@ -202,7 +217,7 @@ static void note_buffer(size_t size_bytes)
     }
 }
 
-/* Stands in for the next free. */
+/* Stands in for the next free, until it has nothing more to tell glibc, or may not. */
 static void free_watching(void *pointer)
 {
     size_t size_bytes = FOUND(malloc_usable_size_function, next_memory.malloc_usable_size)(pointer);
@@ -226,6 +241,7 @@ EXPORT int mallopt(int parameter, int value)
     if (parameter == M_TRIM_THRESHOLD || parameter == M_TOP_PAD || parameter == M_MMAP_THRESHOLD
         || parameter == M_MMAP_MAX) {
         flag_set(&next_memory.decides, false);
+        stop_watching();
     }
     mallopt_function *next = (mallopt_function *)mbi_next_symbol("mallopt");
     return next != NULL ? next(parameter, value) : 0;

@@ -177,10 +177,14 @@ MBI_COLD void *mbi_profile_sample(void *slot, size_t size_bytes, size_t alignmen
     return slot;
 }
 
-static MBI_SELDOM void note_large(void *pointer, size_t size_bytes, const void *caller,
-                                  const struct sampling_settings *settings)
+static MBI_SELDOM void note_large(void *pointer, size_t size_bytes, const void *caller)
 {
     if (!mbi_sampling_count_large(size_bytes)) {
+        return;
+    }
+    /* Those that the thread counted by: others may have been published meanwhile. */
+    const struct sampling_settings *settings = thread_cache_own()->sampling.settings;
+    if (settings == NULL) { /* a signal handler ended the profile */
         return;
     }
     int saved_errno = errno;
@@ -198,9 +202,8 @@ static MBI_SELDOM void note_large(void *pointer, size_t size_bytes, const void *
 
 MBI_COLD void mbi_profile_note_large(void *pointer, size_t size_bytes, const void *caller)
 {
-    const struct sampling_settings *settings = sampling_settings();
-    if (settings != NULL && pointer != NULL) {
-        note_large(pointer, size_bytes, caller, settings);
+    if (sampling_settings() != NULL && pointer != NULL) {
+        note_large(pointer, size_bytes, caller);
     }
 }
 

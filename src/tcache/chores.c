@@ -57,7 +57,7 @@ static inline void thread_cache_decay_large(struct thread_cache *cache)
     }
 }
 
-void mbi_thread_cache_give_up_due(struct thread_cache *cache)
+MBI_HOT_INLINE void thread_cache_give_up_due(struct thread_cache *cache)
 {
     if (MBI_UNLIKELY(cache->windows != decay_windows())) {
         thread_cache_end_window(cache);
@@ -65,6 +65,11 @@ void mbi_thread_cache_give_up_due(struct thread_cache *cache)
     if (MBI_UNLIKELY(flag_is_set(&cache->asked))) {
         thread_cache_flush_as_asked(cache);
     }
+}
+
+void mbi_thread_cache_give_up_due(struct thread_cache *cache)
+{
+    thread_cache_give_up_due(cache);
 }
 
 /*
@@ -87,9 +92,15 @@ static __attribute__((noinline)) void thread_cache_look_at_clock(struct thread_c
     cache->looks_left_out = stands ? LOOKS_LEFT_OUT : 0;
 }
 
+/* Whether anything waits for a time. */
+MBI_HOT_INLINE bool clock_matters(void)
+{
+    return pools_pending() || pools_exporting();
+}
+
 static inline void thread_cache_watch_clock(struct thread_cache *cache)
 {
-    if (pools_pending() || pools_exporting()) {
+    if (clock_matters()) {
         if (cache->looks_left_out != 0 && !centre_has_changed() && !pools_exporting()) {
             cache->looks_left_out--;
         } else {
@@ -100,9 +111,7 @@ static inline void thread_cache_watch_clock(struct thread_cache *cache)
 
 void mbi_thread_cache_do_chores(struct thread_cache *cache)
 {
-    if (MBI_UNLIKELY(cache->windows != decay_windows() || flag_is_set(&cache->asked))) {
-        mbi_thread_cache_give_up_due(cache);
-    }
+    thread_cache_give_up_due(cache);
     thread_cache_watch_clock(cache);
     if (MBI_UNLIKELY(pools_have_deferred())) {
         mbi_pools_free_deferred();
@@ -130,7 +139,7 @@ void mbi_thread_cache_begin_large_alloc(void)
     }
     if (thread_cache_is_decay_turn(cache)) {
         mbi_large_note_use();
-        if (pools_pending() || pools_exporting()) {
+        if (clock_matters()) {
             thread_cache_look_at_clock(cache);
         }
     }

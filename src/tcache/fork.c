@@ -15,6 +15,7 @@
  * takes stdio's list lock first, as fflush(NULL) holds it and may wait for a stream whose owner is
  * in malloc. Not covered: a thread that reads nsswitch.conf (a first getpwnam) just then.
  */
+#include "core/huge.h"
 #include "core/lock.h"
 #include "core/pool.h"
 #include "tcache/background.h"
@@ -38,6 +39,7 @@ static void fork_prepare(void)
     if (checked_is_on() && _IO_list_lock != NULL) {
         _IO_list_lock();
     }
+    huge_note_fork();
     mbi_lock_close_gate(cancel_type);
 }
 

@@ -182,7 +182,7 @@ static MBI_COLD void *thread_cache_alloc_uncounted(size_t size_bytes, const stru
 /* Of a magazine of mbi_cache_covered: where that of the class lies in any cache. */
 static inline size_t covered_offset(const struct magazine *magazine)
 {
-    return (size_t)((const char *)magazine - (const char *)mbi_cache_covered.loaded);
+    return (uintptr_t)magazine - (uintptr_t)mbi_cache_covered.loaded;
 }
 
 /* The class's magazine in a cache. */

@@ -5,6 +5,7 @@
 #include "core/config.h"
 #include "core/upcalls.h"
 #include "tcache/budget.h"
+#include "tcache/cut.h"
 
 /* The thread moved `bytes` to the centre; negative: from it. */
 MBI_HOT_INLINE void cache_count_central(struct thread_cache *cache, int64_t bytes)
@@ -377,30 +378,10 @@ static MBI_COLD bool cache_widen_to_two(struct thread_cache *cache, const struct
            && cache_widen(cache, pool, 2 * (size_t)pool->rounds);
 }
 
-/*
- * Cuts the batch that was freed first off a longer chain. The slots freed last stay, and their
- * words count less: they are walked, at most a batch.
- */
-static MBI_COLD uint64_t chain_cut_batch(const struct pool *pool, uint64_t *chain)
+/* Of a longer chain: cuts off the batch that was freed first. */
+static uint64_t chain_cut_batch(const struct pool *pool, uint64_t *chain)
 {
-    uint64_t rounds = pool->rounds;
-    uint64_t rest = *chain;
-    *chain -= rounds;
-    for (;;) {
-        struct slot *slot = chain_first(rest);
-        uint64_t word = slot->rest;
-        struct slot_place next = slot_space_place_of(&pool->space, chain_first(word));
-        if (MBI_UNLIKELY(!slot_space_is_slot(&pool->space, next)
-                         || chain_rounds(word) != chain_rounds(rest) - 1U)) {
-            mbi_slot_space_corrupted(&pool->space, word);
-        }
-        if (chain_rounds(word) == rounds) {
-            slot->rest = 0;
-            return word;
-        }
-        slot->rest = word - rounds;
-        rest = word;
-    }
+    return mbi_pool_cut(pool, chain, pool->rounds);
 }
 
 /*
@@ -439,54 +420,6 @@ MBI_HOT_INLINE void cache_put_away(struct thread_cache *cache, struct pool *pool
     kept_note_flush(kept);
 }
 
-/*
- * A thread that only frees what another one allocates cuts its magazines elsewhere than that one
- * began them, and each round splits what lay side by side once more: then nothing tells where the
- * lines of a batch are (batch_fetch). So where `next` lies beside the slot freed last, a full
- * magazine is cut where the order breaks, a few times a class until that is flushed: the older
- * slots become loose, and the next magazine ends where the allocating thread's did. How many slots
- * stay; 0 if none break.
- */
-enum { CUTS_MAX = 32 };
-
-static uint32_t chain_leading(const struct pool *pool, uint64_t chain, const struct slot *next)
-{
-    const struct slot *slot = chain_first(chain);
-    const intptr_t step = (intptr_t)slot - (intptr_t)next;
-    const intptr_t slot_bytes = (intptr_t)pool->slot_bytes;
-    if (step != slot_bytes && step != -slot_bytes) {
-        return 0;
-    }
-    for (uint32_t leading = 1; leading < chain_rounds(chain); leading++) {
-        const struct slot *older = chain_first(slot->rest);
-        if ((intptr_t)older - (intptr_t)slot != step) {
-            return leading;
-        }
-        slot = older;
-    }
-    return 0;
-}
-
-/* Whether the loaded magazine, which is full, was cut: then it has room. */
-static MBI_COLD bool cache_cut(struct thread_cache *cache, struct pool *pool,
-                               const struct slot *next)
-{
-    struct magazine *loaded = &cache->loaded[pool->class];
-    uint32_t *cuts = &cache->obtained[pool->class];
-    /* Slots obtained count as cuts: a thread that got some also frees its own. */
-    if (*cuts >= CUTS_MAX || counter_read(&cache->transfers[pool->class].refills) != 0) {
-        return false;
-    }
-    uint64_t chain = magazine_chain(loaded);
-    uint32_t leading = chain_rounds(chain) == pool->rounds ? chain_leading(pool, chain, next) : 0;
-    if (leading == 0) {
-        return false;
-    }
-    ++*cuts;
-    magazine_set_chain(loaded, mbi_pool_cut(pool, magazine_unload(loaded), leading));
-    return chain_rounds(magazine_chain(loaded)) < pool->rounds;
-}
-
 bool mbi_transfer_make_room(struct thread_cache *cache, struct pool *pool,
                             const struct slot *next)
 {
@@ -509,7 +442,7 @@ bool mbi_transfer_make_room(struct thread_cache *cache, struct pool *pool,
             return true;
         }
     }
-    if (cache_cut(cache, pool, next)) {
+    if (mbi_cut_magazine(cache, pool, next)) {
         return true;
     }
     uint64_t chain = magazine_unload(loaded);
@@ -533,9 +466,8 @@ bool mbi_transfer_flush_class(struct thread_cache *cache, size_t class)
     /* Also where slots stay, as another thread forks: the next free makes room on its slow path. */
     magazine_set_rounds_max(&cache->loaded[class], 0);
     uint64_t chain = magazine_unload(&cache->loaded[class]);
-    if (chain_rounds(chain) > pool->rounds) {
-        uint64_t batch = chain_cut_batch(pool, &chain);
-        cache_push_batch(cache, pool, batch);
+    while (chain_rounds(chain) > pool->rounds) {
+        cache_push_batch(cache, pool, chain_cut_batch(pool, &chain));
     }
     if (chain_rounds(chain) == pool->rounds) {
         cache_push_batch(cache, pool, chain);

@@ -1,11 +1,14 @@
 /*
- * huge_large [off | limit | none | refused]: a pool that has 32 MiB takes a huge page at a time, each whole and once,
+ * huge_large [off | limit | none | refused | locked | forked | unmapped]: a pool that has 32 MiB takes a huge page at a time, each whole and once,
  * and leaves no trace of it in its mapping; what huge pages add is bounded, and goes back. Each is split
  * once, and nothing else is. Smaller pools, slots larger than a page, MB_HUGEPAGE=0 and small limits have none. A kernel that has none is
- * asked less and less (none). One that refuses to take whole ones back gets them in pieces (refused).
+ * asked less and less (none). Where a
+ * child of fork shares it, which the kernel may not split, it is split again later (forked). One that has no memory for the free maps, which note them, is asked for none (unmapped). One that refuses to take whole ones back gets them in pieces (refused), each split
+ * before, as where a page of one is locked in memory (locked).
  *
  * madvise is wrapped, and what it is asked for is noted. So is mincore: of single pages it says what
- * is to be tested, and not what this machine's kernel had at hand.
+ * is to be tested, and not what this machine's kernel had at hand. mmap has no memory for free maps.
+ * Each slot that comes into one has to be covered.
  */
 #include "mappings.h"
 #include "testing.h"
@@ -15,6 +18,9 @@
 
 #include <errno.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
@@ -28,12 +34,18 @@ static size_t asked_bytes;
 static size_t requests;
 static size_t taken_bytes;
 static size_t splits;
+static struct {
+    char *start;
+    unsigned splits;
+} huge_pages[64];
+static size_t huge_page_count;
 static size_t brought_in_again; /* calls to bring in what lies in huge pages */
 static char *taken_first;
 static char *taken_end;
 
 static bool kernel_has_some = true;
 static bool kernel_refuses; /* to take as much as a huge page back */
+static bool page_is_locked;
 
 int __real_mincore(void *start, size_t bytes, unsigned char *in_memory);
 int __wrap_mincore(void *start, size_t bytes, unsigned char *in_memory);
@@ -45,6 +57,61 @@ int __wrap_mincore(void *start, size_t bytes, unsigned char *in_memory)
         in_memory[0] = kernel_has_some;
     }
     return result;
+}
+
+void __real_mbi_free_map_add(struct free_map *map, size_t index);
+void __wrap_mbi_free_map_add(struct free_map *map, size_t index);
+
+void __wrap_mbi_free_map_add(struct free_map *map, size_t index)
+{
+    CHECK(index < map->covered, "slot %zu of %zu", index, map->covered);
+    __real_mbi_free_map_add(map, index);
+}
+
+static bool maps_are_refused;
+
+void *__real_mmap(void *start, size_t bytes, int protection, int flags, int file, off_t offset);
+void *__wrap_mmap(void *start, size_t bytes, int protection, int flags, int file, off_t offset);
+
+void *__wrap_mmap(void *start, size_t bytes, int protection, int flags, int file, off_t offset)
+{
+    size_t map_bytes;
+    for (enum span_name name = 0; maps_are_refused && name < SPAN_COUNT; name++) {
+        char *map = mbi_region_map(size_class_of(SIZE), name, &map_bytes);
+        if ((char *)start >= map && (char *)start < map + map_bytes) {
+            errno = ENOMEM;
+            return MAP_FAILED;
+        }
+    }
+    return __real_mmap(start, bytes, protection, flags, file, offset);
+}
+
+/* As mbi_os_resident_bytes, but the kernel's word of a single page, too. */
+static size_t pages_in_memory(void *start, size_t bytes)
+{
+    unsigned char in_memory[HUGE_PAGE_BYTES / HUGE_SMALL_PAGE_BYTES];
+    size_t pages = 0;
+    CHECK(bytes <= HUGE_PAGE_BYTES && __real_mincore(start, bytes, in_memory) == 0, "mincore");
+    for (size_t i = 0; i < bytes / HUGE_SMALL_PAGE_BYTES; i++) {
+        pages += in_memory[i] & 1U;
+    }
+    return pages;
+}
+
+static bool has_forked;
+
+/* Once each, but a few times after a fork; by what is still there. */
+static void note_split(char *start, size_t bytes)
+{
+    CHECK(bytes < HUGE_PAGE_BYTES, "all of a huge page is split");
+    CHECK(pages_in_memory(start, bytes) != 0, "nothing of %p is there to be split", (void *)start);
+    size_t which = 0;
+    while (which < huge_page_count && (size_t)(start - huge_pages[which].start) >= HUGE_PAGE_BYTES) {
+        which++;
+    }
+    CHECK(which < huge_page_count, "%p never was huge", (void *)start);
+    CHECK(huge_pages[which].splits++ == 0 || has_forked, "%p was split before", (void *)start);
+    splits++;
 }
 
 int __real_madvise(void *start, size_t bytes, int advice);
@@ -66,11 +133,13 @@ int __wrap_madvise(void *start, size_t bytes, int advice)
         taken_first = taken_first == NULL ? start : taken_first;
         taken_end = (char *)start + bytes;
         taken_bytes += bytes;
+        for (size_t done = 0; done < bytes; done += HUGE_PAGE_BYTES) {
+            CHECK(huge_page_count < sizeof huge_pages / sizeof huge_pages[0], "too many");
+            huge_pages[huge_page_count++].start = (char *)start + done;
+        }
         asked = NULL;
     } else if (advice == MADV_FREE) {
-        CHECK(bytes < HUGE_PAGE_BYTES, "all of a huge page is split");
-        CHECK((char *)start >= taken_first && (char *)start < taken_end, "%p never was huge", start);
-        splits++;
+        note_split(start, bytes);
     } else if (advice == MADV_POPULATE_WRITE) {
         brought_in_again += (char *)start >= taken_first && (char *)start < taken_end;
     }
@@ -144,6 +213,20 @@ static void expect_fewer_requests(void)
     mb_free_batch(OBJECTS, objects);
 }
 
+/* Nor are any split, when memory goes back at last. */
+static void expect_none_without_maps(void)
+{
+    maps_are_refused = true;
+    make(0, OBJECTS);
+    CHECK(requests == 0, "%zu requests", requests);
+    maps_are_refused = false;
+    mb_free_batch(OBJECTS, objects);
+    mb_thread_flush();
+    (void)mb_trim(0);
+    CHECK(committed(SIZE) <= 4 * mbi_os_page_bytes(), "%zu bytes stay", committed(SIZE));
+    CHECK(splits == 0, "%zu splits", splits);
+}
+
 /* What is left of a huge page stays while the pool grows. */
 static void expect_rest_to_wait(void)
 {
@@ -192,8 +275,67 @@ static void give_all_back(void)
     mb_free_batch(OBJECTS, objects);
     mb_thread_flush();
     (void)mb_trim(0);
-    CHECK(committed(SIZE) <= 4 * mbi_os_page_bytes(), "%zu bytes stay", committed(SIZE));
-    CHECK(splits <= 1, "%zu splits, where all but the last page's rest goes", splits);
+    CHECK(committed(SIZE) <= (4 + page_is_locked) * mbi_os_page_bytes(), "%zu bytes stay", committed(SIZE));
+}
+
+/* Four parts of each, while a child shares all; and many more when that has ended. */
+static void give_back_beside_a_child(void)
+{
+    int pipe_ends[2];
+    CHECK(pipe(pipe_ends) == 0, "pipe");
+    has_forked = true;
+    pid_t child = fork();
+    CHECK(child >= 0, "fork");
+    if (child == 0) {
+        char nothing;
+        close(pipe_ends[1]);
+        _exit(read(pipe_ends[0], &nothing, 1) == 0 ? 0 : 1);
+    }
+    for (size_t i = 0; i < OBJECTS; i++) {
+        if (i % 1024 >= 960) {
+            mb_free(objects[i]);
+        }
+    }
+    mb_thread_flush();
+    (void)mb_trim(0);
+    size_t shared_splits = splits;
+    CHECK(shared_splits >= taken_bytes / HUGE_PAGE_BYTES, "%zu splits", shared_splits);
+    close(pipe_ends[1]);
+    int status;
+    CHECK(waitpid(child, &status, 0) == child && status == 0, "the child ended with %x", (unsigned)status);
+    for (size_t i = 0; i < huge_page_count; i++) {
+        huge_pages[i].splits = 0;
+    }
+    for (size_t i = 0; i < OBJECTS; i++) {
+        if (i % 128 >= 16 && i % 1024 < 960) {
+            mb_free(objects[i]);
+        }
+    }
+    mb_thread_flush();
+    (void)mb_trim(0);
+    for (size_t i = 0; i < huge_page_count; i++) {
+        CHECK(huge_pages[i].splits >= 1 && huge_pages[i].splits <= 8, "huge page %zu: %u splits when the child had ended", i, huge_pages[i].splits);
+    }
+}
+
+/* All that went as wholes were refused. What is left of the last one may go in part. */
+static void expect_all_splits(void)
+{
+    CHECK(splits + 1 >= huge_page_count, "%zu splits of %zu", splits, huge_page_count);
+}
+
+/* Of the huge page, in its midst: the kernel gives back what is before it, and refuses the rest. */
+static bool give_back_around_a_locked_page(void)
+{
+    enum { WHICH = 3 };
+    /* The sanitizers' mlock does nothing. */
+    page_is_locked = syscall(SYS_mlock, huge_pages[WHICH].start + HUGE_PAGE_BYTES / 3, (size_t)1) == 0;
+    if (page_is_locked) {
+        give_all_back();
+        CHECK(huge_pages[WHICH].splits == 1, "it was split %u times", huge_pages[WHICH].splits);
+        CHECK(splits <= 2, "%zu splits, where all but one and the last page's rest go as wholes", splits);
+    }
+    return page_is_locked;
 }
 
 int main(int argc, char **argv)
@@ -202,8 +344,10 @@ int main(int argc, char **argv)
     bool off = strcmp(what, "off") == 0;
     bool limit = strcmp(what, "limit") == 0;
     bool none = strcmp(what, "none") == 0;
+    bool locked = strcmp(what, "locked") == 0;
+    bool unmapped = strcmp(what, "unmapped") == 0;
     kernel_refuses = strcmp(what, "refused") == 0;
-    CHECK(argc == 1 || off || limit || none || kernel_refuses, "usage: huge_large [off | limit | none | refused]");
+    CHECK(argc == 1 || off || limit || none || kernel_refuses || locked || unmapped || strcmp(what, "forked") == 0, "usage: see the top of this file");
     CHECK(mb_option_set("MB_POOL_MAX", "32K") == 0, "MB_POOL_MAX");
     CHECK(mb_option_set("MB_DECAY_MS", "-1") == 0, "MB_DECAY_MS"); /* windows end when they are told to */
     CHECK(!off || mb_option_set("MB_HUGEPAGE", "0") == 0, "MB_HUGEPAGE");
@@ -221,13 +365,21 @@ int main(int argc, char **argv)
             return SKIPPED; /* a kernel that knows none */
         }
         mbi_os_unreserve(sample, HUGE_PAGE_BYTES);
-        if (none) {
-            expect_fewer_requests();
+        if (none || unmapped) {
+            (none ? expect_fewer_requests : expect_none_without_maps)();
             return 0;
         }
         expect_some();
+        if (strcmp(what, "forked") == 0) {
+            give_back_beside_a_child();
+            return 0;
+        }
+        if (locked) {
+            return give_back_around_a_locked_page() ? 0 : SKIPPED; /* mlock is not permitted */
+        }
         if (kernel_refuses) {
             give_all_back();
+            expect_all_splits();
             return 0;
         }
         expect_none_in_large_slots();

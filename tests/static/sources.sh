@@ -131,7 +131,7 @@ rung() {
     core/trim.*) rung=8 ;;
     core/decay.* | core/excess.* | core/uncharge.*) rung=9 ;;
     tcache/background.* | tcache/magazine.* | tcache/kept.* | tcache/epochs.c) rung=10 ;;
-    tcache/budget.h | tcache/checked.h | tcache/many.c | tcache/sampling.* | tcache/sampling_weight.c | tcache/thread_cache.* | tcache/transfer.* | tcache/chores.c | tcache/slow_path.c) rung=11 ;;
+    tcache/budget.h | tcache/checked.h | tcache/cut.* | tcache/many.c | tcache/sampling.* | tcache/sampling_weight.c | tcache/thread_cache.* | tcache/transfer.* | tcache/chores.c | tcache/slow_path.c) rung=11 ;;
     tcache/vacant.* | tcache/parked.* | tcache/registry.* | tcache/first_cache.c) rung=12 ;;
     tcache/out_of_memory.* | tcache/thread_exit.h) rung=13 ;;
     tcache/startup.* | tcache/thread_exit.c | tcache/fork.c) rung=14 ;;

@@ -121,7 +121,9 @@ enum { HUGE_PAGES = HUGE_PAGE_BYTES / PAGE, COLOUR_PAGES = 3 };
 static void begin_huge(size_t slot_bytes)
 {
     begin_at(span + HUGE_PAGE_BYTES - COLOUR_PAGES * PAGE, slot_bytes, 2 * HUGE_PAGE_BYTES + 8 * PAGE);
-    mbi_free_map_note_huge(&sorted, span); /* before the span: nothing */
+    cr_assert_not(mbi_free_map_can_note_huge(&sorted, span), "before the span");
+    cr_assert(mbi_free_map_can_note_huge(&sorted, span + 2 * HUGE_PAGE_BYTES));
+    cr_assert_not(mbi_free_map_can_note_huge(&sorted, span + 4 * HUGE_PAGE_BYTES), "beyond what is covered");
     mbi_free_map_note_huge(&sorted, span + HUGE_PAGE_BYTES);
     mbi_free_map_note_huge(&sorted, span + 2 * HUGE_PAGE_BYTES);
     for (size_t index = 0; index < slots_max; index++) {
@@ -165,6 +167,60 @@ Test(free_map, a_huge_page_of_which_a_part_goes_is_one_no_more)
     expect_run(next_run(64), COLOUR_PAGES, 64, true);
     expect_run(next_run_or_huge(64), COLOUR_PAGES + 64, 64, false);
     expect_run(next_run(SIZE_MAX), COLOUR_PAGES + 128, HUGE_PAGES - 128, false);
+    cr_assert(mbi_free_map_check(&sorted));
+}
+
+/* A child of fork may have shared it at first, and then the kernel did not split it. */
+Test(free_map, a_huge_page_is_split_a_few_times_where_there_was_a_fork)
+{
+    begin_huge(1024);
+    huge_note_fork();
+    gone(next_run(COLOUR_PAGES));
+    size_t splits = 0;
+    for (size_t page = 0; page < HUGE_PAGES; page++) {
+        bool is_huge = page < 128 && is_power_of_two(page + 1);
+        splits += is_huge;
+        expect_run(next_run(1), COLOUR_PAGES + page, 1, is_huge);
+    }
+    cr_assert_eq(splits, 8);
+    expect_run(next_run_or_huge(64), COLOUR_PAGES + HUGE_PAGES, HUGE_PAGES, true);
+    cr_assert(mbi_free_map_check(&sorted));
+}
+
+/* Its pages came into use again, as small ones, and so it goes in one call. */
+Test(free_map, a_huge_page_that_is_free_again_after_a_fork_goes_whole)
+{
+    begin_huge(1024);
+    huge_note_fork();
+    gone(next_run(COLOUR_PAGES));
+    expect_run(next_run(8), COLOUR_PAGES, 8, true);
+    uint32_t taken[(COLOUR_PAGES + 8) * 4];
+    size_t pages = COLOUR_PAGES + 8;
+    cr_assert_eq(mbi_free_map_take(&sorted, pages * 4, taken, &pages), sizeof taken / sizeof taken[0]);
+    for (size_t i = 0; i < sizeof taken / sizeof taken[0]; i++) {
+        mbi_free_map_add(&sorted, taken[i]);
+    }
+    gone(next_run_or_huge(COLOUR_PAGES));
+    struct page_run run = next_run_or_huge(64);
+    cr_assert_eq(run.end - run.begin, HUGE_PAGES);
+    cr_assert(run.is_huge);
+    mbi_free_map_end_release(&sorted, run);
+    mbi_free_map_try_again(&sorted, run); /* refused: it is none from here on */
+    expect_run(next_run_or_huge(64), COLOUR_PAGES, 64, false);
+    cr_assert(mbi_free_map_check(&sorted));
+}
+
+/* A part that is refused is tried again without another split. */
+Test(free_map, a_part_of_a_huge_page_that_was_refused_is_none)
+{
+    begin_huge(1024);
+    huge_note_fork();
+    gone(next_run(COLOUR_PAGES));
+    struct page_run run = next_run(8);
+    cr_assert(run.is_huge);
+    mbi_free_map_end_release(&sorted, run);
+    mbi_free_map_try_again(&sorted, run);
+    expect_run(next_run(8), COLOUR_PAGES, 8, false);
     cr_assert(mbi_free_map_check(&sorted));
 }
 

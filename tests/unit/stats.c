@@ -333,6 +333,7 @@ Test(stats, print_shows_the_pools_in_use)
     mb_stats_print(stream);
     fclose(stream);
     cr_assert_not_null(strstr(text, "MemoryBucket: reserved"));
+    cr_assert_not_null(strstr(text, " bytes; 1 thread, "));
     cr_assert_not_null(strstr(text, "\n   72          8          1          7"));
     cr_assert_null(strstr(text, "\n   80 "));
     mb_free(object);

@@ -9,6 +9,8 @@
 #include "tcache/startup.h"
 
 #include <criterion/criterion.h>
+#include <pthread.h>
+#include <semaphore.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -241,6 +243,52 @@ Test(thread_cache, a_thread_that_only_frees_cuts_where_the_order_breaks)
     free_of(after, CLASS);
     cr_assert_eq(counter_read(&pool->loose_rounds), BEFORE, "it is kept whole");
     cr_assert_eq(kept_depth(&mbi_thread_cache->kept[CLASS]), 1);
+}
+
+static sem_t change_gate, gate_changed;
+
+/* A fork without the fork: the gate belongs to the thread that closes it. */
+static void *fork_beside(void *argument)
+{
+    mbi_lock_close_gate(mbi_lock_defer_cancel());
+    sem_post(&gate_changed);
+    sem_wait(&change_gate);
+    mbi_lock_restore_cancel(mbi_lock_open_gate());
+    return argument;
+}
+
+/* Then nothing can become loose: the magazine is kept whole, and no slot gets lost or is there twice. */
+Test(thread_cache, a_magazine_is_not_cut_while_another_thread_forks)
+{
+    enum { BEFORE = 40, BYTES = 64 };
+    size_t rounds = pool_rounds_after_startup();
+    cr_assert_not_null(mbi_thread_cache_ensure());
+    char *before = obtain_apart(BEFORE);
+    char *batch = obtain_apart(rounds);
+    for (size_t i = 0; i < BEFORE; i++) {
+        free_of(before + i * BYTES, CLASS);
+    }
+    for (size_t i = 0; i < rounds - BEFORE; i++) {
+        free_of(batch + i * BYTES, CLASS);
+    }
+    pthread_t forker;
+    sem_init(&change_gate, 0, 0);
+    sem_init(&gate_changed, 0, 0);
+    cr_assert_eq(pthread_create(&forker, NULL, fork_beside, NULL), 0);
+    sem_wait(&gate_changed);
+    free_of(batch + (rounds - BEFORE) * BYTES, CLASS); /* beside the last one */
+    sem_post(&change_gate);
+    pthread_join(forker, NULL);
+    cr_assert_eq(counter_read(&pool->loose_rounds), 0);
+    cr_assert_eq(mbi_thread_cache_rounds(mbi_thread_cache, CLASS), rounds + 1);
+    static bool seen[2][MAGAZINE_ROUNDS_MAX];
+    for (size_t i = 0; i < rounds + 1; i++) {
+        char *object = allocate_of(CLASS);
+        bool is_before = (size_t)(object - before) < BEFORE * BYTES;
+        size_t number = (size_t)(object - (is_before ? before : batch)) / BYTES;
+        cr_assert(number < rounds && !seen[is_before][number], "%p", (void *)object);
+        seen[is_before][number] = true;
+    }
 }
 
 /* Only the mailbox was seen: the owner has complied, and the asker's last stores come late. */

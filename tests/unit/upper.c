@@ -2,6 +2,7 @@
 #include "core/config.h"
 #include "core/pool.h"
 #include "core/region.h"
+#include "tcache/budget.h"
 #include "tcache/startup.h"
 #include "tcache/thread_cache.h"
 #include "testing.h"
@@ -253,6 +254,40 @@ Test(upper, a_magazine_holds_one_batch_where_there_were_other_threads, .init = a
     pthread_join(thread, NULL);
     swing(SIZE, mbi_config.magazine_rounds[class]);
     cr_assert_eq(mbi_thread_cache->capacity[class], mbi_config.magazine_rounds[class]);
+    check_accounting(0);
+}
+
+/* It keeps the room, which is counted, until the class is flushed; and then it has one batch. */
+Test(upper, a_magazine_of_two_batches_stays_one_when_a_thread_starts, .init = all_pools)
+{
+    enum { SIZE = 4096 };
+    static size_t size = SIZE;
+    size_t class = size_class_of(SIZE);
+    const struct thread_cache *cache = mbi_thread_cache_ensure();
+    pthread_t thread;
+    use_a_quarter_of_the_share();
+    size_t rounds = mbi_config.magazine_rounds[class];
+    swing(SIZE, rounds);
+    cr_assert_eq(cache->capacity[class], 2 * rounds);
+    take(0, 5 * rounds, SIZE);
+    give(0, 2 * rounds);
+    cr_assert_eq(pthread_create(&thread, NULL, use_some, &size), 0);
+    pthread_join(thread, NULL);
+    cr_assert_not(budget_is_of_one_thread());
+    give(2 * rounds, 5 * rounds);
+    swing(SIZE, rounds);
+    cr_assert_eq(cache->capacity[class], 2 * rounds);
+    cr_assert_leq(mbi_thread_cache_rounds(cache, class), 2 * rounds);
+    cr_assert_leq(cache->upper_bytes, mbi_config.upper_bytes_max);
+    cr_assert_leq(cache->used_bytes, cache->taken_bytes);
+    cr_assert_leq(bounded_taken(&mbi_budget), bounded_most(&mbi_budget));
+    cr_assert_geq(bounded_taken(&mbi_budget), cache->taken_bytes);
+    check_accounting(0);
+    mb_thread_flush();
+    cr_assert_eq(cache->upper_bytes, 0);
+    use_a_quarter_of_the_share();
+    swing(SIZE, rounds);
+    cr_assert_eq(cache->capacity[class], rounds);
     check_accounting(0);
 }
 

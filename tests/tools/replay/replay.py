@@ -69,7 +69,8 @@ def processes():
 def summary():
     done = run("--summary", trace("handover", 20000))
     check(done.returncode == 0 and done.stderr == "", done)
-    check("2 threads, at most 2 at once" in done.stdout, done.stdout)
+    check("\n2 threads, at most 2 at once" in done.stdout, done.stdout)
+    check("\n1 thread, at most 1 at once" in run("--summary", trace("churn")).stdout, "one thread")
     allocations, frees = map(int, re.search(r"(\d+) allocations .*?(\d+) frees, 0 resizes",
                                             done.stdout).groups())
     live = int(re.search(r"at the end (\d+) objects", done.stdout)[1])
