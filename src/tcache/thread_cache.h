@@ -116,7 +116,7 @@ struct thread_cache {
     /* Of each class. All zeros until the thread uses it: so others take no memory in a cache. */
 
     /* Slots got under pools' locks, counted until runs are whole magazines; and a thread that only
-     * frees counts the magazines that it cut (transfer.c). */
+     * frees counts the magazines that it cut (cut.c). */
     uint32_t obtained[SIZE_CLASS_COUNT];
     /*
      * loaded[class].rounds_max, unless another thread asks for the magazine: 0 until the thread

@@ -1,9 +1,10 @@
 /*
- * huge_large [off | limit | none | refused | locked | forked | unmapped]: a pool that has 32 MiB takes a huge page at a time, each whole and once,
- * and leaves no trace of it in its mapping; what huge pages add is bounded, and goes back. Each is split
- * once, and nothing else is. Smaller pools, slots larger than a page, MB_HUGEPAGE=0 and small limits have none. A kernel that has none is
- * asked less and less (none). Where a
- * child of fork shares it, which the kernel may not split, it is split again later (forked). One that has no memory for the free maps, which note them, is asked for none (unmapped). One that refuses to take whole ones back gets them in pieces (refused), each split
+ * huge_large [off | limit | none | refused | locked | forked | unmapped]: a pool that has 32 MiB takes a huge page at a
+ * time, each whole and once, and leaves no trace of it in its mapping; what huge pages add is bounded, and goes back.
+ * Each is split once, and nothing else is; where a child of fork shares one, which the kernel does not split then, it is
+ * split again later (forked). Smaller pools, slots larger than a page, MB_HUGEPAGE=0 (off) and small limits (limit) have
+ * none. A kernel that has none is asked less and less (none). One that has no memory for the free maps, which note them,
+ * is asked for none (unmapped). One that refuses to take whole ones back gets them in pieces (refused), each split
  * before, as where a page of one is locked in memory (locked).
  *
  * madvise is wrapped, and what it is asked for is noted. So is mincore: of single pages it says what
