@@ -194,6 +194,9 @@ static MBI_COLD void raise_threshold(size_t least_bytes)
 {
     size_t threshold_bytes = least_bytes + least_bytes / MMAP_THRESHOLD_ROOM;
     threshold_bytes = size_min(threshold_bytes, MMAP_THRESHOLD_BYTES_MAX);
+    if (threshold_bytes <= count_read(&watched.threshold_bytes)) { /* another thread was here */
+        return;
+    }
     count_set(&watched.threshold_bytes, threshold_bytes);
     tell(M_MMAP_THRESHOLD, threshold_bytes);
     keep_top();

@@ -42,6 +42,11 @@ static void *free_in_thread(void *frees)
 int main(int argc, char **argv)
 {
     if (argc == 3) {
+        static const char *const deciding[] = { "MALLOC_TRIM_THRESHOLD_", "MALLOC_TOP_PAD_", "MALLOC_MMAP_THRESHOLD_",
+                                                "MALLOC_MMAP_MAX_", "GLIBC_TUNABLES" };
+        for (size_t i = 0; i < sizeof deciding / sizeof deciding[0]; i++) { /* with these nothing is looked at */
+            CHECK(unsetenv(deciding[i]) == 0, "unsetenv");
+        }
         CHECK(setenv("LD_PRELOAD", argv[2], 1) == 0, "setenv");
         execl("/proc/self/exe", argv[0], argv[1], (char *)NULL);
     }
