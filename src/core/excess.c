@@ -10,6 +10,8 @@
  * all such pools together are within the bound.
  */
 enum { ROOM_PART = 8, CENTRE_PART = 16, CENTRE_REST_PART = 32, POOL_PART = SIZE_CLASS_COUNT };
+_Static_assert(GROWTH_FLOOR_BYTES >= EXCESS_FLOOR_BYTES / CENTRE_REST_PART,
+               "mbi_excess_is_due does not look below that");
 
 /*
  * Steps write these a few times each, with the trim lock, and slow paths the peak; every slow path

@@ -97,10 +97,12 @@ static MBI_COLD struct page_run begin_run(struct free_map *map, size_t pages_max
 {
     struct page_run run = { .begin = map->dirty_begin, .end = map->dirty_begin + 1 };
     size_t huge;
-    if (MBI_UNLIKELY(page_is_huge(map, run.begin, &huge))) {
+    size_t end = map->dirty_end;
+    if (MBI_UNLIKELY(page_is_huge(map, run.begin, &huge))) { /* what is split ends with it */
+        end = size_min(end, huge + HUGE_PAGE_BYTES / map->page_bytes);
         run_on_huge(map, &run, huge, any_huge);
     }
-    while (run.end < map->dirty_end && run.end - run.begin < pages_max
+    while (run.end < end && run.end - run.begin < pages_max
            && page_is_releasable(map, run.end)
            && !(page_is_huge(map, run.end, &huge) && huge == run.end)) {
         run.end++;

@@ -339,14 +339,14 @@ uint64_t mbi_pool_link_run(const struct pool *pool, struct fresh_run run);
 bool mbi_pool_return_loose(struct pool *pool, uint64_t chain);
 
 /*
- * Cuts the last `rounds` off a chain of more. The first ones stay in it in their order, and their
- * words count less: they are walked.
+ * Cuts the last `rounds` off a chain of more, and returns them. The first ones stay in it in their
+ * order, and their words count less: they are walked.
  */
 MBI_COLD uint64_t mbi_pool_cut(const struct pool *pool, uint64_t *chain, uint32_t rounds);
 
 /*
- * Keeps the first `rounds` of a chain of more, in their order; the others become loose. All of it
- * comes back, those others in front, when the lock is refused.
+ * Keeps the first `rounds` of a chain of more, a batch at most, in their order; the others become
+ * loose. All of it comes back, those others in front, when the lock is refused.
  */
 uint64_t mbi_pool_keep_first(struct pool *pool, uint64_t chain, uint32_t rounds);
 

@@ -1,7 +1,7 @@
 /*
  * large_frees buffers | told DROPIN: how often the drop-in asks for the size of a large object that is freed. It does
- * while that may change what it tells the C library's malloc: not when the threshold is at its highest (buffers), and not
- * when the program has told malloc something itself (told). Starts itself on the drop-in.
+ * while that may change what it tells the C library's malloc: not when the threshold is at its highest (buffers), and
+ * not when the program has told malloc something itself (told). Starts itself on the drop-in.
  */
 #include "check.h"
 

@@ -315,7 +315,8 @@ static void give_back_beside_a_child(void)
     mb_thread_flush();
     (void)mb_trim(0);
     for (size_t i = 0; i < huge_page_count; i++) {
-        CHECK(huge_pages[i].splits >= 1 && huge_pages[i].splits <= 8, "huge page %zu: %u splits when the child had ended", i, huge_pages[i].splits);
+        CHECK(huge_pages[i].splits >= 1 && huge_pages[i].splits <= 8,
+              "huge page %zu: %u splits when the child had ended", i, huge_pages[i].splits);
     }
 }
 
@@ -348,7 +349,8 @@ int main(int argc, char **argv)
     bool locked = strcmp(what, "locked") == 0;
     bool unmapped = strcmp(what, "unmapped") == 0;
     kernel_refuses = strcmp(what, "refused") == 0;
-    CHECK(argc == 1 || off || limit || none || kernel_refuses || locked || unmapped || strcmp(what, "forked") == 0, "usage: see the top of this file");
+    CHECK(argc == 1 || off || limit || none || kernel_refuses || locked || unmapped || strcmp(what, "forked") == 0,
+          "usage: see the top of this file");
     CHECK(mb_option_set("MB_POOL_MAX", "32K") == 0, "MB_POOL_MAX");
     CHECK(mb_option_set("MB_DECAY_MS", "-1") == 0, "MB_DECAY_MS"); /* windows end when they are told to */
     CHECK(!off || mb_option_set("MB_HUGEPAGE", "0") == 0, "MB_HUGEPAGE");

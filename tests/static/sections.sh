@@ -6,7 +6,7 @@
 set -euo pipefail
 . "$(dirname "$0")/../support/of_build.sh"
 library=$build/lib/libmemorybucket-malloc.so
-most_kib=128 small_kib=64
+most_kib=128 small_kib=64 files_kib=128
 around=$(cat /sys/kernel/debug/fault_around_bytes 2>/dev/null || echo 65536)
 [ "$around" -le 65536 ] || { echo "this kernel maps $around bytes around a page, not 64 KiB" >&2; exit 77; }
 
@@ -57,6 +57,7 @@ END
     program perl "$small_kib" perl -e 'open(F, "/proc/self/smaps"); @l = <F>; print @l'
     program 'small C++' "$small_kib" "$work/small"
     program 'a second thread' "$small_kib" "$work/small" more
+    files_kib=$small_kib
 fi
 g++ -x c++ -o "$work/objects" - <<'END'
 #include <fstream>
@@ -82,5 +83,5 @@ program forks "$most_kib" python3 -c '
 import os
 child = os.fork()
 if child == 0 or os.waitpid(child, 0): print(open("/proc/self/smaps").read())'
-program C++ "$most_kib" "$work/objects"
+program 'C++ with files' "$files_kib" "$work/objects"
 exit $status
