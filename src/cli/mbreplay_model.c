@@ -311,12 +311,10 @@ static void flush_cache(struct model *model, struct cache *cache)
             flush(pool);
         }
         uint32_t loaded = cache->loaded[class];
-        for (; loaded > pool->rounds; loaded -= pool->rounds) {
+        for (; loaded >= pool->rounds; loaded -= pool->rounds) {
             flush(pool);
         }
-        if (loaded == pool->rounds) {
-            flush(pool);
-        } else if (loaded != 0) {
+        if (loaded != 0) {
             leave_loose(pool, loaded);
         }
     }

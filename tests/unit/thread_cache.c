@@ -218,21 +218,34 @@ static char *obtain_apart(size_t rounds)
     return run.first;
 }
 
-/* 40 objects, and then as many as a batch has: those come together, and in their order. */
-Test(thread_cache, a_thread_that_only_frees_cuts_where_the_order_breaks)
+enum { BEFORE = 40, BYTES = 64 };
+
+/* Objects that another thread could have allocated: 40, and as many as a batch has, apart from those. */
+struct handed_over {
+    char *before;
+    char *batch;
+};
+
+/* The 40 are freed, and then `rounds` of the batch: those come together, and in their order. */
+static struct handed_over free_in_two_orders(size_t rounds)
 {
-    enum { BEFORE = 40, BYTES = 64 };
-    size_t rounds = pool_rounds_after_startup();
-    cr_assert_not_null(mbi_thread_cache_ensure());
-    char *before = obtain_apart(BEFORE);
-    char *batch = obtain_apart(rounds);
-    char *after = obtain_apart(8);
+    struct handed_over freed = { .before = obtain_apart(BEFORE), .batch = NULL };
+    freed.batch = obtain_apart(pool->rounds);
     for (size_t i = 0; i < BEFORE; i++) {
-        free_of(before + i * BYTES, CLASS);
+        free_of(freed.before + i * BYTES, CLASS);
     }
     for (size_t i = 0; i < rounds; i++) {
-        free_of(batch + i * BYTES, CLASS);
+        free_of(freed.batch + i * BYTES, CLASS);
     }
+    return freed;
+}
+
+Test(thread_cache, a_thread_that_only_frees_cuts_where_the_order_breaks)
+{
+    size_t rounds = pool_rounds_after_startup();
+    cr_assert_not_null(mbi_thread_cache_ensure());
+    char *after = obtain_apart(8);
+    char *batch = free_in_two_orders(rounds).batch;
     cr_assert_eq(counter_read(&pool->loose_rounds), BEFORE);
     uint64_t chain = magazine_chain(&mbi_thread_cache->loaded[CLASS]);
     cr_assert_eq(chain_rounds(chain), rounds);
@@ -260,23 +273,15 @@ static void *fork_beside(void *argument)
 /* Then nothing can become loose: the magazine is kept whole, and no slot gets lost or is there twice. */
 Test(thread_cache, a_magazine_is_not_cut_while_another_thread_forks)
 {
-    enum { BEFORE = 40, BYTES = 64 };
     size_t rounds = pool_rounds_after_startup();
     cr_assert_not_null(mbi_thread_cache_ensure());
-    char *before = obtain_apart(BEFORE);
-    char *batch = obtain_apart(rounds);
-    for (size_t i = 0; i < BEFORE; i++) {
-        free_of(before + i * BYTES, CLASS);
-    }
-    for (size_t i = 0; i < rounds - BEFORE; i++) {
-        free_of(batch + i * BYTES, CLASS);
-    }
+    struct handed_over freed = free_in_two_orders(rounds - BEFORE);
     pthread_t forker;
     sem_init(&change_gate, 0, 0);
     sem_init(&gate_changed, 0, 0);
     cr_assert_eq(pthread_create(&forker, NULL, fork_beside, NULL), 0);
     sem_wait(&gate_changed);
-    free_of(batch + (rounds - BEFORE) * BYTES, CLASS); /* beside the last one */
+    free_of(freed.batch + (rounds - BEFORE) * BYTES, CLASS); /* beside the last one */
     sem_post(&change_gate);
     pthread_join(forker, NULL);
     cr_assert_eq(counter_read(&pool->loose_rounds), 0);
@@ -284,8 +289,8 @@ Test(thread_cache, a_magazine_is_not_cut_while_another_thread_forks)
     static bool seen[2][MAGAZINE_ROUNDS_MAX];
     for (size_t i = 0; i < rounds + 1; i++) {
         char *object = allocate_of(CLASS);
-        bool is_before = (size_t)(object - before) < BEFORE * BYTES;
-        size_t number = (size_t)(object - (is_before ? before : batch)) / BYTES;
+        bool is_before = (size_t)(object - freed.before) < BEFORE * BYTES;
+        size_t number = (size_t)(object - (is_before ? freed.before : freed.batch)) / BYTES;
         cr_assert(number < rounds && !seen[is_before][number], "%p", (void *)object);
         seen[is_before][number] = true;
     }
