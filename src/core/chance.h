@@ -8,6 +8,8 @@
 
 #include "core/base.h"
 
+#include <string.h>
+
 /* xorshift64*: Vigna, ACM TOMS 42 (2016). The state is not 0. */
 static inline uint64_t chance_next(uint64_t *state)
 {
@@ -25,24 +27,26 @@ static inline uint64_t chance_one_of(uint64_t *state, unsigned log2)
 
 /*
  * -ln(number / 2^53) for 1 <= number <= 2^53, to a relative error below 1e-9: the exponent, and the
- * series of the inverse hyperbolic tangent for a mantissa between 1/sqrt(2) and sqrt(2).
+ * series of the inverse hyperbolic tangent for a mantissa between 1/sqrt(2) and sqrt(2). Whether
+ * the mantissa is halved for that is as good as random: no branch, but the carry of a subtraction.
  */
 static inline double chance_minus_log(uint64_t number)
 {
     const double ln2 = 0.693147180559945309417;
-    const double sqrt2 = 1.41421356237309504880;
-    int exponent = 63 - __builtin_clzll(number);
-    double mantissa = (double)number / (double)(UINT64_C(1) << exponent);
-    if (mantissa > sqrt2) {
-        mantissa /= 2;
-        exponent++;
-    }
+    const uint64_t sqrt_half_bits = UINT64_C(0x3fe6a09e667f3bcd);
+    enum { FRACTION_BITS = 52 };
+    double mantissa = (double)(int64_t)number;
+    uint64_t bits;
+    memcpy(&bits, &mantissa, sizeof bits);
+    uint64_t exponent = (bits - sqrt_half_bits) >> FRACTION_BITS;
+    bits -= exponent << FRACTION_BITS;
+    memcpy(&mantissa, &bits, sizeof bits);
     double t = (mantissa - 1) / (mantissa + 1);
     double square = t * t;
     double sum = 1.0 / 9 + square * (1.0 / 11); /* written out: a loop divides as it runs */
     sum = 1.0 / 5 + square * (1.0 / 7 + square * sum);
     sum = 1.0 + square * (1.0 / 3 + square * sum);
-    return (53 - exponent) * ln2 - 2 * t * sum;
+    return (double)(53 - (int64_t)exponent) * ln2 - 2 * t * sum;
 }
 
 /* An exponentially distributed number with mean 1. */
