@@ -71,14 +71,14 @@ void mb_thread_idle(void)
 {
     if (mbi_thread_cache->active) {
         mbi_thread_cache_flush_own();
-        flag_set(&thread_cache_own()->idle, true);
+        flag_set(&mbi_thread_cache->idle, true);
     }
 }
 
 void mb_thread_busy(void)
 {
     if (mbi_thread_cache->active) {
-        flag_set(&thread_cache_own()->idle, false);
+        flag_set(&mbi_thread_cache->idle, false);
     }
 }
 

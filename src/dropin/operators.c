@@ -64,7 +64,7 @@ MBI_HOT_INLINE void *new_fast(size_t size)
         return NULL;
     }
     size_t offset = size_class_offset_of_abi_aligned(size);
-    return magazine_pop(thread_cache_loaded_at(mbi_thread_cache, offset));
+    return magazine_pop(thread_cache_loaded_at(mbi_alloc_cache, offset));
 }
 
 /* The fast path returns at once; only the slow one checks for NULL. */

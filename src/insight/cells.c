@@ -1,4 +1,4 @@
-/* cells: ranges by kind, a free list for each, and records. */
+/* cells: objects by kind, a free list for each, and what is known of them. */
 #include "insight/cells.h"
 
 #include "core/region.h"
@@ -8,12 +8,6 @@ enum { CELL_LOG2_MIN = 4, CELL_LOG2_MAX = 15, KINDS = CELL_LOG2_MAX - CELL_LOG2_
 enum { CELLS_LOG2_MAX = 17, CELLS_LOG2_MIN = CELL_LOG2_MAX - CELL_LOG2_MIN };
 /* Cells are made usable by so many bytes, which are a cell at least. */
 enum { COMMIT_BYTES = 64 << 10 };
-
-struct record {
-    struct sample sample;
-    _Atomic uint32_t next; /* the number of the next free cell of the kind, and one; 0: none */
-    _Atomic bool live;
-};
 
 /* A head: how often it was changed, and the number of the first free cell, and one. */
 enum { HEAD_BITS = 24 };
@@ -30,7 +24,7 @@ struct cells_range mbi_cells_range;
 
 /* Written by init. */
 static unsigned cells_log2;
-static struct record *records; /* of a kind, one behind the other */
+static struct cell *cells; /* of a kind, one behind the other */
 
 static size_t area_bytes(unsigned log2)
 {
@@ -67,10 +61,10 @@ bool mbi_cells_init(void)
         size_t bytes = area_bytes(cells_log2) + largest; /* to be aligned */
         char *start = reserve(bytes);
         if (start != NULL) {
-            records = mbi_os_reserve((sizeof *records * KINDS) << cells_log2);
+            cells = mbi_os_reserve((sizeof *cells * KINDS) << cells_log2);
             mbi_cells_range.start = round_up((uintptr_t)start, largest);
-            mbi_cells_range.bytes = records != NULL ? area_bytes(cells_log2) : 0;
-            return records != NULL;
+            mbi_cells_range.bytes = cells != NULL ? area_bytes(cells_log2) : 0;
+            return cells != NULL;
         }
     }
     return false;
@@ -95,29 +89,29 @@ static size_t number_of(const void *pointer, unsigned kind)
     return ((uintptr_t)pointer - kind_start(kind)) >> (CELL_LOG2_MIN + kind);
 }
 
-static struct record *record_of(unsigned kind, size_t number)
+static struct cell *cell_of(unsigned kind, size_t number)
 {
-    return &records[((size_t)kind << cells_log2) + number];
+    return &cells[((size_t)kind << cells_log2) + number];
 }
 
 /* Makes cells usable up to `end`. Two threads may commit the same, which changes nothing. */
 static bool commit_to(unsigned kind, uint64_t end)
 {
-    uint64_t cells = size_max(COMMIT_BYTES / cell_bytes(kind), 1);
+    uint64_t count = size_max(COMMIT_BYTES / cell_bytes(kind), 1);
     size_t page_bytes = mbi_os_page_bytes();
     uint64_t from = counter_read(&kinds[kind].committed);
     while (from < end) {
         char *first = (char *)kind_start(kind) + from * cell_bytes(kind);
-        uintptr_t record = round_down((uintptr_t)record_of(kind, from), page_bytes);
-        uintptr_t records_end = round_up((uintptr_t)record_of(kind, from + cells), page_bytes);
-        if (!mbi_os_commit(first, cells * cell_bytes(kind))
-            || !mbi_os_commit((void *)record, records_end - record)) {
+        uintptr_t known = round_down((uintptr_t)cell_of(kind, from), page_bytes);
+        uintptr_t known_end = round_up((uintptr_t)cell_of(kind, from + count), page_bytes);
+        if (!mbi_os_commit(first, count * cell_bytes(kind))
+            || !mbi_os_commit((void *)known, known_end - known)) {
             return false;
         }
         /* relaxed [CELL-ROOM]: a number that says what the kernel did already. */
-        if (atomic_compare_exchange_strong_explicit(&kinds[kind].committed, &from, from + cells,
+        if (atomic_compare_exchange_strong_explicit(&kinds[kind].committed, &from, from + count,
                                                     memory_order_relaxed, memory_order_relaxed)) {
-            from += cells;
+            from += count;
         }
     }
     return true;
@@ -131,7 +125,7 @@ static size_t pop(unsigned kind)
     while ((head & ((1U << HEAD_BITS) - 1)) != 0) {
         size_t number = (head & ((1U << HEAD_BITS) - 1)) - 1;
         /* relaxed [CELL-NEXT]: a stale one is of a cell that is taken, and the CAS fails. */
-        uint64_t next = atomic_load_explicit(&record_of(kind, number)->next, memory_order_relaxed);
+        uint64_t next = atomic_load_explicit(&cell_of(kind, number)->next, memory_order_relaxed);
         uint64_t changed = ((head >> HEAD_BITS) + 1) << HEAD_BITS | next;
         /* acquire [CELL-POP]: pairs with [CELL-PUSH]. */
         if (atomic_compare_exchange_weak_explicit(&kinds[kind].head, &head, changed,
@@ -153,7 +147,7 @@ static size_t carve(unsigned kind)
     return number >> cells_log2 == 0 && commit_to(kind, number + 1) ? number : SIZE_MAX;
 }
 
-void *mbi_cells_take(size_t size_bytes, size_t alignment_bytes)
+struct cell *mbi_cells_take(size_t size_bytes, size_t alignment_bytes, void **object)
 {
     size_t bytes = size_max(size_bytes, alignment_bytes);
     if (bytes > cell_bytes(KINDS - 1)) {
@@ -162,58 +156,42 @@ void *mbi_cells_take(size_t size_bytes, size_t alignment_bytes)
     unsigned kind = kind_of_size(bytes);
     size_t number = pop(kind);
     number = number != SIZE_MAX ? number : carve(kind);
-    return number != SIZE_MAX ? (void *)(kind_start(kind) + number * cell_bytes(kind)) : NULL;
+    if (number == SIZE_MAX) {
+        return NULL;
+    }
+    *object = (void *)(kind_start(kind) + number * cell_bytes(kind));
+    return cell_of(kind, number);
 }
 
-static struct record *record_at(const void *cell)
+struct cell *mbi_cells_remove(const void *object)
 {
-    unsigned kind = kind_of(cell);
-    return record_of(kind, number_of(cell, kind));
-}
-
-void mbi_cells_publish(const void *cell, const struct sample *sample)
-{
-    struct record *record = record_at(cell);
-    record->sample = *sample;
-    /* release [CELL-PUT]: pairs with [CELL-REMOVE]. */
-    atomic_store_explicit(&record->live, true, memory_order_release);
-}
-
-/* Whether a pointer is a cell's, and not one into a cell, or to one that never was used. */
-static bool is_cell(const void *pointer)
-{
-    unsigned kind = kind_of(pointer);
-    return number_of(pointer, kind) < counter_read(&kinds[kind].committed)
-           && (uintptr_t)pointer % cell_bytes(kind) == 0;
-}
-
-bool mbi_cells_remove(const void *cell, struct sample *sample)
-{
+    unsigned kind = kind_of(object);
+    size_t number = number_of(object, kind);
     bool live = true;
-    if (!is_cell(cell)) {
-        return false;
+    /* Not one into a cell, or of a cell that never was used. */
+    if (number >= counter_read(&kinds[kind].committed)
+        || (uintptr_t)object % cell_bytes(kind) != 0) {
+        return NULL;
     }
-    struct record *record = record_at(cell);
+    struct cell *cell = cell_of(kind, number);
     /* acquire [CELL-REMOVE]: pairs with [CELL-PUT]. */
-    if (!atomic_compare_exchange_strong_explicit(&record->live, &live, false, memory_order_acquire,
-                                                 memory_order_relaxed)) {
-        return false;
-    }
-    *sample = record->sample;
-    return true;
+    return atomic_compare_exchange_strong_explicit(&cell->live, &live, false, memory_order_acquire,
+                                                   memory_order_relaxed)
+               ? cell
+               : NULL;
 }
 
-void mbi_cells_give_back(const void *cell)
+void mbi_cells_give_back(struct cell *cell)
 {
-    unsigned kind = kind_of(cell);
-    size_t number = number_of(cell, kind);
-    struct record *record = record_of(kind, number);
+    size_t place = (size_t)(cell - cells);
+    unsigned kind = (unsigned)(place >> cells_log2);
+    size_t number = place & (((size_t)1 << cells_log2) - 1);
     /* relaxed [CELL-HEAD]: the CAS orders. */
     uint64_t head = atomic_load_explicit(&kinds[kind].head, memory_order_relaxed);
     uint64_t changed;
     do {
         uint32_t first = (uint32_t)(head & ((1U << HEAD_BITS) - 1));
-        atomic_store_explicit(&record->next, first, memory_order_relaxed); /* [CELL-NEXT] */
+        atomic_store_explicit(&cell->next, first, memory_order_relaxed); /* [CELL-NEXT] */
         changed = ((head >> HEAD_BITS) + 1) << HEAD_BITS | (number + 1);
         /* release [CELL-PUSH]: pairs with [CELL-POP]. */
     } while (!atomic_compare_exchange_weak_explicit(&kinds[kind].head, &head, changed,

@@ -360,7 +360,7 @@ void mbi_export_stop(void)
 /* No system call but one, where the parent has a file. The child's is made on its slow path. */
 void mbi_export_note_child(void)
 {
-    struct thread_cache *cache = thread_cache_own();
+    struct thread_cache *cache = mbi_thread_cache;
     if (cache->active && thread_cache_thread(cache) != 0) {
         thread_cache_set_thread(cache, 0);
     }

@@ -119,9 +119,15 @@ MBI_HOT_INLINE uint32_t take_stack(struct program_call call, uint32_t last)
     if (first == count) { /* none taken, or one that does not show the call: all of it */
         first = 0;
     }
-    return mbi_profile_stacks_is(last, frames + first, count - first)
+    return profile_stack_is(last, frames + first, count - first)
                ? last
                : mbi_profile_stacks_put(frames + first, count - first);
+}
+
+/* Signed: for unsigned numbers there is no instruction, and the sign takes two branches. */
+static inline size_t rounded(double number)
+{
+    return (size_t)(int64_t)(number + 0.5);
 }
 
 /*
@@ -131,13 +137,13 @@ MBI_HOT_INLINE uint32_t take_stack(struct program_call call, uint32_t last)
 MBI_HOT_INLINE bool count_allocated(struct sample *sample, double weight, size_t size_bytes,
                                     struct program_call call, uint32_t last)
 {
-    sample->parts = (size_t)(weight * PROFILE_PARTS + 0.5);
-    sample->bytes = (size_t)(weight * (double)size_bytes + 0.5);
+    sample->parts = rounded(weight * PROFILE_PARTS);
+    sample->bytes = rounded(weight * (double)(int64_t)size_bytes);
     sample->stack = take_stack(call, last);
     if (sample->stack == 0) {
         return false;
     }
-    struct profile_stack *stack = mbi_profile_stack(sample->stack);
+    struct profile_stack *stack = profile_stack_at(sample->stack);
     add_shared(&stack->alloc_parts, sample->parts);
     add_shared(&stack->alloc_bytes, sample->bytes);
     add_shared(&stack->samples, 1);
@@ -146,29 +152,32 @@ MBI_HOT_INLINE bool count_allocated(struct sample *sample, double weight, size_t
 
 static void uncount_allocated(const struct sample *sample)
 {
-    struct profile_stack *stack = mbi_profile_stack(sample->stack);
+    struct profile_stack *stack = profile_stack_at(sample->stack);
     add_shared(&stack->alloc_parts, (uint64_t)0 - sample->parts);
     add_shared(&stack->alloc_bytes, (uint64_t)0 - sample->bytes);
     add_shared(&stack->samples, (uint64_t)0 - 1);
 }
 
-MBI_COLD void *mbi_profile_sample(void *slot, size_t size_bytes, size_t alignment_bytes,
+void *mbi_profile_sample(void *slot, size_t size_bytes, size_t alignment_bytes,
                                   struct program_call call)
 {
-    struct sampling *sampling = &thread_cache_own()->sampling;
+    struct sampling *sampling = &mbi_thread_cache->sampling;
     size_t class = region_class_of(slot);
     if (MBI_UNLIKELY(sampling->settings == NULL)) { /* a signal handler ended the profile */
         return slot;
     }
     double weight = sampling_weight(sampling, class);
-    struct sample sample = { .slot = slot, .class = (uint32_t)class };
     sampling->due = false;
     mbi_sampling_draw(sampling);
-    void *cell = mbi_cells_take(size_bytes, alignment_bytes);
-    if (cell != NULL && count_allocated(&sample, weight, size_bytes, call, sampling->stack)) {
-        sampling->stack = sample.stack;
-        mbi_cells_publish(cell, &sample);
-        return cell;
+    void *object;
+    struct cell *cell = mbi_cells_take(size_bytes, alignment_bytes, &object);
+    if (cell != NULL
+        && count_allocated(&cell->sample, weight, size_bytes, call, sampling->stack)) {
+        cell->sample.slot = slot;
+        cell->sample.class = (uint32_t)class;
+        sampling->stack = cell->sample.stack;
+        cells_publish(cell);
+        return object;
     }
     add_shared(&lost, 1);
     if (cell != NULL) {
@@ -183,7 +192,7 @@ static MBI_SELDOM void note_large(void *pointer, size_t size_bytes, const void *
         return;
     }
     /* Those that the thread counted by: others may have been published meanwhile. */
-    const struct sampling_settings *settings = thread_cache_own()->sampling.settings;
+    const struct sampling_settings *settings = mbi_thread_cache->sampling.settings;
     if (settings == NULL) { /* a signal handler ended the profile */
         return;
     }
@@ -216,7 +225,7 @@ static void add_freed(_Atomic uint64_t *sum, uint64_t amount)
 /* Counts a sample that was taken out as freed. */
 static void count_freed(const struct sample *sample)
 {
-    struct profile_stack *stack = mbi_profile_stack(sample->stack);
+    struct profile_stack *stack = profile_stack_at(sample->stack);
     add_freed(&stack->freed_parts, sample->parts);
     add_freed(&stack->freed_bytes, sample->bytes);
     add_freed(&stack->freed, 1);
@@ -241,15 +250,17 @@ size_t mbi_profile_small_bytes(const void *pointer)
 /* A small object, which holds a slot. */
 static void free_small(void *pointer)
 {
-    struct sample sample;
-    if (!mbi_cells_remove(pointer, &sample)) {
+    struct cell *cell = mbi_cells_remove(pointer);
+    if (cell == NULL) {
         mbi_message("invalid free: %p lies among a heap profile's samples, and is none that lives",
                     pointer);
         abort();
     }
-    count_freed(&sample);
-    mbi_cells_give_back(pointer);
-    thread_cache_free(mbi_thread_cache, sample.slot, sample.class, CHECKED_SIZE_UNKNOWN);
+    count_freed(&cell->sample);
+    void *slot = cell->sample.slot;
+    size_t class = cell->sample.class;
+    mbi_cells_give_back(cell);
+    thread_cache_free(mbi_thread_cache, slot, class, CHECKED_SIZE_UNKNOWN);
 }
 
 static MBI_SELDOM bool free_sample(void *pointer)

@@ -5,12 +5,11 @@
 
 #include <string.h>
 
-/* Words are of 8 bytes; a stack's number is the offset of its first word, which begins a line. */
 enum { COMMIT_WORDS = 1 << 15, ARENA_WORDS_MAX = 1 << 25, ARENA_WORDS_MIN = 1 << 17 };
 enum { LINE_WORDS = LINE_BYTES / sizeof(uint64_t) };
 
 /* The arena's address and size are written before the first call that uses them, by init. */
-static uint64_t *arena;
+uint64_t *mbi_profile_arena;
 static size_t arena_words;
 static _Atomic uint64_t used = LINE_WORDS; /* number 0 is none */
 static _Atomic uint64_t committed;
@@ -18,10 +17,12 @@ static _Atomic uint32_t heads[PROFILE_HEADS];
 
 bool mbi_profile_stacks_init(void)
 {
+    uint64_t *arena = NULL;
     for (arena_words = ARENA_WORDS_MAX; arena == NULL && arena_words >= ARENA_WORDS_MIN;) {
         arena = mbi_os_reserve(arena_words * sizeof *arena);
         arena_words = arena != NULL ? arena_words : arena_words / 2;
     }
+    mbi_profile_arena = arena;
     return arena != NULL;
 }
 
@@ -31,7 +32,7 @@ static bool commit_to(uint64_t end)
     uint64_t from = counter_read(&committed);
     while (from < end) {
         uint64_t to = from + COMMIT_WORDS;
-        if (!mbi_os_commit(arena + from, COMMIT_WORDS * sizeof *arena)) {
+        if (!mbi_os_commit(mbi_profile_arena + from, COMMIT_WORDS * sizeof *mbi_profile_arena)) {
             return false;
         }
         /* relaxed [STACK-ROOM]: a number that says what the kernel did already. */
@@ -55,11 +56,6 @@ static uint32_t arena_take(size_t words)
     return fits ? (uint32_t)start : 0;
 }
 
-struct profile_stack *mbi_profile_stack(uint32_t number)
-{
-    return (struct profile_stack *)(void *)&arena[number];
-}
-
 /* FNV-1a over words; folds the high bits down, as the low ones choose the list. */
 static uint64_t hash_of(void *const *frames, uint32_t count)
 {
@@ -77,26 +73,12 @@ uint32_t mbi_profile_stacks_head(unsigned head)
     return atomic_load_explicit(&heads[head], memory_order_acquire);
 }
 
-/* Word by word: most stacks are short. */
-bool mbi_profile_stacks_is(uint32_t number, void *const *frames, uint32_t count)
-{
-    if (number == 0 || mbi_profile_stack(number)->count != count) {
-        return false;
-    }
-    const struct profile_stack *stack = mbi_profile_stack(number);
-    uint32_t same = 0;
-    while (same < count && stack->frames[same] == frames[same]) {
-        same++;
-    }
-    return same == count;
-}
-
 /* In the list from `number` on. */
 static uint32_t find(uint32_t number, uint64_t hash, void *const *frames, uint32_t count)
 {
     while (number != 0) {
-        const struct profile_stack *stack = mbi_profile_stack(number);
-        if (stack->hash == hash && mbi_profile_stacks_is(number, frames, count)) {
+        const struct profile_stack *stack = profile_stack_at(number);
+        if (stack->hash == hash && profile_stack_is(number, frames, count)) {
             break;
         }
         number = stack->next;
@@ -117,7 +99,7 @@ uint32_t mbi_profile_stacks_put(void *const *frames, uint32_t count)
     if (number == 0) {
         return 0;
     }
-    struct profile_stack *stack = mbi_profile_stack(number);
+    struct profile_stack *stack = profile_stack_at(number);
     stack->hash = hash;
     stack->count = count;
     memcpy(stack->frames, frames, count * sizeof *frames);

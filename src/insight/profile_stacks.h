@@ -46,11 +46,28 @@ bool mbi_profile_stacks_init(void);
 /* A stack's number, which is stored if it is new; 0 without memory. */
 uint32_t mbi_profile_stacks_put(void *const *frames, uint32_t count);
 
-/* Whether the stack of that number is this one; false for number 0. */
-bool mbi_profile_stacks_is(uint32_t number, void *const *frames, uint32_t count);
+/* Words of 8 bytes; a stack's number is the offset of its first word, which begins a line. */
+extern MBI_HIDDEN uint64_t *mbi_profile_arena;
 
 /* By its number, which is not 0. */
-struct profile_stack *mbi_profile_stack(uint32_t number);
+static inline struct profile_stack *profile_stack_at(uint32_t number)
+{
+    return (struct profile_stack *)(void *)&mbi_profile_arena[number];
+}
+
+/* Whether the stack of that number is this one; false for number 0. */
+static inline bool profile_stack_is(uint32_t number, void *const *frames, uint32_t count)
+{
+    if (number == 0 || profile_stack_at(number)->count != count) {
+        return false;
+    }
+    const struct profile_stack *stack = profile_stack_at(number);
+    uint32_t same = 0;
+    while (same < count && stack->frames[same] == frames[same]) { /* most stacks are short */
+        same++;
+    }
+    return same == count;
+}
 
 /* The first stack of a head, from 0 to PROFILE_HEADS - 1; 0: none. */
 uint32_t mbi_profile_stacks_head(unsigned head);

@@ -113,7 +113,7 @@ static void for_each_stack(void (*visit)(struct profile_stack *stack, void *argu
 {
     for (unsigned head = 0; head < PROFILE_HEADS; head++) {
         for (uint32_t number = mbi_profile_stacks_head(head); number != 0;) {
-            struct profile_stack *stack = mbi_profile_stack(number);
+            struct profile_stack *stack = profile_stack_at(number);
             visit(stack, argument);
             number = stack->next;
         }

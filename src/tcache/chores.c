@@ -148,7 +148,7 @@ void mbi_thread_cache_begin_large_alloc(void)
 
 void mbi_thread_cache_count_large_free(void)
 {
-    struct thread_cache *cache = thread_cache_own();
+    struct thread_cache *cache = mbi_thread_cache;
     if (cache->active) {
         counter_add(&cache->counts.large_frees, 1);
     } else {

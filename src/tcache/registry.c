@@ -185,7 +185,7 @@ void mbi_registry_ask_all(void)
         struct thread_cache *cache = cds_list_entry(node, struct thread_cache, node);
         if (flag_is_set(&cache->parked)) {
             mbi_parked_drain_locked(cache);
-        } else if (cache != thread_cache_own()) {
+        } else if (cache != mbi_thread_cache) {
             mbi_thread_cache_ask(cache);
         }
     }

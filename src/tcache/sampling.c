@@ -64,14 +64,6 @@ static void learn(struct sampling *sampling)
     atomic_store_explicit(&last_share, (uint8_t)share, memory_order_relaxed); /* [SHARE] */
 }
 
-/* A signal handler between the two stores finds the thread as it was before. */
-void mbi_sampling_cover(struct thread_cache *cache)
-{
-    mbi_covered_cache = cache;
-    atomic_signal_fence(memory_order_seq_cst); /* [COVER] */
-    mbi_thread_cache = &mbi_cache_covered;
-}
-
 static void draw_large(struct sampling *sampling)
 {
     double mean_bytes = (double)sampling->settings->mean_bytes;
@@ -86,9 +78,7 @@ static MBI_COLD void adopt(struct thread_cache *cache)
     if (random == 0) {
         random = (mbi_sampling_seed != 0 ? mbi_sampling_seed : mbi_os_random()) | 1;
     }
-    if (sampling->counted) {
-        mbi_thread_cache = cache;
-    }
+    mbi_alloc_cache = cache;
     *sampling = (struct sampling){ .settings = sampling_settings(), .random = random };
     if (sampling->settings != NULL) {
         draw_large(sampling);
@@ -116,12 +106,11 @@ MBI_COLD void mbi_sampling_next_slow(struct thread_cache *cache)
             sampling->drawn = true;
         }
         sampling->drawn_bytes = sampling->left_bytes;
-        mbi_sampling_cover(cache);
     } else {
         sampling->skip--;
-        mbi_thread_cache = cache;
     }
     sampling->counted = counted;
+    mbi_alloc_cache = counted ? &mbi_cache_covered : cache;
 }
 
 bool mbi_sampling_count_large(size_t size_bytes)

@@ -14,9 +14,9 @@
  * that allocates and frees one object in turn has the same chain for ever. So a thread can be
  * counted only while it takes no fast path:
  *
- *   counted    the thread is covered: mbi_thread_cache is mbi_cache_covered, whose magazines are
- *              full and empty at once. Each call comes to a slow path, which does with the thread's
- *              own cache what the fast path would have done, and counts.
+ *   counted    the thread is covered: mbi_alloc_cache is mbi_cache_covered, whose magazines are
+ *              empty. Each allocation comes to a slow path, which does with the thread's own cache
+ *              what the fast path would have done, and counts. Frees are as ever.
  *   uncounted  the thread is as it is without a profile, and no allocation is a sample.
  *
  * To count always would make every call dear. So a thread's life is divided into stretches, and of
@@ -29,7 +29,8 @@
  * and its weight is the inverse of that (Horvitz and Thompson, 1952), so that every sum of weights
  * has the true sum as its mean. That needs one thing: what happens in a stretch, and where it
  * ends, must not depend on the choice. A stretch ends where the thread would exchange slots with
- * the pools without a profile: where a magazine is empty, or full. A sampled object holds the slot
+ * the pools without a profile: where a magazine is empty, or full; or where another thread got the
+ * cache. A sampled object holds the slot
  * that it would have been, and frees it when it is freed: so the magazines go on as they would.
  * (With a coin for each stretch, 2^-share to be counted, sums have the same mean, and vary more:
  * the counted stretches were now few, now many.)
@@ -84,7 +85,7 @@ MBI_HOT_INLINE bool sampling_concerns(const struct thread_cache *cache)
 /* Whether the slot that mbi_thread_cache_take just gave the calling thread is that of a sample. */
 static inline bool sampling_is_due(void)
 {
-    return MBI_UNLIKELY(thread_cache_own()->sampling.due);
+    return MBI_UNLIKELY(mbi_thread_cache->sampling.due);
 }
 
 /*
@@ -138,14 +139,11 @@ MBI_HOT_INLINE void sampling_next(struct thread_cache *cache)
     }
 }
 
-/* Puts the calling thread on the constant cache in place of its own. */
-void mbi_sampling_cover(struct thread_cache *cache);
-
-/* The calling thread, which has just got the cache, goes on in the stretch of the one before it. */
+/* The calling thread has just got the cache: a stretch of the one before it ends. */
 MBI_HOT_INLINE void sampling_resume(struct thread_cache *cache)
 {
-    if (MBI_UNLIKELY(cache->sampling.counted)) {
-        mbi_sampling_cover(cache);
+    if (MBI_UNLIKELY(cache->sampling.settings != NULL)) {
+        sampling_next(cache);
     }
 }
 

@@ -67,7 +67,7 @@ struct slot *mbi_thread_cache_take(size_t class)
 
 struct slot *mbi_thread_cache_take_zeroed(size_t class)
 {
-    const struct thread_cache *own = thread_cache_own();
+    const struct thread_cache *own = mbi_thread_cache;
     if (!own->active || magazine_chain(&own->loaded[class]) != 0
         || sampling_concerns(own)) { /* any request may be a sample */
         return NULL;
@@ -85,10 +85,11 @@ struct slot *mbi_thread_cache_take_zeroed(size_t class)
     return slot;
 }
 
-/* The class of a magazine of mbi_thread_cache, constant or not. */
-static size_t magazine_class(const struct magazine *loaded)
+/* The class of a magazine of a cache, constant or not. */
+static inline size_t magazine_class(const struct thread_cache *cache,
+                                    const struct magazine *loaded)
 {
-    return (size_t)(loaded - mbi_thread_cache->loaded);
+    return (size_t)(loaded - cache->loaded);
 }
 
 /*
@@ -154,7 +155,8 @@ static inline size_t thread_cache_host_of(size_t class)
 
 static MBI_COLD void *thread_cache_alloc_uncounted(size_t size_bytes, const struct magazine *empty)
 {
-    size_t class = magazine_class(empty); /* now: below the thread may get another cache */
+    /* Now: below the thread may get another cache. */
+    size_t class = magazine_class(mbi_alloc_cache, empty);
     int saved_errno = errno;
     if (background_is_lost()) {
         mbi_background_come_back();
@@ -207,7 +209,7 @@ void *mbi_thread_cache_alloc_slow(size_t size_bytes, const struct magazine *empt
     if (!magazine_covers(empty)) {
         return thread_cache_alloc_uncounted(size_bytes, empty);
     }
-    struct thread_cache *cache = mbi_covered_cache;
+    struct thread_cache *cache = mbi_thread_cache;
     struct slot *slot = NULL;
     if (MBI_LIKELY(!cache->busy && sampling_is_current(&cache->sampling))) {
         slot = magazine_pop(thread_cache_loaded_in(cache, covered_offset(empty)));
@@ -282,19 +284,20 @@ static MBI_COLD _Noreturn void free_again(const struct pool *pool, const void *p
     abort();
 }
 
-static MBI_COLD void free_slow(void *pointer, const struct magazine *full, size_t size_bytes)
+MBI_COLD void mbi_thread_cache_free_slow(void *pointer, const struct magazine *full,
+                                         size_t size_bytes)
 {
     if (MBI_UNLIKELY(!mbi_thread_cache->active) && checked_is_on()) {
         mbi_check_free(pointer, size_bytes);
         return;
     }
-    size_t class = magazine_class(full);
+    size_t class = magazine_class(mbi_thread_cache, full);
     struct pool *pool = pool_at(class);
     if (MBI_UNLIKELY(!slot_space_has_start(&pool->space, pointer))) {
         free_foreign(class, pointer);
         return;
     }
-    if (MBI_UNLIKELY(pointer == chain_first(magazine_chain(&thread_cache_own()->loaded[class])))) {
+    if (MBI_UNLIKELY(pointer == chain_first(magazine_chain(&mbi_thread_cache->loaded[class])))) {
         free_again(pool, pointer);
     }
     int saved_errno = errno;
@@ -316,20 +319,4 @@ static MBI_COLD void free_slow(void *pointer, const struct magazine *full, size_
         thread_cache_end_slow(cache);
     }
     errno = saved_errno;
-}
-
-/*
- * A covered thread frees what the fast path would free, and looks as little at the pointer. Frees
- * are not counted: settings that have changed are the next allocation's to adopt.
- */
-void mbi_thread_cache_free_slow(void *pointer, const struct magazine *full, size_t size_bytes)
-{
-    if (magazine_covers(full)) {
-        struct thread_cache *cache = mbi_covered_cache;
-        if (MBI_LIKELY(!cache->busy)
-            && magazine_push(thread_cache_loaded_in(cache, covered_offset(full)), pointer)) {
-            return;
-        }
-    }
-    free_slow(pointer, full, size_bytes);
 }

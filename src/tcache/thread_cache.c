@@ -23,7 +23,8 @@ const struct thread_cache mbi_cache_direct = CONSTANT_CACHE;
 
 _Thread_local struct thread_cache *mbi_thread_cache
     __attribute__((tls_model("initial-exec"))) = (struct thread_cache *)&mbi_cache_none;
-_Thread_local struct thread_cache *mbi_covered_cache __attribute__((tls_model("initial-exec")));
+_Thread_local struct thread_cache *mbi_alloc_cache
+    __attribute__((tls_model("initial-exec"))) = (struct thread_cache *)&mbi_cache_none;
 
 /*
  * The same variable for code that inlined the fast paths. The library keeps to its own hidden name:
@@ -31,7 +32,7 @@ _Thread_local struct thread_cache *mbi_covered_cache __attribute__((tls_model("i
  * drop-in's.
  */
 extern __thread struct mb_inline_cache *mb_inline_cache_v3
-    __attribute__((alias("mbi_thread_cache")));
+    __attribute__((alias("mbi_alloc_cache")));
 
 /*
  * The layout that programs were compiled with: version 3. A change of a number here needs a higher
@@ -112,14 +113,14 @@ struct thread_cache *mbi_thread_cache_ensure(void)
     if (MBI_UNLIKELY(mbi_thread_cache == &mbi_cache_none)) {
         (void)mbi_thread_start();
     }
-    struct thread_cache *cache = thread_cache_own();
+    struct thread_cache *cache = mbi_thread_cache;
     return MBI_LIKELY(cache->active) ? cache : NULL;
 }
 
 struct thread_cache *mbi_thread_cache_begin_slow(void)
 {
     int cancel_type = mbi_lock_defer_cancel();
-    struct thread_cache *cache = thread_cache_own();
+    struct thread_cache *cache = mbi_thread_cache;
     if (MBI_UNLIKELY(!cache->active)) {
         cache = mbi_thread_cache_ensure();
     }

@@ -7,10 +7,12 @@
  *   mbi_thread_cache (TLS, 8 bytes) -> one of
  *     mbi_cache_none    constant and empty: this thread has done nothing yet
  *     mbi_cache_direct  constant and empty: no cache now, or never again; straight to the pools
- *     mbi_cache_covered constant and empty: a heap profile counts what the thread does with its
- *                       cache, which is mbi_covered_cache (sampling.h)
  *     a cache           loaded[]  the magazine in use, any number of rounds
  *                       kept[]    full magazines, as many as the thread has shown need of
+ *
+ *   mbi_alloc_cache (TLS, 8 bytes) -> what allocations go by: the same, or
+ *     mbi_cache_covered constant and empty: a heap profile counts what the thread allocates
+ *                       (sampling.h)
  *
  * The constant caches are full and empty at once, which sends a fast path to its slow path: there
  * is no "initialised?" branch.
@@ -143,24 +145,24 @@ static inline void thread_cache_set_thread(struct thread_cache *cache, uint32_t 
 extern MBI_HIDDEN const struct thread_cache mbi_cache_none;
 extern MBI_HIDDEN const struct thread_cache mbi_cache_direct;
 
-/* initial-exec: 8 bytes of static TLS, and no call to __tls_get_addr, which may allocate. */
+/* Written once, before the first thread is covered. */
+extern MBI_HIDDEN struct thread_cache mbi_cache_covered;
+
+/* initial-exec: 16 bytes of static TLS, and no call to __tls_get_addr, which may allocate. */
 extern MBI_HIDDEN _Thread_local struct thread_cache *mbi_thread_cache
     __attribute__((tls_model("initial-exec")));
-
-/* Written once, before the first thread is covered; and each covered thread's own cache. */
-extern MBI_HIDDEN struct thread_cache mbi_cache_covered;
-extern MBI_HIDDEN _Thread_local struct thread_cache *mbi_covered_cache
+extern MBI_HIDDEN _Thread_local struct thread_cache *mbi_alloc_cache
     __attribute__((tls_model("initial-exec")));
 
-static inline bool thread_is_covered(void)
+/*
+ * Gives the calling thread a cache, or a constant one. A signal handler between the two stores
+ * allocates from the one before, or by a slow path from the new one.
+ */
+MBI_HOT_INLINE void thread_use_cache(const struct thread_cache *cache)
 {
-    return MBI_UNLIKELY(mbi_thread_cache == &mbi_cache_covered);
-}
-
-/* The calling thread's cache, also while it is covered, or one of the other constant caches. */
-static inline struct thread_cache *thread_cache_own(void)
-{
-    return thread_is_covered() ? mbi_covered_cache : mbi_thread_cache;
+    mbi_thread_cache = (struct thread_cache *)(uintptr_t)cache;
+    atomic_signal_fence(memory_order_seq_cst); /* [USE] */
+    mbi_alloc_cache = mbi_thread_cache;
 }
 
 /* All threads that have no cache count here: many writers. */
@@ -296,7 +298,7 @@ MBI_HOT_INLINE struct magazine *thread_cache_loaded_at(struct thread_cache *cach
 
 MBI_HOT_INLINE void *thread_cache_alloc_at(size_t offset, size_t size_bytes)
 {
-    struct magazine *loaded = thread_cache_loaded_at(mbi_thread_cache, offset);
+    struct magazine *loaded = thread_cache_loaded_at(mbi_alloc_cache, offset);
     void *pointer = magazine_pop(loaded);
     return MBI_LIKELY(pointer != NULL) ? pointer : mbi_thread_cache_alloc_slow(size_bytes, loaded);
 }

@@ -22,19 +22,13 @@ static _Thread_local struct thread_cache *volatile unlisted
 
 struct thread_cache *mbi_thread_listed_cache(void)
 {
-    struct thread_cache *own = thread_cache_own();
+    struct thread_cache *own = mbi_thread_cache;
     struct thread_cache *cache = own->active ? own : unlisted;
     return cache != NULL && cache->listed ? cache : NULL;
 }
 
 /* Set before any other call of the library; see the header. */
 static bool in_other_namespace;
-
-/* Puts the calling thread on one of the constant caches, which are never written. */
-static void thread_use_constant(const struct thread_cache *constant)
-{
-    mbi_thread_cache = (struct thread_cache *)(uintptr_t)constant;
-}
 
 /*
  * Caches whose threads ended while another thread forked. A thread that joins such a thread may
@@ -102,7 +96,7 @@ void mbi_thread_forget_in_child(void)
 static void thread_give_up(struct thread_cache *cache, bool (*give_back)(struct left_item *item))
 {
     sigset_t before = mbi_lock_block_signals();
-    thread_use_constant(&mbi_cache_direct);
+    thread_use_cache(&mbi_cache_direct);
     unlisted = NULL;
     (void)give_back(&cache->left);
     if (left_behind_has_any(&left_behind) && mbi_lock_is_available()) {
@@ -122,7 +116,7 @@ static void thread_give_up(struct thread_cache *cache, bool (*give_back)(struct 
 static void thread_exit(void *argument)
 {
     (void)argument;
-    struct thread_cache *cache = unlisted != NULL ? unlisted : thread_cache_own();
+    struct thread_cache *cache = unlisted != NULL ? unlisted : mbi_thread_cache;
     if (!cache->active) {
         return;
     }
@@ -172,7 +166,7 @@ static bool thread_start(void)
     }
     /* What follows may allocate (pthread_setspecific does for the 33rd key and beyond), and must
      * not come back here. */
-    thread_use_constant(&mbi_cache_direct);
+    thread_use_cache(&mbi_cache_direct);
     if (!exit_key_exists || checked_is_on()) {
         return true;
     }
@@ -183,13 +177,13 @@ static bool thread_start(void)
     }
     if (threads == 0) {
         /* No memory now, or another thread forks: the next request tries again. */
-        thread_use_constant(&mbi_cache_none);
+        thread_use_cache(&mbi_cache_none);
         return true;
     }
     if (threads >= 2) {
         mbi_startup_another_thread();
     }
-    mbi_thread_cache = cache;
+    thread_use_cache(cache);
     unlisted = NULL;
     sampling_resume(cache);
     return true;

@@ -258,7 +258,7 @@ static void batches_use_it_too(void)
 
 static void *use_blocks_without_a_cache(void *argument)
 {
-    mbi_thread_cache = (struct thread_cache *)(uintptr_t)&mbi_cache_direct;
+    thread_use_cache(&mbi_cache_direct);
     return use_blocks(argument);
 }
 

@@ -10,77 +10,93 @@ static void begin(void)
     cr_assert(mbi_cells_init());
 }
 
+struct taken {
+    struct cell *cell;
+    unsigned char *object;
+};
+
+static struct taken take(size_t bytes, size_t alignment)
+{
+    void *object = NULL;
+    struct cell *cell = mbi_cells_take(bytes, alignment, &object);
+    return (struct taken){ cell, object };
+}
+
 Test(cells, of_all_sizes_are_apart, .init = begin)
 {
     enum { CELLS = 3000 };
-    static unsigned char *cells[CELLS];
-    struct sample sample;
+    static struct taken cells[CELLS];
     for (size_t i = 0; i < CELLS; i++) {
         size_t bytes = 1 + i * 37 % 32768;
         size_t alignment = (size_t)1 << i % 13;
-        cells[i] = mbi_cells_take(bytes, alignment);
-        cr_assert_not_null(cells[i]);
-        cr_assert(cells_have(cells[i]) && cells_have(cells[i] + bytes - 1));
-        cr_assert_eq((uintptr_t)cells[i] % alignment, 0);
-        cr_assert_eq((uintptr_t)cells[i] % 16, 0);
-        cr_assert_geq(mbi_cells_bytes(cells[i]), bytes);
-        cr_assert_eq(mbi_cells_bytes(cells[i] + bytes - 1), mbi_cells_bytes(cells[i]));
-        memset(cells[i], (int)(i % 251), mbi_cells_bytes(cells[i]));
-        sample = (struct sample){ .slot = cells[i], .parts = i };
-        mbi_cells_publish(cells[i], &sample);
+        cells[i] = take(bytes, alignment);
+        unsigned char *object = cells[i].object;
+        cr_assert_not_null(cells[i].cell);
+        cr_assert(cells_have(object) && cells_have(object + bytes - 1));
+        cr_assert_eq((uintptr_t)object % alignment, 0);
+        cr_assert_eq((uintptr_t)object % 16, 0);
+        cr_assert_geq(mbi_cells_bytes(object), bytes);
+        cr_assert_eq(mbi_cells_bytes(object + bytes - 1), mbi_cells_bytes(object));
+        memset(object, (int)(i % 251), mbi_cells_bytes(object));
+        cells[i].cell->sample = (struct sample){ .slot = object, .parts = i };
+        cells_publish(cells[i].cell);
     }
     for (size_t i = 0; i < CELLS; i++) {
-        size_t bytes = mbi_cells_bytes(cells[i]);
-        cr_assert(cells[i][0] == i % 251 && cells[i][bytes - 1] == i % 251);
-        cr_assert(!mbi_cells_remove(cells[i] + 8, &sample), "into a cell");
-        cr_assert(mbi_cells_remove(cells[i], &sample));
-        cr_assert(sample.slot == cells[i] && sample.parts == i);
-        cr_assert(!mbi_cells_remove(cells[i], &sample), "again");
-        mbi_cells_give_back(cells[i]);
+        unsigned char *object = cells[i].object;
+        size_t bytes = mbi_cells_bytes(object);
+        cr_assert(object[0] == i % 251 && object[bytes - 1] == i % 251);
+        cr_assert_null(mbi_cells_remove(object + 8), "into a cell");
+        struct cell *cell = mbi_cells_remove(object);
+        cr_assert_eq(cell, cells[i].cell);
+        cr_assert(cell->sample.slot == object && cell->sample.parts == i);
+        cr_assert_null(mbi_cells_remove(object), "again");
+        mbi_cells_give_back(cell);
     }
-    cr_assert_not_null(mbi_cells_take(32768, 4096));
-    cr_assert_null(mbi_cells_take(32769, 1));
-    cr_assert_null(mbi_cells_take(1, 65536));
+    cr_assert_not_null(take(32768, 4096).cell);
+    cr_assert_null(take(32769, 1).cell);
+    cr_assert_null(take(1, 65536).cell);
     void *last = (void *)(mbi_cells_range.start + mbi_cells_range.bytes - 32768);
-    cr_assert(cells_have(last) && !mbi_cells_remove(last, &sample), "a cell that never was used");
+    cr_assert(cells_have(last) && mbi_cells_remove(last) == NULL, "a cell that never was used");
 }
 
 /* What was given back last comes first, and a range that is used up gives no more. */
 Test(cells, are_used_again, .init = begin)
 {
     enum { CELLS = 1 << 17 };
-    static void *cells[CELLS];
-    void *first = mbi_cells_take(100, 8);
-    mbi_cells_give_back(first);
-    cr_assert_eq(mbi_cells_take(128, 8), first);
-    mbi_cells_give_back(first);
+    static struct taken cells[CELLS];
+    struct taken first = take(100, 8);
+    mbi_cells_give_back(first.cell);
+    struct taken again = take(128, 8);
+    cr_assert(again.cell == first.cell && again.object == first.object);
+    mbi_cells_give_back(first.cell);
     size_t count = 0;
-    while (count < CELLS && (cells[count] = mbi_cells_take(128, 128)) != NULL) {
+    while (count < CELLS && (cells[count] = take(128, 128)).cell != NULL) {
         count++;
     }
     cr_assert_eq(count, CELLS);
-    cr_assert_null(mbi_cells_take(128, 8));
-    cr_assert_null(mbi_cells_take(128, 8), "nor later");
-    cr_assert_not_null(mbi_cells_take(16, 8), "another kind");
-    mbi_cells_give_back(cells[77]);
-    cr_assert_eq(mbi_cells_take(65, 8), cells[77]);
+    cr_assert_null(take(128, 8).cell);
+    cr_assert_null(take(128, 8).cell, "nor later");
+    cr_assert_not_null(take(16, 8).cell, "another kind");
+    mbi_cells_give_back(cells[77].cell);
+    again = take(65, 8);
+    cr_assert(again.cell == cells[77].cell && again.object == cells[77].object);
 }
 
 /* No two threads have the same one. */
 static void *run(void *argument)
 {
     enum { HELD = 50, TURNS = 20000 };
-    uint32_t *held[HELD] = { NULL };
-    uint32_t own = (uint32_t)(uintptr_t)argument;
+    struct taken held[HELD] = { { NULL, NULL } };
+    unsigned char own = (unsigned char)(uintptr_t)argument;
     for (uint32_t i = 0; i < TURNS; i++) {
-        uint32_t **one = &held[i * 7 % HELD];
-        if (*one != NULL) {
-            cr_assert_eq(**one, own);
-            mbi_cells_give_back(*one);
+        struct taken *one = &held[i * 7 % HELD];
+        if (one->cell != NULL) {
+            cr_assert_eq(*one->object, own);
+            mbi_cells_give_back(one->cell);
         }
-        *one = mbi_cells_take(16 + i % 32, 8);
-        cr_assert_not_null(*one);
-        **one = own;
+        *one = take(16 + i % 32, 8);
+        cr_assert_not_null(one->cell);
+        *one->object = own;
     }
     return NULL;
 }

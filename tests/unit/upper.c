@@ -370,7 +370,7 @@ Test(upper, pools_beyond_a_border_of_20480_are_never_used)
 
 static void *allocate_without_a_cache(void *argument)
 {
-    mbi_thread_cache = (struct thread_cache *)(uintptr_t)&mbi_cache_direct;
+    thread_use_cache(&mbi_cache_direct);
     void *object = mb_alloc(2000);
     void *zeroed = mb_calloc(20, 100);
     cr_assert(is_pooled(object) && is_pooled(zeroed));
