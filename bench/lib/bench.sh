@@ -1,5 +1,5 @@
-# Sourced by run.sh, compare.sh, memory.sh and programs.sh, which run in the project's folder: where
-# results go and the build; and for the last three which workloads and allocators were asked for, and how
+# Sourced by run.sh, compare.sh, memory.sh, programs.sh, containers.sh and insight.sh, which run in the
+# project's folder: where results go and the build; and for all but the first which workloads and allocators were asked for, and how
 # one of them is run on the other.
 build=build/bench-release out=build/bench
 

@@ -238,17 +238,18 @@ def write_json(path, rows):
         raise
 
 
-def parse_arguments(description, inputs, flags=()):
+def parse_arguments(description, inputs, flags=(), pictures=True):
     """`inputs` names the files it reads, `flags` options without a value, each with its help."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, text in inputs:
         parser.add_argument(name, help=text)
     parser.add_argument("--results", metavar="FILE", help="write the figures as JSON")
-    parser.add_argument("--charts", metavar="DIR", help="draw the pictures into this directory")
+    if pictures:
+        parser.add_argument("--charts", metavar="DIR", help="draw the pictures into this directory")
+        parser.add_argument("--machine", default=machine_line(), help="what the pictures say of it")
     for name, text in flags:
         parser.add_argument(name, action="store_true", help=text)
-    parser.add_argument("--machine", default=machine_line(), help="what the pictures say of it")
     return parser.parse_args()
 
 
