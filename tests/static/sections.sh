@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # What programs of one thread, or two, run of the drop-in stands together in 64 KiB, and what ordinary ones do in 128
 # (src/sections.ld); so that much of its file counts as their memory: a small C and a small C++ program, also with a
-# second thread, one with more threads, one that forks, in parent and child, and a C++ program with files.
+# second thread, one with more threads, one that forks, in parent and child, and a C++ program with files. And each
+# function that is named there is there: others would lie elsewhere, and nothing else would say so.
 # Usage: sections.sh SOURCE_DIR BUILD_DIR
 set -euo pipefail
 . "$(dirname "$0")/../support/of_build.sh"
@@ -36,6 +37,22 @@ program() {
 }
 # The names of single functions' sections are gcc's.
 if ! readelf -p .comment "$library" | grep -q clang; then
+    python3 - "$source/src/sections.ld" "$build" <<'PYTHON' || status=1
+import fnmatch, glob, re, subprocess, sys
+with open(sys.argv[1], encoding="utf-8") as file:
+    script = re.sub(r"/\*.*?\*/", "", file.read(), flags=re.S)
+sections = {}
+for parts in glob.glob(f"{sys.argv[2]}/CMakeFiles/memorybucket*_parts.dir/src/**/*.o", recursive=True):
+    listed = subprocess.run(["readelf", "-SW", parts], capture_output=True, text=True, check=True)
+    sections[parts] = re.findall(r"\] (\.\S+)", listed.stdout)
+unmatched = [f"{parts}({name})" for parts, names in re.findall(r"(\*\S*?)\(([^)]*)\)", script)
+             for name in names.split() if name.startswith(".text")
+             and not any(fnmatch.fnmatch(file, parts) and fnmatch.filter(has, name)
+                        for file, has in sections.items())]
+for one in unmatched:
+    print(f"src/sections.ld names {one}, and nothing is called so", file=sys.stderr)
+sys.exit(bool(unmatched) or not sections)
+PYTHON
     g++ -x c++ -pthread -o "$work/small" - <<'END'
 #include <cstdio>
 #include <string>
