@@ -8,7 +8,8 @@
 #   --list        names the workloads and ends
 #
 # A round runs the drop-in off, on, on and off again, so that a machine whose speed drifts is the same for both; and it
-# runs a fresh copy of the library, as where its pages lie in memory makes up to a per cent in either way.
+# runs a fresh copy of the library, as where its pages lie in memory makes up to a per cent in either way. Threads are
+# pinned to processors: where the scheduler puts them matters far more than what is measured here.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . bench/lib/bench.sh
@@ -60,7 +61,7 @@ for ((round = 1; round <= rounds; round++)); do
         for feature in profile export; do
             for state in off on on off; do
                 # shellcheck disable=SC2086 # they are words
-                measure "$raw.part" "$feature-$state" "$workload" "$threads" "$program-malloc" $arguments </dev/null
+                measure "$raw.part" "$feature-$state" "$workload" "$threads" "$program-malloc" --pin $arguments </dev/null
             done
         done
     done <<<"$chosen"

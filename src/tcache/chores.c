@@ -101,7 +101,7 @@ MBI_HOT_INLINE bool clock_matters(void)
 static inline void thread_cache_watch_clock(struct thread_cache *cache)
 {
     if (clock_matters()) {
-        if (cache->looks_left_out != 0 && !centre_has_changed() && !pools_exporting()) {
+        if (cache->looks_left_out != 0 && !centre_has_changed()) {
             cache->looks_left_out--;
         } else {
             thread_cache_look_at_clock(cache);

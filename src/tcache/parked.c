@@ -87,6 +87,7 @@ struct thread_cache *mbi_parked_adopt(struct thread_cache *volatile *owner)
         counter_subtract(&mbi_cache_counts.parked, 1);
         flag_set(&cache->parked, false);
         thread_cache_set_thread(cache, 0);
+        cache->looks_left_out = 0; /* the next look finds its number */
         cache->exit_seen = false;
         *owner = cache;
     }
