@@ -112,7 +112,7 @@ bool mbi_sampling_count_large(size_t size_bytes);
 /*
  * Counts an allocation in the thread's counted stretch, of the class of that magazine of
  * mbi_cache_covered, which has the bytes of a slot: in the line that the fast path has just read.
- * Whether it is a sample. Reads no settings: a signal handler that interrupts the thread may have
+ * Whether a sample is due. Reads no settings: a signal handler that interrupts the thread may have
  * it adopt that there are none.
  */
 MBI_HOT_INLINE bool sampling_count(struct sampling *sampling, const struct magazine *covered)

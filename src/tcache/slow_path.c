@@ -131,17 +131,32 @@ static size_t thread_cache_choose_host(size_t class)
     return is_guest ? host : class;
 }
 
+/* Settings have changed, and the thread goes by them; a handler inside a slow path leaves that. */
+static MBI_COLD void thread_cache_end_stretch(void)
+{
+    struct thread_cache *cache = mbi_thread_cache_begin_slow();
+    if (cache != NULL) {
+        sampling_next(cache);
+        thread_cache_end_slow(cache);
+    }
+}
+
 /*
- * The object of a sample that holds the slot. A covered thread jumps here: so the frame returns to
- * the program's call, and a walk of the stack begins there.
+ * The object of a sample that holds the slot, or the slot. A covered thread jumps here: so the
+ * frame returns to the program's call, and a walk of the stack begins there.
  */
 static MBI_COLD void *thread_cache_sample(struct slot *slot, size_t size_bytes, size_t class,
                                           const void *caller)
 {
     int saved_errno = errno;
     struct program_call call = { caller, __builtin_frame_address(0) };
-    void *object =
-        mbi_profile_sample(slot, size_bytes, size_class_promised_alignment_bytes(class), call);
+    void *object = slot;
+    if (MBI_UNLIKELY(mbi_thread_cache->busy || !sampling_is_current(&mbi_thread_cache->sampling))) {
+        thread_cache_end_stretch();
+    } else {
+        object = mbi_profile_sample(slot, size_bytes, size_class_promised_alignment_bytes(class),
+                                    call);
+    }
     errno = saved_errno;
     return object;
 }
@@ -201,8 +216,7 @@ static inline bool magazine_covers(const struct magazine *magazine)
 
 /*
  * Not cold: a covered thread comes here for each slot, and takes what the fast path would have
- * taken from its own cache. A handler that interrupts a slow path goes straight to the pools; and
- * settings that have changed are a slow path's to adopt.
+ * taken from its own cache. Whether settings have changed it looks where a sample is due.
  */
 void *mbi_thread_cache_alloc_slow(size_t size_bytes, const struct magazine *empty)
 {
@@ -210,10 +224,7 @@ void *mbi_thread_cache_alloc_slow(size_t size_bytes, const struct magazine *empt
         return thread_cache_alloc_uncounted(size_bytes, empty);
     }
     struct thread_cache *cache = mbi_thread_cache;
-    struct slot *slot = NULL;
-    if (MBI_LIKELY(!cache->busy && sampling_is_current(&cache->sampling))) {
-        slot = magazine_pop(thread_cache_loaded_in(cache, covered_offset(empty)));
-    }
+    struct slot *slot = magazine_pop(thread_cache_loaded_in(cache, covered_offset(empty)));
     if (MBI_UNLIKELY(slot == NULL)) {
         return thread_cache_alloc_uncounted(size_bytes, empty);
     }

@@ -3,6 +3,7 @@
 
 #include "memorybucket/memorybucket.h"
 
+#include "core/region.h"
 #include "tcache/transfer.h"
 
 #include <criterion/criterion.h>
@@ -107,16 +108,22 @@ Test(sampling, all_calls_serve_a_covered_thread)
     end();
 }
 
-/* A thread that is counted for an earlier profile, and moves in circles, hears of the next one. */
+/*
+ * A thread that is counted for an earlier profile, and moves in circles, hears of the next one
+ * where a sample is due.
+ */
 Test(sampling, a_new_profile_finds_a_covered_thread)
 {
     static struct sampling_settings later;
     struct thread_cache *cache = begin((size_t)1 << 40);
     mbi_sampling_prepare(&later, 1);
     mbi_sampling_publish(&later);
+    mb_free(mb_alloc(BYTES));
     cr_assert_neq(cache->sampling.settings, &later);
+    cache->sampling.left_bytes = BYTES - 1;
     void *object = mb_alloc(BYTES);
     cr_assert_eq(cache->sampling.settings, &later);
+    cr_assert_eq(region_class_of(object), CLASS, "no sample of either");
     mb_free(object);
     mbi_sampling_publish(NULL);
     object = mb_alloc(BYTES);
