@@ -16,7 +16,8 @@
  *
  *   counted    the thread is covered: mbi_alloc_cache is mbi_cache_covered, whose magazines are
  *              empty. Each allocation comes to a slow path, which does with the thread's own cache
- *              what the fast path would have done, and counts. Frees are as ever.
+ *              what the fast path would have done, and counts. Frees are as ever; those of inline.h
+ *              find the same constant cache full, and call the library.
  *   uncounted  the thread is as it is without a profile, and no allocation is a sample.
  *
  * To count always would make every call dear. So a thread's life is divided into stretches, and of
@@ -29,9 +30,9 @@
  * and its weight is the inverse of that (Horvitz and Thompson, 1952), so that every sum of weights
  * has the true sum as its mean. That needs one thing: what happens in a stretch, and where it
  * ends, must not depend on the choice. A stretch ends where the thread would exchange slots with
- * the pools without a profile: where a magazine is empty, or full; or where another thread got the
- * cache. A sampled object holds the slot
- * that it would have been, and frees it when it is freed: so the magazines go on as they would.
+ * the pools without a profile: where a magazine is empty, or full; and where another thread gets
+ * the cache. A sampled object holds the slot that it would have been, and frees it when it is
+ * freed: so the magazines go on as they would.
  * (With a coin for each stretch, 2^-share to be counted, sums have the same mean, and vary more:
  * the counted stretches were now few, now many.)
  *
