@@ -17,6 +17,9 @@ enum { FADE = 256 };
  */
 enum { STEADY_MIN = 48 };
 
+/* So a thread that goes on as it began is counted as seldom as may be after half as long. */
+enum { RAISED_BY = 2 };
+
 uint64_t mbi_sampling_seed;
 
 /*
@@ -48,8 +51,8 @@ static void learn(struct sampling *sampling)
     size_t seen_bytes = (size_t)(sampling->drawn_bytes - sampling->left_bytes);
     sampling->longest_bytes = size_max(seen_bytes, faded_bytes);
     double points = (double)sampling->longest_bytes / (double)sampling->settings->mean_bytes;
-    bool raised = sampling->steady == STEADY_MIN && sampling->share < sampling->settings->share_max;
-    unsigned share = sampling->share + raised;
+    unsigned raised_by = sampling->steady == STEADY_MIN ? RAISED_BY : 0;
+    unsigned share = (unsigned)size_min(sampling->share + raised_by, sampling->settings->share_max);
     while (share > 0 && points * (double)(1U << share) > POINTS_MAX) {
         share--;
     }

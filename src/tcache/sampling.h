@@ -38,11 +38,11 @@
  *
  * A group's `share` may follow from what happened before it. It begins with 0, all is counted; in
  * another thread with the share that the last one had. Each counted stretch shows how much is
- * allocated in one. After STEADY_MIN of them the share is raised by one, if no more than POINTS_MAX
- * samples would be expected in the longest one; and it is lowered to that at once: samples in
- * bunches say little. So a thread whose stretches are long is counted more often. There is a most,
- * with which one sample is expected in eight bytes: so a mean of 1 counts all, also where threads
- * only freed.
+ * allocated in one. After STEADY_MIN of them the share is raised by two, or one, if no more than
+ * POINTS_MAX samples would be expected in the longest one; and it is lowered to that at once:
+ * samples in bunches say little. So a thread whose stretches are long is counted more often. There
+ * is a most, with which one sample is expected in eight bytes: so a mean of 1 counts all, also
+ * where threads only freed.
  *
  * What remains: a thread that takes no slow path any more stays in the stretch that it is in. The
  * sum is right on the average then, too, but varies as that one choice does.
