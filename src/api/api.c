@@ -408,7 +408,7 @@ static MBI_COLD void *aligned_alloc_slow(size_t alignment, size_t size)
 /* The constant caches, checked mode's and a covered thread's among them, are empty. */
 void *mbi_api_aligned_alloc(size_t alignment, size_t size)
 {
-    struct thread_cache *cache = mbi_alloc_cache;
+    struct thread_cache *cache = mbi_fast_cache;
     size_t class = size_class_of_aligned(alignment, size, cache->pool_bytes);
     if (MBI_LIKELY(class < SIZE_CLASS_COUNT)) {
         void *pointer = magazine_pop(&cache->loaded[class]);

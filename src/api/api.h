@@ -80,7 +80,7 @@ MBI_HOT_INLINE void api_free_foreign(struct thread_cache *cache, void *pointer, 
 
 MBI_HOT_INLINE void *api_alloc(size_t size, enum class_rule rule)
 {
-    struct thread_cache *cache = mbi_alloc_cache;
+    struct thread_cache *cache = mbi_fast_cache;
     if (MBI_UNLIKELY(size - 1 >= cache->linear_bytes)) {
         return api_alloc_large(cache, size, rule);
     }
@@ -90,7 +90,7 @@ MBI_HOT_INLINE void *api_alloc(size_t size, enum class_rule rule)
 /* `size` is the caller's hint, or CHECKED_SIZE_UNKNOWN; only checked mode looks at it. */
 MBI_HOT_INLINE void api_free_sized(void *pointer, size_t size)
 {
-    struct thread_cache *cache = mbi_thread_cache;
+    struct thread_cache *cache = mbi_fast_cache;
     size_t class = region_dense_class_of(pointer, cache->dense_base);
     if (MBI_UNLIKELY(class >= SIZE_CLASS_COUNT)) {
         if (!region_is_in_wide(pointer, &class)) {
@@ -113,7 +113,7 @@ MBI_HOT_INLINE void *api_calloc(size_t count, size_t size, enum class_rule rule)
         errno = ENOMEM;
         return NULL;
     }
-    if (bytes > mbi_alloc_cache->linear_bytes) {
+    if (bytes > mbi_fast_cache->linear_bytes) {
         return mbi_api_calloc_large(count, size, rule);
     }
     void *pointer = api_alloc(bytes, rule);

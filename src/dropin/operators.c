@@ -64,7 +64,7 @@ MBI_HOT_INLINE void *new_fast(size_t size)
         return NULL;
     }
     size_t offset = size_class_offset_of_abi_aligned(size);
-    return magazine_pop(thread_cache_loaded_at(mbi_alloc_cache, offset));
+    return magazine_pop(thread_cache_loaded_at(mbi_fast_cache, offset));
 }
 
 /* The fast path returns at once; only the slow one checks for NULL. */
@@ -136,7 +136,7 @@ static MBI_COLD void delete_slow(void *pointer, size_t size, delete_function *ot
 /* api_free_sized with a bound that is read in place of its constant. */
 MBI_HOT_INLINE void delete_object(void *pointer, size_t size, delete_function *others)
 {
-    struct thread_cache *cache = mbi_thread_cache;
+    struct thread_cache *cache = mbi_fast_cache;
     size_t class = region_dense_class_of(pointer, cache->dense_base);
     if (MBI_UNLIKELY(class >= mbi_operators_serve.classes)) {
         if (MBI_UNLIKELY(mbi_operators_serve.classes == 0)) {

@@ -81,7 +81,7 @@ static MBI_COLD void adopt(struct thread_cache *cache)
     if (random == 0) {
         random = (mbi_sampling_seed != 0 ? mbi_sampling_seed : mbi_os_random()) | 1;
     }
-    mbi_alloc_cache = cache;
+    mbi_fast_cache = cache;
     *sampling = (struct sampling){ .settings = sampling_settings(), .random = random };
     if (sampling->settings != NULL) {
         draw_large(sampling);
@@ -113,7 +113,7 @@ MBI_COLD void mbi_sampling_next_slow(struct thread_cache *cache)
         sampling->skip--;
     }
     sampling->counted = counted;
-    mbi_alloc_cache = counted ? &mbi_cache_covered : cache;
+    mbi_fast_cache = counted ? &mbi_cache_covered : cache;
 }
 
 bool mbi_sampling_count_large(size_t size_bytes)

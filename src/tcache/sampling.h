@@ -14,10 +14,9 @@
  * that allocates and frees one object in turn has the same chain for ever. So a thread can be
  * counted only while it takes no fast path:
  *
- *   counted    the thread is covered: mbi_alloc_cache is mbi_cache_covered, whose magazines are
- *              empty. Each allocation comes to a slow path, which does with the thread's own cache
- *              what the fast path would have done, and counts. Frees are as ever; those of inline.h
- *              find the same constant cache full, and call the library.
+ *   counted    the thread is covered: mbi_fast_cache is mbi_cache_covered, whose magazines are
+ *              full and empty at once. Each call comes to a slow path, which does with the thread's
+ *              own cache what the fast path would have done, and counts.
  *   uncounted  the thread is as it is without a profile, and no allocation is a sample.
  *
  * To count always would make every call dear. So a thread's life is divided into stretches, and of

@@ -171,7 +171,7 @@ static inline size_t thread_cache_host_of(size_t class)
 static MBI_COLD void *thread_cache_alloc_uncounted(size_t size_bytes, const struct magazine *empty)
 {
     /* Now: below the thread may get another cache. */
-    size_t class = magazine_class(mbi_alloc_cache, empty);
+    size_t class = magazine_class(mbi_fast_cache, empty);
     int saved_errno = errno;
     if (background_is_lost()) {
         mbi_background_come_back();
@@ -295,14 +295,14 @@ static MBI_COLD _Noreturn void free_again(const struct pool *pool, const void *p
     abort();
 }
 
-MBI_COLD void mbi_thread_cache_free_slow(void *pointer, const struct magazine *full,
-                                         size_t size_bytes)
+static MBI_COLD void free_slow(void *pointer, const struct magazine *full, size_t size_bytes)
 {
     if (MBI_UNLIKELY(!mbi_thread_cache->active) && checked_is_on()) {
         mbi_check_free(pointer, size_bytes);
         return;
     }
-    size_t class = magazine_class(mbi_thread_cache, full);
+    size_t class =
+        magazine_class(magazine_covers(full) ? &mbi_cache_covered : mbi_thread_cache, full);
     struct pool *pool = pool_at(class);
     if (MBI_UNLIKELY(!slot_space_has_start(&pool->space, pointer))) {
         free_foreign(class, pointer);
@@ -330,4 +330,14 @@ MBI_COLD void mbi_thread_cache_free_slow(void *pointer, const struct magazine *f
         thread_cache_end_slow(cache);
     }
     errno = saved_errno;
+}
+
+/* A covered thread frees what the fast path would free, and looks as little at the pointer. */
+void mbi_thread_cache_free_slow(void *pointer, const struct magazine *full, size_t size_bytes)
+{
+    if (!magazine_covers(full)
+        || !magazine_push(thread_cache_loaded_in(mbi_thread_cache, covered_offset(full)),
+                          pointer)) {
+        free_slow(pointer, full, size_bytes);
+    }
 }

@@ -23,7 +23,7 @@ const struct thread_cache mbi_cache_direct = CONSTANT_CACHE;
 
 _Thread_local struct thread_cache *mbi_thread_cache
     __attribute__((tls_model("initial-exec"))) = (struct thread_cache *)&mbi_cache_none;
-_Thread_local struct thread_cache *mbi_alloc_cache
+_Thread_local struct thread_cache *mbi_fast_cache
     __attribute__((tls_model("initial-exec"))) = (struct thread_cache *)&mbi_cache_none;
 
 /*
@@ -32,7 +32,7 @@ _Thread_local struct thread_cache *mbi_alloc_cache
  * drop-in's.
  */
 extern __thread struct mb_inline_cache *mb_inline_cache_v3
-    __attribute__((alias("mbi_alloc_cache")));
+    __attribute__((alias("mbi_fast_cache")));
 
 /*
  * The layout that programs were compiled with: version 3. A change of a number here needs a higher

@@ -10,7 +10,7 @@
  *     a cache           loaded[]  the magazine in use, any number of rounds
  *                       kept[]    full magazines, as many as the thread has shown need of
  *
- *   mbi_alloc_cache (TLS, 8 bytes) -> what allocations go by: the same, or
+ *   mbi_fast_cache (TLS, 8 bytes) -> what the fast paths go by: the same, or
  *     mbi_cache_covered constant and empty: a heap profile counts what the thread allocates
  *                       (sampling.h)
  *
@@ -151,18 +151,18 @@ extern MBI_HIDDEN struct thread_cache mbi_cache_covered;
 /* initial-exec: 16 bytes of static TLS, and no call to __tls_get_addr, which may allocate. */
 extern MBI_HIDDEN _Thread_local struct thread_cache *mbi_thread_cache
     __attribute__((tls_model("initial-exec")));
-extern MBI_HIDDEN _Thread_local struct thread_cache *mbi_alloc_cache
+extern MBI_HIDDEN _Thread_local struct thread_cache *mbi_fast_cache
     __attribute__((tls_model("initial-exec")));
 
 /*
  * Gives the calling thread a cache, or a constant one. A signal handler between the two stores
- * allocates from the one before, or by a slow path from the new one.
+ * finds the one before on the fast paths, and the new one on slow paths.
  */
 MBI_HOT_INLINE void thread_use_cache(const struct thread_cache *cache)
 {
     mbi_thread_cache = (struct thread_cache *)(uintptr_t)cache;
     atomic_signal_fence(memory_order_seq_cst); /* [USE] */
-    mbi_alloc_cache = mbi_thread_cache;
+    mbi_fast_cache = mbi_thread_cache;
 }
 
 /* All threads that have no cache count here: many writers. */
@@ -298,7 +298,7 @@ MBI_HOT_INLINE struct magazine *thread_cache_loaded_at(struct thread_cache *cach
 
 MBI_HOT_INLINE void *thread_cache_alloc_at(size_t offset, size_t size_bytes)
 {
-    struct magazine *loaded = thread_cache_loaded_at(mbi_alloc_cache, offset);
+    struct magazine *loaded = thread_cache_loaded_at(mbi_fast_cache, offset);
     void *pointer = magazine_pop(loaded);
     return MBI_LIKELY(pointer != NULL) ? pointer : mbi_thread_cache_alloc_slow(size_bytes, loaded);
 }

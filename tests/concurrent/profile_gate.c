@@ -34,7 +34,7 @@ static void *use_and_wait(void *argument)
     void *objects[OBJECTS];
     CHECK(mb_alloc_batch(SIZE, OBJECTS, objects) == OBJECTS, "no memory");
     mb_free_batch(OBJECTS, objects);
-    CHECK(mbi_alloc_cache == &mbi_cache_covered, "not counted before");
+    CHECK(mbi_fast_cache == &mbi_cache_covered, "not counted before");
     CHECK(mbi_thread_cache_rounds(mbi_thread_cache, size_class_of(SIZE)) != 0, "nothing cached");
     sem_post(&ready);
     wait_for(&may_end);
