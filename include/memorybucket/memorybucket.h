@@ -587,7 +587,7 @@ struct mb_pool_stats {
     uint64_t magazines;          /* slots in the magazines of threads */
     uint64_t central;            /* slots in the central free list */
     uint64_t loose;              /* slots that wait to make up a magazine */
-    uint64_t sorted;             /* free slots that trim or decay took out of the centre */
+    uint64_t sorted;             /* free slots in the order of their addresses, on no list */
     uint64_t orphaned;           /* slots in caches of threads that a fork left behind */
     uint64_t refills;            /* magazines moved from the centre to a thread */
     uint64_t flushes;            /* magazines moved from a thread to the centre */

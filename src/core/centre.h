@@ -1,5 +1,6 @@
 /*
- * centre: how many bytes lie in the central free lists of all pools together.
+ * centre: how many bytes lie in the central free lists of all pools together, and how many of them
+ * were put in order.
  *
  * Ladder: beside pool. Callers: pool, trim and the thread caches tell what they move,
  * and pool how it grows; excess reads.
@@ -10,6 +11,7 @@
  * when it gives up its cache. So few transfers meet other threads here, and the sum is off by at
  * most one portion a thread. What moves under a pool's lock is told at once.
  *
+ *   ordered = bytes of ordered slots, which count as the centre's but lie on no list (core/order.h)
  *   grown = bytes that pools committed while much lay here, and that excess has not answered yet
  */
 #ifndef MEMORYBUCKET_CORE_CENTRE_H
@@ -22,6 +24,7 @@ enum { CENTRE_TELL_BYTES = 256 << 10, CENTRE_MUCH_BYTES = 1 << 20 };
 /* Written by threads that tell. */
 struct centre {
     _Alignas(ISOLATION_BYTES) _Atomic int64_t bytes; /* below 0 while flushes are told late */
+    _Atomic size_t ordered;
     _Atomic size_t grown; /* excess also lowers it, in a step, or to 0 where little lies here */
     /*
      * Since excess looked: it need not look while these are as they were. Cleared before it looks,
@@ -59,11 +62,26 @@ static inline void centre_tell(int64_t bytes)
     centre_note_change();
 }
 
-/* About the bytes in the centre; exact when no thread has anything to tell. */
-static inline size_t centre_bytes(void)
+/* So many bytes of ordered slots more, or, if negative, fewer: with the pool's lock. */
+static inline void centre_tell_ordered(int64_t bytes)
+{
+    atomic_fetch_add_explicit(&mbi_centre.ordered, (size_t)bytes,
+                              memory_order_relaxed); /* [CENTRE] */
+    centre_note_change();
+}
+
+/* About the bytes on the central free lists; exact when no thread has anything to tell. */
+MBI_HOT_INLINE size_t centre_list_bytes(void)
 {
     int64_t bytes = atomic_load_explicit(&mbi_centre.bytes, memory_order_relaxed); /* [CENTRE] */
     return bytes > 0 ? (size_t)bytes : 0;
+}
+
+/* About the bytes in the centre: on the lists, and ordered. */
+MBI_HOT_INLINE size_t centre_bytes(void)
+{
+    return centre_list_bytes()
+           + atomic_load_explicit(&mbi_centre.ordered, memory_order_relaxed); /* [CENTRE] */
 }
 
 /* A pool committed so many fresh bytes. */

@@ -4,6 +4,7 @@
 #include "core/centre.h"
 #include "core/config.h"
 #include "core/excess.h"
+#include "core/order.h"
 #include "core/os.h"
 #include "core/trim.h"
 
@@ -146,18 +147,21 @@ static uint64_t clock_near(uint64_t due, uint64_t coarse_ns)
     return due > coarse_ns + COARSE_NS ? coarse_ns : mbi_os_clock_ns();
 }
 
+/* What is too much goes back; where nothing is, what lies out of order is sorted. */
 static void step_by_volume(const struct trim_allowance *most)
 {
     uint64_t begin_ns = mbi_os_clock_ns();
-    if (mbi_excess_step(most)) {
+    if (mbi_config.decay_ms > 0 && mbi_excess_step(most)) {
         count_step(begin_ns);
         counter_add(&mbi_decay_counts.decay_volume_steps, 1);
+    } else {
+        (void)mbi_order_step(most->slots);
     }
 }
 
-static uint64_t poll_pending(uint64_t coarse_ns, const struct trim_allowance *most)
+static uint64_t poll_pending(uint64_t coarse_ns, const struct trim_allowance *most, bool orders)
 {
-    if (mbi_config.decay_ms != 0 && MBI_UNLIKELY(mbi_excess_is_due())) {
+    if (MBI_UNLIKELY((mbi_config.decay_ms > 0 && mbi_excess_is_due()) || orders)) {
         if (mbi_lock_try_acquire(LOCK_TRIM)) {
             step_by_volume(most);
             mbi_lock_release(LOCK_TRIM);
@@ -188,11 +192,12 @@ static uint64_t poll_pending(uint64_t coarse_ns, const struct trim_allowance *mo
 static uint64_t poll_if_any(uint64_t coarse_ns, const struct trim_allowance *most)
 {
     centre_note_look();
-    if (mbi_config.decay_ms < 0 || !pools_pending()) {
+    bool orders = mbi_config.decay_ms != 0 && order_is_due();
+    if ((mbi_config.decay_ms < 0 && !orders) || !pools_pending()) {
         return UINT64_MAX;
     }
     int saved_errno = errno;
-    uint64_t wait_ns = poll_pending(coarse_ns, most);
+    uint64_t wait_ns = poll_pending(coarse_ns, most, orders);
     errno = saved_errno;
     return wait_ns;
 }

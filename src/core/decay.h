@@ -10,6 +10,9 @@
  * A window lasts MB_DECAY_MS. Batches that lie in the centre through a whole window were not needed
  * in that time. They are given back one to two and a half windows after they were last needed.
  *
+ * The same steps sort what lies out of order (core/order.h), also where nothing goes back: with
+ * MB_DECAY_MS=-1, but not with 0, where all of the centre goes at once.
+ *
  * Slow paths call mbi_decay_poll_at while pools_pending() says that there may be something to do,
  * and not each of those that come in quick succession (tcache/chores.c). A thread does one step at
  * a time, which is as large as the time since the last step asks for, and for which its request

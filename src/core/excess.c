@@ -150,7 +150,7 @@ static void count_sorted(void)
     state.sorted_bytes = 0;
     for (size_t class = pools_next(0); class < SIZE_CLASS_COUNT; class = pools_next(class + 1)) {
         const struct pool *pool = pool_at(class);
-        slots_bytes += counter_read(&pool->sorted_slots) * pool->slot_bytes;
+        slots_bytes += pool_settled_slots(pool) * pool->slot_bytes;
         state.sorted_bytes += mbi_pool_sorted_bytes(pool);
     }
     if (slots_bytes < state.sorted_slots_bytes) {
@@ -165,7 +165,7 @@ static void count_sorted(void)
 /* Whether more may lie in the pool's centre than is left alone. */
 static bool pool_is_worth(const struct pool *pool)
 {
-    uint64_t slots = counter_read(&pool->carved) - counter_read(&pool->sorted_slots);
+    uint64_t slots = counter_read(&pool->carved) - pool_settled_slots(pool);
     return slots * pool->slot_bytes > EXCESS_FLOOR_BYTES / POOL_PART;
 }
 

@@ -77,6 +77,8 @@ struct pool {
     /* Lists of batches, from one central stack each: their first slots' numbers. */
     uint32_t aged[CENTRAL_STACKS];
     uint32_t surplus[CENTRAL_STACKS];
+    _Atomic uint64_t ordered; /* of the sorted slots; they count as the centre's (core/order.h) */
+    uint64_t ordered_min;     /* the fewest since the batches grew older last */
     /*
      * The slot number from which on all that is fresh lies in huge pages that came whole; 0: none.
      * relaxed [FRESH-WHOLE]: a thread that reads an old value makes a system call in vain, or takes

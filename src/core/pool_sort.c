@@ -9,6 +9,18 @@
 _Static_assert((int)SORTED_SLOTS_MAX >= (int)MAGAZINE_ROUNDS_STEP,
                "sorted slots that are taken can fill whole lines");
 
+/* Of the ordered slots up to `slots` count as sorted only, or were taken. */
+static void pool_unorder_locked(struct pool *pool, uint64_t slots)
+{
+    uint64_t before = counter_read(&pool->ordered);
+    uint64_t less = size_min(before, slots);
+    if (less != 0) {
+        counter_subtract(&pool->ordered, less);
+        pool->ordered_min = size_min(pool->ordered_min, before - less);
+        centre_tell_ordered(-(int64_t)(less * pool->slot_bytes));
+    }
+}
+
 static void pool_take_sorted_of_locked(struct pool *pool, struct span *span, size_t rounds_wanted,
                                        struct sorted_slots *taken)
 {
@@ -30,6 +42,7 @@ static void pool_take_sorted_of_locked(struct pool *pool, struct span *span, siz
     counter_add(&pool->committed_bytes, pages * map->page_bytes);
     counter_subtract(&pool->released_bytes, pages * map->page_bytes);
     counter_subtract(&pool->sorted_slots, taken->count);
+    pool_unorder_locked(pool, taken->count);
     if (taken->count != 0) {
         char *end = (char *)free_map_slot(map, taken->numbers[taken->count - 1] + 1);
         if (end > span->touched_end) {
@@ -96,6 +109,15 @@ bool mbi_pool_has_old_batch_locked(const struct pool *pool)
     return any;
 }
 
+/* What was ordered all through the window counts as sorted only. True if any slot was ordered. */
+static bool pool_age_ordered_locked(struct pool *pool)
+{
+    bool any = counter_read(&pool->ordered) != 0;
+    pool_unorder_locked(pool, pool->ordered_min);
+    pool->ordered_min = counter_read(&pool->ordered);
+    return any;
+}
+
 bool mbi_pool_age(struct pool *pool, bool central)
 {
     if (counter_read(&pool->carved) == 0) {
@@ -118,7 +140,8 @@ bool mbi_pool_age(struct pool *pool, bool central)
             pool->aged[i] = takes ? (uint32_t)batch_stack_detach(pool_stack(pool, i)) : 0;
         }
     }
-    bool any = mbi_pool_has_old_batch_locked(pool) || pool->loose != 0;
+    bool any = pool_age_ordered_locked(pool) || mbi_pool_has_old_batch_locked(pool)
+               || pool->loose != 0;
     mbi_pool_unlock(pool);
     return any;
 }
@@ -191,7 +214,38 @@ size_t mbi_pool_take_surplus(struct pool *pool, size_t count, uint64_t chains[])
     return taken;
 }
 
-void mbi_pool_sort(struct pool *pool, const uint32_t *numbers, size_t count)
+size_t mbi_pool_take_recent(struct pool *pool, size_t count, uint64_t chains[])
+{
+    size_t taken = 0;
+    uint64_t retries = 0;
+    uint64_t chain = 0;
+    if (!flag_is_set(&pool->pushed) || !mbi_pool_lock(pool)) {
+        return 0;
+    }
+    bool covered = pool_cover_locked(pool);
+    while (covered && taken < count
+           && (chain = batch_stack_pop(pool_stack(pool, 0), &pool->space, pool->rounds, &retries))
+                  != 0) {
+        chains[taken++] = chain;
+    }
+    counter_add(&pool->departed.refills, taken);
+    counter_add(&pool->departed.cas_retries, retries);
+    centre_tell(-(int64_t)(taken * pool_batch_bytes(pool)));
+    mbi_pool_unlock(pool);
+    return taken;
+}
+
+void mbi_pool_return_recent(struct pool *pool, size_t count, const uint64_t chains[])
+{
+    (void)mbi_pool_lock(pool);
+    centre_tell((int64_t)(count * pool_batch_bytes(pool)));
+    while (count != 0) {
+        mbi_pool_push_batch(pool, chains[--count], &pool->departed);
+    }
+    mbi_pool_unlock(pool);
+}
+
+void mbi_pool_sort(struct pool *pool, const uint32_t *numbers, size_t count, bool ordered)
 {
     (void)mbi_pool_lock(pool);
     for (size_t i = 0; i < count; i++) {
@@ -199,12 +253,16 @@ void mbi_pool_sort(struct pool *pool, const uint32_t *numbers, size_t count)
         mbi_free_map_add(map, free_map_index(map, slot_space_slot(&pool->space, numbers[i])));
     }
     counter_add(&pool->sorted_slots, count);
+    if (ordered) {
+        counter_add(&pool->ordered, count);
+        centre_tell_ordered((int64_t)(count * pool->slot_bytes));
+    }
     mbi_pool_unlock(pool);
 }
 
 size_t mbi_pool_sorted_bytes(const struct pool *pool)
 {
-    return size_above(counter_read(&pool->sorted_slots) * pool->slot_bytes,
+    return size_above(pool_settled_slots(pool) * pool->slot_bytes,
                       counter_read(&pool->released_bytes));
 }
 
@@ -236,6 +294,10 @@ struct page_run mbi_pool_begin_release(struct pool *pool, struct span *span, siz
     struct page_run run = { .begin = 0, .end = 0 };
     if (mbi_pool_lock(pool)) {
         complete_last_page_locked(pool);
+        if (counter_read(&pool->ordered) != 0) { /* these are free, too, and stay for a window */
+            size_t pages = mbi_pool_sorted_bytes(pool) / span->map.page_bytes;
+            pages_max = size_min(pages_max, pages);
+        }
         run = mbi_free_map_begin_release(&span->map, tiles_max, pages_max, any_huge);
         mbi_pool_unlock(pool);
     }

@@ -4,7 +4,12 @@
  * Ladder: beside pool. Callers: trim, decay, excess; pool, for what is taken again.
  *
  *   central ──mbi_pool_age──> aged ──again──> surplus ──sort──> sorted ──release──> the kernel
- *      └── any thread, by CAS    └───────── any thread, under the lock ──────────┘
+ *      │                         │                               │ ^
+ *      │                         └── any thread, under the lock ─┘ │ mbi_pool_age, again
+ *      └── any thread, by CAS, and core/order.h ──sort──> ordered ─┘
+ *
+ * Ordered slots are sorted, too, and any thread takes them as such. But they grow old as batches do
+ * before their pages may go: the fewest that a pool had in a window were not needed in it.
  *
  * Functions that do not end in _locked take the pool's lock. All but the takers are called with the
  * trim lock, and so only a signal handler is refused (core/lock.h).
@@ -38,7 +43,8 @@ bool mbi_pool_has_old_batch_locked(const struct pool *pool);
 
 /*
  * If no surplus is left, the aged batches become surplus and, with `central`, those on the stacks
- * become aged, as when a window has ended. True when there is any of these, or a loose slot.
+ * become aged, as when a window has ended. Ordered slots that were ordered since the last time
+ * count as sorted only. True when there was any of these, or a loose slot.
  */
 bool mbi_pool_age(struct pool *pool, bool central);
 
@@ -55,10 +61,24 @@ size_t mbi_pool_sort_lanes(struct pool *pool, size_t slots_max);
  */
 size_t mbi_pool_take_surplus(struct pool *pool, size_t count, uint64_t chains[]);
 
-/* These slots, by number, become sorted. */
-void mbi_pool_sort(struct pool *pool, const uint32_t *numbers, size_t count);
+/*
+ * Takes up to `count` of the batches that were pushed last, on the stack that is in use where
+ * threads run on one processor, as chains. Returns how many; 0 also where there is no memory for
+ * the bits. Return pushes them again, as they were.
+ */
+size_t mbi_pool_take_recent(struct pool *pool, size_t count, uint64_t chains[]);
+void mbi_pool_return_recent(struct pool *pool, size_t count, const uint64_t chains[]);
 
-/* Bytes of the sorted slots that are in memory. No lock. */
+/* These slots, by number, become sorted; or also ordered. */
+void mbi_pool_sort(struct pool *pool, const uint32_t *numbers, size_t count, bool ordered);
+
+/* The sorted slots that are not ordered: nothing needed them for a window. No lock. */
+static inline uint64_t pool_settled_slots(const struct pool *pool)
+{
+    return size_above(counter_read(&pool->sorted_slots), counter_read(&pool->ordered));
+}
+
+/* Bytes of these that are in memory. No lock. */
 size_t mbi_pool_sorted_bytes(const struct pool *pool);
 
 /*

@@ -4,14 +4,13 @@
 #include "core/config.h"
 #include "core/huge.h"
 
-/* The slots that are being sorted, by number: half a step. Under the trim lock. */
-enum { NUMBERS_MAX = TRIM_SLOTS_MAX / 2 };
-static uint32_t numbers[NUMBERS_MAX];
-_Static_assert((int)NUMBERS_MAX >= (int)MAGAZINE_ROUNDS_MAX, "a batch, or the loose slots, fit");
+/* The slots that are being sorted, by number. Under the trim lock. */
+static uint32_t numbers[TRIM_NUMBERS_MAX];
+_Static_assert((int)TRIM_NUMBERS_MAX >= (int)MAGAZINE_ROUNDS_MAX,
+               "a batch, or the loose slots, fit");
 _Static_assert(TRIM_PAGES_MAX % 64 == 0, "struct pages_gone has whole words");
 
-/* Several chains are followed at once, as each step along a chain waits for memory. */
-enum { BATCHES_AT_ONCE = 32, SLOTS_PER_LOCK = 512 };
+enum { SLOTS_PER_LOCK = 512 };
 
 /* Follows all chains, a slot of each in turn. The slots' numbers go to `numbers`; how many. */
 static size_t follow_chains(const struct pool *pool, uint64_t chains[], size_t count)
@@ -23,14 +22,8 @@ static size_t follow_chains(const struct pool *pool, uint64_t chains[], size_t c
         for (size_t i = 0; i < count; i++) {
             struct slot *slot = chain_first(chains[i]);
             if (slot != NULL) {
-                uint64_t rounds = chain_rounds(chains[i]);
-                if (MBI_UNLIKELY(!slot_space_has(&pool->space, slot)
-                                 || chain_rounds(slot->rest) != rounds - 1)) {
-                    mbi_slot_space_corrupted(&pool->space, chains[i]);
-                }
+                chains[i] = trim_follow(pool, chains[i]);
                 numbers[found++] = (uint32_t)slot_space_number(&pool->space, slot);
-                chains[i] = slot->rest;
-                __builtin_prefetch(chain_first(chains[i]));
                 any = true;
             }
         }
@@ -38,20 +31,27 @@ static size_t follow_chains(const struct pool *pool, uint64_t chains[], size_t c
     return found;
 }
 
-size_t mbi_trim_sort(struct pool *pool, size_t slots_max)
+size_t mbi_trim_sort_chains(struct pool *pool, size_t count, uint64_t chains[], bool ordered)
 {
-    uint64_t chains[BATCHES_AT_ONCE];
-    size_t in_lanes = mbi_pool_sort_lanes(pool, slots_max);
-    if (in_lanes != 0) {
-        return in_lanes;
-    }
-    size_t count = size_min(size_min(slots_max, NUMBERS_MAX) / pool->rounds, BATCHES_AT_ONCE);
-    count = mbi_pool_take_surplus(pool, size_max(count, 1), chains);
     size_t found = follow_chains(pool, chains, count);
     for (size_t done = 0; done < found; done += SLOTS_PER_LOCK) {
-        mbi_pool_sort(pool, numbers + done, size_min(found - done, SLOTS_PER_LOCK));
+        mbi_pool_sort(pool, numbers + done, size_min(found - done, SLOTS_PER_LOCK), ordered);
     }
     return found;
+}
+
+/* Apart from what looks whether there is any (sections.ld). */
+static MBI_COLD size_t sort_surplus(struct pool *pool, size_t slots_max)
+{
+    uint64_t chains[TRIM_CHAINS_MAX];
+    size_t count = mbi_pool_take_surplus(pool, trim_chains(pool, slots_max), chains);
+    return mbi_trim_sort_chains(pool, count, chains, false);
+}
+
+size_t mbi_trim_sort(struct pool *pool, size_t slots_max)
+{
+    size_t in_lanes = mbi_pool_sort_lanes(pool, slots_max);
+    return in_lanes != 0 ? in_lanes : sort_surplus(pool, slots_max);
 }
 
 /* The small pages of a huge one; where small pages are larger there are none (core/huge.h). */

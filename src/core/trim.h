@@ -72,6 +72,33 @@ void mbi_trim_begin_turn(struct trim_turn *turn, size_t class, unsigned ages);
 bool mbi_trim_go_on(struct trim_turn *turn, struct trim_allowance *left);
 
 /*
+ * Several chains are followed at once, as each step along a chain waits for memory. How many, of
+ * whole batches and of up to `slots_max` slots, or one: at most TRIM_CHAINS_MAX.
+ */
+enum { TRIM_CHAINS_MAX = 32, TRIM_NUMBERS_MAX = TRIM_SLOTS_MAX / 2 };
+static inline size_t trim_chains(const struct pool *pool, size_t slots_max)
+{
+    size_t chains = size_min(slots_max, TRIM_NUMBERS_MAX) / pool->rounds;
+    return size_max(size_min(chains, TRIM_CHAINS_MAX), 1);
+}
+
+/* What lies behind the chain's first slot, and is fetched: the caller looks at others meanwhile. */
+static inline uint64_t trim_follow(const struct pool *pool, uint64_t chain)
+{
+    const struct slot *slot = chain_first(chain);
+    if (MBI_UNLIKELY(!slot_space_has(&pool->space, slot)
+                     || chain_rounds(slot->rest) != chain_rounds(chain) - 1U)) {
+        mbi_slot_space_corrupted(&pool->space, chain);
+    }
+    uint64_t rest = slot->rest;
+    __builtin_prefetch(chain_first(rest));
+    return rest;
+}
+
+/* Sorts the slots of as many chains, and writes to `chains`. Returns how many slots. */
+size_t mbi_trim_sort_chains(struct pool *pool, size_t count, uint64_t chains[], bool ordered);
+
+/*
  * Sorts up to `slots_max` slots of the surplus, and all loose ones. Returns how many; 0 when
  * nothing is left, or there is no memory for the bits.
  */

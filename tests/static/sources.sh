@@ -129,7 +129,7 @@ rung() {
     core/region.c | core/free_map.* | core/free_map_* | core/batch_stack.* | core/copies.* | core/huge.*) rung=6 ;;
     core/centre.h | core/pool.* | core/pool_*) rung=7 ;;
     core/trim.*) rung=8 ;;
-    core/decay.* | core/excess.* | core/uncharge.*) rung=9 ;;
+    core/decay.* | core/excess.* | core/order.* | core/uncharge.*) rung=9 ;;
     tcache/background.* | tcache/magazine.* | tcache/kept.* | tcache/epochs.c) rung=10 ;;
     tcache/budget.h | tcache/checked.h | tcache/cut.* | tcache/many.c | tcache/sampling.* | tcache/sampling_weight.c | tcache/thread_cache.* | tcache/transfer.* | tcache/chores.c | tcache/slow_path.c) rung=11 ;;
     tcache/vacant.* | tcache/parked.* | tcache/registry.* | tcache/first_cache.c) rung=12 ;;
