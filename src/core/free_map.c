@@ -12,6 +12,7 @@ void mbi_free_map_init(struct free_map *map, char *first, size_t slot_bytes, siz
         .slot_bytes = slot_bytes,
         .slots_max = slots_max,
         .page_bytes = size_min(page_bytes, TILE_BYTES),
+        .page_shift = (unsigned)__builtin_ctzll(size_min(page_bytes, TILE_BYTES)),
         .reciprocal = UINT64_MAX / (slot_bytes / SLOT_UNIT_BYTES) + 1,
     };
 }
@@ -137,8 +138,9 @@ static size_t tile_take(struct free_map *map, size_t tile, size_t count, uint32_
     size_t end = tile_end_slot(map, tile);
     size_t index = next_slot(map, slots_of_tiles(map, tile), end);
     size_t taken = 0;
+    bool all_ready = tile_is_all_ready(map, tile); /* saves a look at each slot's pages */
     while (index < end && taken < count) {
-        if (slot_reuse_pages(map, index, reuse)) {
+        if (all_ready || slot_reuse_pages(map, index, reuse)) {
             map->bits[index / WORD_BITS] &= ~((uint64_t)1 << index % WORD_BITS);
             out[taken++] = (uint32_t)index;
             index = next_slot(map, index + 1, end);

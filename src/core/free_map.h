@@ -51,7 +51,8 @@ struct free_map {
     char *first;         /* slot 0; on a page */
     size_t slot_bytes;
     size_t slots_max;    /* of the span; lowered once, if that ends early (pool_carve.c) */
-    size_t page_bytes;
+    size_t page_bytes;   /* a power of two */
+    unsigned page_shift; /* its logarithm: a division by it would take longer than all else */
     uint64_t reciprocal; /* of the slot's units, for mbi_free_map_index */
 
     uint64_t *bits;           /* both constant from mbi_free_map_place on, and mapped by */

@@ -29,7 +29,7 @@ static inline size_t tile_of(const struct free_map *map, size_t index)
 
 static inline size_t pages_per_tile(const struct free_map *map)
 {
-    return TILE_BYTES / map->page_bytes;
+    return (size_t)TILE_BYTES >> map->page_shift;
 }
 
 /* The slots that overlap a page, from the first to the one past the last. */
@@ -47,8 +47,8 @@ static inline size_t page_end_slot(const struct free_map *map, size_t page)
 static inline struct page_run slot_pages(const struct free_map *map, size_t index)
 {
     return (struct page_run){
-        .begin = index * map->slot_bytes / map->page_bytes,
-        .end = ((index + 1) * map->slot_bytes - 1) / map->page_bytes + 1,
+        .begin = index * map->slot_bytes >> map->page_shift,
+        .end = (((index + 1) * map->slot_bytes - 1) >> map->page_shift) + 1,
     };
 }
 
@@ -112,6 +112,12 @@ static inline bool page_is_released(const struct free_map *map, size_t page)
 static inline bool tile_is_sealed(const struct free_map *map, size_t tile)
 {
     return tile_at(map, tile)->sealed;
+}
+
+/* Whether no page that its slots overlap was given back: the last one may end in the next tile. */
+static inline bool tile_is_all_ready(const struct free_map *map, size_t tile)
+{
+    return (tile_at(map, tile)->released | tile_at(map, tile + 1)->released) == 0;
 }
 
 /* Whether all its pages were given back, and it is not sealed. */
