@@ -4,7 +4,8 @@
 #include "core/trim.h"
 
 /* Of the first links of each batch so many sixteenths lead to the slot beside: it is in order. */
-enum { LINKS = 8, IN_ORDER = 15, BATCHES_MIN = 8, PASSES_LEFT_OUT_MAX = 31 };
+enum { LINKS = 8, IN_ORDER = 15, BATCHES_MIN = 8 };
+enum { PASSES_LEFT_OUT_MAX = 31, LITTLE_LEFT_OUT_MAX = 7 };
 
 /*
  * Steps write these, with the trim lock, and next_bytes any thread. relaxed [ORDER]: a thread that
@@ -70,10 +71,11 @@ static size_t batches_min(const struct pool *pool)
     return size_min(batches, trim_chains(pool, TRIM_NUMBERS_MAX));
 }
 
-/* Pools that are in order for longer and longer; those that have little may soon have much. */
+/* A pool that has little may soon have much. */
 static void leave_out(struct left_out *left_out, bool has_little)
 {
-    size_t passes = has_little ? 1 : size_min(2U * left_out->last + 1, PASSES_LEFT_OUT_MAX);
+    size_t passes_max = has_little ? LITTLE_LEFT_OUT_MAX : PASSES_LEFT_OUT_MAX;
+    size_t passes = size_min(2U * left_out->last + 1, passes_max);
     left_out->now = left_out->last = (uint8_t)passes;
 }
 
@@ -112,7 +114,8 @@ static bool work_on(struct pool *pool, size_t *slots_left)
     if (turn.begun) {
         return go_on(pool, slots_left);
     }
-    if (counter_read(&pool->carved) * pool->slot_bytes < ORDER_POOL_BYTES) {
+    if (pool->slot_bytes > LINEAR_BYTES_MAX
+        || counter_read(&pool->carved) * pool->slot_bytes < ORDER_POOL_BYTES) {
         return false;
     }
     if (left_out->now != 0) {

@@ -13,11 +13,11 @@
  * the centre's, and their pages stay until they have grown old as batches do (core/pool_sort.h).
  *
  * A pass goes through the pools, step by step (core/trim.h), once the lists hold ORDER_FLOOR_BYTES,
- * and each time they have grown by ORDER_GROWTH_BYTES. A pool is left out if it has less than
- * ORDER_POOL_BYTES there, and then also in the next pass; or if most of its batches are in order,
- * and then in the next passes, twice as many each time. To sort a slot and to take it again costs
- * some 20 ns, about what a link out of order waits for: it pays where the program goes through its
- * objects, too.
+ * and each time they have grown by ORDER_GROWTH_BYTES. Pools of slots above LINEAR_BYTES_MAX are
+ * left out, whose objects are many lines each. So is a pool that has less than ORDER_POOL_BYTES
+ * there, or if most of its batches are in order; and then also in the next passes, twice as many
+ * each time. To sort a slot and to take it again costs some 20 ns, about what a link out of order
+ * waits for: it pays where the program goes through its objects, too.
  *
  * Only while threads run on one processor: two that take sorted slots in turn would each get every
  * other run of them, and what lay in one processor's caches.
@@ -27,9 +27,8 @@
 
 #include "core/centre.h"
 
-/* More than a processor's own caches hold. */
-#define ORDER_FLOOR_BYTES ((size_t)2 << 20)
-#define ORDER_GROWTH_BYTES ((size_t)1 << 20)
+#define ORDER_FLOOR_BYTES ((size_t)512 << 10)
+#define ORDER_GROWTH_BYTES ((size_t)256 << 10)
 #define ORDER_POOL_BYTES ((size_t)128 << 10)
 
 /* The same for lists that hold ORDER_FLOOR_BYTES. */
